@@ -1,0 +1,122 @@
+"""Rotations and rigid transforms.
+
+Quaternions are ``w x y z`` (MuJoCo's order), unit, and have ``w >= 0`` when stored. Arrays go through
+``scipy.spatial.transform``, tensors through ``roma``; both use ``x y z w`` inside, and this module is the only place
+where the order changes.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import roma
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+FloatArray = NDArray[np.float64]
+
+
+# ---------------------------------------------------------------------------------------------------------- arrays
+
+
+def rotation_from_quaternion(quaternion: ArrayLike) -> Rotation:
+    """SciPy rotation(s) from ``w x y z`` quaternion(s), shape (..., 4); normalises."""
+    array = np.asarray(quaternion, dtype=np.float64)
+    if array.shape[-1:] != (4,):
+        raise ValueError(f"a quaternion has 4 numbers (w x y z), got shape {array.shape}")
+    return Rotation.from_quat(array[..., [1, 2, 3, 0]])
+
+
+def quaternion_from_rotation(rotation: Rotation) -> FloatArray:
+    """``w x y z`` quaternion(s) with ``w >= 0``, shape (..., 4)."""
+    return canonical_quaternion(rotation.as_quat()[..., [3, 0, 1, 2]])
+
+
+def matrix_from_quaternion(quaternion: ArrayLike) -> FloatArray:
+    """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4)."""
+    return rotation_from_quaternion(quaternion).as_matrix()
+
+
+def quaternion_from_matrix(matrix: ArrayLike) -> FloatArray:
+    """``w x y z`` quaternions (..., 4) with ``w >= 0`` from rotation matrices (..., 3, 3)."""
+    return quaternion_from_rotation(Rotation.from_matrix(np.asarray(matrix, dtype=np.float64)))
+
+
+def canonical_quaternion(quaternion: ArrayLike) -> FloatArray:
+    """The one of ``q`` and ``-q`` that is stored: ``w > 0``, or the first non-zero of x, y, z positive when w is 0."""
+    array = np.asarray(quaternion, dtype=np.float64)
+    leading = array[..., 3]
+    for component in (2, 1, 0):
+        leading = np.where(array[..., component] != 0, array[..., component], leading)
+    return np.where(leading[..., None] < 0, -array, array)
+
+
+def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
+    """Rotation angle in radians, [0, pi], between rotation matrices (..., 3, 3).
+
+    ``2 arcsin(|A - B|_F / (2 sqrt 2))`` is exact at small angles, where the usual arccosine of the trace loses half
+    of its digits.
+    """
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    chord = np.sqrt((difference**2).sum(axis=(-2, -1))) / (2.0 * np.sqrt(2.0))
+    return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+
+
+def rigid_transform(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
+    """Homogeneous matrices (..., 4, 4) that map ``x`` to ``rotation @ x + translation``."""
+    rotation = np.asarray(rotation, dtype=np.float64)
+    translation = np.asarray(translation, dtype=np.float64)
+    shape = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
+    transform = np.zeros((*shape, 4, 4))
+    transform[..., :3, :3] = rotation
+    transform[..., :3, 3] = translation
+    transform[..., 3, 3] = 1.0
+    return transform
+
+
+def cube_rotations() -> FloatArray:
+    """The 24 proper rotations that map the coordinate axes onto each other, (24, 3, 3), the identity first."""
+    matrices = []
+    for permutation in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[range(3), permutation] = signs
+            if np.linalg.det(matrix) > 0:
+                matrices.append(matrix)
+    return np.stack(matrices)
+
+
+# --------------------------------------------------------------------------------------------------------- tensors
+
+
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4) of any length but zero."""
+    return roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quaternion)))
+
+
+def matrix_to_quaternion(matrix: Tensor) -> Tensor:
+    """``w x y z`` quaternions (..., 4) with ``w >= 0`` from rotation matrices (..., 3, 3)."""
+    quaternion = roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+def six_d_to_matrix(six_d: Tensor) -> Tensor:
+    """Rotation matrices from the first two columns (..., 6), Gram-Schmidt (Zhou et al., arXiv 1812.07035)."""
+    return roma.special_gramschmidt(six_d.unflatten(-1, (2, 3)).transpose(-1, -2))
+
+
+def matrix_to_six_d(matrix: Tensor) -> Tensor:
+    """The first two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
+    return matrix[..., :2].transpose(-1, -2).flatten(-2)
+
+
+def geodesic_distance_torch(first: Tensor, second: Tensor) -> Tensor:
+    """Rotation angle in radians between rotation matrices (..., 3, 3), with finite gradients everywhere.
+
+    The clamp that bounds the gradient at a half turn caps the angle 0.003 rad below pi: fine for a loss, while reports
+    use the exact :func:`geodesic_distance`.
+    """
+    return roma.rotmat_geodesic_distance(first, second, clamping=1.0 - 1e-6)
