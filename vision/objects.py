@@ -163,7 +163,7 @@ def octagonal_prism() -> PoseObject:
 
 def _dihedral_rotations(order: int) -> FloatArray:
     """The 2 x order rotations of a regular prism about z, the identity first."""
-    turns = Rotation.from_euler("z", 2 * np.pi / order * np.arange(order)).as_matrix()
+    turns = Rotation.from_euler("z", 2 * np.pi / order * np.arange(order)[:, None]).as_matrix()
     flip = np.diag([1.0, -1.0, -1.0])
     return np.concatenate([turns, turns @ flip])
 
