@@ -51,7 +51,7 @@ def canonical_quaternion(quaternion: ArrayLike) -> FloatArray:
     leading = array[..., 3]
     for component in (2, 1, 0):
         leading = np.where(array[..., component] != 0, array[..., component], leading)
-    return np.where(leading[..., None] < 0, -array, array)
+    return np.where(leading[..., None] < 0, -array, array) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
