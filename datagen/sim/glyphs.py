@@ -1,16 +1,18 @@
 """Letters as solid geometry.
 
-A letter on an object is an extruded outline with a material of its own: sharp at any image size, the same in every
-renderer, recoloured like any other material, and without a texture to upload. The outlines come from DejaVu Sans
-Bold, which matplotlib ships.
+A letter on an object is an extruded outline with a material of its own: sharp at any image size, the same in
+every renderer, recoloured like any other material, and without a texture to upload. The outlines come from
+DejaVu Sans Bold, which matplotlib ships.
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import cast
 
 import matplotlib
+import numpy as np
 import shapely
 import trimesh
 from matplotlib.font_manager import FontProperties
@@ -18,11 +20,11 @@ from matplotlib.textpath import TextPath
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 
-_OUTLINE_SIZE = 1000.0  # font size at which outlines are taken; one unit is then below 0.1 % of a letter's height
-_TOLERANCE = 2.0  # how far a simplified outline may leave the curve, in the same units (0.08 mm on the block)
+_OUTLINE_SIZE = 1000.0  # font size at which outlines are taken; a capital is then about 730 units tall
+_TOLERANCE = 2.0  # how far a simplified outline may leave the curve, in the same units (0.1 mm on the block)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def outline(letter: str) -> shapely.Geometry:
     """Outline of a letter, one unit high, its bounding box centred on the origin; x is right and y is up.
 
@@ -32,10 +34,10 @@ def outline(letter: str) -> shapely.Geometry:
     if len(letter) != 1 or not letter.isprintable():
         raise ValueError(f"a glyph is one printable character, got {letter!r}")
     path = TextPath((0, 0), letter, size=_OUTLINE_SIZE, prop=FontProperties(fname=str(FONT)))
-    rings = [shapely.Polygon(ring) for ring in path.to_polygons() if len(ring) >= 4]
+    rings = [shapely.Polygon(ring) for ring in map(np.asarray, path.to_polygons()) if len(ring) >= 4]
     if not rings:
         raise ValueError(f"the font draws nothing for {letter!r}")
-    # A ring inside another one is a hole (O, A, P): exclusive or needs no assumption about the font's winding.
+    # A ring inside another is a hole (O, A, P): exclusive or needs no assumption about the font's winding.
     shape = functools.reduce(shapely.symmetric_difference, rings).simplify(_TOLERANCE)
     left, bottom, right, top = shape.bounds
     shape = shapely.affinity.translate(shape, -(left + right) / 2, -(bottom + top) / 2)
@@ -49,11 +51,11 @@ def letter_mesh(letter: str, height: float, relief: float) -> trimesh.Trimesh:
     Args:
         letter: one character.
         height: extent along +y (the letter's up), metres. The bounding box is centred on the origin.
-        relief: how far the letter stands out, metres: the solid spans z from -relief to +relief, so that it is
-            sunk into the face that carries it and no gap can show.
+        relief: how far the letter stands out, metres: the solid spans z from -relief to +relief, so that it
+            is sunk into the face that carries it and no gap can show.
     """
     shape = shapely.affinity.scale(outline(letter), height, height, origin=(0, 0))
-    parts = shape.geoms if hasattr(shape, "geoms") else [shape]
-    solid = trimesh.util.concatenate([trimesh.creation.extrude_polygon(part, 2 * relief) for part in parts])
+    solids = [trimesh.creation.extrude_polygon(part, 2 * relief) for part in shapely.get_parts(shape)]
+    solid = cast(trimesh.Trimesh, trimesh.util.concatenate(solids))
     solid.apply_translation((0, 0, -relief))
     return solid

@@ -1,7 +1,8 @@
 """The Shadow Dexterous Hand of gymnasium-robotics, stripped to what one purpose needs.
 
-The installed package's MJCF and meshes are read in place and edited in memory; no asset is copied. Each visible link
-(a body with a visual mesh) gets a material of its own, so that neighbouring links can differ in colour.
+The installed package's MJCF and meshes are read in place and edited in memory; no asset is copied. Each
+visible link (a body with a visual mesh) gets a material of its own, so that neighbouring links can differ in
+colour.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vision.errors import DactylError
 
 PREFIX = "robot0:"  # of every name in the hand's MJCF
 WRIST_JOINTS = ("WRJ1", "WRJ0")
-FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")  # sites at the ends of the distal links, thumb last
+FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")  # sites at the ends of the distal links
 
 # Joint angles (rad) in which the hand cups an object on its palm, the initial pose of gymnasium-robotics'
 # manipulation tasks to three decimals. Joints that are not listed start at zero.
@@ -49,7 +50,7 @@ def load_hand() -> mujoco.MjSpec:
     for name in ("object", "target", "floor0"):
         spec.delete(spec.body(name))
     spec.delete(spec.geom("floor0"))
-    # Touch sensors and their sites serve no one here: the environment reads joints and fingertips from the state.
+    # Touch sensors and their sites serve no one: the environment reads joints and fingertips from the state.
     touch_sites = [site for site in spec.sites if site.name.startswith(f"{PREFIX}Tch_")]
     for element in (*spec.sensors, *spec.lights, *touch_sites):
         spec.delete(element)
@@ -90,14 +91,14 @@ def keep_visual_geometry(spec: mujoco.MjSpec, mesh_fraction: float) -> list[str]
     for geom in spec.geoms:
         name = f"link/{geom.parent.name.removeprefix(PREFIX)}"
         if name not in names:
-            spec.add_material(name=name, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5, reflectance=0)
+            spec.add_material(name=name, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5)
             names.append(name)
-        geom.material, geom.rgba = name, (1, 1, 1, 1)
+        geom.material = name
     return names
 
 
 def lock_wrist(spec: mujoco.MjSpec) -> None:
-    """Hold both wrist joints at their cupped angles (the paper's locked-wrist variant); they stay joints of the model."""
+    """Hold both wrist joints at their cupped angles (the paper's locked wrist); they stay in the state."""
     for name in WRIST_JOINTS:
         equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=PREFIX + name)
         equality.data[0] = CUPPED_POSE[name]
@@ -118,9 +119,9 @@ def _delete_geoms(spec: mujoco.MjSpec, group: int) -> None:
         spec.delete(mesh)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _reduced_mesh(path: Path, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) in the file's units and triangles (F, 3) of a mesh with about `fraction` of its triangles.
+    """Vertices (V, 3), in the file's units, and triangles (F, 3): about `fraction` of the file's triangles.
 
     Quadric edge collapse without random choices: the same file and fraction give the same mesh.
     """

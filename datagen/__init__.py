@@ -1,0 +1,1 @@
+"""From a policy to shards: simulation, states, appearance, renderers, generation."""

@@ -1,0 +1,1 @@
+"""The MuJoCo scene and the batched environment."""
