@@ -72,9 +72,7 @@ class Rig:
 
     def extrinsics(self) -> FloatArray:
         """World-to-camera transforms, (C, 4, 4)."""
-        return extrinsics(
-            [camera.position for camera in self.cameras], [camera.quaternion for camera in self.cameras]
-        )
+        return extrinsics([camera.position for camera in self.cameras], [camera.quaternion for camera in self.cameras])
 
     def to_json(self) -> list[dict[str, Any]]:
         return [
@@ -90,9 +88,7 @@ class Rig:
     @classmethod
     def from_json(cls, cameras: list[dict[str, Any]]) -> Rig:
         return cls(
-            tuple(
-                CameraPose(c["name"], tuple(c["position"]), tuple(c["quaternion"]), c["fovy_deg"]) for c in cameras
-            )
+            tuple(CameraPose(c["name"], tuple(c["position"]), tuple(c["quaternion"]), c["fovy_deg"]) for c in cameras)
         )
 
 

@@ -39,7 +39,9 @@ def atomic_write(path: Path, write: bytes | Callable[[IO[bytes]], None]) -> None
         temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
-        raise DactylError(f"{path}: cannot write: {error.strerror or error}; free space or choose another folder") from error
+        raise DactylError(
+            f"{path}: cannot write: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -73,7 +73,14 @@ LABEL: dict[str, Field] = {
     "camera_extrinsics": Field("float64", ("C", 4, 4), "m", "world to camera", UNBOUNDED, "of the true cameras"),
 }
 
-IMAGES = Field("uint8", ("C", "H", "W", 3), "1", "image, row 0 at the top", (0, 255), "RGB, sRGB-encoded, JPEG in a shard")
+IMAGES = Field(
+    "uint8",
+    ("C", "H", "W", 3),
+    "1",
+    "image, row 0 at the top",
+    (0, 255),
+    "RGB, sRGB-encoded, JPEG in a shard",
+)
 
 PREDICTIONS: dict[str, Field] = {
     "index": LABEL["index"],
