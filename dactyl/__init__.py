@@ -1,0 +1,1 @@
+"""The ``dactyl`` command: the one place that knows every stage."""

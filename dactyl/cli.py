@@ -1,0 +1,81 @@
+"""``dactyl``: dispatches to the stages and turns their errors into one line.
+
+A stage is imported only when its command runs, so that help and mistyped commands answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from vision.config import UsageError
+from vision.errors import DactylError
+
+COMMANDS = {
+    "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
+    "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
+    "inspect": ("datagen.cli:main_inspect", "look at a dataset: counts, renderer, contact sheet"),
+    "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
+    "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
+    "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table in 15 minutes"),
+}
+
+_USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
+
+Learn an object's pose in a robot hand from three cameras, trained on synthetic images alone.
+
+commands:
+{commands}
+
+dactyl COMMAND --help lists a command's options with examples;
+dactyl COMMAND ... --print_config shows the configuration it would use.
+"""
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0 done, 1 a fault the user can mend, 2 wrong usage, 130, 143 signals."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        commands = "\n".join(f"  {name:10}{summary}" for name, (_, summary) in COMMANDS.items())
+        sys.stdout.write(_USAGE.format(commands=commands))
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
+    signal.signal(signal.SIGTERM, _terminate)
+    module, function = COMMANDS[name][0].split(":")
+    try:
+        getattr(importlib.import_module(module), function)(rest)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except DactylError as error:
+        return _fail(f"dactyl {name}: {error}", 1)
+    except KeyboardInterrupt:
+        return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
+    except _Terminated:
+        return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
+    except BrokenPipeError:
+        # The reader of our output went away (a pager, head); Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(message + "\n")
+    return status
