@@ -1,7 +1,7 @@
 """Files that are whole or absent.
 
-A file is written under a temporary name in its own folder, flushed to the disk, then renamed: a reader never sees half a
-file, and a kill at any moment leaves at most a temporary file behind, which the next writer of that folder removes.
+A file is written under a temporary name in its own folder, flushed to the disk, then renamed: a reader never sees half
+a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def atomic_write(path: Path, write: bytes | Callable[[IO[bytes]], None]) -> None
             f"{path}: cannot write: {error.strerror or error}; free space or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder or the name is impossible, so is removing: the error above says it.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -103,6 +105,10 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = lock.read().strip() or "unknown"
             raise DactylError(f"{folder}: process {holder} is writing here; wait for it or stop it") from None
+        except OSError as error:
+            raise DactylError(
+                f"{folder}: cannot be locked: {error.strerror}; choose a folder on a local disk"
+            ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

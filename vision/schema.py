@@ -11,8 +11,8 @@ table           file                                          one record is
 ``PREDICTIONS`` ``predictions.parquet``                       one estimate next to its truth
 ==============  ============================================  ==========================================
 
-Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame of
-the MJCF unless a frame is named. Shape symbols: C cameras in rig order, J = 24 hand joints, H and W image rows and
+Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame
+of the MJCF unless a frame is named. Shape symbols: C cameras in rig order, J = 24 hand joints, H and W image rows and
 columns. Beside the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance``).
 """
 
@@ -138,7 +138,8 @@ def _check_value(value: Any, field: Field, where: str, symbols: dict[str, int]) 
 
 
 def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
-    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and np.dtype(field.dtype).kind in "iu"):
+    # Unsigned is refused with the rest: JSON integers beyond int64 would arrive so, and later wrap around.
+    if array.dtype.kind not in "if" or (array.dtype.kind == "f" and np.dtype(field.dtype).kind in "iu"):
         raise DactylError(f"{where}: expected {field.dtype}, got {array.dtype}")
     if not np.isfinite(array).all():
         raise DactylError(f"{where}: not finite")

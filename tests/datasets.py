@@ -1,0 +1,71 @@
+"""A small dataset of noise pictures for tests that read files: quick to write, valid in every detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vision.cameras import DACTYL_RIG
+from vision.files import atomic_write, canonical_json
+from vision.geometry import quaternion_from_rotation
+from vision.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.shards import MANIFEST, ShardRecord, encode_sample, write_shard
+
+RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
+
+
+def make_label(index: int, image_size: int = 32) -> dict[str, Any]:
+    """A valid label; equal indices give equal labels."""
+    rng = np.random.default_rng(index)
+    return {
+        "index": index,
+        "state_index": index // 2,
+        "episode": index // 3,
+        "augmentation": "none",
+        "object_position": np.array([1.02, 0.87, 0.145]) + rng.normal(0, 0.01, 3),
+        "object_quaternion": quaternion_from_rotation(Rotation.random(random_state=rng)),
+        "joint_position": rng.uniform(-0.5, 0.5, HAND_JOINTS),
+        "camera_intrinsics": DACTYL_RIG.intrinsics(image_size, image_size),
+        "camera_extrinsics": DACTYL_RIG.extrinsics(),
+    }
+
+
+def make_images(index: int, image_size: int = 32) -> np.ndarray:
+    """(3, image_size, image_size, 3) uint8, smooth enough to survive JPEG."""
+    rng = np.random.default_rng(index + 10_000)
+    coarse = rng.integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    return coarse.repeat(image_size // 4, axis=1).repeat(image_size // 4, axis=2)
+
+
+def make_sample(index: int, image_size: int = 32) -> dict[str, Any]:
+    """The members of one sample, as :func:`vision.shards.write_shard` takes them."""
+    label, images = make_label(index, image_size), make_images(index, image_size)
+    return encode_sample(label, images, DACTYL_RIG.names, {"exposure": index / 10})
+
+
+def write_manifest(folder: Path, records: Sequence[ShardRecord], image_size: int = 32, **changes: Any) -> None:
+    """The manifest that publishes ``records``; ``changes`` replace its keys."""
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "object": "block",
+        "image_size": image_size,
+        "rig": DACTYL_RIG.to_json(),
+        "shards": [{"schema_version": SCHEMA_VERSION, **asdict(record)} for record in records],
+    }
+    atomic_write(folder / MANIFEST, canonical_json(manifest | changes))
+
+
+def write_dataset(folder: Path, samples_by_shard: Sequence[int] = (3, 2), image_size: int = 32) -> Path:
+    """A finished dataset with consecutive indices from 0."""
+    records, index = [], 0
+    for number, count in enumerate(samples_by_shard):
+        samples = [make_sample(i, image_size) for i in range(index, index + count)]
+        records.append(write_shard(folder, number, samples, "test", RENDERER))
+        index += count
+    write_manifest(folder, records, image_size)
+    return folder
