@@ -41,19 +41,21 @@ class _Terminated(BaseException):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0 done, 1 a fault the user can mend, 2 wrong usage, 130, 143 signals."""
+    """Run one command; returns its exit status.
+
+    0 done, 1 a fault that the user can mend, 2 wrong usage, 130 interrupted, 143 terminated.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         commands = "\n".join(f"  {name:10}{summary}" for name, (_, summary) in COMMANDS.items())
         sys.stdout.write(_USAGE.format(commands=commands))
         return 0 if arguments else 2
-    name, *rest = arguments
+    name = arguments[0]
     if name not in COMMANDS:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
     signal.signal(signal.SIGTERM, _terminate)
-    module, function = COMMANDS[name][0].split(":")
     try:
-        getattr(importlib.import_module(module), function)(rest)
+        run(arguments)
         sys.stdout.flush()
     except UsageError as error:
         return _fail(str(error), 2)
@@ -70,6 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run one command by its arguments; its errors are the caller's."""
+    name, *rest = arguments
+    module, function = COMMANDS[name][0].split(":")
+    getattr(importlib.import_module(module), function)(rest)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

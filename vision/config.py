@@ -48,7 +48,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below.")
     parser.add_class_arguments(config_class, None)
     try:
-        values = parser.instantiate_classes(parser.parse_args(list(argv))).as_dict()
+        values = parser.instantiate(parser.parse_args(list(argv))).as_dict()
         del values["config"]
         return config_class(**values)
     except (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError) as error:
@@ -75,7 +75,7 @@ def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:
     for field in fields(config_class):
         yield prefix + field.name
         if is_dataclass(hints[field.name]):
-            yield from known_keys(hints[field.name], f"{prefix}{field.name}.")  # type: ignore[arg-type]
+            yield from known_keys(hints[field.name], f"{prefix}{field.name}.")
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,98 @@
+"""The main job, end to end and small: from nothing to the error table.
+
+The demo only runs the other commands, and prints each, so that every step can be repeated and changed by hand.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from vision.config import parse
+from vision.errors import DactylError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes of the demo; the defaults fit 15 minutes on 2 cores.
+
+    Attributes:
+        output: folder that everything goes into; a rerun resumes or reuses what is there.
+        train_triplets: training set, Filament.
+        test_triplets: each test set, Filament and MuJoCo classic; held-out states and seeds.
+        steps: optimiser steps of the training.
+    """
+
+    output: Path = Path("runs/demo")
+    train_triplets: int = 4096
+    test_triplets: int = 256
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("train_triplets", "test_triplets", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+
+
+def commands(config: DemoConfig) -> list[list[str]]:
+    """The demo's steps, each as the arguments of ``dactyl``."""
+    out = config.output
+
+    def states(name: str, count: int, seed: int) -> list[str]:
+        sizes = ["--count", str(count), "--seed", str(seed)]
+        return ["states", "--config", _config("states/explore"), "--output", str(out / name), *sizes]
+
+    def render(name: str, states_name: str, renderer: str, count: int, seed: int) -> list[str]:
+        paths = ["--states", str(out / states_name), "--output", str(out / name)]
+        sizes = ["--count", str(count), "--seed", str(seed), "--shard_size", "64"]
+        return ["render", "--config", _config(f"render/{renderer}"), *paths, *sizes]
+
+    # Test sets differ from the training set in states and in every drawn value.
+    return [
+        states("states-train", config.train_triplets, 0),
+        states("states-test", config.test_triplets, 1),
+        render("train", "states-train", "filament", config.train_triplets, 0),
+        render("test-filament", "states-test", "filament", config.test_triplets, 1),
+        render("test-classic", "states-test", "classic", config.test_triplets, 1),
+        ["inspect", "--dataset", str(out / "train"), "--output", str(out / "contact-sheet.png")],
+    ]
+
+
+def main_demo(argv: Sequence[str]) -> None:
+    """Everything, small: states, training and test sets, training, the error table. 15 minutes on 2 cores.
+
+    Each step is a command that the demo prints before it runs it; a rerun resumes or reuses what is done.
+
+    examples:
+      dactyl demo
+      dactyl demo --output runs/longer --train_triplets 20000 --steps 10000
+    """
+    config = parse(DemoConfig, argv, "dactyl demo", main_demo.__doc__ or "")
+    from dactyl.cli import run
+
+    console = Console()
+    begun = time.monotonic()
+    for command in commands(config):
+        console.rule(style="dim")
+        console.print(f"[bold]$ dactyl {shlex.join(command)}", highlight=False, soft_wrap=True)
+        run(command)
+    minutes = (time.monotonic() - begun) / 60
+    console.rule(style="dim")
+    console.print(f"done in {minutes:.1f} minutes; everything is in {config.output}:")
+
+
+def _config(name: str) -> str:
+    path = CONFIGS / f"{name}.yaml"
+    if not path.exists():
+        raise DactylError(f"{path}: the demo's configuration is missing; run it from a checkout of the repository")
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

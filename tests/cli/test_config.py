@@ -1,0 +1,123 @@
+"""The command line refuses what it cannot use, in one line that says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from dactyl.cli import COMMANDS, main
+from vision.config import UsageError, differences, parse, plain
+
+
+@dataclass(frozen=True)
+class Inner:
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} exceeds high {self.high}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A configuration.
+
+    Attributes:
+        output: where to.
+        count: how many.
+        kind: which.
+        inner: a range.
+    """
+
+    output: Path
+    count: int = 3
+    kind: Literal["one", "two"] = "one"
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count: must be at least 1, got {self.count}")
+
+
+def parse_outer(*argv: str) -> Outer:
+    return parse(Outer, argv, "dactyl test", "Tests.")
+
+
+def test_yaml_then_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("output: here\ncount: 5\ninner: {low: 1e-1}\n")
+    config = parse_outer("--config", str(file), "--count", "7", "--inner.high", "0.5")
+    assert config == Outer(Path("here"), 7, "one", Inner(0.1, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--output", "x", "--cuont", "3"], "unknown key 'cuont'; did you mean 'count'?"),
+        (["--output", "x", "--inner.hihg", "3"], "did you mean 'inner.high'?"),
+        (["--output", "x", "--count", "many"], "count: Expected a int. Got value: many"),
+        (["--output", "x", "--count", "0"], "count: must be at least 1, got 0"),
+        (["--output", "x", "--kind", "three"], "kind: Expected a Literal['one', 'two']. Got value: three"),
+        (["--output", "x", "--inner.low", "2"], "low 2.0 exceeds high 1.0"),
+        (["--config", "absent.yaml"], "absent.yaml"),
+        ([], "output"),
+    ],
+)
+def test_refusals_are_one_line(argv: list[str], expected: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_outer(*argv)
+    assert str(error.value).startswith("dactyl test: ")
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_key_in_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("output: here\ninner: {hihg: 1}\n")
+    with pytest.raises(UsageError, match="hihg"):
+        parse_outer("--config", str(file))
+
+
+def test_print_config_shows_what_results(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_outer("--output", "x", "--count", "9", "--print_config")
+    assert "count: 9" in capsys.readouterr().out
+
+
+def test_plain_and_differences() -> None:
+    first, second = Outer(Path("a"), inner=Inner(0, 1)), Outer(Path("a"), count=4, inner=Inner(0, 2))
+    assert plain(first) == {"output": "a", "count": 3, "kind": "one", "inner": {"low": 0, "high": 1}}
+    assert differences(plain(first), plain(first)) == []
+    assert differences(plain(first), plain(second)) == ["count: 3 there, 4 here", "inner.high: 1 there, 2 here"]
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert f"dactyl {name}" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_unknown_key_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--no_such_key", "1"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "no_such_key" in captured.err
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rendr"]) == 2
+    assert "unknown command 'rendr'" in capsys.readouterr().err
