@@ -55,7 +55,7 @@ def write_manifest(folder: Path, records: Sequence[ShardRecord], image_size: int
         "object": "block",
         "image_size": image_size,
         "rig": DACTYL_RIG.to_json(),
-        "shards": [{"schema_version": SCHEMA_VERSION, **asdict(record)} for record in records],
+        "shards": [asdict(record) for record in records],
     }
     atomic_write(folder / MANIFEST, canonical_json(manifest | changes))
 

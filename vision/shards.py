@@ -67,9 +67,13 @@ def sample_key(index: int) -> str:
 def encode_sample(
     label: Mapping[str, Any], images: np.ndarray, camera_names: tuple[str, ...], appearance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """One sample as WebDataset members. ``images`` is (C, H, W, 3) uint8, rows from the top; ``label`` follows ``LABEL``."""
+    """One sample as WebDataset members; ``label`` follows ``LABEL``, ``images`` (C, H, W, 3) ``IMAGES``."""
     key = sample_key(label["index"])
     check_record(label, LABEL, f"sample {key}")
+    if len(label["camera_intrinsics"]) != len(camera_names):
+        raise ValueError(
+            f"sample {key}: {len(label['camera_intrinsics'])} camera matrices, {len(camera_names)} cameras"
+        )
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != len(camera_names) or images.shape[3] != 3:
         raise ValueError(f"sample {key}: expected images {IMAGES.shape} uint8, got {images.shape} {images.dtype}")
     members: dict[str, Any] = {"__key__": key}
@@ -110,7 +114,9 @@ def committed_shard(folder: Path, number: int, config_fingerprint: str) -> Shard
     record_path = path.with_suffix(".json")
     if not record_path.exists() or not path.exists():
         return None
-    record = _record(read_json(record_path, "shard record"), record_path)
+    fields = read_json(record_path, "shard record")
+    check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
+    record = _record(fields, record_path)
     if record.config_fingerprint != config_fingerprint or path.stat().st_size != record.bytes:
         return None
     return record if sha256(path) == record.sha256 else None
@@ -118,10 +124,13 @@ def committed_shard(folder: Path, number: int, config_fingerprint: str) -> Shard
 
 def _record(fields: Any, where: Path) -> ShardRecord:
     try:
-        check_version(fields.pop("schema_version", None), str(where))
-        return ShardRecord(**fields)
-    except (TypeError, AttributeError):
-        raise DactylError(f"{where}: not a shard record; delete it and rerun") from None
+        record = ShardRecord(**fields)
+    except TypeError:
+        raise DactylError(f"{where}: not a shard record; delete it and rerun dactyl render") from None
+    types = (str, int, int, str, str, dict)
+    if not all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True)):
+        raise DactylError(f"{where}: a shard record with a value of a wrong type; delete it and rerun dactyl render")
+    return record
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -130,8 +139,15 @@ def _record(fields: Any, where: Path) -> ShardRecord:
 class TripletDataset:
     """A finished dataset, read by sample number: ``dataset[i]`` is ``LABEL``'s keys and ``images`` (C, H, W, 3) uint8.
 
-    Opening it compares the shards' sizes with the manifest and indexes the tars; samples are then read with one
-    ``pread`` each, so that any order is equally fast and the object can be shared with worker processes.
+    Opening it compares the shards' sizes with the manifest and indexes the tars; samples are then read by offset, so
+    that any order is equally fast. It holds no open file: worker processes can share it, and no number of shards meets
+    the limit on open files.
+
+    Attributes:
+        rig: nominal cameras, in the order of the images.
+        object: what is in the pictures.
+        image_size: pixels, square.
+        indices: ``LABEL``'s index of every sample, (N,) int64, all different.
 
     Raises:
         DactylError: no or unfinished dataset, another schema version, a missing, truncated or foreign shard.
@@ -140,15 +156,17 @@ class TripletDataset:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = self._read_manifest()
-        self.rig = Rig.from_json(self.manifest["rig"])
+        self.rig = self._read_rig()
         self.object: PoseObject = get_object(self.manifest["object"])
         self.image_size: int = self.manifest["image_size"]
-        self.shards = [_record(dict(fields), self.folder / MANIFEST) for fields in self.manifest["shards"]]
+        self.shards = [_record(fields, self.folder / MANIFEST) for fields in self.manifest["shards"]]
         self._suffixes = (*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json")
         self._check_sizes()
         self._first = np.cumsum([0] + [shard.samples for shard in self.shards])
-        self._offsets = [self._index_tar(shard) for shard in self.shards]
-        self._files: dict[tuple[int, int], int] = {}
+        indexed = [self._index_tar(shard) for shard in self.shards]
+        self.indices = np.concatenate([indices for indices, _ in indexed]) if indexed else np.zeros(0, np.int64)
+        self._spans = [spans for _, spans in indexed]
+        self._check_distinct()
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -170,6 +188,8 @@ class TripletDataset:
         record = _decode_json(self._read(number, "label.json"), where)
         check_version(record.pop("schema_version", None), where)
         check_record(record, LABEL, where)
+        if record["index"] != self.indices[number] or len(record["camera_intrinsics"]) != len(self.rig):
+            raise DactylError(f"{where}: label of another sample or rig; make the dataset again")
         return {
             key: record[key] if spec.dtype == "str" else np.asarray(record[key], spec.dtype)
             for key, spec in LABEL.items()
@@ -181,8 +201,7 @@ class TripletDataset:
 
     def where(self, number: int) -> str:
         """File and key of sample ``number``, for messages."""
-        shard = self._shard_of(number)
-        return f"{self.folder / self.shards[shard].name}: {self._offsets[shard][0][number - self._first[shard]]}"
+        return f"{self.folder / self.shards[self._shard_of(number)].name}: {sample_key(int(self.indices[number]))}"
 
     def verify(self) -> None:
         """Compare every shard's SHA-256 with the manifest; :class:`DactylError` names the first that differs."""
@@ -207,10 +226,16 @@ class TripletDataset:
         if not isinstance(manifest, dict):
             raise DactylError(f"{path}: not a dataset manifest; make the dataset again")
         check_version(manifest.get("schema_version"), str(path))
-        for key in ("rig", "object", "image_size", "shards"):
-            if key not in manifest:
-                raise DactylError(f"{path}: key '{key}' is missing; make the dataset again")
+        for key, kind in (("rig", list), ("object", str), ("image_size", int), ("shards", list)):
+            if type(manifest.get(key)) is not kind:
+                raise DactylError(f"{path}: key '{key}' is missing or of a wrong type; make the dataset again")
         return manifest
+
+    def _read_rig(self) -> Rig:
+        try:
+            return Rig.from_json(self.manifest["rig"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DactylError(f"{self.folder / MANIFEST}: rig: {error!r}; make the dataset again") from error
 
     def _check_sizes(self) -> None:
         for shard in self.shards:
@@ -222,31 +247,41 @@ class TripletDataset:
                     f"{path}: {size} bytes, the manifest says {shard.bytes}; delete it and rerun dactyl render"
                 )
 
-    def _index_tar(self, shard: ShardRecord) -> tuple[list[str], np.ndarray]:
-        """Keys, and offset and size of every member: (samples, suffixes, 2). Only plain files in our order are let in."""
+    def _check_distinct(self) -> None:
+        ordered = np.sort(self.indices)
+        if (twice := ordered[:-1][ordered[:-1] == ordered[1:]]).size:
+            raise DactylError(
+                f"{self.folder}: sample {sample_key(int(twice[0]))} is there twice; make the dataset again"
+            )
+
+    def _index_tar(self, shard: ShardRecord) -> tuple[np.ndarray, np.ndarray]:
+        """Sample indices (n,), and every member's offset and size (n, suffixes, 2). Only our own plain files pass."""
         path = self.folder / shard.name
-        expected = len(self._suffixes)
         keys: list[str] = []
-        spans = []
+        spans: list[np.ndarray] = []
         try:
             with tarfile.open(path, "r:") as tar:
                 for position, member in enumerate(tar):
                     key, _, suffix = member.name.partition(".")
-                    if not member.isreg() or member.issparse() or suffix not in self._suffixes:
+                    if not member.isreg() or member.issparse() or suffix not in self._suffixes or not _is_key(key):
                         raise DactylError(
                             f"{path}: unexpected member '{member.name}'; delete it and rerun dactyl render"
                         )
-                    if position % expected == 0:
+                    if position % len(self._suffixes) == 0:
                         keys.append(key)
-                        spans.append(np.zeros((expected, 2), np.int64))
-                    if key != keys[-1] or spans[-1][self._suffixes.index(suffix), 1]:
-                        raise DactylError(f"{path}: sample '{key}' is out of order; delete it and rerun dactyl render")
-                    spans[-1][self._suffixes.index(suffix)] = member.offset_data, member.size
-        except tarfile.TarError as error:
+                        spans.append(np.zeros((len(self._suffixes), 2), np.int64))
+                    span = spans[-1][self._suffixes.index(suffix)]
+                    if key != keys[-1] or span[1]:
+                        raise DactylError(f"{path}: sample '{key}' is incomplete; delete it and rerun dactyl render")
+                    span[:] = member.offset_data, member.size
+        except (tarfile.TarError, OSError) as error:
             raise DactylError(f"{path}: not a readable tar ({error}); delete it and rerun dactyl render") from error
-        if len(keys) != shard.samples or len(set(keys)) != len(keys) or not all(span[:, 1].all() for span in spans):
-            raise DactylError(f"{path}: {len(keys)} samples, the manifest says {shard.samples}; delete it and rerun")
-        return keys, np.stack(spans) if spans else np.zeros((0, expected, 2), np.int64)
+        if len(keys) != shard.samples or not all(span[:, 1].all() for span in spans):
+            raise DactylError(
+                f"{path}: {len(keys)} samples, some perhaps incomplete, the manifest says {shard.samples} whole ones; "
+                "delete it and rerun dactyl render"
+            )
+        return np.array([int(key) for key in keys], np.int64), np.array(spans, np.int64)
 
     def _shard_of(self, number: int) -> int:
         if not 0 <= number < len(self):
@@ -255,12 +290,17 @@ class TripletDataset:
 
     def _read(self, number: int, suffix: str) -> bytes:
         shard = self._shard_of(number)
-        offset, size = self._offsets[shard][1][number - self._first[shard], self._suffixes.index(suffix)]
-        # Keyed by process: a forked worker opens its own descriptors.
-        slot = (os.getpid(), shard)
-        if slot not in self._files:
-            self._files[slot] = os.open(self.folder / self.shards[shard].name, os.O_RDONLY | os.O_CLOEXEC)
-        return os.pread(self._files[slot], int(size), int(offset))
+        offset, size = self._spans[shard][number - self._first[shard], self._suffixes.index(suffix)]
+        path = self.folder / self.shards[shard].name
+        try:
+            with path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), int(size), int(offset))
+        except OSError as error:
+            raise DactylError(f"{path}: cannot read: {error.strerror}; was the dataset moved or deleted?") from error
+
+
+def _is_key(key: str) -> bool:
+    return key.isdecimal() and key.isascii() and key == sample_key(int(key))
 
 
 def _decode_json(data: bytes, where: str) -> dict[str, Any]:

@@ -22,8 +22,11 @@ def names(folder: Path) -> set[str]:
 
 
 def test_atomic_write_of_bytes_and_of_a_function(tmp_path: Path) -> None:
+    def write_two(file: IO[bytes]) -> None:
+        file.write(b"two")
+
     files.atomic_write(tmp_path / "deep" / "a", b"one")
-    files.atomic_write(tmp_path / "deep" / "a", lambda file: file.write(b"two") and None)
+    files.atomic_write(tmp_path / "deep" / "a", write_two)
     assert (tmp_path / "deep" / "a").read_bytes() == b"two"
     assert names(tmp_path / "deep") == {"a"}
 
