@@ -77,6 +77,8 @@ class Scene:
         hand_qpos, hand_dof: indices of the hand's joints in qpos and qvel, (24,) each.
         object_qpos, object_dof: where the object's 7 values of qpos (position, quaternion w x y z) and 6 of
             qvel (velocity in the world frame, angular velocity in the object's) start.
+        actuated_joints: which of the 24 joints each actuator drives, (20,).
+        control_range: lowest and highest target of each actuator, rad, (20, 2).
         fingertip_sites: site ids in the order of `hand.FINGERTIPS`, (5,).
         materials: names of the materials that a sample sets, in the fixed order "link/<body>"...,
             "face/<name>"..., "letter/<name>"..., "background".
@@ -94,6 +96,8 @@ class Scene:
     hand_dof: np.ndarray
     object_qpos: int
     object_dof: int
+    actuated_joints: np.ndarray
+    control_range: FloatArray
     fingertip_sites: np.ndarray
     materials: tuple[str, ...]
     material_ids: np.ndarray
@@ -112,6 +116,8 @@ def build_scene(config: SceneConfig) -> Scene:
     spec = load_hand()
     spec.option.timestep = PHYSICS_TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
+    # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     body = spec.worldbody.add_body(name="object", pos=PALM)
     body.add_joint(name="object", type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
     background = spec.worldbody.add_geom(
@@ -203,9 +209,7 @@ def _face_frame(face: Face, target: PoseObject) -> FloatArray:
 
 def _add_cameras_and_lights(spec: mujoco.MjSpec) -> None:
     for camera in DACTYL_RIG:
-        spec.worldbody.add_camera(
-            name=camera.name, pos=camera.position, quat=camera.quaternion, fovy=camera.fovy_deg
-        )
+        spec.worldbody.add_camera(name=camera.name, pos=camera.position, quat=camera.quaternion, fovy=camera.fovy_deg)
     # Clip planes that suit cameras some 0.7 m away, independent of what the compiler measures.
     spec.stat.center, spec.stat.extent = _LIGHT_TARGET, 1.0
     spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
@@ -230,6 +234,7 @@ def _add_cameras_and_lights(spec: mujoco.MjSpec) -> None:
 
 def _index(model: mujoco.MjModel, target: PoseObject, config: SceneConfig, materials: list[str]) -> Scene:
     joints = [joint for joint in map(model.joint, range(model.njnt)) if joint.name.startswith(PREFIX)]
+    joint_ids = [joint.id for joint in joints]
     free = model.joint("object")
     cameras = [camera.name for camera in DACTYL_RIG] if config.purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if config.purpose == "render" else []
@@ -242,6 +247,8 @@ def _index(model: mujoco.MjModel, target: PoseObject, config: SceneConfig, mater
         hand_dof=np.array([joint.dofadr[0] for joint in joints]),
         object_qpos=int(free.qposadr[0]),
         object_dof=int(free.dofadr[0]),
+        actuated_joints=np.array([joint_ids.index(joint) for joint in model.actuator_trnid[:, 0]]),
+        control_range=model.actuator_ctrlrange.copy(),
         fingertip_sites=np.array([model.site(f"{PREFIX}S_{tip}").id for tip in FINGERTIPS]),
         materials=tuple(materials),
         material_ids=np.array([model.material(name).id for name in materials], dtype=np.int64),

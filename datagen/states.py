@@ -1,0 +1,192 @@
+"""Collect hand-and-object states in simulation; ``datagen.state_files`` describes the folder that results.
+
+A part is a pure function of (configuration, part number), so a rerun after a kill gives the bytes of an uninterrupted
+one. Its rows come in the order of time: one that the count cuts short needs no simulation beyond its last row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.policy import POLICIES, RandomExploration, create_policy
+from datagen.policy.base import Policy
+from datagen.sim.environment import Environment, Outcome
+from datagen.sim.scene import SceneConfig
+from datagen.state_files import (
+    CONFIG,
+    MANIFEST,
+    REJECTIONS,
+    Columns,
+    PartRecord,
+    States,
+    committed_part,
+    load_states,
+    read_manifest,
+    states_fingerprint,
+    write_manifest,
+    write_part,
+)
+from datagen.variation import generator
+from vision.config import differences, plain
+from vision.errors import DactylError
+from vision.files import atomic_write, canonical_json, exclusive_folder, read_json
+from vision.objects import OBJECTS
+from vision.progress import Advance, progress
+from vision.schema import STATES
+
+__all__ = ["States", "StatesConfig", "collect", "load_states", "simulate_part", "states_fingerprint"]
+
+
+@dataclass(frozen=True)
+class StatesConfig:
+    """What to collect.
+
+    Attributes:
+        output: folder for the states; an unfinished one is resumed, a larger count extends it.
+        count: number of states.
+        seed: of every random draw; test sets need one of their own.
+        object: block or prism.
+        policy: what moves the hand, by name.
+        locked_wrist: hold the two wrist joints (Table 3's locked wrist).
+        episode_steps: longest episode, in steps of 80 ms; it ends earlier when the object drops.
+        stride: keep the state of every so many steps.
+        worlds: episodes simulated at once, which make one part.
+        threads: that simulate; 0 for all processors. Not part of the result.
+    """
+
+    output: Path
+    count: int = 1_000_000
+    seed: int = 0
+    object: str = "block"
+    policy: str = RandomExploration.name
+    locked_wrist: bool = False
+    episode_steps: int = 100
+    stride: int = 5
+    worlds: int = 64
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("count", "episode_steps", "stride", "worlds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy: expected one of {', '.join(POLICIES)}, got {self.policy}")
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
+        return {key: value for key, value in plain(self).items() if key not in ("output", "count", "threads")}
+
+
+def collect(config: StatesConfig) -> States:
+    """Make, resume, extend or reuse the states that ``config`` describes, with a progress bar.
+
+    Raises:
+        DactylError: the output holds states of another configuration (the differing keys are named) or more states
+            than asked for, another process writes to it, or the hand's model is missing.
+    """
+    with exclusive_folder(config.output):
+        _claim(config)
+        records: list[PartRecord] = []
+        while (record := _reusable_part(config, records)) is not None:
+            records.append(record)
+        if _total(records) < config.count:
+            (config.output / MANIFEST).unlink(missing_ok=True)
+            _make_missing(config, records)
+        write_manifest(config.output, config.identity(), records)
+    return load_states(config.output)
+
+
+def simulate_part(
+    config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
+) -> tuple[Columns, dict[str, int], bool]:
+    """Run the part's episodes in lockstep, each until it drops or is ``episode_steps`` long.
+
+    Returns:
+        At most ``limit`` states in the order of (step, episode); how many states were rejected, by reason; whether
+        the part is complete, which it is not when ``limit`` stopped it.
+    """
+    episodes = part * config.worlds + np.arange(config.worlds)
+    alive = np.arange(config.worlds)
+    rejected = dict.fromkeys(REJECTIONS, 0)
+    rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
+    policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
+    rows: list[Columns] = []
+    room = limit
+    for step in range(config.episode_steps):
+        observation = environment.observe()
+        if step % config.stride == 0:
+            kept = alive[:room]
+            state = {key: np.asarray(value)[kept] for key, value in observation.items() if key in STATES}
+            rows.append({"episode": episodes[kept], "step": np.full(len(kept), step), **state})
+            advance(len(kept))
+            room -= len(kept)
+            if room == 0:
+                break
+        outcome = environment.step(policy.act(observation), alive)
+        for reason, count in _rejections(outcome).items():
+            rejected[reason] += count
+        alive = alive[~outcome.ended[alive]]
+    return {key: np.concatenate([row[key] for row in rows]) for key in STATES}, rejected, room > 0
+
+
+def _rejections(outcome: Outcome) -> dict[str, int]:
+    """Ended episodes by reason, each counted once, the gravest reason first."""
+    return {
+        "non_finite": int(outcome.non_finite.sum()),
+        "physics_warning": int((outcome.warned & ~outcome.non_finite).sum()),
+        "dropped": int((outcome.dropped & ~outcome.non_finite & ~outcome.warned).sum()),
+    }
+
+
+def _claim(config: StatesConfig) -> None:
+    """Note the configuration in a new folder; refuse one that was begun with another, or finished with more states."""
+    folder, identity = config.output, config.identity()
+    if not (folder / CONFIG).exists():
+        if any(folder.glob("part-*")):
+            raise DactylError(f"{folder}: holds parts but no {CONFIG}; choose another output")
+        atomic_write(folder / CONFIG, canonical_json(identity))
+    elif changed := differences(read_json(folder / CONFIG, "states configuration"), identity):
+        raise DactylError(
+            f"{folder}: was collected with another configuration ({'; '.join(changed)}); choose another output"
+        )
+    if (folder / MANIFEST).exists() and (there := read_manifest(folder)["states"]) > config.count:
+        raise DactylError(f"{folder}: holds {there} states, more than count {config.count}; choose another output")
+
+
+def _total(records: list[PartRecord]) -> int:
+    return sum(record.states for record in records)
+
+
+def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord | None:
+    """The part that follows ``before``, where it is there, whole, and as long as the count asks for."""
+    room = config.count - _total(before)
+    record = committed_part(config.output, len(before)) if room else None
+    if record is None or not (record.states == room or (record.complete and record.states < room)):
+        return None
+    return record
+
+
+def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
+    """Append the parts that the count still needs, made, or found after a gap."""
+    scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
+    environment = Environment(scene, config.seed, config.worlds, config.threads)
+    policy = create_policy(config.policy, environment.scene, config.worlds)
+    made_by = {"object": config.object, "policy": config.policy, "seed": config.seed}
+    with progress(f"collecting {config.output}", config.count, "states", _total(records)) as advance:
+        while (room := config.count - _total(records)) > 0:
+            record = _reusable_part(config, records)
+            if record is None:
+                part = simulate_part(config, environment, policy, len(records), room, advance)
+                record = write_part(config.output, len(records), *part, made_by)
+            else:
+                advance(record.states)
+            records.append(record)
