@@ -1,0 +1,92 @@
+"""The best constant: no other constant found by search may be better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from eval.baseline import best_constant, geometric_median, rotation_median
+from eval.metrics import position_error_mm, rotation_error_deg
+from tests.datasets import write_dataset
+from vision.geometry import cube_rotations, quaternion_from_rotation
+from vision.shards import TripletDataset
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def mean_rotation_error(quaternions: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Degrees, one for each of the candidates."""
+    return rotation_error_deg(quaternions[None], candidates[:, None]).mean(axis=1)
+
+
+def clustered(rng: np.random.Generator, count: int, spread: float) -> np.ndarray:
+    """Quaternions around the 24 cube orientations of one turn: what a grasped block gives, many local minima."""
+    turns = Rotation.from_matrix(cube_rotations()[rng.integers(0, 24, count)])
+    around = Rotation.random(random_state=rng) * turns * Rotation.from_rotvec(rng.normal(0, spread, (count, 3)))
+    return quaternion_from_rotation(around)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.sampled_from([0.05, 0.3, 3.0]), st.integers(1, 300))
+def test_no_rotation_is_better_on_average(seed: int, spread: float, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    quaternions = clustered(rng, count, spread)
+    found = rotation_median(quaternions)
+    assert np.linalg.norm(found) == pytest.approx(1.0)
+    ours = mean_rotation_error(quaternions, found[None])[0]
+    everywhere = quaternion_from_rotation(Rotation.random(2_000, random_state=rng))
+    near = Rotation.from_quat(np.roll(found, -1)) * Rotation.from_rotvec(rng.normal(0, 0.02, (500, 3)))
+    mean = Rotation.from_quat(np.roll(quaternions, -1, axis=1)).mean()
+    others = np.concatenate(
+        [everywhere, quaternion_from_rotation(near), quaternions, quaternion_from_rotation(mean)[None]]
+    )
+    assert ours <= mean_rotation_error(quaternions, others).min() + 1e-3
+
+
+def test_the_median_of_one_cluster_with_outliers_stays_in_the_cluster() -> None:
+    """The median is robust: a tenth of the samples turned by 120 degrees moves it little, the mean more."""
+    rng = np.random.default_rng(0)
+    centre = Rotation.random(random_state=rng)
+    turns = rng.normal(0, 0.02, (100, 3))
+    turns[:10] += [2.1, 0.0, 0.0]
+    rotations = centre * Rotation.from_rotvec(turns)
+    median = Rotation.from_quat(np.roll(rotation_median(quaternion_from_rotation(rotations)), -1))
+    assert np.rad2deg((centre.inv() * median).magnitude()) < 1.0
+    assert np.rad2deg((centre.inv() * rotations.mean()).magnitude()) > 5.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(1, 100))
+def test_no_point_is_nearer_on_average(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = np.array([1.0, 0.9, 0.15]) + rng.normal(0, [0.02, 0.01, 0.003], (count, 3))
+    found = geometric_median(points)
+    ours = np.linalg.norm(points - found, axis=1).mean()
+    others = np.concatenate([points, points.mean(axis=0)[None], found + rng.normal(0, 1e-3, (500, 3))])
+    assert ours <= np.linalg.norm(points[None] - others[:, None], axis=-1).mean(axis=1).min() + 1e-7
+
+
+def test_geometric_median_of_a_line_is_the_median() -> None:
+    line = np.zeros((5, 3))
+    line[:, 1] = [0.0, 0.1, 0.11, 3.0, 9.0]
+    np.testing.assert_allclose(geometric_median(line), [0.0, 0.11, 0.0], atol=1e-6)
+
+
+def test_the_constant_is_fitted_to_the_labels_of_the_set(tmp_path: Path) -> None:
+    dataset = TripletDataset(write_dataset(tmp_path, (12, 8)))
+    labels = [dataset.label(number) for number in range(20)]
+    positions = np.array([label["object_position"] for label in labels])
+    quaternions = np.array([label["object_quaternion"] for label in labels])
+    constant = best_constant(dataset)
+    assert constant.labels == 20
+    error = position_error_mm(positions, constant.position).mean()
+    assert error <= position_error_mm(positions, positions.mean(axis=0)).mean()
+    assert (
+        mean_rotation_error(quaternions, constant.quaternion[None])[0]
+        <= mean_rotation_error(quaternions, quaternions).min() + 1e-6
+    )
