@@ -43,7 +43,9 @@ def main_render(argv: Sequence[str]) -> None:
     config = parse(RenderConfig, argv, "dactyl render", main_render.__doc__ or "")
     dataset = generate(config)
     devices = ", ".join(f"{info['name']} on {info['device']}" for info in dataset.manifest["renderers"])
-    Console().print(f"{config.output}: {len(dataset):,} triplets in {len(dataset.shards)} shards, rendered by {devices}")
+    Console().print(
+        f"{config.output}: {len(dataset):,} triplets in {len(dataset.shards)} shards, rendered by {devices}"
+    )
 
 
 def main_inspect(argv: Sequence[str]) -> None:

@@ -23,13 +23,14 @@ from datagen.render.base import Renderer, RenderOptions, Sample
 from datagen.states import States, load_states, states_fingerprint
 from datagen.variation import generator
 from vision.cameras import DACTYL_RIG, extrinsics, intrinsics
-from vision.config import differences, plain
+from vision.config import plain
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, read_json
+from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
+from vision.folders import MANIFEST, claim
 from vision.objects import OBJECTS
 from vision.progress import Advance, progress
 from vision.schema import SCHEMA_VERSION
-from vision.shards import CONFIG, MANIFEST, ShardRecord, TripletDataset, committed_shard, encode_sample, write_shard
+from vision.shards import ShardRecord, TripletDataset, committed_shard, encode_sample, write_shard
 
 # A frame whose grey levels vary less than this is blank: real ones vary by 20 and more.
 _MIN_FRAME_STD = 1.0
@@ -106,7 +107,7 @@ def generate(config: RenderConfig) -> TripletDataset:
         raise DactylError(f"{config.states}: states of the {states.object}, not of the {config.object}; set object")
     identity = config.identity()
     with exclusive_folder(config.output):
-        _claim(config.output, identity)
+        claim(config.output, identity, "shard-*")
         records = _make_missing(config, fingerprint(identity))
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -196,19 +197,6 @@ def _refuse_blank(images: np.ndarray, index: int, renderer: Renderer) -> None:
             f"sample {index}: camera {camera} came out blank on {renderer.info.device}; "
             "check the graphics driver, then rerun"
         )
-
-
-def _claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Note the configuration in a new folder; refuse a folder that was begun with another one."""
-    path = folder / CONFIG
-    if path.exists():
-        there = read_json(path, "dataset configuration")
-        if changed := differences(there, identity):
-            raise DactylError(f"{folder}: was made with another configuration ({'; '.join(changed)}); choose another output")
-    elif any(folder.glob("shard-*")):
-        raise DactylError(f"{folder}: holds shards but no {CONFIG}; choose another output")
-    else:
-        atomic_write(path, canonical_json(identity))
 
 
 def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[ShardRecord]:

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, fingerprint, read_json, sha256
+from vision.folders import CONFIG, MANIFEST
 from vision.schema import SCHEMA_VERSION, STATES, Field, check_column, check_version
 
-CONFIG = "config.json"
-MANIFEST = "manifest.json"
 REJECTIONS = ("non_finite", "physics_warning", "dropped", "initial_lost")
 """Why states are rejected: NaN or infinity; MuJoCo warned; the object fell; it was lost before the episode began."""
 

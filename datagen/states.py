@@ -17,8 +17,6 @@ from datagen.policy.base import Policy
 from datagen.sim.environment import Environment, Outcome
 from datagen.sim.scene import SceneConfig
 from datagen.state_files import (
-    CONFIG,
-    MANIFEST,
     REJECTIONS,
     Columns,
     PartRecord,
@@ -31,9 +29,10 @@ from datagen.state_files import (
     write_part,
 )
 from datagen.variation import generator
-from vision.config import differences, plain
+from vision.config import plain
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, read_json
+from vision.files import exclusive_folder
+from vision.folders import MANIFEST, claim
 from vision.objects import OBJECTS
 from vision.progress import Advance, progress
 from vision.schema import STATES
@@ -149,15 +148,8 @@ def _rejections(outcome: Outcome) -> dict[str, int]:
 
 def _claim(config: StatesConfig) -> None:
     """Note the configuration in a new folder; refuse one that was begun with another, or finished with more states."""
-    folder, identity = config.output, config.identity()
-    if not (folder / CONFIG).exists():
-        if any(folder.glob("part-*")):
-            raise DactylError(f"{folder}: holds parts but no {CONFIG}; choose another output")
-        atomic_write(folder / CONFIG, canonical_json(identity))
-    elif changed := differences(read_json(folder / CONFIG, "states configuration"), identity):
-        raise DactylError(
-            f"{folder}: was collected with another configuration ({'; '.join(changed)}); choose another output"
-        )
+    folder = config.output
+    claim(folder, config.identity(), "part-*")
     if (folder / MANIFEST).exists() and (there := read_manifest(folder)["states"]) > config.count:
         raise DactylError(f"{folder}: holds {there} states, more than count {config.count}; choose another output")
 

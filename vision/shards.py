@@ -29,14 +29,13 @@ import webdataset as wds
 from vision.cameras import Rig
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, read_json, sha256
+from vision.folders import CONFIG, MANIFEST
 from vision.objects import PoseObject, get_object
 from vision.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record, check_version
 
 JPEG_QUALITY = 95
 # Chroma subsampling would shift colours by up to 80 levels; quality 95 without it costs 23 kB an image.
 JPEG_SUBSAMPLING = "444"
-MANIFEST = "manifest.json"
-CONFIG = "config.json"
 _MAX_JSON_BYTES = 1 << 20
 
 

@@ -22,10 +22,9 @@ from tests.datasets import RENDERER, make_images, make_label, make_sample, write
 from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
 from vision.files import sha256
+from vision.folders import CONFIG, MANIFEST
 from vision.schema import LABEL
 from vision.shards import (
-    CONFIG,
-    MANIFEST,
     ShardRecord,
     TripletDataset,
     committed_shard,
