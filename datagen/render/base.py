@@ -1,0 +1,116 @@
+"""What every renderer takes and gives: a batch of samples in, uint8 images out.
+
+Python draws every value (``datagen.appearance``); a renderer only applies it, so that the same sample can be rendered by
+every renderer and labels cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.errors import DactylError
+from vision.geometry import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Every value drawn for the look of one sample. M materials in the scene's order, L lights, C cameras in rig order.
+
+    Attributes:
+        material_rgb: sRGB-encoded, [0, 1], (M, 3).
+        material_metallic: [0, 1], (M,), as in Unity's Standard shader.
+        material_glossiness: [0, 1], (M,); 1 - roughness.
+        light_position: metres, world frame, (L, 3).
+        light_intensity: the total shared out, in the units of Unity's lights, (L,).
+        camera_position: true (displaced) cameras, metres, world frame, (C, 3).
+        camera_quaternion: w x y z, camera to world, MuJoCo's camera (looks along -z), (C, 4).
+        camera_fovy_deg: vertical field of view, degrees, (C,).
+    """
+
+    material_rgb: FloatArray
+    material_metallic: FloatArray
+    material_glossiness: FloatArray
+    light_position: FloatArray
+    light_intensity: FloatArray
+    camera_position: FloatArray
+    camera_quaternion: FloatArray
+    camera_fovy_deg: FloatArray
+
+    def __post_init__(self) -> None:
+        for names, shapes in _SHAPES.items():
+            arrays = [getattr(self, name) for name in names]
+            if any(array.ndim < 1 or array.shape[1:] != shape for array, shape in zip(arrays, shapes, strict=True)):
+                raise ValueError(f"{', '.join(names)}: shapes {[array.shape for array in arrays]}")
+            if len({len(array) for array in arrays}) != 1:
+                raise ValueError(f"{', '.join(names)}: lengths differ, {[len(array) for array in arrays]}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
+        return {field.name: getattr(self, field.name).tolist() for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
+        """Raises DactylError, with ``where`` in it, for values that are no appearance."""
+        try:
+            return cls(**{key: np.asarray(value, dtype=np.float64) for key, value in values.items()})
+        except (TypeError, ValueError) as error:
+            raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
+
+
+_SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
+    ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
+    ("light_position", "light_intensity"): ((3,), ()),
+    ("camera_position", "camera_quaternion", "camera_fovy_deg"): ((3,), (4,), ()),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A state with a look: all that a picture depends on.
+
+    Attributes:
+        index: sample number in the dataset.
+        joint_position: hand joints in the scene's order, radians, (24,).
+        object_position: metres, world frame, (3,).
+        object_quaternion: w x y z, object to world, (4,).
+        appearance: everything else.
+    """
+
+    index: int
+    joint_position: FloatArray
+    object_position: FloatArray
+    object_quaternion: FloatArray
+    appearance: Appearance
+
+
+@dataclass(frozen=True)
+class RendererInfo:
+    """What really rendered: the renderer's name, the version of its software, the device and the graphics interface."""
+
+    name: str
+    version: str
+    device: str
+    api: str
+
+
+class Renderer(Protocol):
+    """A scene of one object, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
+
+    info: RendererInfo
+    materials: tuple[str, ...]
+    """Names of the materials, in the order of ``Appearance``."""
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+
+    def close(self) -> None:
+        """Free the graphics context; twice does no harm."""
+
+    def __enter__(self) -> Renderer: ...
+
+    def __exit__(self, *exception: object) -> None: ...
