@@ -29,14 +29,12 @@ def outline(letter: str) -> shapely.Geometry:
     """Outline of a letter, one unit high, its bounding box centred on the origin; x is right and y is up.
 
     Raises:
-        ValueError: `letter` is not exactly one printable character that the font draws.
+        ValueError: `letter` is not exactly one visible character.
     """
-    if len(letter) != 1 or not letter.isprintable():
-        raise ValueError(f"a glyph is one printable character, got {letter!r}")
+    if len(letter) != 1 or not letter.isprintable() or letter.isspace():
+        raise ValueError(f"a glyph is one visible character, got {letter!r}")
     path = TextPath((0, 0), letter, size=_OUTLINE_SIZE, prop=FontProperties(fname=str(FONT)))
     rings = [shapely.Polygon(ring) for ring in map(np.asarray, path.to_polygons()) if len(ring) >= 4]
-    if not rings:
-        raise ValueError(f"the font draws nothing for {letter!r}")
     # A ring inside another is a hole (O, A, P): exclusive or needs no assumption about the font's winding.
     shape = functools.reduce(shapely.symmetric_difference, rings).simplify(_TOLERANCE)
     left, bottom, right, top = shape.bounds

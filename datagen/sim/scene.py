@@ -120,12 +120,6 @@ def build_scene(config: SceneConfig) -> Scene:
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     body = spec.worldbody.add_body(name="object", pos=PALM)
     body.add_joint(name="object", type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
-    background = spec.worldbody.add_geom(
-        name="background",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=(1, 1, _BACKGROUND_TOP - _BACKGROUND_HALF_SIZE[2]),
-        size=_BACKGROUND_HALF_SIZE,
-    )
     materials: list[str] = []
     if config.purpose == "physics":
         keep_collision_geometry(spec)
@@ -136,9 +130,15 @@ def build_scene(config: SceneConfig) -> Scene:
         materials += keep_visual_geometry(spec, config.mesh_fraction)
         materials += _add_visual_shape(spec, body, target)
         spec.add_material(name="background", rgba=(0.35, 0.35, 0.35, 1), metallic=0, roughness=0.8)
-        background.material = "background"
         materials.append("background")
         _add_cameras_and_lights(spec)
+    spec.worldbody.add_geom(
+        name="background",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=(1, 1, _BACKGROUND_TOP - _BACKGROUND_HALF_SIZE[2]),
+        size=_BACKGROUND_HALF_SIZE,
+        material="background" if config.purpose == "render" else "",
+    )
     return _index(spec.compile(), target, config, materials)
 
 
