@@ -93,15 +93,15 @@ class Environment:
         Raises:
             DactylError: no initial state held.
         """
-        world_ids = np.asarray(worlds, dtype=np.int64)
-        draws = {w: generator(self.seed, e, "initial state") for w, e in zip(world_ids, episodes, strict=True)}
+        numbers = {int(world): int(episode) for world, episode in zip(worlds, episodes, strict=True)}
+        draws = {world: generator(self.seed, episode, "initial state") for world, episode in numbers.items()}
         discarded = np.zeros(self.worlds, dtype=np.int64)
         age = np.zeros(self.worlds, dtype=np.int64)
-        self._place(world_ids, draws)
-        shaken = world_ids
+        shaken = np.array(sorted(numbers), dtype=np.int64)
+        self._place(shaken, draws)
         while len(shaken):
             action = np.zeros((self.worlds, ACTIONS))
-            action[shaken] = [draws[w].uniform(-1, 1, ACTIONS) for w in shaken]
+            action[shaken] = [draws[world].uniform(-1, 1, ACTIONS) for world in shaken]
             lost = shaken[self._advance(action, shaken).ended[shaken]]
             age[shaken] += 1
             age[lost] = 0
@@ -113,24 +113,25 @@ class Environment:
                 )
             self._place(lost, draws)
             shaken = shaken[age[shaken] < INITIAL_STEPS]
-        self._smoothed[world_ids] = 0
-        for world, episode in zip(world_ids, episodes, strict=True):
+        for world, episode in numbers.items():
+            self._smoothed[world] = 0
             self._goal_generators[world] = generator(self.seed, episode, "goals")
-            self._draw_goal(int(world))
-        return discarded[world_ids]
+            self._draw_goal(world)
+        return discarded[list(numbers)]
 
     def step(self, action: FloatArray, worlds: Worlds | None = None) -> Outcome:
         """Advance `worlds`, or all, by 80 ms; their rows of `action` (N, 20) are clipped to [-1, 1].
 
         Raises:
-            ValueError: `action` has another shape, or is not finite where it is used.
+            ValueError: `action` has another shape.
+            DactylError: it is not finite where it is used.
         """
-        world_ids = np.arange(self.worlds) if worlds is None else np.asarray(worlds, dtype=np.int64)
+        stepped = np.arange(self.worlds) if worlds is None else np.unique(np.asarray(worlds, dtype=np.int64))
         if action.shape != (self.worlds, ACTIONS):
             raise ValueError(f"expected actions of shape {(self.worlds, ACTIONS)}, got {action.shape}")
-        if not np.isfinite(action[world_ids]).all():
-            raise ValueError("an action is not finite")
-        outcome = self._advance(np.clip(action, -1, 1), world_ids)
+        if not np.isfinite(action[stepped]).all():
+            raise DactylError("the policy's action is not finite; choose another policy or checkpoint")
+        outcome = self._advance(np.clip(action, -1, 1), stepped)
         for world in np.flatnonzero(outcome.reached):
             self._draw_goal(int(world))
         return outcome
@@ -173,7 +174,7 @@ class Environment:
         self._warnings = warnings
         return outcome
 
-    def _place(self, worlds: NDArray[np.int64], draws: dict[np.int64, np.random.Generator]) -> None:
+    def _place(self, worlds: NDArray[np.int64], draws: dict[int, np.random.Generator]) -> None:
         """Cup the hand and put the object above the palm in a random orientation, everything at rest."""
         self.batch.reset(worlds, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         position = self.scene.object_qpos
@@ -189,8 +190,11 @@ class Environment:
         self.goal[world] = _random_quaternion(self._goal_generators[world])
 
     def _orientation(self) -> FloatArray:
-        position = self.scene.object_qpos
-        return self.batch.qpos[:, position + 3 : position + 7]
+        """The object's quaternions (N, 4); the identity stands in for that of a broken world."""
+        start = self.scene.object_qpos + 3
+        quaternion = self.batch.qpos[:, start : start + 4]
+        norm = np.linalg.norm(quaternion, axis=1, keepdims=True)
+        return np.where(np.isfinite(norm) & (norm > 0), quaternion, [1.0, 0.0, 0.0, 0.0])
 
     def _to_goal(self) -> Rotation:
         """Rotations that take each world's object to its goal."""

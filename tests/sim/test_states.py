@@ -1,0 +1,284 @@
+"""States folders: the same bytes however often they are interrupted, and no fault passes unnamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from datagen.policy import RandomExploration
+from datagen.sim.environment import DROP_HEIGHT, Environment, Outcome
+from datagen.state_files import REJECTIONS
+from datagen.states import StatesConfig, _rejections, collect, load_states, states_fingerprint
+from vision.errors import DactylError
+from vision.schema import HAND_JOINTS, STATES, check_column
+
+SMALL = {"worlds": 4, "episode_steps": 12, "stride": 4, "threads": 2}  # at most 12 states a part
+COUNT = 40
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but the lock."""
+    files = sorted(path for path in folder.iterdir() if path.name != ".lock")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> StatesConfig:
+    config = StatesConfig(tmp_path_factory.mktemp("states") / "whole", count=COUNT, **SMALL)
+    collect(config)
+    return config
+
+
+@pytest.fixture
+def copied(finished: StatesConfig, tmp_path: Path) -> StatesConfig:
+    return replace(finished, output=Path(shutil.copytree(finished.output, tmp_path / "copy")))
+
+
+def test_states_follow_the_schema(finished: StatesConfig) -> None:
+    states = load_states(finished.output)
+    assert len(states) == COUNT
+    assert (states.object, states.policy, states.seed) == ("block", RandomExploration.name, 0)
+    for key, field in STATES.items():
+        column = getattr(states, key)
+        assert column.dtype == field.dtype, key
+        assert len(column) == COUNT
+        check_column(column, field, key)
+    assert states.joint_position.shape == (COUNT, HAND_JOINTS)
+    assert (states.object_position[:, 2] > DROP_HEIGHT).all()
+    assert set(states.step) == {0, 4, 8}
+    assert len({(e, s) for e, s in zip(states.episode, states.step, strict=True)}) == COUNT
+    assert len(np.unique(states.object_position, axis=0)) == COUNT
+    # Fingertips belong to the same moment: within a hand's length of the object.
+    distance = np.linalg.norm(states.fingertip_position - states.object_position[:, None], axis=-1)
+    assert distance.max() < 0.25
+
+
+def test_every_file_names_its_policy(finished: StatesConfig) -> None:
+    manifest = json.loads((finished.output / "manifest.json").read_text())
+    assert manifest["policy"] == manifest["config"]["policy"] == RandomExploration.name
+    parts = sorted(finished.output.glob("*.parquet"))
+    assert len(parts) > 3
+    for path in parts:
+        metadata = pq.read_schema(path).metadata
+        assert metadata[b"policy"] == RandomExploration.name.encode()
+        assert metadata[b"seed"] == b"0"
+
+
+@pytest.mark.parametrize(
+    "gone", [["part-000001.parquet"], ["part-000002.json"], ["part-000000.parquet", "manifest.json"]]
+)
+def test_a_rerun_restores_the_same_bytes(copied: StatesConfig, gone: list[str]) -> None:
+    before = digests(copied.output)
+    for name in gone:
+        (copied.output / name).unlink()
+    collect(copied)
+    assert digests(copied.output) == before
+
+
+def test_a_damaged_part_is_made_again(copied: StatesConfig) -> None:
+    before = digests(copied.output)
+    path = copied.output / "part-000001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    collect(copied)
+    assert digests(copied.output) == before
+
+
+def test_a_rerun_of_finished_states_simulates_nothing(copied: StatesConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.states.Environment", None)
+    assert len(collect(copied)) == COUNT
+
+
+def test_threads_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None:
+    collect(replace(finished, output=tmp_path, threads=1))
+    assert digests(tmp_path) == digests(finished.output)
+
+
+def test_states_grow(finished: StatesConfig, tmp_path: Path) -> None:
+    for count in (5, 17, COUNT):
+        assert len(collect(replace(finished, output=tmp_path, count=count))) == count
+    assert digests(tmp_path) == digests(finished.output)
+
+
+def test_seeds_differ(finished: StatesConfig, tmp_path: Path) -> None:
+    collect(replace(finished, output=tmp_path, count=4, seed=1))
+    other, here = load_states(tmp_path), load_states(finished.output)
+    assert not np.isin(other.object_position, here.object_position).any()
+    assert states_fingerprint(tmp_path) != states_fingerprint(finished.output)
+
+
+def test_a_kill_leaves_what_a_rerun_completes(finished: StatesConfig, tmp_path: Path) -> None:
+    output = tmp_path / "killed"
+    options = ", ".join(f"{key}={value}" for key, value in SMALL.items())
+    program = (
+        "from pathlib import Path; from datagen.states import StatesConfig, collect; "
+        f"collect(StatesConfig(Path({str(output)!r}), count={COUNT}, {options}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not any(output.glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert any(output.glob("*.parquet"))
+    if not (output / "manifest.json").exists():
+        with pytest.raises(DactylError, match="unfinished"):
+            load_states(output)
+    collect(replace(finished, output=output))
+    assert digests(output) == digests(finished.output)
+
+
+def set_nan(environment: Environment) -> None:
+    environment.batch.qvel[1, 0] = np.nan
+
+
+def put_beside_the_hand(environment: Environment) -> None:
+    environment.batch.qpos[1, environment.scene.object_qpos] = 1.3
+
+
+def raise_a_warning(environment: Environment) -> None:
+    environment._warnings[1] -= 1  # as if MuJoCo's counter had risen by one
+
+
+@pytest.mark.parametrize(
+    ("reason", "poison"),
+    [("non_finite", set_nan), ("dropped", put_beside_the_hand), ("physics_warning", raise_a_warning)],
+)
+def test_an_episode_that_goes_wrong_is_rejected_and_counted(
+    finished: StatesConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+    poison: Callable[[Environment], None],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # MuJoCo logs its warnings to a file in the working folder
+    step = Environment.step
+    poisoned = []
+
+    def poisoned_step(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
+        if not poisoned:
+            poison(self)
+            poisoned.append(True)
+        return step(self, action, worlds)
+
+    monkeypatch.setattr(Environment, "step", poisoned_step)
+    states = collect(replace(finished, output=tmp_path / "poisoned", count=10))
+    reference = load_states(finished.output)
+    manifest = json.loads((tmp_path / "poisoned" / "manifest.json").read_text())
+    assert manifest["rejected"] | {"initial_lost": 0} == dict.fromkeys(REJECTIONS, 0) | {reason: 1}
+    assert states.step[states.episode == 1].tolist() == [0]
+    for episode in (0, 2, 3):  # the others never notice
+        rows = states.episode == episode
+        expected = reference.object_position[reference.episode == episode][: rows.sum()]
+        np.testing.assert_array_equal(states.object_position[rows], expected)
+
+
+def test_a_part_whose_episodes_all_end_is_still_a_part(
+    finished: StatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drop_all(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
+        everyone, no_one = np.isin(np.arange(self.worlds), worlds), np.zeros(self.worlds, dtype=bool)
+        return Outcome(no_one, everyone, no_one, no_one)
+
+    monkeypatch.setattr(Environment, "step", drop_all)
+    states = collect(replace(finished, output=tmp_path, count=6))
+    assert states.episode.tolist() == [0, 1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "manifest.json").read_text())["rejected"]["dropped"] == 4
+
+
+def test_an_episode_is_rejected_for_one_reason() -> None:
+    yes, no = np.array([True]), np.array([False])
+    assert _rejections(Outcome(no, yes, yes, yes)) == {"non_finite": 1, "physics_warning": 0, "dropped": 0}
+    assert _rejections(Outcome(no, yes, no, yes)) == {"non_finite": 0, "physics_warning": 1, "dropped": 0}
+    assert _rejections(Outcome(yes, yes, no, no)) == {"non_finite": 0, "physics_warning": 0, "dropped": 1}
+    assert _rejections(Outcome(yes, no, no, no)) == {"non_finite": 0, "physics_warning": 0, "dropped": 0}
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip_a_byte(folder: Path) -> None:
+    path = folder / "part-000001.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap_parts(folder: Path) -> None:
+    (folder / "part-000000.parquet").rename(folder / "aside")
+    (folder / "part-000001.parquet").rename(folder / "part-000000.parquet")
+    (folder / "aside").rename(folder / "part-000001.parquet")
+
+
+def escape(folder: Path) -> None:
+    parts = json.loads((folder / "manifest.json").read_text())["parts"]
+    edit_manifest(folder, parts=[parts[0] | {"name": "../part-000000.parquet"}])
+
+
+FAULTS = {
+    "flipped": (flip_a_byte, "part-000001.parquet: differs"),
+    "swapped": (swap_parts, "part-000000.parquet: differs"),
+    "missing": (lambda folder: (folder / "part-000002.parquet").unlink(), "part-000002.parquet: is missing"),
+    "unfinished": (lambda folder: (folder / "manifest.json").unlink(), "unfinished"),
+    "version": (lambda folder: edit_manifest(folder, schema_version=99), "schema version 99"),
+    "no version": (lambda folder: edit_manifest(folder, schema_version=None), "schema version None"),
+    "wrong type": (lambda folder: edit_manifest(folder, seed="zero"), "seed"),
+    "no parts": (lambda folder: edit_manifest(folder, parts=[]), "no parts"),
+    "strange part": (lambda folder: edit_manifest(folder, parts=[{"name": "x"}]), "record"),
+    "outside": (escape, "record"),
+    "no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json"),
+    "a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json"),
+    "no folder": (shutil.rmtree, "manifest.json: no such"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named_in_one_line(copied: StatesConfig, fault: str) -> None:
+    break_it, message = FAULTS[fault]
+    break_it(copied.output)
+    with pytest.raises(DactylError) as caught:
+        load_states(copied.output)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_configuration_is_refused_and_named(copied: StatesConfig) -> None:
+    before = digests(copied.output)
+    with pytest.raises(DactylError, match="stride: 4 there, 3 here"):
+        collect(replace(copied, stride=3))
+    with pytest.raises(DactylError, match="holds 40 states, more than count 10"):
+        collect(replace(copied, count=10))
+    assert digests(copied.output) == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("count", 0),
+        ("stride", 0),
+        ("worlds", -1),
+        ("episode_steps", 0),
+        ("seed", -1),
+        ("threads", -2),
+        ("object", "ball"),
+        ("policy", "expert"),
+    ],
+)
+def test_impossible_values_are_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=key) as caught:
+        StatesConfig(**{"output": Path("unused"), key: value})
+    assert "\n" not in str(caught.value)
