@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from vision.geometry import FloatArray, matrix_from_quaternion, rigid_transform
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Columns are OpenCV's camera axes (right, down, forward) in MuJoCo's camera frame (right, up, backward).
 MUJOCO_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
@@ -132,8 +133,7 @@ def extrinsics(position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
 
 def resize_intrinsics(matrix: Tensor, scale: float) -> Tensor:
     """Camera matrices (..., 3, 3) after the image was resized by ``scale`` in both directions."""
-    factor = torch.tensor([scale, scale, 1.0], dtype=matrix.dtype, device=matrix.device)
-    return matrix * factor[:, None]
+    return matrix * matrix.new_tensor([scale, scale, 1.0])[:, None]
 
 
 def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> FloatArray:

@@ -3,18 +3,22 @@
 Quaternions are ``w x y z`` (MuJoCo's order), unit, and have ``w >= 0`` when stored. Arrays go through
 ``scipy.spatial.transform``, tensors through ``roma``; both use ``x y z w`` inside, and this module is the only place
 where the order changes.
+
+``roma`` is imported where it is used: it brings torch, seconds and hundreds of megabytes that a process which renders
+or simulates has no use for.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
-import roma
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = NDArray[np.float64]
 
@@ -94,17 +98,23 @@ def cube_rotations() -> FloatArray:
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4) of any length but zero."""
+    import roma
+
     return roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quaternion)))
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     """``w x y z`` quaternions (..., 4) with ``w >= 0`` from rotation matrices (..., 3, 3)."""
+    import roma
+
     quaternion = roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
-    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    return quaternion.where(quaternion[..., :1] >= 0, -quaternion)
 
 
 def six_d_to_matrix(six_d: Tensor) -> Tensor:
     """Rotation matrices from the first two columns (..., 6), Gram-Schmidt (Zhou et al., arXiv 1812.07035)."""
+    import roma
+
     return roma.special_gramschmidt(six_d.unflatten(-1, (2, 3)).transpose(-1, -2))
 
 
@@ -119,4 +129,6 @@ def geodesic_distance_torch(first: Tensor, second: Tensor) -> Tensor:
     The clamp that bounds the gradient at a half turn caps the angle 0.003 rad below pi: fine for a loss, while reports
     use the exact :func:`geodesic_distance`.
     """
+    import roma
+
     return roma.rotmat_geodesic_distance(first, second, clamping=1.0 - 1e-6)

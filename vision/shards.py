@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-import webdataset as wds
 
 from vision.cameras import Rig
 from vision.errors import DactylError
@@ -93,13 +92,21 @@ def write_shard(
     config_fingerprint: str,
     renderer: Mapping[str, str],
 ) -> ShardRecord:
-    """Write a shard and then its record, each whole or not at all. Equal samples give equal bytes."""
+    """Write a shard and then its record, each whole or not at all. Equal samples give equal bytes.
+
+    The bytes are those of WebDataset's ``TarWriter`` with ``mtime=0``; importing that would bring torch, and hundreds
+    of megabytes with it, into every process that renders.
+    """
     buffer = io.BytesIO()
     count = 0
-    with wds.TarWriter(buffer, mtime=0, encoder=False) as writer:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
-            writer.write(sample)
             count += 1
+            for suffix in sorted(sample.keys() - {"__key__"}):
+                member = tarfile.TarInfo(f"{sample['__key__']}.{suffix}")
+                member.size = len(sample[suffix])
+                member.mode, member.uname, member.gname = 0o444, "bigdata", "bigdata"  # WebDataset's own
+                tar.addfile(member, io.BytesIO(sample[suffix]))
     path = folder / shard_name(number)
     atomic_write(path, buffer.getvalue())
     record = ShardRecord(path.name, count, path.stat().st_size, sha256(path), config_fingerprint, dict(renderer))

@@ -8,6 +8,8 @@ import os
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -108,6 +110,20 @@ def test_webdataset_reads_the_same_samples_and_bytes(pristine: Path) -> None:
         assert {key: value for key, value in sample.items() if not key.startswith("__")} == {
             key: value for key, value in expected.items() if key != "__key__"
         }
+
+
+def test_the_tar_has_the_bytes_of_webdatasets_own_writer(pristine: Path) -> None:
+    buffer = io.BytesIO()
+    with wds.TarWriter(buffer, mtime=0, encoder=False) as writer:
+        for number in range(3):
+            writer.write(make_sample(number))
+    assert buffer.getvalue() == (pristine / shard_name(0)).read_bytes()
+
+
+def test_writing_needs_no_torch() -> None:
+    """A render worker would pay for it with seconds and hundreds of megabytes."""
+    code = "import sys; import vision.shards, vision.draw, vision.tables; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_equal_samples_give_equal_bytes_and_no_trace_of_the_writer(pristine: Path, tmp_path: Path) -> None:
