@@ -1,0 +1,87 @@
+"""Losses: what the network's answer is compared with, and how.
+
+Regression: squared error of the normalised position and rotation, the paper's, or geodesic for the rotation. A
+quaternion and its negative are the same rotation, so the nearer one is the target.
+
+Geometric: the likelihood of the corners' pixels under Laplace distributions whose scales the network predicts, so that
+it learns where it is sure, and mistakes count linearly. The surface term teaches every cell of the feature map which
+point of the object it looks at, a hundred targets an image instead of eight; it is used in training only. With it the
+rotation error on made-up triplets was half as large after 13,000 samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vision.geometry import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
+from vision.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised.
+
+    Attributes:
+        rotation: of a regression: squared error of its normalised numbers, or the angle to the truth in radians.
+        surface: weight of the geometric model's surface term.
+    """
+
+    rotation: Literal["mse", "geodesic"] = "mse"
+    surface: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.surface < 0:
+            raise ValueError(f"surface must be 0 or more, got {self.surface}")
+
+
+def regression_loss(
+    values: Tensor, position: Tensor, rotation: Tensor, format: RotationFormat, kind: Literal["mse", "geodesic"]
+) -> Tensor:
+    """Loss of every sample, (B,).
+
+    Args:
+        values: (B, 3 + 4 or 6), the network's normalised answer.
+        position: (B, 3) normalised true position.
+        rotation: (B, 3, 3) true rotation.
+        format: what the rotation numbers are.
+        kind: how the rotation is compared.
+    """
+    shift = (values[:, :3] - position).square()
+    if kind == "geodesic":
+        found, _ = rotation_from_values(values[:, 3:], format)
+        return shift.mean(dim=1) + geodesic_distance_torch(found.to(rotation.dtype), rotation)
+    if format == "six_d":
+        turn = (values[:, 3:] - matrix_to_six_d(rotation) / ROTATION_DEVIATION[format]).square()
+    else:
+        turn = nearest_quaternion_error(values[:, 3:], matrix_to_quaternion(rotation) / ROTATION_DEVIATION[format])
+    return torch.cat([shift, turn], dim=1).mean(dim=1)
+
+
+def nearest_quaternion_error(values: Tensor, target: Tensor) -> Tensor:
+    """Squared errors (B, 4) of ``values`` to the nearer of ``target`` and its negative, (B, 4) each."""
+    sign = torch.where((values.detach() * target).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+    return (values - sign * target).square()
+
+
+def laplace_loss(found: PointOutput, target: Tensor) -> Tensor:
+    """Negative log-likelihood (B,), up to a constant, of true pixels (B, C, K, 2), mean over cameras and points."""
+    error = (found.pixels - target).abs().sum(dim=-1)
+    return (error * torch.exp(-found.log_scale) + 2 * found.log_scale).mean(dim=(1, 2))
+
+
+def surface_loss(maps: Tensor, points: Tensor, hit: Tensor) -> Tensor:
+    """As :func:`laplace_loss`, (B,), for the surface points that cells look at; mean over those that see the object.
+
+    Args:
+        maps: (B, C, 4, h, w), the network's surface points in radii and their log-scale.
+        points: (B, C, h * w, 3) and ``hit``: (B, C, h * w), from :class:`train.surface.SurfaceTargets`.
+    """
+    found = maps.flatten(-2).mT
+    log_scale = found[..., 3].clamp(-6.0, 3.0)
+    error = (found[..., :3] - points).abs().sum(dim=-1)
+    each = error * torch.exp(-log_scale) + 3 * log_scale
+    return (each * hit).sum(dim=(1, 2)) / hit.sum(dim=(1, 2)).clamp_min(1)

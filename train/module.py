@@ -1,0 +1,172 @@
+"""The training task: one batch to a loss, held-out triplets to degrees and millimetres."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import CatMetric
+
+from train.augment import AugmentConfig, ImageAugment
+from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
+from train.surface import SurfaceTargets
+from vision.cameras import project_torch
+from vision.errors import DactylError
+from vision.estimator import checkpoint_record
+from vision.geometry import geodesic_distance_torch, quaternion_to_matrix
+from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, RegressionModel, build_model
+from vision.triangulate import Cameras
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimiser and schedule; the defaults are Table 11's.
+
+    Attributes:
+        name: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
+        learning_rate: at its highest.
+        weight_decay: not applied to biases and normalisation under "adamw".
+        schedule: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
+        halve_every: batches.
+        warmup: batches over which the learning rate rises to its highest.
+    """
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 5e-4
+    weight_decay: float = 1e-3
+    schedule: Literal["halve", "cosine"] = "halve"
+    halve_every: int = 20_000
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0 or self.weight_decay < 0:
+            raise ValueError("learning_rate must be above 0 and weight_decay 0 or more")
+        if self.halve_every < 1 or self.warmup < 0:
+            raise ValueError("halve_every must be 1 or more and warmup 0 or more")
+
+    def factor(self, batch: int, batches: int) -> float:
+        """Of the learning rate, for batch number ``batch`` of ``batches``."""
+        rise = min(1.0, (batch + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "halve":
+            return rise * 0.5 ** (batch // self.halve_every)
+        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, batch / max(1, batches))))
+
+
+class PoseTask(lightning.LightningModule):
+    """Trains a pose model. Everything random in a batch is a function of (seed, batch number, process)."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        data: DataSpec,
+        loss: LossConfig,
+        augment: AugmentConfig,
+        optimizer: OptimizerConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model: PoseModel = build_model(model, data).to(memory_format=torch.channels_last)
+        self.loss_config = loss
+        self.augment_config = augment
+        self.optimizer_config = optimizer
+        self.seed = seed
+        self.surface = SurfaceTargets(self.model.object)
+        self.errors = CatMetric()
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        del batch_index  # counts within an epoch of the trainer's; augmentation follows the count of all batches
+        augment = ImageAugment(self.augment_config, self._generator())
+        losses = self._losses(batch, augment)
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            bad = batch["index"][~torch.isfinite(losses)].tolist() or batch["index"].tolist()
+            raise DactylError(
+                f"loss is {loss.item()} at batch {self.trainer.fit_loop.total_batch_idx}, samples "
+                f"{', '.join(map(str, bad[:8]))}: lower optimizer.learning_rate, then continue with --resume true"
+            )
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        del batch_index
+        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        found = self.model.predict(batch["images"], cameras)
+        truth = quaternion_to_matrix(batch["object_quaternion"].double())
+        turn = geodesic_distance_torch(found.rotation, truth)
+        shift = torch.linalg.vector_norm(found.position - batch["object_position"], dim=-1)
+        deviation = torch.zeros_like(turn) if found.deviation is None else found.deviation
+        self.errors.update(torch.stack([turn, shift, deviation], dim=-1).flatten())
+
+    def on_validation_epoch_end(self) -> None:
+        turn, shift, deviation = self.errors.compute().unflatten(0, (-1, 3)).unbind(-1)
+        self.errors.reset()
+        if isinstance(self.model, GeometricModel):
+            self.model.calibrate(turn, deviation)
+        values = {
+            "val/rotation_mean_deg": torch.rad2deg(turn.mean()),
+            "val/rotation_median_deg": torch.rad2deg(turn.median()),
+            "val/position_mean_mm": 1e3 * shift.mean(),
+            "val/position_median_mm": 1e3 * shift.median(),
+        }
+        values = {name: value.float() for name, value in values.items()}
+        # Every process has computed these from the errors of all.
+        self.log_dict(values, rank_zero_only=True)
+
+    def configure_optimizers(self) -> Any:
+        config = self.optimizer_config
+        if config.name == "adam":
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(
+                self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            )
+        else:
+            weights = [p for p in self.model.parameters() if p.ndim > 1]
+            others = [p for p in self.model.parameters() if p.ndim <= 1]
+            groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+            optimizer = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95))
+        batches = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, lambda batch: config.factor(batch, batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint.update(checkpoint_record(self.model))
+
+    def _losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
+        """Loss of every sample, (B,)."""
+        model, images = self.model, batch["images"]
+        position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])
+        if isinstance(model, RegressionModel):
+            target = (position - model.position_mean) / model.position_deviation
+            output = model(images, augment)
+            return regression_loss(output.values, target, rotation, model.config.rotation, self.loss_config.rotation)
+        assert isinstance(model, GeometricModel)
+        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        with torch.autocast(self.device.type, enabled=False):
+            corners = model.keypoints.float() @ rotation.mT + position[:, None]
+            targets = project_torch(torch.cat([corners, position[:, None]], dim=1)[:, None], *cameras)
+        windows = None
+        if model.config.window is not None:
+            side = model.config.window.side * model.data.image_size
+            windows = augment.windows(targets[:, :, -1], side, model.config.window.size)
+        output = model(images, augment, windows)
+        losses = laplace_loss(output.corners, targets[:, :, :-1])
+        if output.centre is not None:
+            losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
+        if self.loss_config.surface:
+            with torch.autocast(self.device.type, enabled=False):
+                points, hit = self.surface(
+                    output.windows, model.input_size, output.surface.shape[-2:], cameras, position, rotation
+                )
+                losses = losses + self.loss_config.surface * surface_loss(output.surface, points, hit)
+        return losses
+
+    def _generator(self) -> torch.Generator:
+        batch = self.trainer.fit_loop.total_batch_idx
+        generator = torch.Generator(device=self.device)
+        return generator.manual_seed(hash((self.seed, batch, self.global_rank)) & 0x7FFF_FFFF_FFFF_FFFF)

@@ -1,0 +1,160 @@
+"""Towers: what turns one camera's image into a map of features. Every camera goes through the same tower.
+
+``paper``
+    Table 12. Convolutions without padding, a max-pool, four ResNet stages. The table's stride 3 for the pool and for
+    every stage, read literally, shrinks a 200-pixel image to one pixel (64, 22, 8, 3, 1), over which a spatial softmax
+    says nothing. The default strides keep 16 x 16.
+``resnet18``, ``resnet50``
+    torchvision's, from random weights. With the default strides the map of a 200-pixel image is 13 x 13.
+``pyramid``
+    Ours, for the geometric head on few cores: features at an eighth of the size, told by two coarser levels what they
+    belong to, and added back to a quarter of the size, where corners are found.
+
+The reference does not say how its ResNet is normalised. Batch normalisation, as in He et al., is the default: on a CPU
+it costs little in channels-last, where group normalisation takes 5 to 10 times the rest (``benchmarks/train.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torchvision  # type: ignore[import-untyped]
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
+
+Norm = Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A tower.
+
+    Attributes:
+        name: which one.
+        pool_stride: stride of the paper's max-pool.
+        stage_strides: stride of each of the four stages of ``paper`` and the torchvision networks.
+        width: channels of the pyramid's finest level; the levels above have 2 and 4 times as many.
+        blocks: residual blocks on each level of the pyramid.
+        norm: "batch", or "group" where batches are very small.
+    """
+
+    name: Literal["paper", "resnet18", "resnet50", "pyramid"] = "paper"
+    pool_stride: int = 3
+    stage_strides: tuple[int, int, int, int] = (1, 2, 2, 1)
+    width: int = 32
+    blocks: int = 2
+    norm: Literal["batch", "group"] = "batch"
+
+    def __post_init__(self) -> None:
+        if min(self.pool_stride, *self.stage_strides) < 1:
+            raise ValueError(f"strides must be 1 or more, got {self.pool_stride} and {self.stage_strides}")
+        if self.width < 8 or self.width % 8:
+            raise ValueError(f"width must be a multiple of 8, got {self.width}")
+        if self.blocks < 1:
+            raise ValueError(f"blocks must be 1 or more, got {self.blocks}")
+
+
+class Tower(nn.Module):
+    """Images (N, 3, H, W) to features (N, ``channels``, h, w)."""
+
+    channels: int
+
+
+def build_backbone(config: BackboneConfig) -> Tower:
+    norm: Norm = nn.BatchNorm2d if config.norm == "batch" else partial(nn.GroupNorm, 8)
+    if config.name == "paper":
+        return PaperTower(config.pool_stride, config.stage_strides, norm)
+    if config.name == "pyramid":
+        return PyramidTower(config.width, config.blocks, norm)
+    return TorchvisionTower(config.name, config.stage_strides, norm)
+
+
+class PaperTower(Tower):
+    """Table 12 from the image to the last ResNet stage."""
+
+    channels = 64
+
+    def __init__(self, pool_stride: int, stage_strides: tuple[int, int, int, int], norm: Norm) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 32, 5), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(3, pool_stride)
+        )
+        stages: list[nn.Module] = []
+        channels = 32
+        for width, blocks, stride in zip((16, 32, 64, 64), (1, 2, 2, 2), stage_strides, strict=True):
+            stages += [
+                _block(channels, width, stride, norm),
+                *(_block(width, width, 1, norm) for _ in range(blocks - 1)),
+            ]
+            channels = width
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(self.stem(images))
+
+
+class TorchvisionTower(Tower):
+    """A torchvision ResNet without its classifier, strides of its stages as given."""
+
+    def __init__(self, name: str, stage_strides: tuple[int, int, int, int], norm: Norm) -> None:
+        super().__init__()
+        network = torchvision.models.get_model(name, weights=None, norm_layer=norm)
+        stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+        for stage, stride in zip(stages, stage_strides, strict=True):
+            _set_stride(stage[0], stride)
+        self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+        self.stages = nn.Sequential(*stages)
+        self.channels = network.fc.in_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(self.stem(images))
+
+
+class PyramidTower(Tower):
+    """Residual levels at 1/4, 1/8 and 1/16 of the image, the coarse ones added back to the finest."""
+
+    def __init__(self, width: int, blocks: int, norm: Norm) -> None:
+        super().__init__()
+        widths = (2 * width, 3 * width, 4 * width)
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 5, stride=2, padding=2, bias=False), norm(width), nn.ReLU())
+        self.levels = nn.ModuleList()
+        channels = width
+        for level in widths:
+            first = _block(channels, level, 2, norm)
+            self.levels.append(nn.Sequential(first, *(_block(level, level, 1, norm) for _ in range(blocks - 1))))
+            channels = level
+        self.lateral = nn.ModuleList(nn.Conv2d(level, widths[0], 1) for level in widths[1:])
+        self.fuse = _block(widths[0], widths[0], 1, norm)
+        self.channels = widths[0]
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.stem(images)
+        maps = []
+        for level in self.levels:
+            features = level(features)
+            maps.append(features)
+        fused = maps[0]
+        for lateral, coarse in zip(self.lateral, maps[1:], strict=True):
+            fused = fused + functional.interpolate(lateral(coarse), fused.shape[-2:], mode="bilinear")
+        return self.fuse(fused)
+
+
+def _block(channels: int, width: int, stride: int, norm: Norm) -> BasicBlock:
+    shortcut = None
+    if stride != 1 or channels != width:
+        shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), norm(width))
+    return BasicBlock(channels, width, stride, shortcut, norm_layer=norm)
+
+
+def _set_stride(block: nn.Module, stride: int) -> None:
+    """Stride of a torchvision residual block, on the convolution that carries it."""
+    carriers = [block.conv1 if isinstance(block, BasicBlock) else block.conv2]
+    if isinstance(block.downsample, nn.Sequential):
+        carriers.append(block.downsample[0])
+    for convolution in carriers:
+        assert isinstance(convolution, nn.Conv2d)
+        convolution.stride = (stride, stride)

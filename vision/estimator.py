@@ -1,0 +1,191 @@
+"""A trained network as one object: pictures and cameras in, poses out.
+
+    >>> estimator = PoseEstimator.from_checkpoint("runs/demo/train/best.ckpt")        # doctest: +SKIP
+    >>> found = estimator.predict(images, intrinsics, extrinsics)                     # doctest: +SKIP
+    >>> found["position"].shape, found["quaternion"].shape                            # doctest: +SKIP
+    ((8, 3), (8, 4))
+
+Reads a training checkpoint or the smaller file that :func:`export_weights` writes. Both are refused whole when a bit of
+them is wrong: ``torch.load`` itself does not compare the checksums that the file holds.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vision.cameras import Rig
+from vision.config import plain
+from vision.errors import DactylError
+from vision.files import atomic_write
+from vision.geometry import canonical_quaternion, quaternion_from_matrix
+from vision.model import DataSpec, ModelConfig, PoseModel, build_model
+from vision.schema import SCHEMA_VERSION, check_version
+from vision.triangulate import Cameras
+
+_PREFIX = "model."  # of the network's tensors in a training checkpoint
+
+
+class PoseEstimator:
+    """Estimates poses with a trained network.
+
+    Attributes:
+        object: name of the object it knows.
+        rig: nominal cameras it was trained with, in the order of its images.
+        image_size: side of its images in pixels.
+        head: "regression" or "geometric".
+    """
+
+    def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.object = model.data.object
+        self.rig = model.data.rig
+        self.image_size = model.data.image_size
+        self.head = model.config.head
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
+        """Read a training checkpoint or exported weights.
+
+        Raises:
+            DactylError: the file is missing, damaged, of another schema version or architecture, or no checkpoint.
+        """
+        checkpoint = read_checkpoint(Path(path))
+        return cls(_model(checkpoint, Path(path)), device)
+
+    def predict(
+        self,
+        images: NDArray[np.uint8],
+        intrinsics: NDArray[np.floating],
+        extrinsics: NDArray[np.floating],
+        batch_size: int = 64,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Poses of the object in the world.
+
+        Args:
+            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``.
+            intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
+            extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression ignores both.
+            batch_size: triplets that are computed at once.
+
+        Returns:
+            ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
+            ``confidence`` (B,) in [0, 1] (:class:`vision.model.PosePrediction` says what of).
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        images = np.asarray(images)
+        count, cameras = images.shape[0], len(self.rig)
+        expected = (count, cameras, self.image_size, self.image_size, 3)
+        if images.shape != expected or images.dtype != np.uint8:
+            raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
+        matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
+        transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for first in range(0, count, batch_size):
+            batch = slice(first, first + batch_size)
+            seen = Cameras(self._tensor(matrices[batch]).float(), self._tensor(transforms[batch]).float())
+            found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen)
+            parts.append((found.position.cpu(), found.rotation.cpu(), found.confidence.cpu()))
+        if not parts:
+            return {"position": np.zeros((0, 3)), "quaternion": np.zeros((0, 4)), "confidence": np.zeros(0)}
+        position, rotation, confidence = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
+        quaternion = canonical_quaternion(quaternion_from_matrix(rotation))
+        return {"position": position, "quaternion": quaternion, "confidence": confidence}
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(self.device)
+
+
+def checkpoint_record(model: PoseModel) -> dict[str, Any]:
+    """What makes a checkpoint readable alone, as plain values."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "hyper_parameters": {
+            "model": plain(model.config),
+            "object": model.data.object,
+            "rig": model.data.rig.to_json(),
+            "image_size": model.data.image_size,
+        },
+    }
+
+
+def export_weights(checkpoint: Path, path: Path) -> None:
+    """Write the network of a training checkpoint, without optimiser and progress, as a file of its own."""
+    model = _model(read_checkpoint(checkpoint), checkpoint)
+    weights = {_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
+    atomic_write(path, lambda file: torch.save({**checkpoint_record(model), "state_dict": weights}, file))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint: tensors and plain values only, and only when every checksum holds.
+
+    Raises:
+        DactylError: the file is missing, damaged, of another schema version, or no checkpoint.
+    """
+    if not path.is_file():
+        raise DactylError(f"{path}: no such checkpoint; check the path, or train one with dactyl train")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise DactylError(f"{path}: damaged at '{damaged}'; copy it again, or go back to an earlier checkpoint")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        NotImplementedError,
+    ) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DactylError(f"{path}: not a readable checkpoint ({reason}); copy it again, or train anew") from error
+    if not isinstance(checkpoint, dict):
+        raise DactylError(f"{path}: not a checkpoint of dactyl train")
+    check_version(checkpoint.get("schema_version"), str(path))
+    for key in ("hyper_parameters", "state_dict"):
+        if not isinstance(checkpoint.get(key), Mapping):
+            raise DactylError(f"{path}: key '{key}' is missing; not a checkpoint of dactyl train")
+    return checkpoint
+
+
+def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
+    record = checkpoint["hyper_parameters"]
+    try:
+        data = DataSpec(record["object"], Rig.from_json(record["rig"]), record["image_size"])
+        model = build_model(_model_config(record["model"]), data)
+    except (KeyError, TypeError, ValueError, ArgumentError) as error:
+        reason = " ".join(str(error).split())
+        raise DactylError(f"{path}: made for another version of the network ({reason}); train anew") from error
+    weights = {
+        name.removeprefix(_PREFIX): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(_PREFIX)
+    }
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        if name not in weights or name not in expected or expected[name].shape != weights[name].shape:
+            raise DactylError(f"{path}: its tensor '{name}' does not fit the network it names; train anew")
+    model.load_state_dict(weights)
+    return model
+
+
+def _model_config(record: Any) -> ModelConfig:
+    """The typed configuration of its plain values; refuses unknown keys and wrong types."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(ModelConfig, "model")
+    return parser.instantiate_classes(parser.parse_object({"model": record})).model

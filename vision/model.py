@@ -1,0 +1,344 @@
+"""The network: images of all cameras in, the object's pose in the world out.
+
+Two models behind one interface. ``forward`` is what training compares with the truth, ``pose`` makes a
+:class:`PosePrediction` of it, ``predict`` does both.
+
+regression
+    Table 12: one tower for all cameras, spatial softmax, two linear layers.
+geometric
+    One tower for all cameras finds the object's corners in each image, with an expected error each; the pose follows
+    from the cameras' calibration. With a window, a small locator finds the object in the whole image first and the
+    tower sees only its surroundings, at full resolution.
+
+Everything between the bytes of a picture and the pose is in here, so that a checkpoint alone says how images and
+targets are scaled. Each image that enters a tower is normalised to zero mean and unit variance, as in the paper;
+contrast and noise come after that and only in training, hence the ``augment`` argument of ``forward``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vision.backbones import BackboneConfig, build_backbone
+from vision.cameras import Rig
+from vision.heads import PointHead, PointOutput, RegressionHead, RegressionOutput, RotationFormat, rotation_from_values
+from vision.objects import get_object
+from vision.triangulate import Cameras, solve_pose
+from vision.windows import cut, make_windows, to_image, window_scale
+
+Augment = Callable[[Tensor], Tensor]
+"""Changes normalised images (N, 3, h, w); the same shape comes back."""
+
+CONFIDENT_ANGLE = math.radians(10.0)
+"""A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle."""
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Where the geometric model looks.
+
+    Attributes:
+        side: of the window, as a share of the image's side. A block's corners lie within 0.17 of its centre.
+        size: of the window in the tower's pixels.
+        locator_size: pixels to which the whole image is reduced to find the object.
+        locator_width: channels of the locator's finest level.
+        passes: how often the window is moved to what was found in it before the pose is solved.
+    """
+
+    side: float = 0.45
+    size: int = 80
+    locator_size: int = 64
+    locator_width: int = 16
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.side <= 2:
+            raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
+        if min(self.size, self.locator_size) < 32:
+            raise ValueError(f"window size and locator_size must be 32 or more, got {self.size}, {self.locator_size}")
+        if self.passes < 1:
+            raise ValueError(f"passes must be 1 or more, got {self.passes}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A network.
+
+    Attributes:
+        head: the paper's regression, or corners and geometry.
+        backbone: the tower.
+        rotation: what the regression head answers with.
+        hidden: width of the regression head's hidden layer.
+        image_size: pixels to which images are reduced; as they come when null.
+        window: look only at the object's surroundings (geometric); at the whole image when null.
+        iterations: of the refinement of a geometric pose.
+    """
+
+    head: Literal["regression", "geometric"] = "regression"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    rotation: RotationFormat = "quaternion"
+    hidden: int = 128
+    image_size: int | None = None
+    window: WindowConfig | None = None
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or self.iterations < 0:
+            raise ValueError(f"hidden must be 1 or more and iterations 0 or more, got {self.hidden}, {self.iterations}")
+        if self.image_size is not None and self.image_size < 32:
+            raise ValueError(f"image_size must be 32 or more, got {self.image_size}")
+        if self.window is not None and (self.head != "geometric" or self.image_size is not None):
+            raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What pictures a model is for: the object's name, nominal cameras in image order, side of the images, pixels."""
+
+    object: str
+    rig: Rig
+    image_size: int
+
+
+@dataclass(frozen=True)
+class GeometricOutput:
+    """What the geometric model sees.
+
+    Attributes:
+        corners: (B, C, K), image pixels.
+        centre: (B, C, 1) the object's centre as the locator sees it, image pixels; None without a window.
+        surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
+            the object's diameter, object frame, and the log-scale of its error; only in training.
+        windows: (B, C, 2, 3) what the tower saw.
+    """
+
+    corners: PointOutput
+    centre: PointOutput | None
+    surface: Tensor | None
+    windows: Tensor
+
+
+@dataclass(frozen=True)
+class PosePrediction:
+    """Poses of the object in the world.
+
+    Attributes:
+        position: (B, 3) float64, metres.
+        rotation: (B, 3, 3) float64, object to world.
+        confidence: (B,) float64 in [0, 1]. Geometric: the probability that the rotation is right to
+            ``CONFIDENT_ANGLE``. Regression: how long the predicted rotation vector is, which scattered possibilities
+            make short (it says nothing after training with the geodesic loss).
+        deviation: (B,) float64, radians: the geometric model's own estimate of the rotation's standard deviation about
+            each axis, before calibration; None from a regression.
+    """
+
+    position: Tensor
+    rotation: Tensor
+    confidence: Tensor
+    deviation: Tensor | None = None
+
+
+class PoseModel(nn.Module, ABC):
+    """What both models share.
+
+    Attributes:
+        position_mean, position_deviation: (3,) buffers, metres: of the training set's object positions.
+    """
+
+    position_mean: Tensor
+    position_deviation: Tensor
+
+    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.data = data
+        self.object = get_object(data.object)
+        self.register_buffer("position_mean", torch.zeros(3))
+        self.register_buffer("position_deviation", torch.ones(3))
+
+    def set_position_statistics(self, mean: Tensor, deviation: Tensor) -> None:
+        """Mean and standard deviation, (3,) metres, by which targets are normalised."""
+        self.position_mean.copy_(mean)
+        self.position_deviation.copy_(deviation.clamp_min(1e-4))
+
+    @abstractmethod
+    def pose(self, output: Any, cameras: Cameras) -> PosePrediction:
+        """Poses from what ``forward`` returned; without gradient."""
+
+    def predict(self, images: Tensor, cameras: Cameras) -> PosePrediction:
+        """Poses from images (B, C, 3, H, W) uint8 and the cameras that took them."""
+        with torch.no_grad():
+            return self.pose(self(images), cameras)
+
+    def _check(self, images: Tensor) -> Tensor:
+        """Float images (B * C, 3, H, W) of levels 0 to 255."""
+        size = self.data.image_size
+        if images.ndim != 5 or images.shape[2:] != (3, size, size) or images.dtype != torch.uint8:
+            raise ValueError(
+                f"expected uint8 images (B, C, 3, {size}, {size}), got {tuple(images.shape)} {images.dtype}"
+            )
+        return images.flatten(0, 1).float()
+
+
+class RegressionModel(PoseModel):
+    """Table 12. The number of cameras is fixed by its first linear layer."""
+
+    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.tower = build_backbone(config.backbone)
+        self.head = RegressionHead(self.tower.channels, len(data.rig), config.hidden, config.rotation)
+
+    def forward(self, images: Tensor, augment: Augment | None = None) -> RegressionOutput:
+        """Normalised poses from images (B, C, 3, H, W) uint8."""
+        flat = _enter(resize(self._check(images), self.config.image_size), augment)
+        return self.head(self.tower(flat).unflatten(0, images.shape[:2]))
+
+    @torch.no_grad()
+    def pose(self, output: RegressionOutput, cameras: Cameras) -> PosePrediction:
+        del cameras
+        values = output.values.double()
+        rotation, length = rotation_from_values(values[:, 3:], self.config.rotation)
+        return PosePrediction(
+            values[:, :3] * self.position_deviation + self.position_mean, rotation, length.clamp(0.0, 1.0)
+        )
+
+
+class GeometricModel(PoseModel):
+    """Corners in each image, then geometry. Takes any number of cameras.
+
+    Attributes:
+        keypoints: (K, 3) metres, object frame: the points that are looked for.
+        error_scale: () buffer: by what factor real errors exceed the predicted ones; set by :meth:`calibrate`.
+    """
+
+    keypoints: Tensor
+    error_scale: Tensor
+
+    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
+        self.register_buffer("error_scale", torch.ones(()))
+        self.tower = build_backbone(config.backbone)
+        self.head = PointHead(self.tower.channels, len(self.keypoints))
+        self.surface = nn.Conv2d(self.tower.channels, 4, 1)
+        if config.window is not None:
+            small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
+            self.locator_tower = build_backbone(small)
+            self.locator_head = PointHead(self.locator_tower.channels, 1)
+
+    def forward(self, images: Tensor, augment: Augment | None = None, windows: Tensor | None = None) -> GeometricOutput:
+        """Corners in images (B, C, 3, H, W) uint8.
+
+        Args:
+            augment: applied to what enters the towers.
+            windows: (B, C, 2, 3) where to look (:mod:`vision.windows`); where the locator finds the object when None.
+        """
+        shape, flat = images.shape[:2], self._check(images)
+        window, centre, passes = self.config.window, None, 1
+        if window is None:
+            middle = flat.new_full((len(flat), 2), self.data.image_size / 2)
+            windows = make_windows(middle, self.data.image_size, self.input_size)
+        else:
+            centre = self._locate(flat, window.locator_size, augment)
+            if windows is None:
+                passes, windows = window.passes, self._around(centre.pixels[:, 0], window)
+            else:
+                windows = windows.flatten(0, 1)
+        corners, features = self._find(flat, windows, augment)
+        for _ in range(passes - 1):
+            assert window is not None
+            windows = self._around(corners.pixels.mean(dim=1), window)
+            corners, features = self._find(flat, windows, augment)
+        return GeometricOutput(
+            _unflatten(corners, shape),
+            None if centre is None else _unflatten(centre, shape),
+            self.surface(features).float().unflatten(0, shape) if self.training else None,
+            windows.unflatten(0, shape),
+        )
+
+    @property
+    def input_size(self) -> int:
+        """Side of the tower's input in pixels."""
+        window = self.config.window
+        return (self.config.image_size or self.data.image_size) if window is None else window.size
+
+    def _locate(self, images: Tensor, size: int, augment: Augment | None) -> PointOutput:
+        """The object's centre (N, 1) in whole images, found at ``size`` pixels."""
+        found = self.locator_head(self.locator_tower(_enter(resize(images, size), augment)), size)
+        ratio = self.data.image_size / size
+        return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+
+    def _around(self, centre: Tensor, window: WindowConfig) -> Tensor:
+        """Upright windows (N, 2, 3) around centres (N, 2)."""
+        return make_windows(centre.detach(), window.side * self.data.image_size, window.size)
+
+    def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
+        """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
+        size = self.input_size
+        seen = resize(images, size) if self.config.window is None else cut(images, windows, size)
+        features = self.tower(_enter(seen, augment))
+        found = self.head(features, size)
+        with torch.autocast(images.device.type, enabled=False):
+            log_scale = found.log_scale + window_scale(windows).log()[:, None]
+            return PointOutput(to_image(windows, found.pixels), log_scale), features
+
+    @torch.no_grad()
+    def pose(self, output: GeometricOutput, cameras: Cameras) -> PosePrediction:
+        corners = output.corners
+        solution = solve_pose(
+            self.keypoints,
+            corners.pixels,
+            corners.log_scale.exp(),
+            cameras,
+            self.position_mean,
+            self.config.iterations,
+        )
+        deviation = solution.rotation_deviation
+        confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale)
+        return PosePrediction(solution.position, solution.rotation, confidence, deviation)
+
+    def calibrate(self, errors: Tensor, deviations: Tensor) -> None:
+        """Set ``error_scale`` from rotation errors (N,) in radians on held-out samples and their ``deviation`` (N,)."""
+        median = 1.5382  # of the length of a standard normal vector in three dimensions
+        self.error_scale.copy_((errors / deviations.clamp_min(1e-6)).median() / median)
+
+
+def build_model(config: ModelConfig, data: DataSpec) -> PoseModel:
+    """A network with random weights (from torch's default generator)."""
+    return RegressionModel(config, data) if config.head == "regression" else GeometricModel(config, data)
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Each image (N, 3, h, w) at zero mean and unit variance over all its pixels and channels."""
+    variance, mean = torch.var_mean(images, dim=(1, 2, 3), keepdim=True)
+    return (images - mean) / (variance.sqrt() + 1.0)  # plus one level of 255: a constant image stays at zero
+
+
+def resize(images: Tensor, size: int | None) -> Tensor:
+    """Square images (N, 3, H, H) at ``size`` pixels, smoothed before they are reduced."""
+    if size is None or size == images.shape[-1]:
+        return images
+    return nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _enter(images: Tensor, augment: Augment | None) -> Tensor:
+    images = normalize(images)
+    return images if augment is None else augment(images)
+
+
+def _unflatten(points: PointOutput, shape: torch.Size) -> PointOutput:
+    return PointOutput(points.pixels.unflatten(0, shape), points.log_scale.unflatten(0, shape))
+
+
+def _probability_within(angle: float, deviation: Tensor) -> Tensor:
+    """That a turn, normal about each of three axes with that deviation (...), is by less than ``angle`` (Maxwell)."""
+    ratio = angle / deviation.clamp_min(1e-9)
+    probability = torch.erf(ratio / math.sqrt(2)) - math.sqrt(2 / math.pi) * ratio * torch.exp(-(ratio**2) / 2)
+    return probability.clamp(0.0, 1.0)

@@ -1,0 +1,51 @@
+"""Windows: square cuts of an image around the object, and the way back to the image's pixels.
+
+A corner is found to a fraction of a cell of the feature map, so resolution counts where the object is and nowhere
+else: a window of 80 pixels costs a sixth of the whole 200-pixel image. A window is the affine map (2, 3) from its own
+pixels to those of the image; it may be turned about its centre, which is how training shows the same picture anew.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor | None = None) -> Tensor:
+    """Maps (..., 2, 3) from window pixels to image pixels.
+
+    Args:
+        centre: (..., 2) image pixels.
+        side: length of the window's side in image pixels, a number or (...).
+        size: the same in window pixels.
+        roll: (...) radians by which the window is turned; default 0.
+    """
+    roll = torch.zeros_like(centre[..., 0]) if roll is None else roll
+    cosine, sine = torch.cos(roll), torch.sin(roll)
+    turn = torch.stack([cosine, -sine, sine, cosine], dim=-1).unflatten(-1, (2, 2))
+    scale = torch.as_tensor(side, dtype=centre.dtype, device=centre.device) / size
+    linear = turn * scale[..., None, None]
+    offset = centre - linear.sum(dim=-1) * (size / 2)
+    return torch.cat([linear, offset[..., None]], dim=-1)
+
+
+def cut(images: Tensor, windows: Tensor, size: int) -> Tensor:
+    """Windows (N, 3, size, size) out of float images (N, 3, H, W), bilinear; outside of the image they are zero."""
+    height, width = images.shape[-2:]
+    to_unit = torch.tensor([2.0 / width, 2.0 / height], device=windows.device)
+    linear = windows[..., :2] * to_unit[:, None] * (size / 2)
+    offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
+    theta = torch.cat([linear, offset[..., None]], dim=-1)
+    grid = functional.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def to_image(windows: Tensor, pixels: Tensor) -> Tensor:
+    """Image pixels (..., K, 2) of window pixels (..., K, 2)."""
+    return pixels @ windows[..., :2].mT + windows[..., None, :, 2]
+
+
+def window_scale(windows: Tensor) -> Tensor:
+    """Image pixels per window pixel, (...)."""
+    return torch.linalg.vector_norm(windows[..., 0], dim=-1)
