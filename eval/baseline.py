@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
+from eval.metrics import PoseErrors, pose_errors
 from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.shards import TripletDataset
 
@@ -46,6 +47,18 @@ def best_constant(training_set: TripletDataset) -> ConstantPose:
         geometric_median([label["object_position"] for label in labels]),
         rotation_median([label["object_quaternion"] for label in labels]),
         count,
+    )
+
+
+def constant_errors(constant: ConstantPose, test_set: TripletDataset) -> PoseErrors:
+    """Errors (N,) of a constant pose on a test set."""
+    labels = [test_set.label(number) for number in range(len(test_set))]
+    return pose_errors(
+        test_set.object,
+        [label["object_position"] for label in labels],
+        [label["object_quaternion"] for label in labels],
+        np.tile(constant.position, (len(labels), 1)),
+        np.tile(constant.quaternion, (len(labels), 1)),
     )
 
 

@@ -225,7 +225,7 @@ def dataset_sheet(
 
 def save_png(image: Image.Image, path: Path) -> None:
     """Write a picture, whole or not at all."""
-    atomic_write(path, lambda file: image.save(file, "png", optimize=True))
+    atomic_write(path, lambda file: image.save(file, "png"))
 
 
 def _draw_legend(

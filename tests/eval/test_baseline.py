@@ -31,7 +31,7 @@ def clustered(rng: np.random.Generator, count: int, spread: float) -> np.ndarray
     return quaternion_from_rotation(around)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seeds, st.sampled_from([0.05, 0.3, 3.0]), st.integers(1, 300))
 def test_no_rotation_is_better_on_average(seed: int, spread: float, count: int) -> None:
     rng = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def test_the_median_of_one_cluster_with_outliers_stays_in_the_cluster() -> None:
     assert np.rad2deg((centre.inv() * rotations.mean()).magnitude()) > 5.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, st.integers(1, 100))
 def test_no_point_is_nearer_on_average(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

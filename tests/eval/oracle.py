@@ -1,0 +1,56 @@
+"""An estimator for tests that knows the answers and errs by a set amount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.shards import TripletDataset
+
+
+class Oracle:
+    """Recognises a triplet by its pixels. Errs by ``angle_deg`` about a random axis and ``distance_mm`` in a random
+    direction, and by ``distance_mm`` times ten more where it is not given the true cameras."""
+
+    def __init__(
+        self,
+        datasets: Iterable[TripletDataset],
+        angle_deg: float = 3.0,
+        distance_mm: float = 2.0,
+        head: str = "geometric",
+        uses_cameras: bool = True,
+    ) -> None:
+        datasets = list(datasets)
+        self.object, self.rig, self.image_size = datasets[0].object, datasets[0].rig, datasets[0].image_size
+        self.head, self.uses_cameras = head, uses_cameras
+        self.angle_deg, self.distance_mm = angle_deg, distance_mm
+        self.calls = 0
+        self.answers = {}
+        for dataset in datasets:
+            for number in range(len(dataset)):
+                sample = dataset[number]
+                self.answers[sample["images"].tobytes()] = sample
+
+    def predict(self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> dict[str, np.ndarray]:
+        self.calls += 1
+        assert images.dtype == np.uint8
+        assert images.shape[:2] == intrinsics.shape[:2] == extrinsics.shape[:2]
+        parts = [self._one(*triplet) for triplet in zip(images, intrinsics, extrinsics, strict=True)]
+        position, quaternion = (np.stack(values).astype(np.float32) for values in zip(*parts, strict=True))
+        return {"position": position, "quaternion": quaternion, "confidence": np.full(len(images), 0.5, np.float32)}
+
+    def _one(self, images: np.ndarray, matrices: np.ndarray, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sample = self.answers[images.tobytes()]
+        rng = np.random.default_rng(int(sample["index"]))
+        axis, direction = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
+        true_cameras = np.array_equal(matrices, sample["camera_intrinsics"]) and np.array_equal(
+            transforms, sample["camera_extrinsics"]
+        )
+        distance = self.distance_mm * (1 if true_cameras else 11)
+        turned = rotation_from_quaternion(sample["object_quaternion"]) * Rotation.from_rotvec(
+            np.deg2rad(self.angle_deg) * axis
+        )
+        return sample["object_position"] + distance / 1000 * direction, quaternion_from_rotation(turned)

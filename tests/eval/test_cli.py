@@ -1,0 +1,153 @@
+"""``dactyl evaluate`` from files to files, with an estimator that knows the answers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import eval.cli
+from eval.cli import evaluate, main_evaluate
+from eval.figures import telling_samples
+from eval.metrics import PoseErrors
+from eval.predict import EvaluateConfig
+from tests.eval.oracle import Oracle
+from tests.synthetic import make_dataset
+from vision.errors import DactylError
+from vision.files import exclusive_folder
+from vision.shards import TripletDataset, shard_name
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for seed, (name, samples) in enumerate((("first", 9), ("second", 7), ("train", 40))):
+        make_dataset(folder / name, samples, seed=seed, image_size=64)
+    (folder / "best.ckpt").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> EvaluateConfig:
+    test_sets = {name: data / name for name in ("first", "second")}
+    return EvaluateConfig(data / "best.ckpt", test_sets, tmp_path / "out", training_set=data / "train")
+
+
+@pytest.fixture
+def oracle(data: Path, monkeypatch: pytest.MonkeyPatch) -> Oracle:
+    oracle = Oracle([TripletDataset(data / name) for name in ("first", "second")])
+    monkeypatch.setattr(eval.cli, "load_estimator", lambda config: oracle)
+    return oracle
+
+
+def arguments(config: EvaluateConfig) -> list[str]:
+    sets = [part for name, folder in config.test_sets.items() for part in (f"--test_sets.{name}", str(folder))]
+    return [
+        *("--checkpoint", str(config.checkpoint), "--output", str(config.output)),
+        *("--training_set", str(config.training_set)),
+        *sets,
+    ]
+
+
+def test_the_table_and_the_pictures(config: EvaluateConfig, oracle: Oracle, capsys: pytest.CaptureFixture[str]) -> None:
+    main_evaluate(arguments(config))
+    with (config.output / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    measured = [(line["estimator"], line["test_set"], line["protocol"]) for line in lines[3:-4]]
+    assert measured == [
+        (whose, name, protocol)
+        for name in ("first", "second")
+        for whose, protocol in (("ours", "nominal"), ("ours", "calibrated"), ("constant", ""))
+    ]
+    assert [line["renderer"] for line in lines if line["estimator"] == "missing"] == [
+        "filament", "classic", "unity", "real",
+    ]  # fmt: skip
+    for line in lines[3:-4]:
+        assert int(line["samples"]) == {"first": 9, "second": 7}[line["test_set"]]
+        if line["estimator"] == "ours":
+            assert float(line["rotation_mean_deg"]) == pytest.approx(3.0, abs=1e-3)
+            expected = {"nominal": 22.0, "calibrated": 2.0}[line["protocol"]]
+            assert float(line["position_mean_mm"]) == pytest.approx(expected, abs=1e-3)
+        else:
+            assert 60 < float(line["rotation_mean_deg"]) < 180
+            assert 10 < float(line["position_mean_mm"]) < 100
+    table = (config.output / "table.md").read_text()
+    assert "| ours | first | synthetic | geometric | calibrated | true | 9 | 3.00 ± 0.00 |" in table
+    assert "Made by dactyl evaluate" in table
+    assert "3.00 ± 0.00" in capsys.readouterr().out
+    pictures = sorted(path.name for path in config.output.glob("*.png"))
+    assert pictures == ["errors.png"] + [
+        f"predictions-{name}-{protocol}.png" for name in ("first", "second") for protocol in ("calibrated", "nominal")
+    ]
+    for name in pictures:
+        with Image.open(config.output / name) as picture:
+            assert min(picture.size) > 200
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_a_second_run_reuses_predictions_and_says_so(
+    config: EvaluateConfig, oracle: Oracle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = evaluate(config)
+    first = {path.name: path.read_bytes() for path in config.output.iterdir() if path.is_file()}
+    calls = oracle.calls
+    capsys.readouterr()
+    assert evaluate(config) == rows
+    assert oracle.calls == calls
+    assert capsys.readouterr().err.count("used again") == 4
+    for name, content in first.items():
+        assert (config.output / name).read_bytes() == content, name
+
+
+def test_a_head_without_cameras_has_the_nominal_row_only(config: EvaluateConfig, oracle: Oracle) -> None:
+    oracle.head, oracle.uses_cameras = "regression", False
+    ours = [row for row in evaluate(config) if row.estimator == "ours"]
+    assert [(row.protocol, row.cameras) for row in ours] == [("nominal", "none")] * 2
+    with pytest.raises(DactylError, match="the regression head uses no cameras"):
+        evaluate(EvaluateConfig(config.checkpoint, config.test_sets, config.output, protocols=("calibrated",)))
+
+
+def test_no_training_set_no_constant_row(config: EvaluateConfig, oracle: Oracle) -> None:
+    rows = evaluate(EvaluateConfig(config.checkpoint, config.test_sets, config.output, protocols=("nominal",)))
+    assert [row.estimator for row in rows] == ["paper"] * 3 + ["ours"] * 2 + ["missing"] * 4
+
+
+def test_bad_input_is_one_line_before_anything_is_estimated(
+    config: EvaluateConfig, oracle: Oracle, data: Path, tmp_path: Path
+) -> None:
+    prism = make_dataset(tmp_path / "prism", 2, image_size=64, object_name="prism")
+    flipped = make_dataset(tmp_path / "flipped", 2, image_size=64)
+    content = bytearray((flipped / shard_name(0)).read_bytes())
+    content[2000] ^= 1
+    (flipped / shard_name(0)).write_bytes(content)
+    for test_set, complaint in (
+        (tmp_path / "nowhere", "no such dataset manifest"),
+        (prism, "another object"),
+        (flipped, r"shard-000000\.tar: content differs|shard-000000\.tar: not a readable"),
+    ):
+        with pytest.raises(DactylError, match=complaint):
+            evaluate(EvaluateConfig(config.checkpoint, {**config.test_sets, "bad": test_set}, config.output))
+    with pytest.raises(DactylError, match="another object"):
+        evaluate(EvaluateConfig(config.checkpoint, config.test_sets, config.output, training_set=prism))
+    assert oracle.calls == 0
+    assert not config.output.exists()
+
+
+def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle) -> None:
+    with exclusive_folder(config.output), pytest.raises(DactylError, match="is writing here"):
+        evaluate(config)
+
+
+def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
+    add = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
+    errors = PoseErrors(add, add, add)
+    assert telling_samples(errors, 2) == [
+        ("best", 1), ("best", 5), ("typical", 3), ("typical", 0), ("worst", 6), ("worst", 2),
+    ]  # fmt: skip
+    few = PoseErrors(add[:2], add[:2], add[:2])
+    assert sorted(number for _, number in telling_samples(few, 2)) == [0, 1], "no sample twice"
+    one = PoseErrors(add[:1], add[:1], add[:1])
+    assert telling_samples(one, 2) == [("best", 0)]

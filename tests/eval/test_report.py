@@ -1,0 +1,112 @@
+"""The table says what was measured, what was published, and what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from eval.metrics import PoseErrors, Summary
+from eval.report import (
+    PAPER_ROWS,
+    Row,
+    baseline_row,
+    comma_separated,
+    markdown,
+    missing_rows,
+    our_row,
+    print_table,
+)
+
+
+def make_errors(scale: float = 1.0) -> PoseErrors:
+    """Mean 2, standard deviation 1, median 2, p90 3 (times the scale)."""
+    values = scale * np.array([1.0, 3.0] * 10)
+    return PoseErrors(values, 10 * values, 100 * values)
+
+
+@pytest.fixture
+def rows() -> list[Row]:
+    rows = [
+        *PAPER_ROWS,
+        our_row("my set", "filament", "geometric", "nominal", True, make_errors()),
+        our_row("my set", "filament", "geometric", "calibrated", True, make_errors(0.5)),
+        baseline_row("my set", "filament", make_errors(30)),
+    ]
+    return rows + missing_rows(rows)
+
+
+def parse_markdown(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_markdown_holds_every_row(rows: list[Row]) -> None:
+    header, rule, *body = parse_markdown(markdown(rows))
+    assert {len(line) for line in (header, rule, *body)} == {13}
+    assert header[6:] == ["n", "rotation (°)", "median", "p90", "position (mm)", "median", "p90"]
+    assert body[0][:7] == ["paper", "Unity renders", "unity", "regression", "nominal", "none", "–"]
+    assert body[0][7:] == ["2.71 ± 1.62", "–", "–", "3.12 ± 1.52", "–", "–"]
+    assert body[2][6:8] == ["992", "5.01 ± 2.47"]
+    assert body[3][:7] == ["ours", "my set", "filament", "geometric", "nominal", "nominal", "20"]
+    assert body[3][7:] == ["2.00 ± 1.00", "2.00", "3.00", "20.00 ± 10.00", "20.00", "30.00"]
+    assert body[4][4:8] == ["calibrated", "true", "20", "1.00 ± 0.50"]
+    assert body[5][0] == "constant"
+    assert [line[:3] for line in body[6:]] == [["missing", kind, kind] for kind in ("classic", "unity", "real")]
+    assert all(cell == "–" for line in body[6:] for cell in line[3:]), "nothing is filled in"
+
+
+def test_published_figures() -> None:
+    """Table 6 of arXiv 1808.00177."""
+    figures = [
+        (row.rotation.mean, row.rotation.std, row.position.mean, row.position.std)
+        for row in PAPER_ROWS
+        if row.rotation and row.position
+    ]
+    assert figures == [(2.71, 1.62, 3.12, 1.52), (3.23, 2.91, 3.71, 4.07), (5.01, 2.47, 9.27, 4.02)]
+
+
+def test_csv_has_one_figure_a_column(rows: list[Row]) -> None:
+    lines = list(csv.DictReader(io.StringIO(comma_separated(rows))))
+    assert len(lines) == len(rows)
+    ours = lines[3]
+    assert (ours["test_set"], ours["protocol"], ours["samples"]) == ("my set", "nominal", "20")
+    for part, unit, factor in (("rotation", "deg", 1), ("position", "mm", 10), ("add", "mm", 100)):
+        for name, value in (("mean", 2.0), ("std", 1.0), ("median", 2.0), ("p90", 3.0)):
+            assert float(ours[f"{part}_{name}_{unit}"]) == pytest.approx(factor * value)
+    assert lines[0]["rotation_median_deg"] == ""
+    assert all(value == "" for key, value in lines[-1].items() if key not in ("estimator", "test_set", "renderer"))
+
+
+def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
+    assert our_row("a", "filament", "regression", "nominal", False, make_errors()).cameras == "none"
+
+
+def test_a_kind_is_missing_until_it_was_measured(rows: list[Row]) -> None:
+    """The paper's rows and the constant's do not count, and a set's own name does not either."""
+    named = [Row("ours", "unity", "filament", samples=1, rotation=Summary(1, 1))]
+    assert [row.renderer for row in missing_rows([*PAPER_ROWS, *named])] == ["classic", "unity", "real"]
+    assert len(missing_rows([baseline_row("a", "real", make_errors())])) == 4
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_terminal_table_is_never_wider_than_the_terminal(rows: list[Row], width: int) -> None:
+    file = io.StringIO()
+    print_table(rows, Console(file=file, width=width, force_terminal=True, color_system=None))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in file.getvalue(), "no cell is cut"
+    for text in ("2.71 ± 1.62", "20.00 ± 10.00", "calibrated", "geometric", "constant", "missing"):
+        assert text in file.getvalue()
+    left_out = "Left out" in file.getvalue()
+    assert left_out == (width < 160)
+
+
+def test_a_file_gets_the_whole_table(rows: list[Row]) -> None:
+    file = io.StringIO()
+    print_table(rows, Console(file=file, width=80))
+    assert "cameras known" in file.getvalue()
+    assert "…" not in file.getvalue()
