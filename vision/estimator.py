@@ -39,19 +39,21 @@ class PoseEstimator:
     """Estimates poses with a trained network.
 
     Attributes:
-        object: name of the object it knows.
+        object: the object it knows.
         rig: nominal cameras it was trained with, in the order of its images.
         image_size: side of its images in pixels.
         head: "regression" or "geometric".
+        uses_cameras: whether its answers depend on the intrinsics and extrinsics that it is given.
     """
 
     def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.object = model.data.object
+        self.object = model.object
         self.rig = model.data.rig
         self.image_size = model.data.image_size
         self.head = model.config.head
+        self.uses_cameras = model.config.head == "geometric"
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
