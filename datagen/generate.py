@@ -139,12 +139,7 @@ def make_samples(
         round_number, place = divmod(index, len(states))
         row = int(_state_order(config.seed, round_number, len(states))[place])
         position, quaternion, kind = augment_pose(
-            config.augmentation,
-            config.object,
-            states.object_position[row],
-            states.object_quaternion[row],
-            config.seed,
-            index,
+            config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, index
         )
         appearance = draw_appearance(config.appearance, DACTYL_RIG, config.object, materials, config.seed, index)
         size = config.render.image_size

@@ -28,12 +28,12 @@ def claim(folder: Path, identity: dict[str, Any], pieces: str) -> None:
         DactylError: the folder was begun with another configuration (the differing keys are named) or with none.
     """
     path = folder / CONFIG
-    if path.exists():
-        if changed := differences(read_json(path, "configuration"), identity):
-            raise DactylError(
-                f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
-            )
-    elif any(folder.glob(pieces)):
+    begun = any(folder.glob(pieces))
+    if begun and not path.exists():
         raise DactylError(f"{folder}: holds {pieces} but no {CONFIG}; choose another output")
-    else:
+    if begun and (changed := differences(read_json(path, "configuration"), identity)):
+        raise DactylError(
+            f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
+        )
+    if not begun:
         atomic_write(path, canonical_json(identity))
