@@ -190,4 +190,4 @@ def _model_config(record: Any) -> ModelConfig:
     """The typed configuration of its plain values; refuses unknown keys and wrong types."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(ModelConfig, "model")
-    return parser.instantiate_classes(parser.parse_object({"model": record})).model
+    return parser.instantiate(parser.parse_object({"model": record})).model

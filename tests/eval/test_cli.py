@@ -5,20 +5,25 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import eval.cli
-from eval.cli import evaluate, main_evaluate
+from eval.cli import evaluate, load_estimator, main_evaluate
 from eval.figures import telling_samples
 from eval.metrics import PoseErrors
-from eval.predict import EvaluateConfig
+from eval.predict import EvaluateConfig, predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
+from vision.backbones import BackboneConfig
 from vision.errors import DactylError
+from vision.estimator import checkpoint_record
 from vision.files import exclusive_folder
+from vision.model import DataSpec, ModelConfig, build_model
 from vision.shards import TripletDataset, shard_name
 
 
@@ -153,3 +158,26 @@ def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
     assert sorted(number for _, number in telling_samples(few, 2)) == [0, 1], "no sample twice"
     one = PoseErrors(add[:1], add[:1], add[:1])
     assert telling_samples(one, 2) == [("best", 0)]
+
+
+@pytest.mark.parametrize("head", ["regression", "geometric"])
+def test_a_real_checkpoint_from_file_to_table(
+    head: Literal["regression", "geometric"], data: Path, tmp_path: Path
+) -> None:
+    """An untrained network: its errors are large, but every part is the one that users run. And what it says of
+    itself is true: only the geometric head's answers change with the cameras."""
+    dataset = TripletDataset(data / "first")
+    torch.manual_seed(0)
+    spec = DataSpec(dataset.object.name, dataset.rig, dataset.image_size)
+    model = build_model(ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8), spec)
+    checkpoint = tmp_path / "untrained.ckpt"
+    torch.save(
+        {**checkpoint_record(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, checkpoint
+    )
+    config = EvaluateConfig(checkpoint, {"first": data / "first"}, tmp_path / "out", device="cpu")
+    ours = [row for row in evaluate(config) if row.estimator == "ours"]
+    assert {row.head for row in ours} == {head}
+    assert [row.protocol for row in ours] == (["nominal"] if head == "regression" else ["nominal", "calibrated"])
+    estimator = load_estimator(config)
+    nominal, true = (predict(estimator, dataset, protocol, 4) for protocol in ("nominal", "calibrated"))
+    assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))
