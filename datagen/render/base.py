@@ -1,18 +1,19 @@
 """What every renderer takes and gives: a batch of samples in, uint8 images out.
 
-Python draws every value (``datagen.appearance``); a renderer only applies it, so that the same sample can be rendered by
-every renderer and labels cannot drift.
+Python draws every value (``datagen.appearance``); a renderer only applies it, so that the same sample can be rendered
+by every renderer and labels cannot drift.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.unity.options import UnityOptions
 from vision.errors import DactylError
 from vision.geometry import FloatArray
 
@@ -114,3 +115,32 @@ class Renderer(Protocol):
     def __enter__(self) -> Renderer: ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How to render; what to render is in the samples.
+
+    Attributes:
+        image_size: width and height of every image, pixels.
+        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
+        shadows: lights cast shadows.
+        shadow_map_size: width of a light's shadow map, texels.
+        ambient_occlusion: darken creases (Filament only).
+        unity: what the renderer unity alone has.
+    """
+
+    image_size: int = 200
+    mesh_fraction: float = 0.2
+    shadows: bool = True
+    shadow_map_size: int = 512
+    ambient_occlusion: bool = False
+    unity: UnityOptions = field(default_factory=UnityOptions)
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.image_size <= 2048:
+            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
+        if not 0 < self.mesh_fraction <= 1:
+            raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
+        if not 64 <= self.shadow_map_size <= 4096:
+            raise ValueError(f"shadow_map_size: must lie between 64 and 4096 texels, got {self.shadow_map_size}")

@@ -1,0 +1,34 @@
+"""Renderers: samples in, images out, behind one protocol. A renderer's libraries load when it is created."""
+
+from __future__ import annotations
+
+import os
+
+from datagen.render.base import Renderer, RenderOptions
+from vision.errors import DactylError
+
+RENDERERS = ("filament", "classic")
+
+
+def create_renderer(name: str, object_name: str, options: RenderOptions) -> Renderer:
+    """A renderer of the hand with one object.
+
+    Args:
+        name: ``filament`` (physically based, Vulkan) or ``classic`` (MuJoCo's OpenGL; for test sets, never trained on).
+        object_name: key of ``vision.objects.OBJECTS``.
+        options: how to render.
+
+    Raises:
+        DactylError: unknown name, or a system library is missing; the message names the Debian package.
+    """
+    # Rendering scales by processes, one for each core: Mesa's own threads would only get in each other's way.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    if name == "filament":
+        from datagen.render.filament import FilamentRenderer
+
+        return FilamentRenderer(object_name, options)
+    if name == "classic":
+        from datagen.render.classic import ClassicRenderer
+
+        return ClassicRenderer(object_name, options)
+    raise DactylError(f"unknown renderer '{name}': choose one of {', '.join(RENDERERS)}")

@@ -1,0 +1,169 @@
+"""MuJoCo's OpenGL renderer: another picture of the same samples, for test sets; nothing is trained on it.
+
+Fixed-function lighting: colours are sRGB-encoded values multiplied by light, so light adds up in encoded values too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.appearance import LIGHT_CENTRE
+from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.render.drivers import choose_opengl
+from datagen.render.stage import Stage
+from vision.errors import DactylError
+from vision.geometry import FloatArray
+from vision.objects import linear_from_srgb, srgb_from_linear
+
+# Linear brightness of a white surface, as measured in Filament's pictures: under the sky alone, and per unit of light
+# from 1 m that falls straight on it. And what every surface reflects whatever its colour: without it a saturated colour
+# would be purer here. tests/render holds the two renderers to each other.
+_SKY = 0.146
+_PER_UNIT = 0.130
+_COLOURLESS_REFLECTION = 0.016
+_GAMMA = 2.2
+_MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that most of them reach
+_MULTISAMPLING = 4
+_SHADOW_MAP_SCALE = 1.2  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
+_NON_METAL_REFLECTANCE = 0.04
+
+
+class ClassicRenderer:
+    """Renders samples of one object with MuJoCo's OpenGL. See :class:`datagen.render.base.Renderer`.
+
+    Raises:
+        DactylError: neither EGL nor OSMesa can be used.
+    """
+
+    def __init__(self, object_name: str, options: RenderOptions) -> None:
+        platform = choose_opengl()
+        self._options = options
+        self._stage = Stage(object_name, options)
+        self.materials = self._stage.scene.materials
+        model, lights = self._stage.model, self._stage.scene.light_ids
+        size = options.image_size
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
+        model.vis.quality.offsamples = _MULTISAMPLING
+        model.vis.quality.shadowsize = options.shadow_map_size
+        model.vis.map.shadowscale = _SHADOW_MAP_SCALE
+        model.vis.headlight.diffuse[:] = model.vis.headlight.specular[:] = 0.0
+        model.light_castshadow[lights] = options.shadows
+        model.light_attenuation[lights] = (1.0, 0.0, 0.0)  # the distance is in the light's colour, see _set_lights
+        model.light_exponent[lights] = 0.0
+        model.light_ambient[lights] = 0.0
+        self._mujoco_scene = mujoco.MjvScene(model, maxgeom=2 * model.ngeom + 16)
+        self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = options.shadows
+        self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = False
+        self._view_options = mujoco.MjvOption()
+        self._viewport = mujoco.MjrRect(0, 0, size, size)
+        try:
+            self._gl = importlib.import_module(f"mujoco.{platform}").GLContext(size, size)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+            gl = importlib.import_module("OpenGL.GL")
+            device, version = (gl.glGetString(name).decode() for name in (gl.GL_RENDERER, gl.GL_VERSION))
+        except (ImportError, OSError, AttributeError, RuntimeError, mujoco.FatalError) as error:
+            raise DactylError(
+                f"the classic renderer cannot start OpenGL through {platform} ({error}): "
+                "apt-get install libegl1 libgl1 libosmesa6"
+            ) from None
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self.info = RendererInfo(
+            name="classic",
+            version=f"mujoco {mujoco.__version__}",
+            device=device,
+            api=f"OpenGL {version} through {platform}",
+        )
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        size, cameras = self._options.image_size, self._stage.scene.camera_ids
+        images = np.empty((len(samples), len(cameras), size, size, 3), dtype=np.uint8)
+        frame = np.empty((size, size, 3), dtype=np.uint8)
+        view = mujoco.MjvCamera()
+        view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._gl.make_current()
+        for number, sample in enumerate(samples):
+            self._stage.set(sample)
+            self._set_materials(sample)
+            self._set_lights(sample)
+            for place, camera in enumerate(cameras):
+                view.fixedcamid = camera
+                mujoco.mjv_updateScene(
+                    self._stage.model,
+                    self._stage.data,
+                    self._view_options,
+                    None,
+                    view,
+                    mujoco.mjtCatBit.mjCAT_ALL,
+                    self._mujoco_scene,
+                )
+                mujoco.mjr_render(self._viewport, self._mujoco_scene, self._context)
+                mujoco.mjr_readPixels(frame, None, self._viewport, self._context)
+                images[number, place] = frame[::-1]  # OpenGL's first row is the bottom one
+        return images
+
+    def _set_materials(self, sample: Sample) -> None:
+        """A normalised Blinn-Phong highlight for the material's roughness.
+
+        Metallic changes nothing: what a metal takes from diffuse reflection it gives to highlights of the same colour,
+        and here highlights are white.
+        """
+        model, ids, look = self._stage.model, self._stage.scene.material_ids, sample.appearance
+        reflected = linear_from_srgb(look.material_rgb) + _COLOURLESS_REFLECTION
+        model.mat_rgba[ids, :3] = srgb_from_linear(np.minimum(reflected, 1.0))
+        roughness = 1.0 - look.material_glossiness
+        exponent = np.clip(2.0 / np.maximum(roughness, 0.05) ** 4 - 2.0, 1.0, 128.0)
+        model.mat_shininess[ids] = exponent / 128.0
+        model.mat_specular[ids] = np.clip(_NON_METAL_REFLECTANCE * (exponent + 8.0) / 8.0, 0.0, 1.0)
+
+    def _set_lights(self, sample: Sample) -> None:
+        model, look = self._stage.model, sample.appearance
+        ambient, lights = encoded_light(look.light_position, look.light_intensity)
+        used = self._stage.scene.light_ids[: len(lights)]
+        model.vis.headlight.ambient[:] = ambient
+        model.light_diffuse[used] = lights[:, None]
+        model.light_specular[used] = lights[:, None]
+
+    def close(self) -> None:
+        """Free the graphics context; twice does no harm."""
+        if "_context" in self.__dict__:
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
+            del self._context, self._gl
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, FloatArray]:
+    """Light for a renderer that adds it up in sRGB-encoded values, as bright as a linear renderer's.
+
+    Encoding the sum is not the sum of encodings, so they agree at one point: on a surface that sees every light at the
+    mean cosine of a half-sphere.
+
+    Args:
+        position: of the lights, metres, (L, 3).
+        intensity: in Unity's units, (L,).
+
+    Returns:
+        Ambient light, and each light's own (L,).
+    """
+    linear = _PER_UNIT * intensity / ((position - np.asarray(LIGHT_CENTRE)) ** 2).sum(axis=1)
+    ambient = _SKY ** (1.0 / _GAMMA)
+    total = linear.sum()
+    if total == 0.0:
+        return ambient, linear
+    encoded = ((_SKY + _MEAN_COSINE * total) ** (1.0 / _GAMMA) - ambient) / _MEAN_COSINE
+    return ambient, encoded * linear / total

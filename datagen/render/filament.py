@@ -1,0 +1,204 @@
+"""The default renderer: Filament, physically based, inside MuJoCo 4 (``mujoco.mjrf``), on Vulkan.
+
+Headless on a GPU or in software (Mesa's lavapipe). Materials have metallic and roughness, lights are in candela. One
+scene lives on the device; a sample only changes values in place. The three cameras are viewports of one target, read
+back by one request.
+
+Filament dithers with a sequence that starts anew with each context, so frames depend on how many came before: the same
+samples in the same order from a new renderer give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.render.drivers import require_vulkan
+from datagen.render.stage import Stage
+
+# Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m around, a face has its calibrated colour.
+_CANDELA_PER_UNIT = 8_000.0
+# A white sky on all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
+_SKY_LUMINANCE = 3_000.0
+_SKY_WIDTH = 16  # pixels; all white, so any size does
+_MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
+
+
+class FilamentRenderer:
+    """Renders samples of one object with Filament. See :class:`datagen.render.base.Renderer`.
+
+    Raises:
+        DactylError: Vulkan or its driver is missing.
+    """
+
+    def __init__(self, object_name: str, options: RenderOptions) -> None:
+        require_vulkan()
+        import mujoco.studio._studio  # registers Filament's shaders; without it a context aborts
+        from mujoco import mjrf
+
+        self._mjrf = mjrf
+        self._options = options
+        self._stage = Stage(object_name, options)
+        self.materials = self._stage.scene.materials
+        with _captured_output() as log:
+            self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
+            device = _MESSAGE_OF_DEVICE.search(log())
+        self.info = RendererInfo(
+            name="filament",
+            version=f"mujoco {mujoco.__version__}",
+            device=device.group(1).decode() if device else "unknown",
+            api="Vulkan",
+        )
+        self._build_scene()
+
+    def _build_scene(self) -> None:
+        mjrf, stage, size = self._mjrf, self._stage, self._options.image_size
+        self._filament_scene = self._context.create_scene(mjrf.SceneParams())
+        self._filament_scene.configure_from_model(_quality(self._options))
+        # Filament multiplies a light's intensity by this colour. Some intensity must be there from the start, or all
+        # lights are taken for those of MuJoCo's old renderer.
+        stage.model.light_diffuse[stage.scene.light_ids] = 1.0
+        stage.model.light_intensity[stage.scene.light_ids] = 1.0
+        stage.model.vis.headlight.active = 0
+        resources = mjrf.ModelResources(self._context, stage.model)
+        self._lights = mjrf.ModelLights(self._filament_scene, resources)
+        self._renderables = mjrf.ModelRenderables(self._filament_scene, resources)
+        self._resources = resources
+        for light in stage.scene.light_ids:
+            self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
+        self._add_sky()
+        count = len(stage.scene.camera_ids)
+        self._target = self._context.create_render_target(
+            mjrf.RenderTargetConfig(width=count * size, height=size, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)
+        )
+        self._frame = np.zeros((size, count * size, 3), dtype=np.uint8)
+        self._read = mjrf.ReadRequest(target=self._target)
+        self._read.set_buffer(self._frame)
+        self._requests = [self._view(camera * size) for camera in range(count)]
+
+    def _add_sky(self) -> None:
+        mjrf = self._mjrf
+        self._sky_texture = self._context.create_texture(
+            mjrf.TextureConfig(
+                width=_SKY_WIDTH,
+                height=6 * _SKY_WIDTH,
+                format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8,
+                sampler_type=mjrf.SamplerType.TEXTURE_CUBE,
+                color_space=mjrf.ColorSpace.COLORSPACE_LINEAR,
+            )
+        )
+        self._sky_pixels = mjrf.TextureData()
+        self._sky_pixels.set_image(b"\xff" * (3 * 6 * _SKY_WIDTH**2))
+        self._sky_texture.upload(self._sky_pixels)
+        self._sky = self._context.create_light(
+            mjrf.LightParams(type=mjrf.LightType.LIGHT_IMAGE, texture=self._sky_texture, intensity=_SKY_LUMINANCE)
+        )
+        self._filament_scene.add_light(self._sky)
+
+    def _view(self, left: int) -> Any:
+        request = self._mjrf.RenderRequest()
+        request.scene, request.target = self._filament_scene, self._target
+        request.viewport.left, request.viewport.bottom = left, 0
+        request.viewport.width = request.viewport.height = self._options.image_size
+        request.shadows = self._options.shadows
+        request.reflections = request.skybox = request.haze = request.headlight = False
+        return request
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        size = self._options.image_size
+        images = np.empty((len(samples), len(self._requests), size, size, 3), dtype=np.uint8)
+        for number, sample in enumerate(samples):
+            self._apply(sample)
+            self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
+            images[number] = self._frame.reshape(size, len(self._requests), size, 3).swapaxes(0, 1)
+        return images
+
+    def _apply(self, sample: Sample) -> None:
+        stage, look = self._stage, sample.appearance
+        stage.set(sample)
+        stage.model.mat_metallic[stage.scene.material_ids] = look.material_metallic
+        stage.model.mat_roughness[stage.scene.material_ids] = 1.0 - look.material_glossiness
+        self._lights.update(stage.data)
+        self._renderables.update(stage.data)
+        intensity = np.zeros(len(stage.scene.light_ids))
+        intensity[: len(look.light_intensity)] = look.light_intensity
+        for light, value in zip(stage.scene.light_ids, intensity, strict=True):
+            self._lights.get_light(int(light)).set_intensity(_CANDELA_PER_UNIT * value)
+        for request, camera in zip(self._requests, stage.scene.camera_ids, strict=True):
+            request.camera = self._camera(camera)
+
+    def _camera(self, camera: int) -> Any:
+        model, data = self._stage.model, self._stage.data
+        near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
+        top = near * np.tan(np.deg2rad(model.cam_fovy[camera]) / 2)
+        axes = data.cam_xmat[camera].reshape(3, 3).astype(np.float32)
+        return self._mjrf.Camera(
+            pos=data.cam_xpos[camera].astype(np.float32),
+            forward=-axes[:, 2],
+            up=axes[:, 1],
+            frustum_bottom=-top,
+            frustum_top=top,
+            frustum_near=near,
+            frustum_far=far,
+        )
+
+    def close(self) -> None:
+        """Free the graphics context; twice does no harm."""
+        # What lives in the scene goes before the scene, everything before the context.
+        for name in ("_requests", "_read", "_renderables", "_lights", "_resources", "_sky", "_sky_texture"):
+            self.__dict__.pop(name, None)
+        self.__dict__.pop("_filament_scene", None)
+        with _captured_output():
+            self.__dict__.pop("_context", None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _quality(options: RenderOptions) -> mujoco.MjModel:
+    """A model that holds nothing but Filament's settings, which it reads from a model's custom fields."""
+    spec = mujoco.MjSpec()
+    spec.add_numeric(name="filament.ao.enabled", data=[float(options.ambient_occlusion)])
+    # Filament's default tone curve takes the grey out of dark colours; without one a face has its calibrated colour.
+    spec.add_text(name="filament.cg.tone_mapping", data="linear")
+    return spec.compile()
+
+
+@contextlib.contextmanager
+def _captured_output() -> Iterator[Callable[[], bytes]]:
+    """Keep what native code prints to standard output, and yield a function that returns it so far as bytes.
+
+    Filament prints a dozen lines for each context, and says only there which device it chose.
+    """
+    flush = ctypes.CDLL(None).fflush
+    sys.stdout.flush()
+    flush(None)
+    with tempfile.TemporaryFile() as log:
+        saved = os.dup(1)
+        os.dup2(log.fileno(), 1)
+
+        def text() -> bytes:
+            flush(None)
+            return os.pread(log.fileno(), 1 << 16, 0)
+
+        try:
+            yield text
+        finally:
+            flush(None)
+            os.dup2(saved, 1)
+            os.close(saved)
