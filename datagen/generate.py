@@ -206,7 +206,7 @@ def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[Shard
         # The old manifest no longer describes the folder once its last, shorter shard is replaced.
         (config.output / MANIFEST).unlink(missing_ok=True)
         done = sum(record.samples for record in records.values())
-        with progress(f"rendering {config.output}", config.count, "triplets", done) as advance:
+        with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
             task = ShardTask(config, identity_fingerprint)
             for number, record in run(task, missing, config.workers or default_workers(), advance):
                 records[number] = record

@@ -173,7 +173,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     environment = Environment(scene, config.seed, config.worlds, config.threads)
     policy = create_policy(config.policy, environment.scene, config.worlds)
     made_by = {"object": config.object, "policy": config.policy, "seed": config.seed}
-    with progress(f"collecting {config.output}", config.count, "states", _total(records)) as advance:
+    with progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance:
         while (room := config.count - _total(records)) > 0:
             record = _reusable_part(config, records)
             if record is None:

@@ -1,0 +1,178 @@
+"""Generation: the same bytes whoever renders them, nothing lost, nothing mixed, blank frames never written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from datagen import generate as generation
+from datagen.generate import RenderConfig, ShardTask, generate
+from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.sim.scene import SceneConfig, build_scene
+from datagen.states import StatesConfig, collect
+from vision.cameras import extrinsics, intrinsics
+from vision.errors import DactylError
+from vision.shards import TripletDataset
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("states") / "states"
+    collect(StatesConfig(folder, count=7, seed=3, worlds=4, threads=1))
+    return folder
+
+
+class Painter:
+    """Stands in for a renderer: each sample gets a picture that only its index decides."""
+
+    info = RendererInfo("painter", "1", "none", "none")
+    materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+
+    def __init__(self, blank: int | None = None) -> None:
+        self.blank = blank
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        images = [np.random.default_rng(sample.index).integers(0, 255, (3, SIZE, SIZE, 3)) for sample in samples]
+        for sample, image in zip(samples, images, strict=True):
+            if sample.index == self.blank:
+                image[1] = 17
+        return np.stack(images).astype(np.uint8)
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Painter:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Generation in this process, with pictures by :class:`Painter`."""
+
+    def run(task: ShardTask, numbers: Sequence[int], workers: int, advance: object) -> Iterator[tuple[int, object]]:
+        for number in reversed(numbers):
+            yield number, task(number, lambda count: None)
+
+    monkeypatch.setattr(generation, "run", run)
+    monkeypatch.setattr(generation, "create_renderer", lambda *arguments: Painter())
+    yield monkeypatch
+
+
+def config_of(states: Path, output: Path, **changes: object) -> RenderConfig:
+    config = RenderConfig(states, output, count=10, seed=5, shard_size=4, render=RenderOptions(image_size=SIZE))
+    return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+
+
+def tars(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tar"))}
+
+
+def test_labels_say_what_was_rendered(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    dataset = generate(config_of(states, tmp_path / "set"))
+    assert [len(dataset), [shard.samples for shard in dataset.shards]] == [10, [4, 4, 2]]
+    for number in range(10):
+        label, look = dataset.label(number), dataset.appearance(number)
+        assert label["index"] == number
+        assert np.array_equal(label["camera_intrinsics"], intrinsics(look["camera_fovy_deg"], SIZE, SIZE))
+        assert np.array_equal(
+            label["camera_extrinsics"], extrinsics(look["camera_position"], look["camera_quaternion"])
+        )
+    first_round = [int(dataset.label(number)["state_index"]) for number in range(7)]
+    assert sorted(first_round) == list(range(7)), "every state once before any comes again"
+
+
+def test_resume_gives_the_same_bytes(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    whole, manifest = tars(config.output), (config.output / "manifest.json").read_bytes()
+    (config.output / "shard-000001.tar").unlink()
+    (config.output / "shard-000002.json").unlink()
+    (config.output / "manifest.json").unlink()
+    (config.output / ".tmp-123-shard-000001.tar").write_bytes(b"half a shard")
+    generate(config)
+    assert tars(config.output) == whole
+    assert (config.output / "manifest.json").read_bytes() == manifest
+    assert not list(config.output.glob(".tmp-*"))
+
+
+def test_a_damaged_shard_is_made_again(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    whole = tars(config.output)
+    shard = config.output / "shard-000001.tar"
+    damaged = bytearray(shard.read_bytes())
+    damaged[5000] ^= 1
+    shard.write_bytes(damaged)
+    generate(config)
+    assert tars(config.output) == whole
+
+
+def test_a_finished_dataset_is_reused_and_extended(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    before = tars(config.output)
+    painted.setattr(generation, "run", lambda *arguments: pytest.fail("rendered what was there"))
+    generate(config)
+    painted.undo()
+    painted.setattr(generation, "create_renderer", lambda *arguments: Painter())
+    painted.setattr(
+        generation, "run", lambda task, numbers, workers, advance: ((n, task(n, lambda count: None)) for n in numbers)
+    )
+    longer = generate(dataclasses.replace(config, count=12))
+    assert len(longer) == 12
+    assert tars(config.output)["shard-000000.tar"] == before["shard-000000.tar"]
+    direct = generate(dataclasses.replace(config, count=12, output=tmp_path / "direct"))
+    assert tars(config.output) == tars(direct.folder)
+
+
+def test_another_configuration_is_refused(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    before = tars(config.output)
+    with pytest.raises(DactylError, match="seed: 5 there, 6 here"):
+        generate(dataclasses.replace(config, seed=6))
+    assert tars(config.output) == before
+
+
+def test_a_blank_frame_is_never_written(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    painted.setattr(generation, "create_renderer", lambda *arguments: Painter(blank=6))
+    config = config_of(states, tmp_path / "set")
+    with pytest.raises(DactylError, match="sample 6: camera top came out blank"):
+        generate(config)
+    assert not (config.output / "shard-000001.tar").exists()
+    assert not (config.output / "manifest.json").exists()
+
+
+def test_states_of_another_object_are_refused(states: Path, tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match="states of the block, not of the prism"):
+        generate(config_of(states, tmp_path / "set", object="prism"))
+
+
+def test_an_unfinished_dataset_says_so(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    (config.output / "manifest.json").unlink()
+    with pytest.raises(DactylError, match="unfinished dataset"):
+        TripletDataset(config.output)
+
+
+@pytest.mark.parametrize("renderer", ["filament", "classic"])
+def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path, tmp_path: Path) -> None:
+    """The real renderers in real processes."""
+    config = config_of(states, tmp_path / "two", renderer=renderer, count=5, shard_size=2, workers=2)
+    two = generate(config)
+    one = generate(dataclasses.replace(config, output=tmp_path / "one", workers=1))
+    assert tars(two.folder) == tars(one.folder)
+    manifests = [json.loads((folder / "manifest.json").read_bytes()) for folder in (two.folder, one.folder)]
+    assert manifests[0] == manifests[1]
+    assert manifests[0]["renderers"][0]["name"] == renderer
+    assert manifests[0]["renderers"][0]["device"] != "unknown"
