@@ -19,6 +19,17 @@ from vision.errors import DactylError
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
+RESULTS = {
+    "train, test-filament, test-classic": "datasets of image triplets, WebDataset shards",
+    "contact-sheet.png": "what the training triplets look like",
+    "training/best.ckpt": "the trained network; training/tensorboard and training/csv hold its curves",
+    "evaluation/table.md, table.csv": "the error table",
+    "evaluation/predictions-*.png": "test triplets with the true and the predicted object drawn over",
+    "evaluation/predictions": "every estimate next to its truth, Parquet",
+}
+"""What the demo leaves in its folder."""
+
+
 @dataclass(frozen=True)
 class DemoConfig:
     """Sizes of the demo; the defaults fit 15 minutes on 2 cores.
@@ -51,6 +62,7 @@ def commands(config: DemoConfig) -> list[list[str]]:
 
     def render(name: str, states_name: str, renderer: str, count: int, seed: int) -> list[str]:
         paths = ["--states", str(out / states_name), "--output", str(out / name)]
+        # Small shards: the two processes finish together.
         sizes = ["--count", str(count), "--seed", str(seed), "--shard_size", "64"]
         return ["render", "--config", _config(f"render/{renderer}"), *paths, *sizes]
 
@@ -59,9 +71,18 @@ def commands(config: DemoConfig) -> list[list[str]]:
         states("states-train", config.train_triplets, 0),
         states("states-test", config.test_triplets, 1),
         render("train", "states-train", "filament", config.train_triplets, 0),
-        render("test-filament", "states-test", "filament", config.test_triplets, 1),
+        render("test-filament", "states-test", "filament-test", config.test_triplets, 1),
         render("test-classic", "states-test", "classic", config.test_triplets, 1),
         ["inspect", "--dataset", str(out / "train"), "--output", str(out / "contact-sheet.png")],
+        [
+            *["train", "--config", _config("train/demo"), "--data.train", str(out / "train")],
+            *["--output", str(out / "training"), "--trainer.max_steps", str(config.steps)],
+        ],
+        [
+            *["evaluate", "--config", _config("evaluate/demo"), "--output", str(out / "evaluation")],
+            *["--checkpoint", str(out / "training" / "best.ckpt"), "--training_set", str(out / "train")],
+            *["--test_sets.filament", str(out / "test-filament"), "--test_sets.classic", str(out / "test-classic")],
+        ],
     ]
 
 
@@ -86,6 +107,8 @@ def main_demo(argv: Sequence[str]) -> None:
     minutes = (time.monotonic() - begun) / 60
     console.rule(style="dim")
     console.print(f"done in {minutes:.1f} minutes; everything is in {config.output}:")
+    for name, what in RESULTS.items():
+        console.print(f"  {name:36}{what}", highlight=False)
 
 
 def _config(name: str) -> str:
