@@ -1,0 +1,73 @@
+"""Options of the renderer `unity`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class PlayerOptions:
+    """How to run Unity. None of this changes a picture.
+
+    Attributes:
+        executable: the built player; null waits for the Unity editor's Play button (one worker, one player).
+        arguments: for the executable, for example ``-screen-fullscreen 0``.
+        players: that each render process runs side by side.
+        batch_size: samples in one message.
+        reply: raw (pixels in one message, fast) or png (visual observations, ML-Agents' usual way).
+        start_timeout_s: seconds a player may take to start, or you to press Play.
+        reply_timeout_s: seconds it may take for a batch.
+        attempts: players that may fail at a batch before it is given up.
+        port: to listen on, on loopback; null for any free one (for the editor: the one it looks for).
+        logs: folder for the players' output; null for a temporary one, kept only if something goes wrong.
+    """
+
+    executable: Path | None = None
+    arguments: tuple[str, ...] = ()
+    players: int = 1
+    batch_size: int = 32
+    reply: Literal["raw", "png"] = "raw"
+    start_timeout_s: float = 120.0
+    reply_timeout_s: float = 60.0
+    attempts: int = 3
+    port: int | None = None
+    logs: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("players", "batch_size", "attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("start_timeout_s", "reply_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+        if self.players > 1 and (self.executable is None or self.port is not None):
+            raise ValueError("players: more than one needs an executable, and a free port each (port: null)")
+
+
+@dataclass(frozen=True)
+class UnityOptions:
+    """What Unity's pictures depend on besides the samples, and how to run it.
+
+    Attributes:
+        msaa: samples per pixel, 1, 2, 4 or 8.
+        light_range: distance at which a light's effect ends, metres. It falls off on the way there: with Unity's
+            documented 1 / (1 + 25 (distance / range)^2), 2.5 m makes pictures about as bright as Filament's.
+        ambient: grey level of the even light from all sides, sRGB-encoded, [0, 1]; 0.35 is a tenth of white.
+        reflection: strength of the white surroundings that glossy surfaces reflect, [0, 1].
+        player: how to run Unity.
+    """
+
+    msaa: int = 8
+    light_range: float = 2.5
+    ambient: float = 0.35
+    reflection: float = 0.1
+    player: PlayerOptions = field(default_factory=PlayerOptions)
+
+    def __post_init__(self) -> None:
+        if self.msaa not in (1, 2, 4, 8):
+            raise ValueError(f"msaa: must be 1, 2, 4 or 8, got {self.msaa}")
+        if not self.light_range > 0:
+            raise ValueError(f"light_range: must be positive, got {self.light_range}")
+        for name in ("ambient", "reflection"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")

@@ -1,0 +1,170 @@
+"""Scene packs: the geometry that a Unity player shows.
+
+The player holds no model of its own: it gets the pack over the wire, so that a new object or another hand needs no new
+build. Vertices are in the frame of their body; metres, MuJoCo's axes; triangles counter-clockwise seen from outside;
+texture coordinates with v = 0 at the bottom row of the picture. Little-endian:
+
+    magic "UVSP", u16 major, u16 minor, u32 payload bytes, u32 CRC-32 of the payload; then
+    u16 bodies: each a string (u16 bytes, UTF-8), float32 pose (7)
+    u16 textures: each a string, u32 bytes, a PNG file
+    u16 materials: each a string, float32 colour (3), i16 texture or -1, float32 texture scale (2)
+    u16 parts: each a string, u16 body, u16 material, u32 vertices V, u32 triangles T, float32 positions (V, 3),
+        normals (V, 3), texture coordinates (V, 2), u32 corners (T, 3)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from datagen.unity.wire import VersionError, WireError
+
+MAJOR, MINOR = 1, 0
+
+_HEADER = struct.Struct("<4sHHII")
+_MAGIC = b"UVSP"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Triangles of one body in one material.
+
+    Attributes:
+        name: of the geom that it came from.
+        body, material: indices into the pack's lists.
+        positions, normals: float32 (V, 3), in the body's frame, metres.
+        uv: float32 (V, 2).
+        triangles: uint32 (T, 3), indices of vertices.
+    """
+
+    name: str
+    body: int
+    material: int
+    positions: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    triangles: np.ndarray
+
+
+@dataclass(frozen=True)
+class PackBody:
+    """A body by name. `pose` (position, quaternion w x y z) is that of the model's initial state; samples set it."""
+
+    name: str
+    pose: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class PackMaterial:
+    """A material by name. `color` (sRGB) is that of the model; samples set it and whether the texture (an index into
+    the pack's textures, -1 for none) shows."""
+
+    name: str
+    color: tuple[float, ...] = (0.5, 0.5, 0.5)
+    texture: int = -1
+    texture_scale: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ScenePack:
+    """What a player shows: see the module's text for frames and units. `textures` are (name, PNG file)."""
+
+    bodies: tuple[PackBody, ...]
+    textures: tuple[tuple[str, bytes], ...]
+    materials: tuple[PackMaterial, ...]
+    parts: tuple[Part, ...]
+
+    def encode(self) -> bytes:
+        chunks = [_count(self.bodies)]
+        for body in self.bodies:
+            chunks += [_string(body.name), struct.pack("<7f", *body.pose)]
+        chunks.append(_count(self.textures))
+        for name, png in self.textures:
+            chunks += [_string(name), struct.pack("<I", len(png)), png]
+        chunks.append(_count(self.materials))
+        for material in self.materials:
+            chunks += [_string(material.name), struct.pack("<3f", *material.color)]
+            chunks.append(struct.pack("<hff", material.texture, *material.texture_scale))
+        chunks.append(_count(self.parts))
+        for part in self.parts:
+            sizes = (part.body, part.material, len(part.positions), len(part.triangles))
+            chunks += [_string(part.name), struct.pack("<HHII", *sizes)]
+            chunks += [array.astype("<f4").tobytes() for array in (part.positions, part.normals, part.uv)]
+            chunks.append(part.triangles.astype("<u4").tobytes())
+        payload = b"".join(chunks)
+        return _HEADER.pack(_MAGIC, MAJOR, MINOR, len(payload), zlib.crc32(payload)) + payload
+
+    @classmethod
+    def decode(cls, data: bytes) -> ScenePack:
+        """The inverse, as a player does it; :class:`WireError` for anything else."""
+        if len(data) < _HEADER.size or not data.startswith(_MAGIC):
+            raise WireError("this is no scene pack")
+        _, major, _, length, checksum = _HEADER.unpack_from(data)
+        if major != MAJOR:
+            raise VersionError(f"scene pack of version {major}, this side reads {MAJOR}")
+        payload = data[_HEADER.size :]
+        if len(payload) != length or zlib.crc32(payload) != checksum:
+            raise WireError("scene pack is damaged")
+        reader = _Reader(payload)
+        bodies = tuple(PackBody(reader.string(), reader.numbers("7f")) for _ in range(reader.number("H")))
+        textures = tuple((reader.string(), reader.take(reader.number("I"))) for _ in range(reader.number("H")))
+        materials = tuple(
+            PackMaterial(reader.string(), reader.numbers("3f"), reader.number("h"), reader.numbers("2f"))
+            for _ in range(reader.number("H"))
+        )
+        parts = tuple(reader.part(len(bodies), len(materials)) for _ in range(reader.number("H")))
+        if any(not -1 <= material.texture < len(textures) for material in materials):
+            raise WireError("a material's texture is not in the pack")
+        return cls(bodies, textures, materials, parts)
+
+
+def scene_hash(encoded: bytes) -> int:
+    """What requests call a scene: the first 64 bits of the pack's SHA-256."""
+    return int.from_bytes(hashlib.sha256(encoded).digest()[:8], "little")
+
+
+def _count(items: tuple) -> bytes:
+    return struct.pack("<H", len(items))
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    return struct.pack("<H", len(encoded)) + encoded
+
+
+class _Reader:
+    """Takes a pack's payload apart and never reads beyond its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position = data, 0
+
+    def take(self, size: int) -> bytes:
+        if self.position + size > len(self.data):
+            raise WireError("scene pack ends early")
+        self.position += size
+        return self.data[self.position - size : self.position]
+
+    def numbers(self, codes: str) -> tuple:
+        return struct.unpack(f"<{codes}", self.take(struct.calcsize(f"<{codes}")))
+
+    def number(self, code: str) -> int:
+        return self.numbers(code)[0]
+
+    def string(self) -> str:
+        return self.take(self.number("H")).decode("utf-8", "replace")
+
+    def array(self, dtype: str, rows: int, columns: int) -> np.ndarray:
+        return np.frombuffer(self.take(4 * rows * columns), dtype).reshape(rows, columns)
+
+    def part(self, bodies: int, materials: int) -> Part:
+        name, body, material = self.string(), self.number("H"), self.number("H")
+        vertices, triangles = self.number("I"), self.number("I")
+        positions, normals, uv = (self.array("<f4", vertices, columns) for columns in (3, 3, 2))
+        corners = self.array("<u4", triangles, 3)
+        if body >= bodies or material >= materials or (triangles and corners.max() >= vertices):
+            raise WireError(f"part {name} refers to what is not there")
+        return Part(name, body, material, positions, normals, uv, corners)

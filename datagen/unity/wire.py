@@ -1,0 +1,279 @@
+"""The bytes between Python and the Unity player; the C# side is `unity_project/Assets/Scripts/Protocol`.
+
+Messages travel in an ML-Agents side channel, one request and one reply for each environment step. Everything is
+little-endian. A request says which scene it is for, by the hash of its scene pack, and carries a CRC; a reply repeats
+the request's id. Positions and directions are in MuJoCo's world frame (metres, z up), quaternions w x y z: the player
+converts. Colours are sRGB-encoded, as an artist picks them: in linear colour space Unity itself converts the colours
+of materials, lights and backgrounds, and encodes the picture again.
+
+A player of another major version is refused. A minor version may append fields to headers and records: both sides
+read what they know and step over the rest by the sizes that the message states.
+
+Request: header of 32 bytes, payload.
+    magic "UVRQ", u16 major, u16 minor, u16 header bytes, u16 kind, u32 id, u64 scene hash, u32 payload bytes,
+    u32 CRC-32 of the payload
+Payload of DESCRIBE: empty. The reply's text says what the player is, one "key: value" a line.
+Payload of LOAD: u32 bytes of the whole scene pack, u32 offset of this piece, the piece. The last piece loads it.
+Payload of RENDER: u16 bytes of this block (32), u16 samples, cameras, bodies, materials, lights, u16 bytes of a record
+    of camera, body, material, light, frame, u16 width, height, picture form, samples per pixel, pixels across a
+    shadow map; then the records, float32, each section as [sample][count].
+Reply: header of 32 bytes, payload.
+    magic "UVRP", u16 major, u16 minor, u16 header bytes, u16 status, u32 id, u16 samples, cameras, height, width,
+    form (0 none, 1 RGB, 2 text), u16 reserved, u32 payload bytes
+Payload of a reply: RGB bytes [sample][camera][row from the top][column][3], or UTF-8 text.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+CHANNEL = UUID("6f0b2c1e-8a54-4f0e-9d57-3c1a7e5b9d01")
+MAJOR, MINOR = 1, 0
+MAX_ID = 2**24 - 1  # ids also travel as float32 in an agent's observation
+MAX_REQUEST = 4_000_000  # bytes; the C# client takes 4 MiB a message
+
+
+class WireError(Exception):
+    """Bytes that are no message of this protocol, or contradict themselves."""
+
+
+class VersionError(WireError):
+    """A message of another major version."""
+
+
+class Kind(IntEnum):
+    """What a request asks for."""
+
+    DESCRIBE = 0
+    LOAD = 1
+    RENDER = 2
+
+
+class Form(IntEnum):
+    """How pictures come back: as visual observations of the agents (PNG), or raw in the reply."""
+
+    OBSERVATIONS = 0
+    RGB = 1
+
+
+class Status(IntEnum):
+    """How the player fared."""
+
+    OK = 0
+    MALFORMED = 1  # the request's bytes
+    VERSION = 2  # of the request
+    SCENE = 3  # not the one that is loaded, or a pack that cannot be loaded
+    MISMATCH = 4  # counts or sizes that the scene or the agents do not have
+    FAILED = 5  # an exception in the player
+
+
+def _record(*fields: tuple[str, int]) -> np.dtype[np.void]:
+    return np.dtype([(name, "<f4", (size,)) if size > 1 else (name, "<f4") for name, size in fields])
+
+
+CAMERA = _record(("position", 3), ("quaternion", 4), ("fovy_deg", 1), ("near", 1), ("far", 1))
+"""MuJoCo's convention: looks along its own -z, +y is up in the image. Clip distances in metres."""
+BODY = _record(("position", 3), ("quaternion", 4))
+"""Pose of a body's frame in the world."""
+MATERIAL = _record(
+    ("color", 3), ("metallic", 1), ("smoothness", 1), ("texture", 1), ("texture_scale", 2), ("texture_offset", 2)
+)
+"""Unity's Standard shader. `texture` is an index into the scene pack's textures, -1 for none."""
+LIGHT = _record(
+    ("type", 1), ("position", 3), ("direction", 3), ("color", 3), ("intensity", 1), ("range", 1), ("spot_deg", 1),
+    ("shadow", 1),
+)  # fmt: skip
+"""`type` is a `LightType`; Unity's intensity; range in metres; the cone's whole angle; shadows' strength in [0, 1]."""
+FRAME = _record(("background", 3), ("ambient", 3), ("reflection", 1))
+"""Colour where no geometry is; flat ambient light; strength of the white surroundings that surfaces reflect."""
+
+SECTIONS = {"cameras": CAMERA, "bodies": BODY, "materials": MATERIAL, "lights": LIGHT, "frames": FRAME}
+
+
+class LightType(IntEnum):
+    OFF = 0
+    DIRECTIONAL = 1
+    POINT = 2
+    SPOT = 3
+
+
+_REQUEST = struct.Struct("<4sHHHHIQII")
+_REPLY = struct.Struct("<4sHHHHI6HI")
+_RENDER = struct.Struct("<16H")
+_PIECE = struct.Struct("<II")
+_REQUEST_MAGIC, _REPLY_MAGIC = b"UVRQ", b"UVRP"
+_NO_PAYLOAD, _RGB, _TEXT = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class RenderBatch:
+    """Samples to draw.
+
+    Attributes:
+        cameras, bodies, materials, lights: records (B, C), (B, K), (B, M), (B, L) of the dtypes above.
+        frames: records (B,).
+        width, height: of one camera's picture, pixels.
+        form: how the pictures come back.
+        msaa: samples per pixel, 1, 2, 4 or 8.
+        shadow_size: pixels across a light's shadow map; 0 leaves it to the player's quality settings.
+    """
+
+    cameras: np.ndarray
+    bodies: np.ndarray
+    materials: np.ndarray
+    lights: np.ndarray
+    frames: np.ndarray
+    width: int
+    height: int
+    form: Form = Form.RGB
+    msaa: int = 8
+    shadow_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name, dtype in SECTIONS.items():
+            records = getattr(self, name)
+            dimensions = 1 if name == "frames" else 2
+            if records.dtype != dtype or records.ndim != dimensions or len(records) != len(self):
+                raise ValueError(f"{name}: expected records of {dtype.names} for {len(self)} samples")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int, int]:
+        """(B, C, H, W, 3) of the pictures that come back."""
+        return len(self), self.cameras.shape[1], self.height, self.width, 3
+
+    def encode(self) -> bytes:
+        """The payload of a RENDER request."""
+        sections = [getattr(self, name) for name in SECTIONS]
+        counts = [len(self), *(section.shape[1] for section in sections[:-1])]
+        strides = [dtype.itemsize for dtype in SECTIONS.values()]
+        block = (_RENDER.size, *counts, *strides, self.width, self.height, self.form, self.msaa, self.shadow_size)
+        return b"".join([_RENDER.pack(*block), *(section.tobytes() for section in sections)])
+
+    @classmethod
+    def decode(cls, payload: bytes) -> RenderBatch:
+        """The inverse, as a player does it; :class:`WireError` where sizes do not add up."""
+        if len(payload) < _RENDER.size:
+            raise WireError("render block is short")
+        size, samples, *numbers = _RENDER.unpack_from(payload)
+        counts, strides = [*numbers[:4], 1], numbers[4:9]
+        width, height, form, msaa, shadow_size = numbers[9:]
+        if form not in iter(Form):
+            raise WireError(f"unknown form {form} of pictures")
+        if size < _RENDER.size or any(s < d.itemsize for s, d in zip(strides, SECTIONS.values(), strict=True)):
+            raise WireError("record sizes are too small")
+        if size + samples * sum(c * s for c, s in zip(counts, strides, strict=True)) != len(payload):
+            raise WireError("payload does not have the stated size")
+        sections: dict[str, np.ndarray] = {}
+        start = size
+        for (name, dtype), count, stride in zip(SECTIONS.items(), counts, strides, strict=True):
+            shape = (samples,) if name == "frames" else (samples, count)
+            padded = np.frombuffer(payload, np.uint8, samples * count * stride, start).reshape(-1, stride)
+            known = np.ascontiguousarray(padded[:, : dtype.itemsize])
+            sections[name] = known.view(dtype).reshape(shape)
+            start += samples * count * stride
+        return cls(**sections, width=width, height=height, form=Form(form), msaa=msaa, shadow_size=shadow_size)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message to the player; `payload` is what its kind needs."""
+
+    kind: Kind
+    id: int
+    scene: int = 0
+    payload: bytes = b""
+
+    def encode(self) -> bytes:
+        checksum = zlib.crc32(self.payload)
+        header = (_REQUEST_MAGIC, MAJOR, MINOR, _REQUEST.size, self.kind, self.id, self.scene)
+        return _REQUEST.pack(*header, len(self.payload), checksum) + self.payload
+
+    @classmethod
+    def decode(cls, message: bytes) -> Request:
+        """The inverse, as a player does it; :class:`WireError` for anything else."""
+        size, (kind, request_id, scene, length, checksum) = _open(message, _REQUEST, _REQUEST_MAGIC)
+        payload = message[size:]
+        if len(payload) != length or zlib.crc32(payload) != checksum:
+            raise WireError("payload is damaged")
+        if kind not in iter(Kind):
+            raise WireError(f"unknown kind {kind}")
+        return cls(Kind(kind), request_id, scene, payload)
+
+
+def scene_pieces(pack: bytes, piece_size: int = 2**20) -> list[bytes]:
+    """Payloads of the LOAD requests that bring a scene pack over, in order."""
+    offsets = range(0, len(pack), piece_size)
+    return [_PIECE.pack(len(pack), offset) + pack[offset : offset + piece_size] for offset in offsets]
+
+
+def open_piece(payload: bytes) -> tuple[int, int, bytes]:
+    """(bytes of the whole, offset, piece) of a LOAD request's payload."""
+    if len(payload) < _PIECE.size:
+        raise WireError("scene piece is short")
+    whole, offset = _PIECE.unpack_from(payload)
+    return whole, offset, payload[_PIECE.size :]
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """One message from the player.
+
+    Attributes:
+        id: of the request that it answers.
+        status: how it went.
+        shape: (B, C, H, W, 3) of the pictures that were drawn, wherever they travel; zeros where none were.
+        images: uint8 of that shape, if they travel in this reply.
+        text: a description, or what went wrong.
+    """
+
+    id: int
+    status: Status
+    shape: tuple[int, int, int, int, int] = (0, 0, 0, 0, 3)
+    images: np.ndarray | None = None
+    text: str = ""
+
+    def encode(self) -> bytes:
+        payload, form = (self.text.encode(), _TEXT) if self.text else (b"", _NO_PAYLOAD)
+        if self.images is not None:
+            payload, form = self.images.tobytes(), _RGB
+        header = (_REPLY_MAGIC, MAJOR, MINOR, _REPLY.size, self.status, self.id, *self.shape[:4], form, 0)
+        return _REPLY.pack(*header, len(payload)) + payload
+
+    @classmethod
+    def decode(cls, message: bytes) -> Reply:
+        """The inverse; :class:`WireError` for anything that is no reply, :class:`VersionError` for a foreign one."""
+        size, (status, request_id, *shape, form, _, length) = _open(message, _REPLY, _REPLY_MAGIC)
+        if len(message) - size != length or status not in iter(Status):
+            raise WireError("reply does not have the stated size, or an unknown status")
+        reply: dict[str, Any] = {"id": request_id, "status": Status(status), "shape": (*shape, 3)}
+        if form == _RGB:
+            if int(np.prod(reply["shape"])) != length:
+                raise WireError(f"{length} bytes are no pictures of shape {reply['shape']}")
+            reply["images"] = np.frombuffer(message, np.uint8, offset=size).reshape(reply["shape"])
+        elif form == _TEXT:
+            reply["text"] = message[size:].decode("utf-8", "replace")
+        elif form != _NO_PAYLOAD or length:
+            raise WireError(f"unknown form {form} of a reply")
+        return cls(**reply)
+
+
+def _open(message: bytes, header: struct.Struct, magic: bytes) -> tuple[int, tuple[Any, ...]]:
+    """(header bytes as stated, the header's fields after those that every message begins with)."""
+    if len(message) < header.size or not message.startswith(magic):
+        raise WireError(f"{len(message)} bytes that are no message of this protocol")
+    _, major, minor, size, *fields = header.unpack_from(message)
+    if major != MAJOR:
+        raise VersionError(f"the other side speaks protocol {major}.{minor}, this one {MAJOR}.{MINOR}")
+    if not header.size <= size <= len(message):
+        raise WireError(f"header of {size} bytes")
+    return size, tuple(fields)

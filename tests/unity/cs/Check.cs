@@ -1,0 +1,200 @@
+using System;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Text;
+using Dactyl.Protocol;
+
+/// <summary>
+/// Runs the engine-free half of the player on files that the Python tests wrote, and writes what came of it:
+/// "serve DIR" answers *.request in order of name, "packs DIR" reads *.pack and writes them again, "poses FILE" converts
+/// coordinates, "pictures DIR" makes PNG files and cuts tiles.
+/// </summary>
+static class Check
+{
+    static int Main(string[] arguments)
+    {
+        CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+        switch (arguments[0])
+        {
+            case "serve": return Serve(arguments[1]);
+            case "packs": return Packs(arguments[1]);
+            case "poses": return Poses(arguments[1]);
+            case "pictures": return MakePictures(arguments[1]);
+            default: return 2;
+        }
+    }
+
+    static int Serve(string folder)
+    {
+        var stage = new RecordingStage(folder);
+        var shape = new ObservationShape { Samples = 2, Cameras = 3, Width = 5, Height = 4 };
+        var server = new StageServer(stage, shape);
+        foreach (string path in Directory.GetFiles(folder, "*.request").OrderBy(name => name, StringComparer.Ordinal))
+        {
+            stage.Current = Path.ChangeExtension(path, null);
+            var answer = server.Answer(File.ReadAllBytes(path));
+            File.WriteAllBytes(stage.Current + ".reply", answer.Message);
+            if (answer.Observed != null) File.WriteAllBytes(stage.Current + ".observed", answer.Pixels);
+        }
+        return 0;
+    }
+
+    static int Packs(string folder)
+    {
+        foreach (string path in Directory.GetFiles(folder, "*.pack"))
+        {
+            var bytes = File.ReadAllBytes(path);
+            try
+            {
+                var pack = ScenePack.Decode(bytes);
+                File.WriteAllBytes(path + ".again", PackWriter.Encode(pack));
+                File.WriteAllText(path + ".hash", ScenePack.Hash(bytes).ToString());
+            }
+            catch (WireException error)
+            {
+                File.WriteAllText(path + ".error", error.Status + ": " + error.Message);
+            }
+        }
+        return 0;
+    }
+
+    /// <summary>Float32 records of a pose (position, quaternion) to lines: position, rotation, camera, direction.</summary>
+    static int Poses(string path)
+    {
+        var bytes = File.ReadAllBytes(path);
+        var values = new float[bytes.Length / sizeof(float)];
+        Buffer.BlockCopy(bytes, 0, values, 0, bytes.Length);
+        for (int at = 0; at < values.Length; at += 7)
+        {
+            MjFrame.Position(values, at, out float px, out float py, out float pz);
+            MjFrame.Rotation(values, at + 3, out float rx, out float ry, out float rz, out float rw);
+            MjFrame.CameraRotation(values, at + 3, out float cx, out float cy, out float cz, out float cw);
+            MjFrame.DirectionRotation(values, at, out float dx, out float dy, out float dz, out float dw);
+            var row = new[] { px, py, pz, rx, ry, rz, rw, cx, cy, cz, cw, dx, dy, dz, dw };
+            Console.WriteLine(string.Join(" ", row.Select(value => value.ToString("R"))));
+        }
+        Console.WriteLine(string.Join(" ", MjFrame.Winding(new[] { 0, 1, 2, 3, 4, 5 })));
+        return 0;
+    }
+
+    /// <summary>WIDTHxHEIGHT.rgb to a PNG file; texture.rgb, 4 pixels wide and bottom-up, to its 2 x 2 tile at (1, 1).</summary>
+    static int MakePictures(string folder)
+    {
+        foreach (string path in Directory.GetFiles(folder, "*x*.rgb"))
+        {
+            var size = Path.GetFileNameWithoutExtension(path).Split('x').Select(int.Parse).ToArray();
+            File.WriteAllBytes(path + ".png", Pictures.StoredPng(File.ReadAllBytes(path), 0, size[0], size[1]));
+        }
+        var tile = new byte[3 + 12];
+        Pictures.CopyTile(File.ReadAllBytes(Path.Combine(folder, "texture.rgb")), 4, 1, 1, 2, 2, tile, 3);
+        File.WriteAllBytes(Path.Combine(folder, "tile.out"), tile);
+        return 0;
+    }
+}
+
+/// <summary>A stage that writes down what it is told and draws a pattern that Python can foresee.</summary>
+sealed class RecordingStage : IStage
+{
+    readonly string m_Folder;
+    public string Current;
+
+    public RecordingStage(string folder)
+    {
+        m_Folder = folder;
+    }
+
+    public string Describe()
+    {
+        return "engine: mono\ndevice: größer als ASCII";
+    }
+
+    public void Load(ScenePack pack)
+    {
+        if (pack.Bodies.Any(body => body.Name == "unloadable")) throw new InvalidOperationException("this scene cannot be shown");
+        File.WriteAllText(Path.Combine(m_Folder, "loaded"), string.Join(" ", pack.Bodies.Select(body => body.Name)));
+    }
+
+    public void Render(RenderBatch batch, byte[] pixels, int offset)
+    {
+        using (var file = File.Create(Current + ".records"))
+            foreach (var records in new[] { batch.Cameras, batch.Bodies, batch.Materials, batch.Lights, batch.Frames })
+                foreach (float value in records.Values) file.Write(BitConverter.GetBytes(value), 0, sizeof(float));
+        // Named values through the accessors: what the engine's half of the player will read.
+        int last = batch.Samples - 1;
+        var named = new[]
+        {
+            batch.Cameras.Values[batch.Cameras.At(last, batch.Cameras.Count - 1) + RenderBatch.Camera.Far],
+            batch.Bodies.Values[batch.Bodies.At(last, batch.Bodies.Count - 1) + RenderBatch.Body.Quaternion],
+            batch.Materials.Values[batch.Materials.At(last, batch.Materials.Count - 1) + RenderBatch.Material.Smoothness],
+            batch.Materials.Values[batch.Materials.At(last, 0) + RenderBatch.Material.TextureOffset + 1],
+            batch.Lights.Values[batch.Lights.At(last, batch.Lights.Count - 1) + RenderBatch.Light.Shadow],
+            batch.Lights.Values[batch.Lights.At(last, 0) + RenderBatch.Light.Kind],
+            batch.Frames.Values[batch.Frames.At(last, 0) + RenderBatch.Frame.Reflection],
+            batch.Msaa, batch.ShadowSize,
+        };
+        File.WriteAllText(Current + ".named", string.Join(" ", named.Select(value => value.ToString("R"))));
+        for (int i = offset; i < pixels.Length; i++) pixels[i] = (byte)((i - offset) % 251);
+    }
+}
+
+/// <summary>Writes a pack as Python does, so that equal bytes mean that nothing was misread.</summary>
+static class PackWriter
+{
+    public static byte[] Encode(ScenePack pack)
+    {
+        var payload = new MemoryStream();
+        var writer = new BinaryWriter(payload);
+        writer.Write((ushort)pack.Bodies.Length);
+        foreach (var body in pack.Bodies)
+        {
+            Text(writer, body.Name);
+            foreach (float value in body.Pose) writer.Write(value);
+        }
+        writer.Write((ushort)pack.Textures.Length);
+        foreach (var texture in pack.Textures)
+        {
+            Text(writer, texture.Name);
+            writer.Write((uint)texture.Png.Length);
+            writer.Write(texture.Png);
+        }
+        writer.Write((ushort)pack.Materials.Length);
+        foreach (var material in pack.Materials)
+        {
+            Text(writer, material.Name);
+            foreach (float value in material.Color) writer.Write(value);
+            writer.Write((short)material.Texture);
+            writer.Write(material.ScaleU);
+            writer.Write(material.ScaleV);
+        }
+        writer.Write((ushort)pack.Parts.Length);
+        foreach (var part in pack.Parts)
+        {
+            Text(writer, part.Name);
+            writer.Write((ushort)part.Body);
+            writer.Write((ushort)part.Material);
+            writer.Write((uint)(part.Positions.Length / 3));
+            writer.Write((uint)(part.Corners.Length / 3));
+            foreach (var values in new[] { part.Positions, part.Normals, part.Uv })
+                foreach (float value in values) writer.Write(value);
+            foreach (int corner in part.Corners) writer.Write(corner);
+        }
+        var bytes = payload.ToArray();
+        var file = new MemoryStream();
+        writer = new BinaryWriter(file);
+        writer.Write(Encoding.ASCII.GetBytes("UVSP"));
+        writer.Write((ushort)ScenePack.Major);
+        writer.Write((ushort)0);
+        writer.Write((uint)bytes.Length);
+        writer.Write(Crc32.Of(bytes, 0, bytes.Length));
+        writer.Write(bytes);
+        return file.ToArray();
+    }
+
+    static void Text(BinaryWriter writer, string text)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text);
+        writer.Write((ushort)bytes.Length);
+        writer.Write(bytes);
+    }
+}

@@ -1,0 +1,159 @@
+"""What the stand-in player shows: the scene of a pack, rebuilt in MuJoCo and drawn by its OpenGL renderer.
+
+Nothing of the original model is used. Every body is one that the wire moves (a mocap body), and every mesh, material,
+light and camera has the values that came over the wire.
+"""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import mujoco
+import numpy as np
+from PIL import Image
+
+from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.classic import ClassicRenderer
+from datagen.unity import wire
+from datagen.unity.scene_pack import ScenePack
+
+_LIGHTS = 6
+
+
+class MujocoStage:
+    """Draws batches of the wire; see `standin.Content`."""
+
+    def __init__(self) -> None:
+        self._pack = ScenePack((), (), (), ())
+        self._renderer: _WireRenderer | None = None
+        self._made_for: tuple[Any, ...] = ()
+
+    def describe(self) -> str:
+        return f"engine: stand-in, mujoco {mujoco.__version__}\ndevice: whatever OpenGL runs on\napi: OpenGL"
+
+    def load(self, pack: ScenePack) -> None:
+        self._pack, self._made_for = pack, ()
+
+    def render(self, batch: wire.RenderBatch) -> np.ndarray:
+        shadows = bool((batch.lights["shadow"] > 0).any())
+        wanted = (batch.width, batch.cameras.shape[1], shadows, batch.shadow_size)
+        if self._made_for != wanted:
+            if self._renderer is not None:
+                self._renderer.close()
+            self._renderer = _WireRenderer(self._pack, *wanted)
+            self._made_for = wanted
+        assert self._renderer is not None
+        return self._renderer.draw(batch)
+
+
+class _PackStage:
+    """Stands in for `datagen.render.stage.Stage`, with a model made from a pack."""
+
+    def __init__(self, pack: ScenePack, cameras: int) -> None:
+        self._pack = pack
+        spec = mujoco.MjSpec()
+        spec.stat.extent = 1.0
+        self._add_materials(spec)
+        bodies = [spec.worldbody.add_body(name=f"body/{body.name}", mocap=True) for body in pack.bodies]
+        for number, part in enumerate(pack.parts):
+            mesh = spec.add_mesh(
+                name=f"part{number}",
+                uservert=part.positions.ravel(),
+                usernormal=part.normals.ravel(),
+                usertexcoord=part.uv.ravel(),
+                userface=part.triangles.astype(np.int32).ravel(),
+                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+            )
+            bodies[part.body].add_geom(
+                type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"material{part.material}"
+            )
+        for number in range(cameras):
+            spec.worldbody.add_camera(name=f"camera{number}")
+        for number in range(_LIGHTS):
+            spec.worldbody.add_light(name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT)
+        self.model: mujoco.MjModel = spec.compile()
+        self.data = mujoco.MjData(self.model)
+        self.scene = SimpleNamespace(
+            materials=tuple(material.name for material in pack.materials),
+            material_ids=np.array([self.model.material(f"material{m}").id for m in range(len(pack.materials))]),
+            camera_ids=np.array([self.model.camera(f"camera{c}").id for c in range(cameras)]),
+            light_ids=np.array([self.model.light(f"light{number}").id for number in range(_LIGHTS)]),
+        )
+        self._mocap = np.array([self.model.body(f"body/{body.name}").mocapid[0] for body in pack.bodies])
+
+    def _add_materials(self, spec: mujoco.MjSpec) -> None:
+        for number, (_, png) in enumerate(self._pack.textures):
+            pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))[::-1]
+            texture = spec.add_texture(
+                name=f"texture{number}", type=mujoco.mjtTexture.mjTEXTURE_2D, width=pixels.shape[1], nchannel=3
+            )
+            texture.height, texture.data = pixels.shape[0], pixels.tobytes()
+        for number, material in enumerate(self._pack.materials):
+            made = spec.add_material(name=f"material{number}", texrepeat=material.texture_scale)
+            if material.texture >= 0:
+                made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"texture{material.texture}"
+
+    def set(self, sample: Sample) -> None:
+        """Apply what `_WireRenderer.draw` put into the sample: an appearance, and records for the rest."""
+        model, wire_values, look = self.model, sample.joint_position, sample.appearance
+        cameras, bodies, lights = wire_values["cameras"], wire_values["bodies"], wire_values["lights"]
+        model.vis.map.znear, model.vis.map.zfar = cameras[0]["near"], cameras[0]["far"]
+        self.data.mocap_pos[self._mocap] = bodies["position"]
+        self.data.mocap_quat[self._mocap] = bodies["quaternion"]
+        model.mat_rgba[self.scene.material_ids, :3] = look.material_rgb
+        used = self.scene.light_ids[: len(lights)]
+        model.light_pos[used], model.light_dir[used] = lights["position"], lights["direction"]
+        model.light_cutoff[used] = lights["spot_deg"] / 2
+        model.light_active[self.scene.light_ids] = np.arange(_LIGHTS) < len(used)
+        model.cam_pos[self.scene.camera_ids] = look.camera_position
+        model.cam_quat[self.scene.camera_ids] = look.camera_quaternion
+        model.cam_fovy[self.scene.camera_ids] = look.camera_fovy_deg
+        mujoco.mj_kinematics(model, self.data)
+        mujoco.mj_comPos(model, self.data)
+        mujoco.mj_camlight(model, self.data)
+
+
+class _WireRenderer(ClassicRenderer):
+    """The OpenGL renderer of the project, on a stage that knows only the wire."""
+
+    def __init__(self, pack: ScenePack, size: int, cameras: int, shadows: bool, shadow_size: int) -> None:
+        options = RenderOptions(image_size=size, shadows=shadows, shadow_map_size=shadow_size or 512)
+        with mock.patch("datagen.render.classic.Stage", return_value=_PackStage(pack, cameras)):
+            super().__init__("", options)
+
+    def draw(self, batch: wire.RenderBatch) -> np.ndarray:
+        images = np.empty(batch.image_shape, np.uint8)
+        for row, frame in enumerate(batch.frames):
+            cameras, materials = batch.cameras[row], batch.materials[row]
+            lights = batch.lights[row][batch.lights[row]["type"] == wire.LightType.SPOT]
+            look = Appearance(
+                material_rgb=materials["color"],
+                material_metallic=materials["metallic"],
+                material_glossiness=materials["smoothness"],
+                light_position=lights["position"],
+                light_intensity=lights["intensity"],
+                camera_position=cameras["position"],
+                camera_quaternion=cameras["quaternion"],
+                camera_fovy_deg=cameras["fovy_deg"],
+            )
+            # The OpenGL renderer has a light model of its own; where no light is on, the wire's even light decides.
+            self._even_light = frame["ambient"] if len(lights) == 0 else None
+            values: Any = {"cameras": cameras, "bodies": batch.bodies[row], "lights": lights}
+            images[row] = self.render([Sample(row, values, np.zeros(3), np.zeros(4), look)])[0]
+            # MuJoCo clears to black; no surface that is asked for is quite black.
+            images[row][(images[row] == 0).all(axis=-1)] = np.rint(255 * frame["background"])
+        return images
+
+    def _set_materials(self, sample: Sample) -> None:
+        super()._set_materials(sample)
+        if self._even_light is not None:
+            model, ids = self._stage.model, self._stage.scene.material_ids
+            model.mat_rgba[ids, :3], model.mat_specular[ids] = sample.appearance.material_rgb, 0.0
+
+    def _set_lights(self, sample: Sample) -> None:
+        super()._set_lights(sample)
+        if self._even_light is not None:
+            self._stage.model.vis.headlight.ambient[:] = self._even_light

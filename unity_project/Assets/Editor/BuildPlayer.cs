@@ -1,0 +1,59 @@
+using System;
+using System.IO;
+using UnityEditor;
+using UnityEditor.Build.Reporting;
+using UnityEngine;
+
+namespace Dactyl.Editor
+{
+    /// <summary>Builds the player, from the menu or with -executeMethod Dactyl.Editor.BuildPlayer.Linux64.</summary>
+    public static class BuildPlayer
+    {
+        const string k_DefaultOutput = "Build/stage.x86_64";
+
+        [MenuItem("Dactyl/Build Linux player")]
+        static void FromMenu()
+        {
+            Build(k_DefaultOutput);
+        }
+
+        /// <summary>For the command line; -output PATH says where. The editor exits with 0 if the build succeeded.</summary>
+        public static void Linux64()
+        {
+            int status = 1;
+            try
+            {
+                status = Build(Argument("-output") ?? k_DefaultOutput) ? 0 : 1;
+            }
+            finally
+            {
+                EditorApplication.Exit(status);
+            }
+        }
+
+        static bool Build(string output)
+        {
+            ProjectSetup.Run();
+            var folder = Path.GetDirectoryName(Path.GetFullPath(output));
+            Directory.CreateDirectory(folder);
+            var options = new BuildPlayerOptions
+            {
+                scenes = new[] { ProjectSetup.ScenePath },
+                locationPathName = output,
+                target = BuildTarget.StandaloneLinux64,
+                targetGroup = BuildTargetGroup.Standalone,
+                options = BuildOptions.StrictMode, // an error anywhere is an error
+            };
+            var summary = BuildPipeline.BuildPlayer(options).summary;
+            Debug.Log($"dactyl: build {summary.result}, {summary.totalErrors} errors, {Path.GetFullPath(output)}");
+            return summary.result == BuildResult.Succeeded;
+        }
+
+        static string Argument(string name)
+        {
+            var arguments = Environment.GetCommandLineArgs();
+            int at = Array.IndexOf(arguments, name);
+            return at >= 0 && at + 1 < arguments.Length ? arguments[at + 1] : null;
+        }
+    }
+}
