@@ -18,7 +18,7 @@ _SPREAD = 0.8  # standard deviation of a joint's target around the grasp, in hal
 class RandomExploration:
     """Each joint's target wanders around the cupped hand as an Ornstein-Uhlenbeck process; goals are ignored.
 
-    It turns the object by some 17 degrees every 0.4 s and loses the block in one episode of 8 s out of four: poses and
+    It turns the object by some 17 degrees every 0.4 s and loses the block in three of ten episodes of 8 s: poses and
     occlusions are varied, though not those of a hand with a purpose.
     """
 

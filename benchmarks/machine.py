@@ -1,0 +1,22 @@
+"""What a figure was measured on, without naming the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+def describe() -> str:
+    """Processor, cores and package versions, in one paragraph for the head of a recorded result."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mujoco", "numpy", "torch"))
+    cores = len(os.sched_getaffinity(0))
+    return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
