@@ -6,8 +6,11 @@ has the same bytes. So resuming is only a matter of asking which shards are alre
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
+import itertools
+import multiprocessing.util
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,7 +50,7 @@ class RenderConfig:
         seed: of every drawn value; test sets need one of their own.
         shard_size: triplets in one tar.
         object: block or prism.
-        renderer: filament (physically based, Vulkan) or classic (MuJoCo's OpenGL).
+        renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL) or unity (a Unity player).
         workers: render processes; null for one per core.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: of the object's pose before rendering (appendix D.2).
@@ -60,7 +63,7 @@ class RenderConfig:
     seed: int = 0
     shard_size: int = 128
     object: str = "block"
-    renderer: Literal["filament", "classic"] = "filament"
+    renderer: Literal["filament", "classic", "unity"] = "filament"
     workers: int | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
@@ -86,11 +89,18 @@ class RenderConfig:
         first = shard * self.shard_size
         return range(first, min(first + self.shard_size, self.count))
 
+    @property
+    def batch(self) -> int:
+        """Samples to hand to the renderer at once: Unity's players want to be fed, the others draw one by one."""
+        player = self.render.unity.player
+        return player.players * player.batch_size if self.renderer == "unity" else 1
+
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
         identity = plain(self)
         for key in ("output", "workers", "count"):
             del identity[key]
+        del identity["render"]["unity"]["player"]
         identity["states"] = states_fingerprint(self.states)
         return identity
 
@@ -168,20 +178,39 @@ class ShardTask:
         config = self.config
         states = _cached_states(config.states)
         indices = config.indices(number)
-        # A renderer of its own for every shard: Filament's dithering sequence starts anew with its context.
-        with create_renderer(config.renderer, config.object, config.render) as renderer:
+        with _renderer(config) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
-                for sample, label in make_samples(config, states, renderer.materials, indices):
-                    images = renderer.render([sample])[0]
-                    _refuse_blank(images, sample.index, renderer)
-                    yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json())
-                    advance(1)
+                samples = make_samples(config, states, renderer.materials, indices)
+                while batch := list(itertools.islice(samples, config.batch)):
+                    pictures = renderer.render([sample for sample, _ in batch])
+                    for (sample, label), images in zip(batch, pictures, strict=True):
+                        _refuse_blank(images, sample.index, renderer)
+                        yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json())
+                        advance(1)
 
             return write_shard(config.output, number, encoded(), self.identity_fingerprint, asdict(renderer.info))
 
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)
+
+
+def _renderer(config: RenderConfig) -> contextlib.AbstractContextManager[Renderer]:
+    """For one shard. Filament's dithering sequence starts anew with its context, so each shard has its own renderer.
+
+    A Unity player takes seconds to start, and draws a sample the same at any time: it stays until its process ends.
+    """
+    if config.renderer == "unity":
+        return contextlib.nullcontext(_kept_renderer(config.renderer, config.object, config.render))
+    return create_renderer(config.renderer, config.object, config.render)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_renderer(name: str, object_name: str, options: RenderOptions) -> Renderer:
+    renderer = create_renderer(name, object_name, options)
+    # A worker process runs these at its end, while threads still live; atexit would be too late to end players well.
+    multiprocessing.util.Finalize(None, renderer.close, exitpriority=0)
+    return renderer
 
 
 def _refuse_blank(images: np.ndarray, index: int, renderer: Renderer) -> None:

@@ -7,14 +7,15 @@ import os
 from datagen.render.base import Renderer, RenderOptions
 from vision.errors import DactylError
 
-RENDERERS = ("filament", "classic")
+RENDERERS = ("filament", "classic", "unity")
 
 
 def create_renderer(name: str, object_name: str, options: RenderOptions) -> Renderer:
     """A renderer of the hand with one object.
 
     Args:
-        name: ``filament`` (physically based, Vulkan) or ``classic`` (MuJoCo's OpenGL; for test sets, never trained on).
+        name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on) or
+            ``unity`` (a Unity player, see unity_project).
         object_name: key of ``vision.objects.OBJECTS``.
         options: how to render.
 
@@ -31,4 +32,8 @@ def create_renderer(name: str, object_name: str, options: RenderOptions) -> Rend
         from datagen.render.classic import ClassicRenderer
 
         return ClassicRenderer(object_name, options)
+    if name == "unity":
+        from datagen.unity.renderer import UnityRenderer
+
+        return UnityRenderer(object_name, options)
     raise DactylError(f"unknown renderer '{name}': choose one of {', '.join(RENDERERS)}")

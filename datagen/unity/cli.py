@@ -1,0 +1,141 @@
+"""``dactyl unity export-scene`` and ``dactyl unity check``."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from datagen.unity.options import PlayerOptions, UnityOptions
+from vision.config import UsageError, parse
+from vision.files import atomic_write
+from vision.objects import OBJECTS
+
+_USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
+
+export-scene  write a scene pack: what Unity shows, exported from the MuJoCo model
+check         start a Unity player and see whether its pictures can be trusted
+
+dactyl unity COMMAND --help lists a command's options with examples.
+"""
+
+
+def main_unity(argv: Sequence[str]) -> None:
+    """The two commands that concern Unity alone; `dactyl render --renderer unity` renders with it."""
+    name, *rest = argv or [""]
+    if name in ("-h", "--help"):
+        Console().out(_USAGE, end="")
+        return
+    if name not in _COMMANDS:
+        raise UsageError(f"dactyl unity: expected one of {', '.join(_COMMANDS)}, got '{name}'; --help explains them")
+    _COMMANDS[name](rest)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export.
+
+    Attributes:
+        output: file to write; Unity's menu Dactyl > Show scene pack... opens it.
+        object: block or prism.
+        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
+    """
+
+    output: Path
+    object: str = "block"
+    mesh_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        if not 0 < self.mesh_fraction <= 1:
+            raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
+
+
+def export_scene(argv: Sequence[str]) -> None:
+    """Write a scene pack: the geometry, bodies and materials that Unity shows, from the compiled MuJoCo model.
+
+    Rendering needs no file: it sends the same bytes to the player. The file is for a look at the scene in the editor.
+
+    examples:
+      dactyl unity export-scene --output block.pack
+      dactyl unity export-scene --object prism --mesh_fraction 1 --output prism.pack
+    """
+    from datagen.sim.scene import SceneConfig, build_scene
+    from datagen.unity import scene_export
+    from datagen.unity.scene_pack import scene_hash
+
+    config = parse(ExportConfig, argv, "dactyl unity export-scene", export_scene.__doc__ or "")
+    scene = build_scene(SceneConfig(config.object, "render", config.mesh_fraction))
+    pack = scene_export.export_scene(scene)
+    encoded = pack.encode()
+    atomic_write(config.output, encoded)
+    triangles = sum(len(part.triangles) for part in pack.parts)
+    Console().print(
+        f"{config.output}: {len(encoded):,} bytes, {len(pack.bodies)} bodies, {len(pack.materials)} materials, "
+        f"{triangles:,} triangles, scene {scene_hash(encoded):016x}",
+        soft_wrap=True,
+    )
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What to check.
+
+    Attributes:
+        player: how to run Unity.
+        image_size: width and height of a picture, pixels.
+        batches: how many to time.
+    """
+
+    player: PlayerOptions = field(default_factory=PlayerOptions)
+    image_size: int = 200
+    batches: int = 10
+
+
+def check(argv: Sequence[str]) -> None:
+    """Start a Unity player, see whether its pictures can be trusted, and time it on random samples of the block.
+
+    examples:
+      dactyl unity check --player.executable unity_project/Build/stage.x86_64
+      dactyl unity check --player.executable unity_project/Build/stage.x86_64 --player.players 4 --player.reply png
+      dactyl unity check                       waits for the Unity editor: open unity_project, press Play
+    """
+    import numpy as np
+
+    from datagen.appearance import LIGHT_CENTRE, AppearanceConfig, draw_appearance
+    from datagen.render.base import RenderOptions, Sample
+    from datagen.unity.renderer import UnityRenderer
+    from vision.cameras import DACTYL_RIG
+    from vision.schema import HAND_JOINTS
+
+    config = parse(CheckConfig, argv, "dactyl unity check", check.__doc__ or "")
+    options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))
+    console = Console()
+    with UnityRenderer("block", options) as renderer:
+        for name, value in dataclasses.asdict(renderer.info).items():
+            console.print(f"{name}: {value}", soft_wrap=True)
+        console.print("orientation, cameras and colours: as they should be")
+        samples = [
+            Sample(
+                index,
+                np.zeros(HAND_JOINTS),
+                np.array(LIGHT_CENTRE),
+                np.array([1.0, 0.0, 0.0, 0.0]),
+                draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", renderer.materials, 0, index),
+            )
+            for index in range(config.player.players * config.player.batch_size)
+        ]
+        renderer.render(samples)  # shaders compile on first use
+        start = time.perf_counter()
+        for _ in range(config.batches):
+            renderer.render(samples)
+        rate = config.batches * len(samples) / (time.perf_counter() - start)
+        console.print(f"{rate:,.0f} triplets/s: players {config.player.players}, batch_size {config.player.batch_size}")
+
+
+_COMMANDS = {"export-scene": export_scene, "check": check}
