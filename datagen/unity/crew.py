@@ -101,7 +101,7 @@ class Crew:
                     return self._pictures(player, batch, scene_hash(self._pack))
                 except PlayerFault as error:
                     fault, self._failed = error, True
-                    self._vacate(seat)
+                    self._dismiss(seat)
             raise DactylError(f"{self._options.attempts} Unity players failed at a batch; {self._blame(seat, fault)}")
         finally:
             self._idle.put(seat)
@@ -136,7 +136,7 @@ class Crew:
             self._probe(player)
             self._load(player, self._pack)
         except BaseException:
-            self._vacate(seat)
+            self._dismiss(seat)
             raise
         return player
 
@@ -168,6 +168,11 @@ class Crew:
         player, seat.player = seat.player, None
         if player is not None:
             player.close()
+
+    def _dismiss(self, seat: _Seat) -> None:
+        player, seat.player = seat.player, None
+        if player is not None:
+            player.kill()
 
     def _log(self, seat: _Seat) -> Path:
         return self._logs / f"player-{seat.number}.log"

@@ -144,8 +144,12 @@ class Player:
         return images
 
     def close(self) -> None:
-        """Ask the player to quit; kill it if it does not."""
+        """Ask the player to quit; kill it if it does not. Twice does no harm."""
         self._environment.end()
+
+    def kill(self) -> None:
+        """End a player of which nothing good is expected any more."""
+        self._environment.end(grace_s=0)
 
     def _checked_reply(self, messages: list[bytes]) -> wire.Reply:
         if len(messages) != 1:

@@ -11,7 +11,7 @@ read what they know and step over the rest by the sizes that the message states.
 
 Request: header of 32 bytes, payload.
     magic "UVRQ", u16 major, u16 minor, u16 header bytes, u16 kind, u32 id, u64 scene hash, u32 payload bytes,
-    u32 CRC-32 of the payload
+    u32 CRC-32 of everything else
 Payload of DESCRIBE: empty. The reply's text says what the player is, one "key: value" a line.
 Payload of LOAD: u32 bytes of the whole scene pack, u32 offset of this piece, the piece. The last piece loads it.
 Payload of RENDER: u16 bytes of this block (32), u16 samples, cameras, bodies, materials, lights, u16 bytes of a record
@@ -194,20 +194,25 @@ class Request:
     payload: bytes = b""
 
     def encode(self) -> bytes:
-        checksum = zlib.crc32(self.payload)
-        header = (_REQUEST_MAGIC, MAJOR, MINOR, _REQUEST.size, self.kind, self.id, self.scene)
-        return _REQUEST.pack(*header, len(self.payload), checksum) + self.payload
+        header = (_REQUEST_MAGIC, MAJOR, MINOR, _REQUEST.size, self.kind, self.id, self.scene, len(self.payload))
+        unsigned = _REQUEST.pack(*header, 0) + self.payload
+        return _REQUEST.pack(*header, _checksum(unsigned)) + self.payload
 
     @classmethod
     def decode(cls, message: bytes) -> Request:
         """The inverse, as a player does it; :class:`WireError` for anything else."""
         size, (kind, request_id, scene, length, checksum) = _open(message, _REQUEST, _REQUEST_MAGIC)
         payload = message[size:]
-        if len(payload) != length or zlib.crc32(payload) != checksum:
-            raise WireError("payload is damaged")
+        if len(payload) != length or _checksum(message) != checksum:
+            raise WireError("request is damaged")
         if kind not in iter(Kind):
             raise WireError(f"unknown kind {kind}")
         return cls(Kind(kind), request_id, scene, payload)
+
+
+def _checksum(request: bytes) -> int:
+    """CRC-32 of a request but for its last header field, which holds it."""
+    return zlib.crc32(memoryview(request)[_REQUEST.size :], zlib.crc32(request[: _REQUEST.size - 4]))
 
 
 def scene_pieces(pack: bytes, piece_size: int = 2**20) -> list[bytes]:

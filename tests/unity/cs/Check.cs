@@ -78,7 +78,7 @@ static class Check
         return 0;
     }
 
-    /// <summary>WIDTHxHEIGHT.rgb to a PNG file; texture.rgb, 4 pixels wide and bottom-up, to its 2 x 2 tile at (1, 1).</summary>
+    /// <summary>WIDTHxHEIGHT.rgb to a PNG file; whole.rgb, a texture 4 pixels wide and bottom-up, to its 2 x 2 tile at (1, 1).</summary>
     static int MakePictures(string folder)
     {
         foreach (string path in Directory.GetFiles(folder, "*x*.rgb"))
@@ -87,7 +87,7 @@ static class Check
             File.WriteAllBytes(path + ".png", Pictures.StoredPng(File.ReadAllBytes(path), 0, size[0], size[1]));
         }
         var tile = new byte[3 + 12];
-        Pictures.CopyTile(File.ReadAllBytes(Path.Combine(folder, "texture.rgb")), 4, 1, 1, 2, 2, tile, 3);
+        Pictures.CopyTile(File.ReadAllBytes(Path.Combine(folder, "whole.rgb")), 4, 1, 1, 2, 2, tile, 3);
         File.WriteAllBytes(Path.Combine(folder, "tile.out"), tile);
         return 0;
     }

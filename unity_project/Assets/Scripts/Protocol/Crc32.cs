@@ -5,9 +5,10 @@ namespace Dactyl.Protocol
     {
         static readonly uint[] k_Table = MakeTable();
 
-        public static uint Of(byte[] data, int offset, int count)
+        /// <summary>Of bytes; continues one that was computed over the bytes before.</summary>
+        public static uint Of(byte[] data, int offset, int count, uint before = 0)
         {
-            uint crc = 0xFFFFFFFFu;
+            uint crc = ~before;
             for (int i = offset; i < offset + count; i++) crc = k_Table[(crc ^ data[i]) & 0xFF] ^ (crc >> 8);
             return ~crc;
         }

@@ -41,7 +41,7 @@ namespace Dactyl.Protocol
         public const string Channel = "6f0b2c1e-8a54-4f0e-9d57-3c1a7e5b9d01";
 
         public const int Major = 1, Minor = 0;
-        const int k_HeaderBytes = 32, k_IdOffset = 12;
+        const int k_HeaderBytes = 32, k_IdOffset = 12, k_CrcOffset = 28;
         static readonly byte[] k_Magic = { (byte)'U', (byte)'V', (byte)'R', (byte)'Q' };
 
         public Kind Kind { get; private set; }
@@ -50,7 +50,7 @@ namespace Dactyl.Protocol
         /// <summary>The hash of the scene pack that the request is for; 0 where it matters to none.</summary>
         public ulong Scene { get; private set; }
 
-        /// <summary>Reads the payload, which has passed its CRC.</summary>
+        /// <summary>Reads the payload.</summary>
         public ByteReader Payload { get; private set; }
 
         /// <exception cref="WireException">for anything that is not a whole, undamaged request of this version</exception>
@@ -66,8 +66,9 @@ namespace Dactyl.Protocol
             uint payloadBytes = reader.U32(), crc = reader.U32();
             if (headerBytes < k_HeaderBytes || headerBytes + (long)payloadBytes != message.Length)
                 throw new WireException(Status.Malformed, "the request does not have the stated size");
-            if (Crc32.Of(message, headerBytes, (int)payloadBytes) != crc)
-                throw new WireException(Status.Malformed, "the request's payload is damaged");
+            uint actual = Crc32.Of(message, 0, k_CrcOffset);
+            actual = Crc32.Of(message, k_HeaderBytes, message.Length - k_HeaderBytes, actual);
+            if (actual != crc) throw new WireException(Status.Malformed, "the request is damaged");
             request.Payload = new ByteReader(message, headerBytes);
             return request;
         }

@@ -1,0 +1,59 @@
+"""Made-up batches and packs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from datagen.unity import wire
+from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+
+
+def random_batch(
+    rng: np.random.Generator,
+    samples: int,
+    *,
+    cameras: int = 3,
+    bodies: int = 2,
+    materials: int = 3,
+    lights: int = 4,
+    size: tuple[int, int] = (5, 4),
+    form: wire.Form = wire.Form.RGB,
+) -> wire.RenderBatch:
+    """Every value drawn, so that no two fields can be confused unseen. `size` is width and height."""
+
+    def records(dtype: np.dtype[np.void], *shape: int) -> np.ndarray:
+        values = rng.normal(size=(*shape, dtype.itemsize // 4)).astype("<f4")
+        return values.view(dtype).reshape(shape)
+
+    return wire.RenderBatch(
+        records(wire.CAMERA, samples, cameras),
+        records(wire.BODY, samples, bodies),
+        records(wire.MATERIAL, samples, materials),
+        records(wire.LIGHT, samples, lights),
+        records(wire.FRAME, samples),
+        *size,
+        form,
+        4,
+        1024,
+    )
+
+
+def small_pack(bodies: tuple[str, ...] = ("world", "größe")) -> ScenePack:
+    """Two bodies, three materials (one with a texture), two parts."""
+    rng = np.random.default_rng(0)
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (3, 5, 3), dtype=np.uint8)).save(file, "PNG")
+
+    def part(name: str, body: int, material: int, vertices: int) -> Part:
+        positions, normals, uv = (rng.normal(size=(vertices, n)).astype("<f4") for n in (3, 3, 2))
+        return Part(name, body, material, positions, normals, uv, rng.integers(0, vertices, (4, 3)).astype("<u4"))
+
+    return ScenePack(
+        bodies=tuple(PackBody(name, tuple(rng.normal(size=7).astype("<f4").tolist())) for name in bodies),
+        textures=(("wood", file.getvalue()),),
+        materials=(PackMaterial("a"), PackMaterial("b", (0.25, 0.5, 1.0), 0, (2.0, 0.5)), PackMaterial("c")),
+        parts=(part("one", 0, 1, 6), part("two", 1, 2, 9)),
+    )

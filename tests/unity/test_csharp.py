@@ -1,0 +1,254 @@
+"""The player's C#: all of it compiles, and the part without an engine does under mono what Python expects."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from datagen.sim.scene import SceneConfig, build_scene
+from datagen.unity import probe, wire
+from datagen.unity.scene_export import export_scene
+from datagen.unity.scene_pack import ScenePack, scene_hash
+from tests.unity.batches import random_batch, small_pack
+from tests.unity.conftest import ASSETS, REPOSITORY
+from tests.unity.test_wire import lengthened
+from vision.cameras import extrinsics, intrinsics, project
+
+Check = Callable[..., str]
+
+
+def test_all_code_compiles(assemblies: dict[str, Path]) -> None:
+    assert {"Dactyl.Protocol", "Dactyl.Stage", "Dactyl.Editor"} <= set(assemblies)
+    inside = {path.parent for path in ASSETS.rglob("*.asmdef")}
+    assert not [path for path in ASSETS.rglob("*.cs") if inside.isdisjoint(path.parents)], "code in no assembly"
+
+
+def test_the_project_names_its_editor_and_packages() -> None:
+    project_folder = REPOSITORY / "unity_project"
+    assert "m_EditorVersion: 2022.3." in (project_folder / "ProjectSettings" / "ProjectVersion.txt").read_text()
+    manifest = json.loads((project_folder / "Packages" / "manifest.json").read_text())
+    assert manifest["dependencies"]["com.unity.ml-agents"] == "2.0.1"
+
+
+class TestServer:
+    """Requests that Python wrote, answered by the code that answers in Unity."""
+
+    pack = small_pack()
+    scene = scene_hash(pack.encode())
+
+    def serve(self, check: Check, folder: Path, requests: list[bytes]) -> list[wire.Reply]:
+        for number, request in enumerate(requests):
+            (folder / f"{number:03}.request").write_bytes(request)
+        check("serve", folder)
+        return [wire.Reply.decode((folder / f"{number:03}.reply").read_bytes()) for number in range(len(requests))]
+
+    def load(self, pack: ScenePack, piece_size: int = 2**20) -> list[bytes]:
+        encoded = pack.encode()
+        pieces = wire.scene_pieces(encoded, piece_size)
+        return [wire.Request(wire.Kind.LOAD, 900 + n, scene_hash(encoded), p).encode() for n, p in enumerate(pieces)]
+
+    def render(self, batch: wire.RenderBatch, request_id: int = 7, scene: int | None = None) -> bytes:
+        scene = self.scene if scene is None else scene
+        return wire.Request(wire.Kind.RENDER, request_id, scene, batch.encode()).encode()
+
+    def test_draws_raw_pictures(self, check: Check, tmp_path: Path) -> None:
+        batch = random_batch(np.random.default_rng(0), 2)
+        described, *loaded, drawn = self.serve(
+            check,
+            tmp_path,
+            [wire.Request(wire.Kind.DESCRIBE, 1).encode(), *self.load(self.pack, 64), self.render(batch)],
+        )
+        assert (described.id, described.status) == (1, wire.Status.OK)
+        assert described.text == "engine: mono\ndevice: größer als ASCII"
+        assert all(reply.status == wire.Status.OK for reply in loaded)
+        assert len(loaded) > 5
+        assert (tmp_path / "loaded").read_text() == "world größe"
+        assert (drawn.id, drawn.status, drawn.shape) == (7, wire.Status.OK, batch.image_shape)
+        assert drawn.images is not None
+        np.testing.assert_array_equal(drawn.images.ravel(), np.arange(drawn.images.size) % 251)
+        name = f"{1 + len(loaded):03}"
+        sections = b"".join(getattr(batch, section).tobytes() for section in wire.SECTIONS)
+        assert (tmp_path / f"{name}.records").read_bytes() == sections
+        named = np.array((tmp_path / f"{name}.named").read_text().split(), float).astype(np.float32)
+        expected = [
+            batch.cameras["far"][-1, -1], batch.bodies["quaternion"][-1, -1, 0], batch.materials["smoothness"][-1, -1],
+            batch.materials["texture_offset"][-1, 0, 1], batch.lights["shadow"][-1, -1], batch.lights["type"][-1, 0],
+            batch.frames["reflection"][-1], batch.msaa, batch.shadow_size,
+        ]  # fmt: skip
+        np.testing.assert_array_equal(named, np.array(expected, np.float32))
+
+    def test_reads_a_newer_minor_version(self, check: Check, tmp_path: Path) -> None:
+        batch = random_batch(np.random.default_rng(0), 2)
+        request = wire.Request(wire.Kind.RENDER, 7, self.scene, lengthened(batch)).encode()
+        *_, drawn = self.serve(check, tmp_path, [*self.load(self.pack), request])
+        assert drawn.status == wire.Status.OK
+        named = np.array((tmp_path / "001.named").read_text().split(), float).astype(np.float32)
+        assert named[0] == batch.cameras["far"][-1, -1]
+        assert named[6] == batch.frames["reflection"][-1]
+
+    def test_hands_out_observations(self, check: Check, tmp_path: Path) -> None:
+        batch = random_batch(np.random.default_rng(0), 2, form=wire.Form.OBSERVATIONS)
+        *_, drawn = self.serve(check, tmp_path, [*self.load(self.pack), self.render(batch)])
+        assert (drawn.status, drawn.shape, drawn.images) == (wire.Status.OK, batch.image_shape, None)
+        observed = np.frombuffer((tmp_path / "001.observed").read_bytes(), np.uint8)
+        np.testing.assert_array_equal(observed, np.arange(math.prod(batch.image_shape)) % 251)
+
+    def test_refuses_what_it_cannot_obey_and_goes_on(self, check: Check, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        good = self.render(random_batch(rng, 1))
+        bad_pack = self.pack.encode()[:-1] + b"\xff"
+        damaged = wire.Request(wire.Kind.LOAD, 3, scene_hash(bad_pack), wire.scene_pieces(bad_pack)[0]).encode()
+        cases = [
+            (good, wire.Status.SCENE, "not the one"),
+            (b"", wire.Status.MALFORMED, "ends early"),
+            (b"nonsense of some length, but no request at all", wire.Status.MALFORMED, "no request"),
+            (good[:-4], wire.Status.MALFORMED, "stated size"),
+            (good[:20], wire.Status.MALFORMED, "ends early"),
+            (good[:-1] + bytes([good[-1] ^ 1]), wire.Status.MALFORMED, "damaged"),
+            (good[:10] + b"\1" + good[11:], wire.Status.MALFORMED, "damaged"),  # kind
+            (good[:4] + b"\2" + good[5:], wire.Status.VERSION, "protocol 2.0, this player speaks 1.0"),
+            (wire.Request(9, 7).encode(), wire.Status.MALFORMED, "unknown kind 9"),  # type: ignore[arg-type]
+            (self.load(self.pack, 64)[1], wire.Status.SCENE, "missing or out of order"),
+            (damaged, wire.Status.SCENE, "damaged"),
+            (wire.Request(wire.Kind.LOAD, 3, 1, wire.scene_pieces(bad_pack)[0]).encode(), wire.Status.SCENE, "hash"),
+            (self.load(small_pack(("unloadable", "x")))[0], wire.Status.FAILED, "cannot be shown"),
+            (self.load(self.pack)[0], wire.Status.OK, ""),
+            (self.render(random_batch(rng, 1), scene=5), wire.Status.SCENE, "0000000000000005 is not the one"),
+            (self.render(random_batch(rng, 1, bodies=9)), wire.Status.MISMATCH, "9 bodies, the scene has 2"),
+            (self.render(random_batch(rng, 1, materials=1)), wire.Status.MISMATCH, "1 materials, the scene has 3"),
+            (self.render(random_batch(rng, 0)), wire.Status.MISMATCH, "empty batch"),
+            (self.render(random_batch(rng, 1, size=(9000, 4))), wire.Status.MISMATCH, "9000 x 4"),
+            (self.render(random_batch(rng, 3, form=wire.Form.OBSERVATIONS)), wire.Status.MISMATCH, "observe up to 2"),
+            (wire.Request(wire.Kind.RENDER, 7, self.scene, b"\x20\0").encode(), wire.Status.MALFORMED, "ends early"),
+            (wire.Request(wire.Kind.RENDER, 7, self.scene, random_batch(rng, 1).encode()[:-4]).encode(),
+             wire.Status.MALFORMED, "records do not have the stated size"),
+            (good, wire.Status.OK, ""),
+        ]  # fmt: skip
+        replies = self.serve(check, tmp_path, [request for request, _, _ in cases])
+        for reply, (request, status, text) in zip(replies, cases, strict=True):
+            assert reply.status == status, (text, reply.text)
+            assert text in reply.text
+            assert reply.id == (int.from_bytes(request[12:16], "little") if len(request) >= 16 else 0)
+        assert replies[-1].images is not None
+
+
+def test_packs_are_read_as_they_were_written(check: Check, tmp_path: Path) -> None:
+    block = export_scene(build_scene(SceneConfig("block", "render", 0.1)))
+    for name, pack in {"small": small_pack(), "block": block, "probe": probe.probe_pack(3)}.items():
+        (tmp_path / f"{name}.pack").write_bytes(pack.encode())
+    good = small_pack().encode()
+
+    def resigned(payload: bytes) -> bytes:
+        """A pack that is consistent but for what its payload says."""
+        return good[:8] + len(payload).to_bytes(4, "little") + zlib.crc32(payload).to_bytes(4, "little") + payload
+
+    broken = {
+        "magic": (b"X" + good[1:], "no scene pack"),
+        "version": (good[:4] + b"\2" + good[5:], "version 2"),
+        "flipped": (good[:60] + bytes([good[60] ^ 1]) + good[61:], "damaged"),
+        "short": (good[:-1], "damaged"),
+        "counts": (resigned(b"\xff\xff" + good[18:]), "ends early"),
+        "corner": (resigned(good[16:-4] + (9).to_bytes(4, "little")), "part two refers"),
+        "sizes": (resigned(good[16:].replace(b"one\0\0\1\0\6\0\0\0", b"one\0\0\1\0\xff\xff\xff\xff")), "ends early"),
+    }
+    for name, (data, _) in broken.items():
+        (tmp_path / f"{name}.pack").write_bytes(data)
+    check("packs", tmp_path)
+    for name in ("small", "block", "probe"):
+        data = (tmp_path / f"{name}.pack").read_bytes()
+        assert (tmp_path / f"{name}.pack.again").read_bytes() == data
+        assert int((tmp_path / f"{name}.pack.hash").read_text()) == scene_hash(data)
+    for name, (_, text) in broken.items():
+        assert text in (tmp_path / f"{name}.pack.error").read_text()
+
+
+class TestFrames:
+    """MuJoCo's frames to Unity's."""
+
+    # MuJoCo position, quaternion w x y z; Unity position, quaternion x y z w, camera quaternion.
+    ROOT = math.sqrt(0.5)
+    WORKED = (
+        ((0.1, 0.2, 0.3), (ROOT, ROOT, 0, 0), (0.1, 0.3, 0.2), (-ROOT, 0, 0, ROOT), (0, 0, 0, 1)),
+        ((1, 0.87, 1), (1, 0, 0, 0), (1, 1, 0.87), (0, 0, 0, 1), (ROOT, 0, 0, ROOT)),
+        ((0, -1, 0.5), (0.92388, 0, 0, 0.38268), (0, 0.5, -1), (0, -0.38268, 0, 0.92388),
+         (0.65328, -0.27060, 0.27060, 0.65328)),
+    )  # fmt: skip
+
+    def convert(self, check: Check, folder: Path, poses: np.ndarray) -> np.ndarray:
+        """Unity's position, rotation, camera rotation, rotation towards the position: (N, 15)."""
+        path = folder / "poses.f32"
+        path.write_bytes(poses.astype("<f4").tobytes())
+        *rows, winding = check("poses", path).splitlines()
+        assert winding == "0 2 1 3 5 4"
+        return np.array([row.split() for row in rows], float)
+
+    def test_worked_figures(self, check: Check, tmp_path: Path) -> None:
+        rows = self.convert(check, tmp_path, np.array([[*position, *q] for position, q, *_ in self.WORKED]))
+        for row, (_, _, *expected) in zip(rows, self.WORKED, strict=True):
+            np.testing.assert_allclose(row[:11], np.concatenate(expected), atol=1e-5)
+
+    def test_both_conventions_project_a_point_to_the_same_pixel(self, check: Check, tmp_path: Path) -> None:
+        rng = np.random.default_rng(3)
+        size, fovy = 200, 45.0
+        quaternions = np.roll(Rotation.random(50, random_state=rng).as_quat(), 1, axis=1)
+        positions = rng.uniform(-1, 1, (50, 3))
+        positions[0], quaternions[0] = self.WORKED[0][0], self.WORKED[0][1]
+        unity = self.convert(check, tmp_path, np.column_stack([positions, quaternions]))
+        focal = size / (2 * math.tan(math.radians(fovy / 2)))
+        for position, quaternion, row in zip(positions, quaternions, unity, strict=True):
+            transform = extrinsics(position, quaternion)
+            in_camera = rng.uniform((-0.5, -0.5, 1), (0.5, 0.5, 3), (8, 3))
+            points = (in_camera - transform[:3, 3]) @ transform[:3, :3]
+            expected = project(points, intrinsics(fovy, size, size), transform)
+            # Unity: the world with y and z exchanged, seen by a camera that looks along +z with +y up.
+            seen = Rotation.from_quat(row[7:11]).inv().apply(points[:, [0, 2, 1]] - row[:3])
+            pixels = size / 2 + focal * seen[:, :2] / seen[:, 2:] * (1, -1)
+            np.testing.assert_allclose(pixels, expected, atol=1e-3)
+        point = np.array([[0.2, 1.2, 0.35]])
+        worked = project(point, intrinsics(fovy, size, size), extrinsics(positions[0], quaternions[0]))
+        np.testing.assert_allclose(worked, [[124.142, 87.929]], atol=1e-3)
+
+    def test_bodies_keep_their_points(self, check: Check, tmp_path: Path) -> None:
+        """A point of a body is at the same place whether it is converted before or after the pose is applied."""
+        rng = np.random.default_rng(4)
+        rotations, positions = Rotation.random(20, random_state=rng), rng.uniform(-1, 1, (20, 3))
+        poses = np.column_stack([positions, np.roll(rotations.as_quat(), 1, axis=1)])
+        for rotation, position, row in zip(rotations, positions, self.convert(check, tmp_path, poses), strict=True):
+            local = rng.normal(size=(5, 3))
+            inside_unity = Rotation.from_quat(row[3:7]).apply(local[:, [0, 2, 1]]) + row[:3]
+            np.testing.assert_allclose(inside_unity, (rotation.apply(local) + position)[:, [0, 2, 1]], atol=1e-6)
+
+    def test_lights_look_where_they_should(self, check: Check, tmp_path: Path) -> None:
+        directions = np.concatenate([
+            np.random.default_rng(5).normal(size=(20, 3)), [(0, -1, 0), (0, 1, 0), (0, -1, 1e-9), (0, 0, 0)]
+        ])  # fmt: skip
+        rows = self.convert(check, tmp_path, np.column_stack([directions, np.tile([1, 0, 0, 0], (24, 1))]))
+        forward = Rotation.from_quat(rows[:, 11:15]).apply([0, 0, 1])
+        expected = directions[:, [0, 2, 1]] / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+        expected[-1] = (0, 0, 1)  # no direction at all: as it was
+        np.testing.assert_allclose(forward, expected, atol=1e-6)
+
+
+def test_pictures(check: Check, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1), (7, 3), (200, 200), (300, 73)]  # the last two need more than one block of 65,535 bytes
+    for width, height in sizes:
+        (tmp_path / f"{width}x{height}.rgb").write_bytes(rng.bytes(3 * width * height))
+    texture = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)  # bottom row first
+    (tmp_path / "whole.rgb").write_bytes(texture.tobytes())
+    check("pictures", tmp_path)
+    for width, height in sizes:
+        png = (tmp_path / f"{width}x{height}.rgb.png").read_bytes()
+        raw = np.frombuffer((tmp_path / f"{width}x{height}.rgb").read_bytes(), np.uint8)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), raw.reshape(height, width, 3))
+    tile = np.frombuffer((tmp_path / "tile.out").read_bytes(), np.uint8)
+    assert not tile[:3].any()
+    np.testing.assert_array_equal(tile[3:].reshape(2, 2, 3), texture[1:3, 1:3][::-1])

@@ -1,0 +1,218 @@
+"""One player and what can go wrong with it: each fault ends as documented, soon, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datagen.unity import wire
+from datagen.unity.options import PlayerOptions
+from datagen.unity.player import Player, PlayerFault
+from datagen.unity.scene_pack import scene_hash
+from tests.unity.batches import random_batch, small_pack
+from tests.unity.conftest import running_players
+from vision.errors import DactylError
+
+PACK = small_pack().encode()
+
+
+def start(options: PlayerOptions, **changes: float) -> Player:
+    timeouts = {"start_timeout_s": 60.0, "reply_timeout_s": 60.0} | changes
+    assert options.logs is not None
+    return Player(options.executable, options.arguments, log=options.logs / "player.log", port=options.port, **timeouts)
+
+
+def load(player: Player) -> None:
+    for piece in wire.scene_pieces(PACK, piece_size=100):
+        player.ask(wire.Kind.LOAD, piece, scene_hash(PACK))
+
+
+def draw(player: Player, samples: int = 2, form: wire.Form = wire.Form.RGB) -> tuple[wire.RenderBatch, wire.Reply]:
+    batch = random_batch(np.random.default_rng(0), samples, size=(16, 8), form=form)
+    return batch, player.ask(wire.Kind.RENDER, batch.encode(), scene_hash(PACK))
+
+
+def test_a_conversation(player_options: Callable[..., PlayerOptions]) -> None:
+    options = player_options("--content", "ready", "--observations", "3x8x16x4")
+    player = start(options)
+    try:
+        assert player.ask(wire.Kind.DESCRIBE).text == "engine: ready pictures"
+        with pytest.raises(PlayerFault, match="scene"):
+            draw(player)  # nothing is loaded yet
+        load(player)
+        batch, raw = draw(player)
+        assert raw.images is not None
+        assert raw.shape == batch.image_shape
+        _, observed = draw(player, form=wire.Form.OBSERVATIONS)
+        np.testing.assert_array_equal(player.observed_images(observed), raw.images)
+        (process,) = running_players()
+        listening = listeners(os.getpid())
+        assert listening, "found no listening socket to look at"
+        assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in listening)
+    finally:
+        player.close()
+    assert not Path(f"/proc/{process}").exists()
+    player.close()
+
+
+def listeners(process: int) -> list[str]:
+    """IPv4 and IPv6 addresses that a process listens on."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{process}/fd").iterdir() if path.is_symlink()]
+    sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
+    found = []
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+            local, state, inode = (line.split()[column] for column in (1, 3, 9))
+            if state == "0A" and inode in sockets:
+                words = np.frombuffer(bytes.fromhex(local.split(":")[0]), ">u4").astype("<u4").tobytes()
+                found.append(socket.inet_ntop(family, words))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("die", PlayerFault, "return code 3"),
+        ("garbage", PlayerFault, "answered garbage"),
+        ("two-replies", PlayerFault, "2 replies to one request"),
+        ("wrong-id", PlayerFault, "answered request .* instead of"),
+        ("fail", PlayerFault, "failed: out of memory$"),
+        ("other-version", DactylError, "of another version .* build it anew"),
+    ],
+)
+def test_a_fault_while_drawing(
+    player_options: Callable[..., PlayerOptions], fault: str, error: type[Exception], message: str
+) -> None:
+    player = start(player_options("--content", "ready", "--fault", fault, "--fault-at", 1))
+    try:
+        load(player)
+        draw(player)
+        began = time.monotonic()
+        with pytest.raises(error, match=message):
+            draw(player)
+        assert time.monotonic() - began < 5
+    finally:
+        player.close()
+
+
+def test_pictures_of_another_batch(player_options: Callable[..., PlayerOptions]) -> None:
+    arguments = ("--content", "ready", "--fault", "wrong-observations", "--observations", "3x8x16x4")
+    player = start(player_options(*arguments))
+    try:
+        load(player)
+        _, reply = draw(player, form=wire.Form.OBSERVATIONS)
+        with pytest.raises(PlayerFault, match="another batch"):
+            player.observed_images(reply)
+    finally:
+        player.close()
+
+
+def test_a_player_that_hangs_is_given_up_and_killed(player_options: Callable[..., PlayerOptions]) -> None:
+    player = start(player_options("--content", "ready", "--fault", "hang"), reply_timeout_s=1.0)
+    load(player)
+    with pytest.raises(PlayerFault, match="no answer within 1 s"):
+        draw(player)
+    player.kill()
+    assert not running_players()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("die-at-start", PlayerFault, "return code 5"),
+        ("silent-at-start", PlayerFault, "said nothing within 2 s"),
+        ("old-mlagents", DactylError, "ML-Agents package does not fit .* Unity API: 0.9.0"),
+    ],
+)
+def test_a_fault_at_the_start(
+    player_options: Callable[..., PlayerOptions], fault: str, error: type[Exception], message: str
+) -> None:
+    options = player_options("--content", "ready", "--fault", fault)
+    before = listeners(os.getpid())
+    with pytest.raises(error, match=message):
+        start(options, start_timeout_s=2.0 if fault.startswith("silent") else 60.0)
+    assert not running_players()
+    assert listeners(os.getpid()) == before, "a port stays taken"
+
+
+def test_what_cannot_be_started(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "player.log"
+    with pytest.raises(DactylError, match="no such player; build it"):
+        Player(tmp_path / "nothing", log=log, start_timeout_s=1, reply_timeout_s=1)
+    forbidden = tmp_path / "forbidden"
+    forbidden.write_text("#!/bin/sh\n")
+    with pytest.raises(DactylError, match="may not be run; chmod"):
+        Player(forbidden, log=log, start_timeout_s=1, reply_timeout_s=1)
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(DactylError, match=f"port {port} is in use"):
+            Player(None, log=Path("unused"), start_timeout_s=1, reply_timeout_s=1, port=port)
+
+
+def test_the_editor_connects_by_itself(executable: Path, tmp_path: Path) -> None:
+    """Without an executable Python waits; here the stand-in plays the editor, started by hand."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    editor = subprocess.Popen([executable, "--mlagents-port", str(port), "--content", "ready"])
+    try:
+        player = Player(None, log=tmp_path / "log", start_timeout_s=60, reply_timeout_s=60, port=port)
+        load(player)
+        _, reply = draw(player)
+        assert reply.images is not None
+        player.close()
+        assert editor.wait(20) == 0
+    finally:
+        editor.kill()
+        editor.wait()
+
+
+def test_waiting_ends_when_told(player_options: Callable[..., PlayerOptions]) -> None:
+    options, stop = player_options("--content", "ready", "--fault", "silent-at-start"), threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    assert options.logs is not None
+    began = time.monotonic()
+    with pytest.raises(PlayerFault, match="told to stop"):
+        Player(options.executable, options.arguments, log=options.logs / "log", start_timeout_s=60,
+               reply_timeout_s=60, stop=stop)  # fmt: skip
+    assert time.monotonic() - began < 10
+
+
+def test_players_end_when_python_is_killed(player_options: Callable[..., PlayerOptions]) -> None:
+    """Also one that hangs and would not notice."""
+    options = player_options("--content", "ready", "--fault", "hang")
+    program = f"""if True:
+        from pathlib import Path
+        from tests.unity.test_player import *
+        player = Player(Path({str(options.executable)!r}), {options.arguments!r},
+                        log=Path({str(options.logs)!r}) / "log", start_timeout_s=60, reply_timeout_s=60)
+        load(player)
+        print("ready", flush=True)
+        draw(player)"""
+    python = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert python.stdout is not None
+    assert python.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # into the request that never ends
+    assert running_players()
+    python.send_signal(signal.SIGKILL)
+    python.wait()
+    deadline = time.monotonic() + 5
+    while running_players() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running_players()

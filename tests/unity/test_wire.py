@@ -1,0 +1,98 @@
+"""The wire format: what goes in comes out, and nothing damaged gets through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.unity import wire
+from tests.unity.batches import random_batch
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 5), st.integers(0, 2**32 - 1))
+def test_a_batch_survives_the_wire(samples: int, cameras: int, lights: int, seed: int) -> None:
+    batch = random_batch(np.random.default_rng(seed), samples, cameras=cameras, lights=lights)
+    again = wire.RenderBatch.decode(batch.encode())
+    for name in wire.SECTIONS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
+    assert (again.image_shape, again.form, again.msaa, again.shadow_size) == (
+        batch.image_shape, batch.form, batch.msaa, batch.shadow_size,
+    )  # fmt: skip
+
+
+def test_a_request_survives_the_wire() -> None:
+    request = wire.Request(wire.Kind.LOAD, 77, 2**63 + 5, b"payload")
+    assert wire.Request.decode(request.encode()) == request
+
+
+@given(st.data())
+def test_a_request_with_one_flipped_bit_is_refused(data: st.DataObject) -> None:
+    request = wire.Request(wire.Kind.RENDER, 5, 9, random_batch(np.random.default_rng(1), 1).encode())
+    message = bytearray(request.encode())
+    place = data.draw(st.integers(0, len(message) - 1))
+    message[place] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(wire.WireError):
+        wire.Request.decode(bytes(message))
+
+
+@given(st.integers(0, 200))
+def test_a_cut_message_is_refused(length: int) -> None:
+    request = wire.Request(wire.Kind.RENDER, 5, 9, random_batch(np.random.default_rng(1), 1).encode()).encode()
+    with pytest.raises(wire.WireError):
+        wire.Request.decode(request[:length])
+    reply = wire.Reply(3, wire.Status.OK, (1, 1, 8, 8, 3), np.zeros((1, 1, 8, 8, 3), np.uint8)).encode()
+    with pytest.raises(wire.WireError):
+        wire.Reply.decode(reply[:length])
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "error"),
+    [
+        (0, b"X", wire.WireError),  # magic
+        (4, b"\2", wire.VersionError),  # major
+        (8, b"\1", wire.WireError),  # header bytes
+        (10, b"\x63", wire.WireError),  # status
+        (16, b"\x09", wire.WireError),  # samples that do not fit the pixels
+        (24, b"\x09", wire.WireError),  # form
+        (28, b"\x01", wire.WireError),  # payload bytes
+    ],
+)
+def test_a_wrong_reply_is_refused(place: int, value: bytes, error: type[Exception]) -> None:
+    reply = wire.Reply(3, wire.Status.OK, (1, 2, 8, 8, 3), np.zeros((1, 2, 8, 8, 3), np.uint8)).encode()
+    with pytest.raises(error):
+        wire.Reply.decode(reply[:place] + value + reply[place + 1 :])
+
+
+def test_records_of_a_newer_minor_version_are_read_as_far_as_known() -> None:
+    batch = random_batch(np.random.default_rng(2), 2)
+    again = wire.RenderBatch.decode(lengthened(batch))
+    for name in wire.SECTIONS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
+
+
+def lengthened(batch: wire.RenderBatch) -> bytes:
+    """The payload as a newer minor version might send it: a longer block, and two more values in every record."""
+    payload = batch.encode()
+    block = np.frombuffer(payload[:32], "<u2").copy()
+    block[0] += 6
+    block[6:11] += 8
+    sections = [
+        np.pad(np.frombuffer(getattr(batch, name).tobytes(), "<f4").reshape(-1, dtype.itemsize // 4), ((0, 0), (0, 2)))
+        for name, dtype in wire.SECTIONS.items()
+    ]
+    return block.tobytes() + b"\0" * 6 + b"".join(section.tobytes() for section in sections)
+
+
+def test_pieces_of_a_pack_make_it_whole() -> None:
+    pack = np.random.default_rng(0).bytes(2500)
+    pieces = [wire.open_piece(piece) for piece in wire.scene_pieces(pack, piece_size=1000)]
+    assert [(whole, offset) for whole, offset, _ in pieces] == [(2500, 0), (2500, 1000), (2500, 2000)]
+    assert b"".join(piece for _, _, piece in pieces) == pack
+
+
+def test_batches_of_unequal_length_are_refused() -> None:
+    batch = random_batch(np.random.default_rng(0), 2)
+    with pytest.raises(ValueError, match="lights"):
+        wire.RenderBatch(batch.cameras, batch.bodies, batch.materials, batch.lights[:1], batch.frames, 8, 8)
