@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,12 @@ class CameraPose:
     fovy_deg: float
 
     def __post_init__(self) -> None:
+        for key, size in (("position", 3), ("quaternion", 4)):
+            numbers = getattr(self, key)
+            if len(numbers) != size or not all(isinstance(x, Real) and math.isfinite(x) for x in numbers):
+                raise ValueError(f"camera {self.name}: {key} must be {size} finite numbers, got {numbers}")
+        if not any(self.quaternion):
+            raise ValueError(f"camera {self.name}: quaternion must not be zero")
         if not 0.0 < self.fovy_deg < 180.0:
             raise ValueError(f"camera {self.name}: fovy_deg must lie between 0 and 180, got {self.fovy_deg}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,22 @@ def test_resized_intrinsics_project_to_scaled_pixels() -> None:
 def test_an_impossible_field_of_view_is_refused(fovy_deg: float) -> None:
     with pytest.raises(ValueError, match="fovy_deg"):
         CameraPose("camera", (0, 0, 0), (1, 0, 0, 0), fovy_deg)
+
+
+@pytest.mark.parametrize(
+    ("position", "quaternion"),
+    [
+        ((0, 0), (1, 0, 0, 0)),
+        ((0, 0, math.nan), (1, 0, 0, 0)),
+        (("0", "0", "0"), (1, 0, 0, 0)),
+        ((0, 0, 0), (1, 0, 0)),
+        ((0, 0, 0), (0, 0, 0, 0)),
+        ((0, 0, 0), (1, 0, 0, math.inf)),
+    ],
+)
+def test_an_impossible_camera_pose_is_refused(position: Any, quaternion: Any) -> None:
+    with pytest.raises(ValueError, match="camera front: (position|quaternion) must"):
+        CameraPose("front", position, quaternion, 20.0)
 
 
 def test_a_rig_refuses_no_camera_and_equal_names() -> None:
