@@ -122,7 +122,7 @@ def test_an_impossible_field_of_view_is_refused(fovy_deg: float) -> None:
     ],
 )
 def test_an_impossible_camera_pose_is_refused(position: Any, quaternion: Any) -> None:
-    with pytest.raises(ValueError, match="camera front: (position|quaternion) must"):
+    with pytest.raises(ValueError, match=r"camera front: (position|quaternion) must"):
         CameraPose("front", position, quaternion, 20.0)
 
 
