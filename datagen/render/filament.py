@@ -27,7 +27,7 @@ from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.render.drivers import require_vulkan
 from datagen.render.stage import Stage
 
-# Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m around, a face has its calibrated colour.
+# Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
 # A white sky on all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
 _SKY_LUMINANCE = 3_000.0

@@ -1,0 +1,84 @@
+"""Pose augmentation: the paper's shares, every orientation of the cube, and a jitter as wide as configured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from datagen.augment import AugmentConfig, augment_pose
+from datagen.variation import Normal
+from vision.geometry import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
+
+COUNT = 4000
+POSITION = np.array([1.0, 0.87, 0.15])
+QUATERNION = np.array([0.5, -0.1, 0.7, 0.2]) / np.linalg.norm([0.5, -0.1, 0.7, 0.2])
+
+Augmented = list[tuple[FloatArray, FloatArray, str]]
+
+
+def augmented(config: AugmentConfig) -> Augmented:
+    return [augment_pose(config, POSITION, QUATERNION, 0, index) for index in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def poses() -> Augmented:
+    return augmented(AugmentConfig())
+
+
+def turns_from_pose(poses: Augmented, kind: str) -> FloatArray:
+    """Rotations (N, 3, 3) in the object's own frame."""
+    found = np.array([quaternion for _, quaternion, made in poses if made == kind])
+    return matrix_from_quaternion(QUATERNION).T @ matrix_from_quaternion(found)
+
+
+def test_shares_are_the_papers(poses: Augmented) -> None:
+    kinds = [kind for _, _, kind in poses]
+    counts = [kinds.count(kind) for kind in ("none", "rotated", "jittered")]
+    assert sum(counts) == COUNT
+    assert stats.chisquare(counts, np.array([0.2, 0.4, 0.4]) * COUNT).pvalue > 1e-4
+
+
+def test_all_24_orientations_are_reached_evenly(poses: Augmented) -> None:
+    turns = turns_from_pose(poses, "rotated")
+    distance = np.abs(turns[:, None] - cube_rotations()).max(axis=(2, 3))
+    assert (distance.min(axis=1) < 1e-9).all()
+    counts = np.bincount(distance.argmin(axis=1), minlength=24)
+    assert stats.chisquare(counts).pvalue > 1e-4
+    assert all((position == POSITION).all() for position, _, kind in poses if kind == "rotated")
+
+
+def test_jitter_is_gaussian_in_position_and_rotation(poses: Augmented) -> None:
+    config = AugmentConfig()
+    shift = np.array([position - POSITION for position, _, kind in poses if kind == "jittered"])
+    turn = np.array(
+        [
+            (rotation_from_quaternion(quaternion) * rotation_from_quaternion(QUATERNION).inv()).as_rotvec()
+            for _, quaternion, kind in poses
+            if kind == "jittered"
+        ]
+    )
+    for values, jitter in ((shift, config.position_jitter), (turn, config.rotation_jitter)):
+        for axis in range(3):
+            assert stats.kstest(values[:, axis], stats.norm(0, jitter.std).cdf).pvalue > 1e-4
+    assert np.abs(np.corrcoef(shift.T, turn.T)[:3, 3:]).max() < 0.1  # independent of each other
+
+
+def test_the_rest_is_as_collected(poses: Augmented) -> None:
+    untouched = [(position, quaternion) for position, quaternion, kind in poses if kind == "none"]
+    assert all((p == POSITION).all() and (q == QUATERNION).all() for p, q in untouched)
+
+
+def test_quaternions_are_stored_unit_and_with_positive_w(poses: Augmented) -> None:
+    quaternions = np.array([quaternion for _, quaternion, _ in poses])
+    assert np.allclose(np.linalg.norm(quaternions, axis=1), 1)
+    assert (quaternions[:, 0] >= 0).all()
+
+
+def test_configuration_is_followed() -> None:
+    only_turns = augmented(AugmentConfig(rotated=1.0, jittered=0.0))
+    assert {kind for _, _, kind in only_turns} == {"rotated"}
+    still = augmented(AugmentConfig(0.0, 1.0, Normal(0, 0), Normal(0, 0)))
+    assert all(np.allclose(position, POSITION) and np.allclose(q, QUATERNION) for position, q, _ in still)
+    with pytest.raises(ValueError, match="rotated and jittered"):
+        AugmentConfig(rotated=0.7, jittered=0.7)

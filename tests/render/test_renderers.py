@@ -1,0 +1,227 @@
+"""Both renderers: pictures that fit the labels, the same colours, the same bytes again, and refusals by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from datagen.render import create_renderer
+from datagen.render.base import Renderer, RenderOptions, Sample
+from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample
+from vision.cameras import DACTYL_RIG, extrinsics, intrinsics, project
+from vision.errors import DactylError
+from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.objects import get_object
+
+NAMES = ("filament", "classic")
+SILHOUETTE = RenderOptions(mesh_fraction=0.1, shadows=False)
+COLOR = RenderOptions(image_size=100, mesh_fraction=0.1)
+SMALL = RenderOptions(image_size=48, mesh_fraction=0.1, shadow_map_size=128)
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
+TOP = DACTYL_RIG.names.index("top")
+
+
+def pixel_centres(size: int) -> NDArray[np.object_]:
+    """Points (H, W)."""
+    return shapely.points(np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1) + 0.5)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def renderer(request: pytest.FixtureRequest) -> Iterator[Renderer]:
+    with create_renderer(request.param, "block", COLOR) as renderer:
+        yield renderer
+
+
+def outline(sample: Sample, object_name: str, camera: int) -> shapely.Polygon:
+    """Where the label puts the object: the hull of its projected corners, in pixels."""
+    look, size = sample.appearance, SILHOUETTE.image_size
+    corners = rotation_from_quaternion(sample.object_quaternion).apply(get_object(object_name).keypoints)
+    pixels = project(
+        corners + sample.object_position,
+        intrinsics(look.camera_fovy_deg[camera], size, size),
+        extrinsics(look.camera_position[camera], look.camera_quaternion[camera]),
+    )
+    return shapely.MultiPoint(pixels).convex_hull
+
+
+def coverage(renderer: Renderer, sample: Sample, object_name: str) -> FloatArray:
+    """How much of each pixel the object covers, (C, H, W): where a white one and a black one differ.
+
+    Under the even sky alone all faces are equally bright. The cameras are the sample's, displaced.
+    """
+    cameras = {
+        name: getattr(sample.appearance, name) for name in ("camera_position", "camera_quaternion", "camera_fovy_deg")
+    }
+    white, black = (
+        dataclasses.replace(plain_look(object_name, renderer.materials, 0.0, grey), **cameras) for grey in (1.0, 0.0)
+    )
+    images = renderer.render([dataclasses.replace(sample, appearance=look) for look in (white, black)])
+    difference = (images[0].astype(float) - images[1]).mean(axis=-1)
+    return difference / np.quantile(difference, 0.99)
+
+
+@pytest.mark.parametrize("object_name", ["block", "prism"])
+@pytest.mark.parametrize("name", NAMES)
+def test_silhouette_is_the_labels(name: str, object_name: str) -> None:
+    """Every pixel that is a pixel or more inside the projected outline shows the object, none outside does."""
+    size = SILHOUETTE.image_size
+    centres = pixel_centres(size)
+    with create_renderer(name, object_name, SILHOUETTE) as renderer:
+        samples = [random_sample(object_name, renderer.materials, index) for index in range(4)]
+        covered = [coverage(renderer, sample, object_name) for sample in samples]
+    for sample, cover in zip(samples, covered, strict=True):
+        for camera in range(len(DACTYL_RIG)):
+            where = f"{name}, sample {sample.index}, camera {camera}"
+            polygon = outline(sample, object_name, camera)
+            assert polygon.within(shapely.box(2, 2, size - 2, size - 2)), where
+            depth = shapely.distance(centres, polygon.exterior)
+            shown = cover[camera] > 0.5
+            wrong = np.where(shown != shapely.contains(polygon, centres), depth, 0.0)
+            assert wrong.max() < 1.0, f"{where}: {wrong.max():.2f} pixels off"
+            # And no systematic shift or swelling, far below a pixel.
+            shift = shapely.get_coordinates(centres[shown]).mean(axis=0) - shapely.get_coordinates(polygon.centroid)[0]
+            assert np.abs(shift).max() < 0.15, f"{where}: shifted by {shift} pixels"
+            assert abs(shown.sum() - polygon.area) / polygon.length < 0.35, where
+
+
+def median_face_colors(renderer: Renderer, total: float) -> NDArray[np.float64]:
+    """Of each face of the block in turn, towards the top camera; (F, 3)."""
+    look = plain_look("block", renderer.materials, total)
+    block, size = get_object("block"), COLOR.image_size
+    turns = [Rotation.align_vectors([[0, 0, 1], [0, 1, 0]], [face.normal, face.up])[0] for face in block.faces]
+    images = renderer.render([at(number, quaternion_from_rotation(turn), look) for number, turn in enumerate(turns)])
+    colors = []
+    for face, turn, image in zip(block.faces, turns, images[:, TOP], strict=True):
+        corners = turn.apply(block.keypoints[list(face.corners)]) + ABOVE_HAND
+        pixels = project(corners, DACTYL_RIG.intrinsics(size, size)[TOP], DACTYL_RIG.extrinsics()[TOP])
+        within = shapely.contains(shapely.Polygon(pixels).buffer(-2), pixel_centres(size))
+        colors.append(np.median(image[within], axis=0))
+    return np.array(colors)
+
+
+# In levels of 255. The renderers add light up differently (linear, and in encoded values), so not less.
+SAME_COLOR = 12
+TOTALS = (0.0, 7.5, 15.0)
+
+
+@pytest.fixture(scope="module")
+def face_colors() -> dict[str, NDArray[np.float64]]:
+    """By renderer: (total of the lights, face, channel)."""
+    colors = {}
+    for name in NAMES:
+        with create_renderer(name, "block", COLOR) as renderer:
+            colors[name] = np.array([median_face_colors(renderer, total) for total in TOTALS])
+    return colors
+
+
+def test_a_red_face_is_the_same_red(face_colors: dict[str, NDArray[np.float64]]) -> None:
+    assert np.abs(face_colors["filament"] - face_colors["classic"]).max() <= SAME_COLOR
+
+
+def test_full_light_shows_the_calibrated_colors(face_colors: dict[str, NDArray[np.float64]]) -> None:
+    """Fifteen units from all around: each face has its own colour, but for the white sheen of every surface."""
+    calibrated = 255 * np.array([face.color for face in get_object("block").faces])
+    for colors in face_colors.values():
+        dark = calibrated < 30  # there the sheen, 1.6 % of white, counts most: 0 becomes 35
+        assert np.abs(colors[-1] - calibrated)[~dark].max() <= 30
+        assert np.abs(colors[-1] - calibrated)[dark].max() <= 50
+
+
+def test_without_lights_pictures_are_dim_not_black(renderer: Renderer) -> None:
+    images = renderer.render([at(0, UPRIGHT, plain_look("block", renderer.materials, 0.0))])
+    assert images.shape == (1, 3, COLOR.image_size, COLOR.image_size, 3)
+    assert images.dtype == np.uint8
+    assert 15 < images.mean() < 90
+    assert (images.reshape(3, -1).std(axis=1) > 2).all()
+
+
+def test_more_light_is_brighter(renderer: Renderer) -> None:
+    looks = [plain_look("block", renderer.materials, total) for total in (2.0, 8.0, 15.0)]
+    dim, middling, bright = renderer.render([at(0, UPRIGHT, look) for look in looks]).mean(axis=(1, 2, 3, 4))
+    assert dim + 15 < middling < bright - 15
+
+
+def test_lights_cast_shadows(renderer: Renderer) -> None:
+    look = plain_look("block", renderer.materials, 8.0)
+    side = dataclasses.replace(look, light_position=look.light_position[:1], light_intensity=np.array([8.0]))
+    with create_renderer(renderer.info.name, "block", dataclasses.replace(COLOR, shadows=False)) as unshadowed:
+        shadowed, lit = (r.render([at(0, UPRIGHT, side)])[0].astype(int) for r in (renderer, unshadowed))
+    darker = (lit - shadowed).mean(axis=-1) > 15
+    assert 0.01 < darker.mean() < 0.4
+    assert ((shadowed - lit).mean(axis=-1) > 15).mean() < 0.005
+
+
+def checksum(name: str) -> str:
+    with create_renderer(name, "block", SMALL) as renderer:
+        images = renderer.render([random_sample("block", renderer.materials, index) for index in range(3)])
+    return hashlib.sha256(images.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_renderer_gives_the_same_bytes(name: str) -> None:
+    """In this process, and in another."""
+    here = checksum(name)
+    code = f"from tests.render.test_renderers import checksum; print(checksum({name!r}))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert here == checksum(name) == other.stdout.strip()
+
+
+def test_info_names_what_really_ran(renderer: Renderer) -> None:
+    assert renderer.info.name in NAMES
+    assert renderer.info.version.startswith("mujoco 4.")
+    assert renderer.info.device not in ("", "unknown")
+    assert renderer.info.api.startswith({"filament": "Vulkan", "classic": "OpenGL"}[renderer.info.name])
+
+
+def test_samples_that_are_none_are_refused_by_name() -> None:
+    with create_renderer("classic", "block", SMALL) as renderer:
+        sample = random_sample("block", renderer.materials, 41)
+        nan = np.full(3, np.nan)
+        with pytest.raises(DactylError, match="sample 41: object_position is not finite"):
+            renderer.render([dataclasses.replace(sample, object_position=nan)])
+        with pytest.raises(DactylError, match="sample 41: joint_position has shape"):
+            renderer.render([dataclasses.replace(sample, joint_position=np.zeros(20))])
+        other = random_sample("block", renderer.materials[1:], 41)
+        with pytest.raises(DactylError, match="sample 41: material_rgb has shape"):
+            renderer.render([other])
+        dark = dataclasses.replace(
+            sample.appearance, light_intensity=np.full(len(sample.appearance.light_intensity), np.inf)
+        )
+        with pytest.raises(DactylError, match="sample 41: light_intensity is not finite"):
+            renderer.render([dataclasses.replace(sample, appearance=dark)])
+        renderer.close()  # twice, with the one on leaving, does no harm
+
+
+def test_unknown_renderer_is_refused() -> None:
+    with pytest.raises(DactylError, match="unknown renderer 'opengl': choose one of filament, classic"):
+        create_renderer("opengl", "block", SMALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"image_size": 8}, "image_size"), ({"mesh_fraction": 0.0}, "mesh_fraction"), ({"shadow_map_size": 1}, "shadow")],
+)
+def test_impossible_options_are_refused(change: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        RenderOptions(**change)  # type: ignore[arg-type]
+
+
+def test_reduced_meshes_change_the_picture_little() -> None:
+    """What the default `mesh_fraction` costs: less than a grey level on average, few pixels by much."""
+    images = []
+    for fraction in (1.0, RenderOptions().mesh_fraction):
+        with create_renderer("classic", "block", RenderOptions(mesh_fraction=fraction, shadows=False)) as renderer:
+            samples = [random_sample("block", renderer.materials, index) for index in range(4)]
+            images.append(renderer.render(samples).astype(int))
+    difference = np.abs(images[1] - images[0])
+    assert 0 < difference.mean() < 1.0
+    assert (difference.max(axis=-1) > 32).mean() < 0.01
