@@ -12,7 +12,8 @@ def describe() -> str:
     """Processor, cores and package versions, in one paragraph for the head of a recorded result."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mujoco", "numpy", "torch"))
     cores = len(os.sched_getaffinity(0))
-    return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}"
+    load = os.getloadavg()[0]  # above zero, other work took its share of the cores
+    return f"{_processor()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}, {versions}"
 
 
 def _processor() -> str:
