@@ -44,7 +44,7 @@ class Crew:
     """
 
     def __init__(self, options: PlayerOptions, pack: bytes, cameras: int, image_size: int, msaa: int) -> None:
-        self._options, self._pack = options, pack
+        self._options, self._pack, self._scene = options, pack, scene_hash(pack)
         self._cameras, self._size, self._msaa = cameras, image_size, msaa
         self.form = wire.Form.RGB if options.reply == "raw" else wire.Form.OBSERVATIONS
         self.description: dict[str, str] = {}
@@ -98,11 +98,12 @@ class Crew:
                     break
                 try:
                     player = seat.player or self._fill(seat)
-                    return self._pictures(player, batch, scene_hash(self._pack))
+                    return self._pictures(player, batch, self._scene)
                 except PlayerFault as error:
                     fault, self._failed = error, True
                     self._dismiss(seat)
-            raise DactylError(f"{self._options.attempts} Unity players failed at a batch; {self._blame(seat, fault)}")
+            count = self._options.attempts
+            raise DactylError(f"{count} Unity players failed at a batch, the last one so: {self._blame(seat, fault)}")
         finally:
             self._idle.put(seat)
 
@@ -111,7 +112,7 @@ class Crew:
             self._fill(seat)
         except PlayerFault as fault:
             self._failed = True
-            raise DactylError(f"the Unity player does not work; {self._blame(seat, fault)}") from None
+            raise DactylError(f"the Unity player does not work: {self._blame(seat, fault)}") from None
         self._idle.put(seat)
 
     def _fill(self, seat: _Seat) -> Player:
@@ -179,4 +180,4 @@ class Crew:
 
     def _blame(self, seat: _Seat, fault: PlayerFault) -> str:
         where = "" if self._options.executable is None else f"; its output is in {self._log(seat)}"
-        return f"the last one {fault}{where}"
+        return f"{fault}{where}"

@@ -49,7 +49,7 @@ class MujocoStage:
         return self._renderer.draw(batch)
 
 
-class _PackStage:
+class PackStage:
     """Stands in for `datagen.render.stage.Stage`, with a model made from a pack."""
 
     def __init__(self, pack: ScenePack, cameras: int) -> None:
@@ -121,7 +121,7 @@ class _WireRenderer(ClassicRenderer):
 
     def __init__(self, pack: ScenePack, size: int, cameras: int, shadows: bool, shadow_size: int) -> None:
         options = RenderOptions(image_size=size, shadows=shadows, shadow_map_size=shadow_size or 512)
-        with mock.patch("datagen.render.classic.Stage", return_value=_PackStage(pack, cameras)):
+        with mock.patch("datagen.render.classic.Stage", return_value=PackStage(pack, cameras)):
             super().__init__("", options)
 
     def draw(self, batch: wire.RenderBatch) -> np.ndarray:

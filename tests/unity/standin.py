@@ -75,6 +75,7 @@ class StandIn:
         self._scene = -1
         self._pieces = bytearray()
         self._renders = 0
+        self._id_error = 0
 
     def answer(self, message: bytes) -> tuple[list[bytes], wire.Reply, np.ndarray | None]:
         """(messages for the side channel, the reply among them, pictures that go back as observations)."""
@@ -84,6 +85,7 @@ class StandIn:
         except wire.WireError as error:
             request = wire.Request(wire.Kind.DESCRIBE, 0)
             reply, observed = wire.Reply(0, wire.Status.MALFORMED, text=str(error)), None
+        self._id_error = 0
         if request.kind != wire.Kind.RENDER or not self._misbehaves():
             return [reply.encode()], reply, observed
         return self._wrong(reply), reply, observed
@@ -104,7 +106,7 @@ class StandIn:
         if request.scene != self._scene:
             return wire.Reply(request.id, wire.Status.SCENE, text="another scene is loaded"), None
         batch = wire.RenderBatch.decode(request.payload)
-        images = self._distorted(self._content.render(batch))
+        images = self.distorted(self._content.render(batch))
         if batch.form == wire.Form.RGB:
             return wire.Reply(request.id, wire.Status.OK, images.shape, images), None
         return wire.Reply(request.id, wire.Status.OK, images.shape), images
@@ -137,9 +139,11 @@ class StandIn:
             return [wire.Reply(reply.id, wire.Status.FAILED, text="out of memory\n  at Draw()").encode()]
         if self._fault == "forget-scene":
             self._scene = -1
+        if self._fault == "wrong-observations":
+            self._id_error = 1
         return [message]
 
-    def _distorted(self, images: np.ndarray) -> np.ndarray:
+    def distorted(self, images: np.ndarray) -> np.ndarray:
         """The picture as a player would draw it that has one convention wrong."""
         if self._fault == "upside-down":
             return images[:, :, ::-1]
@@ -156,7 +160,8 @@ class StandIn:
         return images
 
     def observed_id(self, reply: wire.Reply) -> int:
-        return reply.id + (self._fault == "wrong-observations")
+        """Of which batch the agents say that their pictures are."""
+        return reply.id + self._id_error
 
 
 class Connection:

@@ -111,7 +111,11 @@ def handmade_scene(geom: str) -> Scene:
           </asset>
           <worldbody><body name="one">{geom}</body></worldbody>
         </mujoco>""")
-    used = ("sky",) if "sky" in geom else ("skin",)
-    ids = np.array([model.material(name).id for name in used])
-    fields = dict.fromkeys(Scene.__dataclass_fields__) | {"model": model, "materials": used, "material_ids": ids}
+    return scene_of(model, "sky" if "sky" in geom else "skin")
+
+
+def scene_of(model: mujoco.MjModel, *materials: str) -> Scene:
+    """A scene that knows of its model and materials only."""
+    ids = np.array([model.material(name).id for name in materials])
+    fields = dict.fromkeys(Scene.__dataclass_fields__) | {"model": model, "materials": materials, "material_ids": ids}
     return Scene(**fields)  # type: ignore[arg-type]

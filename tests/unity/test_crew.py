@@ -1,0 +1,163 @@
+"""A crew goes on when players fail, gives up when all do, and trusts no player whose pictures are wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datagen.unity import probe, wire
+from datagen.unity.crew import Crew
+from datagen.unity.options import PlayerOptions
+from tests.unity.batches import random_batch, small_pack
+from tests.unity.conftest import running_players
+from tests.unity.mujoco_stage import MujocoStage
+from tests.unity.standin import ReadyPictures, StandIn
+from vision.errors import DactylError
+
+PACK = small_pack().encode()
+SIZE = 48
+Options = Callable[..., PlayerOptions]
+
+
+@pytest.fixture
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every player's pictures as they are: ready pictures are quick, and show no probe."""
+    monkeypatch.setattr(probe, "complaint", lambda images: None)
+
+
+def batches(count: int, samples: int = 2, form: wire.Form = wire.Form.RGB) -> list[wire.RenderBatch]:
+    return [random_batch(np.random.default_rng(n), samples, size=(SIZE, SIZE), form=form) for n in range(count)]
+
+
+def crew(options: PlayerOptions) -> Crew:
+    return Crew(options, PACK, cameras=3, image_size=SIZE, msaa=1)
+
+
+@pytest.mark.usefixtures("no_probe")
+@pytest.mark.parametrize("fault", ["die", "hang", "garbage", "two-replies", "wrong-id", "fail", "forget-scene"])
+def test_a_failed_batch_is_drawn_by_another_player(player_options: Options, tmp_path: Path, fault: str) -> None:
+    once = tmp_path / "once"
+    # The first batch is the probe's; the second is drawn well, the third meets the fault.
+    options = player_options("--content", "ready", "--fault", fault, "--fault-at", 2, "--once", once, reply_timeout_s=2)
+    with crew(options) as players:
+        asked = batches(4)
+        drawn = players.draw(asked)
+        assert once.exists(), "the fault was never met"
+    for batch, images in zip(asked, drawn, strict=True):
+        np.testing.assert_array_equal(images, ReadyPictures().render(batch))
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_observations_of_another_batch_are_drawn_again(player_options: Options, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    arguments = ("--content", "ready", "--fault", "wrong-observations", "--fault-at", 1, "--once", once)
+    with crew(player_options(*arguments, reply="png", batch_size=3)) as players:
+        (images,) = players.draw(batches(1, 3, players.form))
+        assert once.exists()
+    np.testing.assert_array_equal(images, ReadyPictures().render(batches(1, 3)[0]))
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_when_all_players_fail_their_output_is_named(player_options: Options) -> None:
+    options = player_options("--content", "ready", "--fault", "die", "--fault-at", 1, attempts=2, players=2)
+    with crew(options) as players, pytest.raises(DactylError) as error:
+        players.draw(batches(3))
+    assert "2 Unity players failed at a batch, the last one so:" in str(error.value)
+    assert "return code 3" in str(error.value)
+    assert options.logs is not None
+    assert str(options.logs / "player-") in str(error.value)
+
+
+def test_a_player_that_does_not_start_is_an_error_at_once(player_options: Options) -> None:
+    with pytest.raises(DactylError, match=r"does not work: .* return code 5.*; its output is in .*\.log"):
+        crew(player_options("--fault", "die-at-start", players=2))
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_players_share_the_work(player_options: Options) -> None:
+    options = player_options("--content", "ready", players=2)
+    with crew(options) as players:
+        assert len(running_players()) == 2
+        asked = batches(5, samples=1) + batches(2, samples=3)
+        assert [len(images) for images in players.draw(asked)] == [1] * 5 + [3] * 2
+
+
+@pytest.mark.usefixtures("no_probe")
+def test_closing_does_not_wait_for_a_player_that_hangs(player_options: Options) -> None:
+    players = crew(player_options("--content", "ready", "--fault", "hang", "--fault-at", 1))
+    failed: list[BaseException] = []
+
+    def draw() -> None:
+        try:
+            players.draw(batches(2))
+        except DactylError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    players.close()
+    thread.join(10)
+    assert time.monotonic() - began < 10
+    assert failed
+    players.close()
+
+
+def test_logs_are_kept_only_if_something_went_wrong(
+    player_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_probe: None
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with crew(player_options("--content", "ready", logs=None)):
+        assert list(tmp_path.glob("dactyl-unity-*"))
+    assert not list(tmp_path.glob("dactyl-unity-*"))
+    with pytest.raises(DactylError):
+        crew(player_options("--fault", "die-at-start", logs=None))
+    assert list(tmp_path.glob("dactyl-unity-*/player-0.log"))
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """The probe's scene as a player should show it."""
+    stage = MujocoStage()
+    stage.load(probe.probe_pack(3))
+    return stage.render(probe.probe_batch(3, SIZE, wire.Form.RGB, 4))
+
+
+class TestProbe:
+    FAULTS = (
+        ("upside-down", "upside down"),
+        ("mirrored", "mirrored"),
+        ("swapped-colors", "with red and blue exchanged"),
+        ("linear", "not sRGB-encoded (linear)"),
+        ("twice-encoded", "sRGB-encoded twice"),
+        ("shuffled-cameras", "of the camera after"),
+    )
+
+    def test_a_right_picture_passes(self, picture: np.ndarray) -> None:
+        assert probe.complaint(picture) is None
+
+    @pytest.mark.parametrize(("fault", "words"), FAULTS)
+    def test_a_wrong_convention_is_named(self, picture: np.ndarray, fault: str, words: str) -> None:
+        wrong = StandIn(ReadyPictures(), fault, 0, None).distorted(picture)
+        said = probe.complaint(wrong)
+        assert said is not None
+        assert said == f"its picture is {words}"
+
+    @pytest.mark.parametrize("shift", [(2, 0), (0, -2)])
+    def test_a_picture_that_is_two_pixels_off_fails(self, picture: np.ndarray, shift: tuple[int, int]) -> None:
+        assert probe.complaint(np.roll(picture, shift, axis=(2, 3))) is not None
+
+    def test_other_wrong_colours_are_told(self, picture: np.ndarray) -> None:
+        said = probe.complaint((picture * 0.8).astype(np.uint8))
+        assert said is not None
+        assert "was asked for" in said
+
+    def test_a_player_with_a_wrong_picture_is_refused(self, player_options: Options) -> None:
+        with pytest.raises(DactylError, match="not to be trusted: its picture is upside down; build it from"):
+            crew(player_options("--fault", "upside-down"))

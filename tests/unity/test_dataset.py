@@ -1,0 +1,104 @@
+"""A dataset that Unity rendered is a dataset like any other, and holds what a direct render holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dactyl.cli import main
+from datagen.states import StatesConfig, collect
+from datagen.unity.scene_pack import ScenePack
+from vision.files import read_json
+from vision.shards import MANIFEST, TripletDataset
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("states") / "states"
+    collect(StatesConfig(folder, count=6, seed=3, worlds=4, threads=1))
+    return folder
+
+
+def render(states: Path, output: Path, *arguments: object) -> int:
+    return main([
+        "render", "--states", str(states), "--output", str(output), "--count", "6", "--shard_size", "4", "--workers",
+        "1", "--render.image_size", "48", "--render.mesh_fraction", "0.1", *map(str, arguments),
+    ])  # fmt: skip
+
+
+def test_it_equals_a_direct_render_sample_by_sample(
+    states: Path, executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    player = "--render.unity.player."
+    run = ("--renderer", "unity", f"{player}executable", executable, f"{player}logs", tmp_path / "logs")
+    assert render(states, tmp_path / "unity", *run, f"{player}batch_size", 3) == 0, capsys.readouterr().err
+    assert render(states, tmp_path / "classic", "--renderer", "classic") == 0, capsys.readouterr().err
+    by_unity, direct = TripletDataset(tmp_path / "unity"), TripletDataset(tmp_path / "classic")
+    by_unity.verify()
+    (info,) = by_unity.manifest["renderers"]
+    assert info["name"] == "unity"
+    assert info["version"].startswith("stand-in, mujoco")
+    assert len(by_unity) == len(direct) == 6
+    for ours, theirs in zip(by_unity, direct, strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"images"}:
+            np.testing.assert_array_equal(ours[key], theirs[key])
+        difference = np.abs(ours["images"].astype(int) - theirs["images"])
+        assert difference.mean() < 0.1  # levels, after JPEG
+        assert (difference > 8).mean() < 0.001
+
+    # How it was run is not part of what it is: another player and another batch size find nothing to do.
+    before = (tmp_path / "unity" / MANIFEST).read_bytes()
+    assert render(states, tmp_path / "unity", *run, f"{player}batch_size", 2, f"{player}executable", "/nowhere") == 0
+    assert (tmp_path / "unity" / MANIFEST).read_bytes() == before
+    assert read_json(tmp_path / "unity" / MANIFEST, "manifest")["config"]["render"]["unity"]["msaa"] == 8
+
+
+def test_a_player_that_keeps_dying_leaves_no_dataset(
+    states: Path, executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    player = "--render.unity.player."
+    faulty = tmp_path / "faulty"
+    faulty.write_text(f'#!/bin/sh\nexec {executable} --fault die-at-start "$@"\n')
+    faulty.chmod(0o755)
+    run = ("--renderer", "unity", f"{player}executable", faulty, f"{player}logs", tmp_path / "logs")
+    assert render(states, tmp_path / "set", *run) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dactyl")]
+    assert "the Unity player does not work" in line
+    assert not (tmp_path / "set" / MANIFEST).exists()
+    assert not list((tmp_path / "set").glob("shard-*.tar"))
+
+
+def test_export_scene_writes_a_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "prism.pack"
+    assert main(["unity", "export-scene", "--object", "prism", "--mesh_fraction", "0.1", "--output", str(output)]) == 0
+    pack = ScenePack.decode(output.read_bytes())
+    assert pack.bodies[-1].name == "object"
+    assert "face/side0" in [material.name for material in pack.materials]
+    assert "44 materials" in capsys.readouterr().out
+
+
+def test_check_reports_the_player(executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--player.executable", executable, "--player.logs", tmp_path / "logs", "--player.batch_size", 1]
+    assert main(["unity", "check", "--image_size", "32", "--batches", "1", *map(str, arguments)]) == 0
+    said = capsys.readouterr().out
+    assert "orientation, cameras and colours: as they should be" in said
+    assert "triplets/s" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "expected one of export-scene, check"),
+        (["exprt"], "got 'exprt'"),
+        (["export-scene", "--output", "x", "--object", "sphere"], "expected one of block, prism, got sphere"),
+        (["check", "--player.players", "2"], "more than one needs an executable"),
+        (["check", "--player.reply", "jpeg"], "player.reply"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["unity", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
