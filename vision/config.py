@@ -44,7 +44,13 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
         UsageError: what is wrong, where, and what was expected.
         SystemExit: after ``--help`` and ``--print_config``.
     """
-    parser = ArgumentParser(prog=command, description=description, formatter_class=HelpFormatter, exit_on_error=False)
+    parser = ArgumentParser(
+        prog=command,
+        description=description,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below.")
     parser.add_class_arguments(config_class, None)
     try:

@@ -58,6 +58,7 @@ def test_yaml_then_overrides(tmp_path: Path) -> None:
     ("argv", "expected"),
     [
         (["--output", "x", "--cuont", "3"], "unknown key 'cuont'; did you mean 'count'?"),
+        (["--output", "x", "--coun", "3"], "unknown key 'coun'; did you mean 'count'?"),
         (["--output", "x", "--inner.hihg", "3"], "did you mean 'inner.high'?"),
         (["--output", "x", "--count", "many"], "count: Expected a int. Got value: many"),
         (["--output", "x", "--count", "0"], "count: must be at least 1, got 0"),
