@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from vision.estimator import read_checkpoint
@@ -28,11 +28,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
-class SaveLast(Callback):
+class SaveLast(Checkpoint):
     """Keeps ``last.ckpt``: after every so many batches, after each validation, and at the end.
 
     A batch that is validated is saved once the validation is over, so that a resumed training neither repeats it nor
-    leaves it out.
+    leaves it out. List it after :func:`save_best`, so that it knows which checkpoint is the best so far.
     """
 
     def __init__(self, path: Path, every: int) -> None:

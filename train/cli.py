@@ -100,7 +100,11 @@ def main_train(argv: Sequence[str]) -> None:
 def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration and the Trainer's options that ``argv`` describes; UsageError says what is wrong with it."""
     parser = ArgumentParser(
-        prog="dactyl train", description=main_train.__doc__, formatter_class=HelpFormatter, exit_on_error=False
+        prog="dactyl train",
+        description=main_train.__doc__,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below.")
     parser.add_class_arguments(TrainConfig, None)

@@ -107,8 +107,10 @@ def rotation_from_values(values: Tensor, rotation: RotationFormat) -> tuple[Tens
     Under squared error a network answers with the mean of what it holds possible, and the mean of scattered unit
     vectors is short.
     """
-    values = values.double() * ROTATION_DEVIATION[rotation] + 1e-12  # the offset gives zero a direction
+    values = values.double() * ROTATION_DEVIATION[rotation]
+    # All zeros, or columns that are parallel, are no rotation; a tiny one added gives them a direction.
+    nudge = 1e-9 * values.new_tensor([1.0, 0, 0, 0] if rotation == "quaternion" else [1.0, 0, 0, 0, 1.0, 0])
     if rotation == "quaternion":
-        return quaternion_to_matrix(values), torch.linalg.vector_norm(values, dim=-1)
+        return quaternion_to_matrix(values + nudge), torch.linalg.vector_norm(values, dim=-1)
     length = torch.linalg.vector_norm(values.unflatten(-1, (2, 3)), dim=-1).amin(dim=-1)
-    return six_d_to_matrix(values), length
+    return six_d_to_matrix(values + nudge), length

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from vision.backbones import BackboneConfig, build_backbone
+from vision.heads import spatial_softmax
+
+
+def test_the_tables_literal_strides_leave_one_pixel_that_says_nothing() -> None:
+    tower = build_backbone(BackboneConfig("paper", stage_strides=(3, 3, 3, 3))).eval()
+    maps = [tower.stem(torch.rand(2, 3, 200, 200))]
+    for stage in tower.stages:
+        maps.append(stage(maps[-1]))
+    # One block in the first stage and two in the others: the sizes after each stage are 22, 8, 3, 1.
+    assert [m.shape[-1] for m in maps] == [64, 22, 8, 8, 3, 3, 1, 1]
+    assert not spatial_softmax(maps[-1]).any()  # every image puts every channel's point in the middle
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size"),
+    [("paper", 64, 16), ("resnet18", 512, 13), ("resnet50", 2048, 13), ("pyramid", 64, 50)],
+)
+def test_default_strides_keep_a_useful_map(name: str, channels: int, size: int) -> None:
+    tower = build_backbone(BackboneConfig(name)).eval()
+    with torch.no_grad():
+        features = tower(torch.rand(1, 3, 200, 200))
+    assert features.shape == (1, channels, size, size)
+    assert tower.channels == channels
+
+
+def test_strides_are_parameters_of_every_tower_with_stages() -> None:
+    with torch.no_grad():
+        for name, pool_stride, strides, size in (
+            ("paper", 2, (1, 1, 2, 2), 24),
+            ("resnet18", 3, (1, 2, 1, 1), 25),
+            ("resnet50", 3, (1, 2, 2, 2), 7),
+        ):
+            tower = build_backbone(BackboneConfig(name, pool_stride=pool_stride, stage_strides=strides)).eval()
+            assert tower(torch.rand(1, 3, 200, 200)).shape[-1] == size, name
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pool_stride": 0}, {"stage_strides": (1, 0, 1, 1)}, {"width": 12}, {"width": 0}, {"blocks": 0}]
+)
+def test_impossible_values_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        BackboneConfig(**wrong)

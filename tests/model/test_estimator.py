@@ -1,0 +1,129 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.model.test_model import model_and_cameras, pictures
+from vision.cameras import DACTYL_RIG
+from vision.errors import DactylError
+from vision.estimator import PoseEstimator, checkpoint_record, export_weights
+from vision.model import PoseModel
+
+K, T = DACTYL_RIG.intrinsics(64, 64), DACTYL_RIG.extrinsics()
+IMAGES = np.ascontiguousarray(pictures().permute(0, 1, 3, 4, 2).numpy())
+
+
+def save(model: PoseModel, path: Path, **changes: object) -> Path:
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({**checkpoint_record(model), "state_dict": weights, "global_step": 1, **changes}, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["paper", "six_d", "geometric", "windowed"])
+def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
+    model, cameras = model_and_cameras(name)
+    path = save(model, tmp_path / "best.ckpt", optimizer_states=[{"momentum": torch.ones(100_000)}])
+    estimator = PoseEstimator.from_checkpoint(path)
+    found = estimator.predict(IMAGES, K, T)
+    expected = model.predict(pictures(), cameras)
+    np.testing.assert_allclose(found["position"], expected.position.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found["confidence"], expected.confidence.numpy(), atol=1e-4)
+    assert {key: (value.shape, value.dtype) for key, value in found.items()} == {
+        "position": ((2, 3), np.float64),
+        "quaternion": ((2, 4), np.float64),
+        "confidence": ((2,), np.float64),
+    }
+    assert np.abs(np.linalg.norm(found["quaternion"], axis=-1) - 1).max() < 1e-9
+    assert (found["quaternion"][:, 0] >= 0).all()
+    assert (estimator.object.name, estimator.image_size, estimator.rig) == ("block", 64, DACTYL_RIG)
+
+    export_weights(path, tmp_path / "weights.pt")
+    assert (tmp_path / "weights.pt").stat().st_size < path.stat().st_size
+    again = PoseEstimator.from_checkpoint(tmp_path / "weights.pt").predict(IMAGES, K, T)
+    for key, value in found.items():
+        np.testing.assert_array_equal(again[key], value)
+
+
+def test_batches_do_not_change_the_answer() -> None:
+    estimator = PoseEstimator(model_and_cameras("geometric")[0])
+    whole, parts = estimator.predict(IMAGES, K, T), estimator.predict(IMAGES, K[None].repeat(2, 0), T, batch_size=1)
+    for key, value in whole.items():
+        np.testing.assert_allclose(parts[key], value, atol=1e-4)
+    assert {key: len(value) for key, value in estimator.predict(IMAGES[:0], K, T).items()} == dict.fromkeys(whole, 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "matrices"), [(IMAGES[:, :2], K), (IMAGES.astype(np.float32), K), (IMAGES, K[:2]), (IMAGES[..., :2], K)]
+)
+def test_other_inputs_are_refused(images: np.ndarray, matrices: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 images|broadcast"):
+        PoseEstimator(model_and_cameras("geometric")[0]).predict(images, matrices, T)
+
+
+def test_no_damage_passes_in_silence(tmp_path: Path) -> None:
+    model, _ = model_and_cameras("geometric")
+    whole = save(model, tmp_path / "whole.ckpt").read_bytes()
+    expected = model.state_dict()
+    generator = np.random.default_rng(0)
+    path = tmp_path / "spoilt.ckpt"
+    refused = 0
+    for trial in range(60):
+        spoilt = bytearray(whole)
+        place = int(generator.integers(len(whole)))
+        if trial % 3:
+            spoilt[place] ^= 1 << int(generator.integers(8))
+        else:
+            del spoilt[place:]
+        path.write_bytes(spoilt)
+        try:
+            loaded = PoseEstimator.from_checkpoint(path).model.state_dict()
+        except DactylError as error:
+            assert "\n" not in str(error)
+            assert str(path) in str(error)
+            refused += 1
+        else:  # the bit was one of padding or of a date: nothing of the network changed
+            assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+    assert refused > 45
+
+
+def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> None:
+    model, _ = model_and_cameras("geometric")
+    record = checkpoint_record(model)["hyper_parameters"]
+    other, _ = model_and_cameras("paper")
+    cases = {
+        "schema version 99": {"schema_version": 99},
+        "schema version None": {"schema_version": None},
+        "does not fit": {"state_dict": {f"model.{k}": v for k, v in other.state_dict().items()}},
+        "'state_dict' is missing": {"state_dict": None},
+        "another version of the network": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
+        "dropout": {"hyper_parameters": {**record, "model": {**record["model"], "dropout": 0.5}}},
+        "unknown object 'teapot'": {"hyper_parameters": {**record, "object": "teapot"}},
+        "rig": {"hyper_parameters": {key: value for key, value in record.items() if key != "rig"}},
+    }
+    for words, changes in cases.items():
+        path = save(model, tmp_path / "case.ckpt", **changes)
+        with pytest.raises(DactylError) as caught:
+            PoseEstimator.from_checkpoint(path)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DactylError, match="no such checkpoint"):
+        PoseEstimator.from_checkpoint(tmp_path / "nothing.ckpt")
+    with pytest.raises(DactylError, match="no such checkpoint"):
+        PoseEstimator.from_checkpoint(tmp_path)
+    for content in (b"", b"not a zip", pickle.dumps({"a": 1})):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(DactylError, match="not a readable checkpoint"):
+            PoseEstimator.from_checkpoint(tmp_path / "other")
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"schema_version": 1, "state_dict": Trap()}, tmp_path / "trap.ckpt")
+    with pytest.raises(DactylError, match="not a readable checkpoint"):
+        PoseEstimator.from_checkpoint(tmp_path / "trap.ckpt")
+    assert not (tmp_path / "sprung").exists()

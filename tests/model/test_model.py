@@ -1,0 +1,169 @@
+import pytest
+import torch
+from torch import Tensor
+
+from vision.backbones import BackboneConfig
+from vision.cameras import DACTYL_RIG, Rig
+from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, WindowConfig, build_model, normalize, resize
+from vision.triangulate import Cameras
+from vision.windows import make_windows
+
+SMALL = BackboneConfig("pyramid", width=8, blocks=1)
+CONFIGS = {
+    "paper": ModelConfig(),
+    "six_d": ModelConfig(rotation="six_d", backbone=SMALL),
+    "resnet18": ModelConfig(backbone=BackboneConfig("resnet18")),
+    "geometric": ModelConfig("geometric", SMALL),
+    "windowed": ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_width=8)),
+}
+
+
+def rig(cameras: int) -> Rig:
+    first = DACTYL_RIG.cameras[0]
+    poses = [*DACTYL_RIG, *(type(first)(f"more{n}", first.position, first.quaternion, 20.0 + n) for n in range(2))]
+    return Rig(tuple(poses[:cameras]))
+
+
+def model_and_cameras(name: str, cameras: int = 3, size: int = 64, batch: int = 2) -> tuple[PoseModel, Cameras]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(CONFIGS[name], DataSpec("block", rig(cameras), size)).eval()
+    model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
+    tensors = (rig(cameras).intrinsics(size, size), rig(cameras).extrinsics())
+    return model, Cameras(*(torch.tensor(array).float().expand(batch, -1, -1, -1) for array in tensors))
+
+
+def pictures(cameras: int = 3, size: int = 64, batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (batch, cameras, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("cameras", [1, 2, 3, 4, 5])
+def test_any_number_of_cameras(name: str, cameras: int) -> None:
+    model, seen_by = model_and_cameras(name, cameras)
+    found = model.predict(pictures(cameras), seen_by)
+    assert found.position.shape == (2, 3)
+    assert found.rotation.shape == (2, 3, 3)
+    assert found.confidence.shape == (2,)
+    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+    torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_cameras_share_the_tower() -> None:
+    """Swapped pictures give swapped corners, and more cameras bring no weights but the regression's first layer."""
+    model, _ = model_and_cameras("windowed")
+    images, order = pictures(), [2, 0, 1]
+    with torch.no_grad():
+        there, swapped = model(images), model(images[:, order])
+    torch.testing.assert_close(swapped.corners.pixels, there.corners.pixels[:, order], atol=1e-3, rtol=0)
+    sizes = [
+        sum(weight.numel() for weight in model_and_cameras("paper", cameras)[0].parameters()) for cameras in (1, 2, 3)
+    ]
+    assert sizes[1] - sizes[0] == sizes[2] - sizes[1] == 2 * 64 * 128
+
+
+def test_table_12_has_its_sizes() -> None:
+    model, _ = model_and_cameras("paper", size=200)
+    first, second = (layer for layer in model.head.layers if isinstance(layer, torch.nn.Linear))
+    assert (first.in_features, first.out_features, second.out_features) == (3 * 64 * 2, 128, 7)
+    convolutions = [layer for layer in model.tower.stem if isinstance(layer, torch.nn.Conv2d)]
+    assert [(c.kernel_size, c.out_channels, c.stride, c.padding) for c in convolutions] == [
+        ((5, 5), 32, (1, 1), (0, 0)),
+        ((3, 3), 32, (1, 1), (0, 0)),
+    ]
+    assert [stage.conv1.out_channels for stage in model.tower.stages] == [16, 32, 32, 64, 64, 64, 64]
+
+
+def test_exposure_is_normalised_away() -> None:
+    model, cameras = model_and_cameras("paper")
+    images = pictures() // 2
+    brighter = images + 60
+    found, same = model.predict(images, cameras), model.predict(brighter, cameras)
+    torch.testing.assert_close(found.position, same.position, atol=1e-6, rtol=0)
+    flat = normalize(torch.full((1, 3, 8, 8), 7.0))
+    assert not flat.any()
+    noise = normalize(255 * torch.rand(4, 3, 32, 32))
+    torch.testing.assert_close(noise.mean(dim=(1, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(noise.var(dim=(1, 2, 3)), torch.ones(4), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["paper", "windowed"])
+def test_bfloat16_and_channels_last_change_little(name: str) -> None:
+    model, _ = model_and_cameras(name)
+    images, window = pictures(), {}
+    if isinstance(model, GeometricModel) and model.config.window is not None:
+        # The same windows: where the locator looks is not the question.
+        window = {"windows": make_windows(torch.full((2, 3, 2), 32.0), 30.0, model.input_size)}
+    with torch.no_grad():
+        exact = model(images, **window)
+        model.to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model(images, **window)
+    if name == "paper":
+        assert rounded.values.dtype == torch.float32
+        torch.testing.assert_close(rounded.values, exact.values, atol=0.02, rtol=0)
+    else:
+        assert rounded.corners.pixels.dtype == torch.float32
+        torch.testing.assert_close(rounded.corners.pixels, exact.corners.pixels, atol=0.5, rtol=0)
+
+
+def test_a_reduced_image_still_speaks_of_the_pixels_it_was_given() -> None:
+    config = ModelConfig("geometric", SMALL, image_size=32)
+    model = build_model(config, DataSpec("block", DACTYL_RIG, 64)).eval()
+    with torch.no_grad():
+        for weight in model.head.parameters():
+            weight.zero_()  # every point in the middle
+        found = model(pictures())
+    torch.testing.assert_close(found.corners.pixels, torch.full((2, 3, 8, 2), 32.0))
+    torch.testing.assert_close(found.corners.log_scale.exp(), torch.full((2, 3, 8), 64.0 / 16))
+
+
+def test_reduction_smooths_first() -> None:
+    stripes = (torch.arange(64) % 2).float().expand(1, 3, 64, 64) * 255
+    assert resize(stripes, 16)[..., 2:-2].std() < 5  # without smoothing: all black, all white or wide bands
+
+
+def test_statistics_travel_with_the_weights() -> None:
+    model, cameras = model_and_cameras("paper")
+    fresh = build_model(model.config, model.data).eval()
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh.predict(pictures(), cameras).position, model.predict(pictures(), cameras).position)
+
+
+def test_calibration_makes_confidence_honest() -> None:
+    model, _ = model_and_cameras("geometric")
+    assert isinstance(model, GeometricModel)
+    deviations = torch.full((20_000,), 0.02)
+    errors = torch.linalg.vector_norm(0.06 * torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    model.calibrate(errors, deviations)
+    assert model.error_scale.item() == pytest.approx(3.0, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [pictures().float(), pictures()[:, :, :, :32], pictures()[0], pictures().permute(0, 1, 3, 4, 2)],
+    ids=["float", "size", "no batch", "channels last"],
+)
+def test_other_images_are_refused(images: Tensor) -> None:
+    model, cameras = model_and_cameras("geometric")
+    with pytest.raises(ValueError, match="expected uint8 images"):
+        model.predict(images, cameras)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": 0},
+        {"iterations": -1},
+        {"image_size": 8},
+        {"window": WindowConfig()},
+        {"head": "geometric", "image_size": 100, "window": WindowConfig()},
+    ],
+)
+def test_impossible_configurations_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="must be|needs"):
+        ModelConfig(**wrong)
+    for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}, {"passes": 0}):
+        with pytest.raises(ValueError, match="must"):
+            WindowConfig(**window)

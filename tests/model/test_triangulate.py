@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+import roma
+import scipy.optimize
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from vision.cameras import DACTYL_RIG, project
+from vision.geometry import geodesic_distance
+from vision.objects import get_object
+from vision.triangulate import CAUCHY_SCALE, Cameras, refine, solve_pose, triangulate
+
+ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
+MATRICES, TRANSFORMS = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
+BLOCK = torch.tensor(get_object("block").keypoints)
+
+turns = st.integers(0, 2**31).map(lambda seed: Rotation.random(random_state=seed).as_matrix())
+shifts = st.tuples(*[st.floats(-0.06, 0.06)] * 3).map(np.array)
+
+
+def cameras(chosen: tuple[int, ...] = (0, 1, 2), batch: int = 1) -> Cameras:
+    index = list(chosen)
+    tensors = (torch.tensor(array[index]).expand(batch, -1, -1, -1) for array in (MATRICES, TRANSFORMS))
+    return Cameras(*tensors)
+
+
+def pixels(
+    points: np.ndarray, rotation: np.ndarray, position: np.ndarray, chosen: tuple[int, ...] = (0, 1, 2)
+) -> Tensor:
+    index = list(chosen)
+    return torch.from_numpy(project(points @ rotation.T + position, MATRICES[index], TRANSFORMS[index]))[None]
+
+
+def scales(seen: Tensor, value: float = 1.0) -> Tensor:
+    return torch.full(seen.shape[:-1], value, dtype=torch.float64)
+
+
+@given(
+    turn=turns,
+    shift=shifts,
+    name=st.sampled_from(["block", "prism"]),
+    chosen=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
+)
+def test_perfect_pixels_give_the_exact_pose(turn: np.ndarray, shift: np.ndarray, name: str, chosen: tuple) -> None:
+    points, position = get_object(name).keypoints, ANCHOR.numpy() + shift
+    seen = pixels(points, turn, position, chosen)
+    found = solve_pose(torch.tensor(points), seen, scales(seen), cameras(chosen), ANCHOR)
+    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1e-3
+    # One camera knows depth only from perspective.
+    assert np.linalg.norm(found.position[0].numpy() - position) < (1e-6 if len(chosen) > 1 else 1e-4)
+
+
+@given(turn=turns, shift=shifts)
+def test_triangulated_points_lie_where_their_rays_meet(turn: np.ndarray, shift: np.ndarray) -> None:
+    world = BLOCK.numpy() @ turn.T + ANCHOR.numpy() + shift
+    seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy() + shift)
+    points, trust = triangulate(seen, scales(seen), cameras(), ANCHOR)
+    # Off by what the anchor, a metre wide against a pixel's millimetre and a half, can pull.
+    np.testing.assert_allclose(points[0].numpy(), world, atol=1e-6)
+    assert (trust > 0).all()
+
+
+@settings(max_examples=20)
+@given(turn=turns, shift=shifts, seed=st.integers(0, 1000))
+def test_refinement_agrees_with_scipy(turn: np.ndarray, shift: np.ndarray, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy() + shift)
+    seen = seen + torch.from_numpy(generator.normal(0, 1.0, seen.shape))
+    scale = torch.from_numpy(generator.uniform(0.5, 3.0, seen.shape[:-1]))
+
+    def residuals(step: np.ndarray) -> np.ndarray:
+        world = (
+            BLOCK.numpy() @ (Rotation.from_rotvec(step[:3]).as_matrix() @ turn).T + ANCHOR.numpy() + shift + step[3:]
+        )
+        off = (project(world, MATRICES, TRANSFORMS) - seen[0].numpy()) / scale[0].numpy()[..., None]
+        return np.linalg.norm(off, axis=-1).ravel()
+
+    best = scipy.optimize.least_squares(
+        residuals,
+        np.zeros(6),
+        loss="cauchy",
+        f_scale=CAUCHY_SCALE,
+        x_scale=[1, 1, 1, 0.02, 0.02, 0.02],
+        xtol=1e-12,
+        ftol=1e-12,
+    )
+    expected = Rotation.from_rotvec(best.x[:3]).as_matrix() @ turn
+    start = torch.from_numpy(turn)[None], (ANCHOR + torch.from_numpy(shift))[None]
+    found = refine(BLOCK, seen, 1 / scale**2, cameras(), *start, iterations=20)
+    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), expected)) < 0.01
+    np.testing.assert_allclose(found.position[0].numpy(), ANCHOR.numpy() + shift + best.x[3:], atol=1e-5)
+
+
+def test_a_camera_that_mistakes_the_face_is_outvoted() -> None:
+    generator = np.random.default_rng(0)
+    for wrong in range(3):
+        turn = Rotation.random(random_state=generator).as_matrix()
+        quarter = Rotation.from_euler("z", 90, degrees=True).as_matrix()
+        seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy())
+        seen[:, wrong] = pixels(BLOCK.numpy() @ quarter.T, turn, ANCHOR.numpy())[:, wrong]
+        found = solve_pose(BLOCK, seen, scales(seen), cameras(), ANCHOR)
+        assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1.0
+
+
+def test_the_predicted_deviation_is_the_real_one() -> None:
+    count, noise = 400, 1.5
+    generator = torch.Generator().manual_seed(0)
+    turn = roma.random_rotmat(count, generator=generator, dtype=torch.float64)
+    seen = torch.cat([pixels(BLOCK.numpy(), one.numpy(), ANCHOR.numpy()) for one in turn])
+    seen = seen + noise * torch.randn(seen.shape, generator=generator, dtype=torch.float64)
+    found = solve_pose(BLOCK, seen, scales(seen, noise), cameras(batch=count), ANCHOR)
+    angle = roma.rotmat_geodesic_distance(found.rotation, turn)
+    shift = torch.linalg.vector_norm(found.position - ANCHOR, dim=-1)
+    # Of three axes together; the robust weights and the residuals' chance excess make the promise a little larger.
+    for error, promised in ((angle, found.rotation_deviation), (shift, found.position_deviation)):
+        real = (error.square().mean() / 3).sqrt() / promised.mean()
+        assert 0.6 < real < 1.1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: torch.full_like(p, torch.nan),
+        lambda p: torch.full_like(p, torch.inf),
+        lambda p: torch.zeros_like(p),
+        lambda p: torch.full_like(p, 1e9),
+        lambda p: p[:, :, :1].expand_as(p),
+        lambda p: p * -1e4,
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30, torch.nan])
+def test_no_input_gives_nan(spoil: object, scale: float) -> None:
+    seen = spoil(pixels(BLOCK.numpy(), np.eye(3), ANCHOR.numpy()))  # type: ignore[operator]
+    found = solve_pose(BLOCK, seen, scales(seen, scale), cameras(), ANCHOR)
+    for tensor in vars(found).values():
+        assert torch.isfinite(tensor).all()
+    torch.testing.assert_close(found.rotation @ found.rotation.mT, torch.eye(3, dtype=torch.float64)[None])
+
+
+def test_points_that_were_not_seen_do_not_matter() -> None:
+    turn = Rotation.random(random_state=3).as_matrix()
+    seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy())
+    seen[0, 0, :5] = torch.nan
+    seen[0, 2, 3:] = torch.inf
+    found = solve_pose(BLOCK, seen, scales(seen), cameras(), ANCHOR)
+    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1e-3
+    nothing = solve_pose(BLOCK, seen * torch.nan, scales(seen), cameras(), ANCHOR)
+    torch.testing.assert_close(nothing.position[0], ANCHOR)
+    assert nothing.rotation_deviation.item() > 100

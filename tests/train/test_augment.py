@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from train.augment import AugmentConfig, ImageAugment
+from vision.windows import to_image, window_scale
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_contrast_and_noise_have_the_papers_size() -> None:
+    flat = torch.ones(4000, 3, 4, 4)
+    found = ImageAugment(AugmentConfig(), generator())(flat)
+    contrast = found.mean(dim=(1, 2, 3))
+    assert 0.44 < contrast.min() < 0.56
+    assert 1.44 < contrast.max() < 1.56
+    assert contrast.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert (found - contrast[:, None, None, None]).std().item() == pytest.approx(0.1, abs=0.005)
+
+
+def test_tint_changes_channels_as_a_whole() -> None:
+    config = AugmentConfig(contrast=(1, 1), noise=0, tint=0.2)
+    found = ImageAugment(config, generator())(torch.ones(4000, 3, 2, 2))
+    assert found.std(dim=(2, 3)).max() == 0
+    # A factor and an offset, both of deviation 0.2, on ones.
+    assert found[:, :, 0, 0].std().item() == pytest.approx(0.2 * math.sqrt(2), rel=0.05)
+
+
+def test_equal_generators_give_equal_pictures_and_other_ones_do_not() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    first, second, other = (ImageAugment(AugmentConfig(), generator(seed))(images) for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_windows_stay_around_the_object() -> None:
+    config = AugmentConfig(window_shift=0.05, window_zoom=0.1, window_roll_deg=20)
+    centre = torch.full((500, 3, 2), 100.0)
+    windows = ImageAugment(config, generator()).windows(centre, 90.0, 80)
+    middle = to_image(windows, torch.full((500, 3, 1, 2), 40.0))[..., 0, :]
+    assert (middle - 100).std().item() == pytest.approx(0.05 * 90, rel=0.1)
+    scale = window_scale(windows) * 80 / 90
+    assert 0.9 - 1e-5 <= scale.min() < 0.91
+    assert 1.09 < scale.max() <= 1.1 + 1e-5
+    roll = torch.rad2deg(torch.atan2(windows[..., 1, 0], windows[..., 0, 0]))
+    assert 19 < roll.abs().max() <= 20.001
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"contrast": (0.0, 1.0)},
+        {"contrast": (1.5, 0.5)},
+        {"noise": -0.1},
+        {"tint": -1},
+        {"window_zoom": 1.0},
+        {"window_roll_deg": 200},
+    ],
+)
+def test_impossible_values_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="must"):
+        AugmentConfig(**wrong)

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from train.cli import main_train, parse
+from vision.config import UsageError
+from vision.errors import DactylError
+
+PATHS = ["--data.train", "data", "--output", "out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--optimizer.learning_rat", "1"], ["optimizer.learning_rat", "did you mean 'optimizer.learning_rate'"]),
+        (["--trainer.max_step", "1"], ["trainer.max_step", "did you mean 'trainer.max_steps'"]),
+        (["--optimizer.learning_rate", "fast"], ["optimizer.learning_rate", "fast"]),
+        (["--optimizer.learning_rate", "-1"], ["learning_rate must be above 0"]),
+        (["--model.head", "psychic"], ["model.head", "psychic"]),
+        (["--model.backbone.stage_strides", "[1, 2]"], ["stage_strides"]),
+        (["--model.window", '{"siz": 3}'], ["siz"]),
+        (["--model.window", '{"size": 64}'], ["needs head: geometric"]),
+        (["--data.batch_size", "0"], ["batch_size must be 1 or more"]),
+        (["--trainer.max_steps", "0"], ["trainer.max_steps must be 1 or more"]),
+        (["--trainer.precision", "17"], ["trainer.precision"]),
+        (["--config", "no-such.yaml"], ["no-such.yaml"]),
+        (["--seed", "-1"], ["seed"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(arguments: list[str], words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse([*PATHS, *arguments])
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("dactyl train: ")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "train.yaml"
+    for text in ("model:\n  heads: geometric\n", "model: [1\n", "optimizer:\n  weight_decay: heavy\n"):
+        config.write_text(text)
+        with pytest.raises(UsageError) as caught:
+            parse([*PATHS, "--config", str(config)])
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [["--trainer.accelerator", "abacus"], ["--trainer.val_check_interval", "0.5"]])
+def test_what_the_trainer_refuses_is_one_line(options: list[str], tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        main_train(
+            ["--data.train", str(tiny), "--data.val_fraction", "0.4", "--output", str(tmp_path / "run"), *options]
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match="nowhere"):
+        main_train(["--data.train", str(tmp_path / "nowhere"), "--output", str(tmp_path / "run")])
+    assert not list((tmp_path / "run").glob("*.*")) or not (tmp_path / "run" / "config.json").exists()
+
+
+def test_print_config_shows_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse([*PATHS, "--model.head", "geometric", "--print_config"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "output: out",
+        "  head: geometric",
+        "  learning_rate: 0.0005",
+        "  max_steps: 400000",
+        "  devices: auto",
+    ):
+        assert line in shown

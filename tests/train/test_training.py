@@ -1,0 +1,178 @@
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from tests.synthetic import make_dataset
+from train.cli import main_train, parse, train
+from train.module import OptimizerConfig
+from vision.errors import DactylError
+from vision.estimator import PoseEstimator
+from vision.geometry import geodesic_distance, matrix_from_quaternion
+from vision.shards import TripletDataset
+
+FAST = [
+    *("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--threads", "1"),
+    *("--optimizer.name", "adamw", "--optimizer.schedule", "cosine", "--optimizer.learning_rate", "3e-3"),
+]
+SMALL = ["--model.backbone.name", "pyramid", "--model.backbone.width", "8", "--model.backbone.blocks", "1"]
+GEOMETRIC = ["--model.head", "geometric", *SMALL, "--model.window", '{"size": 32, "locator_width": 8}']
+
+
+def arguments(data: Path, output: Path, *more: str) -> list[str]:
+    return ["--data.train", str(data), "--output", str(output), *FAST, *more]
+
+
+@pytest.mark.parametrize(
+    ("head", "batches"),
+    [
+        (["--model.head", "regression"], 160),
+        (
+            [
+                "--model.head",
+                "geometric",
+                "--model.backbone.name",
+                "pyramid",
+                "--model.backbone.width",
+                "16",
+                "--model.backbone.blocks",
+                "1",
+                "--model.window",
+                '{"size": 64}',
+            ],
+            220,
+        ),
+    ],
+    ids=["regression", "geometric"],
+)
+def test_one_batch_is_learnt_to_a_degree_and_a_millimetre(head: list[str], batches: int, tmp_path: Path) -> None:
+    """Through the real command, bfloat16 and channels-last included, and back through the estimator."""
+    size = 64 if "regression" in head else 96
+    data = make_dataset(tmp_path / "data", 4, image_size=size)
+    still = ["--augment.contrast", "[1, 1]", "--augment.noise", "0", "--augment.window_shift", "0.01"]
+    still += ["--augment.window_zoom", "0", "--augment.window_roll_deg", "0"]
+    steps = ["--trainer.max_steps", str(batches), "--trainer.precision", "bf16-mixed", "--data.cache", "true"]
+    main_train(
+        arguments(data, tmp_path / "run", "--data.val", str(data), "--data.batch_size", "4", *head, *still, *steps)
+    )
+
+    samples = [TripletDataset(data)[number] for number in range(4)]
+    images, position, quaternion, k, t = (
+        np.stack([sample[key] for sample in samples])
+        for key in ("images", "object_position", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
+    )
+    found = PoseEstimator.from_checkpoint(tmp_path / "run" / "best.ckpt").predict(images, k, t)
+    turn = geodesic_distance(matrix_from_quaternion(found["quaternion"]), matrix_from_quaternion(quaternion))
+    assert np.rad2deg(turn).max() < 1.0
+    assert 1e3 * np.linalg.norm(found["position"] - position, axis=-1).max() < 1.0
+
+
+class StopBefore(Callback):
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batch:
+            raise RuntimeError("killed")
+
+
+def weights(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    return torch.load(folder / name, weights_only=True)
+
+
+def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_path: Path) -> None:
+    steps = [
+        "--trainer.max_steps",
+        "7",
+        "--trainer.val_check_interval",
+        "3",
+        "--save_every",
+        "2",
+        "--data.batch_size",
+        "3",
+    ]
+    more = [*GEOMETRIC, *steps, "--data.val_fraction", "0.4"]
+    main_train(arguments(tiny, tmp_path / "whole", *more))
+    whole = weights(tmp_path / "whole")
+    assert whole["global_step"] == 7
+
+    run = tmp_path / "pieces"
+    for batch in (1, 3, 3, 4, 6):  # before a save, after one, after a validation, twice at one place
+        config, options = parse(arguments(tiny, run, *more))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(config, {**options, "callbacks": [StopBefore(batch)]})
+    main_train(arguments(tiny, run, *more))
+    pieces = weights(run)
+    assert pieces["global_step"] == 7
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, pieces["state_dict"][name]), name
+    for ours, theirs in zip(whole["optimizer_states"], pieces["optimizer_states"], strict=True):
+        for number, state in ours["state"].items():
+            assert torch.equal(state["exp_avg"], theirs["state"][number]["exp_avg"])
+    assert weights(tmp_path / "whole", "best.ckpt")["global_step"] == weights(run, "best.ckpt")["global_step"]
+    assert _validated(run) == _validated(tmp_path / "whole") == [3, 6]
+
+
+def _validated(run: Path) -> list[int]:
+    """Batches after which a run was validated, over all its starts."""
+    rows = [row for log in run.glob("csv/*/metrics.csv") for row in csv.DictReader(log.open())]
+    return sorted(int(row["step"]) + 1 for row in rows if row.get("val/rotation_mean_deg"))
+
+
+def test_a_finished_training_is_reused_and_another_one_refused(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments(tiny, tmp_path / "run", *GEOMETRIC, "--trainer.max_steps", "1", "--data.batch_size", "2")
+    main_train(command)
+    before = (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns
+    main_train(command)
+    assert "reused" in capsys.readouterr().err
+    assert (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns == before
+    with pytest.raises(DactylError, match=r"optimizer\.weight_decay: 0\.001 there, 0\.5 here"):
+        main_train([*command, "--optimizer.weight_decay", "0.5"])
+
+
+def test_a_loss_that_is_not_finite_names_the_samples(tiny: Path, tmp_path: Path) -> None:
+    command = arguments(tiny, tmp_path / "run", *GEOMETRIC, "--trainer.max_steps", "50", "--data.batch_size", "2")
+    with pytest.raises(DactylError, match=r"loss is (nan|-?inf) at batch \d+, samples \d") as caught:
+        main_train([*command, "--optimizer.learning_rate", "1e30"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (OptimizerConfig(), {0: 1.0, 19_999: 1.0, 20_000: 0.5, 39_999: 0.5, 40_000: 0.25}),
+        (OptimizerConfig(schedule="cosine", warmup=10), {0: 0.1, 4: 0.5, 50_000: 0.5, 100_000: 0.0}),
+    ],
+)
+def test_schedules(config: OptimizerConfig, expected: dict[int, float]) -> None:
+    for batch, factor in expected.items():
+        assert config.factor(batch, 100_000) == pytest.approx(factor, abs=1e-6)
+
+
+def _settings(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    return parse([*argv, "--data.train", "d", "--output", "o"])
+
+
+@pytest.mark.parametrize("name", ["paper", "best", "demo"])
+def test_configurations_that_ship_can_be_read(name: str) -> None:
+    config, options = _settings(["--config", str(Path(__file__).parents[2] / "configs" / "train" / f"{name}.yaml")])
+    assert options["max_steps"] > 0
+    if name == "paper":  # Table 11
+        assert (config.data.batch_size, options["max_steps"]) == (64, 400_000)
+        optimizer = config.optimizer
+        assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adam", 5e-4, 1e-3)
+        assert (optimizer.schedule, optimizer.halve_every) == ("halve", 20_000)
+        assert (config.model.head, config.model.backbone.name, config.model.rotation) == (
+            "regression",
+            "paper",
+            "quaternion",
+        )
+        assert (config.augment.contrast, config.augment.noise) == ((0.5, 1.5), 0.1)
