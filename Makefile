@@ -19,6 +19,7 @@ demo: $(READY)
 	@.venv/bin/dactyl demo
 
 test: check
+	@bash scripts/test_tools.sh
 	.venv/bin/pytest -n 2 --dist worksteal
 
 check: $(READY)
