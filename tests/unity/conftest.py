@@ -33,7 +33,7 @@ def require_mono() -> None:
     """Skip where there is no C# compiler; where CI could have installed one (scripts/test_tools.sh), fail."""
     missing = [program for program in ("mcs", "mono") if shutil.which(program) is None]
     if missing:
-        reason = f"{' and '.join(missing)} not found; for the tests of the C# code: apt-get install mono-mcs mono-runtime"
+        reason = f"{' and '.join(missing)} not found; to test the C# code: apt-get install mono-mcs mono-runtime"
         (pytest.fail if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip)(reason)
 
 
