@@ -30,7 +30,7 @@ _COLOURLESS_REFLECTION = 0.016
 _GAMMA = 2.2
 _MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that most of them reach
 _MULTISAMPLING = 4
-_SHADOW_MAP_SCALE = 1.2  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
+_SHADOW_MAP_SCALE = 1.0  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
 _NON_METAL_REFLECTANCE = 0.04
 
 
