@@ -185,7 +185,7 @@ class _Channel(SideChannel):
         self._arrived: list[bytes] = []
 
     def on_message_received(self, msg: IncomingMessage) -> None:
-        self._arrived.append(msg.get_raw_bytes())
+        self._arrived.append(bytes(msg.buffer))  # get_raw_bytes copies twice, and this may be megabytes
 
     def send(self, data: bytes) -> None:
         message = OutgoingMessage()

@@ -248,11 +248,12 @@ class Reply:
     text: str = ""
 
     def encode(self) -> bytes:
-        payload, form = (self.text.encode(), _TEXT) if self.text else (b"", _NO_PAYLOAD)
+        payload: bytes | memoryview = self.text.encode()
+        form = _TEXT if payload else _NO_PAYLOAD
         if self.images is not None:
-            payload, form = self.images.tobytes(), _RGB
+            payload, form = np.ascontiguousarray(self.images).reshape(-1).data, _RGB
         header = (_REPLY_MAGIC, MAJOR, MINOR, _REPLY.size, self.status, self.id, *self.shape[:4], form, 0)
-        return _REPLY.pack(*header, len(payload)) + payload
+        return b"".join((_REPLY.pack(*header, len(payload)), payload))
 
     @classmethod
     def decode(cls, message: bytes) -> Reply:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import struct
 import sys
 import time
 from pathlib import Path
@@ -55,7 +56,7 @@ class ReadyPictures:
         self._pictures = np.zeros((0, 0, 0, 0, 3), np.uint8)
 
     def describe(self) -> str:
-        return "engine: ready pictures"
+        return f"engine: ready pictures\nprocess: {os.getpid()}"
 
     def load(self, pack: ScenePack) -> None:
         pass
@@ -199,9 +200,8 @@ class Connection:
                 agent.observations.add(**properties, compression_type=PNG, compressed_data=_stored_png(picture))
             status = agent.observations.add(name="status", shape=[len(vector)], compression_type=NONE)
             status.float_data.data.extend(vector)
-        for message in messages:
-            self._channel.send_raw_data(message)
-        output.rl_output.side_channel = bytes(self._channels.generate_side_channel_messages())
+        framed = [(wire.CHANNEL.bytes_le, struct.pack("<i", len(message)), message) for message in messages]
+        output.rl_output.side_channel = b"".join(part for parts in framed for part in parts)
         if not self._introduced:
             brain = output.rl_initialization_output.brain_parameters.add(brain_name=BEHAVIOR, is_training=True)
             brain.action_spec.num_continuous_actions = 1

@@ -1,0 +1,102 @@
+"""Triplets per second of the protocol between Python and a Unity player, without any drawing.
+
+The player is the stand-in of the tests with ready pictures (200x200, three cameras): what is timed is the request with
+a scene's values, the reply with its pixels, and everything between. A real player spends its side of this in C#. Python
+and the player take turns, so their processor time adds up; it does not depend on other processes' load.
+
+    python -m benchmarks.unity_protocol > benchmarks/results/unity_protocol.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import describe
+from datagen.unity import wire
+from datagen.unity.player import Player
+from datagen.unity.scene_pack import scene_hash
+from tests.unity.batches import random_batch, small_pack
+
+PACK = small_pack().encode()
+SIZE, CAMERAS = 200, 3
+FORMS = {"raw": wire.Form.RGB, "png": wire.Form.OBSERVATIONS}
+
+
+def processor_time(process: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    player: Player, process: int, form: wire.Form, samples: int, triplets: int, runs: int
+) -> Iterator[tuple[float, float, float]]:
+    """Of each run: triplets per second, milliseconds of processor time for each in Python and in the player."""
+    scene = scene_hash(PACK)
+    # As many records as the real scene of the block has.
+    values = random_batch(
+        np.random.default_rng(0), samples, bodies=25, materials=36, lights=6, size=(SIZE, SIZE), form=form
+    )
+    payload = values.encode()
+    for _ in range(runs):
+        before = time.perf_counter(), time.process_time(), processor_time(process)
+        for _ in range(triplets // samples):
+            reply = player.ask(wire.Kind.RENDER, payload, scene)
+            images = reply.images if form == wire.Form.RGB else player.observed_images(reply)
+            assert images is not None
+            assert images.shape == values.image_shape
+        after = time.perf_counter(), time.process_time(), processor_time(process)
+        wall, python, stand_in = (b - a for a, b in zip(before, after, strict=True))
+        yield triplets / wall, 1000 * python / triplets, 1000 * stand_in / triplets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, nargs="+", default=[1, 8, 32], help="in one message")
+    parser.add_argument("--triplets", type=int, default=256, help="of each run")
+    parser.add_argument("--runs", type=int, default=5, help="the median is printed; one more run warms up")
+    arguments = parser.parse_args()
+    print(describe())
+    print(f"\nprotocol only, {CAMERAS} pictures of {SIZE}x{SIZE}, median (best) of {arguments.runs} runs\n")
+    print("| reply | samples in a message | triplets/s | (best) | ms of processor: Python | player |")
+    print("|---|---:|---:|---:|---:|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        executable = Path(folder) / "player"
+        executable.write_text(
+            f"#!/bin/sh\ncd {shlex.quote(str(Path.cwd()))}\n"
+            f'exec {shlex.quote(sys.executable)} -m tests.unity.standin --content ready "$@"\n'
+        )
+        executable.chmod(0o755)
+        for name, form in FORMS.items():
+            shape = f"{CAMERAS}x{SIZE}x{SIZE}x{max(arguments.samples)}"
+            options = ("--observations", shape) if form == wire.Form.OBSERVATIONS else ()
+            player = Player(executable, options, log=Path(folder) / "log", start_timeout_s=60, reply_timeout_s=60)
+            process = int(player.ask(wire.Kind.DESCRIBE).text.rpartition("process: ")[2])
+            try:
+                for piece in wire.scene_pieces(PACK):
+                    player.ask(wire.Kind.LOAD, piece, scene_hash(PACK))
+                for samples in arguments.samples:
+                    triplets = arguments.triplets if form == wire.Form.RGB else arguments.triplets // 4
+                    _warm_up, *runs = measure(player, process, form, samples, triplets, arguments.runs + 1)
+                    rates, python, stand_in = zip(*runs, strict=True)
+                    print(
+                        f"| {name} | {samples} | {statistics.median(rates):,.0f} | {max(rates):,.0f} "
+                        f"| {statistics.median(python):.2f} | {statistics.median(stand_in):.2f} |",
+                        flush=True,
+                    )
+            finally:
+                player.close()
+
+
+if __name__ == "__main__":
+    main()
