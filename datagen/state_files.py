@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, fingerprint, read_json, sha256
 from vision.folders import CONFIG, MANIFEST
-from vision.schema import SCHEMA_VERSION, STATES, Field, check_column, check_version
+from vision.schema import SCHEMA_VERSION, STATES, check_version
+from vision.tables import read_table, write_table
 
 REJECTIONS = ("non_finite", "physics_warning", "dropped", "initial_lost")
 """Why states are rejected: NaN or infinity; MuJoCo warned; the object fell; it was lost before the episode began."""
@@ -86,13 +85,8 @@ def write_part(
         DactylError: a column breaks the schema (a value that is not finite, for one), or the disk is full.
     """
     path = folder / _part_name(part)
-    for key, field in STATES.items():
-        check_column(columns[key], field, f"{path}: {key}")
-    arrays = [_to_arrow(columns[key], field) for key, field in STATES.items()]
-    metadata = {key: str(value) for key, value in {"schema_version": SCHEMA_VERSION, **made_by}.items()}
-    table = pa.table(arrays, names=list(STATES)).replace_schema_metadata(metadata)
-    atomic_write(path, lambda file: pq.write_table(table, file, compression="zstd"))
-    record = PartRecord(path.name, len(table), complete, path.stat().st_size, sha256(path), rejected)
+    write_table(path, columns, STATES, made_by)
+    record = PartRecord(path.name, len(columns["episode"]), complete, path.stat().st_size, sha256(path), rejected)
     atomic_write(path.with_suffix(".json"), canonical_json({"schema_version": SCHEMA_VERSION, **asdict(record)}))
     return record
 
@@ -125,14 +119,6 @@ def write_manifest(folder: Path, identity: dict[str, Any], records: list[PartRec
 
 def _part_name(part: int) -> str:
     return f"part-{part:06d}.parquet"
-
-
-def _to_arrow(values: NDArray[Any], field: Field) -> pa.Array:
-    """A column: numbers, or fixed-size lists (nested for matrices) of them."""
-    array = pa.array(values.astype(field.dtype).ravel())
-    for size in reversed(values.shape[1:]):
-        array = pa.FixedSizeListArray.from_arrays(array, size)
-    return array
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -191,17 +177,7 @@ def _read_part(folder: Path, record: PartRecord) -> Columns:
         raise DactylError(f"{path}: is missing; rerun dactyl states with output {folder}")
     if path.stat().st_size != record.bytes or sha256(path) != record.sha256:
         raise DactylError(f"{path}: differs from its manifest; rerun dactyl states with output {folder}")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DactylError(f"{path}: not a Parquet file ({error}); collect the states again") from error
-    if table.column_names != list(STATES) or len(table) != record.states:
-        raise DactylError(f"{path}: not a part of this schema version; collect the states again")
-    columns = {}
-    for key, field in STATES.items():
-        values = table[key].combine_chunks()
-        while pa.types.is_fixed_size_list(values.type):
-            values = values.flatten()
-        columns[key] = values.to_numpy().reshape(len(table), *(int(size) for size in field.shape))
-        check_column(columns[key], field, f"{path}: {key}")
+    columns, _ = read_table(path, STATES)
+    if len(columns["episode"]) != record.states:
+        raise DactylError(f"{path}: not as many states as its manifest says; collect the states again")
     return columns

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from datagen.policy import RandomExploration
@@ -24,6 +23,7 @@ from datagen.state_files import REJECTIONS
 from datagen.states import StatesConfig, _rejections, collect, load_states, states_fingerprint
 from vision.errors import DactylError
 from vision.schema import HAND_JOINTS, STATES, check_column
+from vision.tables import read_table
 
 SMALL = {"worlds": 4, "episode_steps": 12, "stride": 4, "threads": 2}  # at most 12 states a part
 COUNT = 40
@@ -72,9 +72,8 @@ def test_every_file_names_its_policy(finished: StatesConfig) -> None:
     parts = sorted(finished.output.glob("*.parquet"))
     assert len(parts) > 3
     for path in parts:
-        metadata = pq.read_schema(path).metadata
-        assert metadata[b"policy"] == RandomExploration.name.encode()
-        assert metadata[b"seed"] == b"0"
+        _, metadata = read_table(path, STATES)
+        assert metadata == {"object": "block", "policy": RandomExploration.name, "seed": 0}
 
 
 @pytest.mark.parametrize(
