@@ -83,7 +83,7 @@ class PoseTask(lightning.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         del batch_index  # counts within an epoch of the trainer's; augmentation follows the count of all batches
         augment = ImageAugment(self.augment_config, self._generator())
-        losses = self._losses(batch, augment)
+        losses = self.losses(batch, augment)
         loss = losses.mean()
         if not torch.isfinite(loss):
             bad = batch["index"][~torch.isfinite(losses)].tolist() or batch["index"].tolist()
@@ -137,7 +137,7 @@ class PoseTask(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(checkpoint_record(self.model))
 
-    def _losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
+    def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Loss of every sample, (B,)."""
         model, images = self.model, batch["images"]
         position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])

@@ -1,0 +1,114 @@
+"""Training triplets per second: a whole step (augmentation, forward, backward, optimiser) of the shipped networks.
+
+float32 in torch's default memory layout against bfloat16 autocast in channels-last, in turns within one run, for the
+paper's network and the demo's; and the demo's with group normalisation, to show why it has batch normalisation. The
+data are random bytes in memory: reading shards is not part of it.
+
+    python -m benchmarks.train > benchmarks/results/train.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.machine import describe
+from train.augment import ImageAugment
+from train.cli import TrainConfig, parse
+from train.module import PoseTask
+from vision.cameras import DACTYL_RIG
+from vision.model import DataSpec
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "train"
+SIZE = 200
+
+
+def made_up_batch(count: int) -> dict[str, Tensor]:
+    """Random pictures of a block that stands where it usually is."""
+    generator = np.random.default_rng(0)
+    images = torch.from_numpy(generator.integers(0, 256, (count, 3, SIZE, SIZE, 3), dtype=np.uint8))
+    k, t = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
+    return {
+        "images": images.permute(0, 1, 4, 2, 3),
+        "object_position": torch.tensor([1.02, 0.87, 0.145]).expand(count, 3),
+        "object_quaternion": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
+        "camera_intrinsics": torch.from_numpy(k).float().expand(count, 3, 3, 3),
+        "camera_extrinsics": torch.from_numpy(t).float().expand(count, 3, 4, 4),
+    }
+
+
+class Contender:
+    """One network in one precision."""
+
+    def __init__(self, config: TrainConfig, lean: bool, device: torch.device) -> None:
+        data = DataSpec("block", DACTYL_RIG, SIZE)
+        task = PoseTask(config.model, data, config.loss, config.augment, config.optimizer, config.seed).to(device)
+        layout = torch.channels_last if lean else torch.contiguous_format
+        self.task = task.to(memory_format=layout)
+        self.lean = lean
+        self.device = device
+        self.optimizer = torch.optim.AdamW(task.parameters(), 1e-4)
+        self.augment = ImageAugment(config.augment, torch.Generator(device).manual_seed(0))
+
+    def rate(self, batch: dict[str, Tensor], steps: int) -> float:
+        """Triplets per second over ``steps`` batches."""
+        images = batch["images"] if self.lean else batch["images"].contiguous()
+        began = self._now()
+        for _ in range(steps):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lean):
+                loss = self.task.losses({**batch, "images": images}, self.augment).mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        return steps * len(images) / (self._now() - began)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=16, help="triplets")
+    parser.add_argument("--steps", type=int, default=3, help="batches of each run")
+    parser.add_argument("--runs", type=int, default=5, help="the median is printed; one more run warms up")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+
+    paper, demo = (_config(name) for name in ("paper", "demo"))
+    grouped = dataclasses.replace(demo.model.backbone, norm="group")
+    configs = {
+        "paper": paper,
+        "demo": demo,
+        "demo, group norm": dataclasses.replace(demo, model=dataclasses.replace(demo.model, backbone=grouped)),
+    }
+    batch = {key: value.to(device) for key, value in made_up_batch(arguments.batch).items()}
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{describe()}\non {where}")
+    print(f"\ntraining triplets (3 x {SIZE} x {SIZE}) per second, batches of {arguments.batch}, ", end="")
+    print(f"median of {arguments.runs} runs\n")
+    print(f"{'network':18}{'parameters':>12}{'float32':>10}{'bfloat16, channels-last':>26}{'ratio':>8}")
+    for name, config in configs.items():
+        contenders = [Contender(config, lean, device) for lean in (False, True)]
+        runs = [[contender.rate(batch, arguments.steps) for contender in contenders] for _ in range(arguments.runs + 1)]
+        plain, lean = (statistics.median(rates) for rates in zip(*runs[1:], strict=True))
+        weights = sum(weight.numel() for weight in contenders[0].task.model.parameters())
+        print(f"{name:18}{weights:12,}{plain:10.1f}{lean:26.1f}{lean / plain:8.1f}", flush=True)
+
+
+def _config(name: str) -> TrainConfig:
+    config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
+    return config
+
+
+if __name__ == "__main__":
+    main()
