@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from dactyl.cli import main
 from datagen.states import StatesConfig, collect
 from datagen.unity.scene_pack import ScenePack
-from vision.files import read_json
+from tests.eval.oracle import Oracle
 from vision.shards import MANIFEST, TripletDataset
 
 
@@ -28,14 +29,26 @@ def render(states: Path, output: Path, *arguments: object) -> int:
     ])  # fmt: skip
 
 
-def test_it_equals_a_direct_render_sample_by_sample(
-    states: Path, executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    player = "--render.unity.player."
-    run = ("--renderer", "unity", f"{player}executable", executable, f"{player}logs", tmp_path / "logs")
-    assert render(states, tmp_path / "unity", *run, f"{player}batch_size", 3) == 0, capsys.readouterr().err
-    assert render(states, tmp_path / "classic", "--renderer", "classic") == 0, capsys.readouterr().err
-    by_unity, direct = TripletDataset(tmp_path / "unity"), TripletDataset(tmp_path / "classic")
+PLAYER = "--render.unity.player."
+
+
+@pytest.fixture(scope="module")
+def run(executable: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """Arguments of `dactyl render` that start the stand-in."""
+    logs = tmp_path_factory.mktemp("logs")
+    return ("--renderer", "unity", f"{PLAYER}executable", executable, f"{PLAYER}logs", logs)
+
+
+@pytest.fixture(scope="module")
+def by_unity(states: Path, run: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    output = tmp_path_factory.mktemp("data") / "unity"
+    assert render(states, output, *run, f"{PLAYER}batch_size", 3) == 0
+    return TripletDataset(output)
+
+
+def test_it_equals_a_direct_render_sample_by_sample(states: Path, by_unity: TripletDataset, tmp_path: Path) -> None:
+    assert render(states, tmp_path / "classic", "--renderer", "classic") == 0
+    direct = TripletDataset(tmp_path / "classic")
     by_unity.verify()
     (info,) = by_unity.manifest["renderers"]
     assert info["name"] == "unity"
@@ -49,21 +62,38 @@ def test_it_equals_a_direct_render_sample_by_sample(
         assert difference.mean() < 0.1  # levels, after JPEG
         assert (difference > 8).mean() < 0.001
 
-    # How it was run is not part of what it is: another player and another batch size find nothing to do.
-    before = (tmp_path / "unity" / MANIFEST).read_bytes()
-    assert render(states, tmp_path / "unity", *run, f"{player}batch_size", 2, f"{player}executable", "/nowhere") == 0
-    assert (tmp_path / "unity" / MANIFEST).read_bytes() == before
-    assert read_json(tmp_path / "unity" / MANIFEST, "manifest")["config"]["render"]["unity"]["msaa"] == 8
+
+def test_how_unity_was_run_is_not_part_of_a_dataset(
+    states: Path, by_unity: TripletDataset, run: tuple[object, ...]
+) -> None:
+    """Another player and another batch size find nothing to do; another look is another dataset."""
+    before = (by_unity.folder / MANIFEST).read_bytes()
+    assert render(states, by_unity.folder, *run, f"{PLAYER}batch_size", 2, f"{PLAYER}executable", "/nowhere") == 0
+    assert (by_unity.folder / MANIFEST).read_bytes() == before
+    assert render(states, by_unity.folder, *run, "--render.unity.msaa", 4) == 1
+
+
+def test_it_is_a_test_set_like_any_other(
+    by_unity: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.cli.load_estimator", lambda config: Oracle([by_unity]))
+    checkpoint, output = tmp_path / "best.ckpt", tmp_path / "evaluation"
+    checkpoint.write_bytes(b"weights")
+    arguments = ["--checkpoint", checkpoint, "--test_sets.unity", by_unity.folder, "--output", output]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    with (output / "table.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["test_set"] == "unity" and row["estimator"] == "ours"]
+    assert {row["renderer"] for row in rows} == {"unity"}
+    assert {row["samples"] for row in rows} == {"6"}
 
 
 def test_a_player_that_keeps_dying_leaves_no_dataset(
     states: Path, executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    player = "--render.unity.player."
     faulty = tmp_path / "faulty"
     faulty.write_text(f'#!/bin/sh\nexec {executable} --fault die-at-start "$@"\n')
     faulty.chmod(0o755)
-    run = ("--renderer", "unity", f"{player}executable", faulty, f"{player}logs", tmp_path / "logs")
+    run = ("--renderer", "unity", f"{PLAYER}executable", faulty, f"{PLAYER}logs", tmp_path / "logs")
     assert render(states, tmp_path / "set", *run) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dactyl")]
     assert "the Unity player does not work" in line
