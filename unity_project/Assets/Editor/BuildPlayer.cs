@@ -3,6 +3,7 @@ using System.IO;
 using UnityEditor;
 using UnityEditor.Build.Reporting;
 using UnityEngine;
+using UnityEngine.Rendering;
 
 namespace Dactyl.Editor
 {
@@ -34,6 +35,7 @@ namespace Dactyl.Editor
         static bool Build(string output)
         {
             ProjectSetup.Run();
+            ApplySettings();
             var folder = Path.GetDirectoryName(Path.GetFullPath(output));
             Directory.CreateDirectory(folder);
             var options = new BuildPlayerOptions
@@ -47,6 +49,19 @@ namespace Dactyl.Editor
             var summary = BuildPipeline.BuildPlayer(options).summary;
             Debug.Log($"dactyl: build {summary.result}, {summary.totalErrors} errors, {Path.GetFullPath(output)}");
             return summary.result == BuildResult.Succeeded;
+        }
+
+        static void ApplySettings()
+        {
+            PlayerSettings.companyName = "Dactyl";
+            PlayerSettings.productName = "Dactyl stage";
+            PlayerSettings.fullScreenMode = FullScreenMode.Windowed; // a small window: pictures are drawn into textures
+            PlayerSettings.defaultScreenWidth = 64;
+            PlayerSettings.defaultScreenHeight = 64;
+            PlayerSettings.SetUseDefaultGraphicsAPIs(BuildTarget.StandaloneLinux64, false);
+            PlayerSettings.SetGraphicsAPIs(BuildTarget.StandaloneLinux64,
+                new[] { GraphicsDeviceType.Vulkan, GraphicsDeviceType.OpenGLCore });
+            PlayerSettings.SetScriptingBackend(BuildTargetGroup.Standalone, ScriptingImplementation.Mono2x);
         }
 
         static string Argument(string name)

@@ -32,6 +32,7 @@ namespace UnityEditor
     {
         public static void CreateAsset(UnityEngine.Object asset, string path) => throw null;
         public static void SaveAssets() => throw null;
+        public static void Refresh() => throw null;
     }
 
     public sealed partial class PlayerSettings : UnityEngine.Object
@@ -46,16 +47,6 @@ namespace UnityEditor
         public static void SetUseDefaultGraphicsAPIs(BuildTarget platform, bool automatic) => throw null;
         public static void SetGraphicsAPIs(BuildTarget platform, UnityEngine.Rendering.GraphicsDeviceType[] apis) => throw null;
         public static void SetScriptingBackend(BuildTargetGroup targetGroup, ScriptingImplementation backend) => throw null;
-    }
-
-    public partial class EditorBuildSettings : UnityEngine.Object
-    {
-        public static EditorBuildSettingsScene[] scenes { get => throw null; set => throw null; }
-    }
-
-    public partial class EditorBuildSettingsScene
-    {
-        public EditorBuildSettingsScene(string path, bool enabled) => throw null;
     }
 
     public enum BuildTarget { StandaloneLinux64 = 24 }

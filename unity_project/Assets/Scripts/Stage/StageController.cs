@@ -13,7 +13,7 @@ namespace Dactyl.Stage
     /// </summary>
     public sealed class StageController : MonoBehaviour
     {
-        const int k_NoGraphicsDevice = 17, k_NoPython = 18; // exit codes
+        const int k_NoGraphicsDevice = 17, k_NoPython = 18, k_Broken = 19; // exit codes
 
         SceneChannel m_Channel;
         StageServer m_Server;
@@ -37,6 +37,18 @@ namespace Dactyl.Stage
                 Stop(k_NoGraphicsDevice, "there is no graphics device: run without -nographics, on a display");
                 return;
             }
+            try
+            {
+                Begin();
+            }
+            catch (Exception error)
+            {
+                Stop(k_Broken, error.ToString());
+            }
+        }
+
+        void Begin()
+        {
             ApplySettings();
             // The order matters: making the first agent connects to Python, whose first message is for the channel.
             m_Channel = new SceneChannel();
