@@ -36,7 +36,7 @@ def main_render(argv: Sequence[str]) -> None:
     examples:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000
       dactyl render --config configs/render/classic.yaml --states data/states-test --output data/classic-test
-      dactyl render ... --appearance.light_total '{low: 2, high: 10}' --workers 8
+      dactyl render ... --appearance.light_total_intensity.high 10 --workers 8
     """
     from datagen.generate import RenderConfig, generate
 
