@@ -31,21 +31,25 @@ SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average
 INITIAL_STEPS = 100  # steps of random actions before an episode begins
 POSITION_SPREAD = 0.005  # m, standard deviation of the object's start around PALM, each coordinate
 GOAL_THRESHOLD = 0.4  # rad, a goal is reached within
+GOAL_REWARD, DROP_REWARD = 5.0, -20.0  # on top of the rotation angle (rad) by which the object came closer
 DROP_HEIGHT = 0.09  # m: held objects stay above 0.10 m, dropped ones come to rest below 0.05 m
 _MOST_ATTEMPTS = 200  # redraws of one initial state before we say that this object cannot be held
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step did, (N,) booleans; all False in worlds that it did not advance.
+    """What a step did, (N,) each, booleans except the reward; all False in worlds that it did not advance.
 
     Attributes:
+        reward: the paper's, float64: by how many radians the object came closer to the goal, +5 on reaching it, -20 on
+            a drop; zero in worlds that did not advance or broke.
         reached: the object came within `GOAL_THRESHOLD` of the goal, which was then replaced.
         dropped: the object is below `DROP_HEIGHT`.
         non_finite: the state holds NaN or infinity.
         warned: MuJoCo's warning counters rose (instability, contact or constraint buffer full).
     """
 
+    reward: FloatArray
     reached: NDArray[np.bool_]
     dropped: NDArray[np.bool_]
     non_finite: NDArray[np.bool_]
@@ -81,6 +85,8 @@ class Environment:
         self._smoothed = np.zeros((worlds, ACTIONS))
         self._warnings = np.zeros(worlds, dtype=np.int64)
         self.goal = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
+        self.largest_turn = np.full(worlds, np.pi)
+        """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
@@ -136,6 +142,23 @@ class Environment:
             self._draw_goal(int(world))
         return outcome
 
+    def restore(self, worlds: Worlds, states: FloatArray, rng: np.random.Generator) -> None:
+        """Put `worlds` into saved rows of `batch.state`, with the hand's targets at rest and goals drawn from `rng`.
+
+        An episode that begins in a state that another one reached costs no random actions (training does so).
+        """
+        chosen = np.asarray(worlds, dtype=np.int64)
+        if not len(chosen):
+            return
+        self.batch.reset(chosen, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self.batch.state[chosen] = states
+        self.batch.forward(chosen, stage=int(mujoco.mjtStage.mjSTAGE_POS))
+        self._smoothed[chosen] = 0
+        self._warnings[chosen] = self.batch.warning[chosen, :, 1].sum(axis=1)
+        for world in map(int, chosen):
+            self._goal_generators[world] = rng
+            self._draw_goal(world)
+
     def observe(self) -> Observation:
         """Copies of the present state of all worlds."""
         position, dof = self.scene.object_qpos, self.scene.object_dof
@@ -158,6 +181,7 @@ class Environment:
         half_range = (self._high - self._low) / 2
         target = batch.qpos[worlds[:, None], self._actuated] + half_range * self._smoothed[worlds]
         batch.ctrl[worlds] = np.clip(target, self._low, self._high)
+        before = self._to_goal().magnitude()
         # Up to the position stage after the last substep, so that fingertips belong to the state they are read with.
         batch.step(worlds, nstep=SUBSTEPS, stage=int(mujoco.mjtStage.mjSTAGE_POS))
         warnings = batch.warning[..., 1].sum(axis=1)
@@ -165,9 +189,14 @@ class Environment:
         stepped[worlds] = True
         finite = np.isfinite(batch.qpos).all(axis=1) & np.isfinite(batch.qvel).all(axis=1)
         height = batch.qpos[:, self.scene.object_qpos + 2]
+        distance = self._to_goal().magnitude()
+        reached = stepped & finite & (distance < GOAL_THRESHOLD)
+        dropped = stepped & (height < DROP_HEIGHT)
+        reward = before - distance + GOAL_REWARD * reached + DROP_REWARD * dropped
         outcome = Outcome(
-            reached=stepped & finite & (self._to_goal().magnitude() < GOAL_THRESHOLD),
-            dropped=stepped & (height < DROP_HEIGHT),
+            reward=np.where(stepped & finite, reward, 0.0),
+            reached=reached,
+            dropped=dropped,
             non_finite=stepped & ~finite,
             warned=stepped & (warnings > self._warnings),
         )
@@ -187,7 +216,13 @@ class Environment:
         self._warnings[worlds] = self.batch.warning[worlds, :, 1].sum(axis=1)
 
     def _draw_goal(self, world: int) -> None:
-        self.goal[world] = _random_quaternion(self._goal_generators[world])
+        rng = self._goal_generators[world]
+        largest = self.largest_turn[world]
+        if largest >= np.pi:
+            self.goal[world] = _random_quaternion(rng)
+        else:
+            turn = Rotation.from_rotvec(_random_turn(rng, largest))
+            self.goal[world] = quaternion_from_rotation(turn * rotation_from_quaternion(self._orientation()[world]))
 
     def _orientation(self) -> FloatArray:
         """The object's quaternions (N, 4); the identity stands in for that of a broken world."""
@@ -205,3 +240,11 @@ def _random_quaternion(rng: np.random.Generator) -> FloatArray:
     """A quaternion (4,) uniform over the rotations."""
     quaternion = rng.normal(size=4)
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion))
+
+
+def _random_turn(rng: np.random.Generator, largest: float) -> FloatArray:
+    """Rotation vector (3,) uniform over the rotations by at most `largest` radians: angles go as 1 - cos."""
+    angles = np.linspace(0, largest, 512)
+    volume = angles - np.sin(angles)
+    axis = rng.normal(size=3)
+    return axis / np.linalg.norm(axis) * np.interp(rng.random() * volume[-1], volume, angles)

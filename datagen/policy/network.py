@@ -1,0 +1,124 @@
+"""The policy's network, and its file: everything that running it needs, loadable with torch alone."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from datagen.policy.base import ACTIONS
+from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
+from vision.errors import DactylError
+from vision.files import atomic_write
+
+FORMAT, VERSION = "dactyl-policy", 1
+CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)
+
+
+class Normaliser(nn.Module):
+    """Shift and scale state vectors by the mean and spread of those seen so far."""
+
+    count: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(STATE_WIDTH, dtype=torch.float64))
+        self.register_buffer("square", torch.ones(STATE_WIDTH, dtype=torch.float64))
+
+    def update(self, state: Tensor) -> None:
+        """Count more state vectors (N, STATE_WIDTH)."""
+        state = state.double()
+        self.count += len(state)
+        share = len(state) / self.count
+        self.mean += share * (state.mean(dim=0) - self.mean)
+        self.square += share * ((state**2).mean(dim=0) - self.square)
+
+    def forward(self, state: Tensor) -> Tensor:
+        spread = (self.square - self.mean**2).clamp(min=1e-6).sqrt()
+        return ((state - self.mean.float()) / spread.float()).clamp(-CLIP, CLIP)
+
+
+class Actor(nn.Module):
+    """From normalised states and goal vectors to joint targets as shares of the control range, (N, 20) in [-1, 1].
+
+    Args:
+        inputs: names of the parts of the state that it sees (`features.INPUTS`).
+        hidden: widths of the hidden layers.
+    """
+
+    columns: Tensor
+
+    def __init__(self, inputs: Sequence[str], hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.inputs, self.hidden = tuple(inputs), tuple(hidden)
+        self.register_buffer("columns", torch.tensor(input_indices(self.inputs)), persistent=False)
+        self.layers = perceptron(len(self.columns) + GOAL_WIDTH, self.hidden, ACTIONS)
+
+    def forward(self, state: Tensor, goal: Tensor) -> Tensor:
+        return torch.tanh(self.layers(torch.cat([state[:, self.columns], goal], dim=1)))
+
+
+def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """Linear layers with layer normalisation and ReLU in between."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+
+def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[str, Any]) -> None:
+    """Write a policy; `about` says in JSON values what it was trained for and how (at least "name", "object")."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "about": about,
+        "inputs": list(actor.inputs),
+        "hidden": list(actor.hidden),
+        "actor": actor.state_dict(),
+        "normaliser": normaliser.state_dict(),
+    }
+    atomic_write(path, lambda file: torch.save(content, file))
+
+
+def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
+    """The actor and normaliser in a file that :func:`save_policy` wrote, and what it says about them.
+
+    Raises:
+        DactylError: no such file, damaged, or something else.
+    """
+    content = load_file(path, "policy")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DactylError(f"{path}: not a policy of dactyl; pass policy.pt of a training")
+    if content.get("version") != VERSION:
+        raise DactylError(f"{path}: version {content.get('version')} of the format, this is {VERSION}; train it again")
+    try:
+        actor, normaliser = Actor(content["inputs"], content["hidden"]), Normaliser()
+        actor.load_state_dict(content["actor"])
+        normaliser.load_state_dict(content["normaliser"])
+        about = {"name": str(content["about"]["name"]), "object": str(content["about"]["object"]), **content["about"]}
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise DactylError(f"{path}: does not fit this version's network ({error}); train it again") from error
+    return actor.eval(), normaliser.eval(), about
+
+
+def load_file(path: Path, what: str) -> Any:
+    """What torch saved in `path`, without running code from it and after its checksums; errors call it `what`."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load ignores the checksums
+            if (member := archive.testzip()) is not None:
+                raise DactylError(f"{path}: damaged at {member}; fetch or train it again")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DactylError(f"{path}: no such {what}; check the path") from None
+    except DactylError:
+        raise
+    except Exception as error:  # a hostile or damaged file raises anything
+        raise DactylError(f"{path}: not a readable {what} ({type(error).__name__}); fetch or train it again") from error

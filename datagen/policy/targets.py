@@ -1,0 +1,30 @@
+"""Networks speak of joint targets, the environment of targets relative to where joints are: from one to the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datagen.policy.base import FloatArray
+from datagen.sim.scene import Scene
+
+
+class JointTargets:
+    """A target at -1 is the lowest angle that its actuator can be told, at 1 the highest.
+
+    A constant output then holds a pose, where a relative one must be renewed as the joint gives way: what a network
+    learns first. Every target within half a range of the joint can be told either way.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        low, high = scene.control_range.T
+        self._middle, self._half_range = (low + high) / 2, (high - low) / 2
+        self._joints = scene.actuated_joints
+
+    def relative(self, target: FloatArray, joint_position: FloatArray) -> FloatArray:
+        """Actions (N, 20) of the environment for targets (N, 20) in [-1, 1] and joint angles (N, 24)."""
+        current = (joint_position[:, self._joints] - self._middle) / self._half_range
+        return np.clip(target - current, -1, 1)
+
+    def holding(self, joint_position: FloatArray) -> FloatArray:
+        """Targets (N, 20) at the present angles (N, 24)."""
+        return np.clip((joint_position[:, self._joints] - self._middle) / self._half_range, -1, 1)

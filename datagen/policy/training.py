@@ -1,0 +1,263 @@
+"""``dactyl policy train`` with hindsight experience replay: many hands act while one learner learns.
+
+Some worlds act without exploration and are given goals of every kind: their successes are the success that is
+reported. The others explore, each with its own amount of noise, and begin with goals close by.
+
+The output folder holds ``checkpoint.pt`` (everything to go on from), ``policy.pt`` (what acts), ``progress.csv`` and
+``progress.png`` (the learning curve), and ``replay`` (experience).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datagen.policy.base import ACTIONS, FloatArray
+from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.her import Learner, Learning
+from datagen.policy.journal import Journal
+from datagen.policy.network import load_file, save_policy
+from datagen.policy.replay import Replay
+from datagen.policy.targets import JointTargets
+from datagen.sim.environment import Environment, Outcome
+from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.scene import SceneConfig
+from datagen.sim.trials import TRAINING, Trials
+from datagen.variation import generator
+from vision.config import differences, plain
+from vision.errors import DactylError
+from vision.files import atomic_write, exclusive_folder
+from vision.objects import OBJECTS
+from vision.progress import progress
+
+CHECKPOINT, POLICY, STARTS = "checkpoint.pt", "policy.pt", "starts.npy"
+_MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
+
+
+@dataclass(frozen=True)
+class HerConfig:
+    """How to train.
+
+    Attributes:
+        output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
+        object: block or prism.
+        locked_wrist: hold the two wrist joints.
+        seed: of every random draw.
+        steps: environment steps in all worlds together.
+        worlds: simulated at once.
+        clean_worlds: how many of them act without exploration, for the reported figures.
+        threads: that simulate; 0 for all processors.
+        torch_threads: that learn.
+        updates: of the networks for each step of all worlds.
+        replay_steps: capacity for each world; 800 bytes a step.
+        warmup: environment steps of the most noise around the cupped hand, before anything is learnt.
+        noise: standard deviation of the exploration in joint targets, in half control ranges, of the least and the
+            most exploring world.
+        first_turn: exploring worlds begin with goals within this angle, rad.
+        widen_at: that angle grows by a tenth whenever so large a share of the last 500 goals was reached.
+        start_states: states that episodes begin from, made by the paper's 100 random actions each.
+        log_steps: environment steps between rows of the log.
+        checkpoint_seconds: between checkpoints.
+        learning: the networks and their learning.
+    """
+
+    output: Path
+    object: str = "block"
+    locked_wrist: bool = False
+    seed: int = 0
+    steps: int = 20_000_000
+    worlds: int = 64
+    clean_worlds: int = 8
+    threads: int = 0
+    torch_threads: int = 1
+    updates: int = 6
+    replay_steps: int = 20_000
+    warmup: int = 50_000
+    noise: tuple[float, float] = (0.05, 0.6)
+    first_turn: float = 1.0
+    widen_at: float = 0.6
+    start_states: int = 256
+    log_steps: int = 50_000
+    checkpoint_seconds: float = 300.0
+    learning: Learning = field(default_factory=Learning)
+
+    def __post_init__(self) -> None:
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        for name in ("steps", "updates", "start_states", "log_steps", "clean_worlds", "torch_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if not self.clean_worlds < self.worlds:
+            raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
+        if self.replay_steps < 2 * self.learning.hindsight.horizon:
+            raise ValueError(f"replay_steps: must be at least twice the horizon, got {self.replay_steps}")
+        if not 0 <= self.noise[0] <= self.noise[1]:
+            raise ValueError(f"noise: expected 0 <= least <= most, got {self.noise[0]} and {self.noise[1]}")
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that a training must keep when it goes on."""
+        free = ("output", "steps", "threads", "torch_threads", "log_steps", "checkpoint_seconds")
+        return {key: value for key, value in plain(self).items() if key not in free}
+
+
+class Training:
+    """One training: `run` goes on until ``config.steps``."""
+
+    def __init__(self, config: HerConfig) -> None:
+        self.config = config
+        self.environment = Environment(
+            SceneConfig(config.object, locked_wrist=config.locked_wrist), config.seed, config.worlds, config.threads
+        )
+        self.targets = JointTargets(self.environment.scene)
+        self.grasp = self.targets.holding(
+            np.array([[CUPPED_POSE.get(name, 0.0) for name in self.environment.scene.joint_names]])
+        )
+        self.learner = Learner(config.learning, config.seed)
+        self.trials = Trials(TRAINING, config.worlds)
+        self.clean = np.arange(config.worlds) < config.clean_worlds
+        self.spread = np.zeros((config.worlds, 1))
+        self.spread[~self.clean, 0] = np.linspace(*config.noise, config.worlds - config.clean_worlds)
+        self.noise = np.zeros((config.worlds, ACTIONS))
+        self.last_action = np.zeros((config.worlds, ACTIONS))
+        self.steps, self.seconds, self.turn = 0, 0.0, config.first_turn
+        self.recent: deque[bool] = deque(maxlen=500)
+        self.journal = Journal(config.output)
+        checkpoint = config.output / CHECKPOINT
+        self.replay = Replay(
+            config.output / "replay",
+            config.replay_steps,
+            config.worlds,
+            self._resume(checkpoint) if checkpoint.exists() else 0,
+        )
+        # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
+        self.rng = generator(config.seed, self.steps, "training")
+        self.starts = self._start_states()
+        self._begin(np.arange(config.worlds))
+
+    def run(self) -> None:
+        """Train, logging and saving on the way."""
+        saved = time.monotonic()
+        with progress(f"training {self.config.output.name}", self.config.steps, "steps", self.steps) as advance:
+            over = np.zeros(self.config.worlds, dtype=bool)
+            while self.steps < self.config.steps:
+                began = time.monotonic()
+                over = self._step(over)
+                if self.steps >= self.config.warmup:
+                    count = self.config.updates * self.config.learning.batch
+                    sample = self.replay.sample(self.rng, count, self.config.learning.hindsight)
+                    self.journal.learned(self.learner.update(sample))
+                advance(self.config.worlds)
+                before, self.steps = self.steps, self.steps + self.config.worlds
+                self.seconds += time.monotonic() - began
+                if before // self.config.log_steps < self.steps // self.config.log_steps:
+                    self.journal.write(self.steps, self.seconds, self.turn)
+                if time.monotonic() - saved > self.config.checkpoint_seconds:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+    def _step(self, over: np.ndarray) -> np.ndarray:
+        """One step of all worlds; those whose trial was `over` begin another. Returns whose is over now."""
+        observation = self.environment.observe()
+        state = np.nan_to_num(state_vector(self.environment.scene, observation, self.last_action))
+        vectors = torch.from_numpy(state), torch.from_numpy(goal_vector(observation["relative_goal"]))
+        if self.steps < 4 * self.config.warmup:  # then inputs keep their meaning while critics and actor use it
+            self.learner.normaliser.update(vectors[0])
+        if self.steps < self.config.warmup:
+            action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
+        else:
+            action, spread = self.learner.act(*vectors).numpy().astype(np.float64), self.spread
+        fresh = self.rng.normal(size=self.noise.shape)
+        self.noise = _MEMORY * self.noise + np.sqrt(1 - _MEMORY**2) * fresh
+        action = np.clip(action + spread * self.noise, -1, 1)
+        acting = np.flatnonzero(~over)
+        self.replay.add(state, observation["object_quaternion"], observation["goal_quaternion"], action, ~over)
+        outcome = self.environment.step(self.targets.relative(action, observation["joint_position"]), acting)
+        self.last_action = action
+        self._begin(np.flatnonzero(over))
+        ended, late = self.trials.update(outcome, acting)
+        self._count(outcome, late, ended)
+        self.replay.finish(np.flatnonzero(ended), outcome.dropped, outcome.non_finite | outcome.warned)
+        return ended
+
+    def _begin(self, worlds: np.ndarray) -> None:
+        """Put `worlds` into start states drawn at random."""
+        self.trials.begin(worlds)
+        self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.turn)
+        chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]
+        self.environment.restore(worlds, chosen, self.rng)
+        joints = self.environment.batch.qpos[:, self.environment.scene.hand_qpos]
+        self.last_action[worlds] = self.targets.holding(joints)[worlds]
+
+    def _count(self, outcome: Outcome, late: np.ndarray, ended: np.ndarray) -> None:
+        failed = late | outcome.ended
+        self.journal.acted(outcome, self.trials.reached, late, ended, self.clean)
+        self.recent.extend([True] * int(outcome.reached[~self.clean].sum()))
+        self.recent.extend([False] * int(failed[~self.clean].sum()))
+        if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= self.config.widen_at:
+            self.turn = min(np.pi, 1.1 * self.turn)
+            self.recent.clear()
+
+    def _start_states(self) -> FloatArray:
+        """States that trials begin from, (start_states, width of the batch's state): made once, then read."""
+        path = self.config.output / STARTS
+        if path.exists():
+            return np.load(path)
+        states: list[FloatArray] = []
+        with progress("start states", self.config.start_states, "states") as advance:
+            while len(states) < self.config.start_states:
+                everyone = np.arange(self.config.worlds)
+                self.environment.reset(everyone, len(states) + everyone)
+                states.extend(self.environment.batch.state.copy())
+                advance(self.config.worlds)
+        starts = np.array(states[: self.config.start_states])
+        atomic_write(path, lambda file: np.save(file, starts))
+        return starts
+
+    def save(self) -> None:
+        """Write the checkpoint and the policy."""
+        content = {
+            "config": self.config.identity(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "turn": self.turn,
+            "replay_time": self.replay.time,
+            "learner": self.learner.state_dict(),
+        }
+        atomic_write(self.config.output / CHECKPOINT, lambda file: torch.save(content, file))
+        about = {
+            "name": f"her-{self.config.object}",
+            "object": self.config.object,
+            "steps": self.steps,
+            "seconds": round(self.seconds),
+            "config": self.config.identity(),
+        }
+        save_policy(self.config.output / POLICY, self.learner.actor, self.learner.normaliser, about)
+        self.journal.draw()
+
+    def _resume(self, path: Path) -> int:
+        content = load_file(path, "checkpoint")
+        changed = differences(content["config"], self.config.identity())
+        if changed:
+            raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
+        self.learner.load_state_dict(content["learner"])
+        self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
+        self.journal.cut(self.steps)
+        return int(content["replay_time"])
+
+
+def train(config: HerConfig) -> None:
+    """Train, or go on training, as ``config`` says.
+
+    Raises:
+        DactylError: the output holds another training, is in use, or is damaged.
+    """
+    torch.set_num_threads(config.torch_threads)
+    with exclusive_folder(config.output):
+        Training(config).run()

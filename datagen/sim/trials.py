@@ -1,0 +1,71 @@
+"""When a trial is over: enough goals, too long at one goal, or a drop (paper, sections 4.1 and 6.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.policy.base import Worlds
+from datagen.sim.environment import Outcome
+
+STEP_SECONDS = 0.08  # s, one environment step
+
+
+@dataclass(frozen=True)
+class TrialRules:
+    """What ends a trial besides a drop.
+
+    Attributes:
+        goals: reaching so many in a row completes the trial.
+        seconds: longest time at one goal, s.
+    """
+
+    goals: int = 50
+    seconds: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.goals < 1:
+            raise ValueError(f"goals: must be at least 1, got {self.goals}")
+        if not STEP_SECONDS <= self.seconds < float("inf"):
+            raise ValueError(f"seconds: must be at least {STEP_SECONDS}, got {self.seconds}")
+
+
+TRAINING = TrialRules()
+EVALUATION = TrialRules(seconds=80.0)
+
+
+class Trials:
+    """Counts goals and time in N worlds.
+
+    Attributes:
+        reached: goals reached in the present trial, int64 (N,).
+        waited: steps of 80 ms since the last of them, int64 (N,).
+    """
+
+    def __init__(self, rules: TrialRules, worlds: int) -> None:
+        self.rules = rules
+        self.reached = np.zeros(worlds, dtype=np.int64)
+        self.waited = np.zeros(worlds, dtype=np.int64)
+
+    def begin(self, worlds: Worlds) -> None:
+        """Forget the old trials of `worlds`."""
+        self.reached[worlds] = self.waited[worlds] = 0
+
+    def update(self, outcome: Outcome, worlds: Worlds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Count a step of `worlds`.
+
+        Returns:
+            Worlds whose trial is over, (N,), and those among them that ran out of time at a goal, (N,). Every other
+            reason can be told from the outcome and from `reached`.
+        """
+        self.reached += outcome.reached
+        self.waited[worlds] += 1
+        self.waited[outcome.reached] = 0
+        # Rounding first: 8 s are 100 steps, though 8.0 / 0.08 falls short of 100 in floating point elsewhere.
+        late = np.zeros(len(self.reached), dtype=bool)
+        late[worlds] = self.waited[worlds] >= round(self.rules.seconds / STEP_SECONDS)
+        complete = outcome.reached & (self.reached >= self.rules.goals)
+        late &= ~outcome.ended
+        return outcome.ended | late | complete, late
