@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from eval.metrics import PoseErrors, pose_errors
 from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.shards import TripletDataset
 
@@ -38,6 +38,9 @@ class ConstantPose:
     quaternion: FloatArray
     labels: int
 
+    def to_json(self) -> dict[str, Any]:
+        return {"position": self.position.tolist(), "quaternion": self.quaternion.tolist(), "labels": self.labels}
+
 
 def best_constant(training_set: TripletDataset) -> ConstantPose:
     """The constant pose of least mean error on a training set (on evenly spaced labels of a large one)."""
@@ -47,18 +50,6 @@ def best_constant(training_set: TripletDataset) -> ConstantPose:
         geometric_median([label["object_position"] for label in labels]),
         rotation_median([label["object_quaternion"] for label in labels]),
         count,
-    )
-
-
-def constant_errors(constant: ConstantPose, test_set: TripletDataset) -> PoseErrors:
-    """Errors (N,) of a constant pose on a test set."""
-    labels = [test_set.label(number) for number in range(len(test_set))]
-    return pose_errors(
-        test_set.object,
-        [label["object_position"] for label in labels],
-        [label["object_quaternion"] for label in labels],
-        np.tile(constant.position, (len(labels), 1)),
-        np.tile(constant.quaternion, (len(labels), 1)),
     )
 
 

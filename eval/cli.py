@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from eval.baseline import best_constant, constant_errors
+from eval.baseline import best_constant
+from eval.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
 from eval.figures import Curve, predictions_sheet, save_error_curves
-from eval.metrics import PoseErrors
 from eval.predict import (
     Estimator,
     EvaluateConfig,
     Predictions,
-    ProtocolName,
     obtain_predictions,
     refuse_mismatch,
     renderer_of,
-    score,
 )
-from eval.report import (
+from eval.provenance import checkpoint_origin, dataset_origin, software
+from eval.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
+from eval.samples import describe_samples
+from eval.table import (
     NOTES,
     PAPER_ROWS,
+    SUCCESSOR_ROWS,
     Row,
-    baseline_row,
     comma_separated,
+    evaluation_rows,
     markdown,
     missing_rows,
-    our_row,
     print_table,
 )
-from vision.config import parse
+from vision.config import parse, plain
 from vision.draw import save_png
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder, sha256
+from vision.files import atomic_write, exclusive_folder
 from vision.shards import TripletDataset
 
 
@@ -43,8 +46,9 @@ def main_evaluate(argv: Sequence[str]) -> None:
     """Report a checkpoint's rotation and position errors on test sets, next to the paper's.
 
     Writes into the output folder: predictions (Parquet, one file for each test set and protocol), the table as
-    table.md and table.csv, errors.png with cumulative curves, and a picture of test triplets for each predictions
-    file. Predictions that are there already and of the same checkpoint and test set are used again.
+    table.md and table.csv, errors.png with cumulative curves, pictures of test triplets, and evaluation.json, from
+    which dactyl report makes pages. Predictions that are there already and of the same checkpoint and test set are
+    used again; others are made again, and it is said why.
 
     examples:
       dactyl evaluate --config configs/evaluate/demo.yaml
@@ -59,42 +63,45 @@ def main_evaluate(argv: Sequence[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:
-    """Everything ``dactyl evaluate`` does but printing the table; its rows, the paper's first.
+    """Everything ``dactyl evaluate`` does but printing the table; its rows, the published ones first.
 
     Raises:
-        DactylError: a checkpoint or dataset is missing, damaged or of another object or rig; or the output holds
-            predictions of something else.
+        DactylError: a checkpoint or dataset is missing, damaged or of another object or rig.
     """
-    test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items()}
+    test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items() if folder is not None}
     training_set = TripletDataset(config.training_set) if config.training_set else None
     estimator = load_estimator(config)
     for dataset in (*test_sets.values(), *([training_set] if training_set else [])):
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
         dataset.verify()
-    checkpoint_sha256 = sha256(config.checkpoint)
+    conditions = wanted_conditions(estimator, config)
+    run = _Run(config, estimator, checkpoint_origin(config.checkpoint))
     with exclusive_folder(config.output):
-        constant = best_constant(training_set) if training_set else None
-        rows, curves = list(PAPER_ROWS), []
+        (config.output / RECORD).unlink(missing_ok=True)
+        sets, made = {}, {}
         for name, dataset in test_sets.items():
-            renderer = renderer_of(dataset)
-            for protocol in usable_protocols(estimator, config.protocols):
-                predictions, errors = _measure(config, checkpoint_sha256, estimator, name, dataset, protocol)
-                rows.append(our_row(name, renderer, estimator.head, protocol, estimator.uses_cameras, errors))
-                curves.append(Curve(name, protocol, errors))
-                title = f"{name} · {estimator.head} head, {protocol} cameras"
-                sheet = predictions_sheet(dataset, predictions, errors, title)
-                save_png(sheet, config.output / f"predictions-{name}-{protocol}.png")
-            if constant:
-                errors = constant_errors(constant, dataset)
-                rows.append(baseline_row(name, renderer, errors))
-                curves.append(Curve(name, None, errors))
+            sets[name], made[name] = run.predictions(name, dataset, conditions)
+            sets[name] |= write_samples(config.output, name, describe_samples(dataset, training_set))
+        record = {
+            "software": software(),
+            "device": str(getattr(estimator, "device", "cpu")),
+            "config": plain(config),
+            "checkpoint": run.checkpoint_record(),
+            "training_set": dataset_origin(training_set) if training_set else None,
+            "constant": best_constant(training_set).to_json() if training_set else None,
+            "test_sets": sets,
+        }
+        evaluation = Evaluation("ours", config.output, record)
+        rows = [*PAPER_ROWS, *SUCCESSOR_ROWS, *evaluation_rows(evaluation)]
         rows += missing_rows(rows)
-        atomic_write(
-            config.output / "table.md", markdown(rows, (*NOTES, _origin(checkpoint_sha256, test_sets))).encode()
-        )
+        for name, dataset in test_sets.items():
+            run.draw(name, dataset, made[name], evaluation)
+        notes = (*NOTES, _origin(record))
+        atomic_write(config.output / "table.md", markdown(rows, notes).encode())
         atomic_write(config.output / "table.csv", comma_separated(rows).encode())
-        save_error_curves(curves, config.output / "errors.png")
+        save_error_curves(_curves(evaluation), config.output / "errors.png")
+        write_record(config.output, record)
     return rows
 
 
@@ -120,25 +127,78 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> li
     return usable
 
 
-def _measure(
-    config: EvaluateConfig,
-    checkpoint_sha256: str,
-    estimator: Estimator,
-    name: str,
-    dataset: TripletDataset,
-    protocol: ProtocolName,
-) -> tuple[Predictions, PoseErrors]:
-    path: Path = config.output / "predictions" / f"{name}-{protocol}.parquet"
-    predictions, reused = obtain_predictions(
-        estimator, checkpoint_sha256, dataset, protocol, path, config.batch_size, config.overwrite
-    )
-    if reused:
-        Console(stderr=True).print(f"{path}: used again", soft_wrap=True, highlight=False)
-    return predictions, score(dataset.object, predictions)
+def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
+    """The protocols and studies that are asked for and mean something for this estimator."""
+    conditions = [Condition(protocol) for protocol in usable_protocols(estimator, config.protocols)]
+    if estimator.uses_cameras and config.camera_subsets:
+        conditions += camera_subsets(estimator.rig)
+    if estimator.uses_cameras and config.miscalibration_samples:
+        conditions += miscalibrations()
+    return conditions
 
 
-def _origin(checkpoint_sha256: str, test_sets: Mapping[str, TripletDataset]) -> str:
+@dataclass(frozen=True)
+class _Run:
+    """One checkpoint and where its estimates go."""
+
+    config: EvaluateConfig
+    estimator: Estimator
+    checkpoint: dict[str, Any]
+
+    def predictions(
+        self, name: str, dataset: TripletDataset, conditions: Sequence[Condition]
+    ) -> tuple[dict[str, Any], dict[str, Predictions]]:
+        """Obtain all predictions on a test set: what the record says about it, and those of the protocols."""
+        entries, kept = [], {}
+        for condition in conditions:
+            path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
+            numbers: Sequence[int] | None = None
+            if condition.study == "miscalibration":
+                count = min(self.config.miscalibration_samples, len(dataset))
+                numbers = [int(number) for number in np.linspace(0, len(dataset) - 1, count)]
+            predictions, why = obtain_predictions(
+                self.estimator,
+                self.checkpoint["sha256"],
+                dataset,
+                condition,
+                path,
+                self.config.batch_size,
+                numbers,
+            )
+            if why != "new":
+                said = f"made again ({why})" if why else "used again"
+                Console(stderr=True).print(f"{path}: {said}", soft_wrap=True, highlight=False)
+            entries.append(prediction_entry(self.config.output, path, condition))
+            if condition.study == "protocol":
+                kept[condition.name] = predictions
+        about = dataset_origin(dataset) | {"renderer": renderer_of(dataset), "predictions": entries}
+        return about, kept
+
+    def checkpoint_record(self) -> dict[str, Any]:
+        estimator = self.estimator
+        about = {"head": estimator.head, "uses_cameras": estimator.uses_cameras, "object": estimator.object.name}
+        return about | self.checkpoint
+
+    def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
+        (test_set,) = (one for one in evaluation.sets if one.name == name)
+        for condition, predictions in made.items():
+            title = f"{name} · {self.estimator.head} head, {condition} cameras"
+            sheet = predictions_sheet(dataset, predictions, test_set.scored[condition].errors, title)
+            save_png(sheet, self.config.output / f"predictions-{name}-{condition}.png")
+
+
+def _curves(evaluation: Evaluation) -> list[Curve]:
+    curves = []
+    for test_set in evaluation.sets:
+        curves += [Curve(test_set.name, one.condition.told, one.errors) for one in test_set.study("protocol")]
+        if test_set.constant is not None:
+            curves.append(Curve(test_set.name, None, test_set.constant))
+    return curves
+
+
+def _origin(record: dict[str, Any]) -> str:
     """A note that names what the table was made from."""
-    hashes = {"checkpoint": checkpoint_sha256, **{name: dataset.fingerprint for name, dataset in test_sets.items()}}
+    hashes = {"checkpoint": record["checkpoint"]["sha256"]}
+    hashes |= {name: about["fingerprint"] for name, about in record["test_sets"].items()}
     listed = ", ".join(f"{name} {value[:12]}" for name, value in hashes.items())
     return f"Made by dactyl evaluate {importlib.metadata.version('dactyl-vision')} from (SHA-256): {listed}."

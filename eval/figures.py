@@ -13,7 +13,7 @@ from PIL import Image
 
 from eval.metrics import PoseErrors
 from eval.predict import Predictions
-from eval.report import PAPER_ROWS
+from eval.table import PAPER_ROWS
 from vision.cameras import project
 from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, crop, draw_triplet
 from vision.files import atomic_write

@@ -3,27 +3,21 @@
 A predictions file holds the estimate of every sample next to its truth, and says what made it: checkpoint, test set,
 protocol, versions. Scoring needs nothing else, so it can be redone or extended without the network.
 
-Two protocols, for the cameras of every test sample are displaced at random from the nominal rig (Table 9):
-
-nominal
-    The estimator is told the nominal cameras. This is what the paper's figures mean.
-calibrated
-    The estimator is told the true cameras, as a laboratory that calibrates often would. Only for estimators that use
-    cameras at all.
+Predictions are a cache: those of another checkpoint, test set or version are made again, and it is said which and why.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from eval.metrics import PoseErrors, pose_errors
+from eval.conditions import PROTOCOLS, Condition, ProtocolName, asked
 from vision.cameras import Rig
 from vision.config import differences
 from vision.errors import DactylError
@@ -34,9 +28,6 @@ from vision.schema import PREDICTIONS
 from vision.shards import TripletDataset
 from vision.tables import read_table, write_table
 
-ProtocolName = Literal["nominal", "calibrated"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "calibrated")
-
 
 @dataclass(frozen=True)
 class EvaluateConfig:
@@ -44,26 +35,30 @@ class EvaluateConfig:
 
     Attributes:
         checkpoint: file that training wrote.
-        test_sets: datasets by name, for example {filament: data/test-filament, classic: data/test-classic}.
+        test_sets: datasets by name, for example {filament: data/test-filament, real: null}; null for one that is not
+            there yet.
         output: folder for predictions, table and pictures.
         training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
         protocols: nominal (told the nominal cameras, as in the paper), calibrated (told each sample's true cameras).
         batch_size: triplets in one call of the estimator.
         device: where the network runs; auto takes a GPU if there is one.
-        overwrite: replace predictions of another checkpoint, test set or version instead of refusing them.
+        camera_subsets: also take away each camera in turn (calibrated; only where the estimator uses cameras).
+        miscalibration_samples: number of samples, evenly spaced, on which the estimator is also told cameras that are
+            wrong by set amounts (calibrated; as above); 0 for none.
     """
 
     checkpoint: Path
-    test_sets: dict[str, Path]
+    test_sets: dict[str, Path | None]
     output: Path
     training_set: Path | None = None
     protocols: tuple[ProtocolName, ...] = PROTOCOLS
     batch_size: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    overwrite: bool = False
+    camera_subsets: bool = False
+    miscalibration_samples: int = 0
 
     def __post_init__(self) -> None:
-        if not self.test_sets:
+        if not any(self.test_sets.values()):
             raise ValueError("test_sets: name at least one, for example --test_sets.filament data/test-filament")
         for name in self.test_sets:
             if not re.fullmatch(r"[0-9a-z_-]+", name):
@@ -72,6 +67,8 @@ class EvaluateConfig:
             raise ValueError(f"protocols: expected {' or '.join(PROTOCOLS)} or both, got {list(self.protocols)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {self.batch_size}")
+        if self.miscalibration_samples < 0:
+            raise ValueError(f"miscalibration_samples: must not be negative, got {self.miscalibration_samples}")
 
 
 class Estimator(Protocol):
@@ -114,80 +111,76 @@ def obtain_predictions(
     estimator: Estimator,
     checkpoint_sha256: str,
     dataset: TripletDataset,
-    protocol: ProtocolName,
+    condition: Condition,
     path: Path,
     batch_size: int,
-    overwrite: bool = False,
-) -> tuple[Predictions, bool]:
-    """The predictions in ``path``, made there first if need be.
+    numbers: Sequence[int] | None = None,
+) -> tuple[Predictions, str | None]:
+    """The predictions in ``path``, made there unless it holds the very same.
+
+    Args:
+        numbers: samples to estimate; all when None.
 
     Returns:
-        The predictions as read from the file, and whether they were there already.
+        The predictions as read from the file, and why they were made: None where they were there already.
 
     Raises:
-        DactylError: the file holds predictions of something else (the differing keys are named) or is damaged; or as
-            :func:`predict`.
+        DactylError: as :func:`predict`.
     """
+    numbers = range(len(dataset)) if numbers is None else numbers
     origin = {
         "checkpoint_sha256": checkpoint_sha256,
         "dataset_fingerprint": dataset.fingerprint,
-        "protocol": protocol,
+        "protocol": condition.told,
+        "condition": condition.name,
         "head": estimator.head,
         "object": dataset.object.name,
         "renderer": renderer_of(dataset),
         "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "torch", "numpy")},
     }
-    reused = path.exists() and _is_of(path, origin, overwrite)
-    if not reused:
-        write_table(path, predict(estimator, dataset, protocol, batch_size), PREDICTIONS, origin)
+    indices = dataset.indices[list(numbers)]
+    why = _why_make(path, origin, indices)
+    if why:
+        write_table(path, predict(estimator, dataset, condition, batch_size, numbers), PREDICTIONS, origin)
     columns, there = read_table(path, PREDICTIONS)
-    if not np.array_equal(columns["index"], dataset.indices):
-        raise DactylError(
-            f"{path}: {len(columns['index'])} predictions that are not those of the {len(dataset)} samples in "
-            f"{dataset.folder}; delete it and evaluate again"
-        )
-    return Predictions(columns, there), reused
+    return Predictions(columns, there), why
 
 
-def _is_of(path: Path, origin: dict[str, Any], overwrite: bool) -> bool:
-    """Whether the file holds predictions of that origin; raises if not, unless it may be overwritten."""
+def _why_make(path: Path, origin: dict[str, Any], indices: np.ndarray) -> str | None:
+    """Why the predictions in a file cannot be used again; None when they can."""
+    if not path.exists():
+        return "new"
     try:
-        _, there = read_table(path, PREDICTIONS)
-        if changed := differences(there, origin):
-            raise DactylError(
-                f"{path}: predictions of something else ({'; '.join(changed)}); "
-                "choose another output, or replace them by --overwrite true"
-            )
+        columns, there = read_table(path, PREDICTIONS)
     except DactylError:
-        if overwrite:
-            return False
-        raise
-    return True
+        return "the file was damaged"
+    if changed := differences(there, origin):
+        return "changed: " + ", ".join(line.partition(":")[0] for line in changed)
+    return None if np.array_equal(columns["index"], indices) else "changed: the samples"
 
 
 def predict(
-    estimator: Estimator, dataset: TripletDataset, protocol: ProtocolName, batch_size: int
+    estimator: Estimator,
+    dataset: TripletDataset,
+    condition: Condition,
+    batch_size: int,
+    numbers: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Columns of ``PREDICTIONS``, (N, ...), in the order of the dataset.
+    """Columns of ``PREDICTIONS``, (N, ...), of samples ``numbers`` of a dataset, or of all in its order.
 
     Raises:
         DactylError: the dataset is of another object, rig or image size, or a sample cannot be read.
     """
     refuse_mismatch(estimator, dataset)
-    if not len(dataset):
+    numbers = range(len(dataset)) if numbers is None else numbers
+    if not len(numbers):
         raise DactylError(f"{dataset.folder}: no samples; make the dataset again")
-    size = dataset.image_size
-    nominal = dataset.rig.intrinsics(size, size), dataset.rig.extrinsics()
     parts: dict[str, list[np.ndarray]] = {key: [] for key in PREDICTIONS}
-    with progress(f"{dataset.folder.name}, {protocol} cameras", len(dataset), "triplets") as advance:
-        for first in range(0, len(dataset), batch_size):
-            samples = [dataset[number] for number in range(first, min(first + batch_size, len(dataset)))]
+    with progress(f"{dataset.folder.name}, {condition.name}", len(numbers), "triplets") as advance:
+        for first in range(0, len(numbers), batch_size):
+            samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            if protocol == "nominal":
-                cameras = tuple(np.broadcast_to(array, (len(samples), *array.shape)) for array in nominal)
-            else:
-                cameras = batch["camera_intrinsics"], batch["camera_extrinsics"]
-            answer = estimator.predict(batch["images"], *cameras)
+            answer = estimator.predict(*asked(condition, batch, dataset.rig, dataset.image_size))
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])
@@ -212,18 +205,6 @@ def refuse_mismatch(estimator: Estimator, dataset: TripletDataset) -> None:
             raise DactylError(
                 f"{dataset.folder}: another {what} than the checkpoint's{values}; choose another test set"
             )
-
-
-def score(target: PoseObject, predictions: Predictions) -> PoseErrors:
-    """Errors (N,) of saved predictions."""
-    columns = predictions.columns
-    return pose_errors(
-        target,
-        columns["true_position"],
-        columns["true_quaternion"],
-        columns["predicted_position"],
-        columns["predicted_quaternion"],
-    )
 
 
 def renderer_of(dataset: TripletDataset) -> str:

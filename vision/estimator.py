@@ -75,7 +75,8 @@ class PoseEstimator:
         """Poses of the object in the world.
 
         Args:
-            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``.
+            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``. A geometric head takes
+                any number of any cameras.
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
             extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression ignores both.
             batch_size: triplets that are computed at once.
@@ -88,7 +89,8 @@ class PoseEstimator:
             ValueError: an array has another shape or type.
         """
         images = np.asarray(images)
-        count, cameras = images.shape[0], len(self.rig)
+        any_number = self.uses_cameras and images.ndim == 5 and images.shape[1] > 0
+        count, cameras = images.shape[0], images.shape[1] if any_number else len(self.rig)
         expected = (count, cameras, self.image_size, self.image_size, 3)
         if images.shape != expected or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")

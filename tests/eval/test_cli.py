@@ -14,6 +14,7 @@ from PIL import Image
 
 import eval.cli
 from eval.cli import evaluate, load_estimator, main_evaluate
+from eval.conditions import PROTOCOLS, Condition
 from eval.figures import telling_samples
 from eval.metrics import PoseErrors
 from eval.predict import EvaluateConfig, predict
@@ -62,7 +63,7 @@ def test_the_table_and_the_pictures(config: EvaluateConfig, oracle: Oracle, caps
     main_evaluate(arguments(config))
     with (config.output / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
-    measured = [(line["estimator"], line["test_set"], line["protocol"]) for line in lines[3:-4]]
+    measured = [(line["estimator"], line["test_set"], line["protocol"]) for line in lines[7:-4]]
     assert measured == [
         (whose, name, protocol)
         for name in ("first", "second")
@@ -71,7 +72,7 @@ def test_the_table_and_the_pictures(config: EvaluateConfig, oracle: Oracle, caps
     assert [line["renderer"] for line in lines if line["estimator"] == "missing"] == [
         "filament", "classic", "unity", "real",
     ]  # fmt: skip
-    for line in lines[3:-4]:
+    for line in lines[7:-4]:
         assert int(line["samples"]) == {"first": 9, "second": 7}[line["test_set"]]
         if line["estimator"] == "ours":
             assert float(line["rotation_mean_deg"]) == pytest.approx(3.0, abs=1e-3)
@@ -81,7 +82,7 @@ def test_the_table_and_the_pictures(config: EvaluateConfig, oracle: Oracle, caps
             assert 60 < float(line["rotation_mean_deg"]) < 180
             assert 10 < float(line["position_mean_mm"]) < 100
     table = (config.output / "table.md").read_text()
-    assert "| ours | first | synthetic | geometric | calibrated | true | 9 | 3.00 ± 0.00 |" in table
+    assert "| ours | first | synthetic | geometric | calibrated | true | 9 | 3.00 ± 0.00 | 3.00–3.00 |" in table
     assert "Made by dactyl evaluate" in table
     assert "3.00 ± 0.00" in capsys.readouterr().out
     pictures = sorted(path.name for path in config.output.glob("*.png"))
@@ -119,7 +120,7 @@ def test_a_head_without_cameras_has_the_nominal_row_only(config: EvaluateConfig,
 
 def test_no_training_set_no_constant_row(config: EvaluateConfig, oracle: Oracle) -> None:
     rows = evaluate(replace(config, training_set=None, protocols=("nominal",)))
-    assert [row.estimator for row in rows] == ["paper"] * 3 + ["ours"] * 2 + ["missing"] * 4
+    assert [row.estimator for row in rows] == ["paper"] * 3 + ["successor"] * 4 + ["ours"] * 2 + ["missing"] * 4
 
 
 def test_bad_input_is_one_line_before_anything_is_estimated(
@@ -150,13 +151,13 @@ def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle)
 
 def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
     add = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
-    errors = PoseErrors(add, add, add)
+    errors = PoseErrors(add, add, add, add, add, add, add > 100)
     assert telling_samples(errors, 2) == [
         ("best", 1), ("best", 5), ("typical", 3), ("typical", 0), ("worst", 6), ("worst", 2),
     ]  # fmt: skip
-    few = PoseErrors(add[:2], add[:2], add[:2])
+    few = errors.of(np.arange(2))
     assert sorted(number for _, number in telling_samples(few, 2)) == [0, 1], "no sample twice"
-    one = PoseErrors(add[:1], add[:1], add[:1])
+    one = errors.of(np.arange(1))
     assert telling_samples(one, 2) == [("best", 0)]
 
 
@@ -179,5 +180,5 @@ def test_a_real_checkpoint_from_file_to_table(
     assert {row.head for row in ours} == {head}
     assert [row.protocol for row in ours] == (["nominal"] if head == "regression" else ["nominal", "calibrated"])
     estimator = load_estimator(config)
-    nominal, true = (predict(estimator, dataset, protocol, 4) for protocol in ("nominal", "calibrated"))
+    nominal, true = (predict(estimator, dataset, Condition(told), 4) for told in PROTOCOLS)
     assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from eval.metrics import add_mm, pose_errors, position_error_mm, rotation_error_deg, summarise
-from vision.objects import OBJECTS, get_object
+from eval.metrics import PoseErrors, pose_errors, position_error_mm, rotation_error_deg, summarise
+from vision.cameras import DACTYL_RIG
+from vision.geometry import cube_rotations
+from vision.objects import OBJECTS, PoseObject, get_object
 
+CENTRE = np.array([1.0, 0.87, 0.15])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -53,21 +57,106 @@ def test_position_error_is_in_millimetres(seed: int) -> None:
     np.testing.assert_allclose(position_error_mm(true, predicted), expected, rtol=1e-9)
 
 
+def moved_points(target: PoseObject, pose: tuple[np.ndarray, np.ndarray], sample: int) -> list[np.ndarray]:
+    """The corners in the world, one by one, through scipy."""
+    position, quaternion = pose
+    turn = Rotation.from_quat(np.roll(quaternion[sample], -1))
+    return [turn.apply(point) + position[sample] for point in target.keypoints]
+
+
+def all_errors(target: PoseObject, count: int = 6) -> tuple[tuple, tuple, tuple, PoseErrors]:
+    """Random true and estimated poses, displaced cameras, and what we say of them."""
+    true, predicted = random_poses(1, count), random_poses(2, count)
+    true, predicted = ((position + CENTRE, quaternion) for position, quaternion in (true, predicted))
+    rng = np.random.default_rng(3)
+    matrices = np.tile(DACTYL_RIG.intrinsics(200, 200), (count, 1, 1, 1)) * rng.uniform(0.9, 1.1, (count, 3, 1, 1))
+    matrices[..., 2, 2] = 1.0
+    cameras = matrices, np.tile(DACTYL_RIG.extrinsics(), (count, 1, 1, 1))
+    return true, predicted, cameras, pose_errors(target, *true, *predicted, cameras)
+
+
 @pytest.mark.parametrize("name", sorted(OBJECTS))
-def test_add_equals_the_loop_over_points(name: str) -> None:
+def test_add_add_s_and_mssd_equal_loops_over_points(name: str) -> None:
     target = get_object(name)
-    true, predicted = random_poses(1, 4), random_poses(2, 4)
-    expected = []
-    for sample in range(4):
-        distances = []
-        for point in target.keypoints:
-            moved = [
-                Rotation.from_quat(np.roll(quaternion[sample], -1)).apply(point) + position[sample]
-                for position, quaternion in (true, predicted)
+    true, predicted, _, errors = all_errors(target)
+    for sample in range(len(errors)):
+        here, there = (moved_points(target, pose, sample) for pose in (true, predicted))
+        distances = [1000 * math.dist(a, b) for a, b in zip(here, there, strict=True)]
+        nearest = [min(1000 * math.dist(a, b) for b in there) for a in here]
+        assert errors.add_mm[sample] == pytest.approx(statistics.fmean(distances))
+        assert errors.add_s_mm[sample] == pytest.approx(statistics.fmean(nearest))
+        assert errors.mssd_mm[sample] == pytest.approx(max(distances)), "letters leave no symmetry"
+
+
+def test_mssd_over_the_corners_is_that_over_the_whole_surface() -> None:
+    target = get_object("prism")
+    true, predicted, _, errors = all_errors(target)
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.full(len(target.keypoints), 0.3), 3_000)  # points all over the solid
+    for sample in range(len(errors)):
+        here, there = (np.array(moved_points(target, pose, sample)) for pose in (true, predicted))
+        assert 1000 * np.linalg.norm(weights @ (here - there), axis=1).max() <= errors.mssd_mm[sample] + 1e-9
+
+
+def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add() -> None:
+    """A block without letters: a quarter turn about one of its axes looks the same."""
+    target = replace(get_object("block"), symmetries=cube_rotations())
+    position, quaternion = random_poses(1, 24)
+    position = position + CENTRE
+    turned = (Rotation.from_quat(np.roll(quaternion, -1, axis=1)) * Rotation.from_matrix(cube_rotations())).as_quat()
+    cameras = (np.tile(array, (24, 1, 1, 1)) for array in (DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()))
+    errors = pose_errors(target, position, quaternion, position, np.roll(turned, 1, axis=1), tuple(cameras))  # type: ignore[arg-type]
+    np.testing.assert_allclose(errors.mssd_mm, 0, atol=1e-9)
+    np.testing.assert_allclose(errors.mspd_px, 0, atol=1e-9)
+    np.testing.assert_allclose(errors.add_s_mm, 0, atol=1e-9)
+    assert (errors.add_mm[1:] > 20).all()
+    assert errors.gross.tolist() == [False] + [True] * 23
+
+
+def test_mspd_equals_opencvs_projection() -> None:
+    cv2 = pytest.importorskip("cv2")
+    target = get_object("block")
+    true, predicted, (matrices, transforms), errors = all_errors(target)
+    for sample in range(len(errors)):
+        worst = 0.0
+        for K, T in zip(matrices[sample], transforms[sample], strict=True):
+            turn, shift = cv2.Rodrigues(T[:3, :3])[0], T[:3, 3]
+            pixels = [
+                cv2.projectPoints(np.array(moved_points(target, pose, sample)), turn, shift, K, None)[0][:, 0]
+                for pose in (true, predicted)
             ]
-            distances.append(1000 * math.dist(*moved))
-        expected.append(statistics.fmean(distances))
-    np.testing.assert_allclose(add_mm(target, *true, *predicted), expected)
+            worst = max(worst, float(np.linalg.norm(pixels[0] - pixels[1], axis=1).max()))
+        assert errors.mspd_px is not None
+        assert errors.mspd_px[sample] == pytest.approx(worst, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "angle", "gross"),
+    [
+        ("block", [1, 0, 0], 44, False),
+        ("block", [1, 0, 0], 46, True),
+        ("block", [0, 0, 1], 134, True),
+        ("block", [1, 1, 1], 59, False),
+        ("block", [1, 1, 1], 61, True),
+        ("prism", [0, 0, 1], 22, False),
+        ("prism", [0, 0, 1], 23, True),
+        ("prism", [1, 0, 0], 89, False),
+        ("prism", [1, 0, 0], 91, True),
+    ],
+)
+def test_another_face_begins_half_way_to_the_next(name: str, axis: list[float], angle: float, gross: bool) -> None:
+    start = Rotation.random(random_state=5)
+    turned = start * Rotation.from_rotvec(np.deg2rad(angle) * np.array(axis) / np.linalg.norm(axis))
+    quaternions = [np.roll(rotation.as_quat(), 1)[None] for rotation in (start, turned)]
+    errors = pose_errors(get_object(name), [[0, 0, 0]], quaternions[0], [[0, 0, 0]], quaternions[1])
+    assert errors.gross.tolist() == [gross]
+
+
+def test_a_corner_behind_a_camera_is_infinitely_far_off() -> None:
+    target = get_object("block")
+    true, predicted, cameras, _ = all_errors(target, 1)
+    behind = np.array(DACTYL_RIG.cameras[0].position)[None]
+    assert pose_errors(target, *true, behind, predicted[1], cameras).mspd_px == pytest.approx(np.inf)
 
 
 def test_known_values() -> None:
@@ -81,6 +170,12 @@ def test_known_values() -> None:
     assert only_turned.add_mm[0] == pytest.approx(57.0), "a quarter turn moves each corner to the next"
     only_moved = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0.003, 0.004, 0.012]], [[1, 0, 0, 0]])
     assert only_moved.add_mm[0] == pytest.approx(13.0), "without a turn, ADD is the position error"
+    np.testing.assert_allclose(only_moved.axis_mm, [[3.0, 4.0, 12.0]])
+    assert only_moved.mssd_mm[0] == pytest.approx(13.0)
+    assert not only_moved.within[0]
+    near = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0.003, 0, 0.003]], [[1, 0.04, 0, 0]])
+    assert near.within[0], "4.6 degrees and 4.2 mm"
+    assert near.of(np.array([False])).rotation_deg.shape == (0,)
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(0.0, 180.0)))

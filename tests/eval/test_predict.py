@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.predict import EvaluateConfig, obtain_predictions, predict, score
+from eval.conditions import Condition
+from eval.metrics import position_error_mm, rotation_error_deg
+from eval.predict import EvaluateConfig, obtain_predictions, predict
 from tests.datasets import write_dataset
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
@@ -19,6 +21,8 @@ from vision.objects import get_object
 from vision.schema import PREDICTIONS
 from vision.shards import TripletDataset
 from vision.tables import read_table, write_table
+
+NOMINAL, CALIBRATED = Condition("nominal"), Condition("calibrated")
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +37,14 @@ def oracle(dataset: TripletDataset) -> Oracle:
     return Oracle([dataset], angle_deg=3.0, distance_mm=2.0)
 
 
-def obtain(oracle: Oracle, dataset: TripletDataset, path: Path, **changes: Any) -> tuple[Any, bool]:
-    arguments = {"protocol": "nominal", "batch_size": 4, "overwrite": False, "checkpoint_sha256": "a" * 64} | changes
+def obtain(oracle: Oracle, dataset: TripletDataset, path: Path, **changes: Any) -> tuple[Any, str | None]:
+    arguments = {"condition": NOMINAL, "batch_size": 4, "checkpoint_sha256": "a" * 64} | changes
     return obtain_predictions(oracle, dataset=dataset, path=path, **arguments)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_every_sample_is_estimated_once_and_in_order(oracle: Oracle, dataset: TripletDataset, batch_size: int) -> None:
-    columns = predict(oracle, dataset, "calibrated", batch_size)
+    columns = predict(oracle, dataset, CALIBRATED, batch_size)
     assert columns.keys() == PREDICTIONS.keys()
     np.testing.assert_array_equal(columns["index"], dataset.indices)
     assert oracle.calls == -(-11 // batch_size)
@@ -52,53 +56,53 @@ def test_every_sample_is_estimated_once_and_in_order(oracle: Oracle, dataset: Tr
 
 def test_each_protocol_tells_its_cameras(oracle: Oracle, dataset: TripletDataset, tmp_path: Path) -> None:
     """The oracle errs by 2 mm with the true cameras and by 22 mm with any other."""
-    for protocol, expected in (("calibrated", 2.0), ("nominal", 22.0)):
-        predictions, _ = obtain(oracle, dataset, tmp_path / f"{protocol}.parquet", protocol=protocol)
-        errors = score(dataset.object, predictions)
-        np.testing.assert_allclose(errors.position_mm, expected, atol=1e-3)
-        np.testing.assert_allclose(errors.rotation_deg, 3.0, atol=1e-3)
+    for condition, expected in ((CALIBRATED, 2.0), (NOMINAL, 22.0)):
+        predictions, _ = obtain(oracle, dataset, tmp_path / f"{condition.name}.parquet", condition=condition)
+        found = predictions.columns
+        errors = position_error_mm(found["true_position"], found["predicted_position"])
+        np.testing.assert_allclose(errors, expected, atol=1e-3)
+        errors = rotation_error_deg(found["true_quaternion"], found["predicted_quaternion"])
+        np.testing.assert_allclose(errors, 3.0, atol=1e-3)
 
 
-def test_equal_predictions_are_reused_and_others_refused(
+def test_some_samples_only(oracle: Oracle, dataset: TripletDataset, tmp_path: Path) -> None:
+    predictions, _ = obtain(oracle, dataset, tmp_path / "a.parquet", numbers=[0, 5, 10])
+    np.testing.assert_array_equal(predictions.columns["index"], dataset.indices[[0, 5, 10]])
+    _, why = obtain(oracle, dataset, tmp_path / "a.parquet", numbers=[0, 5, 9])
+    assert why == "changed: the samples"
+
+
+def test_equal_predictions_are_reused_and_others_made_again(
     oracle: Oracle, dataset: TripletDataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.parquet"
-    first, reused = obtain(oracle, dataset, path)
-    assert not reused
+    first, why = obtain(oracle, dataset, path)
+    assert why == "new"
     calls, content = oracle.calls, path.read_bytes()
-    second, reused = obtain(oracle, dataset, path)
-    assert reused
+    second, why = obtain(oracle, dataset, path)
+    assert why is None
     assert oracle.calls == calls, "nothing is estimated again"
     assert second.origin == first.origin
-    for changes, key in (
-        ({"checkpoint_sha256": "b" * 64}, "checkpoint_sha256"),
-        ({"protocol": "calibrated"}, "protocol"),
-    ):
-        with pytest.raises(DactylError, match=rf"a\.parquet: predictions of something else \({key}: '"):
-            obtain(oracle, dataset, path, **changes)
-    other = TripletDataset(make_dataset(tmp_path / "other", 5, seed=1, image_size=48))
-    with pytest.raises(DactylError, match="dataset_fingerprint"):
-        obtain(Oracle([other]), other, path)
-    assert path.read_bytes() == content
-    _, reused = obtain(oracle, dataset, path, checkpoint_sha256="b" * 64, overwrite=True)
-    assert not reused
+    _, why = obtain(oracle, dataset, path, condition=CALIBRATED)
+    assert why == "changed: protocol, condition"
+    _, why = obtain(oracle, dataset, path, condition=CALIBRATED, checkpoint_sha256="b" * 64)
+    assert why == "changed: checkpoint_sha256"
     assert read_table(path, PREDICTIONS)[1]["checkpoint_sha256"] == "b" * 64
-    _, reused = obtain(oracle, dataset, path, checkpoint_sha256="b" * 64, overwrite=True)
-    assert reused, "overwriting is for what differs"
+    other = TripletDataset(make_dataset(tmp_path / "other", 5, seed=1, image_size=48))
+    _, why = obtain(Oracle([other]), other, path, condition=CALIBRATED, checkpoint_sha256="b" * 64)
+    assert why == "changed: dataset_fingerprint"
+    obtain(oracle, dataset, path)
+    assert path.read_bytes() == content, "equal questions, equal bytes"
 
 
-def test_damaged_predictions_are_refused_or_overwritten(
-    oracle: Oracle, dataset: TripletDataset, tmp_path: Path
-) -> None:
+def test_damaged_predictions_are_made_again(oracle: Oracle, dataset: TripletDataset, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 nonsense")
-    with pytest.raises(DactylError, match=r"a\.parquet: not a readable table"):
-        obtain(oracle, dataset, path)
-    assert obtain(oracle, dataset, path, overwrite=True)[1] is False
+    assert obtain(oracle, dataset, path)[1] == "the file was damaged"
 
 
 @pytest.mark.parametrize("change", ["one fewer", "two swapped", "one twice"])
-def test_predictions_of_other_samples_are_refused(
+def test_predictions_of_other_samples_are_not_used(
     oracle: Oracle, dataset: TripletDataset, tmp_path: Path, change: str
 ) -> None:
     path = tmp_path / "a.parquet"
@@ -110,8 +114,9 @@ def test_predictions_of_other_samples_are_refused(
         "one twice": np.array([0, 0, *range(2, 11)]),
     }[change]
     write_table(path, {key: values[rows] for key, values in columns.items()}, PREDICTIONS, origin)
-    with pytest.raises(DactylError, match=rf"a\.parquet: {len(rows)} predictions that are not those of the 11 samples"):
-        obtain(oracle, dataset, path)
+    predictions, why = obtain(oracle, dataset, path)
+    assert why == "changed: the samples"
+    np.testing.assert_array_equal(predictions.columns["index"], dataset.indices)
 
 
 def test_a_test_set_of_something_else_is_refused(oracle: Oracle, dataset: TripletDataset) -> None:
@@ -131,14 +136,14 @@ def test_a_test_set_of_something_else_is_refused(oracle: Oracle, dataset: Triple
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(oracle, attribute, value)
             with pytest.raises(DactylError, match=complaint):
-                predict(oracle, dataset, "nominal", 4)
+                predict(oracle, dataset, NOMINAL, 4)
     assert oracle.calls == 0
 
 
 def test_a_set_without_samples_is_refused(oracle: Oracle, tmp_path: Path) -> None:
     empty = TripletDataset(write_dataset(tmp_path, (), image_size=48))
     with pytest.raises(DactylError, match="no samples"):
-        predict(oracle, empty, "nominal", 4)
+        predict(oracle, empty, NOMINAL, 4)
 
 
 def test_estimates_that_are_not_numbers_are_not_saved(
@@ -161,6 +166,8 @@ def test_estimates_that_are_not_numbers_are_not_saved(
     ("changes", "complaint"),
     [
         ({"test_sets": {}}, "name at least one"),
+        ({"test_sets": {"real": None}}, "name at least one"),
+        ({"miscalibration_samples": -1}, "miscalibration_samples"),
         ({"test_sets": {"../x": Path("a")}}, "small letters"),
         ({"protocols": ()}, "protocols"),
         ({"protocols": ("nominal", "nominal")}, "protocols"),

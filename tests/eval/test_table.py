@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from eval.metrics import PoseErrors, Summary
-from eval.report import (
+from eval.table import (
     PAPER_ROWS,
+    SUCCESSOR_ROWS,
     Row,
     baseline_row,
     comma_separated,
@@ -25,16 +26,20 @@ from eval.report import (
 def make_errors(scale: float = 1.0) -> PoseErrors:
     """Mean 2, standard deviation 1, median 2, p90 3 (times the scale)."""
     values = scale * np.array([1.0, 3.0] * 10)
-    return PoseErrors(values, 10 * values, 100 * values)
+    axes = np.stack([values, -2 * values, 3 * values], axis=-1)
+    return PoseErrors(values, 10 * values, axes, 100 * values, 50 * values, 200 * values, values > 2.5, 7 * values)
+
+
+EPISODES = np.arange(20) // 2
 
 
 @pytest.fixture
 def rows() -> list[Row]:
     rows = [
         *PAPER_ROWS,
-        our_row("my set", "filament", "geometric", "nominal", True, make_errors()),
-        our_row("my set", "filament", "geometric", "calibrated", True, make_errors(0.5)),
-        baseline_row("my set", "filament", make_errors(30)),
+        our_row("my set", "filament", "geometric", "nominal", True, make_errors(), EPISODES),
+        our_row("my set", "filament", "geometric", "calibrated", True, make_errors(0.5), EPISODES),
+        baseline_row("my set", "filament", make_errors(30), EPISODES),
     ]
     return rows + missing_rows(rows)
 
@@ -46,13 +51,19 @@ def parse_markdown(text: str) -> list[list[str]]:
 
 def test_markdown_holds_every_row(rows: list[Row]) -> None:
     header, rule, *body = parse_markdown(markdown(rows))
-    assert {len(line) for line in (header, rule, *body)} == {13}
-    assert header[6:] == ["n", "rotation (°)", "median", "p90", "position (mm)", "median", "p90"]
+    assert {len(line) for line in (header, rule, *body)} == {17}
+    assert header[6:] == [
+        *("n", "rotation (°)", "95 % CI", "median", "p90", "position (mm)", "95 % CI", "median", "p90"),
+        *("≤ 5° & 5 mm", "another face"),
+    ]
     assert body[0][:7] == ["paper", "Unity renders", "unity", "regression", "nominal", "none", "–"]
-    assert body[0][7:] == ["2.71 ± 1.62", "–", "–", "3.12 ± 1.52", "–", "–"]
+    assert body[0][7:] == ["2.71 ± 1.62", "–", "–", "–", "3.12 ± 1.52", "–", "–", "–", "–", "–"]
     assert body[2][6:8] == ["992", "5.01 ± 2.47"]
     assert body[3][:7] == ["ours", "my set", "filament", "geometric", "nominal", "nominal", "20"]
-    assert body[3][7:] == ["2.00 ± 1.00", "2.00", "3.00", "20.00 ± 10.00", "20.00", "30.00"]
+    assert body[3][7:] == [
+        *("2.00 ± 1.00", "2.00–2.00", "2.00", "3.00", "20.00 ± 10.00", "20.00–20.00", "20.00", "30.00"),
+        *("0.0 %", "50.0 %"),
+    ]
     assert body[4][4:8] == ["calibrated", "true", "20", "1.00 ± 0.50"]
     assert body[5][0] == "constant"
     assert [line[:3] for line in body[6:]] == [["missing", kind, kind] for kind in ("classic", "unity", "real")]
@@ -66,6 +77,8 @@ def test_published_figures() -> None:
         for row in PAPER_ROWS
         if row.rotation and row.position
     ]
+    successor = [(row.rotation.mean, row.position.mean) for row in SUCCESSOR_ROWS if row.rotation and row.position]
+    assert successor == [(1.99, 4.03), (1.85, 5.18), (5.19, 8.53), (5.09, 7.85)], "arXiv 1910.07113"
     assert figures == [(2.71, 1.62, 3.12, 1.52), (3.23, 2.91, 3.71, 4.07), (5.01, 2.47, 9.27, 4.02)]
 
 
@@ -74,22 +87,26 @@ def test_csv_has_one_figure_a_column(rows: list[Row]) -> None:
     assert len(lines) == len(rows)
     ours = lines[3]
     assert (ours["test_set"], ours["protocol"], ours["samples"]) == ("my set", "nominal", "20")
-    for part, unit, factor in (("rotation", "deg", 1), ("position", "mm", 10), ("add", "mm", 100)):
+    units = (("rotation", "deg", 1), ("position", "mm", 10), ("add", "mm", 100), ("add_s", "mm", 50), ("mspd", "px", 7))
+    for part, unit, factor in units:
         for name, value in (("mean", 2.0), ("std", 1.0), ("median", 2.0), ("p90", 3.0)):
             assert float(ours[f"{part}_{name}_{unit}"]) == pytest.approx(factor * value)
+    assert float(ours["rotation_mean_ci95_low_deg"]) == 2.0, "each episode has one sample of each kind"
+    assert [float(ours[f"mean_absolute_{axis}_mm"]) for axis in "xyz"] == [2.0, 4.0, 6.0]
+    assert (float(ours["share_within_5deg_5mm"]), float(ours["share_gross"])) == (0.0, 0.5)
     assert lines[0]["rotation_median_deg"] == ""
     assert all(value == "" for key, value in lines[-1].items() if key not in ("estimator", "test_set", "renderer"))
 
 
 def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
-    assert our_row("a", "filament", "regression", "nominal", False, make_errors()).cameras == "none"
+    assert our_row("a", "filament", "regression", "nominal", False, make_errors(), EPISODES).cameras == "none"
 
 
 def test_a_kind_is_missing_until_it_was_measured(rows: list[Row]) -> None:
     """The paper's rows and the constant's do not count, and a set's own name does not either."""
     named = [Row("ours", "unity", "filament", samples=1, rotation=Summary(1, 1))]
     assert [row.renderer for row in missing_rows([*PAPER_ROWS, *named])] == ["classic", "unity", "real"]
-    assert len(missing_rows([baseline_row("a", "real", make_errors())])) == 4
+    assert len(missing_rows([baseline_row("a", "real", make_errors(), EPISODES)])) == 4
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])

@@ -1,0 +1,44 @@
+"""How sure a mean is: confidence intervals over trajectories.
+
+The samples of one episode show nearly the same grasp, so they are not independent: resampling them one by one would
+promise far too much. The cluster bootstrap draws whole episodes with replacement instead (Davison and Hinkley,
+"Bootstrap Methods and their Application", section 3.8), and the interval is that of the percentiles.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """Ends of a confidence interval, in the unit of what it is of."""
+
+    low: float
+    high: float
+
+
+def mean_interval(
+    values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator, level: float = LEVEL
+) -> Interval | None:
+    """Interval of the mean of values (N,) whose sample i belongs to ``episodes[i]``; of a share, for booleans.
+
+    Returns:
+        None for a single episode: it says nothing about others.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    names, episode = np.unique(np.asarray(episodes), return_inverse=True)
+    if values.shape != episode.shape:
+        raise ValueError(f"{values.shape} values of {episode.shape} episodes")
+    if len(names) < 2:
+        return None
+    sums, sizes = np.bincount(episode, values), np.bincount(episode)
+    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    means = (drawn @ sums) / (drawn @ sizes)
+    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
+    return Interval(float(low), float(high))

@@ -1,0 +1,290 @@
+"""The error table: the paper's rows, ours, the best constant pose, and the kinds of test set that are not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from eval.bootstrap import Interval, mean_interval
+from eval.metrics import PoseErrors, Summary, summarise
+from eval.record import Evaluation
+
+KINDS = ("filament", "classic", "unity", "real")
+"""Renderers of test sets that a full report has; one without a test set is shown as missing, never filled in."""
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; None where nothing was measured or nothing is published.
+
+    Attributes:
+        estimator: whose estimates: paper, successor, a checkpoint's name, constant (the best one), missing.
+        test_set: name of the test set.
+        renderer: what made its pictures.
+        head: of the network.
+        protocol: nominal or calibrated.
+        cameras: what the estimator is told about the cameras.
+        samples: number of triplets.
+        rotation, position: degrees, millimetres.
+        rotation_interval, position_interval: of the means, 95 % over episodes.
+        within: share of samples within 5 degrees and 5 mm.
+        gross: share of samples with one face taken for another.
+        axis: mean absolute error along the world's x, y and z, millimetres.
+        add, add_s, mssd: millimetres.
+        mspd: pixels.
+    """
+
+    estimator: str
+    test_set: str
+    renderer: str
+    head: str = _NONE
+    protocol: str = _NONE
+    cameras: str = _NONE
+    samples: int | None = None
+    rotation: Summary | None = None
+    position: Summary | None = None
+    rotation_interval: Interval | None = None
+    position_interval: Interval | None = None
+    within: float | None = None
+    gross: float | None = None
+    axis: tuple[float, float, float] | None = None
+    add: Summary | None = None
+    add_s: Summary | None = None
+    mssd: Summary | None = None
+    mspd: Summary | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is a checkpoint of ours."""
+        return self.samples is not None and self.estimator not in (*PUBLISHED, "constant", "missing")
+
+
+PUBLISHED = ("paper", "successor")
+
+
+def _published(
+    whose: str, test_set: str, renderer: str, samples: int | None, rotation: Summary, position: Summary
+) -> Row:
+    return Row(whose, test_set, renderer, "regression", "nominal", "none", samples, rotation, position)
+
+
+PAPER_ROWS = (
+    _published("paper", "Unity renders", "unity", None, Summary(2.71, 1.62), Summary(3.12, 1.52)),
+    _published("paper", "MuJoCo renders", "mujoco", None, Summary(3.23, 2.91), Summary(3.71, 4.07)),
+    _published("paper", "real images", "real", 992, Summary(5.01, 2.47), Summary(9.27, 4.02)),
+)
+"""OpenAI et al., arXiv 1808.00177, Table 6: mean and standard deviation; no other figure is published."""
+
+SUCCESSOR_ROWS = (
+    _published("successor", "sim, tuned by hand", "orrb", None, Summary(1.99), Summary(4.03)),
+    _published("successor", "sim, automatic", "orrb", None, Summary(1.85), Summary(5.18)),
+    _published("successor", "real, tuned by hand", "real", None, Summary(5.19), Summary(8.53)),
+    _published("successor", "real, automatic", "real", None, Summary(5.09), Summary(7.85)),
+)
+"""OpenAI et al., "Solving Rubik's Cube with a Robot Hand", arXiv 1910.07113, for the block, with randomizations tuned
+by hand and found automatically: means only."""
+
+NOTES = (
+    "Errors as mean ± standard deviation over the n samples, the mean's 95 % confidence interval (bootstrap over "
+    "episodes), median and 90th percentile. Rotation: geodesic distance. Position: Euclidean distance of the centres. "
+    "≤ 5° & 5 mm: share of samples within both. Another face: share of samples whose estimate takes one face of the "
+    "object for another.",
+    "Protocols: the cameras of every sample are displaced from the rig (Table 9). Nominal: only the rig is known, as "
+    "in the paper; compare these rows with the published ones. Calibrated: each sample's true cameras are known.",
+    "Paper: arXiv 1808.00177, Table 6. Successor: arXiv 1910.07113, the same block, a later network.",
+    "Constant: the one pose of least mean error on the training labels; what can be had without looking. Missing: no "
+    "test set of that kind was given.",
+)
+
+
+def our_row(
+    test_set: str,
+    renderer: str,
+    head: str,
+    protocol: str,
+    uses_cameras: bool,
+    errors: PoseErrors,
+    episodes: np.ndarray,
+    estimator: str = "ours",
+) -> Row:
+    """A row of measured errors of samples that belong to ``episodes`` (N,)."""
+    known = {"nominal": "nominal", "calibrated": "true"}[protocol] if uses_cameras else "none"
+    return Row(estimator, test_set, renderer, head, protocol, known, **figures(errors, episodes))
+
+
+def baseline_row(test_set: str, renderer: str, errors: PoseErrors, episodes: np.ndarray) -> Row:
+    """A row of the best constant pose's errors."""
+    return Row("constant", test_set, renderer, cameras="none", **figures(errors, episodes))
+
+
+def missing_rows(rows: Sequence[Row]) -> list[Row]:
+    """A row for each kind of test set on which nothing of ours was measured."""
+    present = {row.renderer for row in rows if row.measured}
+    return [Row("missing", kind, kind) for kind in KINDS if kind not in present]
+
+
+def evaluation_rows(evaluation: Evaluation) -> list[Row]:
+    """A checkpoint's rows: each test set under each protocol, then the constant pose on it."""
+    rows = []
+    for test_set in evaluation.sets:
+        for scored in test_set.study("protocol"):
+            rows.append(
+                our_row(
+                    test_set.name,
+                    test_set.renderer,
+                    evaluation.head,
+                    scored.condition.told,
+                    evaluation.uses_cameras,
+                    scored.errors,
+                    scored.episodes,
+                    evaluation.name,
+                )
+            )
+        if test_set.constant is not None:
+            rows.append(baseline_row(test_set.name, test_set.renderer, test_set.constant, test_set.columns["episode"]))
+    return rows
+
+
+def figures(errors: PoseErrors, episodes: np.ndarray) -> dict[str, Any]:
+    """A row's figures of errors (N,) whose samples belong to ``episodes`` (N,). Equal errors give equal intervals."""
+    parts = (errors.rotation_deg, errors.position_mm)
+    intervals = [mean_interval(values, episodes, np.random.default_rng(0)) for values in parts]
+    x, y, z = (float(value) for value in np.abs(errors.axis_mm).mean(axis=0))
+    return {
+        "samples": len(errors),
+        "rotation": summarise(errors.rotation_deg),
+        "position": summarise(errors.position_mm),
+        "rotation_interval": intervals[0],
+        "position_interval": intervals[1],
+        "within": float(errors.within.mean()),
+        "gross": float(errors.gross.mean()),
+        "axis": (x, y, z),
+        "add": summarise(errors.add_mm),
+        "add_s": summarise(errors.add_s_mm),
+        "mssd": summarise(errors.mssd_mm),
+        "mspd": None if errors.mspd_px is None else summarise(errors.mspd_px),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- formats
+
+
+def markdown(rows: Sequence[Row], notes: Sequence[str] = NOTES) -> str:
+    """The table in GitHub's Markdown, with notes below."""
+    titles = header()
+    body = [titles, ["---"] * _FIRST_FIGURE + ["---:"] * (len(titles) - _FIRST_FIGURE), *(cells(row) for row in rows)]
+    lines = ["| " + " | ".join(line) + " |" for line in body]
+    return "\n".join([*lines, "", *(f"{note}\n" for note in notes)])
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """The table as CSV in full precision, one column for each figure, empty where there is none."""
+    buffer = io.StringIO()
+    records = [flat(row) for row in rows]
+    writer = csv.DictWriter(buffer, list(records[0]) if records else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in record.items()} for record in records)
+    return buffer.getvalue()
+
+
+_SUMMARIES = {"rotation": "deg", "position": "mm", "add": "mm", "add_s": "mm", "mssd": "mm", "mspd": "px"}
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """Every figure of a row under a name of its own with its unit; None where there is none."""
+    texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
+    found: dict[str, Any] = {key: None if getattr(row, key) == _NONE else getattr(row, key) for key in texts}
+    found["samples"] = row.samples
+    for part, unit in _SUMMARIES.items():
+        for name in ("mean", "std", "median", "p90"):
+            found[f"{part}_{name}_{unit}"] = getattr(getattr(row, part), name, None)
+        if part in ("rotation", "position"):
+            for end in ("low", "high"):
+                found[f"{part}_mean_ci95_{end}_{unit}"] = getattr(getattr(row, f"{part}_interval"), end, None)
+    for place, axis in enumerate("xyz"):
+        found[f"mean_absolute_{axis}_mm"] = row.axis[place] if row.axis else None
+    return found | {"share_within_5deg_5mm": row.within, "share_gross": row.gross}
+
+
+def print_table(rows: Sequence[Row], console: Console, notes: Sequence[str] = NOTES) -> None:
+    """The table on a terminal, leaving out columns until it fits; whole where the output is a file."""
+    kept = header()
+    left_out: list[str] = []
+    options = console.options.update_width(1_000)
+    while console.is_terminal and console.measure(_rich_table(rows, kept), options=options).maximum > console.width:
+        if len(left_out) == len(_LESS_TELLING):
+            break
+        left_out.append(_LESS_TELLING[len(left_out)])
+        kept = [title for title in kept if title != left_out[-1]]
+    table = _rich_table(rows, kept)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=console.measure(table, options=options).maximum)
+    console.print(table)
+    if left_out:
+        notes = (*notes, f"Left out for the width of this terminal, in the files: {', '.join(left_out)}.")
+    for note in notes:
+        console.print(note, style="dim", highlight=False)
+
+
+_LESS_TELLING = (
+    *("cameras known", "renderer", "p90", "median", "95 % CI"),
+    *("n", "another face", "≤ 5° & 5 mm", "head"),
+)
+
+
+def _rich_table(rows: Sequence[Row], kept: Sequence[str]) -> Table:
+    titles = header()
+    places = [place for place, title in enumerate(titles) if title in kept]
+    gap = 1 if len(places) == len(titles) else 0
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False)
+    for place in places:
+        table.add_column(titles[place], justify="right" if place >= _FIRST_FIGURE else "left", no_wrap=True)
+    groups = [row.estimator if row.estimator in (*PUBLISHED, "missing") else row.test_set for row in rows]
+    for row, group, following in zip(rows, groups, [*groups[1:], ""], strict=True):
+        style = "bold" if row.measured else "dim" if row.estimator == "missing" else None
+        line = cells(row)
+        table.add_row(*(line[place] for place in places), style=style, end_section=group != following)
+    return table
+
+
+_FIRST_FIGURE = 6
+
+
+def header() -> list[str]:
+    """Titles of the table's columns."""
+    errors = [title for what in ("rotation (°)", "position (mm)") for title in (what, "95 % CI", "median", "p90")]
+    return [
+        *("estimator", "test set", "renderer", "head", "protocol", "cameras known", "n"),
+        *errors,
+        *("≤ 5° & 5 mm", "another face"),
+    ]
+
+
+def cells(row: Row) -> list[str]:
+    """A row's texts, one for each column."""
+    samples = _NONE if row.samples is None else f"{row.samples:,}"
+    known = [row.estimator, row.test_set, row.renderer, row.head, row.protocol, row.cameras, samples]
+    pairs = ((row.rotation, row.rotation_interval), (row.position, row.position_interval))
+    return [
+        *known,
+        *(cell for summary, interval in pairs for cell in _figures(summary, interval)),
+        *(_NONE if share is None else f"{100 * share:.1f} %" for share in (row.within, row.gross)),
+    ]
+
+
+def _figures(summary: Summary | None, interval: Interval | None) -> list[str]:
+    if summary is None:
+        return [_NONE] * 4
+    mean = f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+    between = _NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
+    return [mean, between, *(_NONE if value is None else f"{value:.2f}" for value in (summary.median, summary.p90))]

@@ -1,0 +1,55 @@
+"""Intervals against scipy's, against a loop, and against what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from eval.bootstrap import mean_interval
+
+
+def test_one_sample_an_episode_is_scipys_percentile_bootstrap() -> None:
+    values = np.random.default_rng(0).gamma(2.0, 3.0, 80)
+    ours = mean_interval(values, np.arange(80), np.random.default_rng(1))
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=9_999, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert ours is not None
+    np.testing.assert_allclose(ours, theirs, atol=0.08)
+
+
+def test_episodes_are_drawn_whole() -> None:
+    """Against a loop that concatenates the drawn episodes; they differ in length."""
+    rng = np.random.default_rng(0)
+    episodes = np.repeat(np.arange(12), rng.integers(1, 9, 12))
+    values = rng.normal(size=12)[episodes] + 0.1 * rng.normal(size=len(episodes))
+    means = []
+    for _ in range(4_000):
+        drawn = rng.integers(0, 12, 12)
+        means.append(np.concatenate([values[episodes == episode] for episode in drawn]).mean())
+    shuffled = rng.permutation(len(values))
+    ours = mean_interval(values[shuffled], 100 - episodes[shuffled], np.random.default_rng(1))
+    np.testing.assert_allclose(ours, np.percentile(means, [2.5, 97.5]), atol=0.06)
+    alone = mean_interval(values, np.arange(len(values)), np.random.default_rng(1))
+    assert ours is not None
+    assert alone is not None
+    assert ours.high - ours.low > 1.3 * (alone.high - alone.low), "alike samples promise less"
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    episodes = np.repeat(np.arange(40), 5)
+    hits = 0
+    for _ in range(200):
+        values = 7.0 + rng.normal(size=40)[episodes] + 0.3 * rng.normal(size=200)
+        interval = mean_interval(values, episodes, rng)
+        assert interval is not None
+        hits += interval.low <= 7.0 <= interval.high
+    assert 0.88 < hits / 200 < 0.99
+
+
+def test_one_episode_promises_nothing_and_lengths_must_agree() -> None:
+    assert mean_interval([1.0, 2.0], [4, 4], np.random.default_rng(0)) is None
+    with pytest.raises(ValueError, match="episodes"):
+        mean_interval([1.0, 2.0], [4], np.random.default_rng(0))

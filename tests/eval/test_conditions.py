@@ -1,0 +1,81 @@
+"""What the estimator is told: exactly as wrong as asked, and nothing else changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from eval.conditions import AMOUNTS, Condition, asked, camera_subsets, miscalibrations
+from vision.cameras import DACTYL_RIG, Rig, fovy_from_intrinsics, project
+
+SIZE = 200
+
+
+@pytest.fixture
+def batch() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    shift = np.tile(np.eye(4), (5, 3, 1, 1))
+    shift[..., :3, 3] = rng.normal(0, 0.01, (5, 3, 3))
+    return {
+        "index": np.arange(5) * 7,
+        "images": rng.integers(0, 256, (5, 3, SIZE, SIZE, 3)).astype(np.uint8),
+        "camera_intrinsics": np.tile(DACTYL_RIG.intrinsics(SIZE, SIZE), (5, 1, 1, 1)),
+        "camera_extrinsics": shift @ DACTYL_RIG.extrinsics(),
+    }
+
+
+def test_protocols(batch: dict[str, Any]) -> None:
+    images, matrices, transforms = asked(Condition("nominal"), batch, DACTYL_RIG, SIZE)
+    assert images.shape == (5, 3, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(transforms, np.tile(DACTYL_RIG.extrinsics(), (5, 1, 1, 1)))
+    _, matrices, transforms = asked(Condition("calibrated"), batch, DACTYL_RIG, SIZE)
+    np.testing.assert_array_equal(matrices, batch["camera_intrinsics"])
+    np.testing.assert_array_equal(transforms, batch["camera_extrinsics"])
+
+
+def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None:
+    assert [condition.name for condition in camera_subsets(DACTYL_RIG)] == [
+        "without-left", "without-top", "without-right",
+    ]  # fmt: skip
+    images, matrices, transforms = asked(Condition("calibrated", without="top"), batch, DACTYL_RIG, SIZE)
+    np.testing.assert_array_equal(images, batch["images"][:, [0, 2]])
+    np.testing.assert_array_equal(matrices, batch["camera_intrinsics"][:, [0, 2]])
+    np.testing.assert_array_equal(transforms, batch["camera_extrinsics"][:, [0, 2]])
+    assert camera_subsets(Rig(DACTYL_RIG.cameras[:2])) == []
+
+
+@pytest.mark.parametrize("condition", miscalibrations(), ids=lambda condition: condition.name)
+def test_cameras_are_wrong_by_the_amount_and_only_in_that(condition: Condition, batch: dict[str, Any]) -> None:
+    before = {key: values.copy() for key, values in batch.items()}
+    _, matrices, transforms = asked(condition, batch, DACTYL_RIG, SIZE)
+    for key, values in before.items():
+        np.testing.assert_array_equal(batch[key], values, err_msg="the samples themselves stay")
+
+    def centres(extrinsics: np.ndarray) -> np.ndarray:
+        return -np.einsum("ncij,nci->ncj", extrinsics[..., :3, :3], extrinsics[..., :3, 3])
+
+    moved = 1000 * np.linalg.norm(centres(transforms) - centres(batch["camera_extrinsics"]), axis=-1)
+    relative = transforms[..., :3, :3] @ np.swapaxes(batch["camera_extrinsics"][..., :3, :3], -1, -2)
+    turned = np.rad2deg(Rotation.from_matrix(relative.reshape(-1, 3, 3)).magnitude())
+    wider = np.abs(fovy_from_intrinsics(matrices, SIZE) - fovy_from_intrinsics(batch["camera_intrinsics"], SIZE))
+    for kind, found in (("position", moved), ("rotation", turned), ("field-of-view", wider)):
+        expected = condition.amount if kind == condition.displaced else 0.0
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(matrices[..., 0, 0], matrices[..., 1, 1], rtol=1e-12)
+
+
+def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any]) -> None:
+    point = np.array([[1.0, 0.87, 0.15]])
+
+    def shifts(amount: float) -> np.ndarray:
+        told = asked(Condition("calibrated", None, "rotation", amount), batch, DACTYL_RIG, SIZE)[1:]
+        true = project(point, batch["camera_intrinsics"], batch["camera_extrinsics"])
+        return (project(point, *told) - true)[:, :, 0]
+
+    small, large = shifts(AMOUNTS["rotation"][0]), shifts(AMOUNTS["rotation"][1])
+    cosine = (small * large).sum(-1) / np.linalg.norm(small, axis=-1) / np.linalg.norm(large, axis=-1)
+    assert (cosine > 0.98).all()
+    assert len(np.unique(np.round(small.reshape(-1, 2), 6), axis=0)) == 15

@@ -1,0 +1,48 @@
+"""Distance to the training distribution against a loop; groups that leave no sample out."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
+
+from eval.samples import nearest_pose_mm, quartiles
+from vision.objects import OBJECTS, get_object
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+def test_nearest_pose_equals_the_loop(name: str) -> None:
+    target = get_object(name)
+    rng = np.random.default_rng(0)
+    (p, q), (training_p, training_q) = (
+        (rng.normal(1, 0.02, (n, 3)), np.roll(Rotation.random(n, random_state=rng).as_quat(), 1, axis=1))
+        for n in (6, 40)
+    )
+    found = nearest_pose_mm(target, p, q, training_p, training_q)
+    for sample in range(6):
+        distances = []
+        for position, quaternion in zip(training_p, training_q, strict=True):
+            here = Rotation.from_quat(np.roll(q[sample], -1)).apply(target.keypoints) + p[sample]
+            there = Rotation.from_quat(np.roll(quaternion, -1)).apply(target.keypoints) + position
+            distances.append(1000 * np.sqrt(((here - there) ** 2).sum(axis=1).mean()))
+        assert found[sample] == pytest.approx(min(distances))
+    np.testing.assert_allclose(nearest_pose_mm(target, training_p, -training_q, training_p, training_q), 0, atol=1e-9)
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0])))
+def test_quartiles_hold_every_sample_once(values: np.ndarray) -> None:
+    groups = quartiles(values, " mm")
+    assert 1 <= len(groups) <= 4
+    np.testing.assert_array_equal(sum(group.samples.astype(int) for group in groups), 1)
+    for smaller, larger in itertools.pairwise(groups):
+        assert values[smaller.samples].max() <= values[larger.samples].min()
+    assert all(group.label.endswith(" mm") for group in groups)
+
+
+def test_quartiles_are_of_equal_size() -> None:
+    assert [int(group.samples.sum()) for group in quartiles(np.random.default_rng(0).normal(size=200), "")] == [50] * 4
