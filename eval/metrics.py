@@ -64,7 +64,7 @@ class PoseErrors:
     def of(self, samples: np.ndarray) -> PoseErrors:
         """Of some samples: their numbers, or a mask."""
         parts: dict[str, Any] = vars(self)
-        chosen = {key: None if values is None else values[samples] for key, values in parts.items()}
+        chosen: dict[str, Any] = {key: None if values is None else values[samples] for key, values in parts.items()}
         return PoseErrors(**chosen)
 
 
