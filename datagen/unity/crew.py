@@ -55,9 +55,6 @@ class Crew:
         self._threads = ThreadPoolExecutor(options.players, "unity")
         self._idle: queue.SimpleQueue[_Seat] = queue.SimpleQueue()
         self._seats = [_Seat(number) for number in range(options.players)]
-        if options.executable is None:
-            port = options.port or EDITOR_PORT
-            Console(stderr=True).print(f"waiting for the Unity editor on port {port}: open unity_project, press Play")
         try:
             list(self._threads.map(self._first_start, self._seats))
         except BaseException:
@@ -118,6 +115,9 @@ class Crew:
     def _fill(self, seat: _Seat) -> Player:
         """Start a player, make sure of it, and give it the scene."""
         options = self._options
+        if options.executable is None:
+            port = options.port or EDITOR_PORT
+            Console(stderr=True).print(f"waiting for the Unity editor on port {port}: open unity_project, press Play")
         arguments = options.arguments
         if self.form == wire.Form.OBSERVATIONS:
             sizes = (self._cameras, self._size, self._size, max(options.batch_size, probe.SAMPLES))

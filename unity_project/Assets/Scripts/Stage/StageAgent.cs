@@ -25,7 +25,7 @@ namespace Dactyl.Stage
             var behavior = holder.AddComponent<BehaviorParameters>();
             behavior.BehaviorName = "Stage";
             behavior.BrainParameters.VectorObservationSize = 4;
-            behavior.BrainParameters.VectorActionDescriptions = new string[0];
+            behavior.BrainParameters.VectorActionDescriptions = new string[0]; // ML-Agents clones it, null or not
             behavior.BrainParameters.ActionSpec = ActionSpec.MakeContinuous(1);
             var agent = holder.AddComponent<StageAgent>();
             agent.m_Index = index;
