@@ -1,16 +1,23 @@
-"""Numbered tasks in worker processes that never outlive their parent."""
+"""Numbered tasks in worker processes that are replaced when they die, hang or grow old, and never outlive their parent.
+
+A task is a pure function of its number, so a killed one is simply done again by a fresh process. The standard library's
+pool cannot do this: one dead worker breaks all of it, and it has no way to stop a task that hangs in native code.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
+import time
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.sharedctypes import Synchronized
-from typing import TypeVar
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
+from typing import Any, Generic, TypeVar
 
 from vision.errors import DactylError
 from vision.progress import Advance
@@ -19,65 +26,191 @@ Result = TypeVar("Result")
 Task = Callable[[int, Advance], Result]
 """Picklable; called with a number and a function that says how many items of it are done."""
 
+ATTEMPTS = 3
+"""Times that a task may fail by its process, not by its input, before it is given up."""
+
+TASKS_PER_PROCESS = 16
+"""Tasks after which a worker is replaced: graphics drivers leak, Filament some 2 MB with each context."""
+
+_LEAVE_S = 10.0  # that a dismissed worker may take to put away its driver
+
+
+class TransientError(DactylError):
+    """A fault that a fresh process may not meet again, such as a driver's; the task is tried again."""
+
+
+class TaskFailedError(DactylError):
+    """A task that kept failing.
+
+    Attributes:
+        number: of the task.
+        done: items of it that were done when it last failed.
+    """
+
+    def __init__(self, reason: str, number: int, done: int) -> None:
+        super().__init__(reason)
+        self.number, self.done = number, done
+
 
 def default_workers() -> int:
     """One per core that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def run(task: Task[Result], numbers: Sequence[int], workers: int, advance: Advance) -> Iterator[tuple[int, Result]]:
+def run(
+    task: Task[Result],
+    numbers: Sequence[int],
+    workers: int,
+    advance: Advance,
+    *,
+    patience_s: float = 300.0,
+    tasks_per_process: int = TASKS_PER_PROCESS,
+) -> Iterator[tuple[int, Result]]:
     """Yield (number, result) as tasks finish, in any order.
 
     Leaving the iteration early (an error, a signal) kills the tasks under way.
 
+    Args:
+        task: what to do.
+        numbers: with which numbers.
+        workers: processes, at most.
+        advance: called here with items that got done; with a negative number when those of a failed task do not count.
+        patience_s: seconds without an item done after which a worker is taken to hang.
+        tasks_per_process: after which a worker makes place for a fresh one.
+
     Raises:
-        DactylError: a process died; or whatever a task raised.
+        TaskFailedError: a task's processes died or hung, or it raised TransientError, ``ATTEMPTS`` times in all.
+        Exception: whatever else a task raised.
     """
     # Spawned, not forked: neither torch's threads nor a graphics context survives a fork.
     context = multiprocessing.get_context("spawn")
-    done: Synchronized[int] = context.Value("q", 0)
-    initial = (task, done, os.getpid())
-    pool = ProcessPoolExecutor(min(workers, len(numbers)), context, initializer=_begin, initargs=initial)
-    pending: dict[Future[Result], int] = {}
-    shown = 0
+    waiting, failures = deque(numbers), Counter[int]()
+    busy: list[_Worker[Result]] = []
+    leaving: list[_Worker[Result]] = []
+
+    def failed(worker: _Worker[Result], reason: str) -> None:
+        busy.remove(worker)
+        worker.kill()
+        failures[worker.number] += 1
+        if failures[worker.number] == ATTEMPTS:
+            raise TaskFailedError(reason, worker.number, worker.done)
+        advance(-worker.done)
+        waiting.appendleft(worker.number)
+
     try:
-        for number in numbers:
-            pending[pool.submit(_work, number)] = number
-        while pending:
-            finished, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            so_far = done.value
-            advance(so_far - shown)
-            shown = so_far
-            for future in finished:
-                yield pending.pop(future), future.result()
-    except BrokenProcessPool:
-        raise DactylError("a worker process died (out of memory, or a driver fault); rerun to resume") from None
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                busy.append(_Worker(context, task))
+                busy[-1].give(waiting.popleft())
+            wait([worker.connection for worker in busy], timeout=0.5)
+            for worker in list(busy):
+                try:
+                    results = worker.listen(advance)
+                except TransientError as error:
+                    failed(worker, str(error))
+                    continue
+                except (EOFError, OSError):
+                    failed(worker, f"a worker process died ({worker.status()})")
+                    continue
+                if results:
+                    number = worker.number
+                    if waiting and worker.tasks < tasks_per_process:
+                        worker.give(waiting.popleft())
+                    else:
+                        busy.remove(worker)
+                        leaving.append(worker.dismiss())
+                    yield number, results[0]
+                elif worker.silence_s > patience_s:
+                    failed(worker, f"a worker process hung (no progress for {patience_s:g} s)")
+        deadline = time.monotonic() + _LEAVE_S
+        for worker in leaving:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
     finally:
-        if pending:
-            for process in list(pool._processes.values()):
-                process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in busy + leaving:
+            worker.kill()
 
 
-_task: Task
-_done: Synchronized[int]
+class _Worker(Generic[Result]):
+    """One process, seen from its parent."""
+
+    def __init__(self, context: SpawnContext, task: Task[Result]) -> None:
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, task, os.getpid()))
+        self.number, self.tasks, self.done, self._heard = -1, 0, 0, time.monotonic()
+        with _signals_held():
+            self.process.start()
+        theirs.close()
+
+    def give(self, number: int) -> None:
+        self.number, self.done, self._heard = number, 0, time.monotonic()
+        self.tasks += 1
+        with contextlib.suppress(OSError):  # dead already: listening will tell
+            self.connection.send(number)
+
+    def listen(self, advance: Advance) -> list[Result]:
+        """Hand on progress, give the result if there is one. Raises what the task raised, EOFError if it is dead."""
+        while self.connection.poll():
+            kind, value = self.connection.recv()
+            self._heard = time.monotonic()
+            if kind == "error":
+                raise value
+            if kind == "result":
+                return [value]
+            self.done += value
+            advance(value)
+        return []
+
+    @property
+    def silence_s(self) -> float:
+        return time.monotonic() - self._heard
+
+    def status(self) -> str:
+        """Why a dead process died."""
+        self.process.join(_LEAVE_S)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return f"{signal.Signals(-code).name}; out of memory, or a driver fault?"
+        return f"exit status {code}; a driver fault?"
+
+    def dismiss(self) -> _Worker[Result]:
+        """Let it end by itself: some drivers want to be put away well."""
+        with contextlib.suppress(OSError):
+            self.connection.send(None)
+        return self
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
 
 
-def _begin(task: Task[Result], done: Synchronized[int], parent: int) -> None:
-    """Runs once in each worker process."""
-    global _task, _done
+def _serve(connection: Connection, task: Task[Any], parent: int) -> None:
+    """What a worker process does."""
     die_with(parent)
-    # Ctrl-C reaches the whole process group; the parent decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _task, _done = task, done
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    while (number := connection.recv()) is not None:
+        try:
+            connection.send(("result", task(number, lambda count: connection.send(("done", count)))))
+        except DactylError as error:
+            connection.send(("error", error))
+        except Exception as error:
+            # The traceback stays behind with this process, so its text goes along.
+            error.add_note(traceback.format_exc())
+            connection.send(("error", error))
 
 
-def _work(number: int) -> object:
-    def advance(count: int) -> None:
-        with _done.get_lock():
-            _done.value += count
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Start a process between signals: one that arrives now is delivered after.
 
-    return _task(number, advance)
+    The child inherits the mask, and keeps SIGINT out for good: Ctrl-C reaches the whole process group, but what happens
+    is for the parent to decide.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def die_with(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes: all results arrive, faults are named, nobody outlives the parent."""
+"""Worker processes: all results arrive, what dies or hangs is done again or named, nobody outlives the parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.pool import run
+from datagen.pool import ATTEMPTS, TaskFailedError, TransientError, run
 from vision.errors import DactylError
 from vision.progress import Advance
 
@@ -25,15 +25,39 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Refuse:
+class Process:
     def __call__(self, number: int, advance: Advance) -> int:
+        return os.getpid()
+
+
+@dataclass(frozen=True)
+class Refuse:
+    folder: Path
+
+    def __call__(self, number: int, advance: Advance) -> int:
+        (self.folder / str(time.monotonic_ns())).touch()
         raise DactylError(f"sample {number} is broken")
 
 
 @dataclass(frozen=True)
-class Die:
+class Fail:
+    """Task 1 does one item, then fails in some way, the first ``times`` times; its attempts are files in a folder."""
+
+    folder: Path
+    way: str
+    times: int
+
     def __call__(self, number: int, advance: Advance) -> int:
-        os.kill(os.getpid(), signal.SIGKILL)
+        advance(1)
+        attempt = len(list(self.folder.iterdir()))
+        if number == 1 and attempt < self.times:
+            (self.folder / str(attempt)).touch()
+            if self.way == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif self.way == "hang":
+                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                time.sleep(60)
+            raise TransientError("the driver has hiccups")
         return number
 
 
@@ -54,14 +78,34 @@ def test_all_results_and_all_progress() -> None:
     assert sum(advanced) == 14
 
 
-def test_error_of_a_task_reaches_the_caller() -> None:
-    with pytest.raises(DactylError, match=r"sample \d is broken"):
-        list(run(Refuse(), range(3), 2, lambda count: None))
+def test_workers_are_replaced() -> None:
+    processes = [process for _, process in run(Process(), range(5), 1, lambda count: None, tasks_per_process=2)]
+    assert [processes.count(process) for process in dict.fromkeys(processes)] == [2, 2, 1]
 
 
-def test_a_killed_worker_is_named() -> None:
-    with pytest.raises(DactylError, match="worker process died"):
-        list(run(Die(), range(3), 2, lambda count: None))
+def test_an_error_of_a_task_reaches_the_caller_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match="sample 0 is broken"):
+        list(run(Refuse(tmp_path), range(1), 1, lambda count: None))
+    assert len(list(tmp_path.iterdir())) == 1, "bad input stays bad: no second attempt"
+
+
+@pytest.mark.parametrize("way", ["die", "hang", "raise"])
+def test_a_worker_that_fails_once_costs_nothing(way: str, tmp_path: Path) -> None:
+    advanced: list[int] = []
+    results = dict(run(Fail(tmp_path, way, 1), range(3), 2, advanced.append, patience_s=5))
+    assert results == {0: 0, 1: 1, 2: 2}
+    assert sum(advanced) == 3, "items of the failed attempt do not count"
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [("die", "worker process died .SIGKILL"), ("hang", "no progress for 3 s"), ("raise", "the driver has hiccups")],
+)
+def test_a_worker_that_keeps_failing_is_named(way: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(TaskFailedError, match=reason) as error:
+        list(run(Fail(tmp_path, way, 99), range(3), 1, lambda count: None, patience_s=3))
+    assert (error.value.number, error.value.done) == (1, 1)
+    assert len(list(tmp_path.iterdir())) == ATTEMPTS
 
 
 def _alive(pid: int) -> bool:
