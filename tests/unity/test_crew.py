@@ -43,8 +43,8 @@ def crew(options: PlayerOptions) -> Crew:
 def test_a_failed_batch_is_drawn_by_another_player(player_options: Options, tmp_path: Path, fault: str) -> None:
     once = tmp_path / "once"
     # The first batch is the probe's; the second is drawn well, the third meets the fault.
-    options = player_options("--content", "ready", "--fault", fault, "--fault-at", 2, "--once", once, reply_timeout_s=2)
-    with crew(options) as players:
+    arguments = ("--content", "ready", "--fault", fault, "--fault-at", 2, "--once", once)
+    with crew(player_options(*arguments, reply_timeout_s=3 if fault == "hang" else 60)) as players:
         asked = batches(4)
         drawn = players.draw(asked)
         assert once.exists(), "the fault was never met"
@@ -104,7 +104,7 @@ def test_closing_does_not_wait_for_a_player_that_hangs(player_options: Options) 
     began = time.monotonic()
     players.close()
     thread.join(10)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # not the timeout of a minute
     assert failed
     players.close()
 

@@ -101,7 +101,7 @@ def test_a_fault_while_drawing(
         began = time.monotonic()
         with pytest.raises(error, match=message):
             draw(player)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20  # not the timeout of a minute
     finally:
         player.close()
 
@@ -119,9 +119,9 @@ def test_pictures_of_another_batch(player_options: Callable[..., PlayerOptions])
 
 
 def test_a_player_that_hangs_is_given_up_and_killed(player_options: Callable[..., PlayerOptions]) -> None:
-    player = start(player_options("--content", "ready", "--fault", "hang"), reply_timeout_s=1.0)
+    player = start(player_options("--content", "ready", "--fault", "hang"), reply_timeout_s=3.0)
     load(player)
-    with pytest.raises(PlayerFault, match="no answer within 1 s"):
+    with pytest.raises(PlayerFault, match="no answer within 3 s"):
         draw(player)
     player.kill()
     assert not running_players()
@@ -191,7 +191,7 @@ def test_waiting_ends_when_told(player_options: Callable[..., PlayerOptions]) ->
     with pytest.raises(PlayerFault, match="told to stop"):
         Player(options.executable, options.arguments, log=options.logs / "log", start_timeout_s=60,
                reply_timeout_s=60, stop=stop)  # fmt: skip
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_players_end_when_python_is_killed(player_options: Callable[..., PlayerOptions]) -> None:
