@@ -52,7 +52,7 @@ class WindowConfig:
         passes: how often the window is moved to what was found in it before the pose is solved.
     """
 
-    side: float = 0.45
+    side: float = 0.38
     size: int = 80
     locator_size: int = 64
     locator_width: int = 16
