@@ -21,6 +21,7 @@ COMMANDS = {
     "inspect": ("datagen.cli:main_inspect", "look at a dataset: counts, renderer, contact sheet"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
+    "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
     "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table in 15 minutes"),
 }

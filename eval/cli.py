@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 
 from eval.baseline import best_constant
+from eval.charts import Curve, error_curves, save_figure
 from eval.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
-from eval.figures import Curve, predictions_sheet, save_error_curves
+from eval.figures import predictions_sheet
 from eval.predict import (
     Estimator,
     EvaluateConfig,
@@ -23,10 +24,12 @@ from eval.predict import (
 )
 from eval.provenance import checkpoint_origin, dataset_origin, software
 from eval.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
+from eval.report import ReportConfig, report
 from eval.samples import describe_samples
 from eval.table import (
     NOTES,
     PAPER_ROWS,
+    PUBLISHED_MEANS,
     SUCCESSOR_ROWS,
     Row,
     comma_separated,
@@ -60,6 +63,22 @@ def main_evaluate(argv: Sequence[str]) -> None:
     console = Console()
     print_table(rows, console)
     console.print(f"{config.output}: table.md, table.csv, errors.png, predictions", soft_wrap=True)
+
+
+def main_report(argv: Sequence[str]) -> None:
+    """Turn one or more evaluations into report.html, report.md, report.csv and report.json.
+
+    The HTML is one file that opens from disk and loads nothing. Several evaluations are compared; the folders of dactyl
+    evaluate are all that is needed.
+
+    examples:
+      dactyl report --evaluations.ours runs/evaluation --output runs/report
+      dactyl report --evaluations.paper-net runs/paper/evaluation --evaluations.geometric runs/best/evaluation \\
+        --output runs/report --title "Block, two heads"
+    """
+    config = parse(ReportConfig, argv, "dactyl report", main_report.__doc__ or "")
+    report(config)
+    Console().print(f"{config.output}: report.html, report.md, report.csv, report.json", soft_wrap=True)
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:
@@ -100,7 +119,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         notes = (*NOTES, _origin(record))
         atomic_write(config.output / "table.md", markdown(rows, notes).encode())
         atomic_write(config.output / "table.csv", comma_separated(rows).encode())
-        save_error_curves(_curves(evaluation), config.output / "errors.png")
+        save_figure(error_curves(_curves(evaluation), PUBLISHED_MEANS), config.output / "errors.png")
         write_record(config.output, record)
     return rows
 

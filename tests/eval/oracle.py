@@ -32,7 +32,7 @@ class Oracle:
         for dataset in datasets:
             for number in range(len(dataset)):
                 sample = dataset[number]
-                self.answers[sample["images"].tobytes()] = sample
+                self.answers |= {image.tobytes(): sample for image in sample["images"]}
 
     def predict(self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> dict[str, np.ndarray]:
         self.calls += 1
@@ -40,14 +40,16 @@ class Oracle:
         assert images.shape[:2] == intrinsics.shape[:2] == extrinsics.shape[:2]
         parts = [self._one(*triplet) for triplet in zip(images, intrinsics, extrinsics, strict=True)]
         position, quaternion = (np.stack(values).astype(np.float32) for values in zip(*parts, strict=True))
-        return {"position": position, "quaternion": quaternion, "confidence": np.full(len(images), 0.5, np.float32)}
+        return {"position": position, "quaternion": quaternion, "confidence": np.linspace(0.2, 0.8, len(images))}
 
     def _one(self, images: np.ndarray, matrices: np.ndarray, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sample = self.answers[images.tobytes()]
+        sample = self.answers[images[0].tobytes()]
         rng = np.random.default_rng(int(sample["index"]))
         axis, direction = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
-        true_cameras = np.array_equal(matrices, sample["camera_intrinsics"]) and np.array_equal(
-            transforms, sample["camera_extrinsics"]
+        known = list(zip(sample["camera_intrinsics"], sample["camera_extrinsics"], strict=True))
+        true_cameras = all(
+            any(np.array_equal(K, known_K) and np.array_equal(T, known_T) for known_K, known_T in known)
+            for K, T in zip(matrices, transforms, strict=True)
         )
         distance = self.distance_mm * (1 if true_cameras else 11)
         turned = rotation_from_quaternion(sample["object_quaternion"]) * Rotation.from_rotvec(

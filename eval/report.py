@@ -1,0 +1,128 @@
+"""``dactyl report``: pages that a lab can publish, from the folders of one or more evaluations.
+
+Everything is computed from saved predictions (``eval.record``); nothing is estimated, rendered or downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval import sections
+from eval.page import to_html, to_markdown
+from eval.record import Evaluation, load_evaluation
+from eval.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, comma_separated, evaluation_rows, figures, flat, missing_rows
+from vision.errors import DactylError
+from vision.files import atomic_write, canonical_json
+from vision.schema import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is reported.
+
+    Attributes:
+        evaluations: folders of dactyl evaluate by the name of the checkpoint, for example {ours: runs/evaluation}.
+        output: folder for report.html, report.md, report.csv and report.json.
+        title: of the pages.
+    """
+
+    evaluations: dict[str, Path]
+    output: Path
+    title: str = "Object pose from three cameras"
+
+    def __post_init__(self) -> None:
+        if not self.evaluations:
+            raise ValueError("evaluations: name at least one, for example --evaluations.ours runs/evaluation")
+        for name in self.evaluations:
+            if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name) or name in ("paper", "successor", "constant"):
+                raise ValueError(f"evaluations: '{name}' cannot name a checkpoint; use letters, digits and .-_ only")
+
+
+def report(config: ReportConfig) -> list[Row]:
+    """Write the report; the rows of its table.
+
+    Raises:
+        DactylError: an evaluation is missing, unfinished or damaged, or two are of different objects or of different
+            test sets under one name.
+    """
+    evaluations = [load_evaluation(name, folder) for name, folder in config.evaluations.items()]
+    _refuse_mixture(evaluations)
+    rows = table_rows(evaluations)
+    chapters = [
+        sections.results_section(rows, evaluations),
+        sections.curves_section(evaluations),
+        sections.details_section(rows),
+        sections.matrix_section(evaluations),
+        sections.subsets_section(evaluations),
+        sections.miscalibration_section(evaluations),
+        sections.strata_section(evaluations),
+        sections.confidence_section(evaluations),
+        sections.samples_section(evaluations),
+        sections.origin_section(evaluations),
+        sections.definitions_section(),
+    ]
+    names = ", ".join(evaluation.name for evaluation in evaluations)
+    sizes = {one.name: len(one.columns["index"]) for evaluation in evaluations for one in evaluation.sets}
+    samples, sets = sum(sizes.values()), ", ".join(sizes)
+    subtitle = (
+        f"{evaluations[0].object.name} · {names} · {samples:,} test samples: {sets} · "
+        f"dactyl report {importlib.metadata.version('dactyl-vision')}"
+    )
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "title": config.title,
+        "rows": [flat(row) for row in rows],
+        "evaluations": {evaluation.name: _numbers(evaluation) for evaluation in evaluations},
+    }
+    for name, content in (
+        ("report.html", to_html(config.title, subtitle, chapters)),
+        ("report.md", to_markdown(config.title, subtitle, chapters)),
+        ("report.csv", comma_separated(rows)),
+    ):
+        atomic_write(config.output / name, content.encode())
+    atomic_write(config.output / "report.json", canonical_json(record))
+    return rows
+
+
+def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Published rows, then every test set with all checkpoints on it, then the kinds that are missing."""
+    rows = [row for evaluation in evaluations for row in evaluation_rows(evaluation)]
+    names = list(dict.fromkeys(row.test_set for row in rows))
+    constants = {row.test_set: row for row in reversed(rows) if row.estimator == "constant"}
+    ordered: list[Row] = [*PAPER_ROWS, *SUCCESSOR_ROWS]
+    for name in names:
+        ordered += [row for row in rows if row.test_set == name and row.measured]
+        ordered += [constants[name]] if name in constants else []
+    return ordered + missing_rows(ordered)
+
+
+def _refuse_mixture(evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    prints = {name: about["fingerprint"] for name, about in first.record["test_sets"].items()}
+    for other in evaluations[1:]:
+        if other.object.name != first.object.name:
+            raise DactylError(
+                f"{other.folder}: of the {other.object.name}, {first.folder} of the {first.object.name}; report apart"
+            )
+        for name, about in other.record["test_sets"].items():
+            if prints.setdefault(name, about["fingerprint"]) != about["fingerprint"]:
+                raise DactylError(f"{other.folder}: its test set '{name}' is another than in {first.folder}; rename it")
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    """Every condition's figures and what made them, as JSON."""
+    found: dict[str, Any] = {}
+    for test_set in evaluation.sets:
+        found[test_set.name] = {
+            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **figures(one.errors, one.episodes)))
+            | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else sections.rank_correlation(one)}
+            for name, one in test_set.scored.items()
+        }
+    return {"conditions": found, "origin": evaluation.record}

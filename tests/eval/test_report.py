@@ -1,0 +1,178 @@
+"""From evaluations to pages: self-contained, complete, honest about what is missing."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import json
+from pathlib import Path
+
+import pytest
+
+import eval.cli
+from dactyl.cli import main
+from eval.cli import evaluate, main_report
+from eval.page import Drawing, Section, Table, to_html, to_markdown
+from eval.predict import EvaluateConfig
+from eval.record import RECORD
+from eval.report import ReportConfig, report
+from tests.eval.oracle import Oracle
+from tests.synthetic import make_dataset
+from vision.errors import DactylError
+from vision.shards import TripletDataset
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two evaluations of the same test set, by oracles that err by 3 and by 60 degrees."""
+    base = tmp_path_factory.mktemp("evaluations")
+    test_set, training = (
+        make_dataset(base / name, 12, seed=seed, image_size=48) for name, seed in (("t", 1), ("s", 2))
+    )
+    (base / "best.ckpt").write_bytes(b"weights")
+    made = {}
+    for name, angle in (("good", 3.0), ("coarse", 60.0)):
+        oracle = Oracle([TripletDataset(test_set)], angle_deg=angle)
+        config = EvaluateConfig(
+            *(base / "best.ckpt", {"made": test_set, "real": None}, base / name, training),
+            camera_subsets=True,
+            miscalibration_samples=4,
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(eval.cli, "load_estimator", lambda config, oracle=oracle: oracle)
+            evaluate(config)
+        made[name] = base / name
+    return made
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a page would load, its texts and its open elements."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "link", "iframe", "object", "embed")
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for key, value in attributes:
+            if key in ("src", "href", "xlink:href", "srcset", "data"):
+                self.loads.append(value or "")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [part for name, folder in folders.items() for part in (f"--evaluations.{name}", str(folder))]
+    main_report([*arguments, "--output", str(tmp_path), "--title", "A <title>"])
+    assert "report.html" in capsys.readouterr().out
+
+    page = (tmp_path / "report.html").read_text()
+    reader = Reader(page)
+    assert not reader.open, "every element is closed"
+    assert reader.loads
+    assert all(load.startswith(("#", "data:image/jpeg;base64,")) for load in reader.loads), "nothing from elsewhere"
+    assert "url(http" not in page
+    assert "A &lt;title&gt;" in page
+    text = " ".join(reader.texts)
+    for expected in ("2.71 ± 1.62", "7.85", "3.00 ± 0.00", "60.00 ± 0.00", "without top"):
+        assert expected in text
+    assert text.count("missing") >= 5, "four kinds of test set, and visibility"
+    assert page.count("<svg") == 4, "means, one pair of curves, sensitivity, confidence"
+
+    rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
+    ours = [row for row in rows if row["estimator"] in folders]
+    assert [(row["estimator"], row["protocol"]) for row in ours] == [
+        (name, protocol) for name in folders for protocol in ("nominal", "calibrated")
+    ]
+    assert sum(row["estimator"] == "constant" for row in rows) == 1, "the baseline stands once for each test set"
+
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    conditions = numbers["evaluations"]["good"]["conditions"]["made"]
+    assert len(conditions) == 2 + 3 + 12
+    assert conditions["without-top"]["position_mean_mm"] == pytest.approx(2.0, abs=1e-3), "true cameras, one less"
+    assert conditions["rotation-1deg"]["position_mean_mm"] == pytest.approx(22.0, abs=1e-3), "told wrongly"
+    assert conditions["rotation-1deg"]["samples"] == 4
+    assert len(numbers["rows"]) == len(rows)
+
+    for line in (tmp_path / "report.md").read_text().splitlines():
+        assert "<svg" not in line
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    report(ReportConfig(folders, tmp_path, "A <title>"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
+
+
+def test_damaged_unfinished_and_mixed_evaluations(folders: dict[str, Path], tmp_path: Path) -> None:
+    def copy(name: str) -> Path:
+        folder = tmp_path / name
+        for path in sorted(folders["good"].rglob("*")):
+            if path.is_file() and path.name != ".lock":
+                (folder / path.relative_to(folders["good"])).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path.relative_to(folders["good"])).write_bytes(path.read_bytes())
+        return folder
+
+    def complaint(**evaluations: Path) -> str:
+        with pytest.raises(DactylError) as caught:
+            report(ReportConfig(evaluations, tmp_path / "out"))
+        assert not (tmp_path / "out").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "no such evaluation" in complaint(a=tmp_path / "nowhere")
+    unfinished = copy("unfinished")
+    (unfinished / RECORD).unlink()
+    assert "no finished evaluation" in complaint(a=unfinished)
+    exchanged = copy("exchanged")
+    files = [exchanged / "predictions" / f"made-{protocol}.parquet" for protocol in ("nominal", "calibrated")]
+    files[0].write_bytes(files[1].read_bytes())
+    assert "made-nominal.parquet: content differs" in complaint(a=exchanged)
+    lost = copy("lost")
+    (lost / "samples" / "made.parquet").unlink()
+    assert "made.parquet: is missing" in complaint(a=lost)
+    for change, text in (
+        ({"test_sets": 3}, "not a record of dactyl evaluate"),
+        ({"checkpoint": {}}, "not a record of dactyl evaluate"),
+        ({"schema_version": 0}, "schema version 0"),
+    ):
+        other = copy("other")
+        record = json.loads((other / RECORD).read_text())
+        (other / RECORD).write_text(json.dumps(record | change))
+        assert text in complaint(a=other)
+    record["test_sets"]["made"]["fingerprint"] = "0" * 64
+    (other / RECORD).write_text(json.dumps(record))
+    assert "its test set 'made' is another" in complaint(good=folders["good"], b=other)
+
+
+def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--output", "x", "--evaluations", "{}"]) == 2
+    assert main(["report", "--output", "x", "--evaluations", "{paper: a}"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "name at least one" in lines[0]
+    assert "'paper' cannot name a checkpoint" in lines[1]
+
+
+def test_documents_escape_and_keep_their_shape() -> None:
+    table = Table(["a|b", "<c>"], [["x|y", "1 < 2"]], "a & b", shades=[[None, 0.5]])
+    section = Section("One & two", [table, Drawing("<svg></svg>", "curve")])
+    page = to_html("t", "s", [section])
+    assert '<td class="figure" style="background:hsl(112 70% 88%)">1 &lt; 2</td>' in page
+    assert 'href="#one---two"' in page
+    assert "| x\\|y | 1 < 2 |" in to_markdown("t", "s", [section])
+    with pytest.raises(ValueError, match="another number of cells"):
+        Table(["a"], [["b", "c"]])
