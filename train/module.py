@@ -115,9 +115,8 @@ class PoseTask(lightning.LightningModule):
             "val/position_mean_mm": 1e3 * shift.mean(),
             "val/position_median_mm": 1e3 * shift.median(),
         }
-        values = {name: value.float() for name, value in values.items()}
-        # Every process has computed these from the errors of all.
-        self.log_dict(values, rank_zero_only=True)
+        # Equal in all processes, each has computed them from the errors of all; best.ckpt needs them in all.
+        self.log_dict({name: value.float() for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:
         config = self.optimizer_config
