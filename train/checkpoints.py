@@ -43,7 +43,7 @@ class SaveLast(Checkpoint):
         batches = trainer.fit_loop.total_batch_idx + 1
         interval = trainer.val_check_batch
         validated = interval is not None and batches % int(interval) == 0
-        if batches % self.every == 0 and not validated:
+        if batches % (self.every * trainer.accumulate_grad_batches) == 0 and not validated:
             trainer.save_checkpoint(self.path)
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:

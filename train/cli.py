@@ -123,7 +123,7 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
 
 def train(config: TrainConfig, options: dict[str, Any]) -> None:
     """Train, resume or reuse; ``options`` are the Trainer's."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet="LOCAL_RANK" in os.environ)
     data = TripletDataModule(config.data, config.seed)
     spec = DataSpec(data.source.object.name, data.source.rig, data.source.image_size)
     claim(config.output, _identity(config, options, data), "*.ckpt")
@@ -199,8 +199,11 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
         del identity[key]
     for key in ("workers", "cache", "verify"):
         del identity["data"][key]
-    identity["data"]["fingerprint"] = data.source.fingerprint
-    identity["trainer"] = {key: options[key] for key in ("max_steps", "accumulate_grad_batches", "gradient_clip_val")}
+    # Datasets by what they hold, wherever they lie.
+    identity["data"]["train"] = data.source.fingerprint
+    identity["data"]["val"] = None if config.data.val is None else data.val_source.fingerprint
+    decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
+    identity["trainer"] = {key: options[key] for key in decisive}
     return identity
 
 

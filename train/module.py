@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -89,7 +90,7 @@ class PoseTask(lightning.LightningModule):
             bad = batch["index"][~torch.isfinite(losses)].tolist() or batch["index"].tolist()
             raise DactylError(
                 f"loss is {loss.item()} at batch {self.trainer.fit_loop.total_batch_idx}, samples "
-                f"{', '.join(map(str, bad[:8]))}: lower optimizer.learning_rate, then continue with --resume true"
+                f"{', '.join(map(str, bad[:8]))}: lower optimizer.learning_rate and choose a new output"
             )
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
@@ -166,6 +167,6 @@ class PoseTask(lightning.LightningModule):
         return losses
 
     def _generator(self) -> torch.Generator:
-        batch = self.trainer.fit_loop.total_batch_idx
-        generator = torch.Generator(device=self.device)
-        return generator.manual_seed(hash((self.seed, batch, self.global_rank)) & 0x7FFF_FFFF_FFFF_FFFF)
+        entropy = [self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+        return torch.Generator(device=self.device).manual_seed(seed)

@@ -45,7 +45,7 @@ class WindowConfig:
     """Where the geometric model looks.
 
     Attributes:
-        side: of the window, as a share of the image's side. A block's corners lie within 0.17 of its centre.
+        side: of the window, as a share of the image's side. A block's corners lie within 0.19 of its centre.
         size: of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object.
         locator_width: channels of the locator's finest level.
