@@ -37,10 +37,15 @@ def main_render(argv: Sequence[str]) -> None:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000
       dactyl render --config configs/render/classic.yaml --states data/states-test --output data/classic-test
       dactyl render ... --appearance.light_total_intensity.high 10 --workers 8
+      dactyl render ... --only 4711             that sample alone, byte for byte, into <output>/only
     """
-    from datagen.generate import RenderConfig, generate
+    from datagen.config import RenderConfig
+    from datagen.generate import generate, render_one
 
     config = parse(RenderConfig, argv, "dactyl render", main_render.__doc__ or "")
+    if config.only is not None:
+        Console().print(f"sample {config.only}: {render_one(config, config.only)}")
+        return
     dataset = generate(config)
     devices = ", ".join(f"{info['name']} on {info['device']}" for info in dataset.manifest["renderers"])
     Console().print(

@@ -105,6 +105,13 @@ class Renderer(Protocol):
     info: RendererInfo
     materials: tuple[str, ...]
     """Names of the materials, in the order of ``Appearance``."""
+    batch_size: int
+    """Samples that it wants to be fed at once."""
+    kept: bool
+    """It is slow to start and draws a sample the same at any time: one makes all shards of its process."""
+
+    def skip(self, count: int) -> None:
+        """Go on as if ``count`` samples had been drawn; nothing to do where frames do not depend on those before."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""

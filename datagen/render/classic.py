@@ -41,6 +41,9 @@ class ClassicRenderer:
         DactylError: neither EGL nor OSMesa can be used.
     """
 
+    batch_size = 1
+    kept = False
+
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         platform = choose_opengl()
         self._options = options
@@ -81,6 +84,9 @@ class ClassicRenderer:
             device=device,
             api=f"OpenGL {version} through {platform}",
         )
+
+    def skip(self, count: int) -> None:
+        """Nothing: frames do not depend on those before."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""

@@ -42,6 +42,9 @@ class FilamentRenderer:
         DactylError: Vulkan or its driver is missing.
     """
 
+    batch_size = 1
+    kept = False
+
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         require_vulkan()
         import mujoco.studio._studio  # registers Filament's shaders; without it a context aborts
@@ -114,6 +117,24 @@ class FilamentRenderer:
         request.shadows = self._options.shadows
         request.reflections = request.skybox = request.haze = request.headlight = False
         return request
+
+    def skip(self, count: int) -> None:
+        """Advance the dithering sequence by ``count`` samples: each view takes a number, be it one pixel."""
+        mjrf = self._mjrf
+        target = self._context.create_render_target(
+            mjrf.RenderTargetConfig(width=1, height=1, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)
+        )
+        read = mjrf.ReadRequest(target=target)
+        pixel = np.zeros((1, 1, 3), dtype=np.uint8)
+        read.set_buffer(pixel)
+        nothing = self._context.create_scene(mjrf.SceneParams())
+        view = mjrf.RenderRequest()
+        view.scene, view.target = nothing, target
+        view.viewport.width = view.viewport.height = 1
+        view.shadows = view.reflections = view.skybox = view.haze = view.headlight = False
+        view.camera = self._camera(self._stage.scene.camera_ids[0])
+        for _ in range(count):
+            self._context.wait_for_frame(self._context.render([view] * len(self._requests), [read]))
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""

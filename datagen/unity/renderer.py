@@ -27,6 +27,8 @@ class UnityRenderer:
         DactylError: the player cannot be started, is of another version, or fails the probe.
     """
 
+    kept = True
+
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         self._options = options
         self._stage = Stage(object_name, options)
@@ -35,12 +37,16 @@ class UnityRenderer:
         self._pack = export_scene(scene)
         self._bodies = np.array([scene.model.body(body.name).id for body in self._pack.bodies])
         unity = options.unity
+        self.batch_size = unity.player.players * unity.player.batch_size
         self._crew = Crew(unity.player, self._pack.encode(), len(scene.camera_ids), options.image_size, unity.msaa)
         said = self._crew.description
         protocol = f"protocol {wire.MAJOR}.{wire.MINOR}"
         self.info = RendererInfo(
             "unity", f"{said.get('engine', '?')}, {protocol}", said.get("device", "?"), said.get("api", "?")
         )
+
+    def skip(self, count: int) -> None:
+        """Nothing: pictures do not depend on those before."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from datagen import generate as generation
-from datagen.generate import RenderConfig, ShardTask, generate
+from datagen import shard_task
+from datagen.config import RenderConfig
+from datagen.generate import generate, render_one
+from datagen.pool import TransientError
 from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.shard_task import ShardTask
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.states import StatesConfig, collect
 from vision.cameras import extrinsics, intrinsics
@@ -31,16 +36,26 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Painter:
-    """Stands in for a renderer: each sample gets a picture that only its index decides."""
+    """Stands in for a renderer: each sample gets a picture that only its index decides.
 
+    Args:
+        blank: sample whose second picture is grey all over.
+        stuck: sample that gets the pictures of the one before, as if a driver had not drawn.
+    """
+
+    batch_size = 3
+    kept = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
 
-    def __init__(self, blank: int | None = None) -> None:
-        self.blank = blank
+    def __init__(self, blank: int | None = None, stuck: int | None = None) -> None:
+        self.blank, self.stuck = blank, stuck
+
+    def skip(self, count: int) -> None: ...
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        images = [np.random.default_rng(sample.index).integers(0, 255, (3, SIZE, SIZE, 3)) for sample in samples]
+        drawn = [sample.index - (sample.index == self.stuck) for sample in samples]
+        images = [np.random.default_rng(index).integers(0, 255, (3, SIZE, SIZE, 3)) for index in drawn]
         for sample, image in zip(samples, images, strict=True):
             if sample.index == self.blank:
                 image[1] = 17
@@ -55,16 +70,18 @@ class Painter:
 
 
 @pytest.fixture
-def painted(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def painted(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Generation in this process, with pictures by :class:`Painter`."""
 
-    def run(task: ShardTask, numbers: Sequence[int], workers: int, advance: object) -> Iterator[tuple[int, object]]:
+    def run(
+        task: ShardTask, numbers: Sequence[int], workers: int, *_: object, **__: object
+    ) -> Iterator[tuple[int, object]]:
         for number in reversed(numbers):
             yield number, task(number, lambda count: None)
 
     monkeypatch.setattr(generation, "run", run)
-    monkeypatch.setattr(generation, "create_renderer", lambda *arguments: Painter())
-    yield monkeypatch
+    monkeypatch.setattr(shard_task, "create_renderer", lambda *arguments: Painter())
+    return monkeypatch
 
 
 def config_of(states: Path, output: Path, **changes: object) -> RenderConfig:
@@ -120,12 +137,12 @@ def test_a_finished_dataset_is_reused_and_extended(states: Path, tmp_path: Path,
     config = config_of(states, tmp_path / "set")
     generate(config)
     before = tars(config.output)
-    painted.setattr(generation, "run", lambda *arguments: pytest.fail("rendered what was there"))
+    painted.setattr(generation, "run", lambda *arguments, **options: pytest.fail("rendered what was there"))
     generate(config)
     painted.undo()
-    painted.setattr(generation, "create_renderer", lambda *arguments: Painter())
+    painted.setattr(shard_task, "create_renderer", lambda *arguments: Painter())
     painted.setattr(
-        generation, "run", lambda task, numbers, workers, advance: ((n, task(n, lambda count: None)) for n in numbers)
+        generation, "run", lambda task, numbers, *_, **__: ((n, task(n, lambda count: None)) for n in numbers)
     )
     longer = generate(dataclasses.replace(config, count=12))
     assert len(longer) == 12
@@ -143,10 +160,19 @@ def test_another_configuration_is_refused(states: Path, tmp_path: Path, painted:
     assert tars(config.output) == before
 
 
-def test_a_blank_frame_is_never_written(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
-    painted.setattr(generation, "create_renderer", lambda *arguments: Painter(blank=6))
+@pytest.mark.parametrize(
+    ("painter", "complaint"),
+    [
+        (Painter(blank=6), "sample 6: camera top came out blank"),
+        (Painter(stuck=6), "sample 6: camera left repeats sample 5"),
+    ],
+)
+def test_a_bad_frame_is_never_written(
+    painter: Painter, complaint: str, states: Path, tmp_path: Path, painted: pytest.MonkeyPatch
+) -> None:
+    painted.setattr(shard_task, "create_renderer", lambda *arguments: painter)
     config = config_of(states, tmp_path / "set")
-    with pytest.raises(DactylError, match="sample 6: camera top came out blank"):
+    with pytest.raises(TransientError, match=complaint):
         generate(config)
     assert not (config.output / "shard-000001.tar").exists()
     assert not (config.output / "manifest.json").exists()
@@ -172,6 +198,12 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     two = generate(config)
     one = generate(dataclasses.replace(config, output=tmp_path / "one", workers=1))
     assert tars(two.folder) == tars(one.folder)
+    with tarfile.open(two.folder / "shard-000001.tar") as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
+    files = {path.name: path.read_bytes() for path in alone.iterdir()}
+    assert len(files) == 5
+    assert files == {name: content for name, content in members.items() if name.startswith("000000003")}
     manifests = [json.loads((folder / "manifest.json").read_bytes()) for folder in (two.folder, one.folder)]
     assert manifests[0] == manifests[1]
     assert manifests[0]["renderers"][0]["name"] == renderer

@@ -1,0 +1,82 @@
+"""What a dataset of image triplets is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from datagen.appearance import AppearanceConfig
+from datagen.augment import AugmentConfig
+from datagen.render.base import RenderOptions
+from datagen.states import states_fingerprint
+from vision.config import plain
+from vision.objects import OBJECTS
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """What a dataset is made of.
+
+    Attributes:
+        states: folder of states (dactyl states).
+        output: folder for the dataset; an unfinished one is resumed, a larger count extends it.
+        count: number of triplets.
+        seed: of every drawn value; test sets need one of their own.
+        shard_size: triplets in one tar.
+        object: block or prism.
+        renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL) or unity (a Unity player).
+        workers: render processes; null for one per core.
+        patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
+        appearance: ranges of the visual randomizations (Table 9).
+        augmentation: of the object's pose before rendering (appendix D.2).
+        render: options of the renderer.
+    """
+
+    states: Path
+    output: Path
+    count: int = 1_000_000
+    seed: int = 0
+    shard_size: int = 128
+    object: str = "block"
+    renderer: Literal["filament", "classic", "unity"] = "filament"
+    workers: int | None = None
+    patience_s: float = 300.0
+    only: int | None = None
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    render: RenderOptions = field(default_factory=RenderOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("count", "shard_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: must be at least 1, got {self.workers}")
+        if not self.patience_s > 0:
+            raise ValueError(f"patience_s: must be positive, got {self.patience_s}")
+        if self.only is not None and not 0 <= self.only < self.count:
+            raise ValueError(f"only: the dataset has samples 0 to {self.count - 1}, got {self.only}")
+        if self.seed < 0:
+            raise ValueError(f"seed: must not be negative, got {self.seed}")
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+
+    @property
+    def shards(self) -> int:
+        return -(-self.count // self.shard_size)
+
+    def indices(self, shard: int) -> range:
+        """The samples of a shard; only the last may have fewer than shard_size."""
+        first = shard * self.shard_size
+        return range(first, min(first + self.shard_size, self.count))
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
+        identity = plain(self)
+        for key in ("output", "workers", "patience_s", "only", "count"):
+            del identity[key]
+        del identity["render"]["unity"]["player"]
+        identity["states"] = states_fingerprint(self.states)
+        return identity
