@@ -19,7 +19,7 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
         centre: (..., 2) image pixels.
         side: length of the window's side in image pixels, a number or (...).
         size: the same in window pixels.
-        roll: (...) radians by which the window is turned; default 0.
+        roll: (...) radians by which the window is turned, its right side towards the image's bottom; default 0.
     """
     roll = torch.zeros_like(centre[..., 0]) if roll is None else roll
     cosine, sine = torch.cos(roll), torch.sin(roll)

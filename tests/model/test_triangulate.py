@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from vision.cameras import DACTYL_RIG, project
-from vision.geometry import geodesic_distance
+from vision.geometry import cube_rotations, geodesic_distance
 from vision.objects import get_object
 from vision.triangulate import CAUCHY_SCALE, Cameras, refine, solve_pose, triangulate
 
@@ -95,14 +95,16 @@ def test_refinement_agrees_with_scipy(turn: np.ndarray, shift: np.ndarray, seed:
 
 
 def test_a_camera_that_mistakes_the_face_is_outvoted() -> None:
-    generator = np.random.default_rng(0)
-    for wrong in range(3):
-        turn = Rotation.random(random_state=generator).as_matrix()
-        quarter = Rotation.from_euler("z", 90, degrees=True).as_matrix()
-        seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy())
-        seen[:, wrong] = pixels(BLOCK.numpy() @ quarter.T, turn, ANCHOR.numpy())[:, wrong]
-        found = solve_pose(BLOCK, seen, scales(seen), cameras(), ANCHOR)
-        assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1.0
+    """Every wrong orientation of the cube, in every camera; from all cameras alone, one start in 25 goes astray."""
+    turn = Rotation.random(random_state=0).as_matrix()
+    mistakes = cube_rotations()[1:]
+    seen = pixels(BLOCK.numpy(), turn, ANCHOR.numpy()).repeat(3 * len(mistakes), 1, 1, 1)
+    for number, mistake in enumerate(mistakes):
+        wrong = pixels(BLOCK.numpy() @ mistake.T, turn, ANCHOR.numpy())[0]
+        for camera in range(3):
+            seen[3 * number + camera, camera] = wrong[camera]
+    found = solve_pose(BLOCK, seen, scales(seen), cameras(batch=len(seen)), ANCHOR)
+    assert np.rad2deg(geodesic_distance(found.rotation.numpy(), turn)).max() < 3.0
 
 
 def test_the_predicted_deviation_is_the_real_one() -> None:

@@ -37,3 +37,8 @@ def test_what_a_window_shows_is_where_it_says(
 def test_outside_of_the_image_is_zero() -> None:
     window = make_windows(torch.tensor([[-100.0, -100.0]]), 40, 32)
     assert not cut(torch.ones(1, 3, 80, 80), window, 32).any()
+
+
+def test_a_positive_roll_turns_the_window_from_right_to_down() -> None:
+    window = make_windows(torch.tensor([[20.0, 20.0]]), 40, 40, torch.tensor([math.pi / 2]))
+    torch.testing.assert_close(to_image(window, torch.tensor([[[40.0, 20.0]]])), torch.tensor([[[20.0, 40.0]]]))
