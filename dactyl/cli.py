@@ -17,11 +17,17 @@ from vision.errors import DactylError
 
 COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
+    "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
-    "inspect": ("datagen.cli:main_inspect", "look at a dataset: counts, renderer, contact sheet"),
+    "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
+    "inspect": ("datagen.cli:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
+    "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
+    "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
+    "calibrate": ("eval.recording_cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
+    "import-recording": ("eval.recording_cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
     "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table in 15 minutes"),
 }
@@ -49,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        commands = "\n".join(f"  {name:10}{summary}" for name, (_, summary) in COMMANDS.items())
+        commands = "\n".join(f"  {name:18}{summary}" for name, (_, summary) in COMMANDS.items())
         sys.stdout.write(_USAGE.format(commands=commands))
         return 0 if arguments else 2
     name = arguments[0]

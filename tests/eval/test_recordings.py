@@ -1,0 +1,234 @@
+"""A made recording comes back as a test set whose poses and pictures are right, or is refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from dactyl.cli import main
+from eval.capture import read_poses
+from eval.recordings import ImportConfig, import_recording, make_view
+from tests.eval.lab import (
+    OBJECT_IN_MARKERS,
+    WORLD_FROM_CAPTURE,
+    cameras,
+    make_recording,
+    object_pose,
+    pose_line,
+    write_csv,
+)
+from tests.synthetic import draw_triplet
+from vision.cameras import DACTYL_RIG, project
+from vision.errors import DactylError
+from vision.geometry import quaternion_from_matrix, rigid_transform
+from vision.objects import get_object
+from vision.shards import TripletDataset
+
+CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
+POSE_HEADER = "time_s,x,y,z,qw,qx,qy,qz"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_recording(tmp_path_factory.mktemp("lab") / "recording")
+
+
+@pytest.fixture
+def recording(original: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(original, tmp_path / "recording"))
+
+
+def configure(recording: Path, output: Path, **changes: object) -> ImportConfig:
+    values = {"capture_in_world": CAPTURE_IN_WORLD, "object_in_markers": OBJECT_IN_MARKERS, **changes}
+    return ImportConfig(recording, output, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("warp", [True, False])
+def test_poses_and_pictures_come_back(original: Path, tmp_path: Path, warp: bool) -> None:
+    dataset, dropped = import_recording(configure(original, tmp_path / "set", warp=warp))
+    assert len(dataset) == 10
+    assert not dropped
+    dataset.verify()
+    target = get_object("block")
+    for number in range(len(dataset)):
+        sample = dataset[number]
+        pose = object_pose(dataset.appearance(number)["time_s"])
+        # 0.2 mm of jitter on each axis of two interpolated readings, 0.1 degrees that turn about 30 mm of offset.
+        assert np.linalg.norm(sample["object_position"] - pose[:3, 3]) < 0.001
+        turn = Rotation.from_matrix(pose[:3, :3]).inv() * Rotation.from_quat(np.roll(sample["object_quaternion"], -1))
+        assert np.rad2deg(turn.magnitude()) < 0.5
+        for i in range(3):
+            K, T = sample["camera_intrinsics"][i], sample["camera_extrinsics"][i]
+            expected = draw_triplet(
+                target, pose[:3, 3], pose[:3, :3], K[None], T[None], 200, np.random.default_rng(0), clutter=False
+            )[0]
+            seen, drawn = (image.mean(axis=-1).astype(np.float32) for image in (sample["images"][i], expected))
+            assert drawn.std() > 5
+            shift, _ = cv2.phaseCorrelate(seen, drawn)
+            assert np.linalg.norm(shift) < 0.4, "pixels; the exact test of the geometry is below"
+            assert np.corrcoef(seen.ravel(), drawn.ravel())[0, 1] > 0.93
+    nominal = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
+    same = np.allclose(sample["camera_intrinsics"], nominal[0])
+    assert same == warp
+    turned = sample["camera_extrinsics"][:, :3, :3] @ np.swapaxes(nominal[1][:, :3, :3], 1, 2)
+    angles = np.rad2deg(Rotation.from_matrix(turned).magnitude())
+    np.testing.assert_allclose(angles, 0.0 if warp else 1.5, atol=1e-5)
+
+
+@pytest.mark.parametrize("warp", [True, False])
+def test_pixels_come_from_where_opencv_projects_the_point(warp: bool) -> None:
+    """Exact: a world point through K and T of the result, then through the maps, is where the lens puts it."""
+    rng = np.random.default_rng(0)
+    points = np.array([1.02, 0.87, 0.145]) + rng.uniform(-0.04, 0.04, (50, 3))
+    in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
+    nominal = zip(cameras().values(), DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics(), strict=True)
+    for camera, K, T in nominal:
+        view = make_view(camera, in_capture, K, T, warp, 200)
+        result = project(points, view.matrix, view.transform)
+        assert ((result > 5) & (result < 195)).all()
+        large = (3 * result - 0.5).astype(np.float32)  # OpenCV's coordinates of the picture before it is averaged
+        found = [cv2.remap(each, large[:, :1], large[:, 1:], cv2.INTER_LINEAR)[:, 0] for each in view.maps]
+        captured = points @ in_capture[:3, :3].T + in_capture[:3, 3]
+        turn, shift = cv2.Rodrigues(camera.transform[:3, :3])[0], camera.transform[:3, 3]
+        expected = cv2.projectPoints(captured, turn, shift, camera.matrix, camera.distortion)[0][:, 0]
+        np.testing.assert_allclose(np.stack(found, axis=-1), expected, atol=0.1)
+
+
+def test_the_command_says_what_it_dropped_and_why(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (recording / "object.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    times = np.array([float(line[0]) for line in lines])
+
+    def between(low: float, high: float) -> np.ndarray:
+        return np.flatnonzero((times > low) & (times < high))
+
+    for number in between(0.25, 0.35):  # around the second triplet, 0.3 s
+        lines[number][1:] = [""] * 7
+    for number in between(0.45, 0.55):
+        lines[number][1:] = lines[between(0.45, 0.55)[0]][1:]
+    away = rigid_transform(np.eye(3), [0.3, 0, 0]) @ object_pose(0.7)
+    for number in between(0.65, 0.75):
+        lines[number] = [str(v) for v in pose_line(times[number], np.linalg.inv(WORLD_FROM_CAPTURE) @ away, RNG)]
+    kept = [line for line, time in zip(lines, times, strict=True) if not 0.84 < time < 0.96]
+    write_csv(recording / "object.csv", ",".join(header), kept)
+    with (recording / "top.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    del lines[5]
+    write_csv(recording / "top.csv", ",".join(header), lines)
+    arguments = ["import-recording", "--recording", str(recording), "--output", str(tmp_path / "set")]
+    arguments += ["--capture_in_world", str(list(map(float, CAPTURE_IN_WORLD)))]
+    arguments += ["--object_in_markers", str(list(map(float, OBJECT_IN_MARKERS)))]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    for reason in (
+        *("object not seen by the motion capture", "stale pose", "object outside of camera left"),
+        *("gap in the motion capture", "no picture of another camera within tolerance_s"),
+    ):
+        assert f"dropped 1: {reason}\n" in said
+    dataset = TripletDataset(tmp_path / "set")
+    assert len(dataset) == 5
+    assert sum(dataset.manifest["recording"]["dropped"].values()) == 5
+    assert main(arguments) == 0, "the same again is no fault"
+
+
+RNG = np.random.default_rng(9)
+
+
+def test_a_recorded_base_replaces_the_capture_frame(recording: Path, tmp_path: Path) -> None:
+    base_in_world = rigid_transform(Rotation.from_euler("z", 40, degrees=True).as_matrix(), [1.0, 1.2, 0.1])
+    lines = [pose_line(t, np.linalg.inv(WORLD_FROM_CAPTURE) @ base_in_world, RNG) for t in np.arange(0, 3, 0.01)]
+    write_csv(recording / "base.csv", POSE_HEADER, lines)
+    place = [*base_in_world[:3, 3], *quaternion_from_matrix(base_in_world[:3, :3])]
+    dataset, _ = import_recording(configure(recording, tmp_path / "set", capture_in_world=place))
+    pose = object_pose(dataset.appearance(3)["time_s"])
+    assert np.linalg.norm(dataset.label(3)["object_position"] - pose[:3, 3]) < 0.0015
+    moving = np.linalg.inv(WORLD_FROM_CAPTURE) @ rigid_transform(np.eye(3), [0.02, 0, 0]) @ base_in_world
+    lines += [pose_line(t, moving, RNG) for t in np.arange(3, 6, 0.01)]
+    write_csv(recording / "base.csv", POSE_HEADER, lines)
+    with pytest.raises(DactylError, match=r"base\.csv: the hand's base moved by"):
+        import_recording(configure(recording, tmp_path / "other", capture_in_world=place))
+
+
+def test_swapped_cameras_are_noticed_by_the_projected_pose(recording: Path, tmp_path: Path) -> None:
+    names = [recording / f"{name}.csv" for name in ("left", "right")]
+    contents = [path.read_text() for path in names]
+    for path, content in zip(names, reversed(contents), strict=True):
+        path.write_text(content)
+    with pytest.raises(DactylError, match="cameras are swapped: left shows what right should see"):
+        import_recording(configure(recording, tmp_path / "set"))
+    assert not (tmp_path / "set").exists()
+
+
+def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> None:
+    def complaint() -> str:
+        with pytest.raises(DactylError) as caught:
+            import_recording(configure(recording, tmp_path / "set"))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def spoil(name: str, old: str, new: str) -> str:
+        path = recording / name
+        content = path.read_text()
+        assert old in content
+        path.write_text(content.replace(old, new, 1))
+        said = complaint()
+        path.write_text(content)
+        return said
+
+    assert "object.csv: expected the header" in spoil("object.csv", "time_s", "t")
+    second = (recording / "object.csv").read_text().splitlines()[2].split(",")[0]
+    assert "object.csv: line 3: 'x' is not a number" in spoil("object.csv", second, "x")
+    assert "object.csv: line 3: time does not rise" in spoil("object.csv", second, "0.0")
+    assert "not a file below" in spoil("left.csv", "left/0000.png", "../left/0000.png")
+    assert "9999.png: no such picture" in spoil("left.csv", "left/0000.png", "left/9999.png")
+    calibration = json.loads((recording / "calibration.json").read_text())
+    for change, text in (
+        ({"matrix": [[0, 0, 0]] * 3}, "degenerate camera matrix"),
+        ({"transform": np.diag([1, 1, -1, 1]).tolist()}, "no rotation and translation"),
+        ({"distortion": [0.1]}, "expected a 3x3 matrix"),
+        ({"width": 320, "height": 240}, "principal point outside"),
+        ({"height": 500}, "640x480 pixels, the calibration is of 640x500"),
+        ({"matrix": "wide"}, "expected matrix"),
+    ):
+        left = calibration["cameras"]["left"] | change
+        wrong = calibration | {"cameras": calibration["cameras"] | {"left": left}}
+        (recording / "calibration.json").write_text(json.dumps(wrong))
+        assert text in complaint()
+    del calibration["cameras"]["top"]
+    (recording / "calibration.json").write_text(json.dumps(calibration))
+    assert "camera 'top' is missing" in complaint()
+
+
+def test_pictures_of_another_size_are_refused(recording: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240)).save(recording / "top" / "0000.png")
+    with pytest.raises(DactylError, match=r"0000\.png: 320x240 pixels, the calibration is of 640x480"):
+        import_recording(configure(recording, tmp_path / "set"))
+
+
+def test_poses_between_readings(tmp_path: Path) -> None:
+    """Half way between two readings: half of the way and half of the turn."""
+    half = np.sqrt(0.5)
+    lines = [[0, 0, 0, 0, 1, 0, 0, 0], [0.02, 0.01, 0, 0, half, 0, 0, half], [0.5, 0, 0, 0, 1, 0, 0, 0]]
+    write_csv(tmp_path / "p.csv", POSE_HEADER, lines)
+    stream = read_poses(tmp_path / "p.csv")
+    found = stream.at(0.01, 0.05)
+    assert not isinstance(found, str)
+    np.testing.assert_allclose(found[:3, 3], [0.005, 0, 0])
+    assert np.rad2deg(Rotation.from_matrix(found[:3, :3]).magnitude()) == pytest.approx(45.0)
+    exact = stream.at(0.02, 0.05)
+    assert not isinstance(exact, str)
+    assert exact[0, 3] == 0.01
+    assert stream.at(0.3, 0.05) == "gap in the motion capture"
+    assert stream.at(0.6, 0.05) == "outside of the motion capture's time"
+    assert stream.at(-0.1, 0.05) == "outside of the motion capture's time"
