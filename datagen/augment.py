@@ -17,7 +17,7 @@ from vision.geometry import FloatArray, cube_rotations, quaternion_from_rotation
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Shares of the three kinds, and how far the jitter goes. The paper gives the shares but not the jitter: that is ours.
+    """Shares of the three kinds, and how far the jitter goes. The shares are the paper's, the jitter is ours.
 
     Attributes:
         rotated: share of samples whose object is turned by one of the 24 rotations that map its main axes onto each
