@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from datagen.policy import POLICIES, RandomExploration, create_policy
+from datagen.policy import RandomExploration, create_policy, policy_label
 from datagen.policy.base import Policy
-from datagen.sim.environment import Environment, Outcome
+from datagen.sim.environment import Environment
+from datagen.sim.outcome import Outcome
+from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.scene import SceneConfig
 from datagen.state_files import (
     REJECTIONS,
@@ -49,7 +51,9 @@ class StatesConfig:
         count: number of states.
         seed: of every random draw; test sets need one of their own.
         object: block or prism.
-        policy: what moves the hand, by name.
+        policy: what moves the hand: a name, a file (.pt, .pt2) or an entry point (package.module:function).
+        randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
+            default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the two wrist joints (Table 3's locked wrist).
         episode_steps: longest episode, in steps of 80 ms; it ends earlier when the object drops.
         stride: keep the state of every so many steps.
@@ -63,6 +67,7 @@ class StatesConfig:
     object: str = "block"
     policy: str = RandomExploration.name
     locked_wrist: bool = False
+    randomized: bool = False
     episode_steps: int = 100
     stride: int = 5
     worlds: int = 64
@@ -77,12 +82,15 @@ class StatesConfig:
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         if self.object not in OBJECTS:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
-        if self.policy not in POLICIES:
-            raise ValueError(f"policy: expected one of {', '.join(POLICIES)}, got {self.policy}")
+        try:
+            policy_label(self.policy)
+        except DactylError as error:
+            raise ValueError(f"policy: {error}") from None
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
-        return {key: value for key, value in plain(self).items() if key not in ("output", "count", "threads")}
+        keys = {key: value for key, value in plain(self).items() if key not in ("output", "count", "threads")}
+        return {**keys, "policy": policy_label(self.policy)}
 
 
 def collect(config: StatesConfig) -> States:
@@ -130,7 +138,7 @@ def simulate_part(
             room -= len(kept)
             if room == 0:
                 break
-        outcome = environment.step(policy.act(observation), alive)
+        outcome = environment.step(policy.act(environment.sense()), alive)
         for reason, count in _rejections(outcome).items():
             rejected[reason] += count
         alive = alive[~outcome.ended[alive]]
@@ -170,9 +178,10 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
 def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, made, or found after a gap."""
     scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
-    environment = Environment(scene, config.seed, config.worlds, config.threads)
+    randomization = EVERYTHING if config.randomized else NOTHING
+    environment = Environment(scene, config.seed, config.worlds, config.threads, randomization)
     policy = create_policy(config.policy, environment.scene, config.worlds)
-    made_by = {"object": config.object, "policy": config.policy, "seed": config.seed}
+    made_by = {"object": config.object, "policy": policy.name, "seed": config.seed}
     with progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance:
         while (room := config.count - _total(records)) > 0:
             record = _reusable_part(config, records)

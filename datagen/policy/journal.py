@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from datagen.sim.environment import Outcome
+from datagen.sim.outcome import Outcome
 from vision.errors import DactylError
 from vision.files import atomic_write
 

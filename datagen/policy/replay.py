@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from datagen.policy.base import ACTIONS, FloatArray
 from datagen.policy.features import STATE_WIDTH, goal_vector
-from datagen.sim.environment import GOAL_THRESHOLD
+from datagen.sim.outcome import GOAL_THRESHOLD
 from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
 
 _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {

@@ -25,8 +25,9 @@ from datagen.policy.journal import Journal
 from datagen.policy.network import load_file, save_policy
 from datagen.policy.replay import Replay
 from datagen.policy.targets import JointTargets
-from datagen.sim.environment import Environment, Outcome
+from datagen.sim.environment import Environment
 from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.outcome import Outcome
 from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
@@ -126,6 +127,7 @@ class Training:
         self.noise = np.zeros((config.worlds, ACTIONS))
         self.last_action = np.zeros((config.worlds, ACTIONS))
         self.steps, self.seconds, self.turn = 0, 0.0, config.first_turn
+        self.episodes = config.start_states  # numbers used up
         self.recent: deque[bool] = deque(maxlen=500)
         self.journal = Journal(config.output)
         checkpoint = config.output / CHECKPOINT
@@ -191,7 +193,8 @@ class Training:
         self.trials.begin(worlds)
         self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.turn)
         chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]
-        self.environment.restore(worlds, chosen, self.rng)
+        self.environment.restore(worlds, chosen, self.episodes + np.arange(len(worlds)))
+        self.episodes += len(worlds)
         joints = self.environment.batch.qpos[:, self.environment.scene.hand_qpos]
         self.last_action[worlds] = self.targets.holding(joints)[worlds]
 
@@ -227,6 +230,7 @@ class Training:
             "steps": self.steps,
             "seconds": self.seconds,
             "turn": self.turn,
+            "episodes": self.episodes,
             "replay_time": self.replay.time,
             "learner": self.learner.state_dict(),
         }
@@ -248,6 +252,7 @@ class Training:
             raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
         self.learner.load_state_dict(content["learner"])
         self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
+        self.episodes = content["episodes"]
         self.journal.cut(self.steps)
         return int(content["replay_time"])
 

@@ -5,13 +5,17 @@ target relative to its current angle, in half control ranges, smoothed over time
 the palm in a random orientation and 100 steps of random actions; one that loses the object on the way is redrawn. A
 goal is a random orientation, replaced as soon as it is reached.
 
+The calibrated simulation is the default; `datagen.sim.randomization` adds what the paper trains with. `observe` is the
+true state, which states are made of and value networks see; `sense` is what the sensors of the randomized simulation
+report, which policies act on.
+
 Whatever is random in an episode comes from generators keyed by (seed, episode): episodes are the same in any world, at
 any number of worlds and threads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -20,7 +24,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.policy.base import ACTIONS, FloatArray, Observation, Worlds
+from datagen.sim.goals import orientation_near, random_orientation
 from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.outcome import DROP_HEIGHT, DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
+from datagen.sim.randomization import NOTHING, Effects, Randomization
 from datagen.sim.scene import PALM, SceneConfig, build_scene
 from datagen.variation import generator
 from vision.errors import DactylError
@@ -30,35 +37,8 @@ SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
 SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
 INITIAL_STEPS = 100  # steps of random actions before an episode begins
 POSITION_SPREAD = 0.005  # m, standard deviation of the object's start around PALM, each coordinate
-GOAL_THRESHOLD = 0.4  # rad, a goal is reached within
-GOAL_REWARD, DROP_REWARD = 5.0, -20.0  # on top of the rotation angle (rad) by which the object came closer
-DROP_HEIGHT = 0.09  # m: held objects stay above 0.10 m, dropped ones come to rest below 0.05 m
+SENSED = ("fingertip_position", "object_position", "object_quaternion", "relative_goal")
 _MOST_ATTEMPTS = 200  # redraws of one initial state before we say that this object cannot be held
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a step did, (N,) each, booleans except the reward; all False in worlds that it did not advance.
-
-    Attributes:
-        reward: the paper's, float64: by how many radians the object came closer to the goal, +5 on reaching it, -20 on
-            a drop; zero in worlds that did not advance or broke.
-        reached: the object came within `GOAL_THRESHOLD` of the goal, which was then replaced.
-        dropped: the object is below `DROP_HEIGHT`.
-        non_finite: the state holds NaN or infinity.
-        warned: MuJoCo's warning counters rose (instability, contact or constraint buffer full).
-    """
-
-    reward: FloatArray
-    reached: NDArray[np.bool_]
-    dropped: NDArray[np.bool_]
-    non_finite: NDArray[np.bool_]
-    warned: NDArray[np.bool_]
-
-    @property
-    def ended(self) -> NDArray[np.bool_]:
-        """The episode cannot go on, (N,)."""
-        return self.dropped | self.non_finite | self.warned
 
 
 class Environment:
@@ -69,15 +49,25 @@ class Environment:
         seed: of every random draw, together with an episode's number.
         worlds: N.
         threads: that step the worlds; 0 uses all processors. Results do not depend on it.
+        randomization: of physics, actions and sensors.
     """
 
-    def __init__(self, scene: SceneConfig, seed: int, worlds: int, threads: int = 0) -> None:
+    def __init__(
+        self,
+        scene: SceneConfig,
+        seed: int,
+        worlds: int,
+        threads: int = 0,
+        randomization: Randomization = NOTHING,
+    ) -> None:
         if scene.purpose != "physics":
             raise ValueError(f"an environment needs a scene built for physics, got {scene.purpose!r}")
         self.scene = build_scene(scene)
         self.seed = seed
         self.worlds = worlds
         self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads)
+        self.effects = None if randomization == NOTHING else Effects(randomization, self.scene, self.batch)
+        self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")
         self._hand_start = np.array([CUPPED_POSE.get(name, 0.0) for name in self.scene.joint_names])
         self._actuated = self.scene.hand_qpos[self.scene.actuated_joints]
@@ -87,6 +77,7 @@ class Environment:
         self.goal = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
         self.largest_turn = np.full(worlds, np.pi)
         """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
+        self._episodes = np.zeros(worlds, dtype=np.int64)
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
@@ -100,6 +91,7 @@ class Environment:
             DactylError: no initial state held.
         """
         numbers = {int(world): int(episode) for world, episode in zip(worlds, episodes, strict=True)}
+        self._episodes[list(numbers)] = list(numbers.values())
         draws = {world: generator(self.seed, episode, "initial state") for world, episode in numbers.items()}
         discarded = np.zeros(self.worlds, dtype=np.int64)
         age = np.zeros(self.worlds, dtype=np.int64)
@@ -123,6 +115,7 @@ class Environment:
             self._smoothed[world] = 0
             self._goal_generators[world] = generator(self.seed, episode, "goals")
             self._draw_goal(world)
+        self._sense(np.array(sorted(numbers), dtype=np.int64))
         return discarded[list(numbers)]
 
     def step(self, action: FloatArray, worlds: Worlds | None = None) -> Outcome:
@@ -140,24 +133,30 @@ class Environment:
         outcome = self._advance(np.clip(action, -1, 1), stepped)
         for world in np.flatnonzero(outcome.reached):
             self._draw_goal(int(world))
+        self._sense(stepped)
         return outcome
 
-    def restore(self, worlds: Worlds, states: FloatArray, rng: np.random.Generator) -> None:
-        """Put `worlds` into saved rows of `batch.state`, with the hand's targets at rest and goals drawn from `rng`.
+    def restore(self, worlds: Worlds, states: FloatArray, episodes: Worlds) -> None:
+        """Begin an episode in each of `worlds` in saved rows of `batch.state`, with the actions' average at rest.
 
-        An episode that begins in a state that another one reached costs no random actions (training does so).
+        It costs none of the random actions of `reset`: for training, which begins episodes all the time.
         """
-        chosen = np.asarray(worlds, dtype=np.int64)
+        order = np.argsort(worlds)  # the batch wants worlds in order
+        chosen = np.asarray(worlds, dtype=np.int64)[order]
         if not len(chosen):
             return
+        states = states[order]
+        self._episodes[chosen] = np.asarray(episodes)[order]
         self.batch.reset(chosen, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         self.batch.state[chosen] = states
+        self._begin_effects(chosen)
         self.batch.forward(chosen, stage=int(mujoco.mjtStage.mjSTAGE_POS))
         self._smoothed[chosen] = 0
         self._warnings[chosen] = self.batch.warning[chosen, :, 1].sum(axis=1)
         for world in map(int, chosen):
-            self._goal_generators[world] = rng
+            self._goal_generators[world] = generator(self.seed, int(self._episodes[world]), "goals")
             self._draw_goal(world)
+        self._sense(chosen)
 
     def observe(self) -> Observation:
         """Copies of the present state of all worlds."""
@@ -175,11 +174,20 @@ class Environment:
             object_angular_velocity=qvel[:, dof + 3 : dof + 6].copy(),
         )
 
+    def sense(self) -> Observation:
+        """What a policy is told: the true state but for fingertips, object pose and rotation to the goal, which come as
+        the sensors last reported them."""
+        observation = self.observe()
+        for key, value in (self._sensed or {}).items():
+            observation[key] = value.copy()  # type: ignore[literal-required]
+        return observation
+
     def _advance(self, action: FloatArray, worlds: NDArray[np.int64]) -> Outcome:
         batch = self.batch
         self._smoothed[worlds] = SMOOTHING * self._smoothed[worlds] + (1 - SMOOTHING) * action[worlds]
         half_range = (self._high - self._low) / 2
-        target = batch.qpos[worlds[:, None], self._actuated] + half_range * self._smoothed[worlds]
+        done = self._smoothed[worlds] if self.effects is None else self.effects.act(self._smoothed[worlds], worlds)
+        target = batch.qpos[worlds[:, None], self._actuated] + half_range * done
         batch.ctrl[worlds] = np.clip(target, self._low, self._high)
         before = self._to_goal().magnitude()
         # Up to the position stage after the last substep, so that fingertips belong to the state they are read with.
@@ -211,18 +219,30 @@ class Environment:
             qpos = self.batch.qpos[world]
             qpos[self.scene.hand_qpos] = self._hand_start
             qpos[position : position + 3] = PALM + draws[world].normal(0, POSITION_SPREAD, 3)
-            qpos[position + 3 : position + 7] = _random_quaternion(draws[world])
+            qpos[position + 3 : position + 7] = random_orientation(draws[world])
+        self._begin_effects(worlds)
         self._smoothed[worlds] = 0
         self._warnings[worlds] = self.batch.warning[worlds, :, 1].sum(axis=1)
 
+    def _begin_effects(self, worlds: NDArray[np.int64]) -> None:
+        if self.effects is not None:
+            for world in map(int, worlds):
+                self.effects.begin(world, partial(generator, self.seed, int(self._episodes[world])))
+
+    def _sense(self, worlds: NDArray[np.int64]) -> None:
+        """Let the sensors report on `worlds`."""
+        if self.effects is None or not len(worlds):
+            return
+        true = self.observe()
+        if self._sensed is None:
+            self._sensed = {key: true[key].copy() for key in SENSED}  # type: ignore[literal-required]
+        reported = self.effects.sense(true, worlds)
+        for key, rows in self._sensed.items():
+            rows[worlds] = reported[key]  # type: ignore[literal-required]
+
     def _draw_goal(self, world: int) -> None:
         rng = self._goal_generators[world]
-        largest = self.largest_turn[world]
-        if largest >= np.pi:
-            self.goal[world] = _random_quaternion(rng)
-        else:
-            turn = Rotation.from_rotvec(_random_turn(rng, largest))
-            self.goal[world] = quaternion_from_rotation(turn * rotation_from_quaternion(self._orientation()[world]))
+        self.goal[world] = orientation_near(rng, self._orientation()[world], self.largest_turn[world])
 
     def _orientation(self) -> FloatArray:
         """The object's quaternions (N, 4); the identity stands in for that of a broken world."""
@@ -234,17 +254,3 @@ class Environment:
     def _to_goal(self) -> Rotation:
         """Rotations that take each world's object to its goal."""
         return rotation_from_quaternion(self.goal) * rotation_from_quaternion(self._orientation()).inv()
-
-
-def _random_quaternion(rng: np.random.Generator) -> FloatArray:
-    """A quaternion (4,) uniform over the rotations."""
-    quaternion = rng.normal(size=4)
-    return canonical_quaternion(quaternion / np.linalg.norm(quaternion))
-
-
-def _random_turn(rng: np.random.Generator, largest: float) -> FloatArray:
-    """Rotation vector (3,) uniform over the rotations by at most `largest` radians: angles go as 1 - cos."""
-    angles = np.linspace(0, largest, 512)
-    volume = angles - np.sin(angles)
-    axis = rng.normal(size=3)
-    return axis / np.linalg.norm(axis) * np.interp(rng.random() * volume[-1], volume, angles)

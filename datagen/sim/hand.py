@@ -34,6 +34,7 @@ CUPPED_POSE = {
 }  # fmt: skip
 
 _SMALLEST_MESH = 150  # triangles; reducing a mesh below this saves nothing and spoils a fingertip's shape
+_NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 _VISUAL_GROUP, _COLLISION_GROUP = 1, 4  # geom groups of the hand's MJCF
 
 
@@ -95,6 +96,23 @@ def keep_visual_geometry(spec: mujoco.MjSpec, mesh_fraction: float) -> list[str]
             names.append(name)
         geom.material = name
     return names
+
+
+def add_nail_sensors(spec: mujoco.MjSpec) -> None:
+    """A touch sensor behind each fingernail, "nail/<finger>" in the order of `FINGERTIPS`: where motion capture has
+    its markers, which whatever touches there hides."""
+    for tip in FINGERTIPS:
+        finger = tip.removesuffix("tip")
+        # Distal links point along z. Fingers bend towards -y, the thumb towards -x: nails are on the other side.
+        position = (0.009, 0, 0.021) if finger == "th" else (0, 0.007, 0.02)
+        body = spec.body(f"{PREFIX}{finger}distal")
+        site = body.add_site(name=f"nail/{finger}", pos=position, size=[_NAIL_RADIUS] * 3)
+        spec.add_sensor(
+            name=f"nail/{finger}",
+            type=mujoco.mjtSensor.mjSENS_TOUCH,
+            objtype=mujoco.mjtObj.mjOBJ_SITE,
+            objname=site.name,
+        )
 
 
 def lock_wrist(spec: mujoco.MjSpec) -> None:

@@ -19,6 +19,7 @@ from datagen.sim.glyphs import letter_mesh
 from datagen.sim.hand import (
     FINGERTIPS,
     PREFIX,
+    add_nail_sensors,
     keep_collision_geometry,
     keep_visual_geometry,
     load_hand,
@@ -31,6 +32,7 @@ from vision.objects import Face, PoseObject, get_object
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LETTER_RELIEF = 0.0002  # m, how far a letter stands out of its face: no z-fighting, same silhouette
 LIGHTS = 6  # the most that a sample uses (Table 9)
+OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
 PALM = (1.0, 0.87, 0.2)  # m, where the object starts above the palm
 
 _LIGHT_TARGET = (1.0, 0.87, 0.15)  # m, a point in the hand
@@ -123,6 +125,7 @@ def build_scene(config: SceneConfig) -> Scene:
     materials: list[str] = []
     if config.purpose == "physics":
         keep_collision_geometry(spec)
+        add_nail_sensors(spec)
         _add_collision_shape(spec, body, target)
         if config.locked_wrist:
             lock_wrist(spec)
@@ -151,6 +154,9 @@ def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: Pose
     else:
         spec.add_mesh(name="object", uservert=target.keypoints.ravel())
         geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, "object"
+        # Worlds of a batch share vertices; where sizes are randomised, each points to the mesh of its own.
+        for index, size in enumerate(OBJECT_SIZES):
+            spec.add_mesh(name=f"object/{index}", uservert=size * target.keypoints.ravel())
 
 
 def _add_visual_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.policy.base import Worlds
-from datagen.sim.environment import Outcome
+from datagen.sim.outcome import Outcome
 
 STEP_SECONDS = 0.08  # s, one environment step
 

@@ -10,7 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from datagen.policy import RandomExploration, create_policy
-from datagen.sim.environment import DROP_HEIGHT, SMOOTHING, Environment
+from datagen.sim.environment import SMOOTHING, Environment
+from datagen.sim.outcome import DROP_HEIGHT
 from datagen.sim.scene import SceneConfig
 from datagen.variation import generator
 from vision.errors import DactylError

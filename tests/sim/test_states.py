@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from datagen.policy import RandomExploration
-from datagen.sim.environment import DROP_HEIGHT, Environment, Outcome
+from datagen.sim.environment import Environment
+from datagen.sim.outcome import DROP_HEIGHT, Outcome
 from datagen.state_files import REJECTIONS
 from datagen.states import StatesConfig, _rejections, collect, load_states, states_fingerprint
 from vision.errors import DactylError
@@ -189,7 +190,7 @@ def test_a_part_whose_episodes_all_end_is_still_a_part(
 ) -> None:
     def drop_all(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
         everyone, no_one = np.isin(np.arange(self.worlds), worlds), np.zeros(self.worlds, dtype=bool)
-        return Outcome(no_one, everyone, no_one, no_one)
+        return Outcome(no_one, everyone, no_one, no_one, np.zeros(len(action)))
 
     monkeypatch.setattr(Environment, "step", drop_all)
     states = collect(replace(finished, output=tmp_path, count=6))
@@ -199,10 +200,26 @@ def test_a_part_whose_episodes_all_end_is_still_a_part(
 
 def test_an_episode_is_rejected_for_one_reason() -> None:
     yes, no = np.array([True]), np.array([False])
-    assert _rejections(Outcome(no, yes, yes, yes)) == {"non_finite": 1, "physics_warning": 0, "dropped": 0}
-    assert _rejections(Outcome(no, yes, no, yes)) == {"non_finite": 0, "physics_warning": 1, "dropped": 0}
-    assert _rejections(Outcome(yes, yes, no, no)) == {"non_finite": 0, "physics_warning": 0, "dropped": 1}
-    assert _rejections(Outcome(yes, no, no, no)) == {"non_finite": 0, "physics_warning": 0, "dropped": 0}
+    assert _rejections(Outcome(no, yes, yes, yes, np.zeros(len(yes)))) == {
+        "non_finite": 1,
+        "physics_warning": 0,
+        "dropped": 0,
+    }
+    assert _rejections(Outcome(no, yes, no, yes, np.zeros(len(yes)))) == {
+        "non_finite": 0,
+        "physics_warning": 1,
+        "dropped": 0,
+    }
+    assert _rejections(Outcome(yes, yes, no, no, np.zeros(len(yes)))) == {
+        "non_finite": 0,
+        "physics_warning": 0,
+        "dropped": 1,
+    }
+    assert _rejections(Outcome(yes, no, no, no, np.zeros(len(yes)))) == {
+        "non_finite": 0,
+        "physics_warning": 0,
+        "dropped": 0,
+    }
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:

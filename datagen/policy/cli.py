@@ -1,0 +1,60 @@
+"""``dactyl policy train`` and ``dactyl policy evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from vision.config import UsageError, parse
+
+_USAGE = """Train a policy that turns the object, or measure one.
+
+examples:
+  dactyl policy train --config configs/policy/her.yaml --output runs/her
+  dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation
+
+dactyl policy train --help and dactyl policy evaluate --help list their keys."""
+
+
+def main_policy(argv: Sequence[str]) -> None:
+    """Train a policy that turns the object, or measure one."""
+    commands = {"train": main_train, "evaluate": main_evaluate}
+    if argv and argv[0] in ("-h", "--help"):
+        Console().print(_USAGE, markup=False, highlight=False)
+        return
+    if not argv or argv[0] not in commands:
+        got = f"'{argv[0]}'" if argv else "nothing"
+        raise UsageError(f"dactyl policy: expected one of {', '.join(commands)}, got {got}")
+    commands[argv[0]](argv[1:])
+
+
+def main_train(argv: Sequence[str]) -> None:
+    """Train a policy with hindsight experience replay.
+
+    Checkpoints, the log, the learning curve and policy.pt go to the output folder; the same command goes on with an
+    unfinished training, a larger --steps with a finished one.
+
+    examples:
+      dactyl policy train --config configs/policy/her.yaml --output runs/her
+      dactyl policy train --config configs/policy/her.yaml --output runs/prism --object prism
+    """
+    from datagen.policy.training import HerConfig, train
+
+    config = parse(HerConfig, argv, "dactyl policy train", main_train.__doc__ or "")
+    train(config)
+    Console().print(f"{config.output}: trained for {config.steps:,} steps; dactyl policy evaluate measures policy.pt")
+
+
+def main_evaluate(argv: Sequence[str]) -> None:
+    """Play the paper's trials: 50 goals, 80 s for each, until a drop; print consecutive goals next to its Table 3.
+
+    examples:
+      dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation
+      dactyl policy evaluate --policy random-exploration --output runs/floor --trials 20
+      dactyl policy evaluate --policy mine.pt2 --output runs/mine --randomization.backlash null
+    """
+    from datagen.policy.evaluate import EvaluateConfig, evaluate, table
+
+    config = parse(EvaluateConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
+    Console().print(table(config, evaluate(config)), markup=False, highlight=False)

@@ -1,0 +1,144 @@
+"""``dactyl policy evaluate``: the paper's trials, and its table beside ours."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.policy import create_policy
+from datagen.sim.environment import Environment
+from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
+from datagen.sim.scene import SceneConfig
+from datagen.sim.trials import EVALUATION, TrialRules, Trials
+from datagen.variation import generator
+from vision.config import plain
+from vision.files import atomic_write, canonical_json
+from vision.objects import OBJECTS
+from vision.progress import progress
+
+PAPER = {
+    "block (state)": (43.4, 13.8, 50.0),
+    "block (state, locked wrist)": (44.2, 13.4, 50.0),
+    "prism (state)": (29.0, 19.7, 30.0),
+}
+"""Table 3, 100 trials in the randomized simulation: mean, standard deviation and median of consecutive goals."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to play.
+
+    Attributes:
+        policy: name, file (.pt, .pt2) or entry point (package.module:function).
+        output: folder for results.json.
+        object: block or prism.
+        locked_wrist: hold the two wrist joints.
+        trials: how many, of each kind.
+        seed: of every random draw.
+        threads: that simulate; 0 for all processors.
+        calibrated: play in the simulation without randomization.
+        randomized: play in the randomized one.
+        rules: when a trial is over; the default is the paper's.
+        randomization: what differs in the randomized simulation; the default is all of the paper's.
+    """
+
+    policy: str
+    output: Path
+    object: str = "block"
+    locked_wrist: bool = False
+    trials: int = 100
+    seed: int = 0
+    threads: int = 0
+    calibrated: bool = True
+    randomized: bool = True
+    rules: TrialRules = EVALUATION
+    randomization: Randomization = EVERYTHING
+
+    def __post_init__(self) -> None:
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        if self.trials < 1:
+            raise ValueError(f"trials: must be at least 1, got {self.trials}")
+        if not (self.calibrated or self.randomized):
+            raise ValueError("calibrated, randomized: at least one of them must be true")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Consecutive goals of each trial, in order, and how the trials ended."""
+
+    policy: str
+    goals: list[int]
+    dropped: int
+    late: int
+    complete: int
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.goals))
+
+    @property
+    def std(self) -> float:
+        return float(np.std(self.goals))
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.goals))
+
+
+def play(config: EvaluateConfig, randomization: Randomization, label: str) -> Result:
+    """Play all trials side by side, each until it is over."""
+    count = config.trials
+    scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
+    environment = Environment(scene, config.seed, count, config.threads, randomization)
+    policy = create_policy(config.policy, environment.scene, count)
+    everyone = np.arange(count)
+    trials = Trials(config.rules, count)
+    with progress(label, count, "trials") as advance:
+        environment.reset(everyone, everyone)
+        policy.reset(everyone, [generator(config.seed, trial, "policy") for trial in range(count)])
+        going = everyone
+        dropped = late = 0
+        while len(going):
+            outcome = environment.step(policy.act(environment.sense()), going)
+            over, too_late = trials.update(outcome, going)
+            dropped += int(outcome.ended[going].sum())
+            late += int(too_late[going].sum())
+            advance(int(over[going].sum()))
+            going = going[~over[going]]
+    return Result(policy.name, trials.reached.tolist(), dropped, late, count - dropped - late)
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Result]:
+    """Play what is asked for and write ``results.json``."""
+    results = {}
+    if config.calibrated:
+        results["calibrated"] = play(config, NOTHING, "calibrated simulation")
+    if config.randomized:
+        results["randomized"] = play(config, config.randomization, "randomized simulation")
+    content: dict[str, Any] = {"config": plain(replace(config, output=Path(config.output.name)))}
+    for kind, result in results.items():
+        content[kind] = {"mean": result.mean, "std": result.std, "median": result.median, **asdict(result)}
+    atomic_write(config.output / "results.json", canonical_json(content))
+    return results
+
+
+def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
+    """Markdown: consecutive goals next to the paper's Table 3."""
+    wrist = ", locked wrist" if config.locked_wrist else ""
+    rows = [
+        "| consecutive goals | trials | mean | std | median | dropped | out of time |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for kind, result in results.items():
+        figures = f"{result.mean:.1f} | {result.std:.1f} | {result.median:g} | {result.dropped} | {result.late}"
+        rows.append(f"| {config.object}{wrist}, {kind} | {len(result.goals)} | {figures} |")
+    paper = PAPER.get(f"{config.object} (state{wrist})")
+    if paper:
+        rows.append(f"| paper, {config.object} (state{wrist}) | 100 | {paper[0]} | {paper[1]} | {paper[2]:g} | | |")
+    for kind, result in results.items():
+        rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
+    return "\n".join(rows)

@@ -1,0 +1,140 @@
+"""Policies from files and entry points: our own weights, TorchScript and ``torch.export`` programs, Python functions.
+
+A user's program is called with one dictionary, the nine tensors of `datagen.policy.base.Observation` (float32, N rows,
+shapes, units and frames as there), and returns the actions, float32 (N, 20), in [-1, 1]. It has no memory from call to
+call; a policy with one is a Python entry point ``package.module:function``, called with the scene and the number of
+worlds, that returns a `datagen.policy.base.Policy`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datagen.policy import policy_label, shipped
+from datagen.policy.base import ACTIONS, FloatArray, Observation, Policy, Worlds
+from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.network import Actor, Normaliser, load_policy
+from datagen.policy.targets import JointTargets
+from datagen.sim.scene import Scene
+from vision.errors import DactylError
+
+
+class NetworkPolicy:
+    """Weights that `dactyl policy train` made."""
+
+    def __init__(self, name: str, actor: Actor, normaliser: Normaliser, scene: Scene, worlds: int) -> None:
+        self.name = name
+        self._actor, self._normaliser, self._scene = actor, normaliser, scene
+        self._targets = JointTargets(scene)
+        self._last = np.full((worlds, ACTIONS), np.nan)
+
+    def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
+        self._last[worlds] = np.nan  # nothing was asked for yet: the targets are where the joints are
+
+    def act(self, observation: Observation) -> FloatArray:
+        joints = observation["joint_position"]
+        last = np.where(np.isnan(self._last), self._targets.holding(joints), self._last)
+        state = np.nan_to_num(state_vector(self._scene, observation, last))
+        goal = goal_vector(observation["relative_goal"])
+        with torch.inference_mode():
+            target = self._actor(self._normaliser(torch.from_numpy(state)), torch.from_numpy(goal))
+        self._last = target.numpy().astype(np.float64)
+        return self._targets.relative(self._last, np.nan_to_num(joints))
+
+
+class ProgramPolicy:
+    """A user's TorchScript or ``torch.export`` program; tried once when it is loaded."""
+
+    def __init__(self, name: str, program: Callable[[dict[str, torch.Tensor]], Any], worlds: int) -> None:
+        self.name, self._program = name, program
+        self.act(_blank_observation(worlds))
+
+    def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
+        """Programs have no memory."""
+
+    def act(self, observation: Observation) -> FloatArray:
+        tensors = {key: torch.from_numpy(np.asarray(value, np.float32)) for key, value in observation.items()}
+        count = len(observation["object_position"])
+        try:
+            with torch.inference_mode():
+                action = self._program(tensors)
+        except Exception as error:  # whatever a stranger's program raises
+            raise DactylError(
+                f"policy {self.name}: cannot be called with a dictionary of {', '.join(tensors)} "
+                f"for {count} worlds: {error}"
+            ) from error
+        if not isinstance(action, torch.Tensor) or action.shape != (count, ACTIONS):
+            got = tuple(action.shape) if isinstance(action, torch.Tensor) else type(action).__name__
+            raise DactylError(f"policy {self.name}: must return a tensor of shape {(count, ACTIONS)}, got {got}")
+        return action.numpy().astype(np.float64)
+
+
+def load(source: str, scene: Scene, worlds: int) -> Policy:
+    """The policy in a file (``.pt`` of ours or TorchScript, ``.pt2`` of torch.export) or behind an entry point.
+
+    Raises:
+        DactylError: it is not there, cannot be read, is for another object, or has another signature.
+    """
+    name, path = policy_label(source), shipped().get(source, Path(source))
+    if path.suffix not in (".pt", ".pt2"):
+        return _entry_point(source, scene, worlds)
+    torch.set_num_threads(1)  # the last bits of a product can depend on it, and states must not
+    if path.suffix == ".pt2":
+        return ProgramPolicy(name, _read_program(path, lambda: torch.export.load(str(path)).module()), worlds)
+    if _is_torchscript(path):
+        return ProgramPolicy(name, _read_program(path, lambda: torch.jit.load(str(path), "cpu")), worlds)
+    actor, normaliser, about = load_policy(path)
+    if about["object"] != scene.object.name:
+        raise DactylError(f"{source}: a policy for the {about['object']}, not the {scene.object.name}; choose another")
+    return NetworkPolicy(name, actor, normaliser, scene, worlds)
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _read_program(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except Exception as error:  # damaged files raise anything
+        kind = type(error).__name__
+        raise DactylError(f"{path}: not a program that this torch can read ({kind}); export it again") from error
+
+
+def _entry_point(source: str, scene: Scene, worlds: int) -> Policy:
+    module, _, name = source.partition(":")
+    try:
+        build = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DactylError(f"policy {source}: cannot be imported ({error}); give package.module:function") from error
+    policy = build(scene, worlds)
+    missing = [part for part in ("name", "reset", "act") if not hasattr(policy, part)]
+    if missing:
+        raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
+    return policy
+
+
+def _blank_observation(worlds: int) -> Observation:
+    quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
+    return {
+        "fingertip_position": np.zeros((worlds, 5, 3)),
+        "object_position": np.zeros((worlds, 3)),
+        "relative_goal": quaternion,
+        "object_quaternion": quaternion,
+        "goal_quaternion": quaternion,
+        "joint_position": np.zeros((worlds, 24)),
+        "joint_velocity": np.zeros((worlds, 24)),
+        "object_linear_velocity": np.zeros((worlds, 3)),
+        "object_angular_velocity": np.zeros((worlds, 3)),
+    }

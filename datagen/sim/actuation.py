@@ -1,0 +1,135 @@
+"""What happens to an action on its way to the hand: noise (Table 8), delay and backlash (appendix C.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.policy.base import ACTIONS
+from datagen.sim.physics import Generators
+from datagen.sim.scene import Scene
+from datagen.sim.streams import Stream
+from vision.geometry import FloatArray
+
+_RANGE = 2.0  # of an action: from -1 to 1
+
+# How fast a tendon takes up its slack, as logarithms of 1 / (rad s), in the order of the hand's actuators: calibrated
+# on the reference's hand, published in openai/robogym (MIT licence). 4.25 is next to no backlash.
+_TAKE_UP_DOWN = (
+    4.25, 4.25, 2.93, 4.25, 4.25, 4.25, 4.25, 1.92, 4.25, 3.35,
+    4.25, 4.25, 4.25, 3.87, 1.39, 4.25, 1.25, 4.25, 4.25, 4.25,
+)  # fmt: skip
+_TAKE_UP_UP = (
+    4.25, 4.25, 4.25, 4.25, 1.86, 4.25, 4.25, 1.44, 4.25, 2.98,
+    2.07, 4.25, 4.25, 2.94, 1.41, 2.82, 1.53, 4.25, 2.86, 2.10,
+)  # fmt: skip
+_SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): below it the hand would be of no use
+
+
+def _require_shares(effect: object) -> None:
+    for field in fields(effect):  # type: ignore[arg-type]
+        value = getattr(effect, field.name)
+        if not 0 <= value <= 1:
+            raise ValueError(f"{type(effect).__name__}: {field.name} must lie in [0, 1], got {value}")
+
+
+@dataclass(frozen=True)
+class ActionNoise:
+    """Gaussian, standard deviations as shares (Table 8): of the action range, or of the action itself.
+
+    Attributes:
+        additive: of the range, each step.
+        offset: of the range, each episode.
+        multiplicative: of the action, each step.
+    """
+
+    additive: float = 0.05
+    offset: float = 0.015
+    multiplicative: float = 0.015
+
+    def __post_init__(self) -> None:
+        _require_shares(self)
+
+
+@dataclass(frozen=True)
+class ActionDelay:
+    """Each actuator lags one step of 80 ms behind throughout an episode, with this probability."""
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_shares(self)
+
+
+@dataclass(frozen=True)
+class Backlash:
+    """A motor that reverses first takes up the slack of its tendons: until then the joint gets part of the action.
+
+    Attributes:
+        spread: standard deviation of an episode's (logarithmic) rates around the calibrated ones, relative to them.
+    """
+
+    spread: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require_shares(self)
+
+
+class Actuation:
+    """The three effects in N worlds, each left out where it is None."""
+
+    def __init__(
+        self,
+        noise: ActionNoise | None,
+        delay: ActionDelay | None,
+        backlash: Backlash | None,
+        scene: Scene,
+        worlds: int,
+    ) -> None:
+        self.noise, self.delay, self.backlash = noise, delay, backlash
+        low, high = scene.control_range.T
+        self._half_range = (high - low) / 2
+        self._fresh = Stream(worlds, 2 * ACTIONS, "normal")
+        self._offset = np.zeros((worlds, ACTIONS))
+        self._late = np.zeros((worlds, ACTIONS), dtype=bool)
+        self._last = np.zeros((worlds, ACTIONS))
+        self._rate = np.ones((worlds, 2, ACTIONS))  # of taking up slack downwards and upwards, 1 / (rad s)
+        self._slack = np.zeros((worlds, ACTIONS))
+
+    def begin(self, world: int, generators: Generators) -> None:
+        """Begin an episode in `world`."""
+        self._last[world] = self._slack[world] = 0
+        if self.noise:
+            self._fresh.begin(world, generators("action noise"))
+            self._offset[world] = generators("action offset").normal(0, _RANGE * self.noise.offset, ACTIONS)
+        if self.delay:
+            self._late[world] = generators("action delay").random(ACTIONS) < self.delay.probability
+        if self.backlash:
+            spread = 1 + self.backlash.spread * generators("backlash").normal(size=(2, ACTIONS))
+            rate = np.exp(np.array([_TAKE_UP_DOWN, _TAKE_UP_UP]) * spread)
+            self._rate[world] = np.maximum(rate, _SLOWEST_TAKE_UP)
+
+    def __call__(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
+        """What the hand does of `action` (K, 20), asked of the K `worlds`, in a step of so many `seconds` (K,)."""
+        if self.noise:
+            fresh = self._fresh.next(worlds).reshape(-1, 2, ACTIONS)
+            action = action * (1 + self.noise.multiplicative * fresh[:, 0])
+            action = action + _RANGE * self.noise.additive * fresh[:, 1] + self._offset[worlds]
+        if self.delay:
+            action, self._last[worlds] = np.where(self._late[worlds], self._last[worlds], action), action
+        if self.backlash:
+            action = self._take_up_slack(action, worlds, seconds)
+        return action
+
+    def _take_up_slack(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
+        """The slack s moves by dt times rate times asked-for turn between -1 and 1, where the tendon is taut. The joint
+        gets what is left of the step after the tendon is: 1 - |sign(turn) - s| / |change of s|, within [0, 1]."""
+        turn = action * self._half_range
+        rate = np.where(turn < 0, self._rate[worlds, 0], self._rate[worlds, 1])
+        change = turn * rate * seconds[:, None]
+        slack = self._slack[worlds]
+        waiting = np.abs(np.sign(turn) - slack) / np.maximum(np.abs(change), 1e-12)
+        self._slack[worlds] = np.clip(slack + change, -1, 1)
+        return action * (1 - np.clip(waiting, 0, 1))

@@ -1,0 +1,39 @@
+"""What a step of the environment did, and the paper's reward for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.geometry import FloatArray
+
+GOAL_THRESHOLD = 0.4  # rad, a goal is reached within
+DROP_HEIGHT = 0.09  # m: held objects stay above 0.10 m, dropped ones come to rest below 0.05 m
+GOAL_REWARD, DROP_REWARD = 5.0, -20.0  # on top of the rotation angle (rad) by which the object came closer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did, (N,) each, booleans except the reward; all False in worlds that it did not advance.
+
+    Attributes:
+        reached: the object came within `GOAL_THRESHOLD` of the goal, which was then replaced.
+        dropped: the object is below `DROP_HEIGHT`.
+        non_finite: the state holds NaN or infinity.
+        warned: MuJoCo's warning counters rose (instability, contact or constraint buffer full).
+        reward: the paper's, float64: by how many radians the object came closer to the goal, +5 on reaching it, -20 on
+            a drop; zero in worlds that did not advance or broke.
+    """
+
+    reached: NDArray[np.bool_]
+    dropped: NDArray[np.bool_]
+    non_finite: NDArray[np.bool_]
+    warned: NDArray[np.bool_]
+    reward: FloatArray
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """The episode cannot go on, (N,)."""
+        return self.dropped | self.non_finite | self.warned

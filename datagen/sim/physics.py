@@ -1,0 +1,123 @@
+"""Physics that differs from episode to episode (Table 1), written into each world's own copy of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from datagen.sim.scene import OBJECT_SIZES, Scene
+from datagen.variation import LogUniform, Normal, Uniform
+
+Generators = Callable[[str], np.random.Generator]
+"""The generator of the named parameter in one episode."""
+
+
+@dataclass(frozen=True)
+class PhysicsRandomization:
+    """Table 1. Factors multiply the model's value, terms are added to it; null leaves it as it is.
+
+    Attributes:
+        object_size: factor of the object's dimensions, one for all three; a mesh takes the nearest of
+            `scene.OBJECT_SIZES`. Mass keeps, inertia goes with the square.
+        mass: factor of mass and inertia, for the object and each link of the hand.
+        friction: factor of all friction coefficients, one for everything: a contact takes the larger of its two
+            geoms' coefficients, so that independent factors would raise friction.
+        joint_damping: factor, for each joint of the hand.
+        actuator_gain: factor of the position gain P, for each actuator.
+        joint_limit: term, rad, for each end of each joint of the hand; a range never turns inside out.
+        gravity: term, m/s^2, for each coordinate.
+    """
+
+    object_size: Uniform | None = Uniform(0.95, 1.05)
+    mass: Uniform | None = Uniform(0.5, 1.5)
+    friction: Uniform | None = Uniform(0.7, 1.3)
+    joint_damping: LogUniform | None = LogUniform(0.3, 3.0)
+    actuator_gain: LogUniform | None = LogUniform(0.75, 1.5)
+    joint_limit: Normal | None = Normal(0.0, 0.15)
+    gravity: Normal | None = Normal(0.0, 0.4)
+
+
+_LEAST_RANGE = 0.01  # rad, between the limits of a joint
+
+
+class Physics:
+    """Applies a `PhysicsRandomization` to worlds of a batch. Fields that nothing changes stay shared."""
+
+    def __init__(self, config: PhysicsRandomization, scene: Scene, batch: Batch) -> None:
+        self.config, self.scene, self.batch = config, scene, batch
+        self._fields: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        model = scene.model
+        self._object = int(model.geom_bodyid[scene.object_geoms[0]])
+        box = model.geom_type[scene.object_geoms[0]] == mujoco.mjtGeom.mjGEOM_BOX
+        self._sized_meshes = [] if box else [model.mesh(f"object/{i}").id for i in range(len(OBJECT_SIZES))]
+        self._hand_joints = model.dof_jntid[scene.hand_dof]
+        used = {
+            "object_size": ("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
+            "mass": ("body_mass", "body_inertia"),
+            "friction": ("geom_friction", "pair_friction"),
+            "joint_damping": ("dof_damping",),
+            "actuator_gain": ("actuator_gainprm", "actuator_biasprm"),
+            "joint_limit": ("jnt_range",),
+            "gravity": ("opt.gravity",),
+        }
+        for parameter, names in used.items():
+            for name in names if getattr(config, parameter) is not None else ():
+                live = batch.expand(name)
+                self._fields[name] = live, live[0].copy()
+
+    def begin(self, world: int, generators: Generators) -> None:
+        """Draw an episode's physics and write it into `world`, replacing that of the episode before."""
+        if not self._fields:
+            return
+        for live, nominal in self._fields.values():
+            live[world] = nominal
+        config, field = self.config, {name: live[world] for name, (live, _) in self._fields.items()}
+        size = self._resize(field, float(config.object_size(generators("object size")))) if config.object_size else 1.0
+        if config.mass:
+            factor = config.mass(generators("mass"), self.scene.model.nbody)
+            field["body_mass"] *= factor
+            field["body_inertia"] *= factor[:, None]
+        if config.friction:
+            factor = config.friction(generators("friction"))
+            field["geom_friction"] *= factor
+            field["pair_friction"] *= factor
+        if config.joint_damping:
+            field["dof_damping"][self.scene.hand_dof] *= config.joint_damping(generators("joint damping"), 24)
+        if config.actuator_gain:
+            factor = config.actuator_gain(generators("actuator gain"), self.scene.model.nu)
+            field["actuator_gainprm"][:, 0] *= factor
+            field["actuator_biasprm"][:, 1] *= factor
+        if config.joint_limit:
+            limits = field["jnt_range"][self._hand_joints] + config.joint_limit(generators("joint limit"), (24, 2))
+            limits[:, 1] = np.maximum(limits[:, 1], limits[:, 0] + _LEAST_RANGE)
+            field["jnt_range"][self._hand_joints] = limits
+        if config.gravity:
+            self._fields["opt.gravity"][0][world] += config.gravity(generators("gravity"), 3)
+        self.batch.set_const([world])
+        if config.object_size:  # set_const gives a mesh the radius of the compiled one
+            live, nominal = self._fields["geom_rbound"]
+            geom = self.scene.object_geoms[0]
+            live[world, geom] = size * nominal[geom]
+
+    def object_mass(self, world: int) -> float:
+        """Of the present episode, kg."""
+        masses = self._fields["body_mass"][0][world] if "body_mass" in self._fields else self.scene.model.body_mass
+        return float(masses[self._object])
+
+    def _resize(self, field: dict[str, np.ndarray], factor: float) -> float:
+        """Scale the object by about `factor`; returns by how much."""
+        geom, model = int(self.scene.object_geoms[0]), self.scene.model
+        if self._sized_meshes:
+            nearest = int(np.abs(np.array(OBJECT_SIZES) - factor).argmin())
+            factor = OBJECT_SIZES[nearest]
+            field["geom_dataid"][geom] = self._sized_meshes[nearest]
+        for name in ("geom_size", "geom_aabb"):
+            field[name][geom] *= factor
+        tree = slice(model.body_bvhadr[self._object], model.body_bvhadr[self._object] + model.body_bvhnum[self._object])
+        field["bvh_aabb"][tree] *= factor
+        field["body_inertia"][self._object] *= factor**2
+        return factor

@@ -1,0 +1,196 @@
+"""What motion capture and the object's tracker report of the true state: noise (Table 7), lost and hidden markers
+(appendix C.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from datagen.policy.base import Observation
+from datagen.sim.physics import Generators
+from datagen.sim.streams import Stream
+from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+
+_TIPS = 5
+
+
+def _require_positive(effect: object) -> None:
+    for field in fields(effect):  # type: ignore[arg-type]
+        value = getattr(effect, field.name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{type(effect).__name__}: {field.name} must not be negative, got {value}")
+
+
+@dataclass(frozen=True)
+class ObservationNoise:
+    """Gaussian, standard deviations (Table 7): drawn once an episode (offset) and at each step (jitter).
+
+    Attributes:
+        fingertip_offset, fingertip_jitter: m, each coordinate.
+        position_offset, position_jitter: of the object, m, each coordinate.
+        rotation_offset, rotation_jitter: of the object, rad, about a random axis.
+    """
+
+    fingertip_offset: float = 0.001
+    fingertip_jitter: float = 0.002
+    position_offset: float = 0.005
+    position_jitter: float = 0.001
+    rotation_offset: float = 0.1
+    rotation_jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+
+
+@dataclass(frozen=True)
+class MarkerPlacement:
+    """Where markers sit, other than they should: standard deviations, m, each coordinate, for an episode.
+
+    Attributes:
+        fingertip: on the finger, turning with it.
+        base: on the hand's base, which all fingertips are measured against.
+    """
+
+    fingertip: float = 0.003
+    base: float = 0.001
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+
+
+@dataclass(frozen=True)
+class MarkerLoss:
+    """A fingertip's reading freezes now and then.
+
+    Attributes:
+        probability: that it begins to, each second.
+        seconds: how long.
+    """
+
+    probability: float = 0.2
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+        if self.probability >= 1:
+            raise ValueError(f"MarkerLoss: probability must lie in [0, 1), got {self.probability}")
+
+
+@dataclass(frozen=True)
+class MarkerOcclusion:
+    """A fingertip keeps its last reading while something presses on the spot behind its nail.
+
+    Attributes:
+        force: N, a lighter touch hides nothing.
+    """
+
+    force: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+
+
+class Sensing:
+    """The four effects in N worlds, each left out where it is None."""
+
+    def __init__(
+        self,
+        noise: ObservationNoise | None,
+        placement: MarkerPlacement | None,
+        loss: MarkerLoss | None,
+        occlusion: MarkerOcclusion | None,
+        worlds: int,
+    ) -> None:
+        self.noise, self.placement, self.loss, self.occlusion = noise, placement, loss, occlusion
+        self._fresh = Stream(worlds, 3 * _TIPS + 3 + 4, "normal")
+        self._fades = Stream(worlds, _TIPS, "uniform")
+        self._tip_offset = np.zeros((worlds, _TIPS, 3))
+        self._tip_place = np.zeros((worlds, _TIPS, 3))
+        self._base_place = np.zeros((worlds, 1, 3))
+        self._position_offset = np.zeros((worlds, 3))
+        self._rotation_offset = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
+        self._frozen = np.zeros((worlds, _TIPS))  # s left
+        self._reading = np.full((worlds, _TIPS, 3), np.nan)
+
+    def begin(self, world: int, generators: Generators) -> None:
+        """Begin an episode in `world`: markers are where they are, and seen at first."""
+        self._reading[world], self._frozen[world] = np.nan, 0
+        if self.noise:
+            self._fresh.begin(world, generators("observation noise"))
+            rng = generators("observation offset")
+            self._tip_offset[world] = rng.normal(0, self.noise.fingertip_offset, (_TIPS, 3))
+            self._position_offset[world] = rng.normal(0, self.noise.position_offset, 3)
+            turn = _turn(rng.normal(size=(1, 4)), self.noise.rotation_offset)
+            self._rotation_offset[world] = quaternion_from_rotation(turn)[0]
+        if self.placement:
+            rng = generators("marker placement")
+            self._tip_place[world] = rng.normal(0, self.placement.fingertip, (_TIPS, 3))
+            self._base_place[world] = rng.normal(0, self.placement.base, (1, 3))
+        if self.loss:
+            self._fades.begin(world, generators("marker loss"))
+
+    def __call__(
+        self,
+        true: Observation,
+        fingertip_axes: FloatArray,
+        touch: FloatArray,
+        worlds: NDArray[np.int64],
+        seconds: float,
+    ) -> Observation:
+        """What is reported of the K `worlds`, whose true states `true` holds in K rows.
+
+        Args:
+            true: the true state; fingertips, object pose and rotation to the goal come back as reported.
+            fingertip_axes: orientation of the fingertips (K, 5, 3, 3), tip to world.
+            touch: force behind each nail, N, (K, 5).
+            worlds: their numbers, (K,).
+            seconds: since the last report.
+        """
+        rotation = rotation_from_quaternion(true["object_quaternion"])
+        tips, position = true["fingertip_position"], true["object_position"]
+        if self.placement:
+            place = np.einsum("ntij,ntj->nti", fingertip_axes, self._tip_place[worlds])
+            tips = tips + place - self._base_place[worlds]
+        if self.noise:
+            fresh = self._fresh.next(worlds)
+            jitter = fresh[:, : 3 * _TIPS].reshape(-1, _TIPS, 3)
+            tips = tips + self._tip_offset[worlds] + self.noise.fingertip_jitter * jitter
+            jitter = fresh[:, 3 * _TIPS : 3 * _TIPS + 3]
+            position = position + self._position_offset[worlds] + self.noise.position_jitter * jitter
+            offset = rotation_from_quaternion(self._rotation_offset[worlds])
+            rotation = _turn(fresh[:, -4:], self.noise.rotation_jitter) * offset * rotation
+        goal = rotation_from_quaternion(true["goal_quaternion"])
+        return {
+            **true,
+            "fingertip_position": self._unless_hidden(tips, touch, worlds, seconds),
+            "object_position": position,
+            "object_quaternion": quaternion_from_rotation(rotation),
+            "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
+        }
+
+    def _unless_hidden(
+        self, tips: FloatArray, touch: FloatArray, worlds: NDArray[np.int64], seconds: float
+    ) -> FloatArray:
+        hidden = np.zeros((len(worlds), _TIPS), dtype=bool)
+        if self.loss:
+            left = np.maximum(self._frozen[worlds] - seconds, 0)
+            fading = self._fades.next(worlds) < 1 - (1 - self.loss.probability) ** seconds
+            # A frozen marker cannot freeze again before it is back.
+            left = np.where((left < 1e-9) & fading, self.loss.seconds, left)
+            self._frozen[worlds] = left
+            hidden |= left > 1e-9
+        if self.occlusion:
+            hidden |= touch > self.occlusion.force
+        before = self._reading[worlds]
+        reading = np.where(hidden[..., None] & ~np.isnan(before), before, tips)
+        self._reading[worlds] = reading
+        return reading
+
+
+def _turn(normal: FloatArray, spread: float) -> Rotation:
+    """Rotations about random axes by Gaussian angles, from rows of four standard normal numbers."""
+    axis = normal[:, :3] / np.linalg.norm(normal[:, :3], axis=1, keepdims=True)
+    return Rotation.from_rotvec(spread * normal[:, 3:] * axis)

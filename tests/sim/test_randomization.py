@@ -1,0 +1,398 @@
+"""Every randomization has the distribution that its table gives, reaches the simulation, and can be switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+
+import mujoco
+import numpy as np
+import pytest
+from mujoco.batch import Batch
+from scipy import stats
+from scipy.spatial.transform import Rotation
+
+from datagen.policy.base import Observation
+from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
+from datagen.sim.environment import Environment
+from datagen.sim.physics import Physics, PhysicsRandomization
+from datagen.sim.randomization import EVERYTHING, NOTHING, Effects, RandomForce, StepTiming
+from datagen.sim.scene import OBJECT_SIZES, SceneConfig, build_scene
+from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
+from datagen.sim.streams import Stream
+from datagen.variation import Uniform, generator
+from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+
+MANY = 300
+WORLDS = np.arange(MANY)
+BLOCK = build_scene(SceneConfig("block"))
+ALPHA = 1e-4  # of the tests of distribution; seeds are fixed, so that they pass or fail for good
+
+
+def episode(world: int) -> Callable[[str], np.random.Generator]:
+    return partial(generator, 12, world)
+
+
+def assert_distributed(values: np.ndarray, distribution: str, *args: float) -> None:
+    assert stats.kstest(values.ravel(), distribution, args=args).pvalue > ALPHA
+
+
+@pytest.fixture(scope="module")
+def randomized() -> Batch:
+    """Table 1 in all worlds of a batch."""
+    batch = Batch(BLOCK.model, nsim=MANY, nthread=1)
+    physics = Physics(PhysicsRandomization(), BLOCK, batch)
+    for world in WORLDS[::-1]:  # the order must not matter
+        physics.begin(int(world), episode(7))  # an older episode, to be forgotten
+        physics.begin(int(world), episode(int(world)))
+    return batch
+
+
+def factors(batch: Batch, name: str) -> np.ndarray:
+    nominal = getattr(BLOCK.model, name)
+    assert nominal.any()
+    return (batch.expand(name) / np.where(nominal == 0, np.nan, nominal)).reshape(MANY, -1)
+
+
+def test_object_size(randomized: Batch) -> None:
+    geom = BLOCK.object_geoms[0]
+    size = randomized.expand("geom_size")[:, geom] / BLOCK.model.geom_size[geom]
+    np.testing.assert_allclose(size, size[:, :1] * np.ones(3))  # a cube stays a cube
+    assert_distributed(size[:, 0], "uniform", 0.95, 0.1)
+    others = np.delete(np.arange(BLOCK.model.ngeom), geom)
+    np.testing.assert_array_equal(randomized.expand("geom_size")[0, others], BLOCK.model.geom_size[others])
+    half_diagonal = np.linalg.norm(randomized.expand("geom_size")[:, geom], axis=1)
+    np.testing.assert_allclose(randomized.expand("geom_rbound")[:, geom], half_diagonal)
+
+
+def test_masses_and_inertias(randomized: Batch) -> None:
+    mass = factors(randomized, "body_mass")
+    mass = mass[:, ~np.isnan(mass[0])]
+    assert_distributed(mass, "uniform", 0.5, 1.0)
+    assert abs(np.corrcoef(mass[:, 0], mass[:, -1])[0, 1]) < 0.25  # independent
+    body = BLOCK.model.body("object").id
+    inertia = randomized.expand("body_inertia")[:, body] / BLOCK.model.body_inertia[body]
+    size = randomized.expand("geom_size")[:, BLOCK.object_geoms[0], 0] / 0.0285
+    np.testing.assert_allclose(inertia[:, 0], factors(randomized, "body_mass")[:, body] * size**2)
+
+
+def test_friction(randomized: Batch) -> None:
+    friction = factors(randomized, "geom_friction")
+    np.testing.assert_allclose(friction, friction[:, :1] * np.ones(friction.shape[1]))
+    assert_distributed(friction[:, 0], "uniform", 0.7, 0.6)
+    pairs = factors(randomized, "pair_friction")
+    np.testing.assert_allclose(pairs, friction[:, :1] * np.ones(pairs.shape[1]))
+
+
+def test_damping_gain_and_gravity(randomized: Batch) -> None:
+    damping = factors(randomized, "dof_damping")[:, BLOCK.hand_dof]
+    assert_distributed(np.log(damping), "uniform", np.log(0.3), np.log(10))
+    gain = factors(randomized, "actuator_gainprm").reshape(MANY, 20, -1)[:, :, 0]
+    assert_distributed(np.log(gain), "uniform", np.log(0.75), np.log(2))
+    bias = factors(randomized, "actuator_biasprm").reshape(MANY, 20, -1)[:, :, 1]
+    np.testing.assert_allclose(bias, gain)  # gain times (target - angle), still
+    assert_distributed(randomized.expand("opt.gravity") - BLOCK.model.opt.gravity, "norm", 0, 0.4)
+
+
+def test_joint_limits(randomized: Batch) -> None:
+    hand = BLOCK.model.dof_jntid[BLOCK.hand_dof]
+    limits, nominal = randomized.expand("jnt_range")[:, hand], BLOCK.model.jnt_range[hand]
+    assert (limits[..., 1] > limits[..., 0]).all()
+    wide = nominal[:, 1] - nominal[:, 0] > 1.2  # never narrowed to the least range
+    assert wide.sum() > 8
+    assert_distributed((limits - nominal)[:, wide], "norm", 0, 0.15)
+
+
+def test_derived_constants_follow(randomized: Batch) -> None:
+    assert np.ptp(randomized.expand("body_subtreemass")[:, 0]) > 0
+
+
+def test_a_prism_takes_the_mesh_of_its_size() -> None:
+    scene = build_scene(SceneConfig("prism"))
+    batch = Batch(scene.model, nsim=40, nthread=1)
+    physics = Physics(PhysicsRandomization(), scene, batch)
+    for world in range(40):
+        physics.begin(world, episode(world))
+    geom = scene.object_geoms[0]
+    assert len(set(batch.expand("geom_dataid")[:, geom])) > 10
+    for world in range(40):
+        mesh = scene.model.mesh(int(batch.expand("geom_dataid")[world, geom]))
+        vertices = scene.model.mesh_vert[mesh.vertadr[0] : mesh.vertadr[0] + mesh.vertnum[0]]
+        radius = np.linalg.norm(vertices, axis=1).max()
+        factor = radius / np.linalg.norm(scene.object.keypoints, axis=1).max()
+        assert np.abs(np.array(OBJECT_SIZES) - factor).min() < 1e-6
+        np.testing.assert_allclose(batch.expand("geom_rbound")[world, geom], scene.model.geom_rbound[geom] * factor)
+
+
+def actuation(
+    noise: ActionNoise | None = None, delay: ActionDelay | None = None, backlash: Backlash | None = None
+) -> Actuation:
+    effect = Actuation(noise, delay, backlash, BLOCK, MANY)
+    for world in WORLDS:
+        effect.begin(int(world), episode(int(world)))
+    return effect
+
+
+def test_action_noise() -> None:
+    effect = actuation(ActionNoise())
+    seconds = np.full(MANY, 0.08)
+    still = np.array([effect(np.zeros((MANY, 20)), WORLDS, seconds) for _ in range(80)])
+    offset = still.mean(axis=0)
+    assert_distributed(still - offset, "norm", 0, 0.1 * np.sqrt(79 / 80))  # 5 % of the range from -1 to 1
+    assert np.std(offset) == pytest.approx(np.hypot(0.03, 0.1 / np.sqrt(80)), rel=0.03)  # 1.5 %, for the episode
+    pure = actuation(ActionNoise(additive=0, offset=0))
+    factor = pure(np.full((MANY, 20), 0.5), WORLDS, seconds) / 0.5
+    assert_distributed(factor, "norm", 1, 0.015)
+
+
+def test_action_delay() -> None:
+    effect = actuation(delay=ActionDelay())
+    done = [effect(np.full((MANY, 20), value), WORLDS, np.full(MANY, 0.08)) for value in (0.1, 0.2, 0.3)]
+    late = done[0] == 0
+    assert stats.binomtest(int(late.sum()), late.size, 0.5).pvalue > ALPHA
+    np.testing.assert_array_equal(done[1], np.where(late, 0.1, 0.2))  # the same actuators all episode
+    np.testing.assert_array_equal(done[2], np.where(late, 0.2, 0.3))
+
+
+def test_backlash_takes_up_slack_after_a_reversal() -> None:
+    effect = actuation(backlash=Backlash(spread=0))
+    actuator = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("MFJ1"))
+    half_range = np.ptp(BLOCK.control_range[actuator]) / 2
+    seconds = np.full(MANY, 0.08)
+    up = [effect(np.full((MANY, 20), 0.5), WORLDS, seconds)[0, actuator] for _ in range(12)]
+    rate = np.exp(1.44)  # as calibrated, for the middle finger's bending
+    change = 0.5 * half_range * rate * 0.08
+    steps = 1 / change  # until the tendon is taut, from the middle of its slack
+    for count, value in enumerate(up):
+        taut = np.clip(count + 1 - steps, 0, 1)
+        assert value == pytest.approx(0.5 * taut, abs=1e-9)
+    assert up[0] < 0.25 < up[-1] == 0.5
+    down = effect(np.full((MANY, 20), -0.5), WORLDS, seconds)[0, actuator]
+    assert down == 0  # the whole slack lies ahead
+    stiff = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("WRJ1"))
+    assert effect(np.full((MANY, 20), 0.9), WORLDS, seconds)[0, stiff] > 0.3  # next to no backlash in the wrist
+
+
+def test_backlash_varies_between_episodes() -> None:
+    effect = actuation(backlash=Backlash())
+    actuator = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("FFJ3"))
+    assert_distributed(np.log(effect._rate[:, 0, actuator]) / 2.93, "norm", 1, 0.1)
+    assert effect._rate.min() >= 2
+
+
+def truth(worlds: int) -> Observation:
+    rng = np.random.default_rng(0)
+    orientation, goal = Rotation.random(worlds, rng=rng), Rotation.random(worlds, rng=rng)
+    return {
+        "fingertip_position": rng.normal(size=(worlds, 5, 3)),
+        "object_position": rng.normal(size=(worlds, 3)),
+        "relative_goal": quaternion_from_rotation(goal * orientation.inv()),
+        "object_quaternion": quaternion_from_rotation(orientation),
+        "goal_quaternion": quaternion_from_rotation(goal),
+        "joint_position": np.zeros((worlds, 24)),
+        "joint_velocity": np.zeros((worlds, 24)),
+        "object_linear_velocity": np.zeros((worlds, 3)),
+        "object_angular_velocity": np.zeros((worlds, 3)),
+    }
+
+
+def sensing(*effects: object) -> Sensing:
+    kinds = (ObservationNoise, MarkerPlacement, MarkerLoss, MarkerOcclusion)
+    chosen = [next((effect for effect in effects if isinstance(effect, kind)), None) for kind in kinds]
+    sensors = Sensing(*chosen, MANY)  # type: ignore[arg-type]
+    for world in WORLDS:
+        sensors.begin(int(world), episode(int(world)))
+    return sensors
+
+
+AXES = Rotation.random(5 * MANY, rng=np.random.default_rng(1)).as_matrix().reshape(MANY, 5, 3, 3)
+UNTOUCHED = np.zeros((MANY, 5))
+
+
+def test_observation_noise() -> None:
+    true, sensors = truth(MANY), sensing(ObservationNoise())
+    reports = [sensors(true, AXES, UNTOUCHED, WORLDS, 0.08) for _ in range(60)]
+    for key, offset, jitter in (("fingertip_position", 0.001, 0.002), ("object_position", 0.005, 0.001)):
+        error = np.array([report[key] - true[key] for report in reports])  # type: ignore[literal-required]
+        mean = error.mean(axis=0)
+        assert_distributed(error - mean, "norm", 0, jitter * np.sqrt(59 / 60))
+        assert np.std(mean) == pytest.approx(np.hypot(offset, jitter / np.sqrt(60)), rel=0.06)
+    for jitter, offset in ((0.1, 0.0), (0.0, 0.1)):
+        sensors = sensing(ObservationNoise(rotation_jitter=jitter, rotation_offset=offset))
+        report = sensors(true, AXES, UNTOUCHED, WORLDS, 0.08)
+        reported = rotation_from_quaternion(report["object_quaternion"])
+        error = reported * rotation_from_quaternion(true["object_quaternion"]).inv()
+        assert_distributed(error.magnitude(), "halfnorm", 0, 0.1)
+        goal = rotation_from_quaternion(report["relative_goal"]) * reported  # told in terms of what is seen
+        assert (goal * rotation_from_quaternion(true["goal_quaternion"]).inv()).magnitude().max() < 1e-6
+    for key in ("goal_quaternion", "joint_position"):
+        np.testing.assert_array_equal(report[key], true[key])  # type: ignore[literal-required]
+
+
+def test_misplaced_markers_turn_with_their_finger() -> None:
+    true, sensors = truth(MANY), sensing(MarkerPlacement(base=0))
+    error = sensors(true, AXES, UNTOUCHED, WORLDS, 0.08)["fingertip_position"] - true["fingertip_position"]
+    turned = sensors(true, -AXES, UNTOUCHED, WORLDS, 0.08)["fingertip_position"] - true["fingertip_position"]
+    assert_distributed(error, "norm", 0, 0.003)
+    np.testing.assert_allclose(turned, -error)
+    base = sensing(MarkerPlacement(fingertip=0))(true, AXES, UNTOUCHED, WORLDS, 0.08)["fingertip_position"]
+    error = base - true["fingertip_position"]
+    np.testing.assert_allclose(error, error[:, :1] * np.ones((5, 1)))
+    assert_distributed(error[:, 0], "norm", 0, 0.001)
+
+
+def test_lost_markers_freeze_for_a_second() -> None:
+    sensors, steps = sensing(MarkerLoss()), 40
+    reports, true = [], truth(MANY)
+    for step in range(steps):
+        true["fingertip_position"] = np.full((MANY, 5, 3), float(step))
+        reports.append(sensors(true, AXES, UNTOUCHED, WORLDS, 0.08)["fingertip_position"][..., 0])
+    frozen = np.array(reports) != np.arange(steps)[:, None, None]
+    begins = frozen[1:] & ~frozen[:-1]
+    chance = 1 - 0.8**0.08  # a step: one in five a second
+    free = int((~frozen[:-1]).sum())
+    assert stats.binomtest(int(begins.sum()), free, chance).pvalue > ALPHA
+    for before, world, tip in np.argwhere(begins)[:200]:
+        run = frozen[before + 1 :, world, tip]
+        if before > 0 and not run.all():  # a first reading is never frozen; the last ones may go on
+            assert np.argmin(run) % 13 == 0  # 1 s is 12.5 steps; a second loss may follow at once
+        assert (np.array(reports)[before + 1 : before + 12, world, tip] == before).all()
+
+
+def test_hidden_markers_keep_their_last_reading() -> None:
+    sensors, true = sensing(MarkerOcclusion()), truth(MANY)
+    first = true["fingertip_position"].copy()
+    touch = np.zeros((MANY, 5))
+    touch[:, 2] = 0.5
+    sensors(true, AXES, UNTOUCHED, WORLDS, 0.08)
+    true["fingertip_position"] = first + 1
+    report = sensors(true, AXES, touch, WORLDS, 0.08)["fingertip_position"]
+    np.testing.assert_array_equal(report[:, 2], first[:, 2])
+    np.testing.assert_array_equal(np.delete(report, 2, 1), np.delete(first + 1, 2, 1))
+    report = sensors(true, AXES, UNTOUCHED, WORLDS, 0.08)["fingertip_position"]
+    np.testing.assert_array_equal(report, first + 1)
+
+
+def effects(*names: str) -> Effects:
+    worked = Effects(EVERYTHING.only(*names), BLOCK, Batch(BLOCK.model, nsim=MANY, nthread=1))
+    for world in WORLDS:
+        worked.begin(int(world), episode(int(world)))
+    return worked
+
+
+def test_step_timing() -> None:
+    worked = effects("step_timing")
+    steps = []
+    for _ in range(50):
+        worked.act(np.zeros((MANY, 20)), WORLDS)
+        steps.append(worked.batch.expand("opt.timestep").copy())
+    assert np.min(steps) >= 0.008
+    rate = worked._rate
+    assert_distributed(rate, "uniform", 1250, 8750)
+    assert_distributed((np.array(steps) - 0.008) * rate, "expon")
+
+
+def test_random_forces() -> None:
+    worked = effects("random_force")
+    body, mass = BLOCK.model.body("object").id, BLOCK.object.mass
+    assert_distributed(np.log(worked._probability), "uniform", np.log(0.001), np.log(100))
+    before = np.zeros((MANY, 3))
+    pushes, counts = [], np.zeros(MANY)
+    for _ in range(100):
+        worked.act(np.zeros((MANY, 20)), WORLDS)
+        force = worked.batch.xfrc_applied[:, body, :3].copy()
+        fresh = ~np.isclose(force, 0.99 * before).all(axis=1)
+        counts += fresh
+        pushes.append(force[fresh])
+        before = force
+    assert_distributed(np.concatenate(pushes), "norm", 0, mass)  # 1 m/s^2
+    expected = 100 * worked._probability
+    assert counts.sum() == pytest.approx(expected.sum(), abs=5 * np.sqrt(expected.sum()))
+    assert not worked.batch.xfrc_applied[:, np.arange(BLOCK.model.nbody) != body].any()
+
+
+def test_streams_do_not_depend_on_the_other_worlds() -> None:
+    def rows(worlds: list[int]) -> np.ndarray:
+        stream = Stream(4, 2, "normal")
+        for world in worlds:
+            stream.begin(world, generator(0, world, "x"))
+        return np.array([stream.next(np.array(worlds)) for _ in range(130)])
+
+    together, alone = rows([0, 1, 3]), rows([3])
+    np.testing.assert_array_equal(together[:, 2], alone[:, 0])
+    assert len(np.unique(together)) == together.size  # nothing repeats, across chunks either
+
+
+def test_nothing_is_the_calibrated_simulation() -> None:
+    assert Environment(SceneConfig("block"), seed=0, worlds=1).effects is None
+    assert all(getattr(NOTHING, field.name) is None for field in fields(NOTHING))
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(EVERYTHING)])
+def test_each_effect_changes_the_environment_alone(name: str) -> None:
+    def end(randomized: bool) -> tuple[np.ndarray, np.ndarray]:
+        config = EVERYTHING.only(name) if randomized else NOTHING
+        environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=config)
+        environment.restore([0, 1], STARTS, [5, 6])
+        told = []
+        for action in np.random.default_rng(0).uniform(-1, 1, (40, 2, 20)):
+            environment.step(action)
+            told.append(environment.sense()["fingertip_position"])
+        return environment.batch.qpos.copy(), np.array(told)
+
+    (calm, seen), (moved, reported) = end(False), end(True)
+    sensor = name in ("observation_noise", "marker_placement", "marker_loss", "marker_occlusion")
+    assert (calm == moved).all() == sensor
+    assert (seen != reported).any() == (name != "marker_occlusion")  # nothing touches a nail here
+
+
+def test_what_touches_a_nail_hides_its_marker() -> None:
+    config = EVERYTHING.only("marker_occlusion")
+    environment = Environment(SceneConfig("block"), seed=0, worlds=2, threads=1, randomization=config)
+    environment.restore([0, 1], STARTS, [0, 1])
+    scene, before = environment.scene, environment.sense()["fingertip_position"]
+    data = environment.batch.get_data(0)
+    mujoco.mj_forward(scene.model, data)
+    site = data.site("nail/mf")
+    outwards = data.body("robot0:mfdistal").xmat.reshape(3, 3) @ [0, 1, 0]
+    start = scene.object_qpos
+    environment.batch.qpos[0, start : start + 3] = site.xpos + 0.0285 * outwards
+    environment.batch.qpos[0, start + 3 : start + 7] = data.body("robot0:mfdistal").xquat
+    environment.batch.xfrc_applied[0, scene.model.body("object").id, :3] = -2 * outwards  # N: pressed on
+    environment.step(np.zeros((2, 20)))
+    kept = (environment.sense()["fingertip_position"] == before).all(axis=-1)
+    # The block also covers the nails beside the middle finger's.
+    assert kept.tolist() == [[True, True, True, False, False], [False] * 5]
+    assert (environment.observe()["fingertip_position"] != before).all()
+
+
+STARTS = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1).batch.state.copy()
+
+
+def test_randomized_episodes_are_the_same_in_any_world() -> None:
+    def end(worlds: int, ids: list[int]) -> np.ndarray:
+        environment = Environment(SceneConfig("block"), 4, worlds, threads=2, randomization=EVERYTHING)
+        environment.restore(ids, STARTS, [8, 9])
+        for action in np.random.default_rng(0).uniform(-1, 1, (10, 20)):
+            environment.step(np.tile(action, (worlds, 1)), ids)
+        told = environment.sense()
+        return np.hstack([environment.batch.qpos, told["fingertip_position"].reshape(worlds, -1)])[ids]
+
+    np.testing.assert_array_equal(end(2, [0, 1]), end(5, [4, 2]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        partial(ActionNoise, additive=-0.1),
+        partial(ActionDelay, 1.5),
+        partial(ObservationNoise, rotation_jitter=float("nan")),
+        partial(MarkerLoss, probability=1.0),
+        partial(StepTiming, Uniform(0, 1)),
+        partial(RandomForce, decay=1.2),
+    ],
+)
+def test_impossible_values_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        wrong()
