@@ -20,6 +20,10 @@ _USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
 export-scene  write a scene pack: what Unity shows, exported from the MuJoCo model
 check         start a Unity player and see whether its pictures can be trusted
 
+examples:
+  dactyl unity export-scene --object prism --output prism.pack
+  dactyl unity check --player.executable unity_project/Build/stage.x86_64
+
 dactyl unity COMMAND --help lists a command's options with examples.
 """
 
