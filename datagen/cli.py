@@ -1,4 +1,4 @@
-"""``dactyl states``, ``dactyl render`` and ``dactyl inspect``."""
+"""``dactyl states``, ``render``, ``inspect``, ``info``, ``check`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from vision.config import parse
+from vision.errors import DactylError
 
 
 def main_states(argv: Sequence[str]) -> None:
@@ -54,12 +55,69 @@ def main_render(argv: Sequence[str]) -> None:
 
 
 def main_inspect(argv: Sequence[str]) -> None:
-    """Look at a dataset: what it holds, and a contact sheet with the object's wireframe drawn over.
+    """Look at a dataset: what it holds, a contact sheet, and an HTML page to browse samples with all drawn values.
 
     examples:
       dactyl inspect --dataset data/train
-      dactyl inspect --dataset data/train --samples 24 --wireframe false --output sheet.png
+      dactyl inspect --dataset data/train --samples 24 --wireframe true --output sheet.png --page_samples 0
     """
     from datagen.inspection import InspectConfig, inspect
 
     inspect(parse(InspectConfig, argv, "dactyl inspect", main_inspect.__doc__ or ""))
+
+
+def main_info(argv: Sequence[str]) -> None:
+    """Say what a dataset holds: counts, sizes, renderer, versions, distributions.
+
+    examples:
+      dactyl info --dataset data/train
+    """
+    from datagen.info import InfoConfig, summary
+    from vision.shards import TripletDataset
+
+    Console().print(summary(TripletDataset(parse(InfoConfig, argv, "dactyl info", main_info.__doc__ or "").dataset)))
+
+
+def main_check(argv: Sequence[str]) -> None:
+    """Check a dataset: hashes, decoding, labels, blank and double pictures; some samples rendered once more.
+
+    Prints a line for each bad shard or sample; exit status 1 if there is any.
+
+    examples:
+      dactyl check --dataset data/train
+      dactyl check --dataset data/train --rerender 10
+    """
+    from datagen.check import CheckConfig, faults
+
+    config = parse(CheckConfig, argv, "dactyl check", main_check.__doc__ or "")
+    found = 0
+    for fault in faults(config):
+        Console().print(fault, soft_wrap=True, markup=False, highlight=False)
+        found += 1
+    if found:
+        raise DactylError(f"{config.dataset}: {found} fault{'s' if found > 1 else ''}, named above")
+    again = f"; {config.rerender} samples rendered again are the same" if config.rerender else ""
+    Console().print(f"{config.dataset}: sound{again}")
+
+
+def main_doctor(argv: Sequence[str]) -> None:
+    """Try every renderer on a known scene: which device draws, in software or hardware, and whether it draws rightly.
+
+    Exit status 1 if one does not work; the line says which package is missing. Unity has a check of its own.
+
+    examples:
+      dactyl doctor
+      dactyl doctor --renderers [filament]
+      dactyl unity check --executable unity_project/Build/stage.x86_64
+    """
+    from datagen.doctor import DoctorConfig, examine
+
+    config = parse(DoctorConfig, argv, "dactyl doctor", main_doctor.__doc__ or "")
+    ill = []
+    for name in config.renderers:
+        finding = examine(name, config.timeout_s)
+        ill += [name] if finding.complaint else []
+        line = f"{name}: {finding.complaint or f'works, on {finding.device}'}; {finding.seconds:.1f} s"
+        Console().print(line, soft_wrap=True, markup=False, highlight=False)
+    if ill:
+        raise DactylError(f"{', '.join(ill)} cannot be used here; see above")

@@ -13,6 +13,11 @@ from vision.cameras import DACTYL_RIG
 _MIN_FRAME_STD = 1.0
 
 
+def is_blank(image: NDArray[np.uint8]) -> bool:
+    """Whether a picture (H, W, 3) is all of one colour, or nearly."""
+    return float(image.std()) < _MIN_FRAME_STD
+
+
 class FrameGuard:
     """Refuses frames that cannot be pictures of their samples. One for each sequence that a renderer draws."""
 
@@ -27,9 +32,9 @@ class FrameGuard:
             sample: what was asked for.
             images: what came, (C, H, W, 3).
         """
-        spread = images.reshape(len(images), -1).std(axis=1)
-        if (spread < _MIN_FRAME_STD).any():
-            self._refuse(sample, int(spread.argmin()), "came out blank")
+        for camera, image in enumerate(images):
+            if is_blank(image):
+                self._refuse(sample, camera, "came out blank")
         if self._before is not None:
             last, last_images = self._before
             same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]

@@ -74,15 +74,19 @@ def encode_sample(
         )
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != len(camera_names) or images.shape[3] != 3:
         raise ValueError(f"sample {key}: expected images {IMAGES.shape} uint8, got {images.shape} {images.dtype}")
-    members: dict[str, Any] = {"__key__": key}
-    for name, image in zip(camera_names, images, strict=True):
-        members[f"{name}.jpg"] = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING
-        )
+    members: dict[str, Any] = {"__key__": key, **encode_images(images, camera_names)}
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
     members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
     members["appearance.json"] = json.dumps(appearance, allow_nan=False).encode()
     return members
+
+
+def encode_images(images: np.ndarray, camera_names: tuple[str, ...]) -> dict[str, bytes]:
+    """Pictures (C, H, W, 3) uint8 as a shard holds them, by their suffixes."""
+    return {
+        f"{name}.jpg": simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+        for name, image in zip(camera_names, images, strict=True)
+    }
 
 
 def write_shard(

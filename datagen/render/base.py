@@ -111,7 +111,7 @@ class Renderer(Protocol):
     """It is slow to start and draws a sample the same at any time: one makes all shards of its process."""
 
     def skip(self, count: int) -> None:
-        """Go on as if ``count`` samples had been drawn; nothing to do where frames do not depend on those before."""
+        """Before the first sample: as if ``count`` had been drawn. Nothing to do where frames do not depend on that."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from datagen import generate as generation
 from datagen import shard_task
+from datagen.check import CheckConfig, faults
 from datagen.config import RenderConfig
 from datagen.generate import generate, render_one
 from datagen.pool import TransientError
@@ -200,6 +201,7 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     assert tars(two.folder) == tars(one.folder)
     with tarfile.open(two.folder / "shard-000001.tar") as tar:
         members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert not list(faults(CheckConfig(two.folder, rerender=1)))
     alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
     files = {path.name: path.read_bytes() for path in alone.iterdir()}
     assert len(files) == 5

@@ -1,0 +1,147 @@
+"""Is a dataset what it says? Every shard and every sample, and some samples rendered once more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from datagen.frames import is_blank
+from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.shard_task import shard_renderer
+from datagen.unity.options import UnityOptions
+from datagen.variation import generator
+from vision.cameras import project
+from vision.errors import DactylError
+from vision.geometry import rotation_from_quaternion
+from vision.progress import progress
+from vision.shards import DatasetFolder, TripletDataset, encode_images
+
+_OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What to check.
+
+    Attributes:
+        dataset: folder of a finished dataset.
+        rerender: random samples to render again from their labels and compare with the stored pictures.
+        seed: of the choice of those.
+    """
+
+    dataset: Path
+    rerender: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rerender", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+
+
+def faults(config: CheckConfig) -> Iterator[str]:
+    """Every fault, a line each that names shard or sample. Samples are looked at once all shards are sound.
+
+    Raises:
+        DactylError: no or unfinished dataset; or rendering again is not possible here.
+    """
+    folder = DatasetFolder(config.dataset)
+    bad = list(_shard_faults(folder))
+    yield from bad
+    if not bad:
+        dataset = TripletDataset(config.dataset)
+        yield from _sample_faults(dataset)
+        yield from _rerender_faults(dataset, config.rerender, config.seed)
+
+
+def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
+    names = {shard.name for shard in folder.shards}
+    for path in sorted(folder.folder.glob("*.tar")):
+        if path.name not in names:
+            yield f"{path}: the manifest does not know this shard; delete it"
+    with progress("shards", len(folder.shards), "shards") as advance:
+        for shard in folder.shards:
+            try:
+                folder.check_shard(shard)
+            except DactylError as error:
+                yield str(error)
+            advance(1)
+
+
+def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
+    """Decoding, labels against their table, blank and double pictures, and the object where cameras look."""
+    seen: dict[bytes, str] = {}
+    with progress("samples", len(dataset), "samples") as advance:
+        for number in range(len(dataset)):
+            where = dataset.where(number)
+            try:
+                sample = dataset[number]
+                dataset.appearance(number)
+            except DactylError as error:
+                yield str(error)
+                continue
+            for name, image in zip(dataset.rig.names, sample["images"], strict=True):
+                if is_blank(image):
+                    yield f"{where}.{name}.jpg: blank; delete the shard and rerun dactyl render"
+                digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+                if digest in seen:
+                    yield f"{where}.{name}.jpg: the same picture as {seen[digest]}"
+                seen[digest] = f"{where}.{name}.jpg"
+            yield from (f"{where}.label.json: {what}" for what in _label_faults(dataset, sample))
+            advance(1)
+
+
+def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
+    corners = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
+    pixels = project(corners + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
+    inside = ((pixels >= 0) & (pixels <= dataset.image_size)).all(axis=-1).any(axis=-1)  # a corner at least, (C,)
+    if not np.isfinite(pixels).all():
+        yield "the object is behind a camera"
+    elif not inside.any():
+        yield "the object projects outside of every picture"
+
+
+def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator[str]:
+    """Render random samples again from label and appearance, each from its place in its shard."""
+    if count == 0:
+        return
+    config = dataset.manifest.get("config", {})
+    if config.get("renderer") not in ("filament", "classic"):
+        raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
+    options = config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))}
+    first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
+    chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
+    with progress("rendering again", len(chosen), "samples") as advance:
+        for number in chosen.tolist():
+            shard = int(np.searchsorted(first, number, side="right")) - 1
+            with shard_renderer(config["renderer"], dataset.object.name, RenderOptions(**options)) as renderer:
+                renderer.skip(number - int(first[shard]))
+                images = renderer.render([stored_sample(dataset, number)])[0]
+                same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
+            yield from _differences(dataset, number, images, same_device)
+            advance(1)
+
+
+def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_device: bool) -> Iterator[str]:
+    """Equal bytes on the device that made the shard, a tolerance on any other."""
+    for name, jpeg in encode_images(images, dataset.rig.names).items():
+        stored = dataset.member(number, name)
+        if jpeg == stored:
+            continue
+        off = np.abs(simplejpeg.decode_jpeg(jpeg).astype(float) - simplejpeg.decode_jpeg(stored)).mean()
+        if same_device or off > _OTHER_DEVICE_TOLERANCE:
+            yield f"{dataset.where(number)}.{name}: rendered again it differs by {off:.2f} levels on average"
+
+
+def stored_sample(dataset: TripletDataset, number: int) -> Sample:
+    """What a renderer needs to draw sample ``number`` again: nothing but what its shard holds."""
+    label = dataset.label(number)
+    look = Appearance.from_json(dataset.appearance(number), f"{dataset.where(number)}.appearance.json")
+    pose = (label["joint_position"], label["object_position"], label["object_quaternion"])
+    return Sample(int(label["index"]), *pose, look)
