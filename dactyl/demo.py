@@ -42,9 +42,9 @@ class DemoConfig:
     """
 
     output: Path = Path("runs/demo")
-    train_triplets: int = 4096
+    train_triplets: int = 3072
     test_triplets: int = 256
-    steps: int = 1000
+    steps: int = 3000
 
     def __post_init__(self) -> None:
         for name in ("train_triplets", "test_triplets", "steps"):
