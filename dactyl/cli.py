@@ -17,6 +17,7 @@ from vision.errors import DactylError
 
 COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
+    "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
     "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
@@ -26,6 +27,7 @@ COMMANDS = {
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
+    "export-model": ("eval.cli:main_export_model", "export a network to ONNX or torch.export"),
     "calibrate": ("eval.recording_cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
     "import-recording": ("eval.recording_cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),

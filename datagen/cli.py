@@ -28,6 +28,22 @@ def main_states(argv: Sequence[str]) -> None:
     Console().print(f"{config.output}: {len(states):,} states of the {states.object} by policy {states.policy}")
 
 
+def main_coverage(argv: Sequence[str]) -> None:
+    """Report how evenly states cover orientations and positions, how many episodes dropped, how alike neighbours are.
+
+    The picture and the figures (JSON) go beside the states, or where --output says.
+
+    examples:
+      dactyl coverage --states data/states
+      dactyl coverage --states data/states --output docs/images/coverage.png
+    """
+    from datagen.coverage import CoverageConfig, coverage
+
+    config = parse(CoverageConfig, argv, "dactyl coverage", main_coverage.__doc__ or "")
+    figures = coverage(config).figures()
+    Console().print_json(data=figures)
+
+
 def main_render(argv: Sequence[str]) -> None:
     """Render randomised image triplets of collected states into a sharded dataset.
 

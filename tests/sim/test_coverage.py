@@ -1,0 +1,67 @@
+"""The report on states counts right: even orientations look even, others do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from datagen.coverage import CoverageConfig, cell_of, coverage, measure
+from datagen.state_files import States
+from datagen.states import StatesConfig, collect
+from vision.geometry import cube_rotations, quaternion_from_rotation
+
+
+def states(orientation: Rotation, episode: np.ndarray, step: np.ndarray, position: np.ndarray) -> States:
+    count = len(episode)
+    nothing = np.zeros((count, 24))
+    return States(
+        "block", "test", 0, episode, step.astype(np.int32), nothing, nothing, position,
+        quaternion_from_rotation(orientation), position, position, np.zeros((count, 4)), np.zeros((count, 5, 3)),
+    )  # fmt: skip
+
+
+def test_uniform_orientations_fill_cells_of_equal_volume() -> None:
+    some = quaternion_from_rotation(Rotation.random(200_000, rng=np.random.default_rng(0)))
+    counts = np.bincount(cell_of(some), minlength=576)
+    expected = 200_000 / 576
+    assert ((counts - expected) ** 2 / expected).sum() == pytest.approx(575, abs=5 * np.sqrt(2 * 575))  # chi square
+    np.testing.assert_array_equal(cell_of(some), cell_of(-some))
+
+
+def test_even_and_uneven_states_are_told_apart() -> None:
+    count = 5000
+    episode, step = np.arange(count) // 10, np.arange(count) % 10
+    rng = np.random.default_rng(1)
+    even = measure(states(Rotation.random(count, rng=rng), episode, step, rng.normal(size=(count, 3)))).figures()
+    assert even["cells_seen"] == 1
+    assert even["cube_rotations_evenness"] > 0.99
+    alike = Rotation.from_matrix(cube_rotations()[3]) * Rotation.from_rotvec(0.01 * rng.normal(size=(count, 3)))
+    one = measure(states(alike, episode, step, rng.normal(size=(count, 3)))).figures()
+    assert one["cube_rotations_seen"] == pytest.approx(1 / 24)
+    assert one["cube_rotations_evenness"] == pytest.approx(1 / 24)
+
+
+def test_neighbours_are_those_of_one_episode() -> None:
+    # Two episodes, interleaved as a part stores them: one turns by 10 degrees a step, the other by 30.
+    step = np.repeat(np.arange(6), 2)
+    episode = np.tile([4, 9], 6)
+    angle = np.where(episode == 4, 10, 30) * step
+    position = 0.001 * np.where(episode == 4, 1, 3)[:, None] * step[:, None] * [1.0, 0, 0]
+    result = measure(states(Rotation.from_rotvec(np.radians(angle)[:, None] * [0, 0, 1]), episode, step, position), 1)
+    assert result.step_deg == pytest.approx(20)
+    assert result.step_mm == pytest.approx(2)
+    assert (result.episodes, result.dropped) == (2, 0.5)
+    np.testing.assert_allclose(
+        result.position_median, [0.001 * np.median([0, 1, 2, 3, 4, 5, 0, 3, 6, 9, 12, 15]), 0, 0]
+    )
+
+
+def test_the_report_is_written(tmp_path: Path) -> None:
+    collect(StatesConfig(tmp_path / "states", count=12, worlds=4, episode_steps=6, stride=2))
+    coverage(CoverageConfig(tmp_path / "states"))
+    assert json.loads((tmp_path / "states" / "coverage.json").read_text())["states"] == 12
+    assert (tmp_path / "states" / "coverage.png").read_bytes().startswith(b"\x89PNG")
