@@ -114,13 +114,16 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     config = dataset.manifest.get("config", {})
     if config.get("renderer") not in ("filament", "classic"):
         raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
-    options = config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))}
+    try:
+        options = RenderOptions(**config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DactylError(f"{dataset.folder}: its manifest's options of the renderer are not ours ({error})") from None
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
     with progress("rendering again", len(chosen), "samples") as advance:
         for number in chosen.tolist():
             shard = int(np.searchsorted(first, number, side="right")) - 1
-            with shard_renderer(config["renderer"], dataset.object.name, RenderOptions(**options)) as renderer:
+            with shard_renderer(config["renderer"], dataset.object.name, options) as renderer:
                 renderer.skip(number - int(first[shard]))
                 images = renderer.render([stored_sample(dataset, number)])[0]
                 same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
