@@ -75,8 +75,8 @@ class PoseEstimator:
         """Poses of the object in the world.
 
         Args:
-            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``. A geometric head takes
-                any number of any cameras.
+            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``. A geometric head
+                takes any number of any cameras.
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
             extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression ignores both.
             batch_size: triplets that are computed at once.

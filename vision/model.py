@@ -243,7 +243,7 @@ class GeometricModel(PoseModel):
         shape, flat = images.shape[:2], self._check(images)
         window, centre, passes = self.config.window, None, 1
         if window is None:
-            middle = torch.full((len(flat), 2), self.data.image_size / 2, device=flat.device)
+            middle = torch.full((flat.shape[0], 2), self.data.image_size / 2, device=flat.device)
             windows = make_windows(middle, self.data.image_size, self.input_size)
         else:
             centre = self._locate(flat, window.locator_size, augment)

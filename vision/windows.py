@@ -37,7 +37,7 @@ def cut(images: Tensor, windows: Tensor, size: int) -> Tensor:
     linear = windows[..., :2] * to_unit[:, None] * (size / 2)
     offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
     theta = torch.cat([linear, offset[..., None]], dim=-1)
-    grid = functional.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    grid = functional.affine_grid(theta, [images.shape[0], 3, size, size], align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

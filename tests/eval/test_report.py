@@ -7,15 +7,19 @@ import html.parser
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import eval.cli
 from dactyl.cli import main
 from eval.cli import evaluate, main_report
+from eval.conditions import Condition
+from eval.metrics import PoseErrors
 from eval.page import Drawing, Section, Table, to_html, to_markdown
 from eval.predict import EvaluateConfig
-from eval.record import RECORD
+from eval.record import RECORD, Scored
 from eval.report import ReportConfig, report
+from eval.sections import confidence_quarters, rank_correlation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
@@ -176,3 +180,20 @@ def test_documents_escape_and_keep_their_shape() -> None:
     assert "| x\\|y | 1 < 2 |" in to_markdown("t", "s", [section])
     with pytest.raises(ValueError, match="another number of cells"):
         Table(["a"], [["b", "c"]])
+
+
+def test_confidence_that_means_something_is_told_from_one_that_does_not() -> None:
+    rng = np.random.default_rng(0)
+    error = rng.gamma(2.0, 3.0, 400)
+    zeros = np.zeros(400)
+    errors = PoseErrors(error, error, np.zeros((400, 3)), zeros, zeros, zeros, zeros > 0)
+
+    def scored(confidence: np.ndarray) -> Scored:
+        return Scored(Condition("nominal"), errors, confidence, np.arange(400), np.arange(400))
+
+    honest, idle = scored(np.exp(-error / 5) * rng.uniform(0.8, 1.2, 400)), scored(rng.uniform(size=400))
+    assert rank_correlation(honest) < -0.9
+    assert abs(rank_correlation(idle)) < 0.15
+    means = [error[group.samples].mean() for group in confidence_quarters(honest)]
+    assert means == sorted(means, reverse=True), "error grows as confidence falls"
+    np.testing.assert_array_equal(sum(group.samples.astype(int) for group in confidence_quarters(idle)), 1)

@@ -1,0 +1,54 @@
+"""Exported networks answer as the network does, for any number of samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from vision.backbones import BackboneConfig
+from vision.cameras import DACTYL_RIG
+from vision.export import ExportedNetwork, export_onnx, export_program
+from vision.model import DataSpec, ModelConfig, PoseModel, WindowConfig, build_model
+
+SIZE = 64
+
+
+def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
+    torch.manual_seed(0)
+    window = WindowConfig(size=48, locator_size=32) if head == "geometric" else None
+    config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8, window=window)
+    model = build_model(config, DataSpec("block", DACTYL_RIG, SIZE))
+    model.set_position_statistics(torch.tensor([1.0, 0.9, 0.15]), torch.tensor([0.01, 0.02, 0.03]))
+    return model.eval()
+
+
+def pictures(samples: int) -> torch.Tensor:
+    coarse = np.random.default_rng(samples).integers(0, 256, (samples, 3, 3, 8, 8)).astype(np.uint8)
+    return torch.from_numpy(coarse.repeat(SIZE // 8, axis=-1).repeat(SIZE // 8, axis=-2))
+
+
+@pytest.mark.parametrize("head", ["regression", "geometric"])
+def test_parity(head: Literal["regression", "geometric"], tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = small_model(head)
+    export_program(model, tmp_path / "network.pt2")
+    export_onnx(model, tmp_path / "network.onnx")
+    program = torch.export.load(tmp_path / "network.pt2").module()
+    session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    network = ExportedNetwork(model)
+    assert [output.name for output in session.get_outputs()] == list(network.outputs)
+    for samples in (1, 5):
+        images = pictures(samples)
+        with torch.no_grad():
+            expected = network(images)
+            exported = program(images)
+        answers = session.run(None, {"images": images.numpy()})
+        assert float(expected[0].std()) > 0
+        for ours, theirs, onnx in zip(expected, exported, answers, strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(onnx, ours.numpy(), rtol=2e-3, atol=2e-3)
