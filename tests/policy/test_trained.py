@@ -1,0 +1,107 @@
+"""Policies load from every kind of file, act as they should, and wrong ones get one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from datagen.policy import RandomExploration, create_policy
+from datagen.policy.features import INPUTS
+from datagen.policy.network import Actor, Normaliser, save_policy
+from datagen.policy.targets import JointTargets
+from datagen.policy.trained import _blank_observation
+from datagen.sim.scene import SceneConfig, build_scene
+from vision.errors import DactylError
+
+BLOCK = build_scene(SceneConfig("block"))
+PRISM = build_scene(SceneConfig("prism"))
+
+
+class Half(torch.nn.Module):
+    def __init__(self, width: int = 20) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.full((observation["object_position"].shape[0], self.width), 0.5)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "mine.pt"
+    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    return path
+
+
+def test_own_weights_load_and_say_targets(weights: Path) -> None:
+    policy = create_policy(str(weights), BLOCK, 3)
+    assert policy.name.startswith("mine-")
+    policy.reset(range(3), [np.random.default_rng(world) for world in range(3)])
+    observation = _blank_observation(3)
+    first = policy.act(observation)
+    assert first.shape == (3, 20)
+    assert np.abs(first).max() <= 1
+
+
+def test_targets_become_relative_actions() -> None:
+    targets = JointTargets(BLOCK)
+    joints = np.zeros((1, 24))
+    low, high = BLOCK.control_range.T
+    joints[:, BLOCK.actuated_joints] = low + 0.25 * (high - low)
+    np.testing.assert_allclose(targets.relative(np.full((1, 20), -0.5), joints), 0, atol=1e-12)
+    np.testing.assert_allclose(targets.relative(np.zeros((1, 20)), joints), 0.5)
+    np.testing.assert_allclose(targets.relative(np.ones((1, 20)), joints), 1)  # 1.5, clipped
+    np.testing.assert_allclose(targets.holding(joints), -0.5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_loads(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    example = {key: torch.from_numpy(value).float() for key, value in _blank_observation(2).items()}  # type: ignore[attr-defined]
+    torch.jit.trace(Half(), (example,), strict=False).save(str(path))
+    assert (create_policy(str(path), BLOCK, 2).act(_blank_observation(2)) == 0.5).all()
+
+
+@pytest.mark.parametrize("width", [20, 24])
+def test_exported_programs_load(tmp_path: Path, width: int) -> None:
+    path = tmp_path / "program.pt2"
+    example = {key: torch.from_numpy(value).float() for key, value in _blank_observation(2).items()}  # type: ignore[attr-defined]
+    torch.export.save(torch.export.export(Half(width), (example,)), str(path))
+    if width == 20:
+        assert (create_policy(str(path), BLOCK, 2).act(_blank_observation(2)) == 0.5).all()
+    else:
+        with pytest.raises(DactylError, match=r"shape \(2, 20\), got \(2, 24\)"):
+            create_policy(str(path), BLOCK, 2)
+
+
+def test_entry_points_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "my_policy.py").write_text(
+        "from datagen.policy import RandomExploration as build\nempty = lambda scene, worlds: 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert create_policy("my_policy:build", BLOCK, 2).name == RandomExploration.name
+    for wrong in ("my_policy:missing", "no_such_module:build", "my_policy:empty"):
+        with pytest.raises(DactylError, match=wrong):
+            create_policy(wrong, BLOCK, 2)
+    sys.modules.pop("my_policy", None)
+
+
+def test_wrong_files_get_one_line(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match="block"):
+        create_policy(str(weights), PRISM, 2)
+    with pytest.raises(DactylError, match="random-exploration"):
+        create_policy(str(tmp_path / "absent.pt"), BLOCK, 2)
+    whole = weights.read_bytes()
+    for damaged in (whole[:-200], whole[:900] + bytes([whole[900] ^ 1]) + whole[901:], b"", b"text"):
+        weights.write_bytes(damaged)
+        with pytest.raises(DactylError, match=r"mine\.pt") as caught:
+            create_policy(str(weights), BLOCK, 2)
+        assert "\n" not in str(caught.value)
+    torch.save({"format": "else"}, weights)
+    with pytest.raises(DactylError, match="not a policy"):
+        create_policy(str(weights), BLOCK, 2)
