@@ -15,8 +15,6 @@ any number of worlds and threads.
 
 from __future__ import annotations
 
-from functools import partial
-
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
@@ -78,6 +76,7 @@ class Environment:
         self.largest_turn = np.full(worlds, np.pi)
         """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
         self._episodes = np.zeros(worlds, dtype=np.int64)
+        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn anew, too
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
@@ -94,6 +93,7 @@ class Environment:
         self._episodes[list(numbers)] = list(numbers.values())
         draws = {world: generator(self.seed, episode, "initial state") for world, episode in numbers.items()}
         discarded = np.zeros(self.worlds, dtype=np.int64)
+        self._attempts[list(numbers)] = 0
         age = np.zeros(self.worlds, dtype=np.int64)
         shaken = np.array(sorted(numbers), dtype=np.int64)
         self._place(shaken, draws)
@@ -104,6 +104,7 @@ class Environment:
             age[shaken] += 1
             age[lost] = 0
             discarded[lost] += 1
+            self._attempts[lost] += 1
             if discarded.max() >= _MOST_ATTEMPTS:
                 raise DactylError(
                     f"object '{self.scene.object.name}': {_MOST_ATTEMPTS} initial states in a row were lost; "
@@ -146,7 +147,7 @@ class Environment:
         if not len(chosen):
             return
         states = states[order]
-        self._episodes[chosen] = np.asarray(episodes)[order]
+        self._episodes[chosen], self._attempts[chosen] = np.asarray(episodes)[order], 0
         self.batch.reset(chosen, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         self.batch.state[chosen] = states
         self._begin_effects(chosen)
@@ -227,7 +228,10 @@ class Environment:
     def _begin_effects(self, worlds: NDArray[np.int64]) -> None:
         if self.effects is not None:
             for world in map(int, worlds):
-                self.effects.begin(world, partial(generator, self.seed, int(self._episodes[world])))
+                episode, attempt = int(self._episodes[world]), int(self._attempts[world])
+                self.effects.begin(
+                    world, lambda name, e=episode, a=attempt: generator(self.seed, e, f"{name}/{a}" if a else name)
+                )  # type: ignore[misc]
 
     def _sense(self, worlds: NDArray[np.int64]) -> None:
         """Let the sensors report on `worlds`."""
