@@ -17,10 +17,11 @@ from datagen.shard_task import shard_renderer
 from datagen.unity.options import UnityOptions
 from datagen.variation import generator
 from vision.cameras import project
+from vision.datasets import DatasetFolder, TripletDataset
 from vision.errors import DactylError
 from vision.geometry import rotation_from_quaternion
 from vision.progress import progress
-from vision.shards import DatasetFolder, TripletDataset, encode_images
+from vision.shards import encode_images
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 

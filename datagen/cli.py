@@ -89,7 +89,7 @@ def main_info(argv: Sequence[str]) -> None:
       dactyl info --dataset data/train
     """
     from datagen.info import InfoConfig, summary
-    from vision.shards import TripletDataset
+    from vision.datasets import TripletDataset
 
     Console().print(summary(TripletDataset(parse(InfoConfig, argv, "dactyl info", main_info.__doc__ or "").dataset)))
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vision.cameras import project
+from vision.datasets import TripletDataset
 from vision.draw import LABEL_COLOR, visible_edges
 from vision.geometry import matrix_from_quaternion
-from vision.shards import TripletDataset
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>

@@ -15,12 +15,13 @@ from datagen.pool import TaskFailedError, default_workers, run
 from datagen.shard_task import ShardTask, encode_one
 from datagen.states import load_states
 from vision.cameras import DACTYL_RIG
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
 from vision.folders import MANIFEST, claim
 from vision.progress import progress
 from vision.schema import SCHEMA_VERSION
-from vision.shards import ShardRecord, TripletDataset, committed_shard, shard_name
+from vision.shards import ShardRecord, committed_shard, shard_name
 
 
 def generate(config: RenderConfig) -> TripletDataset:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from vision.datasets import TripletDataset
 from vision.geometry import cube_rotations, matrix_from_quaternion
-from vision.shards import TripletDataset
 
 _MOST_LABELS = 1000
 

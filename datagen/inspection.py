@@ -9,9 +9,9 @@ from rich.console import Console
 
 from datagen.gallery import page
 from datagen.info import spread, summary
+from vision.datasets import TripletDataset
 from vision.draw import dataset_sheet, save_png
 from vision.files import atomic_write
-from vision.shards import TripletDataset
 
 
 @dataclass(frozen=True)

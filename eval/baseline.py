@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
+from vision.datasets import TripletDataset
 from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.shards import TripletDataset
 
 _STARTS = 2_000  # rotations all over SO(3): the nearest to any other is some 11 degrees away
 _DESCENTS = 5

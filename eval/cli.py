@@ -40,10 +40,10 @@ from eval.table import (
     print_table,
 )
 from vision.config import parse, plain
+from vision.datasets import TripletDataset
 from vision.draw import save_png
 from vision.errors import DactylError
 from vision.files import atomic_write, exclusive_folder
-from vision.shards import TripletDataset
 
 
 def main_evaluate(argv: Sequence[str]) -> None:

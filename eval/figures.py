@@ -8,8 +8,8 @@ from PIL import Image
 from eval.metrics import PoseErrors
 from eval.predict import Predictions
 from vision.cameras import project
+from vision.datasets import TripletDataset
 from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, crop, draw_triplet
-from vision.shards import TripletDataset
 
 _CROP = 0.55  # share of the picture's side that is shown around the object
 _SIDE = 260  # pixels of a shown picture, about

@@ -20,12 +20,12 @@ import numpy as np
 from eval.conditions import PROTOCOLS, Condition, ProtocolName, asked
 from vision.cameras import Rig
 from vision.config import differences
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.geometry import canonical_quaternion
 from vision.objects import PoseObject
 from vision.progress import progress
 from vision.schema import PREDICTIONS
-from vision.shards import TripletDataset
 from vision.tables import read_table, write_table
 
 

@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import read_json, sha256
 from vision.folders import CONFIG
-from vision.shards import TripletDataset
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
 

@@ -21,6 +21,7 @@ from eval.calibration import CalibratedCamera, load_calibration, opencv, read_pi
 from eval.capture import PictureStream, PoseStream, read_pictures, read_poses
 from vision.cameras import DACTYL_RIG, Rig, project
 from vision.config import plain
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, sha256
 from vision.folders import MANIFEST, claim
@@ -34,7 +35,7 @@ from vision.geometry import (
 from vision.objects import OBJECTS, PoseObject, get_object
 from vision.progress import Advance, progress
 from vision.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.shards import TripletDataset, encode_sample, write_shard
+from vision.shards import encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 _SUPERSAMPLING = 3  # pictures are warped at three times their size and then averaged: no aliasing

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
+from vision.datasets import TripletDataset
 from vision.geometry import FloatArray, matrix_from_quaternion
 from vision.objects import PoseObject
 from vision.schema import LABEL, UNBOUNDED, Field
-from vision.shards import TripletDataset
 
 TRAINING_DISTANCE, VISIBILITY = "training_distance_mm", "visibility"
 _MAX_LABELS = 100_000

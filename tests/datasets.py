@@ -12,9 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from vision.cameras import DACTYL_RIG
 from vision.files import atomic_write, canonical_json
+from vision.folders import MANIFEST
 from vision.geometry import quaternion_from_rotation
 from vision.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.shards import MANIFEST, ShardRecord, encode_sample, write_shard
+from vision.shards import ShardRecord, encode_sample, write_shard
 
 RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
 

@@ -20,10 +20,11 @@ from scipy.spatial.transform import Rotation
 
 from vision.cameras import DACTYL_RIG, CameraPose, Rig, extrinsics, intrinsics, project
 from vision.files import atomic_write, canonical_json, fingerprint
+from vision.folders import MANIFEST
 from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
 from vision.objects import Face, PoseObject, get_object
 from vision.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.shards import MANIFEST, encode_sample, write_shard
+from vision.shards import encode_sample, write_shard
 
 WORKSPACE = np.array([1.02, 0.87, 0.145])  # metres; where the block sits in the hand
 _SUPERSAMPLING = 2

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.shards import TripletDataset
 
 _STATISTICS_SAMPLES = 4096
 

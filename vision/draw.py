@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from vision.cameras import project
+from vision.datasets import TripletDataset
 from vision.files import atomic_write
 from vision.geometry import FloatArray, matrix_from_quaternion
 from vision.objects import PoseObject
-from vision.shards import TripletDataset
 
 TRUE_COLOR = "#39e75f"
 PREDICTED_COLOR = "#ff3df2"

@@ -49,22 +49,18 @@ class WindowConfig:
         size: of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object.
         locator_width: channels of the locator's finest level.
-        passes: how often the window is moved to what was found in it before the pose is solved.
     """
 
     side: float = 0.38
     size: int = 80
     locator_size: int = 64
     locator_width: int = 16
-    passes: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.side <= 2:
             raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
         if min(self.size, self.locator_size) < 32:
             raise ValueError(f"window size and locator_size must be 32 or more, got {self.size}, {self.locator_size}")
-        if self.passes < 1:
-            raise ValueError(f"passes must be 1 or more, got {self.passes}")
 
 
 @dataclass(frozen=True)
@@ -241,21 +237,15 @@ class GeometricModel(PoseModel):
             windows: (B, C, 2, 3) where to look (:mod:`vision.windows`); where the locator finds the object when None.
         """
         shape, flat = images.shape[:2], self._check(images)
-        window, centre, passes = self.config.window, None, 1
+        window, centre = self.config.window, None
         if window is None:
             middle = torch.full((flat.shape[0], 2), self.data.image_size / 2, device=flat.device)
             windows = make_windows(middle, self.data.image_size, self.input_size)
         else:
             centre = self._locate(flat, window.locator_size, augment)
-            if windows is None:
-                passes, windows = window.passes, self._around(centre.pixels[:, 0], window)
-            else:
-                windows = windows.flatten(0, 1)
+            found = make_windows(centre.pixels[:, 0].detach(), window.side * self.data.image_size, window.size)
+            windows = found if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, augment)
-        for _ in range(passes - 1):
-            assert window is not None
-            windows = self._around(corners.pixels.mean(dim=1), window)
-            corners, features = self._find(flat, windows, augment)
         return GeometricOutput(
             _unflatten(corners, shape),
             None if centre is None else _unflatten(centre, shape),
@@ -274,10 +264,6 @@ class GeometricModel(PoseModel):
         found = self.locator_head(self.locator_tower(_enter(resize(images, size), augment)), size)
         ratio = self.data.image_size / size
         return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
-
-    def _around(self, centre: Tensor, window: WindowConfig) -> Tensor:
-        """Upright windows (N, 2, 3) around centres (N, 2)."""
-        return make_windows(centre.detach(), window.side * self.data.image_size, window.size)
 
     def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
         """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""

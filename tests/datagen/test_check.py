@@ -18,8 +18,9 @@ from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
 from vision.cameras import DACTYL_RIG
+from vision.datasets import TripletDataset
 from vision.geometry import cube_rotations, quaternion_from_matrix
-from vision.shards import TripletDataset, encode_sample, write_shard
+from vision.shards import encode_sample, write_shard
 
 
 def found(folder: Path) -> list[str]:

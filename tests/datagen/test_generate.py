@@ -23,8 +23,8 @@ from datagen.shard_task import ShardTask
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.states import StatesConfig, collect
 from vision.cameras import extrinsics, intrinsics
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.shards import TripletDataset
 
 SIZE = 32
 

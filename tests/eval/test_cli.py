@@ -21,11 +21,12 @@ from eval.predict import EvaluateConfig, predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.backbones import BackboneConfig
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
 from vision.files import exclusive_folder
 from vision.model import DataSpec, ModelConfig, build_model
-from vision.shards import TripletDataset, shard_name
+from vision.shards import shard_name
 
 
 @pytest.fixture(scope="module")

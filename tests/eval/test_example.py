@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.synthetic import make_dataset
 from vision.backbones import BackboneConfig
+from vision.datasets import TripletDataset
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.model import DataSpec, ModelConfig, build_model
-from vision.shards import TripletDataset
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,10 +16,10 @@ from tests.datasets import write_dataset
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.cameras import DACTYL_RIG, Rig
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.objects import get_object
 from vision.schema import PREDICTIONS
-from vision.shards import TripletDataset
 from vision.tables import read_table, write_table
 
 NOMINAL, CALIBRATED = Condition("nominal"), Condition("calibrated")

@@ -27,10 +27,10 @@ from tests.eval.lab import (
 )
 from tests.synthetic import draw_triplet
 from vision.cameras import DACTYL_RIG, project
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.geometry import quaternion_from_matrix, rigid_transform
 from vision.objects import get_object
-from vision.shards import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
 POSE_HEADER = "time_s,x,y,z,qw,qx,qy,qz"

@@ -22,8 +22,8 @@ from eval.report import ReportConfig, report
 from eval.sections import confidence_quarters, rank_correlation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.shards import TripletDataset
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Callback
 from tests.synthetic import make_dataset
 from train.cli import main_train, parse, train
 from train.module import OptimizerConfig
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry import geodesic_distance, matrix_from_quaternion
-from vision.shards import TripletDataset
 
 FAST = [
     *("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--threads", "1"),

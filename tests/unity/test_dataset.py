@@ -12,7 +12,8 @@ from dactyl.cli import main
 from datagen.states import StatesConfig, collect
 from datagen.unity.scene_pack import ScenePack
 from tests.eval.oracle import Oracle
-from vision.shards import MANIFEST, TripletDataset
+from vision.datasets import TripletDataset
+from vision.folders import MANIFEST
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.datasets import write_dataset
 from vision.cameras import DACTYL_RIG, project
+from vision.datasets import TripletDataset
 from vision.draw import (
     LABEL_COLOR,
     Tile,
@@ -25,7 +26,6 @@ from vision.draw import (
 )
 from vision.geometry import quaternion_from_rotation
 from vision.objects import OBJECTS, PoseObject, get_object
-from vision.shards import TripletDataset
 
 POSITION = np.array([1.02, 0.87, 0.145])
 K, T = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()

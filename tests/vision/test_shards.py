@@ -22,19 +22,12 @@ import webdataset as wds
 
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from vision.cameras import DACTYL_RIG
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import sha256
 from vision.folders import CONFIG, MANIFEST
 from vision.schema import LABEL
-from vision.shards import (
-    ShardRecord,
-    TripletDataset,
-    committed_shard,
-    encode_sample,
-    sample_key,
-    shard_name,
-    write_shard,
-)
+from vision.shards import ShardRecord, committed_shard, encode_sample, sample_key, shard_name, write_shard
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +115,7 @@ def test_the_tar_has_the_bytes_of_webdatasets_own_writer(pristine: Path) -> None
 
 def test_writing_needs_no_torch() -> None:
     """A render worker would pay for it with seconds and hundreds of megabytes."""
-    code = "import sys; import vision.shards, vision.draw, vision.tables; sys.exit('torch' in sys.modules)"
+    code = "import sys; import vision.datasets, vision.draw, vision.tables; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
