@@ -252,7 +252,7 @@ class Training:
             raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
         self.learner.load_state_dict(content["learner"])
         self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
-        self.episodes = content["episodes"]
+        self.episodes = content.get("episodes", self.steps)  # no more episodes than steps
         self.journal.cut(self.steps)
         return int(content["replay_time"])
 

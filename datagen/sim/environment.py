@@ -15,6 +15,8 @@ any number of worlds and threads.
 
 from __future__ import annotations
 
+from functools import partial
+
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
@@ -228,10 +230,12 @@ class Environment:
     def _begin_effects(self, worlds: NDArray[np.int64]) -> None:
         if self.effects is not None:
             for world in map(int, worlds):
-                episode, attempt = int(self._episodes[world]), int(self._attempts[world])
-                self.effects.begin(
-                    world, lambda name, e=episode, a=attempt: generator(self.seed, e, f"{name}/{a}" if a else name)
-                )  # type: ignore[misc]
+                self.effects.begin(world, partial(self._generator, world))
+
+    def _generator(self, world: int, name: str) -> np.random.Generator:
+        """Of a parameter in the present attempt at an episode."""
+        attempt = self._attempts[world]
+        return generator(self.seed, int(self._episodes[world]), f"{name}/{attempt}" if attempt else name)
 
     def _sense(self, worlds: NDArray[np.int64]) -> None:
         """Let the sensors report on `worlds`."""
