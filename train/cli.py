@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import warnings
@@ -101,7 +102,7 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration and the Trainer's options that ``argv`` describes; UsageError says what is wrong with it."""
     parser = ArgumentParser(
         prog="dactyl train",
-        description=main_train.__doc__,
+        description=inspect.cleandoc(main_train.__doc__ or ""),
         formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,

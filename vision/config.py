@@ -7,6 +7,7 @@ Every subcommand is configured by one frozen dataclass. ``--config FILE`` reads 
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from argparse import ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
     """
     parser = ArgumentParser(
         prog=command,
-        description=description,
+        description=inspect.cleandoc(description),
         formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
