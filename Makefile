@@ -20,7 +20,7 @@ demo: $(READY)
 
 test: check
 	@bash scripts/test_tools.sh
-	.venv/bin/pytest -n 2 --dist worksteal
+	.venv/bin/pytest -n 2 --dist loadscope
 
 check: $(READY)
 	.venv/bin/ruff check .
