@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -91,11 +92,10 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl train ... --model.backbone.name resnet50 --optimizer.learning_rate 1e-4
     """
     config, options = parse(argv)
-    if "LOCAL_RANK" in os.environ:  # a further process of a training that holds the folder already
-        train(config, options)
-        return
-    with exclusive_folder(config.output):
-        train(config, options)
+    data = TripletDataModule(config.data, config.seed)
+    # A further process of a training on several devices leaves the folder to the first.
+    with contextlib.nullcontext() if "LOCAL_RANK" in os.environ else exclusive_folder(config.output):
+        train(config, options, data)
 
 
 def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
@@ -122,10 +122,9 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
         raise UsageError(f"dactyl train: {one_line(error, [*known_keys(TrainConfig), *keys])}") from error
 
 
-def train(config: TrainConfig, options: dict[str, Any]) -> None:
-    """Train, resume or reuse; ``options`` are the Trainer's."""
+def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:
+    """Train on ``data``, resume or reuse; ``options`` are the Trainer's."""
     console = Console(stderr=True, quiet="LOCAL_RANK" in os.environ)
-    data = TripletDataModule(config.data, config.seed)
     spec = DataSpec(data.source.object.name, data.source.rig, data.source.image_size)
     claim(config.output, _identity(config, options, data), "*.ckpt")
     last = config.output / LAST

@@ -53,7 +53,9 @@ def test_leaves_what_it_promises(demo: Path) -> None:
         for protocol in ("nominal", "calibrated"):
             assert ("ours", renderer, protocol) in found
     assert all(row["samples"] == "6" for row in rows if row["estimator"] == "ours")
-    assert {row["estimator"] for row in rows if row["renderer"] in ("unity", "real")} == {"paper", "missing"}
+    assert {row["estimator"] for row in rows if row["renderer"] in ("unity", "real")} == {
+        *("paper", "successor", "missing"),
+    }
 
 
 def test_train_and_test_sets_share_nothing(demo: Path) -> None:
@@ -63,7 +65,9 @@ def test_train_and_test_sets_share_nothing(demo: Path) -> None:
 
 
 def test_a_rerun_reuses_everything(demo: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in demo.rglob("*") if path.suffix in (".tar", ".ckpt", ".parquet")}
+    made = [*demo.rglob("*.tar"), *demo.rglob("*.ckpt"), *demo.rglob("part-*.parquet"), *demo.glob("**/predictions/*")]
+    assert len(made) > 8
+    before = {path: path.stat().st_mtime_ns for path in made}
     result = run("demo", "--output", str(demo), *SIZES)
     assert result.returncode == 0, result.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from tests.synthetic import make_dataset
 from train.cli import main_train, parse, train
+from train.data import TripletDataModule
 from train.module import OptimizerConfig
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
@@ -106,7 +107,8 @@ def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_
     for batch in (1, 3, 3, 4, 6):  # before a save, after one, after a validation, twice at one place
         config, options = parse(arguments(tiny, run, *more))
         with pytest.raises(RuntimeError, match="killed"):
-            train(config, {**options, "callbacks": [StopBefore(batch)]})
+            data = TripletDataModule(config.data, config.seed)
+            train(config, {**options, "callbacks": [StopBefore(batch)]}, data)
     main_train(arguments(tiny, run, *more))
     pieces = weights(run)
     assert pieces["global_step"] == 7
