@@ -106,8 +106,8 @@ def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_
     run = tmp_path / "pieces"
     for batch in (1, 3, 3, 4, 6):  # before a save, after one, after a validation, twice at one place
         config, options = parse(arguments(tiny, run, *more))
+        data = TripletDataModule(config.data, config.seed)
         with pytest.raises(RuntimeError, match="killed"):
-            data = TripletDataModule(config.data, config.seed)
             train(config, {**options, "callbacks": [StopBefore(batch)]}, data)
     main_train(arguments(tiny, run, *more))
     pieces = weights(run)
