@@ -10,8 +10,8 @@
     Ours, for the geometric head on few cores: features at an eighth of the size, told by two coarser levels what they
     belong to, and added back to a quarter of the size, where corners are found.
 
-The reference does not say how its ResNet is normalised. Batch normalisation, as in He et al., is the default: on a CPU
-it costs little in channels-last, where group normalisation takes 5 to 10 times the rest (``benchmarks/train.py``).
+The reference does not say how its ResNet is normalised. Batch normalisation, as in He et al., is the default; with
+group normalisation the demo's network trains at two thirds of the speed (``benchmarks/results/train.txt``).
 """
 
 from __future__ import annotations
