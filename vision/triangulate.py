@@ -8,6 +8,8 @@ input gives NaN: what the observations leave open stays at the anchor, and the r
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,7 +74,13 @@ def solve_pose(
     scale = torch.where(seen, scale, torch.ones_like(scale)).double().clamp(_MIN_SCALE, _MAX_SCALE)
     weight = seen.double() / scale.square()
     points, anchor, cameras = points.double(), anchor.double(), cameras.double()
+    with _one_thread():
+        return _solve(points, pixels, weight, cameras, anchor, iterations)
 
+
+def _solve(
+    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor, iterations: int
+) -> PoseSolution:
     starts = []
     for kept in _camera_subsets(pixels.shape[1], pixels.device):
         targets, trust = triangulate(pixels, weight * kept[:, None], cameras, anchor)
@@ -152,6 +160,18 @@ def refine(
     excess = (2.0 * cost / seen).clamp_min(1.0)
     deviation = (variance * excess[:, None]).clamp_min(0).sqrt()
     return PoseSolution(position, roma.special_procrustes(rotation), deviation[:, 0], deviation[:, 1])
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of tiny matrices: more threads gain nothing on idle cores and wait for each other on busy ones, where
+    two took 30 times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
