@@ -122,6 +122,7 @@ def run(
                     yield number, results[0]
                 elif worker.silence_s > patience_s:
                     failed(worker, f"a worker process hung (no progress for {patience_s:g} s)")
+            leaving = [worker for worker in leaving if not worker.gone()]
         deadline = time.monotonic() + _LEAVE_S
         for worker in leaving:
             worker.process.join(max(0.0, deadline - time.monotonic()))
@@ -174,13 +175,22 @@ class _Worker(Generic[Result]):
 
     def dismiss(self) -> _Worker[Result]:
         """Let it end by itself: some drivers want to be put away well."""
+        self._heard = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(None)
         return self
 
+    def gone(self) -> bool:
+        """Whether a dismissed process has ended, by itself or because its time is up; it then holds no file here."""
+        if self.process.exitcode is None and self.silence_s < _LEAVE_S:
+            return False
+        self.kill()
+        return True
+
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
+        self.process.close()
         self.connection.close()
 
 
