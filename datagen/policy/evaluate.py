@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datagen.policy import create_policy
+from datagen.policy.base import Observation, Policy
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.scene import SceneConfig
@@ -17,7 +20,10 @@ from datagen.variation import generator
 from vision.config import plain
 from vision.files import atomic_write, canonical_json
 from vision.objects import OBJECTS
-from vision.progress import progress
+from vision.progress import Advance, progress
+
+Ending = Literal["dropped", "late", "complete"]
+"""How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
 
 PAPER = {
     "block (state)": (43.4, 13.8, 50.0),
@@ -91,25 +97,50 @@ class Result:
 
 def play(config: EvaluateConfig, randomization: Randomization, label: str) -> Result:
     """Play all trials side by side, each until it is over."""
-    count = config.trials
     scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
-    environment = Environment(scene, config.seed, count, config.threads, randomization)
-    policy = create_policy(config.policy, environment.scene, count)
-    everyone = np.arange(count)
-    trials = Trials(config.rules, count)
-    with progress(label, count, "trials") as advance:
-        environment.reset(everyone, everyone)
-        policy.reset(everyone, [generator(config.seed, trial, "policy") for trial in range(count)])
-        going = everyone
-        dropped = late = 0
-        while len(going):
-            outcome = environment.step(policy.act(environment.sense()), going)
-            over, too_late = trials.update(outcome, going)
-            dropped += int(outcome.ended[going].sum())
-            late += int(too_late[going].sum())
-            advance(int(over[going].sum()))
-            going = going[~over[going]]
-    return Result(policy.name, trials.reached.tolist(), dropped, late, count - dropped - late)
+    environment = Environment(scene, config.seed, config.trials, config.threads, randomization)
+    policy = create_policy(config.policy, environment.scene, config.trials)
+    with progress(label, config.trials, "trials") as advance:
+        goals, endings = play_trials(environment, policy, config.rules, np.arange(config.trials), advance)
+    return Result(policy.name, goals, *(endings.count(kind) for kind in ("dropped", "late", "complete")))
+
+
+def play_trials(
+    environment: Environment,
+    policy: Policy,
+    rules: TrialRules,
+    numbers: NDArray[np.int64],
+    advance: Advance,
+    sense: Callable[[NDArray[np.int64]], Observation] | None = None,
+) -> tuple[list[int], list[Ending]]:
+    """Play one trial in each world until all are over.
+
+    Args:
+        environment: N worlds; its seed and a trial's number decide all that is random in a trial.
+        policy: made for N worlds.
+        rules: when a trial is over.
+        numbers: of the trials, (N,).
+        advance: called after each step with the number of trials that it ended.
+        sense: what the policy is told of all worlds before a step of those still going, (K,); the environment's own
+            ``sense`` when None.
+
+    Returns:
+        Goals reached in each trial, and how it ended.
+    """
+    going = np.arange(environment.worlds)
+    trials = Trials(rules, environment.worlds)
+    endings: list[Ending] = ["complete"] * environment.worlds
+    environment.reset(going, numbers)
+    policy.reset(going, [generator(environment.seed, int(number), "policy") for number in numbers])
+    while len(going):
+        observation = environment.sense() if sense is None else sense(going)
+        outcome = environment.step(policy.act(observation), going)
+        over, late = trials.update(outcome, going)
+        for world in going[over[going]]:
+            endings[world] = "dropped" if outcome.ended[world] else "late" if late[world] else "complete"
+        advance(int(over[going].sum()))
+        going = going[~over[going]]
+    return trials.reached.tolist(), endings
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Result]:
