@@ -4,82 +4,100 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from datagen.sim.outcome import Outcome
 from vision.errors import DactylError
 from vision.files import atomic_write
 
-_COLUMNS = (
+_COMMON = (
     "steps", "seconds", "steps_per_second", "goals", "success", "dropped", "late", "consecutive", "trials",
-    "exploring_success", "largest_turn", "critic_loss", "value", "chosen_logit", "action_square",
 )  # fmt: skip
+_SHARES = {"success": "reached", "dropped": "dropped", "late": "out of time", "exploring_success": "exploring"}
+
+
+@dataclass
+class Tally:
+    """Counts goals reached, lost in a drop, or not reached in time, and the goals of each trial that ended."""
+
+    reached: int = 0
+    dropped: int = 0
+    late: int = 0
+    trials: list[int] = field(default_factory=list)
+
+    def count(
+        self,
+        outcome: Outcome,
+        goals: NDArray[np.int64],
+        late: NDArray[np.bool_],
+        ended: NDArray[np.bool_],
+        whose: NDArray[np.bool_],
+    ) -> None:
+        """Count a step of the worlds `whose`: its outcome, the goals of the present trials, whose time is over, whose
+        trial is; (N,) each."""
+        self.reached += int(outcome.reached[whose].sum())
+        self.dropped += int(outcome.ended[whose].sum())
+        self.late += int(late[whose].sum())
+        self.trials += goals[whose & ended].tolist()
+
+    def add(self, other: Tally) -> None:
+        """Count what another counted."""
+        self.reached += other.reached
+        self.dropped += other.dropped
+        self.late += other.late
+        self.trials += other.trials
+
+    @property
+    def goals(self) -> int:
+        return self.reached + self.dropped + self.late
+
+    @property
+    def success(self) -> float:
+        return self.reached / max(self.goals, 1)
 
 
 class Journal:
-    """Gathers what happens and writes a row of means when asked.
+    """Gathers what happens and writes a row when asked.
 
-    Columns: ``success`` is the share of goals that worlds without exploration reached before a drop or the time limit;
-    ``dropped`` and ``late`` the shares that ended so; ``consecutive`` the mean number of goals in the trials that
-    ended; ``exploring_success`` the share that exploring worlds reached, of goals within ``largest_turn`` rad.
+    Columns: ``success`` is the share of goals that were reached before a drop or the time limit; ``dropped`` and
+    ``late`` the shares that ended so; ``consecutive`` the mean number of goals in the trials that ended.
+
+    Args:
+        folder: for progress.csv, progress.png and TensorBoard's events.
+        columns: what this training logs besides.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
         self.path = folder / "progress.csv"
+        self._columns = (*_COMMON, *columns)
         self.rows: list[dict[str, float]] = self._read() if self.path.exists() else []
         self._events = SummaryWriter(str(folder))
-        self._clear()
 
-    def _clear(self) -> None:
-        self._clean = {"reached": 0, "dropped": 0, "late": 0}
-        self._exploring = {"reached": 0, "failed": 0}
-        self._trials: list[int] = []
-        self._learned: list[dict[str, float]] = []
-
-    def acted(
-        self, outcome: Outcome, reached: np.ndarray, late: np.ndarray, ended: np.ndarray, clean: np.ndarray
-    ) -> None:
-        """Count a step: its outcome, goals of the present trials, whose time is over, whose trial is, who is clean."""
-        self._clean["reached"] += int(outcome.reached[clean].sum())
-        self._clean["dropped"] += int(outcome.ended[clean].sum())
-        self._clean["late"] += int(late[clean].sum())
-        self._exploring["reached"] += int(outcome.reached[~clean].sum())
-        self._exploring["failed"] += int((outcome.ended | late)[~clean].sum())
-        self._trials.extend(reached[clean & ended].tolist())
-
-    def learned(self, figures: dict[str, float]) -> None:
-        """Note the figures of an update."""
-        self._learned.append(figures)
-
-    def write(self, steps: int, seconds: float, largest_turn: float) -> None:
-        """Finish a row."""
+    def write(self, steps: int, seconds: float, tally: Tally, figures: dict[str, float]) -> None:
+        """Write a row: `tally` since the row before, and `figures` by column; those that are not there are NaN."""
         since = self.rows[-1] if self.rows else {"steps": 0.0, "seconds": 0.0}
-        goals = sum(self._clean.values())
-        exploring = sum(self._exploring.values())
+        goals = max(tally.goals, 1)
         row: dict[str, float] = {
             "steps": steps,
             "seconds": round(seconds, 1),
             "steps_per_second": (steps - since["steps"]) / max(seconds - since["seconds"], 1e-9),
-            "goals": goals,
-            "success": self._clean["reached"] / max(goals, 1),
-            "dropped": self._clean["dropped"] / max(goals, 1),
-            "late": self._clean["late"] / max(goals, 1),
-            "consecutive": float(np.mean(self._trials)) if self._trials else float("nan"),
-            "trials": len(self._trials),
-            "exploring_success": self._exploring["reached"] / max(exploring, 1),
-            "largest_turn": largest_turn,
+            "goals": tally.goals,
+            "success": tally.success,
+            "dropped": tally.dropped / goals,
+            "late": tally.late / goals,
+            "consecutive": float(np.mean(tally.trials)) if tally.trials else float("nan"),
+            "trials": len(tally.trials),
         }
-        for key in _COLUMNS[len(row) :]:
-            values = [figures[key] for figures in self._learned]
-            row[key] = float(np.mean(values)) if values else float("nan")
+        row |= {key: figures.get(key, float("nan")) for key in self._columns[len(row) :]}
         self.rows.append(row)
-        self._clear()
         self._save()
-        for key in _COLUMNS[2:]:
+        for key in self._columns[2:]:
             self._events.add_scalar(f"policy/{key}", row[key], steps)
 
     def cut(self, steps: int) -> None:
@@ -93,9 +111,8 @@ class Journal:
         figure = Figure(figsize=(8, 4), layout="constrained")
         shares, counts = figure.subplots(1, 2)
         millions = [row["steps"] / 1e6 for row in self.rows]
-        labels = {"success": "reached", "dropped": "dropped", "late": "out of time", "exploring_success": "exploring"}
-        for key, label in labels.items():
-            shares.plot(millions, [row[key] for row in self.rows], label=label)
+        for key in (key for key in _SHARES if key in self._columns):
+            shares.plot(millions, [row[key] for row in self.rows], label=_SHARES[key])
         shares.set(xlabel="million steps of 80 ms", ylabel="share of goals", ylim=(0, 1))
         shares.legend()
         counts.plot(millions, [row["consecutive"] for row in self.rows])
@@ -106,7 +123,7 @@ class Journal:
 
     def _save(self) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, _COLUMNS)
+        writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in self.rows)
         atomic_write(self.path, text.getvalue().encode())
@@ -115,6 +132,11 @@ class Journal:
         with self.path.open(newline="") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
         try:
-            return [{key: float(row[key]) for key in _COLUMNS} for row in rows]
+            return [{key: float(row[key]) for key in self._columns} for row in rows]
         except (KeyError, TypeError, ValueError):
             raise DactylError(f"{self.path}: not a log of this version; delete it") from None
+
+
+def means(figures: list[dict[str, float]]) -> dict[str, float]:
+    """Means of each figure; empty for none."""
+    return {key: float(np.mean([figure[key] for figure in figures])) for key in (figures[0] if figures else ())}

@@ -4,7 +4,12 @@ Some worlds act without exploration and are given goals of every kind: their suc
 reported. The others explore, each with its own amount of noise, and begin with goals close by.
 
 The output folder holds ``checkpoint.pt`` (everything to go on from), ``policy.pt`` (what acts), ``progress.csv`` and
-``progress.png`` (the learning curve), and ``replay`` (experience).
+``progress.png`` (the learning curve), and ``replay`` (experience). A training that SIGTERM or SIGINT stops saves all of
+them first; one that is killed goes on from its last checkpoint.
+
+Our own, because no library carries the method whole: stable-baselines3 has hindsight replay for SAC, TD3 and TQC, but
+its actors and critics see the same observation, and its critics are regressed to returns where ours tell success from
+failure, with which this task is learnt in fewer steps.
 """
 
 from __future__ import annotations
@@ -13,18 +18,20 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from datagen.policy.base import ACTIONS, FloatArray
+from datagen.policy.base import ACTIONS
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.her import Learner, Learning
-from datagen.policy.journal import Journal
+from datagen.policy.journal import Journal, Tally, means
 from datagen.policy.network import load_file, save_policy
 from datagen.policy.replay import Replay
+from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
+from datagen.pool import signals_held
 from datagen.sim.environment import Environment
 from datagen.sim.hand import CUPPED_POSE
 from datagen.sim.outcome import Outcome
@@ -37,7 +44,8 @@ from vision.files import atomic_write, exclusive_folder
 from vision.objects import OBJECTS
 from vision.progress import progress
 
-CHECKPOINT, POLICY, STARTS = "checkpoint.pt", "policy.pt", "starts.npy"
+CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
+_COLUMNS = ("exploring_success", "largest_turn", "critic_loss", "value", "chosen_logit", "action_square")
 _MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
 
 
@@ -47,6 +55,7 @@ class HerConfig:
 
     Attributes:
         output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
+        method: her; ``--method ppo`` has other keys, see `datagen.policy.ppo_training`.
         object: block or prism.
         locked_wrist: hold the two wrist joints.
         seed: of every random draw.
@@ -69,6 +78,7 @@ class HerConfig:
     """
 
     output: Path
+    method: Literal["her"] = "her"
     object: str = "block"
     locked_wrist: bool = False
     seed: int = 0
@@ -103,7 +113,7 @@ class HerConfig:
 
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
-        free = ("output", "steps", "threads", "torch_threads", "log_steps", "checkpoint_seconds")
+        free = ("output", "method", "steps", "threads", "torch_threads", "log_steps", "checkpoint_seconds")
         return {key: value for key, value in plain(self).items() if key not in free}
 
 
@@ -129,7 +139,8 @@ class Training:
         self.steps, self.seconds, self.turn = 0, 0.0, config.first_turn
         self.episodes = config.start_states  # numbers used up
         self.recent: deque[bool] = deque(maxlen=500)
-        self.journal = Journal(config.output)
+        self.journal = Journal(config.output, _COLUMNS)
+        self.tally, self.exploring, self.learned = Tally(), Tally(), list[dict[str, float]]()
         checkpoint = config.output / CHECKPOINT
         self.replay = Replay(
             config.output / "replay",
@@ -139,30 +150,43 @@ class Training:
         )
         # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
         self.rng = generator(config.seed, self.steps, "training")
-        self.starts = self._start_states()
+        self.starts = start_states(config.output, self.environment, config.start_states)
         self._begin(np.arange(config.worlds))
 
     def run(self) -> None:
         """Train, logging and saving on the way."""
         saved = time.monotonic()
+        over = np.zeros(self.config.worlds, dtype=bool)
         with progress(f"training {self.config.output.name}", self.config.steps, "steps", self.steps) as advance:
-            over = np.zeros(self.config.worlds, dtype=bool)
-            while self.steps < self.config.steps:
-                began = time.monotonic()
-                over = self._step(over)
-                if self.steps >= self.config.warmup:
-                    count = self.config.updates * self.config.learning.batch
-                    sample = self.replay.sample(self.rng, count, self.config.learning.hindsight)
-                    self.journal.learned(self.learner.update(sample))
-                advance(self.config.worlds)
-                before, self.steps = self.steps, self.steps + self.config.worlds
-                self.seconds += time.monotonic() - began
-                if before // self.config.log_steps < self.steps // self.config.log_steps:
-                    self.journal.write(self.steps, self.seconds, self.turn)
-                if time.monotonic() - saved > self.config.checkpoint_seconds:
+            try:
+                while self.steps < self.config.steps:
+                    with signals_held():  # they find everything between two steps
+                        over = self._advance(over)
+                    advance(self.config.worlds)
+                    if time.monotonic() - saved > self.config.checkpoint_seconds:
+                        self.save()
+                        saved = time.monotonic()
+            except BaseException as stop:
+                if not isinstance(stop, Exception):  # a signal, not a fault
                     self.save()
-                    saved = time.monotonic()
+                raise
         self.save()
+
+    def _advance(self, over: np.ndarray) -> np.ndarray:
+        """A step of all worlds, what is learnt after it, and the log; takes and returns whose trial is over."""
+        began = time.monotonic()
+        over = self._step(over)
+        if self.steps >= self.config.warmup:
+            count = self.config.updates * self.config.learning.batch
+            sample = self.replay.sample(self.rng, count, self.config.learning.hindsight)
+            self.learned.append(self.learner.update(sample))
+        before, self.steps = self.steps, self.steps + self.config.worlds
+        self.seconds += time.monotonic() - began
+        if before // self.config.log_steps < self.steps // self.config.log_steps:
+            figures = {"exploring_success": self.exploring.success, "largest_turn": self.turn, **means(self.learned)}
+            self.journal.write(self.steps, self.seconds, self.tally, figures)
+            self.tally, self.exploring, self.learned = Tally(), Tally(), []
+        return over
 
     def _step(self, over: np.ndarray) -> np.ndarray:
         """One step of all worlds; those whose trial was `over` begin another. Returns whose is over now."""
@@ -200,28 +224,13 @@ class Training:
 
     def _count(self, outcome: Outcome, late: np.ndarray, ended: np.ndarray) -> None:
         failed = late | outcome.ended
-        self.journal.acted(outcome, self.trials.reached, late, ended, self.clean)
+        self.tally.count(outcome, self.trials.reached, late, ended, self.clean)
+        self.exploring.count(outcome, self.trials.reached, late, ended, ~self.clean)
         self.recent.extend([True] * int(outcome.reached[~self.clean].sum()))
         self.recent.extend([False] * int(failed[~self.clean].sum()))
         if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= self.config.widen_at:
             self.turn = min(np.pi, 1.1 * self.turn)
             self.recent.clear()
-
-    def _start_states(self) -> FloatArray:
-        """States that trials begin from, (start_states, width of the batch's state): made once, then read."""
-        path = self.config.output / STARTS
-        if path.exists():
-            return np.load(path)
-        states: list[FloatArray] = []
-        with progress("start states", self.config.start_states, "states") as advance:
-            while len(states) < self.config.start_states:
-                everyone = np.arange(self.config.worlds)
-                self.environment.reset(everyone, len(states) + everyone)
-                states.extend(self.environment.batch.state.copy())
-                advance(self.config.worlds)
-        starts = np.array(states[: self.config.start_states])
-        atomic_write(path, lambda file: np.save(file, starts))
-        return starts
 
     def save(self) -> None:
         """Write the checkpoint and the policy."""

@@ -1,0 +1,31 @@
+"""States that episodes of a training begin from: made once, by the paper's 100 random actions each, then read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from datagen.policy.base import FloatArray
+from datagen.sim.environment import Environment
+from vision.files import atomic_write
+from vision.progress import progress
+
+STARTS = "starts.npy"
+
+
+def start_states(folder: Path, environment: Environment, count: int) -> FloatArray:
+    """Rows of ``batch.state`` after episodes 0 to ``count`` have begun, (count, W); kept in ``folder``."""
+    path = folder / STARTS
+    if path.exists():
+        return np.load(path)
+    states: list[FloatArray] = []
+    everyone = np.arange(environment.worlds)
+    with progress("start states", count, "states") as advance:
+        while len(states) < count:
+            environment.reset(everyone, len(states) + everyone)
+            states.extend(environment.batch.state.copy())
+            advance(environment.worlds)
+    starts = np.array(states[:count])
+    atomic_write(path, lambda file: np.save(file, starts))
+    return starts
