@@ -22,6 +22,10 @@ from vision.datasets import TripletDataset
 from vision.errors import DactylError
 
 _STATISTICS_SAMPLES = 4096
+_KEPT = (
+    "images", "index", "object_position", "object_quaternion", "joint_position", "camera_intrinsics",
+    "camera_extrinsics",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,7 @@ class _Triplets(Dataset[dict[str, Any]]):
 
     def _read(self, number: int) -> dict[str, Any]:
         sample = self.source[number]
-        kept = ("images", "index", "object_position", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
-        return {key: sample[key] for key in kept}
+        return {key: sample[key] for key in _KEPT}
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
