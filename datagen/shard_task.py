@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import multiprocessing.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 
 
 def make_samples(
-    config: RenderConfig, states: States, materials: tuple[str, ...], indices: range
+    config: RenderConfig, states: States, materials: tuple[str, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
     """Samples to render and their labels without cameras' pictures: a function of (config, index) each."""
     for index in indices:
@@ -69,7 +69,7 @@ class ShardTask:
         with shard_renderer(config.renderer, config.object, config.render) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
-                for members in _encoded(config, renderer, config.indices(number)):
+                for members in encoded_samples(config, _cached_states(config.states), renderer, config.indices(number)):
                     yield members
                     advance(1)
 
@@ -80,15 +80,17 @@ def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
     """The files of sample ``index`` by their names in its tar, rendered by itself: the bytes that its shard holds."""
     with shard_renderer(config.renderer, config.object, config.render) as renderer:
         renderer.skip(index - config.indices(index // config.shard_size).start)
-        (members,) = _encoded(config, renderer, range(index, index + 1))
+        (members,) = encoded_samples(config, _cached_states(config.states), renderer, [index])
     key = members.pop("__key__")
     return {f"{key}.{suffix}": content for suffix, content in members.items()}
 
 
-def _encoded(config: RenderConfig, renderer: Renderer, indices: range) -> Iterator[dict[str, Any]]:
+def encoded_samples(
+    config: RenderConfig, states: States, renderer: Renderer, indices: Iterable[int]
+) -> Iterator[dict[str, Any]]:
     """Members of the samples' tar, rendered by a renderer that stands where ``indices`` begin."""
     guard = FrameGuard(renderer.info.device)
-    samples = make_samples(config, _cached_states(config.states), renderer.materials, indices)
+    samples = make_samples(config, states, renderer.materials, indices)
     while batch := list(itertools.islice(samples, renderer.batch_size)):
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
