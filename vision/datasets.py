@@ -7,22 +7,23 @@ in them is ever run: labels are JSON, pictures are JPEG whose header is checked 
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simplejpeg
+from PIL import Image
 
 from vision.cameras import Rig
 from vision.errors import DactylError
 from vision.files import read_json, sha256
 from vision.folders import CONFIG, MANIFEST
+from vision.layout import ShardLayout, read_member, sample_key, walk
 from vision.objects import PoseObject, get_object
 from vision.schema import LABEL, check_record, check_version
-from vision.shards import ShardRecord, sample_key, shard_record
+from vision.shards import ShardRecord, mask_suffix, shard_record
 
 _MAX_JSON_BYTES = 1 << 20
 
@@ -49,7 +50,8 @@ class DatasetFolder:
         self.object: PoseObject = get_object(self.manifest["object"])
         self.image_size: int = self.manifest["image_size"]
         self.shards = [shard_record(fields, self.folder / MANIFEST) for fields in self.manifest["shards"]]
-        self._suffixes = (*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json")
+        self._required = {*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json"}
+        self._optional = {mask_suffix(name) for name in self.rig.names}
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +62,10 @@ class DatasetFolder:
         """Raise DactylError unless the shard is there with the bytes that the manifest says, whole samples in them."""
         self._check_size(shard)
         self._check_hash(shard)
-        self._index_tar(shard)
+        layout, recorded = self._walk(shard), self._recorded_layout(shard)
+        if recorded is not None and recorded != layout:
+            record = (self.folder / shard.name).with_suffix(".json")
+            raise DactylError(f"{record}: its layout is not the shard's; delete it and rerun dactyl render")
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.folder / MANIFEST
@@ -97,42 +102,33 @@ class DatasetFolder:
         if sha256(path) != shard.sha256:
             raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
 
-    def _index_tar(self, shard: ShardRecord) -> tuple[np.ndarray, np.ndarray]:
-        """Sample indices (n,), and every member's offset and size (n, suffixes, 2). Only our own plain files pass."""
-        path = self.folder / shard.name
-        keys: list[str] = []
-        spans: list[np.ndarray] = []
+    def _walk(self, shard: ShardRecord) -> ShardLayout:
+        return walk(self.folder / shard.name, shard.samples, self._required, self._optional)
+
+    def _recorded_layout(self, shard: ShardRecord) -> ShardLayout | None:
+        """What the shard's record says; None where there is none, or one of another shard."""
+        path = (self.folder / shard.name).with_suffix(".json")
         try:
-            with tarfile.open(path, "r:") as tar:
-                for position, member in enumerate(tar):
-                    key, _, suffix = member.name.partition(".")
-                    if not member.isreg() or member.issparse() or suffix not in self._suffixes or not _is_key(key):
-                        raise DactylError(
-                            f"{path}: unexpected member '{member.name}'; delete it and rerun dactyl render"
-                        )
-                    if position % len(self._suffixes) == 0:
-                        keys.append(key)
-                        spans.append(np.zeros((len(self._suffixes), 2), np.int64))
-                    span = spans[-1][self._suffixes.index(suffix)]
-                    if key != keys[-1] or span[1]:
-                        raise DactylError(f"{path}: sample '{key}' is incomplete; delete it and rerun dactyl render")
-                    span[:] = member.offset_data, member.size
-        except (tarfile.TarError, OSError) as error:
-            raise DactylError(f"{path}: not a readable tar ({error}); delete it and rerun dactyl render") from error
-        if len(keys) != shard.samples or not all(span[:, 1].all() for span in spans):
-            raise DactylError(
-                f"{path}: {len(keys)} samples, some perhaps incomplete, the manifest says {shard.samples} whole ones; "
-                "delete it and rerun dactyl render"
-            )
-        return np.array([int(key) for key in keys], np.int64), np.array(spans, np.int64)
+            record = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(record, dict) or record.get("sha256") != shard.sha256:
+            return None
+        layout = ShardLayout.from_json(record.get("layout"), shard.bytes)
+        if layout is None or len(layout.indices) != shard.samples or not self._fits(layout.members):
+            return None
+        return layout
+
+    def _fits(self, members: tuple[str, ...]) -> bool:
+        return len(set(members)) == len(members) and self._required <= set(members) <= self._required | self._optional
 
 
 class TripletDataset(DatasetFolder):
     """A finished dataset, read by sample number: ``dataset[i]`` is ``LABEL``'s keys and ``images`` (C, H, W, 3) uint8.
 
-    Opening it compares the shards' sizes with the manifest and indexes the tars; samples are then read by offset, so
-    that any order is equally fast. It holds no open file: worker processes can share it, and no number of shards meets
-    the limit on open files.
+    Opening it compares the shards' sizes with the manifest and takes from their records where each sample lies (a shard
+    whose record does not say so is walked); samples are then read by offset, so that any order is equally fast. It
+    holds no open file: worker processes can share it, and no number of shards meets the limit on open files.
 
     Attributes:
         indices: ``LABEL``'s index of every sample, (N,) int64, all different.
@@ -143,12 +139,10 @@ class TripletDataset(DatasetFolder):
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
-        for shard in self.shards:
-            self._check_size(shard)
         self._first = np.cumsum([0] + [shard.samples for shard in self.shards])
-        indexed = [self._index_tar(shard) for shard in self.shards]
-        self.indices = np.concatenate([indices for indices, _ in indexed]) if indexed else np.zeros(0, np.int64)
-        self._spans = [spans for _, spans in indexed]
+        self._layouts = [self._open_shard(shard) for shard in self.shards]
+        indices = [layout.indices for layout in self._layouts]
+        self.indices = np.concatenate(indices) if indices else np.zeros(0, np.int64)
         self._check_distinct()
 
     def __len__(self) -> int:
@@ -159,8 +153,8 @@ class TripletDataset(DatasetFolder):
         record = self.label(number)
         where = self.where(number)
         images = [
-            _decode_jpeg(self.member(number, suffix), self.image_size, f"{where}.{suffix}")
-            for suffix in self._suffixes[: len(self.rig)]
+            _decode_jpeg(self.member(number, f"{name}.jpg"), self.image_size, f"{where}.{name}.jpg")
+            for name in self.rig.names
         ]
         record["images"] = np.stack(images)
         return record
@@ -176,7 +170,17 @@ class TripletDataset(DatasetFolder):
         return {
             key: record[key] if spec.dtype == "str" else np.asarray(record[key], spec.dtype)
             for key, spec in LABEL.items()
+            if key in record
         }
+
+    def masks(self, number: int) -> np.ndarray | None:
+        """Where each picture of sample ``number`` shows the object, (C, H, W) bool; None where the set has no masks."""
+        suffixes = [mask_suffix(name) for name in self.rig.names]
+        if not set(suffixes) <= set(self._layouts[self._shard_of(number)].members):
+            return None
+        where = self.where(number)
+        masks = [_decode_mask(self.member(number, name), self.image_size, f"{where}.{name}") for name in suffixes]
+        return np.stack(masks)
 
     def appearance(self, number: int) -> dict[str, Any]:
         """Every value drawn for sample ``number``."""
@@ -185,13 +189,11 @@ class TripletDataset(DatasetFolder):
     def member(self, number: int, suffix: str) -> bytes:
         """A file of sample ``number`` as its tar holds it, for example ``left.jpg``."""
         shard = self._shard_of(number)
-        offset, size = self._spans[shard][number - self._first[shard], self._suffixes.index(suffix)]
+        layout, row = self._layouts[shard], number - self._first[shard]
+        column = layout.members.index(suffix)
+        name = f"{sample_key(int(self.indices[number]))}.{suffix}"
         path = self.folder / self.shards[shard].name
-        try:
-            with path.open("rb", buffering=0) as file:
-                return os.pread(file.fileno(), int(size), int(offset))
-        except OSError as error:
-            raise DactylError(f"{path}: cannot read: {error.strerror}; was the dataset moved or deleted?") from error
+        return read_member(path, name, int(layout.offsets[row, column]), int(layout.sizes[row, column]))
 
     def where(self, number: int) -> str:
         """File and key of sample ``number``, for messages."""
@@ -201,6 +203,10 @@ class TripletDataset(DatasetFolder):
         """Compare every shard's SHA-256 with the manifest; :class:`DactylError` names the first that differs."""
         for shard in self.shards:
             self._check_hash(shard)
+
+    def _open_shard(self, shard: ShardRecord) -> ShardLayout:
+        self._check_size(shard)
+        return self._recorded_layout(shard) or self._walk(shard)
 
     def _check_distinct(self) -> None:
         ordered = np.sort(self.indices)
@@ -213,10 +219,6 @@ class TripletDataset(DatasetFolder):
         if not 0 <= number < len(self):
             raise IndexError(f"sample {number} of {len(self)}")
         return int(np.searchsorted(self._first, number, side="right")) - 1
-
-
-def _is_key(key: str) -> bool:
-    return key.isdecimal() and key.isascii() and key == sample_key(int(key))
 
 
 def _decode_json(data: bytes, where: str) -> dict[str, Any]:
@@ -240,3 +242,14 @@ def _decode_jpeg(data: bytes, size: int, where: str) -> np.ndarray:
         return simplejpeg.decode_jpeg(data, "RGB")
     except ValueError as error:
         raise DactylError(f"{where}: not a readable JPEG ({error}); make the dataset again") from error
+
+
+def _decode_mask(data: bytes, size: int, where: str) -> np.ndarray:
+    """(size, size) bool; as with JPEG, nothing of a size that the header only claims is allocated."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if picture.size != (size, size) or picture.mode != "1":
+                raise DactylError(f"{where}: not a mask of {size}x{size} pixels; make the dataset again")
+            return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DactylError(f"{where}: not a readable PNG ({error}); make the dataset again") from error

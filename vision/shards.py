@@ -3,8 +3,10 @@
 A dataset folder holds::
 
     config.json         what is being made, written first; a rerun with another config is refused
-    shard-000000.tar    samples as <key>.left.jpg, <key>.top.jpg, ..., <key>.label.json, <key>.appearance.json
-    shard-000000.json   its record (samples, bytes, SHA-256, config fingerprint, renderer), written after the tar
+    shard-000000.tar    samples as <key>.left.jpg, <key>.top.jpg, ..., <key>.label.json, <key>.appearance.json, and
+                        where masks were asked for <key>.mask_left.png, ...
+    shard-000000.json   its record (samples, bytes, SHA-256, config fingerprint, renderer, where each sample lies in the
+                        tar), written after the tar
     manifest.json       everything, written last: a folder without it is unfinished
 
 The tars are ordinary WebDataset shards; ``vision.datasets`` reads them.
@@ -22,9 +24,11 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
+from PIL import Image
 
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, read_json, sha256
+from vision.layout import ShardLayout, sample_key
 from vision.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record, check_version
 
 JPEG_QUALITY = 95
@@ -48,15 +52,31 @@ def shard_name(number: int) -> str:
     return f"shard-{number:06d}.tar"
 
 
-def sample_key(index: int) -> str:
-    """Key of a sample in its tar: no dots, for WebDataset splits at the first one."""
-    return f"{index:09d}"
+def mask_suffix(camera_name: str) -> str:
+    """Of the optional member that says where the camera's picture shows the object."""
+    return f"mask_{camera_name}.png"
 
 
 def encode_sample(
-    label: Mapping[str, Any], images: np.ndarray, camera_names: tuple[str, ...], appearance: Mapping[str, Any]
+    label: Mapping[str, Any],
+    images: np.ndarray,
+    camera_names: tuple[str, ...],
+    appearance: Mapping[str, Any],
+    masks: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """One sample as WebDataset members; ``label`` follows ``LABEL``, ``images`` (C, H, W, 3) ``IMAGES``."""
+    """One sample as WebDataset members.
+
+    Args:
+        label: follows ``LABEL``.
+        images: as ``IMAGES``, (C, H, W, 3) uint8.
+        camera_names: of the C cameras.
+        appearance: every drawn value, as JSON values.
+        masks: where each picture shows the object, (C, H, W) bool.
+
+    Raises:
+        DactylError: the label breaks the schema.
+        ValueError: shapes or dtypes that do not belong together.
+    """
     key = sample_key(label["index"])
     check_record(label, LABEL, f"sample {key}")
     if len(label["camera_intrinsics"]) != len(camera_names):
@@ -66,6 +86,10 @@ def encode_sample(
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != len(camera_names) or images.shape[3] != 3:
         raise ValueError(f"sample {key}: expected images {IMAGES.shape} uint8, got {images.shape} {images.dtype}")
     members: dict[str, Any] = {"__key__": key, **encode_images(images, camera_names)}
+    if masks is not None:
+        if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
+            raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
+        members |= {mask_suffix(name): _encode_mask(mask) for name, mask in zip(camera_names, masks, strict=True)}
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
     members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
     members["appearance.json"] = json.dumps(appearance, allow_nan=False).encode()
@@ -78,6 +102,13 @@ def encode_images(images: np.ndarray, camera_names: tuple[str, ...]) -> dict[str
         f"{name}.jpg": simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
         for name, image in zip(camera_names, images, strict=True)
     }
+
+
+def _encode_mask(mask: np.ndarray) -> bytes:
+    """One bit a pixel: some 300 bytes for 200 x 200."""
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return file.getvalue()
 
 
 def write_shard(
@@ -93,19 +124,26 @@ def write_shard(
     of megabytes with it, into every process that renders.
     """
     buffer = io.BytesIO()
-    count = 0
+    members: list[str] = []
+    rows: list[list[int]] = []
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
-            count += 1
-            for suffix in sorted(sample.keys() - {"__key__"}):
+            suffixes = sorted(sample.keys() - {"__key__"})
+            members = members or suffixes
+            if suffixes != members:
+                raise ValueError(f"sample {sample['__key__']}: has {suffixes}, the samples before it {members}")
+            rows.append([int(sample["__key__"]), *(len(sample[suffix]) for suffix in suffixes)])
+            for suffix in suffixes:
                 member = tarfile.TarInfo(f"{sample['__key__']}.{suffix}")
                 member.size = len(sample[suffix])
                 member.mode, member.uname, member.gname = 0o444, "bigdata", "bigdata"  # WebDataset's own
                 tar.addfile(member, io.BytesIO(sample[suffix]))
     path = folder / shard_name(number)
     atomic_write(path, buffer.getvalue())
-    record = ShardRecord(path.name, count, path.stat().st_size, sha256(path), config_fingerprint, dict(renderer))
-    atomic_write(path.with_suffix(".json"), canonical_json({"schema_version": SCHEMA_VERSION, **asdict(record)}))
+    record = ShardRecord(path.name, len(rows), path.stat().st_size, sha256(path), config_fingerprint, dict(renderer))
+    layout = ShardLayout.of_sizes(members, np.array(rows, np.int64).reshape(len(rows), 1 + len(members)))
+    fields = {"schema_version": SCHEMA_VERSION, **asdict(record), "layout": layout.to_json()}
+    atomic_write(path.with_suffix(".json"), canonical_json(fields))
     return record
 
 
@@ -117,6 +155,7 @@ def committed_shard(folder: Path, number: int, config_fingerprint: str) -> Shard
         return None
     fields = read_json(record_path, "shard record")
     check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
+    fields.pop("layout", None)
     record = shard_record(fields, record_path)
     if record.config_fingerprint != config_fingerprint or path.stat().st_size != record.bytes:
         return None

@@ -26,8 +26,9 @@ from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import sha256
 from vision.folders import CONFIG, MANIFEST
+from vision.layout import sample_key
 from vision.schema import LABEL
-from vision.shards import ShardRecord, committed_shard, encode_sample, sample_key, shard_name, write_shard
+from vision.shards import ShardRecord, committed_shard, encode_sample, shard_name, write_shard
 
 
 @pytest.fixture(scope="module")
@@ -295,12 +296,12 @@ def test_foreign_members_are_refused_by_name(folder: Path, kind: str) -> None:
 BROKEN: dict[str, tuple[Callable[[Members], Members], int, str]] = {
     "sample twice": (lambda all: all[:5] + all, 4, "sample 000000000 is there twice"),
     "member twice": (lambda all: [all[0], all[0], *all[2:]], 3, "sample '000000000' is incomplete"),
-    "member missing": (lambda all: all[1:], 3, "sample '000000001' is incomplete"),
+    "member missing": (lambda all: all[1:], 3, "sample '000000000' is incomplete"),
     "last member missing": (lambda all: all[:-1], 3, "incomplete"),
     "empty member": (lambda all: [plain_member(all[0][0].name, b""), *all[1:]], 3, "incomplete"),
     "samples interleaved": (lambda all: [all[5], *all[1:5], all[0], *all[6:]], 3, "is incomplete"),
-    "one sample fewer": (lambda all: all[:-5], 3, "2 samples, some perhaps incomplete, the manifest says 3"),
-    "one sample more": (lambda all: all, 2, "3 samples, some perhaps incomplete, the manifest says 2"),
+    "one sample fewer": (lambda all: all[:-5], 3, "2 samples, the manifest says 3"),
+    "one sample more": (lambda all: all, 2, "3 samples, the manifest says 2"),
     "the next shard's sample": (
         lambda all: [plain_member(f"{sample_key(3)}.{info.name.split('.', 1)[1]}", data) for info, data in all[:5]],
         1,
