@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import os
 import warnings
-from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import Any
 
 import lightning
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -27,8 +24,16 @@ from train.data import DataConfig, TripletDataModule
 from train.losses import LossConfig
 from train.module import OptimizerConfig, PoseTask
 from train.progress import TrainingBar
-from vision.config import HelpFormatter, UsageError, known_keys, one_line, plain
-from vision.errors import DactylError
+from vision.config import (
+    CONFIG_ERRORS,
+    UsageError,
+    known_keys,
+    new_parser,
+    one_line,
+    plain,
+    refuse_not_finite,
+    usage_error,
+)
 from vision.estimator import read_checkpoint
 from vision.files import exclusive_folder
 from vision.folders import claim
@@ -100,14 +105,7 @@ def main_train(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
     """The configuration and the Trainer's options that ``argv`` describes; UsageError says what is wrong with it."""
-    parser = ArgumentParser(
-        prog="dactyl train",
-        description=inspect.cleandoc(main_train.__doc__ or ""),
-        formatter_class=HelpFormatter,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below.")
+    parser = new_parser("dactyl train", main_train.__doc__ or "")
     parser.add_class_arguments(TrainConfig, None)
     keys = parser.add_class_arguments(lightning.Trainer, "trainer", skip=_OWN_TRAINER_KEYS, instantiate=False)
     parser.set_defaults({f"trainer.{key}": value for key, value in _TRAINER_DEFAULTS.items()})
@@ -117,9 +115,11 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
         options = values.pop("trainer")
         if options["max_steps"] < 1:
             raise ValueError(f"trainer.max_steps must be 1 or more, got {options['max_steps']}")
-        return TrainConfig(**values), options
-    except (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError) as error:
-        raise UsageError(f"dactyl train: {one_line(error, [*known_keys(TrainConfig), *keys])}") from error
+        config = TrainConfig(**values)
+        refuse_not_finite({"trainer": options, **vars(config)})
+        return config, options
+    except CONFIG_ERRORS as error:
+        raise usage_error("dactyl train", argv, error, [*known_keys(TrainConfig), *keys]) from error
 
 
 def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:

@@ -1,26 +1,45 @@
 """Command lines from dataclasses: YAML files, dotted overrides, and errors of one line.
 
 Every subcommand is configured by one frozen dataclass. ``--config FILE`` reads YAML, ``--a.b VALUE`` overrides a key,
-``--print_config`` shows what results; unknown keys, wrong types and impossible values are refused in one line.
+``--print_config`` shows what results; unknown keys, wrong types and impossible values are refused in one line, and so
+is YAML that could be misread (``vision.strict_yaml``). No value makes the parser import a module that it names, our own
+and Lightning's aside (a Trainer takes callbacks and strategies by name).
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
+import math
 import re
 from argparse import ArgumentError, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
+from yaml import YAMLError
 
+from vision import strict_yaml
 from vision.errors import DactylError
 
 Config = TypeVar("Config")
+
+CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError)
+"""What a parser of :func:`new_parser` and the dataclasses that it fills raise; :func:`one_line` says it."""
+
+_MAX_FILE_BYTES = 1 << 20
+_MAX_MESSAGE = 600
+
+# By default a value that names a class imports its module, whatever that is. Ours and Lightning's only hold what is
+# here anyway.
+_IMPORTABLE = ["lightning", "vision", "datagen", "train", "eval"]
+set_parsing_settings(
+    import_path_denylist=["*"], import_path_allowlist=_IMPORTABLE, instantiate_subclass_spec_in_any=False
+)
 
 
 class UsageError(Exception):
@@ -45,35 +64,101 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
         UsageError: what is wrong, where, and what was expected.
         SystemExit: after ``--help`` and ``--print_config``.
     """
+    parser = new_parser(command, description)
+    parser.add_class_arguments(config_class, None)
+    try:
+        values = parser.instantiate(parser.parse_args(list(argv))).as_dict()
+        del values["config"]
+        config = config_class(**values)
+        refuse_not_finite(config)
+        return config
+    except CONFIG_ERRORS as error:
+        raise usage_error(command, argv, error, known_keys(config_class)) from error
+
+
+def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: Iterable[str]) -> UsageError:
+    """What a configuration error says in one line, and the files it may come from where it names none."""
+    pairs = [*itertools.pairwise(argv), *(arg.split("=", 1) for arg in argv if "=" in arg)]
+    files = [value for option, value in pairs if option == "--config"]
+    text = one_line(error, keys)
+    known = not files or any(file in text for file in files)
+    return UsageError(f"{command}: {text}" if known else f"{command}: {text} (in {', '.join(files)} or an option)")
+
+
+def new_parser(command: str, description: str) -> ArgumentParser:
+    """A parser that knows ``--config`` and nothing else yet, raises its errors, and reads YAML strictly."""
     parser = ArgumentParser(
         prog=command,
         description=inspect.cleandoc(description),
         formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
+        parser_mode=strict_yaml.MODE,
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below.")
-    parser.add_class_arguments(config_class, None)
-    try:
-        values = parser.instantiate(parser.parse_args(list(argv))).as_dict()
-        del values["config"]
-        return config_class(**values)
-    except (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError) as error:
-        raise UsageError(f"{command}: {one_line(error, known_keys(config_class))}") from error
+    parser.add_argument("--config", action=_ConfigFile, help="YAML file with any of the keys below.")
+    return parser
 
 
-def one_line(error: BaseException, keys: Iterator[str] | Sequence[str] = ()) -> str:
+class _ConfigFile(ActionConfigFile):
+    """``--config``: errors name the file, and what jsonargparse would pass over in silence is refused."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
+        path = Path(value)
+        try:
+            _refuse_odd_content(_read(path), parser.groups or ())
+            ActionConfigFile.apply_config(parser, cfg, dest, value)
+        except (*CONFIG_ERRORS, YAMLError) as error:
+            raise TypeError(f"{path}: {one_line(error)}") from error
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError("expected a YAML file, got none; check the path")
+    if (size := path.stat().st_size) > _MAX_FILE_BYTES:
+        raise ValueError(f"expected at most {_MAX_FILE_BYTES:,} bytes of YAML, got {size:,}")
+    return strict_yaml.load(path.read_text("utf-8"))
+
+
+def _refuse_odd_content(content: Any, groups: Iterable[str]) -> None:
+    """Only keys, and keys only below a group of keys: a list or an empty value there would leave the defaults."""
+    if not isinstance(content, dict):
+        raise ValueError(f"expected keys and values, got {'nothing' if content in (None, '') else repr(content)}")
+    if "config" in content:
+        raise ValueError("config: expected a key of the command; give --config twice to read two files")
+    for group in groups:
+        inner: Any = content
+        for name in group.split("."):
+            inner = inner.get(name, {}) if isinstance(inner, dict) else {}
+        if not isinstance(inner, dict) or inner.keys() & {"class_path", "init_args"}:
+            raise ValueError(f"{group}: expected keys below it, got {inner!r}")
+
+
+def refuse_not_finite(value: Any, key: str = "") -> None:
+    """A ValueError for NaN or infinity anywhere in a configuration."""
+    if is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key}: expected a finite number, got {value}")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for name, inner in items:
+        refuse_not_finite(inner, f"{key}.{name}" if key else str(name))
+
+
+def one_line(error: BaseException, keys: Iterable[str] = ()) -> str:
     """What a configuration error says, in one line and with the nearest known key for an unknown one."""
     text = " ".join(str(error).split())
     text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
-    unknown = re.search(r"Option '([\w.]+)' is not accepted|unrecognized arguments: (?:--)?([\w.]+)", text)
+    text = text.replace("Problems parsing config: ", "").replace(' in "<unicode string>",', " in")
+    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Option) '(.+?)'(?: is not accepted)?$", text)
+    unknown = unknown or re.search(r"()unrecognized arguments: (?:--)?([\w.]+)", text)
     if unknown:
-        key = unknown[1] or unknown[2]
+        key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
         near = difflib.get_close_matches(key, list(keys), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
-        return f"unknown key '{key}'{hint}"
-    return text
+        text = f"{text[: unknown.start()]}unknown key '{key}'"
+        text += f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} ..."
 
 
 def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:
