@@ -22,6 +22,7 @@ from vision.errors import DactylError
 from vision.geometry import rotation_from_quaternion
 from vision.progress import progress
 from vision.shards import encode_images
+from vision.store import names
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 
@@ -62,10 +63,10 @@ def faults(config: CheckConfig) -> Iterator[str]:
 
 
 def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
-    names = {shard.name for shard in folder.shards}
-    for path in sorted(folder.folder.glob("*.tar")):
-        if path.name not in names:
-            yield f"{path}: the manifest does not know this shard; delete it"
+    known = {shard.name for shard in folder.shards}
+    for name in names(folder.folder, "*.tar"):
+        if name not in known:
+            yield f"{folder.folder / name}: the manifest does not know this shard; delete it"
     with progress("shards", len(folder.shards), "shards") as advance:
         for shard in folder.shards:
             try:

@@ -12,6 +12,7 @@ from datagen.render.base import RenderOptions
 from datagen.states import states_fingerprint
 from vision.config import plain
 from vision.objects import OBJECTS
+from vision.store import Location
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class RenderConfig:
 
     Attributes:
         states: folder of states (dactyl states).
-        output: folder for the dataset; an unfinished one is resumed, a larger count extends it.
+        output: folder or URL (s3://bucket/set) for the dataset; an unfinished one is resumed, a larger count extends.
         count: number of triplets.
         seed: of every drawn value; test sets need one of their own.
         shard_size: triplets in one tar.
         object: block or prism.
         renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL) or unity (a Unity player).
         workers: render processes; null for one per core.
+        executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
+        ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
         appearance: ranges of the visual randomizations (Table 9).
@@ -35,13 +38,15 @@ class RenderConfig:
     """
 
     states: Path
-    output: Path
+    output: Location
     count: int = 1_000_000
     seed: int = 0
     shard_size: int = 128
     object: str = "block"
     renderer: Literal["filament", "classic", "unity"] = "filament"
     workers: int | None = None
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
     patience_s: float = 300.0
     only: int | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
@@ -54,6 +59,8 @@ class RenderConfig:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: must be at least 1, got {self.workers}")
+        if self.ray_address is not None and self.executor != "ray":
+            raise ValueError("ray_address: is of use only with executor ray")
         if not self.patience_s > 0:
             raise ValueError(f"patience_s: must be positive, got {self.patience_s}")
         if self.only is not None and not 0 <= self.only < self.count:
@@ -75,7 +82,7 @@ class RenderConfig:
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
         identity = plain(self)
-        for key in ("output", "workers", "patience_s", "only", "count"):
+        for key in ("output", "workers", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
         del identity["render"]["unity"]["player"]
         identity["states"] = states_fingerprint(self.states)

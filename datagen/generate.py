@@ -7,8 +7,9 @@ has the same bytes. So resuming is only a matter of asking which shards are alre
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 
 from datagen.config import RenderConfig
 from datagen.pool import TaskFailedError, default_workers, run
@@ -19,9 +20,12 @@ from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
 from vision.folders import MANIFEST, claim
-from vision.progress import progress
+from vision.progress import Advance, progress
 from vision.schema import SCHEMA_VERSION
 from vision.shards import ShardRecord, committed_shard, shard_name
+from vision.store import Location, remove
+
+_LOOKS_AT_ONCE = 16
 
 
 def generate(config: RenderConfig) -> TripletDataset:
@@ -52,7 +56,7 @@ def generate(config: RenderConfig) -> TripletDataset:
     return TripletDataset(config.output)
 
 
-def render_one(config: RenderConfig, index: int) -> Path:
+def render_one(config: RenderConfig, index: int) -> Location:
     """Render sample ``index`` of the dataset by itself, with the bytes that its shard has or would have.
 
     Returns:
@@ -78,20 +82,21 @@ def _require_states(config: RenderConfig) -> None:
 def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[ShardRecord]:
     """Records of all shards, after making those that are not committed."""
     records: dict[int, ShardRecord] = {}
-    for number in range(config.shards):
-        record = committed_shard(config.output, number, identity_fingerprint)
-        if record is not None and record.samples == len(config.indices(number)):
-            records[number] = record
+    # In threads for the sake of URLs, where each record is a journey.
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
+        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), range(config.shards))
+        for number, record in enumerate(committed):
+            if record is not None and record.samples == len(config.indices(number)):
+                records[number] = record
     missing = [number for number in range(config.shards) if number not in records]
     if missing:
         # The old manifest no longer describes the folder once its last, shorter shard is replaced.
-        (config.output / MANIFEST).unlink(missing_ok=True)
+        _remove_manifest(config.output)
         done = sum(record.samples for record in records.values())
-        workers = config.workers or default_workers()
         with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
             task = ShardTask(config, identity_fingerprint)
             try:
-                for number, record in run(task, missing, workers, advance, patience_s=config.patience_s):
+                for number, record in _execute(config, task, missing, advance):
                     records[number] = record
             except TaskFailedError as error:
                 indices = config.indices(error.number)
@@ -100,6 +105,26 @@ def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[Shard
                     f"{config.output / shard_name(error.number)}: gave up at sample {at}: {error}; rerun to resume"
                 ) from None
     return [records[number] for number in range(config.shards)]
+
+
+def _remove_manifest(folder: Location) -> None:
+    try:
+        remove(folder / MANIFEST)
+    except OSError as error:
+        raise DactylError(f"{folder / MANIFEST}: cannot be removed ({error}); check that place") from None
+
+
+def _execute(
+    config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
+) -> Iterator[tuple[int, ShardRecord]]:
+    """The shards, wherever the configuration wants them made."""
+    workers = config.workers or default_workers()
+    if config.executor == "local":
+        return run(task, numbers, workers, advance, patience_s=config.patience_s)
+    from datagen.cluster import run_on_ray
+
+    states, address = load_states(config.states), config.ray_address
+    return run_on_ray(task, numbers, states, advance, address=address, workers=workers, patience_s=config.patience_s)
 
 
 def _distinct(values: list[dict[str, str]]) -> list[dict[str, str]]:

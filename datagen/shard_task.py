@@ -65,11 +65,15 @@ class ShardTask:
     identity_fingerprint: str
 
     def __call__(self, number: int, advance: Advance) -> ShardRecord:
+        return self.make(number, _cached_states(self.config.states), advance)
+
+    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+        """The shard, of states that the caller has at hand: the configuration's folder may lie on another machine."""
         config = self.config
         with shard_renderer(config.renderer, config.object, config.render) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
-                for members in encoded_samples(config, _cached_states(config.states), renderer, config.indices(number)):
+                for members in encoded_samples(config, states, renderer, config.indices(number)):
                     yield members
                     advance(1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from vision import store
+from vision.cache import local_file
 from vision.cameras import Rig
 from vision.errors import DactylError
 from vision.files import read_json, sha256
@@ -24,15 +27,17 @@ from vision.layout import ShardLayout, read_member, sample_key, walk
 from vision.objects import PoseObject, get_object
 from vision.schema import LABEL, check_record, check_version
 from vision.shards import ShardRecord, mask_suffix, shard_record
+from vision.store import Location, is_remote, locate
 
 _MAX_JSON_BYTES = 1 << 20
+_AT_ONCE = 16  # requests to a remote store
 
 
 class DatasetFolder:
     """A dataset's manifest, before any of its shards is trusted.
 
     Attributes:
-        folder: of the dataset.
+        folder: of the dataset, or its URL.
         manifest: as it was read.
         rig: nominal cameras, in the order of the images.
         object: what is in the pictures.
@@ -43,8 +48,8 @@ class DatasetFolder:
         DactylError: no or unfinished dataset, another schema version, or a manifest that is none.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Location) -> None:
+        self.folder = locate(folder)
         self.manifest = self._read_manifest()
         self.rig = self._read_rig()
         self.object: PoseObject = get_object(self.manifest["object"])
@@ -69,7 +74,11 @@ class DatasetFolder:
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.folder / MANIFEST
-        if not path.exists() and (self.folder / CONFIG).exists():
+        try:
+            unfinished = store.size(path) is None and store.size(self.folder / CONFIG) is not None
+        except OSError as error:
+            raise DactylError(f"{self.folder}: cannot be read ({error}); check that place") from error
+        if unfinished:
             raise DactylError(
                 f"{self.folder}: unfinished dataset (no {MANIFEST}); rerun the dactyl render that made it"
             )
@@ -88,9 +97,13 @@ class DatasetFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise DactylError(f"{self.folder / MANIFEST}: rig: {error!r}; make the dataset again") from error
 
+    def _shard_file(self, shard: ShardRecord) -> Path:
+        """The shard on this machine; one under a URL is fetched and compared with its hash first."""
+        return local_file(self.folder / shard.name, shard.sha256)
+
     def _check_size(self, shard: ShardRecord) -> None:
-        path = self.folder / shard.name
-        if Path(shard.name).name != shard.name or not path.is_file():
+        path = self._shard_file(shard)
+        if not path.is_file():
             raise DactylError(f"{path}: shard is missing; rerun the dactyl render that made it")
         if (size := path.stat().st_size) != shard.bytes:
             raise DactylError(
@@ -98,18 +111,18 @@ class DatasetFolder:
             )
 
     def _check_hash(self, shard: ShardRecord) -> None:
-        path = self.folder / shard.name
+        path = self._shard_file(shard)
         if sha256(path) != shard.sha256:
             raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
 
     def _walk(self, shard: ShardRecord) -> ShardLayout:
-        return walk(self.folder / shard.name, shard.samples, self._required, self._optional)
+        return walk(self._shard_file(shard), shard.samples, self._required, self._optional)
 
     def _recorded_layout(self, shard: ShardRecord) -> ShardLayout | None:
         """What the shard's record says; None where there is none, or one of another shard."""
         path = (self.folder / shard.name).with_suffix(".json")
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(store.read(path))
         except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(record, dict) or record.get("sha256") != shard.sha256:
@@ -137,10 +150,12 @@ class TripletDataset(DatasetFolder):
         DactylError: no or unfinished dataset, another schema version, a missing, truncated or foreign shard.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Location) -> None:
         super().__init__(folder)
         self._first = np.cumsum([0] + [shard.samples for shard in self.shards])
-        self._layouts = [self._open_shard(shard) for shard in self.shards]
+        # In threads for the sake of URLs, where each record is a journey.
+        with ThreadPoolExecutor(_AT_ONCE if is_remote(self.folder) else 1) as threads:
+            self._layouts = list(threads.map(self._open_shard, self.shards))
         indices = [layout.indices for layout in self._layouts]
         self.indices = np.concatenate(indices) if indices else np.zeros(0, np.int64)
         self._check_distinct()
@@ -192,7 +207,7 @@ class TripletDataset(DatasetFolder):
         layout, row = self._layouts[shard], number - self._first[shard]
         column = layout.members.index(suffix)
         name = f"{sample_key(int(self.indices[number]))}.{suffix}"
-        path = self.folder / self.shards[shard].name
+        path = self._shard_file(self.shards[shard])
         return read_member(path, name, int(layout.offsets[row, column]), int(layout.sizes[row, column]))
 
     def where(self, number: int) -> str:
@@ -205,7 +220,8 @@ class TripletDataset(DatasetFolder):
             self._check_hash(shard)
 
     def _open_shard(self, shard: ShardRecord) -> ShardLayout:
-        self._check_size(shard)
+        if not is_remote(self.folder):  # there the hash tells, when the shard is fetched
+            self._check_size(shard)
         return self._recorded_layout(shard) or self._walk(shard)
 
     def _check_distinct(self) -> None:

@@ -1,7 +1,8 @@
 """Files that are whole or absent.
 
 A file is written under a temporary name in its own folder, flushed to the disk, then renamed: a reader never sees half
-a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes.
+a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes. Under a
+URL it is put in one piece, which an object store shows whole or not at all.
 """
 
 from __future__ import annotations
@@ -9,23 +10,32 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from vision import store
 from vision.errors import DactylError
+from vision.store import Location, is_remote
 
 _TEMPORARY = ".tmp-"
 
 
-def atomic_write(path: Path, write: bytes | Callable[[IO[bytes]], None]) -> None:
+def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> None:
     """Write ``path`` whole: ``write`` is its content, or a function that writes it to a binary file object.
 
     Raises:
         DactylError: the disk is full or the folder cannot be written; ``path`` is then as it was before.
     """
+    if is_remote(path):
+        try:
+            store.put(path, write if isinstance(write, bytes) else _written(write))
+        except OSError as error:
+            raise DactylError(f"{path}: cannot write: {error}; check the URL, credentials and network") from error
+        return
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +58,12 @@ def atomic_write(path: Path, write: bytes | Callable[[IO[bytes]], None]) -> None
             temporary.unlink()
 
 
+def _written(write: Callable[[IO[bytes]], None]) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
+
+
 def _fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -62,8 +78,10 @@ def remove_temporaries(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Location) -> str:
     """Hexadecimal SHA-256 of a file."""
+    if is_remote(path):
+        return hashlib.sha256(store.read(path)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -78,10 +96,10 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Location, what: str) -> Any:
     """The JSON value in ``path``; :class:`DactylError` calls the file ``what`` when it is missing or unreadable."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(store.read(path))
     except FileNotFoundError:
         raise DactylError(f"{path}: no such {what}; check the path") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -89,11 +107,15 @@ def read_json(path: Path, what: str) -> Any:
 
 
 @contextlib.contextmanager
-def exclusive_folder(folder: Path) -> Iterator[None]:
+def exclusive_folder(folder: Location) -> Iterator[None]:
     """Hold ``folder`` for one writer; a second one gets a :class:`DactylError` that names the first.
 
-    The lock is the kernel's and goes with the process, however it ends.
+    The lock is the kernel's and goes with the process, however it ends. A URL cannot be locked: there
+    ``vision.folders.claim`` lets only one configuration in, and writers of the same one write the same bytes.
     """
+    if is_remote(folder):
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -14,22 +14,25 @@ The tars are ordinary WebDataset shards; ``vision.datasets`` reads them.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
+from vision import store
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, read_json, sha256
 from vision.layout import ShardLayout, sample_key
 from vision.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record, check_version
+from vision.store import Location, is_remote
 
 JPEG_QUALITY = 95
 # Chroma subsampling would shift colours by up to 80 levels; quality 95 without it costs 23 kB an image.
@@ -112,7 +115,7 @@ def _encode_mask(mask: np.ndarray) -> bytes:
 
 
 def write_shard(
-    folder: Path,
+    folder: Location,
     number: int,
     samples: Iterable[dict[str, Any]],
     config_fingerprint: str,
@@ -138,37 +141,50 @@ def write_shard(
                 member.size = len(sample[suffix])
                 member.mode, member.uname, member.gname = 0o444, "bigdata", "bigdata"  # WebDataset's own
                 tar.addfile(member, io.BytesIO(sample[suffix]))
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
     path = folder / shard_name(number)
-    atomic_write(path, buffer.getvalue())
-    record = ShardRecord(path.name, len(rows), path.stat().st_size, sha256(path), config_fingerprint, dict(renderer))
+    atomic_write(path, content)
+    record = ShardRecord(path.name, len(rows), len(content), digest, config_fingerprint, dict(renderer))
     layout = ShardLayout.of_sizes(members, np.array(rows, np.int64).reshape(len(rows), 1 + len(members)))
     fields = {"schema_version": SCHEMA_VERSION, **asdict(record), "layout": layout.to_json()}
     atomic_write(path.with_suffix(".json"), canonical_json(fields))
     return record
 
 
-def committed_shard(folder: Path, number: int, config_fingerprint: str) -> ShardRecord | None:
-    """The record of a shard that is there, whole and of this config; None when it has to be made (again)."""
+def committed_shard(folder: Location, number: int, config_fingerprint: str) -> ShardRecord | None:
+    """The record of a shard that is there, whole and of this config; None when it has to be made (again).
+
+    Under a URL a shard of the recorded size is taken for whole: its put was. To compare hashes would fetch it all.
+
+    Raises:
+        DactylError: the record is none, or the folder cannot be read.
+    """
     path = folder / shard_name(number)
     record_path = path.with_suffix(".json")
-    if not record_path.exists() or not path.exists():
-        return None
+    try:
+        size = store.size(path)
+        if size is None or store.size(record_path) is None:
+            return None
+    except OSError as error:
+        raise DactylError(f"{path}: cannot be read ({error}); check that place") from error
     fields = read_json(record_path, "shard record")
     check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
     fields.pop("layout", None)
     record = shard_record(fields, record_path)
-    if record.config_fingerprint != config_fingerprint or path.stat().st_size != record.bytes:
+    if record.config_fingerprint != config_fingerprint or size != record.bytes:
         return None
-    return record if sha256(path) == record.sha256 else None
+    return record if is_remote(path) or sha256(path) == record.sha256 else None
 
 
-def shard_record(fields: Any, where: Path) -> ShardRecord:
+def shard_record(fields: Any, where: Location) -> ShardRecord:
     """The record that ``fields`` describe; :class:`DactylError` names ``where`` they came from when they do not."""
     try:
         record = ShardRecord(**fields)
     except TypeError:
         raise DactylError(f"{where}: not a shard record; delete it and rerun dactyl render") from None
     types = (str, int, int, str, str, dict)
-    if not all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True)):
-        raise DactylError(f"{where}: a shard record with a value of a wrong type; delete it and rerun dactyl render")
+    fitting = all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True))
+    if not fitting or PurePath(record.name).name != record.name:  # a name with a folder in it would reach outside
+        raise DactylError(f"{where}: a shard record with a wrong value; delete it and rerun dactyl render")
     return record

@@ -385,7 +385,7 @@ def manifests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "shard record", good | {"shards": ["shard-000000.tar"]}
     yield "shard record", good | {"shards": [good["shards"][0] | {"extra": 1}]}
     yield "shard record", good | {"shards": [good["shards"][0] | {"samples": "3"}]}
-    yield "shard is missing", good | {"shards": [good["shards"][0] | {"name": "../set/shard-000000.tar"}]}
+    yield "shard record", good | {"shards": [good["shards"][0] | {"name": "../set/shard-000000.tar"}]}
 
 
 def test_a_bad_manifest_is_one_line(folder: Path) -> None:
