@@ -16,15 +16,19 @@ from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.shard_task import shard_renderer
 from datagen.unity.options import UnityOptions
 from datagen.variation import generator
+from datagen.views import Views, mask_box
 from vision.cameras import project
 from vision.datasets import DatasetFolder, TripletDataset
 from vision.errors import DactylError
 from vision.geometry import rotation_from_quaternion
 from vision.progress import progress
-from vision.shards import encode_images
+from vision.schema import LABEL
+from vision.shards import encode_images, mask_suffix
 from vision.store import names
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
+_OUTLINE_TOLERANCE = 2  # pixels of a mask
+_PIXEL_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
             try:
                 sample = dataset[number]
                 dataset.appearance(number)
+                faults = [f"label.json: {what}" for what in _label_faults(dataset, sample)]
+                faults += _mask_faults(dataset, number, sample)
             except DactylError as error:
                 yield str(error)
                 continue
@@ -95,7 +101,7 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
                 if digest in seen:
                     yield f"{where}.{name}.jpg: the same picture as {seen[digest]}"
                 seen[digest] = f"{where}.{name}.jpg"
-            yield from (f"{where}.label.json: {what}" for what in _label_faults(dataset, sample))
+            yield from (f"{where}.{fault}" for fault in faults)
             advance(1)
 
 
@@ -107,6 +113,27 @@ def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[s
         yield "the object is behind a camera"
     elif not inside.any():
         yield "the object projects outside of every picture"
+    stored = sample.get("corners_2d", pixels)
+    if stored.shape != pixels.shape or not np.allclose(stored, pixels, rtol=0, atol=_PIXEL_TOLERANCE, equal_nan=True):
+        yield "corners_2d are not where the object's corners project to"
+
+
+def _mask_faults(dataset: TripletDataset, number: int, sample: dict[str, Any]) -> Iterator[str]:
+    """Labels of the views against each other, each fault after the name of its file."""
+    masks = dataset.masks(number)
+    optional = {key for key, field in LABEL.items() if field.optional}
+    if absent := optional - sample.keys():
+        if masks is not None or absent != optional:
+            yield f"label.json: '{min(absent)}' is missing beside other labels of the views; make the dataset again"
+        return
+    if masks is None:
+        yield "label.json: labels of the views without masks; make the dataset again"
+        return
+    for name, mask, box, share in zip(dataset.rig.names, masks, sample["box_2d"], sample["visibility"], strict=True):
+        if mask_box(mask) != tuple(box):
+            yield f"{mask_suffix(name)}: its box is {mask_box(mask)}, the label says {box.tolist()}"
+        elif mask.any() != (share > 0):
+            yield f"{mask_suffix(name)}: shows {mask.sum()} pixels, the label says that {share:.0%} is visible"
 
 
 def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator[str]:
@@ -127,9 +154,11 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             shard = int(np.searchsorted(first, number, side="right")) - 1
             with shard_renderer(config["renderer"], dataset.object.name, options) as renderer:
                 renderer.skip(number - int(first[shard]))
-                images = renderer.render([stored_sample(dataset, number)])[0]
+                sample = stored_sample(dataset, number)
+                images = renderer.render([sample])[0]
                 same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
             yield from _differences(dataset, number, images, same_device)
+            yield from _view_differences(dataset, number, sample, options)
             advance(1)
 
 
@@ -142,6 +171,18 @@ def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_
         off = np.abs(simplejpeg.decode_jpeg(jpeg).astype(float) - simplejpeg.decode_jpeg(stored)).mean()
         if same_device or off > _OTHER_DEVICE_TOLERANCE:
             yield f"{dataset.where(number)}.{name}: rendered again it differs by {off:.2f} levels on average"
+
+
+def _view_differences(dataset: TripletDataset, number: int, sample: Sample, options: RenderOptions) -> Iterator[str]:
+    """The masks computed again: other processors may round a pixel on the outline to the other side."""
+    stored = dataset.masks(number)
+    if stored is None:
+        return
+    label = dataset.label(number)
+    _, masks = Views(dataset.object.name, options)(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+    for name, mask, there in zip(dataset.rig.names, masks, stored, strict=True):
+        if (off := np.count_nonzero(mask != there)) > _OUTLINE_TOLERANCE:
+            yield f"{dataset.where(number)}.{mask_suffix(name)}: computed again it differs in {off} pixels"
 
 
 def stored_sample(dataset: TripletDataset, number: int) -> Sample:

@@ -31,6 +31,7 @@ class RenderConfig:
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
         ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners.
         only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: of the object's pose before rendering (appendix D.2).
@@ -48,6 +49,7 @@ class RenderConfig:
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     patience_s: float = 300.0
+    view_labels: bool = False
     only: int | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
@@ -85,5 +87,7 @@ class RenderConfig:
         for key in ("output", "workers", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
         del identity["render"]["unity"]["player"]
+        if not self.view_labels:  # as in datasets from before there were any, which can so be resumed
+            del identity["view_labels"]
         identity["states"] = states_fingerprint(self.states)
         return identity

@@ -20,6 +20,7 @@ from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions, Sample
 from datagen.states import States, load_states
 from datagen.variation import generator
+from datagen.views import Views
 from vision.cameras import DACTYL_RIG, extrinsics, intrinsics
 from vision.progress import Advance
 from vision.shards import ShardRecord, encode_sample, write_shard
@@ -94,15 +95,21 @@ def encoded_samples(
 ) -> Iterator[dict[str, Any]]:
     """Members of the samples' tar, rendered by a renderer that stands where ``indices`` begin."""
     guard = FrameGuard(renderer.info.device)
+    views = _cached_views(config.object, config.render) if config.view_labels else None
     samples = make_samples(config, states, renderer.materials, indices)
     while batch := list(itertools.islice(samples, renderer.batch_size)):
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
             guard.check(sample, images)
-            yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json())
+            masks = None
+            if views is not None:
+                seen, masks = views(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+                label |= seen
+            yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json(), masks)
 
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)
+_cached_views = functools.lru_cache(maxsize=1)(Views)
 _kept: dict[tuple[str, str, RenderOptions], Renderer] = {}
 
 

@@ -60,7 +60,7 @@ def describe_samples(test_set: TripletDataset, training_set: TripletDataset | No
             for some in (labels, seen)
         ]
         columns[TRAINING_DISTANCE] = nearest_pose_mm(test_set.object, *poses[0], *poses[1])
-    if VISIBILITY in LABEL:
+    if all(VISIBILITY in label for label in labels):
         columns[VISIBILITY] = np.array([np.mean(label[VISIBILITY]) for label in labels])
     return columns
 

@@ -1,6 +1,6 @@
 """The data contract: every key of every file, with dtype, shape, unit, frame and range.
 
-Four tables, one for each kind of record that stages hand on to each other:
+A table for each kind of record that stages hand on to each other:
 
 ==============  ============================================  ==========================================
 table           file                                          one record is
@@ -8,12 +8,13 @@ table           file                                          one record is
 ``STATES``      ``part-*.parquet`` in a states folder         a hand-and-object state of the simulation
 ``LABEL``       ``<key>.label.json`` in a shard               what is known about one image triplet
 ``IMAGES``      ``<key>.<camera>.jpg`` in a shard             one camera's picture
+``MASKS``       ``<key>.mask_<camera>.png``, optional         its pixels that show the object
 ``PREDICTIONS`` ``predictions.parquet``                       one estimate next to its truth
 ==============  ============================================  ==========================================
 
 Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame
-of the MJCF unless a frame is named. Shape symbols: C cameras in rig order, J = 24 hand joints, H and W image rows and
-columns. Beside the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance``).
+of the MJCF unless a frame is named. Shape symbols: C cameras in rig order, K keypoints of the object, H and W image
+rows and columns. Beside the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance``).
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ UNBOUNDED = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class Field:
-    """One key: NumPy dtype, shape (a number or a symbol for each dimension), unit, frame, closed range, meaning."""
+    """One key: NumPy dtype, shape (a number or a symbol for each dimension), unit, frame, closed range, meaning.
+
+    A record may do without an optional key.
+    """
 
     dtype: str
     shape: tuple[int | str, ...]
@@ -43,6 +47,7 @@ class Field:
     frame: str
     range: tuple[float, float]
     doc: str
+    optional: bool = False
 
 
 _POSITION = ("float64", (3,), "m", "world", (-10.0, 10.0))
@@ -71,6 +76,11 @@ LABEL: dict[str, Field] = {
     "joint_position": Field("float64", (HAND_JOINTS,), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
     "camera_intrinsics": Field("float64", ("C", 3, 3), "px", "image", UNBOUNDED, "OpenCV K of the true cameras"),
     "camera_extrinsics": Field("float64", ("C", 4, 4), "m", "world to camera", UNBOUNDED, "of the true cameras"),
+    # What each camera sees of the object: a dataset has all of it and MASKS, or none. A pixel shows what its centre
+    # sees, and what lies beyond the picture's border does not count.
+    "visibility": Field("float64", ("C",), "1", "image", (0, 1), "share of the object that nothing hides", True),
+    "box_2d": Field("float64", ("C", 4), "px", "image", (0, np.inf), "mask's left, top, right, bottom; or zeros", True),
+    "corners_2d": Field("float64", ("C", "K", 2), "px", "image", UNBOUNDED, "keypoints projected, hidden too", True),
 }
 
 IMAGES = Field(
@@ -80,6 +90,10 @@ IMAGES = Field(
     "image, row 0 at the top",
     (0, 255),
     "RGB, sRGB-encoded, JPEG in a shard",
+)
+
+MASKS = Field(
+    "bool", ("C", "H", "W"), "1", "image, row 0 at the top", (0, 1), "shows the object, 1-bit PNG in a shard", True
 )
 
 PREDICTIONS: dict[str, Field] = {
@@ -100,13 +114,14 @@ def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: s
         DactylError: a key is missing or unknown, or a value has another shape or dtype, is not finite, or leaves its
             range; or a quaternion is not unit with ``w >= 0``.
     """
-    if missing := table.keys() - record.keys():
+    if missing := {key for key, field in table.items() if not field.optional} - record.keys():
         raise DactylError(f"{where}: key '{min(missing)}' is missing; make the file again with this version")
     if unknown := record.keys() - table.keys():
         raise DactylError(f"{where}: unknown key '{min(unknown)}'; make the file again with this version")
     symbols: dict[str, int] = {}
     for key, field in table.items():
-        _check_value(record[key], field, f"{where}: {key}", symbols)
+        if key in record:
+            _check_value(record[key], field, f"{where}: {key}", symbols)
 
 
 def check_column(values: np.ndarray, field: Field, where: str) -> None:

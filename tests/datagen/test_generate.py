@@ -195,7 +195,7 @@ def test_an_unfinished_dataset_says_so(states: Path, tmp_path: Path, painted: py
 @pytest.mark.parametrize("renderer", ["filament", "classic"])
 def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path, tmp_path: Path) -> None:
     """The real renderers in real processes."""
-    config = config_of(states, tmp_path / "two", renderer=renderer, count=5, shard_size=2, workers=2)
+    config = config_of(states, tmp_path / "two", renderer=renderer, count=5, shard_size=2, workers=2, view_labels=True)
     two = generate(config)
     one = generate(dataclasses.replace(config, output=tmp_path / "one", workers=1))
     assert tars(two.folder) == tars(one.folder)
@@ -204,7 +204,7 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     assert not list(faults(CheckConfig(two.folder, rerender=1)))
     alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
     files = {path.name: path.read_bytes() for path in alone.iterdir()}
-    assert len(files) == 5
+    assert len(files) == 8
     assert files == {name: content for name, content in members.items() if name.startswith("000000003")}
     manifests = [json.loads((folder / "manifest.json").read_bytes()) for folder in (two.folder, one.folder)]
     assert manifests[0] == manifests[1]

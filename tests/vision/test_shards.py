@@ -77,10 +77,10 @@ def test_samples_come_back(pristine: Path) -> None:
     for number in (4, 0, 2, 3, 1):
         sample = dataset[number]
         expected = make_label(number)
-        assert sample.keys() == {*LABEL, "images"}
-        for key, field in LABEL.items():
-            np.testing.assert_array_equal(sample[key], expected[key])
-            assert field.dtype == "str" or sample[key].dtype == field.dtype
+        assert sample.keys() == {*expected, "images"}
+        for key, value in expected.items():
+            np.testing.assert_array_equal(sample[key], value)
+            assert LABEL[key].dtype == "str" or sample[key].dtype == LABEL[key].dtype
         assert sample["images"].shape == (3, 32, 32, 3)
         assert sample["images"].dtype == np.uint8
         error = np.abs(sample["images"].astype(int) - make_images(number))
