@@ -25,6 +25,7 @@ FORMAT = "dactyl-calibration-1"
 _MIN_CORNERS = 6  # of one picture that counts
 _MIN_PICTURES = 5  # that count, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # between the two boards that face the most different ways
+_MAX_PIXELS = 50_000_000  # of a picture: more is no camera's, and 150 MB
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,10 @@ def _place(
 def read_picture(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
     try:
-        with Image.open(path) as picture:
+        # By its content Pillow would take any of 40 formats, and hand PostScript to Ghostscript, which runs it.
+        with Image.open(path, formats=["PNG", "JPEG"]) as picture:
+            if picture.width * picture.height > _MAX_PIXELS:
+                raise ValueError(f"{picture.width}x{picture.height} pixels")
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DactylError(f"{path}: not a readable picture ({error}); delete or record it again") from error

@@ -267,5 +267,5 @@ def _decode_mask(data: bytes, size: int, where: str) -> np.ndarray:
             if picture.size != (size, size) or picture.mode != "1":
                 raise DactylError(f"{where}: not a mask of {size}x{size} pixels; make the dataset again")
             return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DactylError(f"{where}: not a readable PNG ({error}); make the dataset again") from error

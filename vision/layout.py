@@ -67,6 +67,8 @@ class ShardLayout:
             rows = np.array([line.split() for line in fields["samples"]], dtype=np.int64)
             if rows.ndim != 2 or rows.shape[1] != 1 + len(members) or (rows < 0).any() or not rows[:, 1:].all():
                 return None
+            if (rows[:, 1:] > bytes_in_tar).any():  # their sum could overflow, and fit
+                return None
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
         layout = cls.of_sizes(members, rows)
