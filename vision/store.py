@@ -11,20 +11,36 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 from jsonargparse.typing import register_type
 from typing_extensions import TypeIs
 from upath import UPath
+
+from vision.errors import DactylError
 
 Location = UPath | Path
 """Type of configuration keys that take a folder or a URL."""
 
 
 def locate(where: str | Location) -> Location:
-    """The location that a user names. ``file://`` URLs are folders like any other."""
+    """The location that a user names. ``file://`` URLs are folders like any other.
+
+    Raises:
+        DactylError: no URL, or one that needs a package that is not installed; it is named.
+    """
     if not isinstance(where, str):
         return where
-    place = UPath(where)
-    return Path(place.path) if place.protocol in ("", "file", "local") else place
+    try:
+        place = UPath(where)
+        if place.protocol in ("", "file", "local"):
+            return Path(place.path)
+        fsspec.get_filesystem_class(place.protocol)
+        place.joinpath("manifest.json")  # refuses a bucket's name that is none
+    except ImportError as error:
+        raise DactylError(f"{where}: {error} (for s3://, pip install 'dactyl-vision[s3]')") from None
+    except ValueError as error:
+        raise DactylError(f"{where}: {error}; give a folder, or a URL that fsspec knows") from None
+    return place
 
 
 register_type(UPath, serializer=str, deserializer=locate)
@@ -101,8 +117,6 @@ def _reached(path: Location) -> Iterator[None]:
         yield
     except OSError:
         raise
-    except ImportError as error:
-        raise OSError(f"{path.protocol if is_remote(path) else path}: {error}; see the extras in README.md") from error
     except Exception as error:
         if not is_remote(path):
             raise
