@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from train.preemption import StopOnSignal, Stopped
 from vision.estimator import read_checkpoint
 from vision.files import atomic_write
 
@@ -29,25 +30,52 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(Checkpoint):
-    """Keeps ``last.ckpt``: after every so many batches, after each validation, and at the end.
+    """Keeps ``last.ckpt``: after every so many batches, before and after each validation, when asked to stop, and at
+    the end. List it after :func:`save_best`, so that it knows which checkpoint is the best so far.
 
-    A batch that is validated is saved once the validation is over, so that a resumed training neither repeats it nor
-    leaves it out. List it after :func:`save_best`, so that it knows which checkpoint is the best so far.
+    A checkpoint from before a validation says so, and a training resumed from it begins with that validation: none is
+    left out and none repeated, wherever the training was stopped.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, stop: StopOnSignal) -> None:
         self.path = path
         self.every = every
+        self.stop = stop
+        self.validation_due = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"validation_due": self.validation_due}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.validation_due = state_dict["validation_due"]
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if self.validation_due:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        batches = trainer.fit_loop.total_batch_idx + 1
+        batches, each = trainer.fit_loop.total_batch_idx + 1, trainer.accumulate_grad_batches
+        # Gradients of half a step are in no checkpoint; and after the last batch there is no going on.
+        if batches % each or trainer.global_step >= trainer.max_steps:
+            return
         interval = trainer.val_check_batch
-        validated = interval is not None and batches % int(interval) == 0
-        if batches % (self.every * trainer.accumulate_grad_batches) == 0 and not validated:
+        self.validation_due = interval is not None and batches % int(interval) == 0
+        stop = self.stop.requested(trainer)
+        if stop or self.validation_due or batches % (self.every * each) == 0:
             trainer.save_checkpoint(self.path)
+        if stop:
+            raise Stopped(self.stop.received)
+
+    def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        # Several processes have unequal shares of a validation, and cannot ask each other before its end.
+        if self.validation_due and trainer.world_size == 1 and self.stop.requested(trainer):
+            raise Stopped(self.stop.received)
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.validation_due = False
             trainer.save_checkpoint(self.path)
 
     def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:

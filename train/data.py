@@ -1,31 +1,28 @@
-"""Triplets for training, in an order that depends on nothing but the seed.
-
-Training counts batches, not epochs: batch number b holds positions ``[b * B, (b + 1) * B)`` of an endless sequence of
-permutations, one for each epoch, drawn from (seed, epoch). So every sample comes exactly once in every epoch, whatever
-the batch size; a batch may span two epochs; and a resumed training goes on at its batch number, with no state to
-restore.
-"""
+"""Where the triplets of a training come from: stored datasets, triplets rendered meanwhile, or some of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
+from train.batches import KEYS, Batch, MixedBatches, StepSampler, collate
+from train.online_config import OnlineConfig
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
+from vision.model import DataSpec
+
+if TYPE_CHECKING:
+    from train.online import OnlineBatches, OnlineTriplets
 
 _STATISTICS_SAMPLES = 4096
-_KEPT = (
-    "images", "index", "object_position", "object_quaternion", "joint_position", "camera_intrinsics",
-    "camera_extrinsics",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,18 +30,20 @@ class DataConfig:
     """Where the triplets come from.
 
     Attributes:
-        train: dataset folder.
+        train: dataset folder; null when all triplets are rendered online.
         val: dataset folder for validation; null splits it off the training set.
         val_fraction: share of the training set's episodes that is then kept for validation.
-        batch_size: triplets in a batch, on each device.
-        workers: processes that decode pictures; 0 decodes in the training process.
+        online: render triplets while training; null takes all from the training set.
+        batch_size: triplets in a batch, of all devices together.
+        workers: processes that decode pictures, for each device; 0 decodes in the training process.
         cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
         verify: compare every shard with its SHA-256 before training.
     """
 
-    train: str
+    train: str | None = None
     val: str | None = None
     val_fraction: float = 0.05
+    online: OnlineConfig | None = None
     batch_size: int = 64
     workers: int = 0
     cache: bool = False
@@ -57,135 +56,125 @@ class DataConfig:
             )
         if self.val is None and not 0 < self.val_fraction < 1:
             raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
+        if self.train is None and self.online is None:
+            raise ValueError("train or online is needed: a dataset folder, or states to render from")
+        if self.train is None and self.stored_per_batch:
+            raise ValueError(f"train is needed for {self.stored_per_batch} triplets of a batch; or set online.share 1")
+        if self.train is None and self.val is None:
+            raise ValueError("val is needed where train is null: a dataset folder to validate on")
+        if self.online is not None and not self.online_per_batch:
+            raise ValueError(f"online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
 
+    @property
+    def online_per_batch(self) -> int:
+        """Triplets of a batch that are rendered afresh."""
+        return 0 if self.online is None else round(self.online.share * self.batch_size)
 
-class StepSampler:
-    """Sample numbers of batches ``first`` to ``batches``, for one of several equal processes.
-
-    Args:
-        samples: in the dataset.
-        batch_size: of one process.
-        batches: in the whole training.
-        seed: of the permutations.
-        first: batch to go on with.
-        rank: number of this process.
-        world: number of processes.
-    """
-
-    def __init__(
-        self, samples: int, batch_size: int, batches: int, seed: int, first: int = 0, rank: int = 0, world: int = 1
-    ) -> None:
-        self.samples, self.batch_size, self.batches, self.seed = samples, batch_size, batches, seed
-        self.first, self.rank, self.world = first, rank, world
-
-    def __len__(self) -> int:
-        """Batches in the whole training, those before ``first`` included: what Lightning counts up to."""
-        return self.batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        epoch, order = -1, np.empty(0, np.int64)
-        for batch in range(self.first, self.batches):
-            start = (batch * self.world + self.rank) * self.batch_size
-            numbers = []
-            for position in range(start, start + self.batch_size):
-                if position // self.samples != epoch:
-                    epoch = position // self.samples
-                    order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
-                numbers.append(int(order[position % self.samples]))
-            yield numbers
-
-
-class _Triplets(Dataset[dict[str, Any]]):
-    """Samples as training needs them, optionally kept in memory."""
-
-    def __init__(self, source: TripletDataset, cache: bool) -> None:
-        self.source = source
-        self.cache: dict[int, dict[str, Any]] | None = {} if cache else None
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        if self.cache is None:
-            return self._read(number)
-        if number not in self.cache:
-            self.cache[number] = self._read(number)
-        return self.cache[number]
-
-    def _read(self, number: int) -> dict[str, Any]:
-        sample = self.source[number]
-        return {key: sample[key] for key in _KEPT}
-
-
-def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """``LABEL`` keys as float32 tensors (B, ...), ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view of rows
-    of RGB: channels-last without a copy."""
-    batch = {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in samples[0]}
-    images = batch.pop("images").permute(0, 1, 4, 2, 3)
-    index = batch.pop("index")
-    return {"images": images, "index": index, **{key: value.float() for key, value in batch.items()}}
+    @property
+    def stored_per_batch(self) -> int:
+        """Triplets of a batch that come from the training set."""
+        return self.batch_size - self.online_per_batch
 
 
 class TripletDataModule(lightning.LightningDataModule):
     """Opens, checks and splits the datasets, and serves them to the trainer.
 
+    Attributes:
+        spec: what the pictures show.
+
     Raises:
-        DactylError: a dataset is missing, damaged or empty, or the two do not show the same thing.
+        DactylError: a dataset is missing, damaged or empty, or they do not show the same thing.
     """
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         super().__init__()
         self.config = config
         self.seed = seed
-        self.source = TripletDataset(config.train)
-        self.val_source = self.source if config.val is None else TripletDataset(config.val)
-        for ours, theirs, what in (
-            (self.source.object.name, self.val_source.object.name, "object"),
-            (self.source.image_size, self.val_source.image_size, "image size"),
-            (self.source.rig.names, self.val_source.rig.names, "cameras"),
-        ):
-            if ours != theirs:
-                raise DactylError(f"{config.val}: {what} {theirs}, but {config.train} has {ours}; make it again")
+        self.source = None if config.train is None else TripletDataset(config.train)
+        val_source = self.source if config.val is None else TripletDataset(config.val)
+        assert val_source is not None  # the configuration sees to it
+        self.val_source = val_source
+        self.spec = DataSpec(val_source.object.name, val_source.rig, val_source.image_size)
         self.train_numbers, self.val_numbers = self._split()
-        for folder, numbers in ((config.train, self.train_numbers), (config.val or config.train, self.val_numbers)):
-            if not len(numbers):
+        for folder, numbers, needed in (
+            (config.train, self.train_numbers, config.stored_per_batch > 0),
+            (config.val or config.train, self.val_numbers, True),
+        ):
+            if needed and not len(numbers):
                 raise DactylError(f"{folder}: no sample is left for training or validation; render more")
-        self._train = _Triplets(self.source, config.cache)
-        self._val = _Triplets(self.val_source, config.cache)
+        self.online = None if config.online is None else self._open_online(config.online)
+        self._refuse_mismatch()
+        self._batches: MixedBatches | None = None
+        self._rendering: OnlineBatches | None = None
 
     def verify(self) -> None:
         """Compare every shard with its hash."""
-        self.source.verify()
+        if self.source is not None:
+            self.source.verify()
         if self.val_source is not self.source:
             self.val_source.verify()
 
+    def identity(self) -> dict[str, Any]:
+        """What decides the samples: datasets and states by what they hold, wherever they lie."""
+        return {
+            "train": None if self.source is None else self.source.fingerprint,
+            "val": None if self.config.val is None else self.val_source.fingerprint,
+            "val_fraction": self.config.val_fraction,
+            "batch_size": self.config.batch_size,
+            **({} if self.online is None else {"online": self.online.identity()}),
+        }
+
     def position_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (3,) of the training positions, metres, from at most 4,096 samples."""
-        spread = np.linspace(0, len(self.train_numbers) - 1, min(len(self.train_numbers), _STATISTICS_SAMPLES))
-        numbers = self.train_numbers[spread.astype(np.int64)]
-        positions = np.stack([self.source.label(int(number))["object_position"] for number in numbers])
+        if self.source is not None and self.config.stored_per_batch:
+            spread = np.linspace(0, len(self.train_numbers) - 1, min(len(self.train_numbers), _STATISTICS_SAMPLES))
+            numbers = self.train_numbers[spread.astype(np.int64)]
+            positions = np.stack([self.source.label(int(number))["object_position"] for number in numbers])
+        else:
+            assert self.online is not None
+            positions = self.online.positions(_STATISTICS_SAMPLES)
         return torch.from_numpy(positions.mean(axis=0)).float(), torch.from_numpy(positions.std(axis=0)).float()
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def train_dataloader(self) -> MixedBatches:
         assert self.trainer is not None
-        sampler = StepSampler(
-            len(self.train_numbers),
-            self.config.batch_size,
-            self.trainer.max_steps * self.trainer.accumulate_grad_batches,
-            self.seed,
-            first=self.trainer.fit_loop.total_batch_idx + 1,
-            rank=self.trainer.global_rank,
-            world=self.trainer.world_size,
-        )
-        return self._loader(Subset(self._train, self.train_numbers.tolist()), batch_sampler=sampler)
+        trainer, config = self.trainer, self.config
+        batches = trainer.max_steps * trainer.accumulate_grad_batches
+        first = trainer.fit_loop.total_batch_idx + 1
+        rank, world = trainer.global_rank, trainer.world_size
+        stored: Iterable[Batch] | None = None
+        if config.stored_per_batch:
+            assert self.source is not None
+            triplets = _Triplets(self.source, self.train_numbers, config.cache)
+            size = _share(config.stored_per_batch, world, "stored")
+            sampler = StepSampler(len(triplets), size, batches, self.seed, first, rank, world)
+            stored = self._loader(triplets, batch_sampler=sampler)
+        if self.online is not None:
+            size = _share(config.online_per_batch, world, "online")
+            self._rendering = self.online.batches(size, first, batches, rank, world, trainer.num_devices)
+        self._batches = MixedBatches(batches, stored, self._rendering)
+        return self._batches
 
-    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
         # Every sample once, without padding: each process takes its share.
         numbers = self.val_numbers[self.trainer.global_rank :: self.trainer.world_size]
-        return self._loader(Subset(self._val, numbers.tolist()), batch_size=self.config.batch_size)
+        triplets = _Triplets(self.val_source, numbers, self.config.cache)
+        return self._loader(triplets, batch_size=max(1, self.config.batch_size // self.trainer.world_size))
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that this process has spent in getting training batches."""
+        return 0.0 if self._batches is None else self._batches.waited_s
+
+    def close(self) -> None:
+        """End the render processes; twice does no harm."""
+        if self._rendering is not None:
+            self._rendering.close()
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the training set's samples to train on, and of the validation set's."""
+        if self.source is None:
+            return np.empty(0, np.int64), np.arange(len(self.val_source))
         numbers = np.arange(len(self.source))
         if self.config.val is not None:
             return numbers, np.arange(len(self.val_source))
@@ -195,7 +184,33 @@ class TripletDataModule(lightning.LightningDataModule):
         in_val = np.isin(episodes, held_out)
         return numbers[~in_val], numbers[in_val]
 
-    def _loader(self, dataset: Dataset[dict[str, Any]], **options: Any) -> DataLoader[dict[str, Tensor]]:
+    def _open_online(self, config: OnlineConfig) -> OnlineTriplets:
+        from train.online import OnlineTriplets  # brings the simulator
+
+        online = OnlineTriplets(config, self.val_source, self.val_numbers)
+        for stored in (self.source, self.val_source):
+            if stored is not None:
+                online.refuse_repetition(stored)
+        return online
+
+    def _refuse_mismatch(self) -> None:
+        """Raise DactylError unless all that is trained and validated on shows the same object and cameras."""
+        config, spec = self.config, self.spec
+        ours = (spec.object, spec.image_size, spec.rig.names)
+        sources: list[tuple[str, tuple[Any, ...]]] = []
+        if self.source is not None:
+            sources.append(
+                (str(config.train), (self.source.object.name, self.source.image_size, self.source.rig.names))
+            )
+        if self.online is not None:
+            sources.append(("data.online", (self.online.object, self.online.image_size, self.online.rig.names)))
+        for name, theirs in sources:
+            for what, one, other in zip(("object", "image size", "cameras"), ours, theirs, strict=True):
+                if one != other:
+                    val = config.val or config.train
+                    raise DactylError(f"{val}: {what} {one}, but {name} has {other}; make one of them again")
+
+    def _loader(self, dataset: Dataset[dict[str, Any]], **options: Any) -> DataLoader[Batch]:
         workers = self.config.workers
         return DataLoader(
             dataset,
@@ -203,5 +218,49 @@ class TripletDataModule(lightning.LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_ignore_interrupts,
             **options,
         )
+
+
+class _Triplets(Dataset[dict[str, Any]]):
+    """Some samples of a dataset as training needs them, optionally kept in memory.
+
+    ``numbers`` stays an array: worker processes share its memory, which they could not with a list's numbers.
+    """
+
+    def __init__(self, source: TripletDataset, numbers: np.ndarray, cache: bool) -> None:
+        self.source = source
+        self.numbers = numbers
+        self.cache: dict[int, dict[str, Any]] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if self.cache is None:
+            return self._read(number)
+        if number not in self.cache:
+            self.cache[number] = self._read(number)
+        return self.cache[number]
+
+    def _read(self, number: int) -> dict[str, Any]:
+        sample = self.source[int(self.numbers[number])]
+        return {key: sample[key] for key in KEYS}
+
+
+def _share(batch_size: int, world: int, kind: str) -> int:
+    """Triplets of each process's part of a batch."""
+    if batch_size % world:
+        raise DactylError(
+            f"data.batch_size: {batch_size} {kind} triplets of a batch cannot be shared equally by {world} processes; "
+            "choose a multiple"
+        )
+    return batch_size // world
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches the whole process group, but what happens is for the training process to decide."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

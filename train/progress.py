@@ -1,14 +1,16 @@
-"""What a training shows: one bar with batches done, rate and time left, and a line for each validation."""
+"""What a training shows: a bar with batches done, rate and time left, a line for each validation; rates in the log."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
 
+from train.data import TripletDataModule
 from vision.progress import progress
 
 
@@ -52,3 +54,40 @@ class TrainingBar(ProgressBar):
 
     def on_train_end(self, *_: Any) -> None:
         self._stack.close()
+
+
+class Rates(Callback):
+    """Logs ``rate/triplets_per_second``, of all processes together, and ``rate/waiting_share``, the share of the time
+    in which the first one waited for its next batch. Validations do not count.
+    """
+
+    def __init__(self, data: TripletDataModule) -> None:
+        self._data = data
+        self._triplets = 0
+        self._waited_s = 0.0  # until the last time
+        self._since = self._paused = 0.0
+
+    def on_train_start(self, *_: Any) -> None:
+        self._since = time.monotonic()
+
+    def on_validation_start(self, *_: Any) -> None:
+        self._paused = time.monotonic()
+
+    def on_validation_end(self, *_: Any) -> None:
+        self._since += time.monotonic() - self._paused
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self._triplets += len(batch["images"]) * trainer.world_size
+        interval = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not interval or (trainer.fit_loop.total_batch_idx + 1) % interval or not trainer.is_global_zero:
+            return
+        now, waited = time.monotonic(), self._data.waited_s
+        values = {
+            "rate/triplets_per_second": self._triplets / (now - self._since),
+            "rate/waiting_share": (waited - self._waited_s) / (now - self._since),
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.global_step)
+        self._triplets, self._waited_s, self._since = 0, waited, now

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.synthetic import make_dataset
-from train.data import DataConfig, StepSampler, TripletDataModule, collate
+from train.batches import StepSampler, collate
+from train.data import DataConfig, TripletDataModule
+from vision.datasets import TripletDataset
 from vision.errors import DactylError
 
 sizes = st.integers(1, 30)
@@ -47,14 +49,18 @@ def test_another_seed_is_another_order() -> None:
 
 
 def test_batches_are_typed_and_channels_last_without_a_copy(tiny: Path) -> None:
-    data = TripletDataModule(DataConfig(str(tiny)), seed=0)
-    batch = collate([data.source[0], data.source[1]] if False else [data._train[0], data._train[1]])
+    source = TripletDataset(tiny)
+    batch = collate([source[0], source[1]])
     assert batch["images"].shape == (2, 3, 3, 64, 64)
     assert batch["images"].dtype == torch.uint8
     assert batch["images"].flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     assert batch["index"].tolist() == [0, 1]
-    assert {key: value.dtype for key, value in batch.items() if key not in ("images", "index")} == dict.fromkeys(
-        ("object_position", "object_quaternion", "camera_intrinsics", "camera_extrinsics"), torch.float32
+    assert not batch["online"].any()
+    assert {
+        key: value.dtype for key, value in batch.items() if key not in ("images", "index", "online")
+    } == dict.fromkeys(
+        ("object_position", "object_quaternion", "joint_position", "camera_intrinsics", "camera_extrinsics"),
+        torch.float32,
     )
 
 

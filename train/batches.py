@@ -1,0 +1,104 @@
+"""Batches whose samples depend on nothing but the seed and the batch's number.
+
+Training counts batches, not epochs: batch number b of stored triplets holds positions ``[b * B, (b + 1) * B)`` of an
+endless sequence of permutations, one for each epoch, drawn from (seed, epoch). So every sample comes exactly once in
+every epoch, whatever the batch size, and a batch may span two epochs. Online triplets are numbered without end, and
+batch b has the next B of them. In both, processes that train together take equal parts of each batch, one after the
+other; and a training that is resumed goes on at its batch number, which is all the state there is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KEYS = (
+    "images", "index", "object_position", "object_quaternion", "joint_position", "camera_intrinsics",
+    "camera_extrinsics",
+)  # fmt: skip
+"""What training needs of a sample."""
+
+Batch = dict[str, Tensor]
+
+
+class StepSampler:
+    """Sample numbers of batches ``first`` to ``batches``, for one of several equal processes.
+
+    Args:
+        samples: in the dataset.
+        batch_size: of one process.
+        batches: in the whole training.
+        seed: of the permutations.
+        first: batch to go on with.
+        rank: number of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self, samples: int, batch_size: int, batches: int, seed: int, first: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.samples, self.batch_size, self.batches, self.seed = samples, batch_size, batches, seed
+        self.first, self.rank, self.world = first, rank, world
+
+    def __len__(self) -> int:
+        """Batches in the whole training, those before ``first`` included: what Lightning counts up to."""
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, order = -1, np.empty(0, np.int64)
+        for batch in range(self.first, self.batches):
+            start = (batch * self.world + self.rank) * self.batch_size
+            numbers = []
+            for position in range(start, start + self.batch_size):
+                if position // self.samples != epoch:
+                    epoch = position // self.samples
+                    order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
+                numbers.append(int(order[position % self.samples]))
+            yield numbers
+
+
+class MixedBatches:
+    """Batches with stored triplets first, then online ones; either may be missing.
+
+    Args:
+        batches: in the whole training, those before a resumed one included: what Lightning counts up to.
+        stored, online: batches of each kind, in step with each other.
+
+    Attributes:
+        waited_s: seconds that were spent in getting batches.
+    """
+
+    def __init__(self, batches: int, stored: Iterable[Batch] | None, online: Iterable[Batch] | None) -> None:
+        self._batches = batches
+        self._parts = [part for part in (stored, online) if part is not None]
+        self.waited_s = 0.0
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        parts = [iter(part) for part in self._parts]
+        while True:
+            began = time.monotonic()
+            batches = [batch for part in parts if (batch := next(part, None)) is not None]
+            if len(batches) < len(parts):
+                return
+            batch = batches[0]
+            if len(batches) > 1:
+                batch = {key: torch.cat([each[key] for each in batches]) for key in batch}
+            self.waited_s += time.monotonic() - began
+            yield batch
+
+
+def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
+    """Tensors (B, ...) of ``KEYS``: float32, ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view of rows of
+    RGB: channels-last without a copy. And ``online`` (B,) bool: whether ``index`` counts online or stored samples."""
+    batch = {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in KEYS}
+    images, index = batch.pop("images").permute(0, 1, 4, 2, 3), batch.pop("index")
+    labels = {key: value.float() for key, value in batch.items()}
+    return {"images": images, "index": index, "online": torch.full((len(samples),), online), **labels}

@@ -1,0 +1,62 @@
+"""What a training is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from train.augment import AugmentConfig
+from train.data import DataConfig
+from train.losses import LossConfig
+from train.module import OptimizerConfig
+from vision.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is logged beside TensorBoard's and CSV's curves.
+
+    Attributes:
+        pictures: held-out triplets that are drawn after each validation, with the true and the estimated object.
+        wandb: project of Weights & Biases to log to as well (needs the package wandb); not used when null.
+    """
+
+    pictures: int = 6
+    wandb: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pictures < 0:
+            raise ValueError(f"pictures must be 0 or more, got {self.pictures}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training.
+
+    Attributes:
+        output: folder for checkpoints and logs; a training that was stopped there goes on.
+        data: datasets and batches.
+        model: the network.
+        loss: what is minimised.
+        augment: changes of the pictures.
+        optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
+        log: what is logged.
+        seed: of the first weights, the order of the samples and the augmentation.
+        save_every: batches between checkpoints, beside those at each validation.
+        threads: of torch on the CPU; as many as cores when null.
+    """
+
+    output: Path
+    data: DataConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    seed: int = 0
+    save_every: int = 1_000
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.save_every < 1 or (self.threads is not None and self.threads < 1):
+            raise ValueError("seed must be 0 or more; save_every and threads 1 or more")

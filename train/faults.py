@@ -1,0 +1,44 @@
+"""A loss that is not finite: which samples it came from, on file, for whoever has to find out why."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from torch import Tensor
+
+from vision.errors import DactylError
+from vision.files import atomic_write, canonical_json
+
+BAD_BATCH = "bad-batch.json"
+
+
+class LossNotFiniteError(DactylError):
+    """A batch whose loss is NaN or infinite. Nothing was learnt from it: the last checkpoint is from before.
+
+    Args:
+        number: of the batch.
+        batch: with ``index`` (B,), and ``online`` (B,) where some samples may not be stored ones.
+        losses: of its samples, (B,).
+    """
+
+    def __init__(self, number: int, batch: dict[str, Tensor], losses: Tensor) -> None:
+        online = batch["online"].tolist() if "online" in batch else [False] * len(losses)
+        values = [float(loss) for loss in losses.detach()]
+        self.number = number
+        self.samples = [
+            {"index": index, "online": fresh, "loss": value if math.isfinite(value) else str(value)}
+            for index, fresh, value in zip(batch["index"].tolist(), online, values, strict=True)
+        ]
+        bad = [sample for sample, value in zip(self.samples, values, strict=True) if not math.isfinite(value)]
+        named = ", ".join(f"{'online ' * sample['online']}{sample['index']}" for sample in (bad or self.samples)[:8])
+        super().__init__(
+            f"loss is {sum(values) / len(values)} at batch {number}, samples {named}: "
+            "lower optimizer.learning_rate and choose a new output"
+        )
+
+    def write(self, folder: Path) -> Path:
+        """Leave all samples of the batch with their losses in ``folder``."""
+        path = folder / BAD_BATCH
+        atomic_write(path, canonical_json({"batch": self.number, "samples": self.samples}))
+        return path

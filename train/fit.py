@@ -1,0 +1,170 @@
+"""One training: its callbacks and loggers, its checkpoints, how it begins, goes on and ends."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from rich.console import Console
+
+from train.checkpoints import BEST, LAST, SafeCheckpointIO, SaveLast, save_best
+from train.config import TrainConfig
+from train.data import TripletDataModule
+from train.faults import LossNotFiniteError
+from train.module import PoseTask
+from train.pictures import ValidationPictures
+from train.preemption import StopOnSignal, Stopped
+from train.progress import Rates, TrainingBar
+from vision.config import UsageError, one_line, plain
+from vision.errors import DactylError
+from vision.estimator import read_checkpoint
+from vision.folders import claim
+
+
+def rank() -> int:
+    """Number of this process among those that train together, as whoever started it says; 0 when it is alone."""
+    return rank_zero_only.rank  # type: ignore[attr-defined]
+
+
+def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:
+    """Train on ``data``, resume or reuse; ``options`` are the Trainer's.
+
+    Raises:
+        DactylError: the output is another training's, a checkpoint is damaged, or the loss is no longer finite.
+        UsageError: the Trainer refuses its options.
+        KeyboardInterrupt: by Ctrl-C. By SIGTERM whatever handles that signal is called. The training is saved first.
+    """
+    first = rank() == 0
+    console = Console(stderr=True, quiet=not first)
+    if first:
+        claim(config.output, _identity(config, options, data), "*.ckpt")
+    last = config.output / LAST
+    done = read_checkpoint(last)["global_step"] if last.exists() else 0
+    if done >= options["max_steps"]:
+        console.print(f"{config.output}: training is done ({done:,} batches), reused")
+        return
+    if done:
+        console.print(f"{config.output}: resuming at batch {done:,} of {options['max_steps']:,}")
+    if config.data.verify and first:
+        data.verify()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+    task = PoseTask(config.model, data.spec, config.loss, config.augment, config.optimizer, config.seed)
+    task.model.set_position_statistics(*data.position_statistics())
+    trainer = _trainer(config, options, data)
+    try:
+        _fit(trainer, task, data, last if done else None)
+    except LossNotFiniteError as error:
+        raise DactylError(f"{error}; all of the batch: {error.write(config.output)}") from None
+    finally:
+        data.close()
+    best = trainer.checkpoint_callback
+    if trainer.is_global_zero and isinstance(best, ModelCheckpoint) and best.best_model_score is not None:
+        console.print(
+            f"{config.output / BEST}: mean rotation error {best.best_model_score:.2f} deg on held-out triplets"
+        )
+
+
+def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, checkpoint: Path | None) -> None:
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
+    except Stopped as stop:
+        # Saved; now the signal may do what it does to every command. The status of the first process is that of all.
+        if trainer.is_global_zero:
+            signal.raise_signal(stop.signal)
+    except BaseException as error:
+        launcher = trainer.strategy.launcher
+        if launcher is not None:  # its processes would wait for this one for ever
+            launcher.kill(signal.SIGKILL)
+        if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from None
+        if trainer.world_size > 1 and isinstance(error, (torch.distributed.DistError, RuntimeError)):
+            raise DactylError(f"another process of this training failed: {one_line(error)[:300]}") from error
+        raise
+
+
+def _trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
+    # Lightning advises on workers and logging; the configuration has decided those.
+    warnings.filterwarnings("ignore", module="lightning.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    options = {**options, "val_check_interval": _interval(options)}
+    stop = StopOnSignal()
+    callbacks = [
+        stop,
+        save_best(config.output, "val/rotation_mean_deg"),
+        SaveLast(config.output / LAST, config.save_every, stop),
+        LearningRateMonitor("step"),
+        Rates(data),
+    ]
+    if config.log.pictures:
+        spread = np.linspace(0, len(data.val_numbers) - 1, min(config.log.pictures, len(data.val_numbers)))
+        callbacks.append(ValidationPictures(data.val_source, data.val_numbers[spread.astype(np.int64)].tolist()))
+    if options.pop("enable_progress_bar") is not False:
+        callbacks.append(TrainingBar())
+    plugins = [SafeCheckpointIO(), *_list(options.pop("plugins"))]
+    if SLURMEnvironment.detect() and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        # Lightning would save elsewhere and ask for a new job; here last.ckpt and the exit status are what counts.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    try:
+        return lightning.Trainer(
+            **{**options, "callbacks": [*callbacks, *_list(options["callbacks"])]},
+            enable_progress_bar=any(isinstance(callback, TrainingBar) for callback in callbacks),
+            plugins=plugins,
+            logger=_loggers(config),
+            default_root_dir=config.output,
+            max_epochs=-1,
+            num_sanity_val_steps=0,
+            check_val_every_n_epoch=None,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(f"dactyl train: trainer: {one_line(error)}") from error
+
+
+def _loggers(config: TrainConfig) -> list[Logger]:
+    loggers: list[Logger] = [
+        CSVLogger(config.output, name="csv"),
+        TensorBoardLogger(config.output, name="tensorboard"),
+    ]
+    if config.log.wandb is not None:
+        try:
+            name = config.output.name
+            loggers.append(WandbLogger(name, str(config.output), id=name, project=config.log.wandb, resume="allow"))
+        except ModuleNotFoundError:
+            raise DactylError("log.wandb: the package wandb is missing; pip install wandb, or leave it null") from None
+    return loggers
+
+
+def _interval(options: dict[str, Any]) -> int:
+    """Batches between validations; never more than there are."""
+    interval = options["val_check_interval"]
+    if type(interval) is not int or interval < 1:
+        raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
+    return min(interval, options["max_steps"])
+
+
+def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
+    """What decides the weights that come out."""
+    identity = plain(config)
+    for key in ("output", "log", "save_every", "threads"):
+        del identity[key]
+    identity["data"] = data.identity()
+    decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
+    identity["trainer"] = {key: options[key] for key in decisive}
+    return identity
+
+
+def _list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]

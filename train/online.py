@@ -1,0 +1,155 @@
+"""Triplets rendered while the network trains on them, as the reference did: no sample comes twice.
+
+An online sample is what ``dactyl render`` would have written for the same states, ranges, seed and number, to the byte,
+its pictures' JPEG included. Filament's frames depend on how many its context drew before (``datagen.render.filament``);
+so samples are rendered in chunks, each by a fresh context, as those of a shard are. What a training sees is then a
+function of its configuration: not of the number of render processes, nor of one that died and was replaced, nor of the
+batch at which the training was resumed. With another number of training processes each has chunks of its own, so the
+samples are the same but for the dithering, a quarter of a level on average.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from datagen.augment import augment_pose
+from datagen.chunks import Chunks, states_but
+from datagen.config import RenderConfig
+from datagen.pool import TaskFailedError, default_workers
+from datagen.state_files import states_fingerprint
+from datagen.stream import OrderedStream
+from train.batches import KEYS, Batch, collate
+from train.online_config import OnlineConfig
+from vision.cameras import DACTYL_RIG
+from vision.config import plain
+from vision.datasets import TripletDataset
+from vision.errors import DactylError
+from vision.schema import LABEL
+
+
+class OnlineTriplets:
+    """The endless set of online samples.
+
+    Args:
+        config: what to render.
+        held_out_of: dataset whose samples ``held_out`` are kept for validation; where it was made of the same states,
+            their episodes are left out here.
+        held_out: numbers of those samples.
+
+    Raises:
+        DactylError: the states are missing or damaged, all are held out, or a stored set has the same seed.
+    """
+
+    def __init__(self, config: OnlineConfig, held_out_of: TripletDataset, held_out: NDArray[np.int64]) -> None:
+        self.config = config
+        self._held_out: frozenset[int] = frozenset()
+        if self._is_of_these_states(held_out_of):
+            episodes = (int(held_out_of.label(int(number))["episode"]) for number in held_out)
+            self._held_out = frozenset(episodes)
+        self._states = states_but(config.states, self._held_out)
+        if not len(self._states):
+            raise DactylError(f"{config.states}: every episode is held out for validation; collect more states")
+        self.object = self._states.object
+        self.image_size = config.render.image_size
+        self.rig = DACTYL_RIG
+
+    def refuse_repetition(self, stored: TripletDataset) -> None:
+        """Raise DactylError where ``stored`` already holds the samples that would be rendered."""
+        if self._is_of_these_states(stored) and stored.manifest.get("seed") == self.config.seed:
+            raise DactylError(
+                f"{stored.folder}: has the seed of data.online, {self.config.seed}; choose another for it"
+            )
+
+    def positions(self, count: int) -> NDArray[np.float64]:
+        """Object positions (count, 3), metres, distributed as those of the samples."""
+        config, states = self.config, self._states
+        rows = np.random.default_rng([config.seed]).integers(len(states), size=count)
+        drawn = (
+            augment_pose(
+                config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, n
+            )
+            for n, row in enumerate(rows)
+        )
+        return np.stack([position for position, _, _ in drawn])
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide the samples; the states by what they hold, wherever they lie."""
+        identity = plain(self.config)
+        for key in ("workers", "patience_s"):
+            del identity[key]
+        del identity["render"]["unity"]["player"]
+        return identity | {"states": states_fingerprint(self.config.states)}
+
+    def batches(self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int) -> OnlineBatches:
+        """Batches ``first`` to ``end`` of one of ``world`` training processes, ``per_batch`` samples each.
+
+        Args:
+            processes: training processes on this machine, which share its cores.
+        """
+        config = self.config
+        described = RenderConfig(
+            states=config.states,
+            output=Path(),
+            seed=config.seed,
+            shard_size=config.chunk,
+            object=self.object,
+            renderer=config.renderer,
+            appearance=config.appearance,
+            augmentation=config.augmentation,
+            render=config.render,
+        )
+        chunks = Chunks(described, self._held_out, per_batch, rank, world, first * per_batch, end * per_batch)
+        workers = config.workers or max(1, default_workers() // processes)
+        return OnlineBatches(chunks, workers, config.patience_s)
+
+    def _is_of_these_states(self, dataset: TripletDataset) -> bool:
+        made_of = dataset.manifest.get("config")
+        return isinstance(made_of, dict) and made_of.get("states") == states_fingerprint(self.config.states)
+
+
+class OnlineBatches:
+    """Iterates over batches of online samples; :meth:`close` ends the render processes, which start on iteration."""
+
+    def __init__(self, chunks: Chunks, workers: int, patience_s: float) -> None:
+        self._chunks, self._workers, self._patience_s = chunks, workers, patience_s
+        self._stream: OrderedStream[list[dict[str, Any]]] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.close()
+        chunks = self._chunks
+        stream = OrderedStream(chunks, chunks.numbers, self._workers, _decode_chunk, patience_s=self._patience_s)
+        self._stream = stream
+        samples = itertools.chain.from_iterable(stream)
+        try:
+            while batch := list(itertools.islice(samples, chunks.per_batch)):
+                yield collate(batch, online=True)
+        except TaskFailedError as error:
+            positions = chunks.positions(error.number)
+            index = chunks.index(positions[min(error.done, len(positions) - 1)])
+            raise DactylError(f"online sample {index}: gave up: {error}; the same command resumes") from None
+        finally:
+            stream.close()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _decode_chunk(encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
+    return [decode(members) for members in encoded]
+
+
+def decode(members: dict[str, bytes]) -> dict[str, Any]:
+    """``KEYS`` of an encoded sample, as ``vision.datasets`` reads them from a shard."""
+    label = json.loads(members["label.json"])
+    sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in KEYS if key != "images"}
+    pictures = [simplejpeg.decode_jpeg(members[f"{name}.jpg"], "RGB") for name in DACTYL_RIG.names]
+    return sample | {"images": np.stack(pictures)}

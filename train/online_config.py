@@ -1,0 +1,48 @@
+"""What is rendered while the network trains, apart from what renders it: not every training loads the simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from datagen.appearance import AppearanceConfig
+from datagen.augment import AugmentConfig
+from datagen.render.base import RenderOptions
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """Triplets that are rendered while the network trains.
+
+    Attributes:
+        states: folder of states (dactyl states).
+        share: of each batch that is rendered afresh; the rest comes from the stored training set.
+        seed: of every drawn value; not that of a stored set of the same states, or the same samples come again.
+        chunk: triplets that one render process draws in a row.
+        workers: render processes for each training process; null shares out the cores.
+        patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        renderer: filament, or unity; classic is for test sets.
+        appearance: ranges of the visual randomizations (Table 9).
+        augmentation: of the object's pose before rendering (appendix D.2).
+        render: options of the renderer.
+    """
+
+    states: Path
+    share: float = 1.0
+    seed: int = 1_000
+    chunk: int = 64
+    workers: int | None = None
+    patience_s: float = 120.0
+    renderer: Literal["filament", "classic", "unity"] = "filament"
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    render: RenderOptions = field(default_factory=RenderOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie above 0 and be 1 at most, got {self.share}")
+        if self.seed < 0 or self.chunk < 1 or (self.workers is not None and self.workers < 1):
+            raise ValueError("seed must be 0 or more; chunk and workers 1 or more")
+        if not self.patience_s > 0:
+            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")

@@ -1,0 +1,79 @@
+"""What validation looks like: held-out triplets with the true and the estimated object, in the training's log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from numpy.typing import NDArray
+
+from train.batches import collate
+from vision.datasets import TripletDataset
+from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
+from vision.geometry import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
+from vision.model import PoseModel
+from vision.triangulate import Cameras
+
+_COLUMNS = 2
+
+
+class ValidationPictures(Callback):
+    """After each validation, the same triplets with wireframes of the truth and of the estimate.
+
+    Args:
+        dataset: held-out triplets.
+        numbers: which of its samples.
+    """
+
+    def __init__(self, dataset: TripletDataset, numbers: Sequence[int]) -> None:
+        self._dataset = dataset
+        self._numbers = numbers
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module.model, PoseModel)
+        picture = estimates_sheet(pl_module.model, pl_module.device, self._dataset, self._numbers, trainer.global_step)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("validation", picture, trainer.global_step, dataformats="HWC")
+                logger.experiment.flush()
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("validation", [picture], step=trainer.global_step)
+
+
+def estimates_sheet(
+    model: PoseModel, device: torch.device, dataset: TripletDataset, numbers: Sequence[int], batch: int
+) -> NDArray[np.uint8]:
+    """A contact sheet (H, W, 3) of samples ``numbers``, told their true cameras, at batch number ``batch``."""
+    samples = [dataset[number] for number in numbers]
+    tensors = {key: value.to(device) for key, value in collate(samples).items()}
+    training = model.training
+    model.eval()
+    cameras = Cameras(tensors["camera_intrinsics"], tensors["camera_extrinsics"])
+    found = model.predict(tensors["images"], cameras)
+    model.train(training)
+    rotations, positions = found.rotation.double().cpu().numpy(), found.position.double().cpu().numpy()
+    tiles = [_tile(dataset, *each) for each in zip(samples, positions, rotations, strict=True)]
+    title = f"{dataset.folder.name} · batch {batch:,}"
+    legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
+    return np.asarray(contact_sheet(tiles, _COLUMNS, title, legend, dataset.rig.names))
+
+
+def _tile(
+    dataset: TripletDataset, sample: dict[str, Any], position: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> Tile:
+    true_position, true_quaternion = sample["object_position"], sample["object_quaternion"]
+    turn = float(np.rad2deg(geodesic_distance(rotation, matrix_from_quaternion(true_quaternion))))
+    shift = 1e3 * float(np.linalg.norm(position - true_position))
+    wireframes = [
+        Wireframe(dataset.object, true_position, true_quaternion, TRUE_COLOR),
+        Wireframe(dataset.object, position, quaternion_from_matrix(rotation), PREDICTED_COLOR),
+    ]
+    images = draw_triplet(sample["images"], wireframes, sample["camera_intrinsics"], sample["camera_extrinsics"])
+    return Tile(images, f"sample {sample['index']} · {turn:.1f}° · {shift:.1f} mm")

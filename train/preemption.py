@@ -1,0 +1,58 @@
+"""Signals that ask a training to make way: it finishes its batch, saves, and ends with the status they stand for."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""What schedulers send before they take a machine away (SLURM: USR1 by custom), and Ctrl-C."""
+
+
+class Stopped(Exception):
+    """The training was asked to stop and has saved where it is.
+
+    Attributes:
+        signal: SIGINT or SIGTERM; the default one where only another process of the training was told.
+    """
+
+    def __init__(self, received: int | None) -> None:
+        super().__init__("stopped by a signal")
+        self.signal = signal.SIGINT if received == signal.SIGINT else signal.SIGTERM
+
+
+class StopOnSignal(Callback):
+    """Notes the first signal, for :class:`train.checkpoints.SaveLast` to ask about; a second one acts at once.
+
+    Lightning's own handler would answer SIGTERM with a collective operation in the middle of whatever other one is
+    under way. Here all processes ask each other after every batch, so that all stop after the same one.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def on_train_start(self, *_: Any) -> None:
+        # Lightning has put its handlers in place by now, and puts back those from before when the training ends.
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._note)
+
+    def requested(self, trainer: lightning.Trainer) -> bool:
+        """Whether any process was asked to stop; every process has to call this after the same batches."""
+        return not trainer.strategy.reduce_boolean_decision(self.received is None)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+            return
+        signal.signal(number, self._before[number])
+        signal.raise_signal(number)
