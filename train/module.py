@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import CatMetric
 
 from train.augment import AugmentConfig, ImageAugment
+from train.faults import LossNotFiniteError
 from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 from train.surface import SurfaceTargets
 from vision.cameras import project_torch
-from vision.errors import DactylError
 from vision.estimator import checkpoint_record
 from vision.geometry import geodesic_distance_torch, quaternion_to_matrix
 from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, RegressionModel, build_model
@@ -87,11 +87,7 @@ class PoseTask(lightning.LightningModule):
         losses = self.losses(batch, augment)
         loss = losses.mean()
         if not torch.isfinite(loss):
-            bad = batch["index"][~torch.isfinite(losses)].tolist() or batch["index"].tolist()
-            raise DactylError(
-                f"loss is {loss.item()} at batch {self.trainer.fit_loop.total_batch_idx}, samples "
-                f"{', '.join(map(str, bad[:8]))}: lower optimizer.learning_rate and choose a new output"
-            )
+            raise LossNotFiniteError(self.trainer.fit_loop.total_batch_idx, batch, losses)
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
 
