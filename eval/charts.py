@@ -191,6 +191,39 @@ def confidence(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], within_deg:
     return figure
 
 
+def trial_errors(
+    course: Mapping[str, Sequence[float]], single: tuple[np.ndarray, PoseErrors] | None = None, label: str = ""
+) -> Figure:
+    """An estimator's errors over the time of trials that it drove.
+
+    Args:
+        course: of ``eval.trials.over_time``.
+        single: seconds (n,) and errors (n,) of one trial.
+        label: of that trial.
+    """
+    figure = _figure(11, 5.2)
+    panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
+    for axes, (field, what, _) in zip(panels[:2], _PARTS, strict=True):
+        low, middle, high = (course[f"{field}_{name}"] for name in ("p10", "p50", "p90"))
+        axes.fill_between(course["seconds"], low, high, color=COLORS[0], alpha=0.18, linewidth=0, label="10 % to 90 %")
+        axes.plot(course["seconds"], middle, color=COLORS[0], linewidth=1.8, label="median of all trials")
+        if single is not None:
+            axes.plot(single[0], getattr(single[1], field), color=COLORS[1], linewidth=0.7, alpha=0.8, label=label)
+        axes.set_yscale("log")
+        _log_ticks(axes.yaxis)
+        axes.set_ylabel(what.replace(" error", "\nerror"))
+        _plain(axes)
+    panels[2].step(course["seconds"], course["trials"], where="mid", color="0.35")
+    panels[2].set_ylim(bottom=0)
+    panels[2].set_ylabel("trials\ngoing")
+    panels[2].set_xlabel("seconds since the trial began")
+    panels[2].set_xlim(0, max(course["seconds"]) + 0.5)
+    _plain(panels[2])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
 def svg(figure: Figure) -> str:
     """The figure as SVG text to put into HTML; its letters are text."""
     buffer = io.StringIO()

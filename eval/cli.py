@@ -19,6 +19,7 @@ from eval.predict import (
     Estimator,
     EvaluateConfig,
     Predictions,
+    load_estimator,
     obtain_predictions,
     refuse_mismatch,
     renderer_of,
@@ -27,18 +28,8 @@ from eval.provenance import checkpoint_origin, dataset_origin, software
 from eval.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
 from eval.report import ReportConfig, report
 from eval.samples import describe_samples
-from eval.table import (
-    NOTES,
-    PAPER_ROWS,
-    PUBLISHED_MEANS,
-    SUCCESSOR_ROWS,
-    Row,
-    comma_separated,
-    evaluation_rows,
-    markdown,
-    missing_rows,
-    print_table,
-)
+from eval.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
+from eval.table_text import comma_separated, markdown, print_table
 from vision.config import parse, plain
 from vision.datasets import TripletDataset
 from vision.draw import save_png
@@ -126,7 +117,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     """
     test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items() if folder is not None}
     training_set = TripletDataset(config.training_set) if config.training_set else None
-    estimator = load_estimator(config)
+    estimator = load_estimator(config.checkpoint, config.device)
     for dataset in (*test_sets.values(), *([training_set] if training_set else [])):
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
@@ -159,18 +150,6 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         save_figure(error_curves(_curves(evaluation), PUBLISHED_MEANS), config.output / "errors.png")
         write_record(config.output, record)
     return rows
-
-
-def load_estimator(config: EvaluateConfig) -> Estimator:
-    """The checkpoint's network on the device that was asked for."""
-    import torch  # here, so that a command line with a mistake in it is answered at once
-
-    from vision.estimator import PoseEstimator
-
-    gpu = torch.cuda.is_available()
-    if config.device == "cuda" and not gpu:
-        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
-    return PoseEstimator.from_checkpoint(config.checkpoint, "cuda" if gpu and config.device != "cpu" else "cpu")
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> list[ProtocolName]:

@@ -74,8 +74,9 @@ class EvaluateConfig:
 class Estimator(Protocol):
     """What is evaluated: ``vision.estimator.PoseEstimator``, or anything with its face.
 
-    ``predict`` takes images (B, C, H, W, 3) uint8, K (B, C, 3, 3) and T (B, C, 4, 4), and returns position (B, 3) in
-    metres, quaternion (B, 4), w x y z, object to world, and confidence (B,).
+    ``predict`` takes images (B, C, H, W, 3) uint8, K (B, C, 3, 3) and T (B, C, 4, 4), and whether these are only the
+    nominal cameras. It returns position (B, 3) in metres, quaternion (B, 4), w x y z, object to world, and confidence
+    (B,).
     """
 
     @property
@@ -90,8 +91,20 @@ class Estimator(Protocol):
     def uses_cameras(self) -> bool: ...
 
     def predict(
-        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray
+        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
     ) -> Mapping[str, np.ndarray]: ...
+
+
+def load_estimator(checkpoint: Path, device: str) -> Estimator:
+    """The checkpoint's network on the device that was asked for: auto, cpu or cuda."""
+    import torch  # here, so that a command line with a mistake in it is answered at once
+
+    from vision.estimator import PoseEstimator
+
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
+    return PoseEstimator.from_checkpoint(checkpoint, "cuda" if gpu and device != "cpu" else "cpu")
 
 
 @dataclass(frozen=True)
@@ -180,13 +193,14 @@ def predict(
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            answer = estimator.predict(*asked(condition, batch, dataset.rig, dataset.image_size))
+            told = asked(condition, batch, dataset.rig, dataset.image_size)
+            answer = estimator.predict(*told, nominal=condition.told == "nominal")
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])
             parts["true_quaternion"].append(batch["object_quaternion"])
             parts["predicted_position"].append(np.asarray(answer["position"], np.float64))
-            parts["predicted_quaternion"].append(_unit(np.asarray(answer["quaternion"], np.float64)))
+            parts["predicted_quaternion"].append(unit_quaternion(answer["quaternion"]))
             parts["confidence"].append(np.asarray(answer["confidence"], np.float64))
             advance(len(samples))
     return {key: np.concatenate(arrays) for key, arrays in parts.items()}
@@ -212,8 +226,9 @@ def renderer_of(dataset: TripletDataset) -> str:
     return ", ".join(dict.fromkeys(shard.renderer.get("name", "unknown") for shard in dataset.shards))
 
 
-def _unit(quaternion: np.ndarray) -> np.ndarray:
-    """Estimators answer in float32; files hold unit quaternions to float64's precision."""
+def unit_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """Estimators may answer in float32; files hold unit quaternions to float64's precision."""
+    quaternion = np.asarray(quaternion, np.float64)
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True))
 
 

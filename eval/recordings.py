@@ -8,7 +8,6 @@ pose is interpolated at the mean of their times. Pictures are undistorted and re
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.calibration import CalibratedCamera, load_calibration, opencv, read_picture
+from eval.calibration import load_calibration, opencv, read_picture
 from eval.capture import PictureStream, PoseStream, read_pictures, read_poses
+from eval.swapped import refuse_swapped
+from eval.views import Triplet, View, make_view
 from vision.cameras import DACTYL_RIG, Rig, project
 from vision.config import plain
 from vision.datasets import TripletDataset
@@ -38,9 +39,7 @@ from vision.schema import HAND_JOINTS, SCHEMA_VERSION
 from vision.shards import encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-_SUPERSAMPLING = 3  # pictures are warped at three times their size and then averaged: no aliasing
 _EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
-_SWAP_SAMPLES = 40
 _BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
 
 
@@ -83,42 +82,6 @@ class ImportConfig:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
         if min(self.tolerance_s, self.max_gap_s) <= 0 or min(self.image_size, self.shard_size) < 1:
             raise ValueError("tolerance_s, max_gap_s, image_size and shard_size: must be above 0")
-
-
-@dataclass(frozen=True)
-class Triplet:
-    """Pictures of one moment, in rig order, with the object's pose in the world, (4, 4)."""
-
-    files: tuple[Path, ...]
-    time: float
-    pose: FloatArray
-
-
-@dataclass(frozen=True)
-class View:
-    """How a camera's pictures become a dataset's: K (3, 3) and T (4, 4) of the result, and where its pixels come from.
-
-    Attributes:
-        maps: of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
-        source: (width, height) of the pictures.
-    """
-
-    matrix: FloatArray
-    transform: FloatArray
-    maps: tuple[np.ndarray, np.ndarray]
-    source: tuple[int, int]
-
-    def __call__(self, picture: np.ndarray, where: Path) -> np.ndarray:
-        """(S, S, 3) uint8 from a recorded picture (H, W, 3)."""
-        cv2 = opencv()
-        if (picture.shape[1], picture.shape[0]) != self.source:
-            raise DactylError(
-                f"{where}: {picture.shape[1]}x{picture.shape[0]} pixels, the calibration is of "
-                f"{self.source[0]}x{self.source[1]}; calibrate at the recording's resolution"
-            )
-        large = cv2.remap(picture, *self.maps, cv2.INTER_LINEAR)
-        size = len(large) // _SUPERSAMPLING
-        return cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[TripletDataset, Counter[str]]:
@@ -194,38 +157,6 @@ def find_world(config: ImportConfig) -> FloatArray:
     return _matrix(config.capture_in_world) @ np.linalg.inv(rigid_transform(turn.as_matrix(), position))
 
 
-def make_view(
-    camera: CalibratedCamera,
-    capture_from_world: FloatArray,
-    nominal_matrix: FloatArray,
-    nominal: FloatArray,
-    warp: bool,
-    size: int,
-) -> View:
-    """How pictures of a calibrated camera are seen by the dataset's.
-
-    Args:
-        capture_from_world: (4, 4).
-        nominal_matrix, nominal: K (3, 3) at ``size`` pixels and T (4, 4) of the trained camera.
-        warp: take the trained camera's direction and K; else the largest square around the picture's middle.
-    """
-    cv2 = opencv()
-    true = camera.transform @ capture_from_world
-    if warp:
-        turn, matrix = nominal[:3, :3] @ true[:3, :3].T, nominal_matrix
-    else:
-        scale = size / min(camera.width, camera.height)
-        middle = np.array([camera.width, camera.height]) / 2 - size / scale / 2
-        matrix = camera.matrix.copy()
-        matrix[:2, 2] += 0.5 - middle  # OpenCV's pixel centres are whole numbers, ours end in a half
-        matrix, turn = np.diag([scale, scale, 1.0]) @ matrix, np.eye(3)
-    large = np.diag([_SUPERSAMPLING, _SUPERSAMPLING, 1.0]) @ matrix
-    large[:2, 2] -= 0.5
-    side = (size * _SUPERSAMPLING, size * _SUPERSAMPLING)
-    maps = cv2.initUndistortRectifyMap(camera.matrix, camera.distortion, turn, large, side, cv2.CV_32FC1)
-    return View(matrix, rigid_transform(turn, [0, 0, 0]) @ true, maps, (camera.width, camera.height))
-
-
 def synchronise(
     config: ImportConfig, world_from_capture: FloatArray, rig: Rig, views: Mapping[str, View], target: PoseObject
 ) -> tuple[list[Triplet], Counter[str]]:
@@ -242,56 +173,6 @@ def synchronise(
         else:
             triplets.append(found)
     return triplets, dropped
-
-
-def refuse_swapped(
-    recording: Path, triplets: list[Triplet], views: Mapping[str, View], rig: Rig, target: PoseObject
-) -> None:
-    """A :class:`DactylError` when the object's colours fit better where it projects to through other cameras.
-
-    The colour of each visible face is looked up around its letter, in the pictures of every camera, at the places to
-    which the pose projects through every calibration.
-    """
-    chosen = [triplets[int(n)] for n in np.linspace(0, len(triplets) - 1, min(_SWAP_SAMPLES, len(triplets)))]
-    cost = np.zeros((len(rig), len(rig)))  # pictures of, calibration of
-    for triplet in chosen:
-        for i, file in enumerate(triplet.files):
-            picture = read_picture(file)
-            for j, name in enumerate(rig.names):
-                if (picture.shape[1], picture.shape[0]) == views[name].source:
-                    cost[i, j] += _color_error(views[name](picture, file), views[name], triplet.pose, target)
-                else:
-                    cost[i, j] += 1.0
-    cost /= len(chosen)
-    orders = list(itertools.permutations(range(len(rig))))
-    totals = [sum(cost[i, j] for i, j in enumerate(order)) for order in orders]
-    best = orders[int(np.argmin(totals))]
-    if best != orders[0] and min(totals) < 0.7 * totals[0]:
-        swapped = [f"{rig.names[i]} shows what {rig.names[j]} should see" for i, j in enumerate(best) if i != j]
-        raise DactylError(f"{recording}: cameras are swapped: {', '.join(swapped)}; exchange their CSV files")
-
-
-def _color_error(picture: np.ndarray, view: View, pose: FloatArray, target: PoseObject) -> float:
-    """Mean distance of chromaticities between visible faces as seen and as defined; 1 where nothing is in view."""
-    eye = np.linalg.inv(view.transform)[:3, 3]
-    errors = []
-    for face in target.faces:
-        corners = target.keypoints[list(face.corners)]
-        normal = pose[:3, :3] @ np.asarray(face.normal)
-        centre = pose[:3, :3] @ corners.mean(axis=0) + pose[:3, 3]
-        toward = (eye - centre) / np.linalg.norm(eye - centre)
-        if normal @ toward < 0.35:
-            continue
-        beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
-        pixels = project(beside @ pose[:3, :3].T + pose[:3, 3], view.matrix, view.transform)
-        places = np.nan_to_num(pixels, nan=-1).astype(int)[:, ::-1]
-        inside = ((places >= 0) & (places < picture.shape[0])).all(axis=1)
-        seen = picture[tuple(places[inside].T)].astype(np.float64)
-        if len(seen):
-            color = np.asarray(face.color)
-            chroma = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1.0)
-            errors.append(float(np.median(np.linalg.norm(chroma - color / color.sum(), axis=1))))
-    return float(np.mean(errors)) if errors else 1.0
 
 
 def _one(

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from eval import sections
 from eval.page import to_html, to_markdown
 from eval.record import Evaluation, load_evaluation
-from eval.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, comma_separated, evaluation_rows, figures, flat, missing_rows
+from eval.sections import evidence, results, studies
+from eval.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, figures, missing_rows
+from eval.table_text import comma_separated, flat
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json
 from vision.schema import SCHEMA_VERSION
@@ -56,17 +57,17 @@ def report(config: ReportConfig) -> list[Row]:
     _refuse_mixture(evaluations)
     rows = table_rows(evaluations)
     chapters = [
-        sections.results_section(rows, evaluations),
-        sections.curves_section(evaluations),
-        sections.details_section(rows),
-        sections.matrix_section(evaluations),
-        sections.subsets_section(evaluations),
-        sections.miscalibration_section(evaluations),
-        sections.strata_section(evaluations),
-        sections.confidence_section(evaluations),
-        sections.samples_section(evaluations),
-        sections.origin_section(evaluations),
-        sections.definitions_section(),
+        results.results_section(rows, evaluations),
+        results.curves_section(evaluations),
+        results.details_section(rows),
+        results.matrix_section(evaluations),
+        studies.subsets_section(evaluations),
+        studies.miscalibration_section(evaluations),
+        studies.strata_section(evaluations),
+        studies.confidence_section(evaluations),
+        evidence.samples_section(evaluations),
+        evidence.origin_section(evaluations),
+        results.definitions_section(),
     ]
     names = ", ".join(evaluation.name for evaluation in evaluations)
     sizes = {one.name: len(one.columns["index"]) for evaluation in evaluations for one in evaluation.sets}
@@ -122,7 +123,7 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     for test_set in evaluation.sets:
         found[test_set.name] = {
             name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **figures(one.errors, one.episodes)))
-            | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else sections.rank_correlation(one)}
+            | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }
     return {"conditions": found, "origin": evaluation.record}

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from eval.calibration import load_calibration, read_picture
-from eval.recordings import make_view
+from eval.views import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 

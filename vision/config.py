@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
+from jsonargparse.typing import register_type
+from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
@@ -40,6 +42,16 @@ _IMPORTABLE = ["lightning", "vision", "datagen", "train", "eval"]
 set_parsing_settings(
     import_path_denylist=["*"], import_path_allowlist=_IMPORTABLE, instantiate_subclass_spec_in_any=False
 )
+
+
+def _path_text(path: Any) -> str:
+    """A path as a configuration has it. Refuses what is none, or ``Path | None`` would print null as ``None``."""
+    if not isinstance(path, Path):
+        raise ValueError(f"expected a path, got {path!r}")
+    return str(path)
+
+
+register_type(Path, _path_text, fail_already_registered=False)
 
 
 class UsageError(Exception):
@@ -178,7 +190,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, Path):
+    if isinstance(value, (Path, UPath)):
         return str(value)
     return value.value if isinstance(value, Enum) else value
 

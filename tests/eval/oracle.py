@@ -34,7 +34,9 @@ class Oracle:
                 sample = dataset[number]
                 self.answers |= {image.tobytes(): sample for image in sample["images"]}
 
-    def predict(self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(
+        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
+    ) -> dict[str, np.ndarray]:
         self.calls += 1
         assert images.dtype == np.uint8
         assert images.shape[:2] == intrinsics.shape[:2] == extrinsics.shape[:2]

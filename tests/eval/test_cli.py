@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 import eval.cli
-from eval.cli import evaluate, load_estimator, main_evaluate
+from eval.cli import evaluate, main_evaluate
 from eval.conditions import PROTOCOLS, Condition
 from eval.figures import telling_samples
 from eval.metrics import PoseErrors
-from eval.predict import EvaluateConfig, predict
+from eval.predict import EvaluateConfig, load_estimator, predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.backbones import BackboneConfig
@@ -47,7 +47,7 @@ def config(data: Path, tmp_path: Path) -> EvaluateConfig:
 @pytest.fixture
 def oracle(data: Path, monkeypatch: pytest.MonkeyPatch) -> Oracle:
     oracle = Oracle([TripletDataset(data / name) for name in ("first", "second")])
-    monkeypatch.setattr(eval.cli, "load_estimator", lambda config: oracle)
+    monkeypatch.setattr(eval.cli, "load_estimator", lambda checkpoint, device: oracle)
     return oracle
 
 
@@ -145,6 +145,19 @@ def test_bad_input_is_one_line_before_anything_is_estimated(
     assert not config.output.exists()
 
 
+def test_print_config_can_be_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sets that are not there stay null; as text they would be folders called None."""
+    paper = Path(__file__).parents[2] / "configs" / "evaluate" / "paper.yaml"
+    printed = []
+    for file in (paper, tmp_path / "printed.yaml"):
+        with pytest.raises(SystemExit):
+            main_evaluate(["--config", str(file), "--print_config"])
+        printed.append(capsys.readouterr().out)
+        (tmp_path / "printed.yaml").write_text(printed[0])
+    assert printed[0] == printed[1]
+    assert "  real: null" in printed[0]
+
+
 def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle) -> None:
     with exclusive_folder(config.output), pytest.raises(DactylError, match="is writing here"):
         evaluate(config)
@@ -180,6 +193,6 @@ def test_a_real_checkpoint_from_file_to_table(
     ours = [row for row in evaluate(config) if row.estimator == "ours"]
     assert {row.head for row in ours} == {head}
     assert [row.protocol for row in ours] == (["nominal"] if head == "regression" else ["nominal", "calibrated"])
-    estimator = load_estimator(config)
+    estimator = load_estimator(config.checkpoint, config.device)
     nominal, true = (predict(estimator, dataset, Condition(told), 4) for told in PROTOCOLS)
     assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
 from eval.capture import read_poses
-from eval.recordings import ImportConfig, import_recording, make_view
+from eval.recordings import ImportConfig, import_recording
+from eval.views import make_view
 from tests.eval.lab import (
     OBJECT_IN_MARKERS,
     WORLD_FROM_CAPTURE,

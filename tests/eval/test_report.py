@@ -19,7 +19,7 @@ from eval.page import Drawing, Section, Table, to_html, to_markdown
 from eval.predict import EvaluateConfig
 from eval.record import RECORD, Scored
 from eval.report import ReportConfig, report
-from eval.sections import confidence_quarters, rank_correlation
+from eval.sections.studies import confidence_quarters, rank_correlation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.datasets import TripletDataset
@@ -43,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             miscalibration_samples=4,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.cli, "load_estimator", lambda config, oracle=oracle: oracle)
+            patch.setattr(eval.cli, "load_estimator", lambda *_, oracle=oracle: oracle)
             evaluate(config)
         made[name] = base / name
     return made

@@ -10,17 +10,8 @@ import pytest
 from rich.console import Console
 
 from eval.metrics import PoseErrors, Summary
-from eval.table import (
-    PAPER_ROWS,
-    SUCCESSOR_ROWS,
-    Row,
-    baseline_row,
-    comma_separated,
-    markdown,
-    missing_rows,
-    our_row,
-    print_table,
-)
+from eval.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, baseline_row, missing_rows, our_row
+from eval.table_text import comma_separated, markdown, print_table
 
 
 def make_errors(scale: float = 1.0) -> PoseErrors:

@@ -1,0 +1,34 @@
+"""``dactyl closed-loop``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from vision.config import parse
+
+
+def main_closed_loop(argv: Sequence[str]) -> None:
+    """Play trials of a policy that is told what an estimator sees, and print consecutive goals next to Table 3.
+
+    Each trial is played twice in each simulation: told the state, and told what the estimator finds in three pictures
+    of every step. Writes results.json, table.md, the estimator's errors over time (PNG) and the film of a trial (GIF)
+    into the output folder; dactyl report takes it in. The same command goes on with a killed run, and more --trials
+    extend a finished one.
+
+    examples:
+      dactyl closed-loop --policy runs/her/policy.pt --checkpoint runs/best/best.ckpt --output runs/closed-loop
+      dactyl closed-loop --policy runs/her/policy.pt --checkpoint runs/best/best.ckpt --output runs/try --trials 5
+      dactyl closed-loop --config configs/evaluate/closed-loop.yaml --protocol calibrated --hold_out '[unmodelled]'
+    """
+    from eval.closed_loop.config import ClosedLoopConfig
+
+    config = parse(ClosedLoopConfig, argv, "dactyl closed-loop", main_closed_loop.__doc__ or "")
+    from eval.closed_loop.run import closed_loop
+    from eval.trials import trial_rows, trial_table
+
+    console = Console()
+    table = trial_table(trial_rows({"": closed_loop(config)}))
+    console.print(table, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{config.output}: results.json, table.md, errors-*.png, film-*.gif", soft_wrap=True, highlight=False)

@@ -1,0 +1,102 @@
+"""What ``dactyl closed-loop`` plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from datagen.appearance import AppearanceConfig
+from datagen.policy import policy_label
+from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
+from datagen.sim.trials import EVALUATION, TrialRules
+from eval.conditions import ProtocolName
+from eval.trials import Simulation, Told
+from vision.config import plain
+from vision.files import sha256
+
+Group = Literal["physics", "observation", "unmodelled"]
+GROUPS: dict[Group, tuple[str, ...]] = {
+    "physics": ("physics",),
+    "observation": ("observation_noise", "marker_placement"),
+    "unmodelled": (
+        *("marker_loss", "marker_occlusion", "action_noise", "action_delay"),
+        *("backlash", "step_timing", "random_force"),
+    ),
+}
+"""Groups of randomizations that the paper holds out (Table 4), as parts of :class:`Randomization`."""
+
+
+@dataclass(frozen=True)
+class ClosedLoopConfig:
+    """What is played.
+
+    Attributes:
+        policy: name, file (.pt, .pt2) or entry point (package.module:function).
+        checkpoint: of the estimator.
+        output: folder; a rerun goes on there, more trials extend it.
+        trials: of each play.
+        seed: of every random draw.
+        protocol: what the estimator is told of the cameras: nominal (where they should be) or calibrated (where they
+            are).
+        latency_steps: an estimate reaches the policy so many steps of 80 ms after its pictures were taken.
+        locked_wrist: hold the two wrist joints.
+        state: also play with the policy told the state.
+        calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
+        randomized: play in the randomized simulation.
+        rules: when a trial is over; the default is the paper's.
+        randomization: of physics, actions and sensors; the default is all of the paper's.
+        hold_out: groups of randomizations to leave out: physics, observation, unmodelled (Table 4).
+        appearance: of the randomized simulation, drawn once for each trial, camera displacement included.
+        film_seconds: length of the film of the trial with the most goals; 0 for none.
+        workers: processes; 0 for one on each processor.
+        device: where the network runs; auto takes a GPU if there is one.
+    """
+
+    policy: str
+    checkpoint: Path
+    output: Path
+    trials: int = 100
+    seed: int = 0
+    protocol: ProtocolName = "nominal"
+    latency_steps: int = 0
+    locked_wrist: bool = False
+    state: bool = True
+    calibrated: bool = True
+    randomized: bool = True
+    rules: TrialRules = EVALUATION
+    randomization: Randomization = EVERYTHING
+    hold_out: tuple[Group, ...] = ()
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    film_seconds: float = 16.0
+    workers: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ValueError(f"trials: must be at least 1, got {self.trials}")
+        if min(self.latency_steps, self.workers, self.film_seconds) < 0:
+            raise ValueError("latency_steps, workers, film_seconds: must not be negative")
+        if not (self.calibrated or self.randomized):
+            raise ValueError("calibrated, randomized: at least one of them must be true")
+
+    def plays(self) -> Iterator[tuple[Simulation, Told]]:
+        """What is asked for, in the order of the table."""
+        for simulation, wanted in (("calibrated", self.calibrated), ("randomized", self.randomized)):
+            if wanted:
+                if self.state:
+                    yield simulation, "state"  # type: ignore[misc]
+                yield simulation, "vision"  # type: ignore[misc]
+
+    def effects(self, simulation: Simulation) -> Randomization:
+        """What is randomized in a simulation."""
+        if simulation == "calibrated":
+            return NOTHING
+        return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide what happens in a trial."""
+        free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
+        content = {key: value for key, value in plain(self).items() if key not in free}
+        return content | {"policy": policy_label(self.policy), "checkpoint": sha256(self.checkpoint)}

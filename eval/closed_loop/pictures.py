@@ -1,0 +1,109 @@
+"""What is drawn of trials: the estimator's errors over time, and a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datagen.render.base import Sample
+from eval.charts import save_figure, trial_errors
+from eval.closed_loop.block import look_of, plain_renderer
+from eval.closed_loop.config import ClosedLoopConfig
+from eval.film import Frame, draw_estimate, save_film
+from eval.metrics import PoseErrors, pose_errors, summarise
+from eval.predict import Estimator
+from eval.trials import STEP_SECONDS, TRACE, Simulation, over_time
+from vision.cameras import project
+from vision.draw import crop
+from vision.geometry import FloatArray
+from vision.tables import read_table
+
+_GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object as it is asked for
+_GOAL_CAMERA = 1  # that looks down on it
+
+
+def picture_play(
+    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, goals: list[int], paths: list[Path]
+) -> dict[str, Any]:
+    """Draw a play's errors over time and its film; what the results say about its estimates.
+
+    Args:
+        goals: of each trial; the first with the most is filmed.
+        paths: of the play's blocks.
+    """
+    tables = [read_table(path.with_suffix(".parquet"), TRACE)[0] for path in paths]
+    columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
+    errors = pose_errors(
+        estimator.object,
+        columns["true_position"],
+        columns["true_quaternion"],
+        columns["predicted_position"],
+        columns["predicted_quaternion"],
+    )
+    filmed = int(np.argmax(goals))
+    rows = np.flatnonzero(columns["episode"] == filmed)
+    single = {key: values[rows] for key, values in columns.items()}
+    course = over_time(columns, errors)
+    seconds = single["index"] * STEP_SECONDS
+    figure = trial_errors(course, (seconds, errors.of(rows)), f"trial {filmed}")
+    save_figure(figure, config.output / f"errors-{simulation}.png")
+    if config.film_seconds:
+        shown = seconds < config.film_seconds
+        look = {key: values[shown] for key, values in single.items()}
+        frames = _frames(config, simulation, estimator, look, errors.of(rows[shown]))
+        save_film(config.output / f"film-{simulation}.gif", frames)
+    summaries = {part: summarise(getattr(errors, part)) for part in ("rotation_deg", "position_mm")}
+    figures = {f"{part}_{name}": value for part, one in summaries.items() for name, value in vars(one).items()}
+    return {"errors": {"estimates": len(errors), **figures}, "over_time": course, "filmed": filmed}
+
+
+def _frames(
+    config: ClosedLoopConfig,
+    simulation: Simulation,
+    estimator: Estimator,
+    columns: dict[str, np.ndarray],
+    errors: PoseErrors,
+) -> Iterator[Frame]:
+    """The steps (n,) of one trial, drawn again."""
+    trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
+    with plain_renderer(estimator) as renderer:
+        look = look_of(config, simulation, estimator, renderer, [trial])
+        cameras = look.true[0][0], look.true[1][0]
+
+        def draw(position: FloatArray, quaternion: FloatArray) -> NDArray[np.uint8]:
+            joints = columns["joint_position"][row]
+            return renderer.render([Sample(trial, joints, position, quaternion, look.appearances[0])])[0]
+
+        for row, asked in enumerate(columns["goal_quaternion"]):
+            position = columns["true_position"][row]
+            if row == 0 or (asked != columns["goal_quaternion"][row - 1]).any():
+                goals += 1
+                picture = _goal_picture(draw, position, asked, cameras)
+            turn, shift = errors.rotation_deg[row], errors.position_mm[row]
+            images = draw(position, columns["true_quaternion"][row])
+            yield Frame(
+                draw_estimate(images, estimator.object, columns, row, cameras),
+                picture,
+                f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · {goals} goals reached · "
+                f"error {turn:.1f}°, {shift:.1f} mm",
+            )
+
+
+def _goal_picture(
+    draw: Callable[[FloatArray, FloatArray], NDArray[np.uint8]],
+    position: FloatArray,
+    quaternion: FloatArray,
+    cameras: tuple[FloatArray, FloatArray],
+) -> NDArray[np.uint8]:
+    """The object as it is asked for, lifted out of the hand, (S, S, 3)."""
+    lifted = position + np.array([0.0, 0.0, _GOAL_HEIGHT])
+    matrix, transform = (part[_GOAL_CAMERA] for part in cameras)
+    image = draw(lifted, quaternion)[_GOAL_CAMERA]
+    centre = project(lifted[None], matrix, transform)[0]
+    small, _ = crop(image, matrix, centre, len(image) // 2)
+    return np.asarray(Image.fromarray(small).resize(image.shape[:2], Image.Resampling.BICUBIC))

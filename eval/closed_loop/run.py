@@ -1,0 +1,85 @@
+"""All trials, their results and pictures: what ``dactyl closed-loop`` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datagen.policy import create_policy
+from datagen.pool import TaskFailedError, default_workers, run
+from datagen.sim.scene import SceneConfig, build_scene
+from eval.closed_loop.block import BlockTask, cached_estimator
+from eval.closed_loop.config import ClosedLoopConfig
+from eval.closed_loop.pictures import picture_play
+from eval.provenance import checkpoint_origin, software
+from eval.trials import RESULTS, ClosedLoop, load_closed_loop, trial_rows, trial_table
+from vision.config import plain
+from vision.errors import DactylError
+from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
+from vision.folders import claim
+from vision.progress import progress
+from vision.schema import SCHEMA_VERSION
+
+_PATIENCE_S = 600.0  # without a step, after which a worker is taken to hang
+
+
+def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
+    """Play what is asked for, or what is missing of it, and write the folder that ``eval.trials`` describes.
+
+    Raises:
+        DactylError: the policy or checkpoint is missing, damaged or of another object, or the folder was begun with
+            another configuration.
+    """
+    estimator = cached_estimator(config.checkpoint, config.device)
+    create_policy(config.policy, build_scene(SceneConfig(estimator.object.name)), 1)  # refused before anything is made
+    identity = config.identity()
+    task = BlockTask(config, fingerprint(identity))
+    with exclusive_folder(config.output):
+        claim(config.output, identity, "blocks/*.json")
+        (config.output / RESULTS).unlink(missing_ok=True)
+        records = _play_missing(task)
+        plays = []
+        for place, (simulation, told) in enumerate(config.plays()):
+            blocks = range(place * task.blocks, (place + 1) * task.blocks)
+            play = {
+                "simulation": simulation,
+                "told": told,
+                "policy": records[blocks[0]]["policy"],
+                "goals": [goals for number in blocks for goals in records[number]["goals"]],
+                "endings": [ending for number in blocks for ending in records[number]["endings"]],
+                "errors": None,
+                "over_time": None,
+            }
+            if told == "vision":
+                paths = [task.path(number) for number in blocks]
+                play |= picture_play(config, simulation, estimator, play["goals"], paths)
+            plays.append(play)
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "object": estimator.object.name,
+            "config": plain(config),
+            "checkpoint": checkpoint_origin(config.checkpoint),
+            "software": software(),
+            "plays": plays,
+        }
+        atomic_write(config.output / RESULTS, canonical_json(record))
+        loop = load_closed_loop(config.output)
+        atomic_write(config.output / "table.md", trial_table(trial_rows({"": loop})).encode())
+    return loop
+
+
+def _play_missing(task: BlockTask) -> dict[int, dict[str, Any]]:
+    """Records of all blocks by number, after playing those that are not there."""
+    config = task.config
+    numbers = range(len(list(config.plays())) * task.blocks)
+    records = {number: record for number in numbers if (record := task.done(number)) is not None}
+    missing = [number for number in numbers if number not in records]
+    if missing:
+        total, done = (sum(len(task.trials(number)) for number in some) for some in (numbers, records))
+        workers = min(config.workers or default_workers(), len(missing))
+        with progress(f"playing {config.output.name}", total, "trials", done) as advance:
+            try:
+                for number, record in run(task, missing, workers, advance, patience_s=_PATIENCE_S):
+                    records[number] = record
+            except TaskFailedError as error:
+                raise DactylError(f"{task.path(error.number)}: gave up: {error}; rerun to resume") from None
+    return records

@@ -1,0 +1,259 @@
+"""The closed loop: a perfect eye changes nothing, any other only what concerns the object; killed runs go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from dactyl.cli import main
+from datagen.appearance import AppearanceConfig
+from datagen.policy.evaluate import play_trials
+from datagen.sim.environment import Environment
+from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
+from datagen.sim.scene import SceneConfig
+from datagen.sim.trials import TrialRules
+from eval.closed_loop import block, pictures, run
+from eval.closed_loop.config import GROUPS, ClosedLoopConfig
+from eval.closed_loop.sight import Sight, draw_look, told_by_sight
+from eval.trials import RESULTS, TRACE, load_closed_loop
+from tests.eval.pilot import Canvas, Eye, Pilot
+from vision.backbones import BackboneConfig
+from vision.cameras import DACTYL_RIG
+from vision.errors import DactylError
+from vision.estimator import checkpoint_record
+from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.model import DataSpec, ModelConfig, build_model
+from vision.tables import read_table
+
+RULES = TrialRules(seconds=0.8)
+SIZE = 48
+
+
+def play(
+    eye: Eye | None, trials: Sequence[int] = (0, 1, 2), randomization: Randomization = NOTHING, latency: int = 0
+) -> tuple[list[int], list[str], Pilot, Sight | None]:
+    """Goals, endings, what the policy was told and what was seen, of a few short trials."""
+    environment = Environment(SceneConfig(), 0, len(trials), 1, randomization)
+    pilot, sight = Pilot(), None
+    if eye is not None:
+        look = draw_look("calibrated", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
+        sight = Sight(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
+    goals, endings = play_trials(environment, pilot, RULES, np.asarray(trials), lambda _: None, sight)
+    return goals, list(endings), pilot, sight
+
+
+@pytest.mark.parametrize("randomization", [NOTHING, replace(EVERYTHING, observation_noise=None)])
+def test_a_perfect_eye_is_as_good_as_the_state(randomization: Randomization) -> None:
+    """Without the tracker's noise, policies are told the same either way, to the last step of every trial."""
+    by_state, by_sight = (play(eye, randomization=randomization) for eye in (None, Eye(Canvas(SIZE))))
+    assert by_state[:2] == by_sight[:2]
+    assert len(by_state[2].told) == len(by_sight[2].told) >= 10
+    for state, sight in zip(by_state[2].told, by_sight[2].told, strict=True):
+        for key in ("fingertip_position", "object_position", "object_quaternion", "relative_goal", "joint_position"):
+            np.testing.assert_allclose(sight[key], state[key], atol=1e-9)  # type: ignore[literal-required]
+
+
+def test_the_tracker_is_replaced_noise_and_all() -> None:
+    """In the randomized simulation the policy is told the estimate, not the tracker's reading, nor their sum."""
+    _, _, pilot, sight = play(Eye(Canvas(SIZE)), randomization=EVERYTHING)
+    assert sight is not None
+    for told, row in zip(pilot.told, sight.rows, strict=True):
+        np.testing.assert_array_equal(told["object_position"][row["episode"]], row["true_position"])
+
+
+def test_an_eye_that_errs_errs_in_all_that_concerns_the_object() -> None:
+    _, _, pilot, sight = play(Eye(Canvas(SIZE), turn_deg=20.0, shift_mm=3.0))
+    assert sight is not None
+    for told, row in zip(pilot.told, sight.rows, strict=True):
+        worlds = row["episode"]
+        shift = 1000 * (told["object_position"][worlds] - row["true_position"])
+        np.testing.assert_allclose(shift, [[3, 0, 0]] * len(worlds), atol=1e-9)
+        seen, true, goal = (
+            rotation_from_quaternion(quaternion)
+            for quaternion in (told["object_quaternion"][worlds], row["true_quaternion"], row["goal_quaternion"])
+        )
+        np.testing.assert_allclose(np.rad2deg((seen * true.inv()).as_rotvec()), [[0, 0, 20]] * len(worlds), atol=1e-9)
+        left = rotation_from_quaternion(told["relative_goal"][worlds])
+        np.testing.assert_allclose((left * seen * goal.inv()).magnitude(), 0, atol=1e-7)
+
+
+def test_velocities_are_those_of_the_estimates() -> None:
+    turn = Rotation.from_rotvec([[0.0, 0.0, 0.4]])
+    before = np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]])
+    now = np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn)
+    sensed: Any = {"goal_quaternion": now[1], "fingertip_position": "kept", "object_linear_velocity": "replaced"}
+    told = told_by_sight(sensed, now, before)
+    np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
+    np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
+    np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)
+    assert told["fingertip_position"] == "kept"
+
+
+def test_latency_delays_what_is_told_and_nothing_else() -> None:
+    _, _, pilot, sight = play(Eye(Canvas(SIZE)), trials=[0], latency=2)
+    assert sight is not None
+    true = [row["true_position"] for row in sight.rows]
+    for step, told in enumerate(pilot.told):
+        np.testing.assert_array_equal(told["object_position"], true[max(step - 2, 0)])
+    assert np.ptp(np.concatenate(true), axis=0).max() > 1e-5, "the object moves, or this proves nothing"
+
+
+def test_trials_do_not_depend_on_their_block() -> None:
+    together, alone = (play(Eye(Canvas(SIZE), 5.0, 1.0), trials) for trials in ((0, 1, 2), (2,)))
+    assert (together[0][2], together[1][2]) == (alone[0][0], alone[1][0])
+    rows = [row for row in together[3].rows if 2 in row["episode"]]  # type: ignore[union-attr]
+    for one, other in zip(rows, alone[3].rows, strict=True):  # type: ignore[union-attr]
+        np.testing.assert_array_equal(one["true_position"][one["episode"] == 2], other["true_position"])
+
+
+@pytest.mark.parametrize("protocol", ["nominal", "calibrated"])
+def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
+    eye = Eye(Canvas(SIZE))
+    look = draw_look("randomized", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
+    assert look.nominal == (protocol == "nominal")
+    moved = ~np.isclose(look.told[1], DACTYL_RIG.extrinsics()).all(axis=(1, 2, 3))
+    assert list(moved) == [protocol == "calibrated"] * 2
+    assert not np.allclose(look.true[1][0], look.true[1][1]), "each trial has its own displacement"
+    same = draw_look("calibrated", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
+    np.testing.assert_allclose(same.told[1], [DACTYL_RIG.extrinsics()] * 2, atol=1e-9)
+    np.testing.assert_allclose(same.true[0], [DACTYL_RIG.intrinsics(SIZE, SIZE)] * 2)
+
+
+def test_groups_of_randomizations_are_held_out() -> None:
+    config = ClosedLoopConfig("random-exploration", Path("a"), Path("b"), hold_out=("physics", "unmodelled"))
+    assert config.effects("calibrated") == NOTHING
+    left = config.effects("randomized")
+    assert left == EVERYTHING.only("observation_noise", "marker_placement")
+    together = [part for parts in GROUPS.values() for part in parts]
+    assert sorted(together) == sorted(vars(EVERYTHING)), "every effect is in one group"
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ClosedLoopConfig:
+    (tmp_path / "best.ckpt").write_bytes(b"weights")
+    return ClosedLoopConfig(
+        *("tests.eval.pilot:build", tmp_path / "best.ckpt", tmp_path / "out"),
+        trials=3,
+        rules=RULES,
+        film_seconds=0.4,
+    )
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the blocks that are played, here instead of in processes, two trials each, without pictures."""
+    canvas, numbers = Canvas(SIZE), list[int]()
+
+    def here(task: Callable[..., Any], todo: Sequence[int], workers: int, advance: Any, **_: Any) -> Iterator[Any]:
+        for number in todo:
+            numbers.append(number)
+            yield number, task(number, advance)
+
+    monkeypatch.setattr(run, "run", here)
+    monkeypatch.setattr(block, "BLOCK", 2)
+    for module in (block, pictures):
+        monkeypatch.setattr(module, "plain_renderer", lambda estimator: canvas)
+    for module in (block, run):
+        monkeypatch.setattr(module, "cached_estimator", lambda checkpoint, device: Eye(canvas, 4.0, 2.0))
+    return numbers
+
+
+def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[int]) -> None:
+    loop = run.closed_loop(config)
+    assert played == list(range(8))
+    assert [(one.simulation, one.told, len(one.goals)) for one in loop.plays] == [
+        (simulation, told, 3) for simulation in ("calibrated", "randomized") for told in ("state", "vision")
+    ]
+    for one in loop.plays:
+        assert set(one.endings) <= {"dropped", "late", "complete"}
+        if one.told == "vision":
+            assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+            assert one.over_time is not None
+            assert one.over_time["trials"][0] == 3
+            for name in (f"errors-{one.simulation}.png", f"film-{one.simulation}.gif"):
+                with Image.open(config.output / name) as picture:
+                    assert min(picture.size) > SIZE
+                    assert getattr(picture, "n_frames", 1) == (5 if name.endswith("gif") else 1)
+    columns, _ = read_table(config.output / "blocks" / "randomized-vision-0001.parquet", TRACE)
+    assert set(columns["episode"]) == {2}
+    files = {path: path.read_bytes() for path in config.output.rglob("*") if path.is_file()}
+    assert "| block (vision) | randomized | 3 |" in (config.output / "table.md").read_text()
+
+    # As after a kill: a block that was begun, one that was not, one that was damaged since.
+    (config.output / RESULTS).unlink()
+    (config.output / "blocks" / "calibrated-vision-0000.json").unlink()
+    (config.output / "blocks" / "randomized-vision-0001.parquet").write_bytes(b"PAR1")
+    played.clear()
+    run.closed_loop(config)
+    assert played == [2, 7]
+    assert {path: path.read_bytes() for path in files} == files
+
+    played.clear()
+    more = run.closed_loop(replace(config, trials=4, state=False, workers=1))
+    assert played == [1, 3], "only the blocks that were one short"
+    assert [len(one.goals) for one in more.plays] == [4, 4]
+    with pytest.raises(DactylError, match=r"another configuration \(seed: 0 there, 1 here\)"):
+        run.closed_loop(replace(config, seed=1))
+    with pytest.raises(DactylError, match="protocol: 'nominal' there, 'calibrated' here"):
+        run.closed_loop(replace(config, protocol="calibrated"))
+
+
+def test_bad_input_is_one_line_before_anything_is_played(config: ClosedLoopConfig, played: list[int]) -> None:
+    for changes, complaint in (
+        ({"policy": "nothing"}, "no policy 'nothing'"),
+        ({"policy": "tests.eval.pilot:nobody"}, "cannot be imported"),
+    ):
+        with pytest.raises(DactylError, match=complaint):
+            run.closed_loop(replace(config, **changes))  # type: ignore[arg-type]
+    assert not played
+    assert not config.output.exists()
+    for wrong, complaint in (
+        ({"trials": 0}, "trials"),
+        ({"latency_steps": -1}, "latency_steps"),
+        ({"calibrated": False, "randomized": False}, "at least one"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            replace(config, **wrong)  # type: ignore[arg-type]
+
+
+def test_unfinished_and_damaged_results(tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match="no such closed loop"):
+        load_closed_loop(tmp_path / "nowhere")
+    with pytest.raises(DactylError, match="no finished trials"):
+        load_closed_loop(tmp_path)
+    for content in ("[]", '{"schema_version": 1}', '{"schema_version": 1, "object": "block", "plays": [{}]}'):
+        (tmp_path / RESULTS).write_text(content)
+        with pytest.raises(DactylError, match="not the results of dactyl closed-loop"):
+            load_closed_loop(tmp_path)
+
+
+def test_the_command_from_files_with_real_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An untrained network, a worker process and the classic renderer: every part is the one that users run."""
+    torch.manual_seed(0)
+    spec = DataSpec("block", DACTYL_RIG, 64)
+    model = build_model(
+        ModelConfig(head="regression", backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8), spec
+    )
+    weights = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({**checkpoint_record(model), "state_dict": weights}, tmp_path / "untrained.ckpt")
+    arguments = ["--policy", "random-exploration", "--checkpoint", str(tmp_path / "untrained.ckpt"), "--trials", "1"]
+    arguments += ["--output", str(tmp_path / "out"), "--rules.seconds", "0.4", "--workers", "1", "--state", "false"]
+    arguments += ["--randomized", "false", "--device", "cpu"]
+    assert main(["closed-loop", *arguments, "--film_seconds", "0.2"]) == 0
+    assert "block (vision) | calibrated | 1 |" in capsys.readouterr().out
+    record = json.loads((tmp_path / "out" / RESULTS).read_text())
+    assert {play["policy"] for play in record["plays"]} == {"random-exploration"}
+    assert main(["closed-loop", *arguments, "--rules.seconds", "0.8"]) == 1
+    assert "another configuration (rules.seconds" in capsys.readouterr().err
