@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy import create_policy
+from datagen.policy import RandomExploration, create_policy
 from datagen.policy.base import Observation, Policy
+from datagen.policy.recorder import Recorder
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.scene import SceneConfig
@@ -47,6 +48,8 @@ class EvaluateConfig:
         threads: that simulate; 0 for all processors.
         calibrated: play in the simulation without randomization.
         randomized: play in the randomized one.
+        baseline: play the same trials with random exploration, for comparison.
+        gif: picture of the best seconds of the first trials, of those without randomization if they are played.
         rules: when a trial is over; the default is the paper's.
         randomization: what differs in the randomized simulation; the default is all of the paper's.
     """
@@ -60,6 +63,8 @@ class EvaluateConfig:
     threads: int = 0
     calibrated: bool = True
     randomized: bool = True
+    baseline: bool = True
+    gif: Path | None = None
     rules: TrialRules = EVALUATION
     randomization: Randomization = EVERYTHING
 
@@ -68,6 +73,8 @@ class EvaluateConfig:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
         if self.trials < 1:
             raise ValueError(f"trials: must be at least 1, got {self.trials}")
+        if self.gif is not None and self.gif.suffix != ".gif":
+            raise ValueError(f"gif: must end in .gif, got {self.gif}")
         if not (self.calibrated or self.randomized):
             raise ValueError("calibrated, randomized: at least one of them must be true")
 
@@ -95,14 +102,22 @@ class Result:
         return float(np.median(self.goals))
 
 
-def play(config: EvaluateConfig, randomization: Randomization, label: str) -> Result:
+def play(
+    config: EvaluateConfig, policy: str, randomization: Randomization, label: str, recorder: Recorder | None = None
+) -> Result:
     """Play all trials side by side, each until it is over."""
     scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization)
-    policy = create_policy(config.policy, environment.scene, config.trials)
+    player = create_policy(policy, environment.scene, config.trials)
+
+    def sense(going: NDArray[np.int64]) -> Observation:
+        if recorder:
+            recorder.note(environment.observe(), going)
+        return environment.sense()
+
     with progress(label, config.trials, "trials") as advance:
-        goals, endings = play_trials(environment, policy, config.rules, np.arange(config.trials), advance)
-    return Result(policy.name, goals, *(endings.count(kind) for kind in ("dropped", "late", "complete")))
+        goals, endings = play_trials(environment, player, config.rules, np.arange(config.trials), advance, sense)
+    return Result(player.name, goals, *(endings.count(kind) for kind in ("dropped", "late", "complete")))
 
 
 def play_trials(
@@ -144,16 +159,27 @@ def play_trials(
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Result]:
-    """Play what is asked for and write ``results.json``."""
-    results = {}
-    if config.calibrated:
-        results["calibrated"] = play(config, NOTHING, "calibrated simulation")
+    """Play what is asked for, write ``results.json``, and the GIF."""
+    kinds = {"calibrated": NOTHING} if config.calibrated else {}
     if config.randomized:
-        results["randomized"] = play(config, config.randomization, "randomized simulation")
-    content: dict[str, Any] = {"config": plain(replace(config, output=Path(config.output.name)))}
+        kinds["randomized"] = config.randomization
+    recorder = Recorder() if config.gif else None
+    results: dict[str, Result] = {}
+    for kind, randomization in kinds.items():
+        wanted = recorder if not results else None
+        results[kind] = play(config, config.policy, randomization, f"{kind} simulation", wanted)
+    if config.baseline and config.policy != RandomExploration.name:
+        for kind, randomization in kinds.items():
+            label = f"{kind}, {RandomExploration.name}"
+            results[label] = play(config, RandomExploration.name, randomization, label)
+    content: dict[str, Any] = {"config": plain(replace(config, output=Path(config.output.name), gif=None))}
     for kind, result in results.items():
         content[kind] = {"mean": result.mean, "std": result.std, "median": result.median, **asdict(result)}
     atomic_write(config.output / "results.json", canonical_json(content))
+    if config.gif and recorder:
+        from datagen.policy.film import film  # brings the renderers
+
+        film(config.gif, recorder.best(), config.object)
     return results
 
 

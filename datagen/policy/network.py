@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,33 @@ CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Tabl
 
 
 class Normaliser(nn.Module):
-    """Shift and scale state vectors by the mean and spread of those seen so far."""
+    """Shift and scale vectors by the mean and spread of those seen so far."""
 
     count: Tensor
     mean: Tensor
     square: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = STATE_WIDTH) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(STATE_WIDTH, dtype=torch.float64))
-        self.register_buffer("square", torch.ones(STATE_WIDTH, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("square", torch.ones(width, dtype=torch.float64))
 
-    def update(self, state: Tensor) -> None:
-        """Count more state vectors (N, STATE_WIDTH)."""
-        state = state.double()
-        self.count += len(state)
-        share = len(state) / self.count
-        self.mean += share * (state.mean(dim=0) - self.mean)
-        self.square += share * ((state**2).mean(dim=0) - self.square)
+    def update(self, vectors: Tensor) -> None:
+        """Count more vectors (N, width)."""
+        vectors = vectors.double()
+        self.count += len(vectors)
+        share = len(vectors) / self.count
+        self.mean += share * (vectors.mean(dim=0) - self.mean)
+        self.square += share * ((vectors**2).mean(dim=0) - self.square)
 
-    def forward(self, state: Tensor) -> Tensor:
-        spread = (self.square - self.mean**2).clamp(min=1e-6).sqrt()
-        return ((state - self.mean.float()) / spread.float()).clamp(-CLIP, CLIP)
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation of each number, (width,)."""
+        return (self.square - self.mean**2).clamp(min=1e-6).sqrt()
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return ((vectors - self.mean.float()) / self.spread.float()).clamp(-CLIP, CLIP)
 
 
 class Actor(nn.Module):
@@ -94,19 +99,41 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     Raises:
         DactylError: no such file, damaged, or something else.
     """
+    return read_policy(path, load_content(path))
+
+
+def load_content(path: Path) -> dict[str, Any]:
+    """What is in a policy file of ours, of any kind.
+
+    Raises:
+        DactylError: no such file, damaged, or something else.
+    """
     content = load_file(path, "policy")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DactylError(f"{path}: not a policy of dactyl; pass policy.pt of a training")
     if content.get("version") != VERSION:
         raise DactylError(f"{path}: version {content.get('version')} of the format, this is {VERSION}; train it again")
-    try:
+    return content
+
+
+def read_policy(path: Path, content: dict[str, Any]) -> tuple[Actor, Normaliser, dict[str, Any]]:
+    """The same from the file's content."""
+    with fitting(path):
         actor, normaliser = Actor(content["inputs"], content["hidden"]), Normaliser()
         actor.load_state_dict(content["actor"])
         normaliser.load_state_dict(content["normaliser"])
         about = {"name": str(content["about"]["name"]), "object": str(content["about"]["object"]), **content["about"]}
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise DactylError(f"{path}: does not fit this version's network ({error}); train it again") from error
     return actor.eval(), normaliser.eval(), about
+
+
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Turn what content of another make raises into one line that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise DactylError(f"{path}: does not fit this version's network ({text}); train it again") from error
 
 
 def load_file(path: Path, what: str) -> Any:

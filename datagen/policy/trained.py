@@ -20,7 +20,8 @@ import torch
 from datagen.policy import policy_label, shipped
 from datagen.policy.base import ACTIONS, FloatArray, Observation, Policy, Worlds
 from datagen.policy.features import goal_vector, state_vector
-from datagen.policy.network import Actor, Normaliser, load_policy
+from datagen.policy.network import Actor, Normaliser, load_content, read_policy
+from datagen.policy.recurrent import KIND, RecurrentPolicy, read_recurrent
 from datagen.policy.targets import JointTargets
 from datagen.sim.scene import Scene
 from vision.errors import DactylError
@@ -90,10 +91,16 @@ def load(source: str, scene: Scene, worlds: int) -> Policy:
         return ProgramPolicy(name, _read_program(path, lambda: torch.export.load(str(path)).module()), worlds)
     if _is_torchscript(path):
         return ProgramPolicy(name, _read_program(path, lambda: torch.jit.load(str(path), "cpu")), worlds)
-    actor, normaliser, about = load_policy(path)
+    content = load_content(path)
+    if content.get("kind") == KIND:
+        network, inputs, about = read_recurrent(path, content)
+        policy: Policy = RecurrentPolicy(name, network, inputs, worlds)
+    else:
+        actor, normaliser, about = read_policy(path, content)
+        policy = NetworkPolicy(name, actor, normaliser, scene, worlds)
     if about["object"] != scene.object.name:
         raise DactylError(f"{source}: a policy for the {about['object']}, not the {scene.object.name}; choose another")
-    return NetworkPolicy(name, actor, normaliser, scene, worlds)
+    return policy
 
 
 def _is_torchscript(path: Path) -> bool:

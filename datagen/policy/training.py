@@ -9,7 +9,7 @@ them first; one that is killed goes on from its last checkpoint.
 
 Our own, because no library carries the method whole: stable-baselines3 has hindsight replay for SAC, TD3 and TQC, but
 its actors and critics see the same observation, and its critics are regressed to returns where ours tell success from
-failure, with which this task is learnt in fewer steps.
+failure.
 """
 
 from __future__ import annotations

@@ -1,0 +1,258 @@
+"""``dactyl policy train --method ppo``: workers play, one learner learns from all that they played.
+
+A worker steps its own batch of hands, in this process or anywhere in a Ray cluster; it gets the networks, plays a whole
+rollout and sends it back. The learner uses one device.
+
+The output folder holds ``checkpoint.pt``, ``policy.pt`` (what acts), ``progress.csv`` and ``progress.png``. After every
+checkpoint all worlds begin new episodes: a training that went on from it gives, to the bit, what one that was never
+stopped gives. What was played since the last checkpoint is lost when a training is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from datagen.policy.base import FloatArray
+from datagen.policy.game import HandGame
+from datagen.policy.journal import Journal, Tally
+from datagen.policy.network import load_file
+from datagen.policy.ppo import PpoLearner, PpoLearning
+from datagen.policy.recurrent import INPUTS, TABLE_2, input_width, save_recurrent
+from datagen.policy.rollout import Experience, Players, Rollout, together
+from datagen.policy.starts import start_states
+from datagen.sim.environment import Environment
+from datagen.sim.randomization import EVERYTHING, NOTHING
+from datagen.sim.scene import SceneConfig
+from datagen.variation import generator
+from vision.config import differences, plain
+from vision.errors import DactylError
+from vision.files import atomic_write, exclusive_folder
+from vision.objects import OBJECTS
+from vision.progress import progress
+
+CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
+_COLUMNS = ("reward", "explained", "policy_loss", "value_loss", "entropy", "divergence", "clipped")
+
+
+@dataclass(frozen=True)
+class PpoConfig:
+    """How to train.
+
+    Attributes:
+        output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
+        method: ppo.
+        object: block or prism.
+        locked_wrist: hold the two wrist joints.
+        seed: of every random draw.
+        steps: environment steps in all worlds together; training ends at the first checkpoint that is so far.
+        workers: that play; 384 in the paper.
+        ray: they are actors of Ray, on the machines of the cluster that RAY_ADDRESS names, or on this one.
+        worlds: of each worker, simulated at once; 16 in the paper.
+        threads: of each worker that simulate, 0 for all processors; Ray reserves so many cores, at least one.
+        rollout_steps: of each world, between updates of the networks.
+        randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`).
+        largest_turn: goals lie within this angle of the object's orientation, rad; pi: anywhere, as in the paper.
+        policy_inputs: what the policy network sees; the default is Table 2.
+        start_states: states that episodes begin from, made by the paper's 100 random actions each.
+        checkpoint_rollouts: rollouts between checkpoints.
+        device: that learns, as torch calls it: cpu, cuda.
+        torch_threads: of the learner and of each worker.
+        learning: the networks and their learning.
+    """
+
+    output: Path
+    method: Literal["ppo"] = "ppo"
+    object: str = "block"
+    locked_wrist: bool = False
+    seed: int = 0
+    steps: int = 1_000_000_000
+    workers: int = 1
+    ray: bool = False
+    worlds: int = 64
+    threads: int = 0
+    rollout_steps: int = 100
+    randomized: bool = True
+    largest_turn: float = float(np.pi)
+    policy_inputs: tuple[str, ...] = TABLE_2
+    start_states: int = 256
+    checkpoint_rollouts: int = 20
+    device: str = "cpu"
+    torch_threads: int = 1
+    learning: PpoLearning = field(default_factory=PpoLearning)
+
+    def __post_init__(self) -> None:
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        for name in ("steps", "workers", "worlds", "start_states", "checkpoint_rollouts", "torch_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.rollout_steps < 1 or self.rollout_steps % self.learning.chunk:
+            raise ValueError(
+                f"rollout_steps: must be a multiple of learning.chunk ({self.learning.chunk}), got {self.rollout_steps}"
+            )
+        if not 0 < self.largest_turn <= np.pi:
+            raise ValueError(f"largest_turn: must lie in (0, pi], got {self.largest_turn}")
+        input_width(self.policy_inputs)
+
+    @property
+    def steps_per_rollout(self) -> int:
+        return self.workers * self.worlds * self.rollout_steps
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that a training must keep when it goes on."""
+        free = ("output", "steps", "ray", "threads", "torch_threads", "device")
+        return {key: value for key, value in plain(self).items() if key not in free}
+
+    def environment(self) -> Environment:
+        scene = SceneConfig(self.object, locked_wrist=self.locked_wrist)
+        return Environment(scene, self.seed, self.worlds, self.threads, EVERYTHING if self.randomized else NOTHING)
+
+
+class Worker:
+    """One of the players: a batch of hands, and copies of the networks."""
+
+    def __init__(self, config: PpoConfig, number: int, starts: FloatArray, episode: int) -> None:
+        torch.set_num_threads(config.torch_threads)
+        self.config, self.number = config, number
+        environment = config.environment()
+        environment.largest_turn[:] = config.largest_turn
+        self.game = HandGame(environment, config.policy_inputs, starts, (episode, config.workers))
+        learning = config.learning
+        widths = input_width(config.policy_inputs), input_width(tuple(INPUTS))
+        self.players = Players(*widths, learning.dense, learning.lstm)
+        self.rollout = Rollout(self.game, self.players, learning.chunk)
+
+    def play(self, weights: dict[str, torch.Tensor], rollout: int) -> tuple[Experience, Tally, int]:
+        """The numbered rollout, what happened in it, and the number of the next episode."""
+        self.players.load_state_dict(weights)
+        rng = generator(self.config.seed, rollout, f"rollout/{self.number}")
+        if rollout % self.config.checkpoint_rollouts == 0:
+            self.rollout.begin(rng)
+        experience = self.rollout.collect(self.config.rollout_steps, rng)
+        tally, self.game.tally = self.game.tally, Tally()
+        return experience, tally, self.game.episode
+
+
+Play = Callable[[dict[str, torch.Tensor], int], list[tuple[Experience, Tally, int]]]
+"""From the players' weights and a rollout's number to what each worker brings back."""
+
+
+@contextlib.contextmanager
+def crew(config: PpoConfig, starts: FloatArray, episodes: list[int]) -> Iterator[Play]:
+    """The workers, here or in a Ray cluster; `episodes` are the numbers of their next episodes."""
+    if not config.ray:
+        workers = [Worker(config, number, starts, episode) for number, episode in enumerate(episodes)]
+        yield lambda weights, rollout: [worker.play(weights, rollout) for worker in workers]
+        return
+    try:
+        import ray
+    except ImportError:
+        raise DactylError("ray is not installed: pip install 'dactyl-vision[ray]', or leave --ray out") from None
+    ray.init(log_to_driver=False, ignore_reinit_error=True)
+    try:
+        remote: Any = ray.remote(num_cpus=max(1, config.threads))(Worker)
+        shared = ray.put(starts)
+        actors = [remote.remote(config, number, shared, episode) for number, episode in enumerate(episodes)]
+
+        def play(weights: dict[str, torch.Tensor], rollout: int) -> list[tuple[Experience, Tally, int]]:
+            sent = ray.put(weights)
+            try:
+                return ray.get([actor.play.remote(sent, rollout) for actor in actors])
+            except ray.exceptions.RayActorError as error:
+                text = " ".join(str(error).split())[:300]
+                raise DactylError(f"a worker was lost ({text}); the same command goes on from {CHECKPOINT}") from None
+
+        yield play
+    finally:
+        ray.shutdown()
+
+
+def train_ppo(config: PpoConfig) -> None:
+    """Train, or go on training, as ``config`` says.
+
+    Raises:
+        DactylError: the output holds another training, is in use, or is damaged; a worker was lost.
+    """
+    torch.set_num_threads(config.torch_threads)
+    with exclusive_folder(config.output):
+        _train(config)
+
+
+def _train(config: PpoConfig) -> None:
+    try:
+        learner = PpoLearner(
+            config.learning, input_width(config.policy_inputs), input_width(tuple(INPUTS)), config.seed, config.device
+        )
+    except (RuntimeError, AssertionError) as error:
+        raise DactylError(f"device {config.device}: {' '.join(str(error).split())[:200]}; choose another") from None
+    journal = Journal(config.output, _COLUMNS)
+    starts = start_states(config.output, config.environment(), config.start_states)
+    rollout, seconds = 0, 0.0
+    episodes = [config.start_states + number for number in range(config.workers)]  # those before made the starts
+    if (config.output / CHECKPOINT).exists():
+        rollout, seconds, episodes = _resume(config, learner, journal)
+    size = config.steps_per_rollout
+    with (
+        crew(config, starts, episodes) as play,
+        progress(f"training {config.output.name}", config.steps, "steps", rollout * size) as advance,
+    ):
+        while rollout * size < config.steps or rollout % config.checkpoint_rollouts:
+            began = time.monotonic()
+            weights = {name: tensor.cpu() for name, tensor in learner.players.state_dict().items()}
+            brought = play(weights, rollout)
+            experience = together([one for one, _, _ in brought])
+            figures = learner.update(experience, generator(config.seed, rollout, "updates"))
+            rollout += 1
+            seconds += time.monotonic() - began
+            tally = Tally()
+            for _, other, _ in brought:
+                tally.add(other)
+            journal.write(rollout * size, seconds, tally, figures)
+            advance(size)
+            if rollout % config.checkpoint_rollouts == 0:
+                _save(config, learner, rollout, seconds, [episode for _, _, episode in brought])
+                journal.draw()
+
+
+def _save(config: PpoConfig, learner: PpoLearner, rollout: int, seconds: float, episodes: list[int]) -> None:
+    steps = rollout * config.steps_per_rollout
+    about = {
+        "name": f"ppo-{config.object}",
+        "object": config.object,
+        "steps": steps,
+        "seconds": round(seconds),
+        "config": config.identity(),
+    }
+    save_recurrent(config.output / POLICY, learner.players.policy, config.policy_inputs, about)
+    content = {
+        "config": config.identity(),
+        "rollout": rollout,
+        "seconds": seconds,
+        "episodes": episodes,
+        "players": learner.players.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+    }
+    atomic_write(config.output / CHECKPOINT, lambda file: torch.save(content, file))
+
+
+def _resume(config: PpoConfig, learner: PpoLearner, journal: Journal) -> tuple[int, float, list[int]]:
+    path = config.output / CHECKPOINT
+    content = load_file(path, "checkpoint")
+    changed = differences(content["config"], config.identity())
+    if changed:
+        raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
+    learner.players.load_state_dict(content["players"])
+    learner.optimizer.load_state_dict(content["optimizer"])
+    journal.cut(content["rollout"] * config.steps_per_rollout)
+    return content["rollout"], content["seconds"], content["episodes"]

@@ -1,0 +1,56 @@
+"""Trials as they were played, to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.policy.base import FloatArray, Observation
+
+_TRIALS = 16  # that are kept
+_MOST_FRAMES = 150  # 12 s, which as a GIF stay below 3 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What one picture shows: joints (24,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the
+    goal's quaternion (4,), and how many goals were reached before."""
+
+    joint_position: FloatArray
+    object_position: FloatArray
+    object_quaternion: FloatArray
+    goal_quaternion: FloatArray
+    reached: int
+
+
+class Recorder:
+    """Keeps what the first trials looked like, step by step."""
+
+    def __init__(self) -> None:
+        self.trials: list[list[Frame]] = [[] for _ in range(_TRIALS)]
+
+    def note(self, true: Observation, going: NDArray[np.int64]) -> None:
+        """Before a step of the trials that are `going`, (K,): `true` is the state of all, (N, ...)."""
+        for trial in going[going < _TRIALS]:
+            frames, goal = self.trials[trial], true["goal_quaternion"][trial]
+            reached = frames[-1].reached if frames else 0
+            if frames and not np.array_equal(goal, frames[-1].goal_quaternion):
+                reached += 1
+            joints, position = true["joint_position"][trial], true["object_position"][trial]
+            frames.append(Frame(joints, position, true["object_quaternion"][trial], goal, reached))
+
+    def best(self) -> list[Frame]:
+        """The stretch of any trial, no longer than a film may be, in which most goals are reached."""
+
+        def goals(stretch: Sequence[Frame]) -> int:
+            return stretch[-1].reached - stretch[0].reached
+
+        stretches = (
+            frames[start : start + _MOST_FRAMES]
+            for frames in self.trials
+            for start in range(max(1, len(frames) - _MOST_FRAMES + 1))
+        )
+        return max((stretch for stretch in stretches if stretch), key=goals)
