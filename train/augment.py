@@ -25,6 +25,8 @@ class AugmentConfig:
         window_shift: standard deviation of a window's centre, as a share of its side.
         window_zoom: largest change of a window's side, as a share of it.
         window_roll_deg: largest turn of a window about its centre.
+        scene_shift, scene_zoom, scene_roll_deg: the same of the whole image as the locator sees it: as if the camera
+            had been displaced by so much more.
     """
 
     contrast: tuple[float, float] = (0.5, 1.5)
@@ -33,16 +35,23 @@ class AugmentConfig:
     window_shift: float = 0.06
     window_zoom: float = 0.1
     window_roll_deg: float = 30.0
+    scene_shift: float = 0.03
+    scene_zoom: float = 0.05
+    scene_roll_deg: float = 5.0
 
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
             raise ValueError(f"contrast must be a range above 0, got {self.contrast}")
-        if min(self.noise, self.tint, self.window_shift) < 0:
-            raise ValueError("noise, tint and window_shift must be 0 or more")
-        if not 0 <= self.window_zoom < 1:
-            raise ValueError(f"window_zoom must lie between 0 and 1, got {self.window_zoom}")
-        if not 0 <= self.window_roll_deg <= 180:
-            raise ValueError(f"window_roll_deg must lie between 0 and 180, got {self.window_roll_deg}")
+        if min(self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
+            raise ValueError("noise, tint, window_shift and scene_shift must be 0 or more")
+        for what, zoom, roll in (
+            ("window", self.window_zoom, self.window_roll_deg),
+            ("scene", self.scene_zoom, self.scene_roll_deg),
+        ):
+            if not 0 <= zoom < 1:
+                raise ValueError(f"{what}_zoom must lie between 0 and 1, got {zoom}")
+            if not 0 <= roll <= 180:
+                raise ValueError(f"{what}_roll_deg must lie between 0 and 180, got {roll}")
 
 
 class ImageAugment:
@@ -64,11 +73,20 @@ class ImageAugment:
 
     def windows(self, centre: Tensor, side: float, size: int) -> Tensor:
         """Windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in ``make_windows``."""
-        config, shape = self.config, centre.shape[:-1]
-        centre = centre + config.window_shift * side * self._normal(*centre.shape)
-        zoom = 1 + config.window_zoom * (2 * self._uniform(*shape) - 1)
-        roll = math.radians(config.window_roll_deg) * (2 * self._uniform(*shape) - 1)
-        return make_windows(centre, side * zoom, size, roll)
+        config = self.config
+        return self._near(centre, side, size, config.window_shift, config.window_zoom, config.window_roll_deg)
+
+    def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
+        """Windows (*shape, 2, 3) near the whole of images of ``side`` pixels."""
+        config, centre = self.config, torch.full((*shape, 2), side / 2, device=self.generator.device)
+        return self._near(centre, side, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
+
+    def _near(self, centre: Tensor, side: float, size: int, shift: float, zoom: float, roll_deg: float) -> Tensor:
+        shape = centre.shape[:-1]
+        centre = centre + shift * side * self._normal(*centre.shape)
+        sides = side * (1 + zoom * (2 * self._uniform(*shape) - 1))
+        roll = math.radians(roll_deg) * (2 * self._uniform(*shape) - 1)
+        return make_windows(centre, sides, size, roll)
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator, device=self.generator.device)

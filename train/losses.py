@@ -28,14 +28,16 @@ class LossConfig:
     Attributes:
         rotation: of a regression: squared error of its normalised numbers, or the angle to the truth in radians.
         surface: weight of the geometric model's surface term.
+        landmarks: weight of its term for the hand's landmarks.
     """
 
     rotation: Literal["mse", "geodesic"] = "mse"
     surface: float = 1.0
+    landmarks: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.surface < 0:
-            raise ValueError(f"surface must be 0 or more, got {self.surface}")
+        if min(self.surface, self.landmarks) < 0:
+            raise ValueError(f"surface and landmarks must be 0 or more, got {self.surface}, {self.landmarks}")
 
 
 def regression_loss(

@@ -20,6 +20,7 @@ from train.surface import SurfaceTargets
 from vision.cameras import project_torch
 from vision.estimator import checkpoint_record
 from vision.geometry import geodesic_distance_torch, quaternion_to_matrix
+from vision.landmarks import HAND_LANDMARKS, locate
 from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, RegressionModel, build_model
 from vision.triangulate import Cameras
 
@@ -93,27 +94,39 @@ class PoseTask(lightning.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         del batch_index
-        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
-        found = self.model.predict(batch["images"], cameras)
-        truth = quaternion_to_matrix(batch["object_quaternion"].double())
-        turn = geodesic_distance_torch(found.rotation, truth)
-        shift = torch.linalg.vector_norm(found.position - batch["object_position"], dim=-1)
-        deviation = torch.zeros_like(turn) if found.deviation is None else found.deviation
-        self.errors.update(torch.stack([turn, shift, deviation], dim=-1).flatten())
+        output = self.model(batch["images"])
+        told = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        found = [self.model.pose(output, told)]
+        if isinstance(self.model, GeometricModel):
+            found.append(self.model.pose(output, self._nominal(len(batch["images"])), nominal=True))
+        truth, position = quaternion_to_matrix(batch["object_quaternion"].double()), batch["object_position"]
+        columns = []
+        for pose in found:
+            turn = geodesic_distance_torch(pose.rotation, truth)
+            shift = torch.linalg.vector_norm(pose.position - position, dim=-1)
+            columns += [turn, shift, torch.zeros_like(turn) if pose.deviation is None else pose.deviation]
+        self.errors.update(torch.stack(columns, dim=-1).flatten())
 
     def on_validation_epoch_end(self) -> None:
-        turn, shift, deviation = self.errors.compute().unflatten(0, (-1, 3)).unbind(-1)
+        protocols = ("", "nominal_") if isinstance(self.model, GeometricModel) else ("",)
+        errors = self.errors.compute().unflatten(0, (-1, len(protocols), 3)).unbind(1)
         self.errors.reset()
         if isinstance(self.model, GeometricModel):
-            self.model.calibrate(turn, deviation)
-        values = {
-            "val/rotation_mean_deg": torch.rad2deg(turn.mean()),
-            "val/rotation_median_deg": torch.rad2deg(turn.median()),
-            "val/position_mean_mm": 1e3 * shift.mean(),
-            "val/position_median_mm": 1e3 * shift.median(),
-        }
+            self.model.calibrate(errors[0][:, 0], errors[0][:, 2])
+        values = {}
+        for protocol, (turn, shift, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
+            values[f"val/{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())
+            values[f"val/{protocol}rotation_median_deg"] = torch.rad2deg(turn.median())
+            values[f"val/{protocol}position_mean_mm"] = 1e3 * shift.mean()
+            values[f"val/{protocol}position_median_mm"] = 1e3 * shift.median()
         # Equal in all processes, each has computed them from the errors of all; best.ckpt needs them in all.
         self.log_dict({name: value.float() for name, value in values.items()})
+
+    def _nominal(self, batch: int) -> Cameras:
+        """The rig's cameras for every sample of a batch."""
+        rig, size = self.model.data.rig, self.model.data.image_size
+        matrices = (rig.intrinsics(size, size), rig.extrinsics())
+        return Cameras(*(torch.from_numpy(m).float().to(self.device).expand(batch, -1, -1, -1) for m in matrices))
 
     def configure_optimizers(self) -> Any:
         config = self.optimizer_config
@@ -146,14 +159,15 @@ class PoseTask(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             corners = model.keypoints.float() @ rotation.mT + position[:, None]
             targets = project_torch(torch.cat([corners, position[:, None]], dim=1)[:, None], *cameras)
-        windows = None
-        if model.config.window is not None:
-            side = model.config.window.side * model.data.image_size
-            windows = augment.windows(targets[:, :, -1], side, model.config.window.size)
-        output = model(images, augment, windows)
+        windows, scenes, window, side = None, None, model.config.window, model.data.image_size
+        if window is not None:
+            windows = augment.windows(targets[:, :, -1], window.side * side, window.size)
+            scenes = augment.scenes((images.shape[0], images.shape[1]), side, window.locator_size)
+        output = model(images, augment, windows, scenes)
         losses = laplace_loss(output.corners, targets[:, :, :-1])
         if output.centre is not None:
             losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
+            losses = losses + self.loss_config.landmarks * laplace_loss(output.landmarks, self._landmarks(batch))
         if self.loss_config.surface:
             with torch.autocast(self.device.type, enabled=False):
                 points, hit = self.surface(
@@ -161,6 +175,12 @@ class PoseTask(lightning.LightningModule):
                 )
                 losses = losses + self.loss_config.surface * surface_loss(output.surface, points, hit)
         return losses
+
+    def _landmarks(self, batch: dict[str, Tensor]) -> Tensor:
+        """True pixels (B, C, L, 2) of the hand's landmarks."""
+        with torch.autocast(self.device.type, enabled=False):
+            points, _ = locate(HAND_LANDMARKS, batch["joint_position"][:, list(HAND_LANDMARKS.joints)])
+            return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
 
     def _generator(self) -> torch.Generator:
         entropy = [self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank]

@@ -71,6 +71,7 @@ class PoseEstimator:
         intrinsics: NDArray[np.floating],
         extrinsics: NDArray[np.floating],
         batch_size: int = 64,
+        nominal: bool = False,
     ) -> dict[str, NDArray[np.float64]]:
         """Poses of the object in the world.
 
@@ -80,6 +81,8 @@ class PoseEstimator:
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
             extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression ignores both.
             batch_size: triplets that are computed at once.
+            nominal: the cameras given are only where they should be; the true ones, displaced by up to 1.5 mm,
+                3 degrees and 1 degree of their field of view (Table 9), are then found with the pose.
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
@@ -100,7 +103,7 @@ class PoseEstimator:
         for first in range(0, count, batch_size):
             batch = slice(first, first + batch_size)
             seen = Cameras(self._tensor(matrices[batch]).float(), self._tensor(transforms[batch]).float())
-            found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen)
+            found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
             parts.append((found.position.cpu(), found.rotation.cpu(), found.confidence.cpu()))
         if not parts:
             return {"position": np.zeros((0, 3)), "quaternion": np.zeros((0, 4)), "confidence": np.zeros(0)}

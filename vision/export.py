@@ -3,8 +3,9 @@
 What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B, and holds all
 preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world. A
 geometric network gives ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of
-each in pixels; the pose follows from them and the cameras by :func:`vision.triangulate.solve_pose`, float64 linear
-algebra that ONNX has no operators for.
+each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose
+follows by :func:`vision.triangulate.solve_pose` from the true cameras, by :func:`vision.bundle.solve_bundle` from the
+nominal ones: float64 linear algebra that ONNX has no operators for.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ class ExportedNetwork(nn.Module):
     def __init__(self, model: PoseModel) -> None:
         super().__init__()
         self.model = model.cpu()
-        self.outputs = ("pixels", "scale") if isinstance(model, GeometricModel) else ("position", "rotation")
+        self.outputs: tuple[str, ...] = ("position", "rotation")
+        if isinstance(model, GeometricModel):
+            windowed = model.config.window is not None
+            self.outputs = ("pixels", "scale", "landmarks", "landmark_scale") if windowed else ("pixels", "scale")
         self.eval()
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         found = self.model(images)
         if isinstance(self.model, GeometricModel):
-            return found.corners.pixels, found.corners.log_scale.exp()
+            seen = [found.corners] if found.landmarks is None else [found.corners, found.landmarks]
+            return tuple(tensor for points in seen for tensor in (points.pixels, points.log_scale.exp()))
         rotation, _ = rotation_from_values(found.values[:, 3:], self.model.config.rotation)
         return found.values[:, :3] * self.model.position_deviation + self.model.position_mean, rotation
 

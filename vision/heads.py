@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,10 @@ class PointOutput:
 
     pixels: Tensor
     log_scale: Tensor
+
+    def __getitem__(self, key: Any) -> PointOutput:
+        """Some of the points: a key for the dimensions (..., K)."""
+        return PointOutput(self.pixels[key], self.log_scale[key])
 
 
 def cell_centres(size: Sequence[int], device: torch.device) -> Tensor:

@@ -64,10 +64,9 @@ HAND_LANDMARKS = Landmarks(
 
 def locate(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
     """Landmarks (B, L, 3) in the world with hinges at ``angles`` (B, P), and their derivative (B, L, 3, P)."""
-    like = {"dtype": angles.dtype, "device": angles.device}
-    points = torch.as_tensor(landmarks.points, **like).expand(len(angles), -1, -1)
+    points = angles.new_tensor(landmarks.points).expand(len(angles), -1, -1)
     level = torch.tensor(landmarks.level, device=angles.device)
-    pivots, axes = torch.as_tensor(landmarks.pivots, **like), torch.as_tensor(landmarks.axes, **like)
+    pivots, axes = angles.new_tensor(landmarks.pivots), angles.new_tensor(landmarks.axes)
     derivatives: list[Tensor] = []
     for hinge in reversed(range(len(pivots))):  # from the last: it is carried by those before it
         moved = (level > hinge)[:, None]

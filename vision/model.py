@@ -27,8 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from vision.backbones import BackboneConfig, build_backbone
+from vision.bundle import Sights, solve_bundle
 from vision.cameras import Rig
 from vision.heads import PointHead, PointOutput, RegressionHead, RegressionOutput, RotationFormat, rotation_from_values
+from vision.landmarks import HAND_LANDMARKS
 from vision.objects import get_object
 from vision.triangulate import Cameras, solve_pose
 from vision.windows import cut, make_windows, to_image, window_scale
@@ -38,6 +40,8 @@ Augment = Callable[[Tensor], Tensor]
 
 CONFIDENT_ANGLE = math.radians(10.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle."""
+LANDMARK_DOUBT = 3.0
+"""By what factor landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,14 @@ class WindowConfig:
     Attributes:
         side: of the window, as a share of the image's side. A block's corners lie within 0.19 of its centre.
         size: of the window in the tower's pixels.
-        locator_size: pixels to which the whole image is reduced to find the object.
+        locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
         locator_width: channels of the locator's finest level.
     """
 
     side: float = 0.38
     size: int = 80
-    locator_size: int = 64
-    locator_width: int = 16
+    locator_size: int = 100
+    locator_width: int = 24
 
     def __post_init__(self) -> None:
         if not 0 < self.side <= 2:
@@ -110,6 +114,7 @@ class GeometricOutput:
     Attributes:
         corners: (B, C, K), image pixels.
         centre: (B, C, 1) the object's centre as the locator sees it, image pixels; None without a window.
+        landmarks: (B, C, L) the hand's landmarks as the locator sees them, image pixels; None without a window.
         surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
             the object's diameter, object frame, and the log-scale of its error; only in training.
         windows: (B, C, 2, 3) what the tower saw.
@@ -117,6 +122,7 @@ class GeometricOutput:
 
     corners: PointOutput
     centre: PointOutput | None
+    landmarks: PointOutput | None
     surface: Tensor | None
     windows: Tensor
 
@@ -165,13 +171,18 @@ class PoseModel(nn.Module, ABC):
         self.position_deviation.copy_(deviation.clamp_min(1e-4))
 
     @abstractmethod
-    def pose(self, output: Any, cameras: Cameras) -> PosePrediction:
-        """Poses from what ``forward`` returned; without gradient."""
+    def pose(self, output: Any, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        """Poses from what ``forward`` returned, without gradient; ``cameras`` as in :meth:`predict`."""
 
-    def predict(self, images: Tensor, cameras: Cameras) -> PosePrediction:
-        """Poses from images (B, C, 3, H, W) uint8 and the cameras that took them."""
+    def predict(self, images: Tensor, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        """Poses from images (B, C, 3, H, W) uint8.
+
+        Args:
+            cameras: that took them.
+            nominal: whether that is only where the cameras should be, the true ones being displaced as in Table 9.
+        """
         with torch.no_grad():
-            return self.pose(self(images), cameras)
+            return self.pose(self(images), cameras, nominal)
 
     def _check(self, images: Tensor) -> Tensor:
         """Images (B * C, 3, H, W) uint8."""
@@ -197,8 +208,8 @@ class RegressionModel(PoseModel):
         return self.head(self.tower(flat).unflatten(0, images.shape[:2]))
 
     @torch.no_grad()
-    def pose(self, output: RegressionOutput, cameras: Cameras) -> PosePrediction:
-        del cameras
+    def pose(self, output: RegressionOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        del cameras, nominal
         values = output.values.double()
         rotation, length = rotation_from_values(values[:, 3:], self.config.rotation)
         return PosePrediction(
@@ -227,28 +238,37 @@ class GeometricModel(PoseModel):
         if config.window is not None:
             small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
             self.locator_tower = build_backbone(small)
-            self.locator_head = PointHead(self.locator_tower.channels, 1)
+            self.locator_head = PointHead(self.locator_tower.channels, 1 + len(HAND_LANDMARKS.points))
 
-    def forward(self, images: Tensor, augment: Augment | None = None, windows: Tensor | None = None) -> GeometricOutput:
+    def forward(
+        self,
+        images: Tensor,
+        augment: Augment | None = None,
+        windows: Tensor | None = None,
+        scenes: Tensor | None = None,
+    ) -> GeometricOutput:
         """Corners in images (B, C, 3, H, W) uint8.
 
         Args:
             augment: applied to what enters the towers.
             windows: (B, C, 2, 3) where to look (:mod:`vision.windows`); where the locator finds the object when None.
+            scenes: (B, C, 2, 3) what the locator sees, windows of ``locator_size``; the whole images when None.
         """
         shape, flat = images.shape[:2], self._check(images)
-        window, centre = self.config.window, None
+        window, centre, landmarks = self.config.window, None, None
         if window is None:
             middle = torch.full((flat.shape[0], 2), self.data.image_size / 2, device=flat.device)
             windows = make_windows(middle, self.data.image_size, self.input_size)
         else:
-            centre = self._locate(flat, window.locator_size, augment)
-            found = make_windows(centre.pixels[:, 0].detach(), window.side * self.data.image_size, window.size)
-            windows = found if windows is None else windows.flatten(0, 1)
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
+            centre, landmarks = found[:, :1], found[:, 1:]
+            around = make_windows(centre.pixels[:, 0].detach(), window.side * self.data.image_size, window.size)
+            windows = around if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, augment)
         return GeometricOutput(
             _unflatten(corners, shape),
             None if centre is None else _unflatten(centre, shape),
+            None if landmarks is None else _unflatten(landmarks, shape),
             self.surface(features).float().unflatten(0, shape) if self.training else None,
             windows.unflatten(0, shape),
         )
@@ -259,33 +279,35 @@ class GeometricModel(PoseModel):
         window = self.config.window
         return (self.config.image_size or self.data.image_size) if window is None else window.size
 
-    def _locate(self, images: Tensor, size: int, augment: Augment | None) -> PointOutput:
-        """The object's centre (N, 1) in whole images, found at ``size`` pixels."""
-        found = self.locator_head(self.locator_tower(_enter(resize(images, size), augment)), size)
+    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
+        """The object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the images."""
+        assert self.config.window is not None
+        size = self.config.window.locator_size
         ratio = self.data.image_size / size
-        return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+        seen = resize(images, size)
+        if scenes is not None:  # only in training, where it may lie a little beside the image
+            seen = cut(seen, scenes / ratio, size, padding="border")
+        found = self.locator_head(self.locator_tower(_enter(seen, augment)), size)
+        if scenes is None:
+            return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+        return _to_image(found, scenes)
 
     def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
         """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
         size = self.input_size
         seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
         features = self.tower(_enter(seen, augment))
-        found = self.head(features, size)
-        with torch.autocast(images.device.type, enabled=False):
-            log_scale = found.log_scale + window_scale(windows).log()[:, None]
-            return PointOutput(to_image(windows, found.pixels), log_scale), features
+        return _to_image(self.head(features, size), windows), features
 
     @torch.no_grad()
-    def pose(self, output: GeometricOutput, cameras: Cameras) -> PosePrediction:
-        corners = output.corners
-        solution = solve_pose(
-            self.keypoints,
-            corners.pixels,
-            corners.log_scale.exp(),
-            cameras,
-            self.position_mean,
-            self.config.iterations,
-        )
+    def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        corners = Sights(output.corners.pixels, output.corners.log_scale.exp())
+        if nominal and output.landmarks is not None:
+            seen = Sights(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
+            size, anchor = self.data.image_size, self.position_mean
+            solution = solve_bundle(self.keypoints, corners, HAND_LANDMARKS, seen, cameras, size, anchor).pose
+        else:
+            solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
         deviation = solution.rotation_deviation
         confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale)
         return PosePrediction(solution.position, solution.rotation, confidence, deviation)
@@ -320,6 +342,12 @@ def resize(images: Tensor, size: int | None) -> Tensor:
 def _enter(images: Tensor, augment: Augment | None) -> Tensor:
     images = normalize(images)
     return images if augment is None else augment(images)
+
+
+def _to_image(found: PointOutput, windows: Tensor) -> PointOutput:
+    """Points (N, K) of windows (N, 2, 3) in the image's pixels."""
+    with torch.autocast(windows.device.type, enabled=False):
+        return PointOutput(to_image(windows, found.pixels), found.log_scale + window_scale(windows).log()[:, None])
 
 
 def _unflatten(points: PointOutput, shape: torch.Size) -> PointOutput:

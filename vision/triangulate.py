@@ -69,18 +69,25 @@ def solve_pose(
         anchor: (3,) metres, world: where the body usually is.
         iterations: of the refinement.
     """
+    pixels, weight = trusted(pixels, scale)
+    points, anchor, cameras = points.double(), anchor.double(), cameras.double()
+    with one_thread():
+        start = initial_pose(points, pixels, weight, cameras, anchor)
+        return refine(points, pixels, weight, cameras, *start, iterations)
+
+
+def trusted(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels (..., 2) in float64 and their weights (...), 1 / pixels^2: zero where pixel or scale is not finite."""
     seen = torch.isfinite(pixels).all(dim=-1) & torch.isfinite(scale)
     pixels = torch.where(seen[..., None], pixels, torch.zeros_like(pixels)).double()
     scale = torch.where(seen, scale, torch.ones_like(scale)).double().clamp(_MIN_SCALE, _MAX_SCALE)
-    weight = seen.double() / scale.square()
-    points, anchor, cameras = points.double(), anchor.double(), cameras.double()
-    with _one_thread():
-        return _solve(points, pixels, weight, cameras, anchor, iterations)
+    return pixels, seen.double() / scale.square()
 
 
-def _solve(
-    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor, iterations: int
-) -> PoseSolution:
+def initial_pose(
+    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
     starts = []
     for kept in _camera_subsets(pixels.shape[1], pixels.device):
         targets, trust = triangulate(pixels, weight * kept[:, None], cameras, anchor)
@@ -89,8 +96,7 @@ def _solve(
     best = torch.stack([cost for _, _, cost in starts]).argmin(dim=0)
     chosen = torch.arange(len(best), device=best.device)
     rotation = torch.stack([start[0] for start in starts])[best, chosen]
-    position = torch.stack([start[1] for start in starts])[best, chosen]
-    return refine(points, pixels, weight, cameras, rotation, position, iterations)
+    return rotation, torch.stack([start[1] for start in starts])[best, chosen]
 
 
 def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,7 +169,7 @@ def refine(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Thousands of tiny matrices: more threads gain nothing on idle cores and wait for each other on busy ones, where
     two took 30 times as long as one."""
     threads = torch.get_num_threads()
@@ -193,8 +199,12 @@ def _reproject(points: Tensor, cameras: Cameras, rotation: Tensor, position: Ten
 def _cost(
     points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor
 ) -> Tensor:
-    """Robust cost (B,): half the squared residual in scales while small, its logarithm when large."""
-    squared = (_reproject(points, cameras, rotation, position) - pixels).square().sum(dim=-1) * weight
+    return robust_cost(_reproject(points, cameras, rotation, position) - pixels, weight)
+
+
+def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:
+    """(B,): half the squared residual (B, C, K, 2) in scales while small, its logarithm when large."""
+    squared = residual.square().sum(dim=-1) * weight
     return 0.5 * CAUCHY_SCALE**2 * torch.log1p(squared / CAUCHY_SCALE**2).sum(dim=(1, 2))
 
 
@@ -213,7 +223,7 @@ def _normal_equations(
     through = torch.cat([eye, -slope[..., None]], dim=-1) / depth[..., None, None]
     through = cameras.intrinsics[:, :, None, :2, :2] @ through
     by_shift = through @ turn  # (B, C, K, 2, 3)
-    by_turn = by_shift @ -_skew(arm)[:, None]
+    by_turn = by_shift @ -skew(arm)[:, None]
     jacobian = torch.cat([by_turn, by_shift], dim=-1)
     residual = _reproject(points, cameras, rotation, position) - pixels
     squared = residual.square().sum(dim=-1) * weight
@@ -223,7 +233,7 @@ def _normal_equations(
     return gradient, information
 
 
-def _skew(vector: Tensor) -> Tensor:
+def skew(vector: Tensor) -> Tensor:
     """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)

@@ -7,6 +7,8 @@ pixels to those of the image; it may be turned about its centre, which is how tr
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,15 +32,16 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def cut(images: Tensor, windows: Tensor, size: int) -> Tensor:
-    """Windows (N, 3, size, size) out of float images (N, 3, H, W), bilinear; outside of the image they are zero."""
+def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros") -> Tensor:
+    """Windows (N, 3, size, size) out of float images (N, 3, H, W), bilinear; outside of the image they are zero, or as
+    its nearest pixel."""
     height, width = images.shape[-2:]
     to_unit = torch.tensor([2.0 / width, 2.0 / height], device=windows.device)
     linear = windows[..., :2] * to_unit[:, None] * (size / 2)
     offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
     theta = torch.cat([linear, offset[..., None]], dim=-1)
     grid = functional.affine_grid(theta, [images.shape[0], 3, size, size], align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def to_image(windows: Tensor, pixels: Tensor) -> Tensor:

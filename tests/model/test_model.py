@@ -2,9 +2,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.model.test_bundle import Truth
 from vision.backbones import BackboneConfig
 from vision.cameras import DACTYL_RIG, Rig
-from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, WindowConfig, build_model, normalize, resize
+from vision.heads import PointOutput
+from vision.landmarks import HAND_LANDMARKS
+from vision.model import (
+    DataSpec,
+    GeometricModel,
+    GeometricOutput,
+    ModelConfig,
+    PoseModel,
+    WindowConfig,
+    build_model,
+    normalize,
+    resize,
+)
 from vision.triangulate import Cameras
 from vision.windows import make_windows
 
@@ -14,7 +27,7 @@ CONFIGS = {
     "six_d": ModelConfig(rotation="six_d", backbone=SMALL),
     "resnet18": ModelConfig(backbone=BackboneConfig("resnet18")),
     "geometric": ModelConfig("geometric", SMALL),
-    "windowed": ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_width=8)),
+    "windowed": ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_size=48, locator_width=8)),
 }
 
 
@@ -117,6 +130,47 @@ def test_a_reduced_image_still_speaks_of_the_pixels_it_was_given() -> None:
         found = model(pictures())
     torch.testing.assert_close(found.corners.pixels, torch.full((2, 3, 8, 2), 32.0))
     torch.testing.assert_close(found.corners.log_scale.exp(), torch.full((2, 3, 8), 64.0 / 16))
+
+
+def test_landmarks_are_in_the_image_whatever_scene_shows_them() -> None:
+    model, _ = model_and_cameras("windowed")
+    assert isinstance(model, GeometricModel)
+    assert model.config.window is not None
+    images, size = pictures(), model.config.window.locator_size
+    whole = make_windows(torch.full((2, 3, 2), 32.0), 64.0, size)
+    with torch.no_grad():
+        there, same = model(images), model(images, scenes=whole)
+        assert there.landmarks.pixels.shape == (2, 3, len(HAND_LANDMARKS.points), 2)
+        torch.testing.assert_close(same.landmarks.pixels, there.landmarks.pixels, atol=1e-2, rtol=0)
+        torch.testing.assert_close(same.landmarks.log_scale, there.landmarks.log_scale, atol=1e-2, rtol=0)
+        for weight in model.locator_head.parameters():
+            weight.zero_()  # every point in the middle
+        shifted = model(images, scenes=make_windows(torch.full((2, 3, 2), 40.0), 32.0, size))
+    torch.testing.assert_close(shifted.landmarks.pixels, torch.full_like(shifted.landmarks.pixels, 40.0))
+    torch.testing.assert_close(shifted.centre.log_scale.exp(), torch.full((2, 3, 1), 32.0 / 16))
+
+
+def test_nominal_cameras_are_mended_and_exact_ones_are_not() -> None:
+    """A network that sees all points where they are, through cameras that are displaced."""
+    truth = Truth(8, seed=6)
+    corners, landmarks = truth.sights(0.0, 0.0)
+    windowed = ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_width=8))
+    model = build_model(windowed, DataSpec("block", DACTYL_RIG, 200)).eval()
+    model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
+    seen = [PointOutput(sight.pixels.float(), sight.scale.float().log()) for sight in (corners, landmarks)]
+    output = GeometricOutput(seen[0], None, seen[1], None, torch.zeros(8, 3, 2, 3))
+    blind = GeometricOutput(seen[0], None, None, None, torch.zeros(8, 3, 2, 3))
+    told = {
+        "true": model.pose(output, truth.cameras),
+        "nominal": model.pose(output, truth.nominal, nominal=True),
+        "wrong": model.pose(output, truth.nominal),
+        "without landmarks": model.pose(blind, truth.nominal, nominal=True),
+    }
+    off = {name: 1e3 * torch.linalg.vector_norm(pose.position - truth.position, dim=-1) for name, pose in told.items()}
+    assert off["true"].max() < 0.05
+    assert off["nominal"].max() < 1.0
+    assert off["wrong"].mean() > 10
+    assert off["without landmarks"].mean() > 10
 
 
 def test_reduction_smooths_first() -> None:

@@ -49,6 +49,19 @@ def test_windows_stay_around_the_object() -> None:
     assert 19 < roll.abs().max() <= 20.001
 
 
+def test_scenes_stay_near_the_whole_image() -> None:
+    config = AugmentConfig(scene_shift=0.03, scene_zoom=0.05, scene_roll_deg=5)
+    scenes = ImageAugment(config, generator()).scenes((500, 3), 200.0, 100)
+    assert scenes.shape == (500, 3, 2, 3)
+    middle = to_image(scenes, torch.full((500, 3, 1, 2), 50.0))[..., 0, :]
+    assert (middle - 100).mean().abs() < 1.0
+    assert (middle - 100).std().item() == pytest.approx(0.03 * 200, rel=0.1)
+    scale = window_scale(scenes) * 100 / 200
+    assert 0.95 - 1e-5 <= scale.min() < 0.96
+    roll = torch.rad2deg(torch.atan2(scenes[..., 1, 0], scenes[..., 0, 0]))
+    assert 4.5 < roll.abs().max() <= 5.001
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -58,6 +71,9 @@ def test_windows_stay_around_the_object() -> None:
         {"tint": -1},
         {"window_zoom": 1.0},
         {"window_roll_deg": 200},
+        {"scene_shift": -0.1},
+        {"scene_zoom": 1.0},
+        {"scene_roll_deg": -1},
     ],
 )
 def test_impossible_values_are_refused(wrong: dict) -> None:
