@@ -101,7 +101,7 @@ def read_pictures(path: Path) -> PictureStream:
     files = []
     for line, (_, name) in lines:
         file = Path(name)
-        if not name or file.is_absolute() or ".." in file.parts:
+        if not name or "\0" in name or file.is_absolute() or ".." in file.parts:
             raise DactylError(f"{path}: line {line}: '{name}' is not a file below {path.parent}")
         files.append(path.parent / file)
     return PictureStream(time, tuple(files))

@@ -46,6 +46,6 @@ def absent(title: str, why: str) -> Section:
 
 def jpeg(path: Path) -> bytes:
     buffer = io.BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(path, formats=["PNG"]) as picture:
         picture.convert("RGB").save(buffer, "jpeg", quality=82)
     return buffer.getvalue()
