@@ -33,7 +33,7 @@ Config = TypeVar("Config")
 CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError)
 """What a parser of :func:`new_parser` and the dataclasses that it fills raise; :func:`one_line` says it."""
 
-_MAX_FILE_BYTES = 1 << 20
+_MAX_FILE_BYTES = 1 << 16
 _MAX_MESSAGE = 600
 
 # By default a value that names a class imports its module, whatever that is. Ours and Lightning's only hold what is

@@ -43,7 +43,14 @@ def locate(where: str | Location) -> Location:
     return place
 
 
-register_type(UPath, serializer=str, deserializer=locate)
+def _text(place: Location) -> str:
+    """A location as a configuration has it. Refuses what is none, or an optional one would print null as ``None``."""
+    if not isinstance(place, UPath | Path):
+        raise ValueError(f"expected a location, got {place!r}")
+    return str(place)
+
+
+register_type(UPath, serializer=_text, deserializer=locate)
 
 
 def is_remote(path: Location) -> TypeIs[UPath]:
