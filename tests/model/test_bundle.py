@@ -1,0 +1,190 @@
+"""Pose, cameras and wrist from pixels, when only the nominal cameras are known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import roma
+import torch
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from vision.bundle import BundleSolution, Displacement, Sights, solve_bundle
+from vision.cameras import DACTYL_RIG, project, project_torch
+from vision.landmarks import HAND_LANDMARKS, locate
+from vision.objects import get_object
+from vision.triangulate import Cameras
+
+SIZE = 200
+BLOCK = torch.tensor(get_object("block").keypoints)
+ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
+
+
+class Truth:
+    """Random poses, wrists and cameras displaced as in Table 9, times ``displacement``; and what the cameras see."""
+
+    def __init__(self, count: int, displacement: float = 1.0, seed: int = 0) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.rotation = roma.random_rotmat(count, generator=self.generator, dtype=torch.float64)
+        self.position = ANCHOR + 0.02 * self.noise(count, 3)
+        limits = torch.tensor(HAND_LANDMARKS.limits)
+        self.angles = limits[:, 0] + (limits[:, 1] - limits[:, 0]) * self.uniform(count, 2)
+        nominal = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
+        self.nominal = Cameras(*(torch.tensor(array).expand(count, -1, -1, -1) for array in nominal))
+        axis = torch.nn.functional.normalize(self.noise(count, 3, 3), dim=-1)
+        angle = displacement * torch.deg2rad(3 * self.uniform(count, 3, 1))
+        turn = roma.rotvec_to_rotmat(axis * angle)
+        shift = displacement * 0.0015 * (2 * self.uniform(count, 3, 3) - 1)
+        half = torch.atan(SIZE / 2 / self.nominal.intrinsics[..., 1, 1])
+        changed = half + displacement * torch.deg2rad(self.uniform(count, 3) - 0.5)
+        zoom = torch.tan(half) / torch.tan(changed)
+        extrinsics, intrinsics = self.nominal.extrinsics.clone(), self.nominal.intrinsics.clone()
+        there = self.nominal.extrinsics[..., :3, :3]
+        centre = -(there.mT @ self.nominal.extrinsics[..., :3, 3:]) + shift[..., None]
+        extrinsics[..., :3, :3] = there @ turn.mT
+        extrinsics[..., :3, 3:] = -there @ turn.mT @ centre
+        intrinsics[..., :2, :2] *= zoom[..., None, None]
+        self.cameras = Cameras(intrinsics, extrinsics)
+
+    def noise(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64)
+
+    def sights(self, corner_noise: float, landmark_noise: float) -> tuple[Sights, Sights]:
+        world = BLOCK @ self.rotation.mT + self.position[:, None]
+        seen = []
+        for points, noise in ((world, corner_noise), (locate(HAND_LANDMARKS, self.angles)[0], landmark_noise)):
+            pixels = project_torch(points[:, None], *self.cameras)
+            pixels = pixels + noise * self.noise(*pixels.shape)
+            seen.append(Sights(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
+        return seen[0], seen[1]
+
+    def solve(self, corners: Sights, landmarks: Sights, **options: int) -> BundleSolution:
+        return solve_bundle(BLOCK, corners, HAND_LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
+
+    def errors(self, found: BundleSolution) -> tuple[Tensor, Tensor]:
+        """Degrees and millimetres, (B,) each."""
+        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.pose.rotation, self.rotation))
+        return turn, 1e3 * torch.linalg.vector_norm(found.pose.position - self.position, dim=-1)
+
+
+def test_perfect_pixels_undo_table_9() -> None:
+    truth = Truth(64)
+    found = truth.solve(*truth.sights(0.0, 0.0))
+    turn, shift = truth.errors(found)
+    assert turn.max() < 0.02
+    assert shift.max() < 0.05
+    assert (found.angles - truth.angles).abs().max() < 1e-3
+    world = truth.position[:, None, None]
+    seen = project_torch(world, *found.cameras) - project_torch(world, *truth.cameras)
+    off = project_torch(world, *truth.nominal) - project_torch(world, *truth.cameras)
+    assert seen.abs().max() < 0.05
+    assert off.norm(dim=-1).mean() > 10  # pixels that had to be undone
+
+
+def test_landmarks_make_the_difference_and_so_do_corners() -> None:
+    """One pixel of noise: without landmarks 17 mm; with corners of no worth, no pose."""
+    truth = Truth(128, seed=1)
+    corners, landmarks = truth.sights(1.0, 1.0)
+    turn, shift = truth.errors(truth.solve(corners, landmarks))
+    assert turn.mean() < 1.2
+    assert shift.mean() < 1.8
+    blind = Sights(landmarks.pixels * torch.nan, landmarks.scale)
+    _, without = truth.errors(truth.solve(corners, blind))
+    assert without.mean() > 10
+
+
+def test_true_cameras_are_left_alone() -> None:
+    truth = Truth(32, displacement=0.0, seed=2)
+    found = truth.solve(*truth.sights(0.0, 0.0))
+    turn, shift = truth.errors(found)
+    assert turn.max() < 1e-3
+    assert shift.max() < 1e-3
+    torch.testing.assert_close(found.cameras.intrinsics, truth.nominal.intrinsics, rtol=1e-5, atol=1e-3)
+
+
+def test_the_predicted_deviation_is_the_real_one() -> None:
+    truth = Truth(300, seed=3)
+    found = truth.solve(*truth.sights(1.0, 1.0))
+    for error, promised in zip(
+        truth.errors(found),
+        (torch.rad2deg(found.pose.rotation_deviation), 1e3 * found.pose.position_deviation),
+        strict=True,
+    ):
+        assert 0.6 < (error.square().mean() / 3).sqrt() / promised.mean() < 1.1
+
+
+def test_no_small_change_is_more_probable() -> None:
+    """The same probability written down again, with NumPy and one camera after the other: flat where the answer is."""
+    truth = Truth(1, seed=4)
+    corners, landmarks = truth.sights(1.0, 1.0)
+    found = truth.solve(corners, landmarks, iterations=30)
+    prior, limits = Displacement(), HAND_LANDMARKS.limits
+    matrices, transforms = (array[0].numpy() for array in truth.nominal)
+    found_matrices, found_transforms = (array[0].numpy() for array in found.cameras)
+    body = np.concatenate([np.zeros(3), found.pose.position[0].numpy(), found.angles[0].numpy()])
+    cameras = []
+    for number in range(3):
+        there, here = transforms[number], found_transforms[number]
+        turn = Rotation.from_matrix(here[:3, :3].T @ there[:3, :3]).as_rotvec()
+        shift = -here[:3, :3].T @ here[:3, 3] + there[:3, :3].T @ there[:3, 3]
+        cameras.append([*turn, *shift, np.log(found_matrices[number, 0, 0] / matrices[number, 0, 0])])
+    answer = np.concatenate([body, np.ravel(cameras)])
+
+    def surprise(x: np.ndarray) -> float:
+        """Minus the logarithm of the probability, up to a constant."""
+        rotation = Rotation.from_rotvec(x[:3]).as_matrix() @ found.pose.rotation[0].numpy()
+        hand = locate(HAND_LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
+        total = (((x[6:8] - limits.mean(axis=1)) / (np.ptp(limits, axis=1) / np.sqrt(12))) ** 2).sum() / 2
+        for number, camera in enumerate(x[8:].reshape(3, 7)):
+            transform = np.eye(4)
+            transform[:3, :3] = transforms[number, :3, :3] @ Rotation.from_rotvec(camera[:3]).as_matrix().T
+            centre = -transforms[number, :3, :3].T @ transforms[number, :3, 3] + camera[3:6]
+            transform[:3, 3] = -transform[:3, :3] @ centre
+            matrix = np.diag([np.exp(camera[6]), np.exp(camera[6]), 1]) @ matrices[number]
+            matrix[:2, 2] = matrices[number, :2, 2]
+            for world, seen in ((BLOCK.numpy() @ rotation.T + x[3:6], corners), (hand, landmarks)):
+                off = project(world, matrix, transform) - seen.pixels[0, number].numpy()
+                total += 4.5 * np.log1p((off**2).sum(axis=-1) / 9.0).sum()  # all scales are one pixel
+            zoom = prior.fovy / np.sin(np.deg2rad(DACTYL_RIG.cameras[number].fovy_deg))
+            for numbers, deviation in ((camera[:3], prior.rotation), (camera[3:6], prior.position), (camera[6:], zoom)):
+                total += ((numbers / deviation) ** 2).sum() / 2
+        return float(total)
+
+    least = surprise(answer)
+    assert least < 100
+    for direction in np.eye(len(answer)):
+        step = 1e-4 * direction
+        slope, bend = (
+            surprise(answer + step) - surprise(answer - step),
+            surprise(answer + step) + surprise(answer - step),
+        )
+        # Distance to the minimum along this number, from a parabola, in standard deviations.
+        curvature = (bend - 2 * least) / 1e-8
+        assert curvature > 0
+        assert abs(slope / 2e-4) / np.sqrt(curvature) < 0.02
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: torch.full_like(p, torch.nan),
+        lambda p: torch.zeros_like(p),
+        lambda p: torch.full_like(p, 1e9),
+        lambda p: p[:, :, :1].expand_as(p),
+        lambda p: p * -1e4,
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30, torch.nan])
+def test_no_input_gives_nan(spoil: Callable[[Tensor], Tensor], scale: float) -> None:
+    truth = Truth(2, seed=5)
+    good = truth.sights(1.0, 1.0)
+    for spoilt in (0, 1):
+        sights = [
+            Sights(spoil(s.pixels), torch.full_like(s.scale, scale)) if n == spoilt else s for n, s in enumerate(good)
+        ]
+        found = truth.solve(*sights)
+        for tensor in (*vars(found.pose).values(), *found.cameras, found.angles):
+            assert torch.isfinite(tensor).all()
