@@ -1,8 +1,9 @@
 # make demo    from nothing to the error table
 # make test    lint, types, unit and end-to-end tests
+# make soak    kills, faults and fuzzing at full length, then an hour each of generation and training (docs/reliability.md)
 # make setup   only the virtual environment and the system libraries
 
-.PHONY: setup demo test check format lock clean
+.PHONY: setup demo test soak check format lock clean
 .DEFAULT_GOAL := help
 
 READY := .venv/ready
@@ -21,6 +22,11 @@ demo: $(READY)
 test: check
 	@bash scripts/test_tools.sh
 	.venv/bin/pytest -n 2 --dist loadscope
+
+# SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
+soak: $(READY)
+	OMP_NUM_THREADS=1 LP_NUM_THREADS=1 .venv/bin/pytest -n 0 --timeout 0 --soak $(or $(SHARE),1) tests/faults
+	bash scripts/soak.sh $(or $(MINUTES),60)
 
 check: $(READY)
 	.venv/bin/ruff check .

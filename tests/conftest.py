@@ -1,7 +1,14 @@
 """What all tests share."""
 
+import pytest
 from hypothesis import settings
 
 # Machines that run the suite may be slow or busy: a property's time says nothing about its truth.
 settings.register_profile("dactyl", deadline=None)
 settings.load_profile("dactyl")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak", type=float, default=0.0, metavar="SHARE", help="length of the loops in tests/faults: 1 for the whole"
+    )

@@ -1,0 +1,111 @@
+"""Networks and policies on disk: damage is refused in one line, or changed nothing. No altered weight passes.
+
+``tests/model/test_estimator.py`` and ``tests/policy/test_trained.py`` hold the cases of other architectures, versions
+and kinds of file.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datagen.policy.features import INPUTS
+from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
+from tests.faults.conftest import Trials
+from tests.faults.harness import damaged, memory_bounded, outcome
+from tests.faults.test_shards import Canary
+from tests.model.test_model import model_and_cameras
+from vision.estimator import PoseEstimator, checkpoint_record, read_checkpoint
+
+Read = Callable[[Path], Any]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As Lightning leaves it: a small network, its optimiser, its progress."""
+    path = tmp_path_factory.mktemp("checkpoint") / "last.ckpt"
+    model, _ = model_and_cameras("geometric")
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    moments = {number: {"exp_avg": torch.randn(9)} for number in range(5)}
+    more = {"global_step": 7, "optimizer_states": [{"state": moments, "param_groups": [{"lr": 1e-3}]}]}
+    torch.save({**checkpoint_record(model), "state_dict": state, **more}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("policy") / "mine.pt"
+    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    return path
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal to the last bit, wherever tensors are nested in it."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return PoseEstimator.from_checkpoint(path).model.state_dict()
+
+
+def policy_content(path: Path) -> tuple[Any, ...]:
+    actor, normaliser, about = load_policy(path)
+    return actor.state_dict(), normaliser.state_dict(), about
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, weights, policy_content])
+def test_no_damage_passes_in_silence(
+    read: Read, checkpoint: Path, policy: Path, tmp_path: Path, trials: Trials
+) -> None:
+    original = policy if read is policy_content else checkpoint
+    whole, expected = original.read_bytes(), read(original)
+    rng = np.random.default_rng(83)
+    path = tmp_path / original.name
+    refused = 0
+    for trial in trials(15, 1000):
+        what, content = damaged(whole, rng)
+        path.write_bytes(content)
+        with memory_bounded():
+            found = outcome(lambda: read(path), path)
+        refused += isinstance(found, str)
+        assert isinstance(found, str) or same(expected, found), f"trial {trial}: {what} gave other weights"
+    assert refused > 0.4 * (trial + 1), "what lies before or behind a zip archive is no part of it, the rest is"
+
+
+@pytest.mark.parametrize("read", [weights, policy_content])
+@pytest.mark.parametrize("form", ["torch", "pickle", "zip"])
+def test_no_pickle_in_a_checkpoint_runs(read: Read, form: str, tmp_path: Path) -> None:
+    path, content = tmp_path / "trap.pt", {"format": Canary(tmp_path / "sung"), "state_dict": Canary(tmp_path / "sung")}
+    if form == "torch":
+        torch.save(content, path)
+    elif form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps(content, protocol=2))
+            archive.writestr("archive/version", "3")
+    assert isinstance(outcome(lambda: read(path), path), str)
+    assert not (tmp_path / "sung").exists()
+
+
+def test_a_tensor_that_claims_gigabytes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """A view without storage behind it: a kilobyte of file, 40 GB when it is made whole."""
+    content = torch.load(checkpoint, weights_only=True)
+    name = next(iter(content["state_dict"]))
+    content["state_dict"][name] = torch.zeros(1).expand(100_000, 100_000)
+    torch.save(content, tmp_path / "large.ckpt")
+    with memory_bounded():
+        assert "does not fit" in str(outcome(lambda: weights(tmp_path / "large.ckpt"), "large.ckpt"))
