@@ -1,8 +1,10 @@
-"""Environment steps per second, policy included, against the bare ``Batch.step`` of the same physics in the same run.
+"""Environment steps per second, policy and all randomizations included, against the bare ``Batch.step`` of as many
+worlds in the same run; and what the rest is spent on.
 
-After each step of the environment a bare batch, begun in the same states, replays the controls that the environment
-applied: both solve the same contacts under the same load of the machine, and the difference is what the policy,
-observations, actions, goals and checks cost.
+After each step of the environment the batch of a twin, in the same episodes, replays the controls, forces and step
+lengths that the environment applied: both solve the same contacts under the same load of the machine, and the
+difference is what the policy, sensors, actions, goals and checks cost. Beginnings of episodes are left out: they are
+simulation, too.
 
     python -m benchmarks.environment > benchmarks/results/environment.txt
 """
@@ -10,61 +12,92 @@ observations, actions, goals and checks cost.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Iterator
 
 import numpy as np
-from mujoco.batch import Batch
 
 from benchmarks.machine import describe
-from datagen.policy import RandomExploration, create_policy
+from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.sim.environment import SUBSTEPS, Environment
+from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.scene import SceneConfig
 from datagen.variation import generator
 
+PARTS = ("sensing", "policy", "step", "bare")
 
-def measure(name: str, worlds: int, steps: int, runs: int, threads: int) -> Iterator[tuple[float, float]]:
-    """Of each run, steps of 80 ms per second in all worlds: the environment with policy, and the bare batch."""
-    environment = Environment(SceneConfig(name), seed=0, worlds=worlds, threads=threads)
-    everyone = range(worlds)
-    environment.reset(everyone, everyone)
-    policy = create_policy(RandomExploration.name, environment.scene, worlds)
-    policy.reset(everyone, [generator(0, world, "policy") for world in everyone])
-    bare = Batch(environment.scene.model, nsim=worlds, nthread=threads)
-    start = environment.batch.state.copy()
-    for _ in range(runs):
-        environment.batch.state[:] = bare.state[:] = start
-        with_environment = alone = 0.0
+
+def measure(
+    name: str, policy_name: str, randomized: bool, worlds: int, steps: int, runs: int, threads: int
+) -> Iterator[dict[str, float]]:
+    """Seconds of each part of each run: what the policy is told, its actions, the environment's step, the bare one."""
+    randomization = EVERYTHING if randomized else NOTHING
+    environment, twin = (
+        Environment(SceneConfig(name), 0, worlds, threads, randomization) for _ in ("measured", "bare")
+    )
+    everyone = np.arange(worlds)
+    start = Environment(SceneConfig(name), 0, worlds, threads)
+    start.reset(everyone, everyone)
+    states = start.batch.state.copy()
+    policy = create_policy(policy_name, environment.scene, worlds)
+    copied = ["opt.timestep"] if randomized else []
+    for run in range(runs):
+        for one in (environment, twin):
+            one.restore(everyone, states, everyone + run * worlds)
+        policy.reset(everyone, [generator(0, world, "policy") for world in everyone])
+        seconds = dict.fromkeys(PARTS, 0.0)
         for _ in range(steps):
+            times = [time.perf_counter()]
+            observation = environment.sense()
+            times.append(time.perf_counter())
+            action = policy.act(observation)
+            times.append(time.perf_counter())
+            environment.step(action)
+            times.append(time.perf_counter())
+            twin.batch.ctrl[:] = environment.batch.ctrl
+            twin.batch.xfrc_applied[:] = environment.batch.xfrc_applied
+            for field in copied:
+                twin.batch.expand(field)[:] = environment.batch.expand(field)
             began = time.perf_counter()
-            environment.step(policy.act(environment.observe()))
-            between = time.perf_counter()
-            bare.ctrl[:] = environment.batch.ctrl
-            bare.step(nstep=SUBSTEPS)
-            alone += time.perf_counter() - between
-            with_environment += between - began
-        if not np.array_equal(bare.qpos, environment.batch.qpos):
+            twin.batch.step(nstep=SUBSTEPS)
+            for part, spent in zip(PARTS, [*np.diff(times), time.perf_counter() - began], strict=True):
+                seconds[part] += spent
+        if not np.array_equal(twin.batch.qpos, environment.batch.qpos):
             raise RuntimeError("the bare batch did other work than the environment")
-        yield worlds * steps / with_environment, worlds * steps / alone
+        yield seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", default=TRAINED, help="as for dactyl states")
     parser.add_argument("--worlds", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--objects", nargs="+", default=["block", "prism"])
     parser.add_argument("--steps", type=int, default=20, help="environment steps of each run")
-    parser.add_argument("--runs", type=int, default=5, help="the median is printed; one more run warms up")
+    parser.add_argument("--runs", type=int, default=5, help="medians are printed; one more run warms up")
     parser.add_argument("--threads", type=int, default=0)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     print(describe())
-    print(f"\nsteps of 80 ms ({SUBSTEPS} MuJoCo steps of 8 ms) per second, median of {arguments.runs} runs\n")
-    print("| object | worlds | environment + policy | bare Batch.step | ratio |\n|---|---:|---:|---:|---:|")
-    for name in ("block", "prism"):
-        for worlds in arguments.worlds:
-            _warm_up, *runs = measure(name, worlds, arguments.steps, arguments.runs + 1, arguments.threads)
-            environment, alone = (statistics.median(column) for column in zip(*runs, strict=True))
-            ratio = statistics.median(a / b for a, b in runs)
-            print(f"| {name} | {worlds} | {environment:,.0f} | {alone:,.0f} | {ratio:.2f} |", flush=True)
+    print(
+        f"\nsteps of 80 ms ({SUBSTEPS} MuJoCo steps) per second, medians of {options.runs} runs, shares of the time\n"
+    )
+    columns = "| object, policy | randomizations | worlds | environment + policy | bare Batch.step | ratio "
+    print(columns + "| policy | sensing | rest of step |\n|---|---|---:|---:|---:|---:|---:|---:|---:|")
+    for name in options.objects:
+        for randomized in (True, False):
+            for worlds in options.worlds:
+                shape = worlds, options.steps, options.runs + 1, options.threads
+                _warm_up, *runs = measure(name, options.policy, randomized, *shape)
+                sensing, policy, step, bare = (np.array([run[part] for run in runs]) for part in PARTS)
+                whole, count = sensing + policy + step, worlds * options.steps
+                rates = (
+                    f"{count / np.median(whole):,.0f} | {count / np.median(bare):,.0f} | {np.median(bare / whole):.2f}"
+                )
+                shares = (f"{np.median(part / whole):.1%}" for part in (policy, sensing, step - bare))
+                label = f"{name}, {policy_label(options.policy, name)}"
+                print(
+                    f"| {label} | {'all' if randomized else 'none'} | {worlds} | {rates} | {' | '.join(shares)} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from vision.geometry import (
 _CHUNK = 100_000  # states whose distances to the cells are in memory at once
 _BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`
 _CELLS = 576
+_WIDEST_STEP = 60  # degrees, of the histogram
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Coverage:
         by_cube_rotation: states nearest to each of the 24 orientations whose faces are along the axes, (24,).
         by_cell: states in each of 576 cells of equal volume (`cell_of`), (576,).
         position_low, position_median, position_high: 1st, 50th and 99th percentile of the object's position, m, (3,).
-        step_deg: rotation between states that follow each other in an episode, degrees, median.
-        step_mm: movement between them, mm, median.
+        steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
+        steps_mm: movement between them, mm, (F,).
         dropped: episodes that ended in a drop, as a share of all.
         episodes: how many gave states.
     """
@@ -58,8 +59,8 @@ class Coverage:
     position_low: NDArray[np.float64]
     position_median: NDArray[np.float64]
     position_high: NDArray[np.float64]
-    step_deg: float
-    step_mm: float
+    steps_deg: NDArray[np.float64]
+    steps_mm: NDArray[np.float64]
     dropped: float
     episodes: int
 
@@ -77,7 +78,11 @@ class Coverage:
                 "50": self.position_median.tolist(),
                 "99": self.position_high.tolist(),
             },
-            "between_neighbours": {"median_deg": self.step_deg, "median_mm": self.step_mm},
+            "between_neighbours": {
+                f"{name}_percentiles": dict(zip(("10", "50", "90"), np.percentile(steps, [10, 50, 90]), strict=True))
+                for name, steps in (("deg", self.steps_deg), ("mm", self.steps_mm))
+                if len(steps)
+            },
         }
 
 
@@ -99,8 +104,8 @@ def measure(states: States, dropped_episodes: int = 0) -> Coverage:
         position_low=low,
         position_median=median,
         position_high=high,
-        step_deg=float(np.degrees(np.median(angle))) if len(angle) else float("nan"),
-        step_mm=float(1000 * np.median(moved)) if len(moved) else float("nan"),
+        steps_deg=np.degrees(angle),
+        steps_mm=1000 * moved,
         dropped=dropped_episodes / episodes,
         episodes=episodes,
     )
@@ -154,8 +159,8 @@ def coverage(config: CoverageConfig) -> Coverage:
 def _draw(states: States, result: Coverage) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    cube, cells, position = figure.subplots(1, 3)
+    figure = Figure(figsize=(15, 3.6), layout="constrained")
+    cube, cells, position, steps = figure.subplots(1, 4)
     cube.bar(range(24), result.by_cube_rotation / result.states * 24)
     cube.axhline(1, color="black", linewidth=0.8)
     cube.set(title="orientations: 24 of the cube", xlabel="cube rotation", ylabel="states over an even share")
@@ -165,6 +170,8 @@ def _draw(states: States, result: Coverage) -> bytes:
     some = states.object_position[:: max(1, len(states) // 20_000)]
     position.hexbin(some[:, 0], some[:, 1], gridsize=40, mincnt=1, cmap="viridis")
     position.set(title="position", xlabel="x, m", ylabel="y, m", aspect="equal")
+    steps.hist(np.minimum(result.steps_deg, _WIDEST_STEP), bins=np.linspace(0, _WIDEST_STEP, 61))
+    steps.set(title="between neighbours of an episode", xlabel="rotation, degrees; the last bin holds the rest")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     return image.getvalue()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.policy import RandomExploration, create_policy, policy_label
+from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.base import Policy
 from datagen.sim.environment import Environment
 from datagen.sim.outcome import Outcome
@@ -51,7 +51,8 @@ class StatesConfig:
         count: number of states.
         seed: of every random draw; test sets need one of their own.
         object: block or prism.
-        policy: what moves the hand: a name, a file (.pt, .pt2) or an entry point (package.module:function).
+        policy: what moves the hand: a name, a file (.pt, .pt2) or an entry point (package.module:function); trained is
+            the one that is shipped for the object, random exploration where none is.
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the two wrist joints (Table 3's locked wrist).
@@ -65,7 +66,7 @@ class StatesConfig:
     count: int = 1_000_000
     seed: int = 0
     object: str = "block"
-    policy: str = RandomExploration.name
+    policy: str = TRAINED
     locked_wrist: bool = False
     randomized: bool = False
     episode_steps: int = 100
@@ -83,14 +84,14 @@ class StatesConfig:
         if self.object not in OBJECTS:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
         try:
-            policy_label(self.policy)
+            policy_label(self.policy, self.object)
         except DactylError as error:
             raise ValueError(f"policy: {error}") from None
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
         keys = {key: value for key, value in plain(self).items() if key not in ("output", "count", "threads")}
-        return {**keys, "policy": policy_label(self.policy)}
+        return {**keys, "policy": policy_label(self.policy, self.object)}
 
 
 def collect(config: StatesConfig) -> States:

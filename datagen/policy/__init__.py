@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from datagen.policy.base import Policy
 from datagen.policy.explore import RandomExploration
 from datagen.sim.scene import Scene
@@ -14,30 +16,36 @@ from vision.files import sha256
 POLICIES: dict[str, Callable[[Scene, int], Policy]] = {RandomExploration.name: RandomExploration}
 """Builders by name: from the scene and the number of worlds."""
 
+TRAINED = "trained"
+"""Stands for the policy that is shipped for the object; for an object without one, for random exploration."""
+
 WEIGHTS = Path(__file__).parent / "weights"
-"""Weights that come with the package, a ``.pt`` file for each name."""
+"""Policies that come with the package: ``dactyl-<object>.pt``, as `dactyl policy train` writes them."""
 
 
 def shipped() -> dict[str, Path]:
-    """Files of the shipped weights by name."""
+    """Files of the shipped policies by name."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.pt"))}
 
 
-def policy_label(source: str) -> str:
-    """What states are labelled with: a name or entry point as it is; a file by its name and content.
+def policy_label(source: str, object_name: str = "block") -> str:
+    """What states are labelled with: a name or entry point as it is; weights by their name and content.
+
+    Args:
+        source: as for :func:`create_policy`.
+        object_name: whose policy "trained" stands for.
 
     Raises:
         DactylError: there is no such policy.
     """
-    path = Path(source)
+    source = _resolved(source, object_name)
+    path = shipped().get(source, Path(source))
     if path.suffix in (".pt", ".pt2") and path.is_file():
         return f"{path.stem}-{sha256(path)[:8]}"
-    known = [*POLICIES, *shipped()]
-    if source in known or (":" in source and path.suffix not in (".pt", ".pt2")):
+    if source in POLICIES or (":" in source and path.suffix not in (".pt", ".pt2")):
         return source
-    raise DactylError(
-        f"no policy '{source}': give one of {', '.join(known)}, a .pt or .pt2 file, or package.module:function"
-    )
+    known = ", ".join([TRAINED, *POLICIES, *shipped()])
+    raise DactylError(f"no policy '{source}': give one of {known}, a .pt or .pt2 file, or package.module:function")
 
 
 def create_policy(source: str, scene: Scene, worlds: int) -> Policy:
@@ -46,9 +54,19 @@ def create_policy(source: str, scene: Scene, worlds: int) -> Policy:
     Raises:
         DactylError: there is none, or it has another signature.
     """
-    policy_label(source)
-    if source in POLICIES:
-        return POLICIES[source](scene, worlds)
+    policy_label(source, scene.object.name)
+    found = _resolved(source, scene.object.name)
+    if source == TRAINED and found in POLICIES:
+        Console(stderr=True).print(f"no trained policy of the {scene.object.name} is shipped: {found} instead")
+    if found in POLICIES:
+        return POLICIES[found](scene, worlds)
     from datagen.policy.trained import load  # brings torch
 
-    return load(source, scene, worlds)
+    return load(found, scene, worlds)
+
+
+def _resolved(source: str, object_name: str) -> str:
+    if source != TRAINED:
+        return source
+    name = f"dactyl-{object_name}"
+    return name if name in shipped() else RandomExploration.name

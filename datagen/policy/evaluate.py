@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy import RandomExploration, create_policy
+from datagen.policy import TRAINED, RandomExploration, create_policy
 from datagen.policy.base import Observation, Policy
 from datagen.policy.recorder import Recorder
 from datagen.sim.environment import Environment
@@ -39,8 +39,8 @@ class EvaluateConfig:
     """What to play.
 
     Attributes:
-        policy: name, file (.pt, .pt2) or entry point (package.module:function).
         output: folder for results.json.
+        policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         object: block or prism.
         locked_wrist: hold the two wrist joints.
         trials: how many, of each kind.
@@ -54,8 +54,8 @@ class EvaluateConfig:
         randomization: what differs in the randomized simulation; the default is all of the paper's.
     """
 
-    policy: str
     output: Path
+    policy: str = TRAINED
     object: str = "block"
     locked_wrist: bool = False
     trials: int = 100

@@ -83,7 +83,7 @@ def load(source: str, scene: Scene, worlds: int) -> Policy:
     Raises:
         DactylError: it is not there, cannot be read, is for another object, or has another signature.
     """
-    name, path = policy_label(source), shipped().get(source, Path(source))
+    name, path = policy_label(source, scene.object.name), shipped().get(source, Path(source))
     if path.suffix not in (".pt", ".pt2"):
         return _entry_point(source, scene, worlds)
     torch.set_num_threads(1)  # the last bits of a product can depend on it, and states must not

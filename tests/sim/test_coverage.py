@@ -52,8 +52,9 @@ def test_neighbours_are_those_of_one_episode() -> None:
     angle = np.where(episode == 4, 10, 30) * step
     position = 0.001 * np.where(episode == 4, 1, 3)[:, None] * step[:, None] * [1.0, 0, 0]
     result = measure(states(Rotation.from_rotvec(np.radians(angle)[:, None] * [0, 0, 1]), episode, step, position), 1)
-    assert result.step_deg == pytest.approx(20)
-    assert result.step_mm == pytest.approx(2)
+    np.testing.assert_allclose(np.sort(result.steps_deg), [10] * 5 + [30] * 5)
+    np.testing.assert_allclose(np.sort(result.steps_mm), [1] * 5 + [3] * 5)
+    assert result.figures()["between_neighbours"]["deg_percentiles"]["50"] == pytest.approx(20)
     assert (result.episodes, result.dropped) == (2, 0.5)
     np.testing.assert_allclose(
         result.position_median, [0.001 * np.median([0, 1, 2, 3, 4, 5, 0, 3, 6, 9, 12, 15]), 0, 0]

@@ -26,7 +26,8 @@ from vision.errors import DactylError
 from vision.schema import HAND_JOINTS, STATES, check_column
 from vision.tables import read_table
 
-SMALL = {"worlds": 4, "episode_steps": 12, "stride": 4, "threads": 2}  # at most 12 states a part
+# At most 12 states a part.
+SMALL = {"worlds": 4, "episode_steps": 12, "stride": 4, "threads": 2, "policy": RandomExploration.name}
 COUNT = 40
 
 
@@ -121,7 +122,7 @@ def test_seeds_differ(finished: StatesConfig, tmp_path: Path) -> None:
 
 def test_a_kill_leaves_what_a_rerun_completes(finished: StatesConfig, tmp_path: Path) -> None:
     output = tmp_path / "killed"
-    options = ", ".join(f"{key}={value}" for key, value in SMALL.items())
+    options = ", ".join(f"{key}={value!r}" for key, value in SMALL.items())
     program = (
         "from pathlib import Path; from datagen.states import StatesConfig, collect; "
         f"collect(StatesConfig(Path({str(output)!r}), count={COUNT}, {options}))"

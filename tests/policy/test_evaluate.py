@@ -1,0 +1,91 @@
+"""Trials are played, counted, set beside the paper's, and filmed; names stand for the weights that are shipped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datagen.policy import RandomExploration, create_policy, policy_label
+from datagen.policy.base import Observation
+from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
+from datagen.policy.features import INPUTS
+from datagen.policy.network import Actor, Normaliser, save_policy
+from datagen.policy.recorder import Frame, Recorder
+from datagen.policy.trained import _blank_observation
+from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.trials import TrialRules
+from vision.geometry import quaternion_from_matrix
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that comes with a policy of the block, and none of the prism."""
+    torch.manual_seed(0)
+    path = tmp_path / "dactyl-block.pt"
+    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    monkeypatch.setattr("datagen.policy.WEIGHTS", tmp_path)
+    return path
+
+
+def test_trained_stands_for_what_is_shipped(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = policy_label("trained")
+    assert label == policy_label("dactyl-block") == policy_label(str(shipped))
+    assert label.startswith("dactyl-block-")
+    assert create_policy("trained", build_scene(SceneConfig("block")), 2).name == label
+    shipped.write_bytes(shipped.read_bytes() + b"\0")
+    assert policy_label("trained") != label  # other weights, other states
+
+
+def test_an_object_without_a_policy_gets_exploration_and_a_line(
+    shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert policy_label("trained", "prism") == RandomExploration.name
+    assert create_policy("trained", build_scene(SceneConfig("prism")), 2).name == RandomExploration.name
+    assert "no trained policy of the prism is shipped" in capsys.readouterr().err
+
+
+def test_trials_are_played_and_filmed(shipped: Path, tmp_path: Path) -> None:
+    config = EvaluateConfig(tmp_path / "out", trials=2, threads=1, rules=TrialRules(2, 0.4), gif=tmp_path / "a.gif")
+    results = evaluate(config)
+    labels = ["calibrated", "randomized"]
+    assert list(results) == [*labels, *(f"{kind}, random-exploration" for kind in labels)]
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    for kind, result in results.items():
+        assert len(result.goals) == 2
+        assert result.dropped + result.late + result.complete == 2
+        assert content[kind]["mean"] == np.mean(result.goals)
+    text = table(config, results)
+    assert "| paper, block (state) | 100 | 43.4 | 13.8 | 50 |" in text
+    assert "random-exploration" in text
+    picture = Image.open(tmp_path / "a.gif")
+    assert picture.n_frames >= 5  # type: ignore[attr-defined]
+    assert np.ptp(np.asarray(picture.convert("L"))) > 100
+    again = evaluate(replace(config, output=tmp_path / "again", gif=None, randomized=False, baseline=False))
+    assert again["calibrated"] == results["calibrated"]
+
+
+def test_results_count_as_they_should() -> None:
+    result = Result("mine", [3, 0, 6], 2, 1, 0)
+    assert (result.mean, result.median) == (3, 3)
+    assert result.std == pytest.approx(np.sqrt(6))
+
+
+def test_the_film_shows_where_most_goals_are_reached() -> None:
+    recorder = Recorder()
+    observation: Observation = _blank_observation(3)
+    for step in range(400):
+        goal = 0 if step < 200 else step // 10  # from step 200 on, a new goal every ten steps
+        angle = np.array([0, goal, 0]) * 0.1
+        turns = np.array([[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]] for a in angle])
+        observation["goal_quaternion"] = quaternion_from_matrix(turns)
+        recorder.note({**observation}, np.array([0, 1]) if step < 380 else np.array([0]))
+    assert [len(frames) for frames in recorder.trials[:3]] == [400, 380, 0]
+    best: list[Frame] = recorder.best()
+    assert len(best) == 150
+    assert best[-1].reached - best[0].reached == 15
