@@ -76,6 +76,7 @@ class MixedBatches:
     def __init__(self, batches: int, stored: Iterable[Batch] | None, online: Iterable[Batch] | None) -> None:
         self._batches = batches
         self._parts = [part for part in (stored, online) if part is not None]
+        self._pin = online is not None and torch.cuda.is_available()  # stored ones are pinned by their loader
         self.waited_s = 0.0
 
     def __len__(self) -> int:
@@ -88,9 +89,9 @@ class MixedBatches:
             batches = [batch for part in parts if (batch := next(part, None)) is not None]
             if len(batches) < len(parts):
                 return
-            batch = batches[0]
-            if len(batches) > 1:
-                batch = {key: torch.cat([each[key] for each in batches]) for key in batch}
+            batch = batches[0] if len(batches) == 1 else _joined(batches)
+            if self._pin:
+                batch = {key: value.pin_memory() for key, value in batch.items()}
             self.waited_s += time.monotonic() - began
             yield batch
 
@@ -102,3 +103,10 @@ def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
     images, index = batch.pop("images").permute(0, 1, 4, 2, 3), batch.pop("index")
     labels = {key: value.float() for key, value in batch.items()}
     return {"images": images, "index": index, "online": torch.full((len(samples),), online), **labels}
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of several; its images, too, are rows of RGB."""
+    batch = {key: torch.cat([each[key] for each in batches]) for key in batches[0] if key != "images"}
+    rows = torch.cat([each["images"].permute(0, 1, 3, 4, 2) for each in batches])
+    return {"images": rows.permute(0, 1, 4, 2, 3), **batch}

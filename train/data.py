@@ -57,13 +57,15 @@ class DataConfig:
         if self.val is None and not 0 < self.val_fraction < 1:
             raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
         if self.train is None and self.online is None:
-            raise ValueError("train or online is needed: a dataset folder, or states to render from")
+            raise ValueError("data.train or data.online is needed: a dataset folder, or states to render from")
         if self.train is None and self.stored_per_batch:
-            raise ValueError(f"train is needed for {self.stored_per_batch} triplets of a batch; or set online.share 1")
+            raise ValueError(
+                f"data.train is needed for {self.stored_per_batch} triplets of a batch; or set data.online.share 1"
+            )
         if self.train is None and self.val is None:
-            raise ValueError("val is needed where train is null: a dataset folder to validate on")
+            raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
         if self.online is not None and not self.online_per_batch:
-            raise ValueError(f"online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
+            raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
 
     @property
     def online_per_batch(self) -> int:

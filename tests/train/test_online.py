@@ -1,0 +1,184 @@
+"""Online samples: what dactyl render would have written, whatever renders them and wherever a training goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from datagen import shard_task
+from datagen.chunks import Chunks, states_but
+from datagen.config import RenderConfig
+from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.shard_task import ShardTask
+from datagen.sim.scene import SceneConfig, build_scene
+from datagen.states import StatesConfig, collect
+from tests.synthetic import make_dataset
+from train.batches import KEYS, MixedBatches, collate
+from train.data import DataConfig, TripletDataModule
+from train.online import OnlineTriplets, decode
+from train.online_config import OnlineConfig
+from vision.datasets import TripletDataset
+from vision.errors import DactylError
+from vision.files import canonical_json, read_json
+from vision.folders import MANIFEST
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("states") / "states"
+    collect(StatesConfig(folder, count=9, seed=3, worlds=3, threads=1))
+    return folder
+
+
+class Dither:
+    """Stands in for Filament: pictures depend on the sample and on how many this renderer drew before."""
+
+    batch_size = 2
+    kept = False
+    info = RendererInfo("dither", "1", "none", "none")
+    materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def skip(self, count: int) -> None:
+        self.drawn += count
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        images = []
+        for sample in samples:
+            generator = np.random.default_rng([sample.index, self.drawn])
+            images.append(generator.integers(0, 255, (3, SIZE, SIZE, 3)).astype(np.uint8))
+            self.drawn += 1
+        return np.stack(images)
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def dither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_task, "create_renderer", lambda *_: Dither())
+
+
+def config_of(states: Path, output: Path, count: int = 12, shard_size: int = 4) -> RenderConfig:
+    options = RenderOptions(image_size=SIZE)
+    return RenderConfig(states, output, count=count, shard_size=shard_size, seed=5, render=options)
+
+
+def chunks(states: Path, first: int = 0, end: int = 12, per_batch: int = 3, rank: int = 0, world: int = 1) -> Chunks:
+    return Chunks(config_of(states, Path()), frozenset(), per_batch, rank, world, first, end)
+
+
+def samples_of(task: Chunks) -> list[dict]:
+    return [decode(members) for number in task.numbers for members in task(number, lambda _: None)]
+
+
+@pytest.mark.usefixtures("dither")
+def test_online_samples_are_those_of_a_rendered_set(states: Path, tmp_path: Path) -> None:
+    records = [ShardTask(config_of(states, tmp_path), "x")(number, lambda _: None) for number in range(3)]
+    stored = _dataset(tmp_path, records)
+    online = samples_of(chunks(states))
+    assert len(online) == len(stored) == 12
+    for number, sample in enumerate(online):
+        for key in KEYS:
+            np.testing.assert_array_equal(sample[key], stored[number][key], err_msg=key)
+
+
+@pytest.mark.usefixtures("dither")
+@pytest.mark.parametrize("first", [1, 4, 6, 11])
+def test_a_resumed_training_goes_on_with_the_same_bytes(states: Path, first: int) -> None:
+    whole, rest = samples_of(chunks(states)), samples_of(chunks(states, first))
+    assert [sample["index"] for sample in rest] == list(range(first, 12))
+    for one, other in zip(whole[first:], rest, strict=True):
+        np.testing.assert_array_equal(one["images"], other["images"])
+
+
+@pytest.mark.usefixtures("dither")
+def test_two_processes_share_the_samples_of_one(states: Path) -> None:
+    alone = samples_of(chunks(states, per_batch=6))
+    pair = [samples_of(chunks(states, end=6, per_batch=3, rank=rank, world=2)) for rank in range(2)]
+    together = [*pair[0][:3], *pair[1][:3], *pair[0][3:], *pair[1][3:]]
+    assert [sample["index"] for sample in together] == list(range(12))
+    for one, other in zip(alone, together, strict=True):
+        for key in set(KEYS) - {"images"}:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+def test_held_out_episodes_are_not_trained_on(states: Path, tmp_path: Path) -> None:
+    episodes = states_but(states, frozenset()).episode
+    left = states_but(states, frozenset({int(episodes[0])}))
+    assert 0 < len(left) < len(episodes)
+    assert set(left.episode) == set(episodes) - {episodes[0]}
+    held_out = _of_states(make_dataset(tmp_path / "val", 2, image_size=SIZE), states)
+    online = OnlineTriplets(OnlineConfig(states, render=RenderOptions(image_size=SIZE)), held_out, np.arange(2))
+    assert online._held_out == {0}
+    assert not (states_but(states, online._held_out).episode == 0).any()
+    assert online.positions(50).shape == (50, 3)
+
+
+def test_a_set_with_the_same_samples_is_refused(states: Path, tmp_path: Path) -> None:
+    val = _of_states(make_dataset(tmp_path / "val", 2, image_size=SIZE, seed=7), states)
+    online = OnlineConfig(states, seed=7, render=RenderOptions(image_size=SIZE))
+    with pytest.raises(DactylError, match=r"val: has the seed of data\.online, 7"):
+        TripletDataModule(DataConfig(val=str(val.folder), online=online), seed=0)
+
+
+def test_pictures_of_another_size_are_refused(states: Path, tiny: Path) -> None:
+    with pytest.raises(DactylError, match=r"image size 64, but data\.online has 200"):
+        TripletDataModule(DataConfig(val=str(tiny), online=OnlineConfig(states)), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({}, "data.train or data.online is needed"),
+        ({"online": OnlineConfig(Path("s"))}, "data.val is needed"),
+        ({"online": OnlineConfig(Path("s"), share=0.5), "val": "v"}, "data.train is needed for 32"),
+        ({"online": OnlineConfig(Path("s"), share=0.001), "train": "t"}, "is none"),
+    ],
+)
+def test_impossible_mixtures_are_refused(wrong: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DataConfig(**wrong)
+
+
+def test_a_mixed_batch_has_stored_triplets_first(tiny: Path) -> None:
+    source = TripletDataset(tiny)
+    stored = [collate([source[0], source[1]]), collate([source[2], source[3]])]
+    online = [collate([source[4]], online=True), collate([source[5]], online=True)]
+    batches = MixedBatches(2, stored, online)
+    made = list(batches)
+    assert [batch["index"].tolist() for batch in made] == [[0, 1, 4], [2, 3, 5]]
+    assert [batch["online"].tolist() for batch in made] == [[False, False, True]] * 2
+    assert made[0]["images"].dtype == torch.uint8
+    assert made[0]["images"].flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    assert batches.waited_s > 0
+
+
+def _dataset(folder: Path, records: Sequence) -> TripletDataset:
+    manifest = {
+        **json.loads((make_dataset(folder / "frame", 1, image_size=SIZE) / MANIFEST).read_bytes()),
+        "samples": sum(record.samples for record in records),
+        "shards": [dataclasses.asdict(record) for record in records],
+    }
+    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    return TripletDataset(folder)
+
+
+def _of_states(folder: Path, states: Path) -> TripletDataset:
+    """A made-up dataset that says it was rendered from these states."""
+    from datagen.state_files import states_fingerprint
+
+    manifest = read_json(folder / MANIFEST, "manifest")
+    manifest["config"]["states"] = states_fingerprint(states)
+    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    return TripletDataset(folder)
