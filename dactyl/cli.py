@@ -24,6 +24,7 @@ COMMANDS = {
     "inspect": ("datagen.cli:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
+    "export": ("datagen.export_cli:main_export", "export a dataset in the format of others: BOP"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
