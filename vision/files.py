@@ -48,14 +48,23 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
             os.fsync(file.fileno())
         temporary.replace(path)
         _fsync_folder(path.parent)
-    except OSError as error:
+    except Exception as error:
+        if (fault := _operating_system(error)) is None:
+            raise
         raise DactylError(
-            f"{path}: cannot write: {error.strerror or error}; free space or choose another folder"
+            f"{path}: cannot write: {fault.strerror or fault}; free space or choose another folder"
         ) from error
     finally:
         # Where the folder or the name is impossible, so is removing: the error above says it.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _operating_system(error: BaseException | None) -> OSError | None:
+    """The operating system's own error behind another: torch, on a full disk, raises a RuntimeError about it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _written(write: Callable[[IO[bytes]], None]) -> bytes:

@@ -79,6 +79,8 @@ def _dactyl(argv: list[str], log: Path, before: Before | None) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    # A fork of the tests' process has their captured streams.
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     if before is not None:
         before()
     sys.exit(importlib.import_module("dactyl.cli").main(argv))

@@ -5,6 +5,7 @@ After each: one line that names a file, or a death; and a rerun with the bytes o
 
 from __future__ import annotations
 
+import errno
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from tests.faults.children import content, finish, last_line
 from tests.faults.conftest import Trials
 from tests.faults.inject import Fault, Way
 from tests.faults.painted import paint
+from vision.errors import DactylError
+from vision.files import atomic_write
 from vision.geometry import quaternion_from_matrix
 
 STATES = ["--count", "9", "--worlds", "3", "--episode_steps", "6", "--stride", "3", "--threads", "1"]
@@ -75,6 +78,21 @@ def test_the_import_of_a_recording_survives_it_too(
     commands: dict[str, Command], tmp_path: Path, trials: Trials
 ) -> None:
     every_operation_of(commands["import-recording"], tmp_path, trials, 1)
+
+
+def test_an_error_around_a_full_disk_is_still_one_line(tmp_path: Path) -> None:
+    """Found in training: torch.save says "inline_container: unexpected pos", and means that the disk is full."""
+
+    def write(file: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904 (as torch does)
+
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(DactylError, match=r"a: cannot write: No space left on device"):
+        atomic_write(tmp_path / "a", write)
+    assert (tmp_path / "a").read_bytes() == b"old"
 
 
 def every_operation_of(command: Command, folder: Path, trials: Trials, quick: int) -> None:
