@@ -44,7 +44,7 @@ def measure(
     for run in range(runs):
         for one in (environment, twin):
             one.restore(everyone, states, everyone + run * worlds)
-        policy.reset(everyone, [generator(0, world, "policy") for world in everyone])
+        policy.reset(everyone, [generator(0, world, "policy") for world in range(worlds)])
         seconds = dict.fromkeys(PARTS, 0.0)
         for _ in range(steps):
             times = [time.perf_counter()]

@@ -56,8 +56,9 @@ class StatesConfig:
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the two wrist joints (Table 3's locked wrist).
-        episode_steps: longest episode, in steps of 80 ms; it ends earlier when the object drops.
-        stride: keep the state of every so many steps.
+        episode_steps: longest episode, in steps of 80 ms; it ends earlier when the object drops. Long ones make good
+            the 100 steps that each takes to begin.
+        stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
         worlds: episodes simulated at once, which make one part.
         threads: that simulate; 0 for all processors. Not part of the result.
     """
@@ -69,9 +70,9 @@ class StatesConfig:
     policy: str = TRAINED
     locked_wrist: bool = False
     randomized: bool = False
-    episode_steps: int = 100
-    stride: int = 5
-    worlds: int = 64
+    episode_steps: int = 800
+    stride: int = 2
+    worlds: int = 128
     threads: int = 0
 
     def __post_init__(self) -> None:

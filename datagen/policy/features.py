@@ -72,7 +72,8 @@ def shape_moments(scene: Scene, quaternion: FloatArray) -> FloatArray:
     """
     normals = np.array([face.normal for face in scene.object.faces])
     turned = np.einsum("nij,fj->nfi", rotation_from_quaternion(quaternion).as_matrix(), normals)
-    powers = turned[..., None] ** np.arange(5)  # (N, F, 3, 5)
+    square = turned**2
+    powers = np.stack([np.ones_like(turned), turned, square, square * turned, square**2], axis=-1)  # (N, F, 3, 5)
     return np.stack(
         [(powers[:, :, 0, i] * powers[:, :, 1, j] * powers[:, :, 2, k]).mean(axis=1) for i, j, k in _EXPONENTS], axis=1
     )

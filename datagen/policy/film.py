@@ -28,7 +28,6 @@ _SIZE = 320  # pixels, of the square picture
 _GOAL_SIZE = 112  # of the goal's, inside it
 _MARGIN = 8
 _MILLISECONDS = 80  # a frame for each step: as fast as it happens
-_COLOURS = 160
 _EYE = np.array([0.86, 1.16, 0.46])  # m, world frame
 _TARGET = np.array([1.005, 0.885, 0.165])
 _FIELD_OF_VIEW = 33.0  # degrees
@@ -44,7 +43,7 @@ def film(path: Path, frames: Sequence[Frame], object_name: str) -> None:
     Raises:
         DactylError: no OpenGL here, or `path` cannot be written.
     """
-    options = RenderOptions(image_size=_SIZE, mesh_fraction=1.0, shadow_map_size=1024)
+    options = RenderOptions(image_size=_SIZE, mesh_fraction=1.0, shadows=False)
     with create_renderer("classic", object_name, options) as renderer, progress("filming", len(frames), "frames") as go:
         look = _look(object_name, renderer.materials)
         above = np.add(PALM, (0, 0, _GOAL_HEIGHT))
@@ -57,7 +56,7 @@ def film(path: Path, frames: Sequence[Frame], object_name: str) -> None:
             pictures.append(_compose(shown, asked, frame.reached - frames[0].reached))
             go(1)
     some = np.hstack([np.asarray(picture) for picture in pictures[:: max(1, len(pictures) // 12)]])
-    palette = Image.fromarray(some).quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)  # one for all: no flicker
+    palette = Image.fromarray(some).quantize(256, Image.Quantize.MEDIANCUT)  # one for all: no flicker
     images = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     content = io.BytesIO()
     images[0].save(

@@ -16,8 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from datagen.policy import RandomExploration
+from datagen.policy.features import INPUTS
+from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.environment import Environment
 from datagen.sim.outcome import DROP_HEIGHT, Outcome
 from datagen.state_files import REJECTIONS
@@ -105,6 +108,18 @@ def test_a_rerun_of_finished_states_simulates_nothing(copied: StatesConfig, monk
 def test_threads_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None:
     collect(replace(finished, output=tmp_path, threads=1))
     assert digests(tmp_path) == digests(finished.output)
+
+
+def test_threads_do_not_matter_to_a_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "mine.pt"
+    save_policy(path, Actor(tuple(INPUTS)[:5], (64, 64)), Normaliser(), {"name": "mine", "object": "block"})
+    config = StatesConfig(tmp_path / "1", **{**SMALL, "policy": str(path), "count": 30, "threads": 1})
+    collect(config)
+    for threads in (2, 3):
+        collect(replace(config, output=tmp_path / str(threads), threads=threads))
+        assert digests(tmp_path / str(threads)) == digests(tmp_path / "1")
+    assert load_states(tmp_path / "1").policy.startswith("mine-")
 
 
 def test_states_grow(finished: StatesConfig, tmp_path: Path) -> None:
