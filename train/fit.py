@@ -68,6 +68,9 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         _fit(trainer, task, data, last if done else None)
     except LossNotFiniteError as error:
         raise DactylError(f"{error}; all of the batch: {error.write(config.output)}") from None
+    except OSError as error:  # of the logs, which others write
+        reason = f"{error.strerror or error}; free space or choose another output, and the same command resumes"
+        raise DactylError(f"{error.filename or config.output}: {reason}") from error
     finally:
         data.close()
     best = trainer.checkpoint_callback
