@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from vision.geometry import rotation_from_quaternion
 from vision.progress import progress
 from vision.schema import LABEL
 from vision.shards import encode_images, mask_suffix
-from vision.store import names
+from vision.store import Location, names
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 _OUTLINE_TOLERANCE = 2  # pixels of a mask
@@ -36,12 +35,12 @@ class CheckConfig:
     """What to check.
 
     Attributes:
-        dataset: folder of a finished dataset.
+        dataset: folder or URL of a finished dataset.
         rerender: random samples to render again from their labels and compare with the stored pictures.
         seed: of the choice of those.
     """
 
-    dataset: Path
+    dataset: Location
     rerender: int = 0
     seed: int = 0
 

@@ -54,6 +54,7 @@ def main_render(argv: Sequence[str]) -> None:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000
       dactyl render --config configs/render/classic.yaml --states data/states-test --output data/classic-test
       dactyl render ... --appearance.light_total_intensity.high 10 --workers 8
+      dactyl render ... --output s3://bucket/train --executor ray --ray_address auto        on a cluster (docs/scale.md)
       dactyl render ... --only 4711             that sample alone, byte for byte, into <output>/only
     """
     from datagen.config import RenderConfig
@@ -76,6 +77,8 @@ def main_inspect(argv: Sequence[str]) -> None:
     examples:
       dactyl inspect --dataset data/train
       dactyl inspect --dataset data/train --samples 24 --wireframe true --output sheet.png --page_samples 0
+      dactyl inspect --dataset data/train --viewer rerun                       in 3-D (the extra viewer)
+      dactyl inspect --dataset data/train --viewer rerun --save train.rrd      for a machine with a screen
     """
     from datagen.inspection import InspectConfig, inspect
 

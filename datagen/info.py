@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from vision.datasets import TripletDataset
 from vision.geometry import cube_rotations, matrix_from_quaternion
+from vision.store import Location
 
 _MOST_LABELS = 1000
 
@@ -23,10 +23,10 @@ class InfoConfig:
     """What to tell about.
 
     Attributes:
-        dataset: folder of a finished dataset.
+        dataset: folder or URL of a finished dataset.
     """
 
-    dataset: Path
+    dataset: Location
 
 
 def summary(dataset: TripletDataset) -> Table:
@@ -56,7 +56,7 @@ def _facts(dataset: TripletDataset) -> dict[str, str]:
         "object": dataset.object.name,
         "renderer": "; ".join(" ".join(info.values()) for info in manifest.get("renderers", [])),
         "made with": versions,
-        "shards written": f"{first} to {last}",
+        "shards written": f"{first} to {last}" if written[0] else "not told by this store",
         "seed": str(manifest.get("seed")),
         "schema": f"version {manifest['schema_version']}",
         "fingerprint": dataset.fingerprint,

@@ -22,6 +22,7 @@ from vision.datasets import TripletDataset
 from vision.files import atomic_write
 from vision.geometry import FloatArray, matrix_from_quaternion
 from vision.objects import PoseObject
+from vision.store import Location
 
 TRUE_COLOR = "#39e75f"
 PREDICTED_COLOR = "#ff3df2"
@@ -223,7 +224,7 @@ def dataset_sheet(
     return contact_sheet(tiles, columns, title, legend, dataset.rig.names)
 
 
-def save_png(image: Image.Image, path: Path) -> None:
+def save_png(image: Image.Image, path: Location) -> None:
     """Write a picture, whole or not at all."""
     atomic_write(path, lambda file: image.save(file, "png"))
 
