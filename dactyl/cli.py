@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
+    "package-model": ("eval.card:main_package_model", "turn a checkpoint into shipped weights with a model card"),
     "export-model": ("eval.cli:main_export_model", "export a network to ONNX or torch.export"),
     "calibrate": ("eval.recording_cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
     "import-recording": ("eval.recording_cli:main_import_recording", "turn a lab's recording into a test set"),

@@ -1,6 +1,6 @@
 """A trained network as one object: pictures and cameras in, poses out.
 
-    >>> estimator = PoseEstimator.from_checkpoint("runs/demo/train/best.ckpt")        # doctest: +SKIP
+    >>> estimator = PoseEstimator.from_pretrained("block")                            # doctest: +SKIP
     >>> found = estimator.predict(images, intrinsics, extrinsics)                     # doctest: +SKIP
     >>> found["position"].shape, found["quaternion"].shape                            # doctest: +SKIP
     ((8, 3), (8, 4))
@@ -31,6 +31,9 @@ from vision.geometry import canonical_quaternion, quaternion_from_matrix
 from vision.model import DataSpec, ModelConfig, PoseModel, build_model
 from vision.schema import SCHEMA_VERSION, check_version
 from vision.triangulate import Cameras
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the shipped networks, ``<object>.pt``, each with its model card ``<object>.md``."""
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -64,6 +67,21 @@ class PoseEstimator:
         """
         checkpoint = read_checkpoint(Path(path))
         return cls(_model(checkpoint, Path(path)), device)
+
+    @classmethod
+    def from_pretrained(cls, object: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
+        """The network that ships with this package; ``vision/weights/<object>.md`` says what it can and cannot do.
+
+        Raises:
+            DactylError: none is shipped for that object.
+        """
+        shipped = sorted(path.stem for path in WEIGHTS.glob("*.pt"))
+        if object not in shipped:
+            raise DactylError(
+                f"no weights are shipped for '{object}' (there are some for: {', '.join(shipped) or 'no object'}); "
+                "train a network with dactyl train and load it with PoseEstimator.from_checkpoint"
+            )
+        return cls.from_checkpoint(WEIGHTS / f"{object}.pt", device)
 
     def predict(
         self,

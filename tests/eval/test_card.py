@@ -1,0 +1,88 @@
+"""Shipped weights: one line loads them, and their card says what was measured of them and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.card import main_package_model
+from eval.cli import main_evaluate
+from eval.record import load_evaluation
+from tests.synthetic import make_dataset
+from vision import estimator as estimators
+from vision.backbones import BackboneConfig
+from vision.cameras import DACTYL_RIG
+from vision.datasets import TripletDataset
+from vision.errors import DactylError
+from vision.estimator import PoseEstimator, checkpoint_record
+from vision.model import DataSpec, ModelConfig, build_model
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A checkpoint that knows nothing, its evaluation, and the test set."""
+    folder = tmp_path_factory.mktemp("measured")
+    data = make_dataset(folder / "set", 4, image_size=SIZE)
+    model = build_model(ModelConfig(backbone=BackboneConfig("pyramid", width=8)), DataSpec("block", DACTYL_RIG, SIZE))
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoint = folder / "best.ckpt"
+    torch.save({**checkpoint_record(model), "state_dict": state, "optimizer_states": [torch.zeros(9)]}, checkpoint)
+    main_evaluate(
+        [
+            *("--checkpoint", str(checkpoint), "--output", str(folder / "evaluation"), "--device", "cpu"),
+            *("--test_sets.classic", str(data), "--training_set", str(data), "--protocols", "[nominal]"),
+        ]
+    )
+    return checkpoint, folder / "evaluation", data
+
+
+def package(measured: tuple[Path, Path, Path], output: Path) -> None:
+    checkpoint, evaluation, _ = measured
+    main_package_model(["--checkpoint", str(checkpoint), "--evaluation", str(evaluation), "--output", str(output)])
+
+
+def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
+    measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(measured, tmp_path)
+    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    sample = TripletDataset(measured[2])[1]
+    told = [sample[key][None] for key in ("images", "camera_intrinsics", "camera_extrinsics")]
+    shipped = PoseEstimator.from_pretrained("block").predict(*told)
+    original = PoseEstimator.from_checkpoint(measured[0]).predict(*told)
+    np.testing.assert_array_equal(shipped["quaternion"], original["quaternion"])
+    np.testing.assert_array_equal(shipped["position"], original["position"])
+    assert "optimizer_states" not in torch.load(tmp_path / "block.pt", weights_only=True)
+
+
+def test_an_object_without_weights_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    (tmp_path / "block.pt").touch()
+    with pytest.raises(DactylError, match=r"no weights are shipped for 'prism' \(there are some for: block\)"):
+        PoseEstimator.from_pretrained("prism")
+
+
+def test_the_cards_figures_are_the_evaluations(measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    package(measured, tmp_path)
+    card = (tmp_path / "block.md").read_text()
+    ((scored,),) = (one.scored.values() for one in load_evaluation("ours", measured[1]).sets)
+    turn, shift = scored.errors.rotation_deg, scored.errors.position_mm
+    assert f"{turn.mean():.2f} ± {turn.std():.2f}" in card
+    assert f"{shift.mean():.2f} ± {shift.std():.2f}" in card
+    assert f"off by more than {np.quantile(turn, 0.9):.1f}°" in card
+    assert "never tested on pictures of these kinds: filament, classic, unity, real" in card
+    assert "No record of the training lay beside" in card
+    assert TripletDataset(measured[2]).fingerprint[:12] in card
+
+
+def test_an_evaluation_of_another_checkpoint_is_refused(measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.ckpt"
+    other.write_bytes(measured[0].read_bytes() + b"\0")
+    with pytest.raises(DactylError, match=r"evaluated another checkpoint .*; run dactyl evaluate for it"):
+        package((other, *measured[1:]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
