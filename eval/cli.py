@@ -12,9 +12,10 @@ import numpy as np
 from rich.console import Console
 
 from eval.baseline import best_constant
-from eval.charts import Curve, error_curves, save_figure
+from eval.charts import Curve, error_curves
 from eval.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
 from eval.figures import predictions_sheet
+from eval.plots import save_figure
 from eval.predict import (
     Estimator,
     EvaluateConfig,
@@ -26,7 +27,7 @@ from eval.predict import (
 )
 from eval.provenance import checkpoint_origin, dataset_origin, software
 from eval.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
-from eval.report import ReportConfig, report
+from eval.report import SUMMARY, ReportConfig, report
 from eval.samples import describe_samples
 from eval.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
 from eval.table_text import comma_separated, markdown, print_table
@@ -94,19 +95,23 @@ def main_export_model(argv: Sequence[str]) -> None:
 
 
 def main_report(argv: Sequence[str]) -> None:
-    """Turn one or more evaluations into report.html, report.md, report.csv and report.json.
+    """Turn one or more evaluations into report.html, report.md, report.csv and report.json, and print a short table.
 
     The HTML is one file that opens from disk and loads nothing. Several evaluations are compared; the folders of dactyl
-    evaluate are all that is needed.
+    evaluate, and of dactyl closed-loop where there are any, are all that is needed. The short table is Markdown for a
+    README, and in summary.md.
 
     examples:
       dactyl report --evaluations.ours runs/evaluation --output runs/report
       dactyl report --evaluations.paper-net runs/paper/evaluation --evaluations.geometric runs/best/evaluation \\
         --output runs/report --title "Block, two heads"
+      dactyl report --evaluations.ours runs/evaluation --closed_loops.her runs/closed-loop --output runs/report
     """
     config = parse(ReportConfig, argv, "dactyl report", main_report.__doc__ or "")
     report(config)
-    Console().print(f"{config.output}: report.html, report.md, report.csv, report.json", soft_wrap=True)
+    console = Console()
+    console.print((config.output / SUMMARY).read_text(), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{config.output}: report.html, report.md, report.csv, report.json, {SUMMARY}", soft_wrap=True)
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:

@@ -24,7 +24,7 @@ letters; ADD-S is, as its authors define it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,10 @@ from numpy.typing import ArrayLike
 from vision.cameras import project
 from vision.geometry import FloatArray, geodesic_distance, matrix_from_quaternion
 from vision.objects import PoseObject
+
+MetricName = Literal["axis", "add", "add_s", "mssd", "mspd", "within", "gross"]
+METRICS: tuple[MetricName, ...] = ("axis", "add", "add_s", "mssd", "mspd", "within", "gross")
+"""All but rotation and position, which every table has."""
 
 WITHIN_DEG, WITHIN_MM = 5.0, 5.0
 """The share of samples within both is what a table calls ``≤ 5° & 5 mm`` (Shotton et al., CVPR 2013, use 5 cm)."""

@@ -51,7 +51,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, JPEG or PNG bytes; ``caption`` says what it shows."""
+    """A picture, JPEG, PNG or GIF bytes; ``caption`` says what it shows."""
 
     data: bytes
     caption: str
@@ -121,7 +121,7 @@ def _html(part: Table | Drawing | Photo | Listing | Paragraph) -> str:
     if isinstance(part, Drawing):
         return f'<figure><div class="wide">{part.svg}</div>{caption}</figure>'
     if isinstance(part, Photo):
-        kind = "png" if part.data.startswith(b"\x89PNG") else "jpeg"
+        kind = {b"\x89": "png", b"G": "gif"}.get(part.data[:1], "jpeg")
         source = f"data:image/{kind};base64,{base64.b64encode(part.data).decode()}"
         return f'<figure><img alt="{escape(part.caption)}" src="{source}">{caption}</figure>'
     return f'<figure>{caption}<div class="wide">{_html_table(part)}</div></figure>'

@@ -116,7 +116,8 @@ class Evaluation:
 
     def _score(self, entry: Mapping[str, Any], condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
         found, _ = read_table(self._whole(entry["file"], entry["sha256"]), PREDICTIONS)
-        places = _places(columns["index"], found["index"], self.folder / entry["file"])
+        some = condition.study == "miscalibration"  # on some samples only; all others on all
+        places = _places(columns["index"], found["index"], some, self.folder / entry["file"])
         cameras = columns["camera_intrinsics"][places], columns["camera_extrinsics"][places]
         errors = pose_errors(
             self.object,
@@ -185,10 +186,14 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     atomic_write(folder / RECORD, canonical_json({"schema_version": SCHEMA_VERSION, **record}))
 
 
-def _places(all_indices: np.ndarray, indices: np.ndarray, path: Path) -> np.ndarray:
-    """Where each of ``indices`` (n,) stands among all (N,)."""
+def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:
+    """Where each of ``indices`` (n,) stands among all (N,); ``some`` of them will do."""
     order = np.argsort(all_indices)
     found = order[np.clip(np.searchsorted(all_indices, indices, sorter=order), 0, len(order) - 1)]
+    if len(indices) != len(all_indices) and not some:
+        raise DactylError(
+            f"{path}: {len(indices)} predictions for the test set's {len(all_indices)} samples; evaluate again"
+        )
     if len(np.unique(indices)) != len(indices) or not np.array_equal(all_indices[found], indices):
         raise DactylError(
             f"{path}: {len(indices)} predictions that are not those of the test set's {len(all_indices)} samples; "

@@ -8,20 +8,24 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.metrics import METRICS, MetricName
 from eval.page import to_html, to_markdown
 from eval.record import Evaluation, load_evaluation
-from eval.sections import evidence, results, studies
+from eval.sections import evidence, results, studies, trials
 from eval.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, figures, missing_rows
-from eval.table_text import comma_separated, flat
+from eval.table_text import comma_separated, flat, summary
+from eval.trials import load_closed_loop
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json
 from vision.schema import SCHEMA_VERSION
+
+SUMMARY = "summary.md"
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,25 @@ class ReportConfig:
 
     Attributes:
         evaluations: folders of dactyl evaluate by the name of the checkpoint, for example {ours: runs/evaluation}.
-        output: folder for report.html, report.md, report.csv and report.json.
+        output: folder for report.html, report.md, report.csv, report.json and summary.md.
+        closed_loops: folders of dactyl closed-loop by the name of the policy, for example {her: runs/closed-loop}.
+        metrics: columns of the table of other errors: the mean absolute error along each axis, ADD, ADD-S, MSSD, MSPD,
+            the share within 5 degrees and 5 mm, the share with one face taken for another. The CSV has all.
         title: of the pages.
     """
 
     evaluations: dict[str, Path]
     output: Path
+    closed_loops: dict[str, Path] = field(default_factory=dict)
+    metrics: tuple[MetricName, ...] = METRICS
     title: str = "Object pose from three cameras"
 
     def __post_init__(self) -> None:
         if not self.evaluations:
             raise ValueError("evaluations: name at least one, for example --evaluations.ours runs/evaluation")
-        for name in self.evaluations:
+        for name in (*self.evaluations, *self.closed_loops):
             if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name) or name in ("paper", "successor", "constant"):
-                raise ValueError(f"evaluations: '{name}' cannot name a checkpoint; use letters, digits and .-_ only")
+                raise ValueError(f"evaluations: '{name}' is no name for a table; use letters, digits and .-_ only")
 
 
 def report(config: ReportConfig) -> list[Row]:
@@ -54,17 +63,20 @@ def report(config: ReportConfig) -> list[Row]:
             test sets under one name.
     """
     evaluations = [load_evaluation(name, folder) for name, folder in config.evaluations.items()]
+    loops = {name: load_closed_loop(folder) for name, folder in config.closed_loops.items()}
     _refuse_mixture(evaluations)
     rows = table_rows(evaluations)
     chapters = [
         results.results_section(rows, evaluations),
         results.curves_section(evaluations),
-        results.details_section(rows),
+        results.details_section(rows, config.metrics),
         results.matrix_section(evaluations),
         studies.subsets_section(evaluations),
         studies.miscalibration_section(evaluations),
-        studies.strata_section(evaluations),
+        studies.visibility_section(evaluations),
+        studies.distance_section(evaluations),
         studies.confidence_section(evaluations),
+        trials.trials_section(loops),
         evidence.samples_section(evaluations),
         evidence.origin_section(evaluations),
         results.definitions_section(),
@@ -81,11 +93,13 @@ def report(config: ReportConfig) -> list[Row]:
         "title": config.title,
         "rows": [flat(row) for row in rows],
         "evaluations": {evaluation.name: _numbers(evaluation) for evaluation in evaluations},
+        "closed_loops": {name: loop.record for name, loop in loops.items()},
     }
     for name, content in (
         ("report.html", to_html(config.title, subtitle, chapters)),
         ("report.md", to_markdown(config.title, subtitle, chapters)),
         ("report.csv", comma_separated(rows)),
+        (SUMMARY, summary(rows)),
     ):
         atomic_write(config.output / name, content.encode())
     atomic_write(config.output / "report.json", canonical_json(record))

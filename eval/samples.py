@@ -4,7 +4,7 @@
     How far the pose is from the training set's: the root mean square distance, over the object's corners, to the
     nearest training pose, in millimetres. It joins rotation and position as ADD does.
 ``visibility``
-    The object's visible share, mean over the cameras, for datasets whose labels have it.
+    The object's visible share in each camera's picture, for datasets whose labels have it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def sample_table(cameras: int, facts: tuple[str, ...]) -> dict[str, Field]:
     """The schema of a samples file; ``facts`` of TRAINING_DISTANCE and VISIBILITY."""
     known = {
         TRAINING_DISTANCE: Field("float64", (), "mm", "", (0, np.inf), "to the nearest training pose, rms of corners"),
-        VISIBILITY: Field("float64", (), "1", "", (0, 1), "visible share of the object, mean over the cameras"),
+        VISIBILITY: Field("float64", (cameras,), "1", "", (0, 1), "visible share of the object"),
     }
     return {
         "index": LABEL["index"],
@@ -61,7 +61,7 @@ def describe_samples(test_set: TripletDataset, training_set: TripletDataset | No
         ]
         columns[TRAINING_DISTANCE] = nearest_pose_mm(test_set.object, *poses[0], *poses[1])
     if all(VISIBILITY in label for label in labels):
-        columns[VISIBILITY] = np.array([np.mean(label[VISIBILITY]) for label in labels])
+        columns[VISIBILITY] = np.stack([label[VISIBILITY] for label in labels])
     return columns
 
 

@@ -24,6 +24,23 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = NOTES) -> str:
     return "\n".join([*lines, "", *(f"{note}\n" for note in notes)])
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """The paper's rows, ours and the constant's in Markdown, with the few columns that fit a README."""
+    titles = ("estimator", "test set", "head", "protocol", "n", "rotation (°)", "position (mm)")
+    lines = ["| " + " | ".join(titles) + " |", "|---|---|---|---|---:|---:|---:|"]
+    for row in rows:
+        if row.rotation is None or row.position is None or row.estimator == "successor":
+            continue
+        figures = [
+            mean_and_spread(one) + ("" if one.median is None else f" (median {one.median:.2f})")
+            for one in (row.rotation, row.position)
+        ]
+        name = f"**{row.estimator}**" if row.measured else row.estimator
+        samples = NONE if row.samples is None else f"{row.samples:,}"
+        lines.append("| " + " | ".join([name, row.test_set, row.head, row.protocol, samples, *figures]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def comma_separated(rows: Sequence[Row]) -> str:
     """The table as CSV in full precision, one column for each figure, empty where there is none."""
     buffer = io.StringIO()
@@ -119,9 +136,14 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def mean_and_spread(summary: Summary) -> str:
+    """``mean ± standard deviation``, or the mean alone where no more is known."""
+    return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+
+
 def _figures(summary: Summary | None, interval: Interval | None) -> list[str]:
     if summary is None:
         return [NONE] * 4
-    mean = f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+    mean = mean_and_spread(summary)
     between = NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
     return [mean, between, *(NONE if value is None else f"{value:.2f}" for value in (summary.median, summary.p90))]

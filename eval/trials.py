@@ -91,10 +91,10 @@ PAPER_TRIALS = {
 """OpenAI et al., arXiv 1808.00177, Table 3, by object; of the robot's trials the means only."""
 
 TRIAL_NOTES = (
-    "Consecutive goals (orientations reached to 0.4 rad) until a drop, 50 goals, or 80 s at one goal. State: the "
-    "policy is told what the simulation's tracker reports. Vision: the object's pose comes from the estimator, which "
-    "sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is decided by the true "
-    "pose.",
+    "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
+    "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
+    "estimator, which sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is "
+    "decided by the true pose.",
     "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
     "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
     "each trial one look and one displacement of the cameras (Table 9).",
@@ -178,6 +178,7 @@ def load_closed_loop(folder: Path) -> ClosedLoop:
     try:
         for play in found.plays:
             play.row(found.object)
+        trial_notes({"": found})
     except (KeyError, TypeError, ValueError) as error:
         raise DactylError(f"{path}: not the results of dactyl closed-loop ({error!r}); play again") from error
     return found
@@ -209,8 +210,25 @@ def trial_cells(row: TrialRow) -> list[str]:
     return [row.label, row.place, str(row.trials), mean, between, median, *ended, *errors]
 
 
-def trial_table(rows: Sequence[TrialRow], notes: Sequence[str] = TRIAL_NOTES) -> str:
+def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
+    """What the table's words mean, and how the trials of each policy were played."""
+    notes = list(TRIAL_NOTES)
+    for name, loop in loops.items():
+        config, rules = loop.record["config"], loop.record["config"]["rules"]
+        told = {"nominal": "should be", "calibrated": "are"}[config["protocol"]]
+        late, held_out = config["latency_steps"] * STEP_SECONDS, ", ".join(config["hold_out"])
+        notes.append(
+            f"{name or 'Here'}: policy {loop.record['plays'][0]['policy']}, checkpoint "
+            f"{loop.record['checkpoint']['sha256'][:12]}; trials until a drop, {rules['goals']} goals, or "
+            f"{rules['seconds']:g} s at one goal; {config['protocol']} protocol (the estimator is told where the "
+            f"cameras {told}); estimates {late:g} s late" + (f"; not randomized: {held_out}." if held_out else ".")
+        )
+    return notes
+
+
+def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
     """Markdown, with notes below."""
+    rows, notes = trial_rows(loops), trial_notes(loops)
     body = [TRIAL_TITLES, ["---"] * 2 + ["---:"] * (len(TRIAL_TITLES) - 2), *(trial_cells(row) for row in rows)]
     return "\n".join([*("| " + " | ".join(line) + " |" for line in body), "", *(f"{note}\n" for note in notes)])
 

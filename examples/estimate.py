@@ -57,7 +57,7 @@ def main() -> None:
             images = [view(picture, Path(name)) for view, picture, name in zip(views, pictures, rig.names, strict=True)]
         else:
             images = [cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures]
-        found = estimator.predict(np.stack(images)[None], matrices, transforms)
+        found = estimator.predict(np.stack(images)[None], matrices, transforms, nominal=views is None)
         print(json.dumps({key: np.round(values[0], 5).tolist() for key, values in found.items()}), flush=True)  # noqa: T201
 
 

@@ -18,7 +18,7 @@ def main_closed_loop(argv: Sequence[str]) -> None:
     extend a finished one.
 
     examples:
-      dactyl closed-loop --policy runs/her/policy.pt --checkpoint runs/best/best.ckpt --output runs/closed-loop
+      dactyl closed-loop --checkpoint runs/best/best.ckpt --output runs/closed-loop
       dactyl closed-loop --policy runs/her/policy.pt --checkpoint runs/best/best.ckpt --output runs/try --trials 5
       dactyl closed-loop --config configs/evaluate/closed-loop.yaml --protocol calibrated --hold_out '[unmodelled]'
     """
@@ -26,9 +26,9 @@ def main_closed_loop(argv: Sequence[str]) -> None:
 
     config = parse(ClosedLoopConfig, argv, "dactyl closed-loop", main_closed_loop.__doc__ or "")
     from eval.closed_loop.run import closed_loop
-    from eval.trials import trial_rows, trial_table
+    from eval.trials import trial_table
 
     console = Console()
-    table = trial_table(trial_rows({"": closed_loop(config)}))
+    table = trial_table({"": closed_loop(config)})
     console.print(table, markup=False, highlight=False, soft_wrap=True)
     console.print(f"{config.output}: results.json, table.md, errors-*.png, film-*.gif", soft_wrap=True, highlight=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datagen.appearance import AppearanceConfig
-from datagen.policy import policy_label
+from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.conditions import ProtocolName
@@ -33,9 +33,9 @@ class ClosedLoopConfig:
     """What is played.
 
     Attributes:
-        policy: name, file (.pt, .pt2) or entry point (package.module:function).
         checkpoint: of the estimator.
         output: folder; a rerun goes on there, more trials extend it.
+        policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         trials: of each play.
         seed: of every random draw.
         protocol: what the estimator is told of the cameras: nominal (where they should be) or calibrated (where they
@@ -54,9 +54,9 @@ class ClosedLoopConfig:
         device: where the network runs; auto takes a GPU if there is one.
     """
 
-    policy: str
     checkpoint: Path
     output: Path
+    policy: str = TRAINED
     trials: int = 100
     seed: int = 0
     protocol: ProtocolName = "nominal"
@@ -69,7 +69,7 @@ class ClosedLoopConfig:
     randomization: Randomization = EVERYTHING
     hold_out: tuple[Group, ...] = ()
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    film_seconds: float = 16.0
+    film_seconds: float = 10.0
     workers: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -95,8 +95,8 @@ class ClosedLoopConfig:
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
-    def identity(self) -> dict[str, Any]:
-        """The keys that decide what happens in a trial."""
+    def identity(self, object_name: str) -> dict[str, Any]:
+        """The keys that decide what happens in a trial with the estimator's object."""
         free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in plain(self).items() if key not in free}
-        return content | {"policy": policy_label(self.policy), "checkpoint": sha256(self.checkpoint)}
+        return content | {"policy": policy_label(self.policy, object_name), "checkpoint": sha256(self.checkpoint)}

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.render.base import Sample
-from eval.charts import save_figure, trial_errors
+from eval.charts import trial_errors
 from eval.closed_loop.block import look_of, plain_renderer
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.film import Frame, draw_estimate, save_film
 from eval.metrics import PoseErrors, pose_errors, summarise
+from eval.plots import save_figure
 from eval.predict import Estimator
 from eval.trials import STEP_SECONDS, TRACE, Simulation, over_time
 from vision.cameras import project
@@ -89,7 +90,7 @@ def _frames(
             yield Frame(
                 draw_estimate(images, estimator.object, columns, row, cameras),
                 picture,
-                f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · {goals} goals reached · "
+                f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · goals reached: {goals} · "
                 f"error {turn:.1f}°, {shift:.1f} mm",
             )
 

@@ -11,7 +11,7 @@ from eval.closed_loop.block import BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
 from eval.provenance import checkpoint_origin, software
-from eval.trials import RESULTS, ClosedLoop, load_closed_loop, trial_rows, trial_table
+from eval.trials import RESULTS, ClosedLoop, load_closed_loop, trial_table
 from vision.config import plain
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
@@ -31,7 +31,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     """
     estimator = cached_estimator(config.checkpoint, config.device)
     create_policy(config.policy, build_scene(SceneConfig(estimator.object.name)), 1)  # refused before anything is made
-    identity = config.identity()
+    identity = config.identity(estimator.object.name)
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):
         claim(config.output, identity, "blocks/*.json")
@@ -63,7 +63,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
         }
         atomic_write(config.output / RESULTS, canonical_json(record))
         loop = load_closed_loop(config.output)
-        atomic_write(config.output / "table.md", trial_table(trial_rows({"": loop})).encode())
+        atomic_write(config.output / "table.md", trial_table({"": loop}).encode())
     return loop
 
 

@@ -39,9 +39,8 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
                     " ".join(str(renderer.get(key, "")) for key in ("name", "version", "api", "device"))
                     for renderer in about["renderers"]
                 )
-                datasets.append(
-                    [evaluation.name, role, f"{about['samples']:,}", device, about["folder"], about["fingerprint"][:16]]
-                )
+                facts = [role, f"{about['samples']:,}", str(about.get("seed", "–")), device, about["folder"]]
+                datasets.append([evaluation.name, *facts, about["fingerprint"][:16]])
         parts.append(Listing(f"{evaluation.name}: configuration of the evaluation", record["config"]))
         parts.append(Listing(f"{evaluation.name}: configuration of the training", record["checkpoint"]["training"]))
         configs = {role: about.get("config") for role, about in sets if about is not None}
@@ -50,10 +49,10 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
     tables = [
         Table(titles, checkpoints, "Checkpoints, and what evaluated them (commit with + where files differed).", 6),
         Table(
-            ["estimator", "dataset", "samples", "rendered by", "folder", "manifest SHA-256"],
+            ["estimator", "dataset", "samples", "seed", "rendered by", "folder", "manifest SHA-256"],
             datasets,
             "Datasets and what rendered them.",
-            6,
+            7,
         ),
     ]
     return Section("What was run on what", [*tables, *parts])

@@ -13,6 +13,7 @@ from eval.metrics import PoseErrors, Summary
 from eval.page import Paragraph, Section
 from eval.record import EvaluatedSet, Evaluation
 from eval.table import NONE, figures
+from eval.table_text import mean_and_spread
 
 SHORT = ("n", "rotation (°)", "median", "position (mm)", "median", "≤ 5° & 5 mm", "another face")
 
@@ -29,11 +30,11 @@ def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
 
 
 def mean(summary: Summary | None) -> str:
-    return NONE if summary is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+    return NONE if summary is None else mean_and_spread(summary)
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    return NONE if share is None else f"{100 * share:.1f} %"
 
 
 def each(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, EvaluatedSet]]:

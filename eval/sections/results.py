@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from eval.charts import Curve, Mark, error_curves, mean_marks, svg
-from eval.metrics import PoseErrors
+from eval.charts import Curve, Mark, error_curves, mean_marks
+from eval.metrics import MetricName, PoseErrors
 from eval.page import Drawing, Paragraph, Section, Table
+from eval.plots import svg
 from eval.record import Evaluation
 from eval.sections.parts import mean, percent
 from eval.table import KINDS, NONE, NOTES, PUBLISHED_MEANS, Row
@@ -76,40 +78,30 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
     return Section("Cumulative errors", parts)
 
 
-def details_section(rows: Sequence[Row]) -> Section:
-    titles = [
-        *(
-            "estimator",
-            "test set",
-            "protocol",
-            "|x| mm",
-            "|y| mm",
-            "|z| mm",
-            "ADD mm",
-            "ADD-S mm",
-            "MSSD mm",
-            "MSPD px",
-        ),
-        *("≤ 5° & 5 mm", "another face"),
-    ]
-    body, styles = [], []
-    for row in rows:
-        if row.samples is None or row.axis is None or row.within is None or row.gross is None:
-            continue
-        styles.append("ours" if row.measured else "published")
-        body.append(
-            [
-                *(row.estimator, row.test_set, row.protocol),
-                *(f"{value:.2f}" for value in row.axis),
-                *(mean(summary) for summary in (row.add, row.add_s, row.mssd, row.mspd)),
-                *(percent(share) for share in (row.within, row.gross)),
-            ]
-        )
+def details_section(rows: Sequence[Row], metrics: Sequence[MetricName]) -> Section:
+    """All errors but rotation and position, as far as they are asked for."""
+    columns: dict[MetricName, dict[str, Callable[[Row], str]]] = {
+        "axis": {f"|{name}| mm": partial(_axis, place) for place, name in enumerate("xyz")},
+        "add": {"ADD mm": lambda row: mean(row.add)},
+        "add_s": {"ADD-S mm": lambda row: mean(row.add_s)},
+        "mssd": {"MSSD mm": lambda row: mean(row.mssd)},
+        "mspd": {"MSPD px": lambda row: mean(row.mspd)},
+        "within": {"≤ 5° & 5 mm": lambda row: percent(row.within)},
+        "gross": {"another face": lambda row: percent(row.gross)},
+    }
+    chosen = {title: text for metric in metrics for title, text in columns[metric].items()}
+    shown = [row for row in rows if row.axis is not None]
+    body = [[row.estimator, row.test_set, row.protocol, *(text(row) for text in chosen.values())] for row in shown]
     caption = (
         "Mean absolute error along the world's axes, mean ± standard deviation of the errors that join rotation and "
         "position, and shares of samples. MSPD: in the largest of the three views, at the network's image size."
     )
-    return Section("Other errors", [Table(titles, body, caption, 3, styles)])
+    styles = ["ours" if row.measured else "published" for row in shown]
+    return Section("Other errors", [Table(["estimator", "test set", "protocol", *chosen], body, caption, 3, styles)])
+
+
+def _axis(place: int, row: Row) -> str:
+    return NONE if row.axis is None else f"{row.axis[place]:.2f}"
 
 
 def matrix_section(evaluations: Sequence[Evaluation]) -> Section:

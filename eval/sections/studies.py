@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from eval.bootstrap import mean_interval
-from eval.charts import Line, confidence, sensitivity, svg
 from eval.conditions import UNITS
-from eval.page import Drawing, Paragraph, Section, Table
+from eval.page import Drawing, Section, Table
+from eval.plots import svg
 from eval.record import Evaluation, Scored
 from eval.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.sections.parts import SHORT, absent, each, short
+from eval.study_charts import Line, Scatter, confidence, sensitivity, trends
+
+SEEN = 0.5
+"""A camera that sees a larger share of the object counts as seeing it."""
 
 CONFIDENT_DEG = 10.0
 """A geometric head's confidence is its probability that the rotation is right to this angle (``vision.model``)."""
@@ -68,48 +72,64 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
     return Section(title, [Drawing(svg(sensitivity(panels)), caption)])
 
 
-def strata_section(evaluations: Sequence[Evaluation]) -> Section:
-    parts: list[Table | Paragraph] = []
-    for fact, unit, what, why in (
-        (
-            TRAINING_DISTANCE,
-            " mm",
-            "Errors by distance to the training distribution: the root mean square distance of the object's corners to "
-            "the nearest training pose, in quartiles.",
-            "Distance to the training distribution: missing, the evaluation named no training set.",
-        ),
-        (
-            VISIBILITY,
-            "",
-            "Errors by the object's visible share, mean over the cameras, in quartiles.",
-            "Errors by visibility: missing, the labels of these test sets do not say how much of the object is seen.",
-        ),
-    ):
-        body = []
-        for evaluation, test_set in each(evaluations):
-            if fact not in test_set.columns:
-                continue
-            for scored in test_set.study("protocol"):
-                for group in quartiles(test_set.columns[fact], unit):
-                    figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
-                    body.append([evaluation.name, test_set.name, scored.condition.told, group.label, *figures])
-        titles = ["estimator", "test set", "protocol", "group", *SHORT]
-        parts.append(Table(titles, body, what, 4) if body else Paragraph(why))
-    return Section("What makes a sample hard", parts)
+def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
+    """Errors against how much of the object is seen."""
+    title = "Visibility"
+    found = _scored(evaluations, VISIBILITY)
+    if not found:
+        return absent(
+            title,
+            "the labels of these test sets do not say how much of the object is seen; render with --view_labels true",
+        )
+    groups = [
+        Scatter(label, values.mean(axis=-1), scored.errors, scored.episodes) for _, label, values, scored in found
+    ]
+    body = []
+    for whose, _, values, scored in found:
+        seeing = (values > SEEN).sum(axis=-1)
+        for count in np.unique(seeing):
+            here = seeing == count
+            body.append([*whose, str(count), *short(scored.errors.of(here), scored.episodes[here])])
+    chart = Drawing(
+        svg(trends(groups, "visible share of the object, mean of the cameras")),
+        "Errors by the share of the object that nothing hides, mean of the cameras: samples as dots, means of eight "
+        "groups of equal size with 95 % confidence intervals.",
+    )
+    caption = f"Errors by the number of cameras that see more than {SEEN:.0%} of the object."
+    return Section(title, [chart, Table(["estimator", "test set", "protocol", "cameras", *SHORT], body, caption, 4)])
+
+
+def distance_section(evaluations: Sequence[Evaluation]) -> Section:
+    """Errors against the distance to the training distribution."""
+    title = "Distance to the training distribution"
+    found = _scored(evaluations, TRAINING_DISTANCE)
+    if not found:
+        return absent(title, "the evaluation named no training set")
+    groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in found]
+    body = [
+        [*whose, group.label, *short(scored.errors.of(group.samples), scored.episodes[group.samples])]
+        for whose, _, values, scored in found
+        for group in quartiles(values, " mm")
+    ]
+    what = "root mean square distance of the object's corners to the nearest training pose"
+    chart = Drawing(
+        svg(trends(groups, "distance to the nearest training pose (mm)", log=True)), f"Errors by the {what}."
+    )
+    caption = f"Errors by the {what}, in quartiles."
+    return Section(title, [chart, Table(["estimator", "test set", "protocol", "distance", *SHORT], body, caption, 4)])
 
 
 def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
-    body, curves = [], []
-    for evaluation, test_set in each(evaluations):
-        for scored in test_set.study("protocol"):
-            if np.ptp(scored.confidence) == 0:
-                continue
-            whose = [evaluation.name, test_set.name, scored.condition.told]
-            curves.append((", ".join(whose), scored.confidence, scored.errors.rotation_deg))
-            rank = rank_correlation(scored)
-            for place, group in enumerate(confidence_quarters(scored)):
-                figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
-                body.append([*whose, group.label, *figures, f"{rank:+.2f}" if place == 0 else ""])
+    """Whether the confidence means something."""
+    body, groups = [], []
+    for whose, label, scored in _protocols(evaluations):
+        if np.ptp(scored.confidence) == 0:
+            continue
+        groups.append(Scatter(label, scored.confidence, scored.errors, scored.episodes))
+        rank = rank_correlation(scored)
+        for place, group in enumerate(confidence_quarters(scored)):
+            figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
+            body.append([*whose, group.label, *figures, f"{rank:+.2f}" if place == 0 else ""])
     if not body:
         return absent("Confidence", "these estimators give every sample the same confidence")
     caption = (
@@ -118,12 +138,13 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
     )
     titles = ["estimator", "test set", "protocol", "confidence", *SHORT, "rank correlation"]
     chart = Drawing(
-        svg(confidence(curves, CONFIDENT_DEG)),
-        "Left: mean rotation error of the most confident samples; it rises where confidence means something. Right: "
-        f"how often an estimate of that confidence is right to {CONFIDENT_DEG:g}°, which a geometric head promises to "
-        "be the confidence itself (grey).",
+        svg(confidence(groups, CONFIDENT_DEG)),
+        "Left: risk and coverage, the mean rotation error of the most confident samples by their share; it rises where "
+        "confidence means something. Middle: mean rotation error of each tenth of the samples, with 95 % confidence "
+        f"intervals; it falls likewise. Right: how often an estimate is right to {CONFIDENT_DEG:g}°, which a geometric "
+        "head promises to be the confidence itself (grey).",
     )
-    return Section("Confidence", [Table(titles, body, caption, 4), chart])
+    return Section("Confidence", [chart, Table(titles, body, caption, 4)])
 
 
 def confidence_quarters(scored: Scored) -> list[Stratum]:
@@ -134,10 +155,28 @@ def confidence_quarters(scored: Scored) -> list[Stratum]:
         mask = np.zeros(len(order), bool)
         mask[part] = True
         values = scored.confidence[part]
-        groups.append(Stratum(f"{values.min():.3g} to {values.max():.3g}", mask))
+        groups.append(Stratum(f"{values.min():.4f} to {values.max():.4f}", mask))
     return groups
 
 
 def rank_correlation(scored: Scored) -> float:
     """Spearman's, of confidence and rotation error."""
     return float(spearmanr(scored.confidence, scored.errors.rotation_deg).statistic)
+
+
+def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], str, Scored]]:
+    """Every test set under every protocol: estimator, test set and protocol, the same as a label, and the errors."""
+    for evaluation, test_set in each(evaluations):
+        for scored in test_set.study("protocol"):
+            whose = [evaluation.name, test_set.name, scored.condition.told]
+            yield whose, ", ".join(whose[len(evaluations) == 1 :]), scored
+
+
+def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str], str, np.ndarray, Scored]]:
+    """As :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
+    facts = {(evaluation.name, test.name): test.columns.get(fact) for evaluation, test in each(evaluations)}
+    return [
+        (whose, label, values[scored.places], scored)
+        for whose, label, scored in _protocols(evaluations)
+        if (values := facts[whose[0], whose[1]]) is not None
+    ]

@@ -129,7 +129,7 @@ def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
 
 
 def test_groups_of_randomizations_are_held_out() -> None:
-    config = ClosedLoopConfig("random-exploration", Path("a"), Path("b"), hold_out=("physics", "unmodelled"))
+    config = ClosedLoopConfig(Path("a"), Path("b"), hold_out=("physics", "unmodelled"))
     assert config.effects("calibrated") == NOTHING
     left = config.effects("randomized")
     assert left == EVERYTHING.only("observation_noise", "marker_placement")
@@ -144,7 +144,7 @@ def test_groups_of_randomizations_are_held_out() -> None:
 def config(tmp_path: Path) -> ClosedLoopConfig:
     (tmp_path / "best.ckpt").write_bytes(b"weights")
     return ClosedLoopConfig(
-        *("tests.eval.pilot:build", tmp_path / "best.ckpt", tmp_path / "out"),
+        *(tmp_path / "best.ckpt", tmp_path / "out", "tests.eval.pilot:build"),
         trials=3,
         rules=RULES,
         film_seconds=0.4,

@@ -6,9 +6,11 @@ import csv
 import html.parser
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import eval.cli
 from dactyl.cli import main
@@ -24,6 +26,9 @@ from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
+from vision.files import sha256
+from vision.schema import PREDICTIONS
+from vision.tables import read_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +89,12 @@ class Reader(html.parser.HTMLParser):
 def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [part for name, folder in folders.items() for part in (f"--evaluations.{name}", str(folder))]
     main_report([*arguments, "--output", str(tmp_path), "--title", "A <title>"])
-    assert "report.html" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "report.html" in said
+    assert (tmp_path / "summary.md").read_text() in said, "the README's table"
+    figures = "12 | 3.00 ± 0.00 (median 3.00) | 2.00 ± 0.00 (median 2.00)"
+    assert f"| **good** | made | geometric | calibrated | {figures} |" in said
+    assert "| paper | real images | regression | nominal | 992 | 5.01 ± 2.47 | 9.27 ± 4.02 |" in said
 
     page = (tmp_path / "report.html").read_text()
     reader = Reader(page)
@@ -96,8 +106,9 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     text = " ".join(reader.texts)
     for expected in ("2.71 ± 1.62", "7.85", "3.00 ± 0.00", "60.00 ± 0.00", "without top"):
         assert expected in text
-    assert text.count("missing") >= 5, "four kinds of test set, and visibility"
-    assert page.count("<svg") == 4, "means, one pair of curves, sensitivity, confidence"
+    assert text.count("missing") >= 4, "four kinds of test set"
+    assert text.count("Missing: ") == 3, "visibility, the closed loop, and what the word means"
+    assert page.count("<svg") == 5, "means, one pair of curves, sensitivity, distance, confidence"
 
     rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
     ours = [row for row in rows if row["estimator"] in folders]
@@ -148,6 +159,18 @@ def test_damaged_unfinished_and_mixed_evaluations(folders: dict[str, Path], tmp_
     lost = copy("lost")
     (lost / "samples" / "made.parquet").unlink()
     assert "made.parquet: is missing" in complaint(a=lost)
+    for rows, text in (
+        (slice(0, 11), r"11 predictions for the test set's 12 samples"),
+        ([0, 0, *range(2, 12)], "12 predictions that are not those of the test set's 12 samples"),
+    ):
+        other = copy("other")
+        path = other / "predictions" / "made-nominal.parquet"
+        columns, origin = read_table(path, PREDICTIONS)
+        write_table(path, {key: values[rows] for key, values in columns.items()}, PREDICTIONS, origin)
+        record = json.loads((other / RECORD).read_text())
+        record["test_sets"]["made"]["predictions"][0]["sha256"] = sha256(path)
+        (other / RECORD).write_text(json.dumps(record))
+        assert text in complaint(a=other)
     for change, text in (
         ({"test_sets": 3}, "not a record of dactyl evaluate"),
         ({"checkpoint": {}}, "not a record of dactyl evaluate"),
@@ -168,7 +191,7 @@ def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "name at least one" in lines[0]
-    assert "'paper' cannot name a checkpoint" in lines[1]
+    assert "'paper' is no name for a table" in lines[1]
 
 
 def test_documents_escape_and_keep_their_shape() -> None:
@@ -197,3 +220,61 @@ def test_confidence_that_means_something_is_told_from_one_that_does_not() -> Non
     means = [error[group.samples].mean() for group in confidence_quarters(honest)]
     assert means == sorted(means, reverse=True), "error grows as confidence falls"
     np.testing.assert_array_equal(sum(group.samples.astype(int) for group in confidence_quarters(idle)), 1)
+
+
+def test_metrics_are_chosen_by_name(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["report", "--evaluations.a", str(folders["good"]), "--output", str(tmp_path)]
+    assert main([*arguments, "--metrics", "[mspd, gross]"]) == 0
+    section = (tmp_path / "report.md").read_text().partition("## Other errors")[2].partition("##")[0]
+    assert "| estimator | test set | protocol | MSPD px | another face |" in section
+    capsys.readouterr()
+    assert main([*arguments, "--metrics", "[add, iou]"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for part in ("metrics", "iou", "add_s", "mspd"):
+        assert part in said
+
+
+def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
+    """What dactyl closed-loop leaves, next to the paper's trials, with errors over time and the film."""
+    keys = [f"{part}_{name}" for part in ("rotation_deg", "position_mm") for name in ("p10", "p50", "p90")]
+    course = {"seconds": [0.5, 1.5], "trials": [3.0, 2.0], **{key: [1.0, 2.0] for key in keys}}
+    plays = [
+        {
+            "simulation": "randomized",
+            "told": told,
+            "policy": "her-1",
+            "goals": [4, 0, 50],
+            "endings": ["late", "dropped", "complete"],
+        }
+        | {"errors": None if told == "state" else {"rotation_deg_mean": 1.25, "position_mm_mean": 2.5}}
+        | {"over_time": None if told == "state" else course}
+        for told in ("state", "vision")
+    ]
+    config: dict[str, Any] = {"rules": {"goals": 50, "seconds": 10.0}, "protocol": "nominal", "latency_steps": 1}
+    about = {"config": config | {"hold_out": ["physics"]}, "checkpoint": {"sha256": "c0ffee" * 10}, "software": {}}
+    record = {"schema_version": 1, "object": "block", "plays": plays, **about}
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "results.json").write_text(json.dumps(record))
+    frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "loop" / "film-randomized.gif", save_all=True, append_images=frames[1:])
+    report(ReportConfig({"a": folders["good"]}, tmp_path / "out", {"her": tmp_path / "loop"}))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/gif;base64,") == 1
+    section = (tmp_path / "out" / "report.md").read_text().partition("## Closed loop")[2]
+    for row in (
+        "| paper, block (vision) | randomized | 100 | 30.0 ± 10.3 | – | 33 | – | – | – | – | – |",
+        "| block (state) | randomized | 3 | 18.0 ± 22.7 | 0.0–50.0 | 4 | 1 | 1 | 1 | – | – |",
+        "| block (vision) | randomized | 3 | 18.0 ± 22.7 | 0.0–50.0 | 4 | 1 | 1 | 1 | 1.25 | 2.50 |",
+    ):
+        assert row in section
+    for part in (
+        "her: policy her-1, checkpoint c0ffeec0ffee; ",
+        "10 s at one goal",
+        "0.08 s late",
+        "not randomized: phys",
+    ):
+        assert part in section
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["closed_loops"]["her"] == record

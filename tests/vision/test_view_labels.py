@@ -72,7 +72,7 @@ def test_datasets_without_them_stay_readable(tmp_path: Path) -> None:
 
 def test_evaluation_finds_the_visible_share(tmp_path: Path) -> None:
     columns = describe_samples(TripletDataset(write(tmp_path / "with")), None)
-    np.testing.assert_allclose(columns[VISIBILITY], 0.5)
+    np.testing.assert_allclose(columns[VISIBILITY], [[0.5, 0.0, 1.0]] * COUNT)
     assert VISIBILITY not in describe_samples(TripletDataset(write_dataset(tmp_path / "without")), None)
 
 

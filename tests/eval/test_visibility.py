@@ -1,0 +1,72 @@
+"""Errors against visibility: on a set that was rendered with labels of its views, from its label to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eval.cli
+from datagen import generate as generation
+from datagen.config import RenderConfig
+from datagen.generate import generate
+from datagen.render.base import RenderOptions
+from datagen.shard_task import ShardTask
+from datagen.states import StatesConfig, collect
+from eval.cli import evaluate
+from eval.predict import EvaluateConfig
+from eval.record import load_evaluation
+from eval.report import ReportConfig, report
+from eval.samples import VISIBILITY
+from eval.sections.studies import SEEN
+from tests.eval.oracle import Oracle
+from vision.datasets import TripletDataset
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set drawn by the classic renderer, here instead of in processes."""
+    folder = tmp_path_factory.mktemp("rendered")
+    collect(StatesConfig(folder / "states", count=COUNT, seed=3, worlds=4, threads=1))
+
+    def here(task: ShardTask, numbers: Sequence[int], *_: object, **__: object) -> Iterator[tuple[int, object]]:
+        for number in numbers:
+            yield number, task(number, lambda count: None)
+
+    options = RenderOptions(image_size=64, shadows=False)
+    config = RenderConfig(folder / "states", folder / "set", count=COUNT, renderer="classic", render=options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "run", here)
+        generate(RenderConfig(**{**vars(config), "view_labels": True}))
+    return folder / "set"
+
+
+def test_from_labels_to_the_report(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = TripletDataset(rendered)
+    monkeypatch.setattr(eval.cli, "load_estimator", lambda *_: Oracle([dataset]))
+    (tmp_path / "best.ckpt").write_bytes(b"weights")
+    evaluate(EvaluateConfig(tmp_path / "best.ckpt", {"made": rendered}, tmp_path / "evaluation"))
+
+    (test_set,) = load_evaluation("a", tmp_path / "evaluation").sets
+    shares = test_set.columns[VISIBILITY]
+    assert shares.shape == (COUNT, 3)
+    for number in range(COUNT):
+        np.testing.assert_array_equal(shares[number], dataset.label(number)["visibility"])
+        masks = dataset.masks(number)
+        assert masks is not None
+        assert ((shares[number] > 0) == masks.any(axis=(1, 2))).all(), "what is seen has pixels"
+    assert np.ptp(shares) > 0.1, "fingers hide different shares, or this proves nothing"
+
+    report(ReportConfig({"a": tmp_path / "evaluation"}, tmp_path / "report"))
+    section = (tmp_path / "report" / "report.md").read_text().partition("## Visibility")[2].partition("\n## ")[0]
+    assert "Errors by the share of the object that nothing hides" in section
+    lines = [line for line in section.splitlines() if line.startswith("| a |")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    for protocol in ("nominal", "calibrated"):
+        found = {int(row[3]): int(row[4]) for row in rows if row[2] == protocol}
+        seeing = (shares > SEEN).sum(axis=1)
+        assert found == {int(count): int((seeing == count).sum()) for count in np.unique(seeing)}
