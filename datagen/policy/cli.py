@@ -14,8 +14,8 @@ from rich.console import Console
 from vision.config import UsageError, parse
 
 if TYPE_CHECKING:
-    from datagen.policy.ppo_training import PpoConfig
-    from datagen.policy.training import HerConfig
+    from datagen.policy.her_config import HerConfig
+    from datagen.policy.ppo_config import PpoConfig
 
 _USAGE = """Train a policy that turns the object, or measure one.
 
@@ -53,12 +53,14 @@ def main_train(argv: Sequence[str]) -> None:
     """
     config: HerConfig | PpoConfig
     if _method(argv) == "ppo":
-        from datagen.policy.ppo_training import PpoConfig, train_ppo
+        from datagen.policy.ppo_config import PpoConfig
+        from datagen.policy.ppo_training import train_ppo
 
         config = parse(PpoConfig, argv, "dactyl policy train", main_train.__doc__ or "")
         train_ppo(config)
     else:
-        from datagen.policy.training import HerConfig, train
+        from datagen.policy.her_config import HerConfig
+        from datagen.policy.training import train
 
         config = parse(HerConfig, argv, "dactyl policy train", main_train.__doc__ or "")
         train(config)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy.features import GOAL_WIDTH, INPUTS, STATE_WIDTH, input_indices, shape_moments
 from datagen.policy.her import Learner, Learning
+from datagen.policy.her_config import HerConfig
 from datagen.policy.network import load_policy
 from datagen.policy.replay import Sample
-from datagen.policy.training import HerConfig, train
+from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
@@ -127,6 +130,26 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     assert (tmp_path / "progress.png").stat().st_size > 1000
     with pytest.raises(DactylError, match="worlds"):
         train(replace(config, worlds=9))
+
+
+def test_a_signal_finds_everything_between_two_steps_and_saves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Training._step
+    calls = []
+
+    def interrupted(self: Training, over: np.ndarray) -> np.ndarray:
+        calls.append(self.steps)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, over)
+
+    monkeypatch.setattr(Training, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(TINY, output=tmp_path))
+    assert calls == [0, 8, 16]
+    assert torch.load(tmp_path / "checkpoint.pt")["steps"] == 24
+    assert load_policy(tmp_path / "policy.pt")[2]["steps"] == 24
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from datagen.policy import create_policy
 from datagen.policy.bins import BINS, actions_from_bins
 from datagen.policy.cli import _method
 from datagen.policy.ppo import PpoLearner, PpoLearning, advantages
-from datagen.policy.ppo_training import PpoConfig, train_ppo
+from datagen.policy.ppo_config import PpoConfig
+from datagen.policy.ppo_training import train_ppo
 from datagen.policy.recurrent import INPUTS, Recurrent, input_width, save_recurrent
 from datagen.policy.rollout import Experience, Rollout, Turn
 from datagen.sim.environment import Environment
