@@ -134,6 +134,9 @@ def load_states(folder: str | Path) -> States:
     manifest = read_manifest(folder)
     parts = [_read_part(folder, _record(fields, folder / MANIFEST)) for fields in manifest["parts"]]
     columns = {key: np.concatenate([part[key] for part in parts]) for key in STATES}
+    if (count := len(columns["episode"])) != manifest["states"]:
+        said = f"lists parts of {count} states, and says {manifest['states']}"
+        raise DactylError(f"{folder / MANIFEST}: {said}; rerun dactyl states with output {folder}")
     return States(manifest["object"], manifest["policy"], manifest["seed"], **columns)
 
 

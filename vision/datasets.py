@@ -55,6 +55,10 @@ class DatasetFolder:
         self.object: PoseObject = get_object(self.manifest["object"])
         self.image_size: int = self.manifest["image_size"]
         self.shards = [shard_record(fields, self.folder / MANIFEST) for fields in self.manifest["shards"]]
+        samples = sum(shard.samples for shard in self.shards)
+        if self.manifest.get("samples", samples) != samples:
+            said = f"lists shards of {samples} samples, and says {self.manifest['samples']}"
+            raise DactylError(f"{self.folder / MANIFEST}: {said}; make the dataset again")
         self._required = {*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json"}
         self._optional = {mask_suffix(name) for name in self.rig.names}
 

@@ -1,5 +1,7 @@
 """The one error that users see."""
 
+_LONGEST = 1200  # characters of a message
+
 
 class DactylError(Exception):
     """A fault that the user can mend: bad input, a missing file, a missing system library.
@@ -9,4 +11,7 @@ class DactylError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        text = " ".join(str(message).split())
+        if len(text) > _LONGEST:  # it quotes a file that is not what it should be
+            text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
+        super().__init__(text)
