@@ -26,6 +26,7 @@ from vision.geometry import canonical_quaternion
 from vision.objects import PoseObject
 from vision.progress import progress
 from vision.schema import PREDICTIONS
+from vision.store import Location
 from vision.tables import read_table, write_table
 
 
@@ -35,8 +36,8 @@ class EvaluateConfig:
 
     Attributes:
         checkpoint: file that training wrote.
-        test_sets: datasets by name, for example {filament: data/test-filament, real: null}; null for one that is not
-            there yet.
+        test_sets: datasets (folders or URLs) by name, for example {filament: data/test-filament, real: null}; null for
+            one that is not there yet.
         output: folder for predictions, table and pictures.
         training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
         protocols: nominal (told the nominal cameras, as in the paper), calibrated (told each sample's true cameras).
@@ -48,9 +49,9 @@ class EvaluateConfig:
     """
 
     checkpoint: Path
-    test_sets: dict[str, Path | None]
+    test_sets: dict[str, Location | None]
     output: Path
-    training_set: Path | None = None
+    training_set: Location | None = None
     protocols: tuple[ProtocolName, ...] = PROTOCOLS
     batch_size: int = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
