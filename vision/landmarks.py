@@ -67,12 +67,13 @@ def locate(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
     points = angles.new_tensor(landmarks.points).expand(len(angles), -1, -1)
     level = torch.tensor(landmarks.level, device=angles.device)
     pivots, axes = angles.new_tensor(landmarks.pivots), angles.new_tensor(landmarks.axes)
+    turns = roma.rotvec_to_rotmat(angles[..., None] * axes)  # (B, P, 3, 3)
     derivatives: list[Tensor] = []
     for hinge in reversed(range(len(pivots))):  # from the last: it is carried by those before it
         moved = (level > hinge)[:, None]
-        turn = roma.rotvec_to_rotmat(angles[:, hinge, None] * axes[hinge])
-        arm = (points - pivots[hinge]) @ turn.mT
-        derivatives = [torch.where(moved, derivative @ turn.mT, derivative) for derivative in derivatives]
+        turn = turns[:, hinge].mT
+        arm = (points - pivots[hinge]) @ turn
+        derivatives = [torch.where(moved, derivative @ turn, derivative) for derivative in derivatives]
         derivatives.insert(0, torch.linalg.cross(axes[hinge].expand_as(arm), arm) * moved)
         points = torch.where(moved, arm + pivots[hinge], points)
     return points, torch.stack(derivatives, dim=-1)

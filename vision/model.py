@@ -181,7 +181,7 @@ class PoseModel(nn.Module, ABC):
             cameras: that took them.
             nominal: whether that is only where the cameras should be, the true ones being displaced as in Table 9.
         """
-        with torch.no_grad():
+        with torch.inference_mode():
             return self.pose(self(images), cameras, nominal)
 
     def _check(self, images: Tensor) -> Tensor:

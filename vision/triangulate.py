@@ -24,6 +24,7 @@ CAUCHY_SCALE = 3.0
 _ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what nothing else does
 _MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
+_SETTLED = 1e-4  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
 
 
 class Cameras(NamedTuple):
@@ -88,15 +89,17 @@ def initial_pose(
     points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
-    starts = []
-    for kept in _camera_subsets(pixels.shape[1], pixels.device):
-        targets, trust = triangulate(pixels, weight * kept[:, None], cameras, anchor)
-        rotation, position = align(points, targets, trust)
-        starts.append((rotation, position, _cost(points, pixels, weight, cameras, rotation, position)))
-    best = torch.stack([cost for _, _, cost in starts]).argmin(dim=0)
-    chosen = torch.arange(len(best), device=best.device)
-    rotation = torch.stack([start[0] for start in starts])[best, chosen]
-    return rotation, torch.stack([start[1] for start in starts])[best, chosen]
+    batch, kept = len(pixels), _camera_subsets(pixels.shape[1], pixels.device)
+    # All sets of cameras in one batch, (S * B, ...): tiny matrices take no longer for being more.
+    many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras))
+    subset = weight.repeat(len(kept), 1, 1) * kept.repeat_interleave(batch, dim=0)[..., None]
+    targets, trust = triangulate(pixels.repeat(len(kept), 1, 1, 1), subset, many, anchor)
+    rotation, position = (tensor.unflatten(0, (len(kept), batch)) for tensor in align(points, targets, trust))
+    cost = torch.stack(
+        [_cost(points, pixels, weight, cameras, *start) for start in zip(rotation, position, strict=True)]
+    )
+    best, each = cost.argmin(dim=0), torch.arange(batch, device=pixels.device)
+    return rotation[best, each], position[best, each]
 
 
 def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,10 +156,13 @@ def refine(
         moved_position = position + step[:, 3:]
         moved_cost = _cost(points, pixels, weight, cameras, moved_rotation, moved_position)
         better = moved_cost < cost
+        settled = bool(((cost - moved_cost).abs() < _SETTLED).all())
         rotation = torch.where(better[:, None, None], moved_rotation, rotation)
         position = torch.where(better[:, None], moved_position, position)
         cost = torch.where(better, moved_cost, cost)
         damping = torch.where(better, damping / 5, damping * 5).clamp(1e-9, 1e6)
+        if settled:
+            break
 
     _, information = _normal_equations(points, pixels, weight, cameras, rotation, position)
     covariance = torch.linalg.inv(information + _TINY * eye)
@@ -165,7 +171,7 @@ def refine(
     seen = (weight > 0).sum(dim=(1, 2)).clamp_min(1)
     excess = (2.0 * cost / seen).clamp_min(1.0)
     deviation = (variance * excess[:, None]).clamp_min(0).sqrt()
-    return PoseSolution(position, roma.special_procrustes(rotation), deviation[:, 0], deviation[:, 1])
+    return PoseSolution(position, rotation, deviation[:, 0], deviation[:, 1])
 
 
 @contextlib.contextmanager

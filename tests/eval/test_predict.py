@@ -151,8 +151,8 @@ def test_estimates_that_are_not_numbers_are_not_saved(
 ) -> None:
     answers = oracle.predict
 
-    def diverged(*batch: np.ndarray) -> dict[str, np.ndarray]:
-        answer = answers(*batch)
+    def diverged(*batch: np.ndarray, nominal: bool) -> dict[str, np.ndarray]:
+        answer = answers(*batch, nominal=nominal)
         answer["position"][0, 1] = np.nan
         return answer
 

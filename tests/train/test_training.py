@@ -45,7 +45,7 @@ def arguments(data: Path, output: Path, *more: str) -> list[str]:
                 "--model.backbone.blocks",
                 "1",
                 "--model.window",
-                '{"size": 64}',
+                '{"size": 64, "locator_size": 64, "locator_width": 16}',
             ],
             220,
         ),
@@ -57,7 +57,8 @@ def test_one_batch_is_learnt_to_a_degree_and_a_millimetre(head: list[str], batch
     size = 64 if "regression" in head else 96
     data = make_dataset(tmp_path / "data", 4, image_size=size)
     still = ["--augment.contrast", "[1, 1]", "--augment.noise", "0", "--augment.window_shift", "0.01"]
-    still += ["--augment.window_zoom", "0", "--augment.window_roll_deg", "0"]
+    still += [f"--augment.{what}=0" for what in ("window_zoom", "window_roll_deg")]
+    still += [f"--augment.{what}=0" for what in ("scene_shift", "scene_zoom", "scene_roll_deg")]
     steps = ["--trainer.max_steps", str(batches), "--trainer.precision", "bf16-mixed", "--data.cache", "true"]
     main_train(
         arguments(data, tmp_path / "run", "--data.val", str(data), "--data.batch_size", "4", *head, *still, *steps)
