@@ -6,7 +6,9 @@
 Leaves ``watch.csv`` (a row every ten seconds) and ``verdict.json`` in ``--out``; exit status 1 unless all is flat.
 The first tenth of the time is left out: caches fill. The rest must show
 
-* memory (proportional set size of all processes) with a slope that comes to less than 5 % over the whole run;
+* memory of the first process with a slope that comes to less than 5 % over the whole run, and of all processes with a
+  peak in the last third at most 10 % above the first third's: workers grow and are replaced. What counts is anonymous
+  memory, once where processes share it; that of files (libraries) depends on who else has them open;
 * work done per second of processor time, last third against first third, within 10 %: on a shared machine the clock
   on the wall measures the neighbours;
 * no more processes, threads and open files in the last third than in the first.
@@ -27,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-COLUMNS = ("time_s", "load", "processes", "threads", "files", "memory_mb", "cpu_s", "done")
+COLUMNS = ("time_s", "load", "processes", "threads", "files", "first_mb", "memory_mb", "cpu_s", "done")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -43,11 +45,9 @@ def group(leader: int) -> dict[int, list[str]]:
 
 
 def memory_kb(pid: int) -> int:
-    """Proportional set size: what is shared counts once."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
+    """Anonymous memory, proportionally where it is shared."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 
 
 def done(output: Path, samples_per_shard: int) -> int:
@@ -63,11 +63,13 @@ def done(output: Path, samples_per_shard: int) -> int:
 
 def look(leader: int) -> dict[str, float]:
     """What the processes of a group hold and have used."""
-    seen = {"processes": 0.0, "threads": 0.0, "files": 0.0, "memory_mb": 0.0, "cpu_s": 0.0}
+    seen = {"processes": 0.0, "threads": 0.0, "files": 0.0, "first_mb": 0.0, "memory_mb": 0.0, "cpu_s": 0.0}
     for pid, fields in group(leader).items():
         with contextlib.suppress(OSError):
             seen["files"] += len(list(Path(f"/proc/{pid}/fd").iterdir()))
-            seen["memory_mb"] += memory_kb(pid) / 1024
+            memory = memory_kb(pid) / 1024
+            seen["memory_mb"] += memory
+            seen["first_mb"] += memory if pid == leader else 0.0
             seen["threads"] += int(fields[17])
             # A worker that has ended lives on in its parent's account of children.
             used = fields[11:15] if pid == leader else fields[11:13]
@@ -106,7 +108,7 @@ def verdict(table: Path) -> dict[str, float | bool | str]:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     columns = {key: np.array([row[key] for row in rows[len(rows) // 10 :]]) for key in COLUMNS}
     third = max(1, len(columns["time_s"]) // 3)
-    slope = np.polyfit(columns["time_s"], columns["memory_mb"], 1)[0]
+    slope = np.polyfit(columns["time_s"], columns["first_mb"], 1)[0]
     span = columns["time_s"][-1] - columns["time_s"][0]
 
     def rate(part: slice) -> float:
@@ -117,15 +119,18 @@ def verdict(table: Path) -> dict[str, float | bool | str]:
         "minutes": rows[-1]["time_s"] / 60,
         "load": float(columns["load"].mean()),
         "done": rows[-1]["done"],
-        "memory_mb": float(columns["memory_mb"].mean()),
-        "memory_drift": float(slope * span / columns["memory_mb"].mean()),
+        "first_mb": float(columns["first_mb"].mean()),
+        "first_drift": float(slope * span / columns["first_mb"].mean()),
+        "peak_mb": float(columns["memory_mb"].max()),
+        "peak_change": float(columns["memory_mb"][last].max() / columns["memory_mb"][first].max() - 1),
         "rate_per_cpu_s": rate(slice(None)),
         "rate_change": rate(last) / rate(first) - 1,
-        **{f"{key}_{name}": columns[key][part].max() for key in ("processes", "threads", "files")
+        **{f"{key}_{name}": float(columns[key][part].max()) for key in ("processes", "threads", "files")
            for name, part in (("first", first), ("last", last))},
     }  # fmt: skip
     grows = [key for key in ("processes", "threads", "files") if found[f"{key}_last"] > found[f"{key}_first"]]
-    flat = abs(found["memory_drift"]) < 0.05 and abs(found["rate_change"]) < 0.10 and not grows
+    even = found["first_drift"] < 0.05 and found["peak_change"] < 0.10 and found["rate_change"] > -0.10
+    flat = even and not grows
     return {key: round(value, 3) for key, value in found.items()} | {"flat": flat, "grows": ", ".join(grows)}
 
 
