@@ -24,6 +24,14 @@ from vision.errors import DactylError
 from vision.progress import Advance
 from vision.shards import ShardRecord
 
+# Ray reads these when it is imported: no report of its use to anyone, and time to start on a busy machine.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "180000",
+    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_worker_register_timeout_seconds": "180",
+}
+
 _IN_FLIGHT = 2_000  # tasks that Ray knows of at once: more than a cluster has cores, few enough to wait for quickly
 
 
@@ -53,6 +61,8 @@ def run_on_ray(
         DactylError: Ray is not installed, there is no cluster, or whatever the task raised.
         TaskFailedError: a shard's processes or nodes died ``ATTEMPTS`` times.
     """
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         from ray.exceptions import RayError, RayTaskError
@@ -105,7 +115,6 @@ def _make_shard(task: ShardTask, states: States, number: int, patience_s: float)
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         # On the loopback address: nobody else is to reach it.
