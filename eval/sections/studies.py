@@ -16,9 +16,6 @@ from eval.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.sections.parts import SHORT, absent, each, short
 from eval.study_charts import Line, Scatter, confidence, sensitivity, trends
 
-SEEN = 0.5
-"""A camera that sees a larger share of the object counts as seeing it."""
-
 CONFIDENT_DEG = 10.0
 """A geometric head's confidence is its probability that the rotation is right to this angle (``vision.model``)."""
 
@@ -81,22 +78,16 @@ def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
             title,
             "the labels of these test sets do not say how much of the object is seen; render with --view_labels true",
         )
-    groups = [
-        Scatter(label, values.mean(axis=-1), scored.errors, scored.episodes) for _, label, values, scored in found
-    ]
-    body = []
-    for whose, _, values, scored in found:
-        seeing = (values > SEEN).sum(axis=-1)
-        for count in np.unique(seeing):
-            here = seeing == count
-            body.append([*whose, str(count), *short(scored.errors.of(here), scored.episodes[here])])
+    shares = [(whose, label, 100.0 * values.mean(axis=-1), scored) for whose, label, values, scored in found]
+    groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in shares]
+    what = "share of the object that nothing hides, mean of the cameras"
     chart = Drawing(
-        svg(trends(groups, "visible share of the object, mean of the cameras")),
-        "Errors by the share of the object that nothing hides, mean of the cameras: samples as dots, means of eight "
-        "groups of equal size with 95 % confidence intervals.",
+        svg(trends(groups, f"{what} (%)")),
+        f"Errors by the {what}: samples as dots, means of eight groups of equal size with 95 % confidence intervals.",
     )
-    caption = f"Errors by the number of cameras that see more than {SEEN:.0%} of the object."
-    return Section(title, [chart, Table(["estimator", "test set", "protocol", "cameras", *SHORT], body, caption, 4)])
+    caption = f"Errors by the {what}, in quartiles."
+    titles = ["estimator", "test set", "protocol", "visible", *SHORT]
+    return Section(title, [chart, Table(titles, _quartile_rows(shares, " %"), caption, 4)])
 
 
 def distance_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -106,17 +97,13 @@ def distance_section(evaluations: Sequence[Evaluation]) -> Section:
     if not found:
         return absent(title, "the evaluation named no training set")
     groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in found]
-    body = [
-        [*whose, group.label, *short(scored.errors.of(group.samples), scored.episodes[group.samples])]
-        for whose, _, values, scored in found
-        for group in quartiles(values, " mm")
-    ]
     what = "root mean square distance of the object's corners to the nearest training pose"
     chart = Drawing(
         svg(trends(groups, "distance to the nearest training pose (mm)", log=True)), f"Errors by the {what}."
     )
     caption = f"Errors by the {what}, in quartiles."
-    return Section(title, [chart, Table(["estimator", "test set", "protocol", "distance", *SHORT], body, caption, 4)])
+    titles = ["estimator", "test set", "protocol", "distance", *SHORT]
+    return Section(title, [chart, Table(titles, _quartile_rows(found, " mm"), caption, 4)])
 
 
 def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -179,4 +166,13 @@ def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str
         (whose, label, values[scored.places], scored)
         for whose, label, scored in _protocols(evaluations)
         if (values := facts[whose[0], whose[1]]) is not None
+    ]
+
+
+def _quartile_rows(found: Sequence[tuple[list[str], str, np.ndarray, Scored]], unit: str) -> list[list[str]]:
+    """Rows of errors by the quartiles of a fact, as :func:`_scored` finds it."""
+    return [
+        [*whose, group.label, *short(scored.errors.of(group.samples), scored.episodes[group.samples])]
+        for whose, _, values, scored in found
+        for group in quartiles(values, unit)
     ]

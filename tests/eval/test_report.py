@@ -128,7 +128,7 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     for line in (tmp_path / "report.md").read_text().splitlines():
         assert "<svg" not in line
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    report(ReportConfig(folders, tmp_path, "A <title>"))
+    report(ReportConfig(folders, tmp_path, title="A <title>"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
 
 
