@@ -70,7 +70,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default=TRAINED, help="as for dactyl states")
-    parser.add_argument("--worlds", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--worlds", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--objects", nargs="+", default=["block", "prism"])
     parser.add_argument("--steps", type=int, default=20, help="environment steps of each run")
     parser.add_argument("--runs", type=int, default=5, help="medians are printed; one more run warms up")
