@@ -105,7 +105,7 @@ def look_of(
 
 
 def plain_renderer(estimator: Estimator) -> Renderer:
-    """Without shadows, which cost a hundred times as much in software as all else."""
+    """Without shadows, which in software cost far more than all else."""
     return create_renderer("classic", estimator.object.name, RenderOptions(estimator.image_size, shadows=False))
 
 
