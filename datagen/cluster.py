@@ -61,14 +61,9 @@ def run_on_ray(
         DactylError: Ray is not installed, there is no cluster, or whatever the task raised.
         TaskFailedError: a shard's processes or nodes died ``ATTEMPTS`` times.
     """
-    for name, value in RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
+    with connected(address, workers) as ray:
         from ray.exceptions import RayError, RayTaskError
-    except ImportError:
-        raise DactylError("executor ray needs Ray: pip install 'dactyl-vision[ray]'") from None
-    with _connected(ray, address, workers):
+
         shard = ray.remote(
             num_cpus=1,
             max_calls=TASKS_PER_PROCESS,
@@ -114,7 +109,18 @@ def _make_shard(task: ShardTask, states: States, number: int, patience_s: float)
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
+def connected(address: str | None, workers: int) -> Iterator[Any]:
+    """Yields Ray's module, connected to the cluster at `address`, or to one on this machine alone.
+
+    Raises:
+        DactylError: Ray is not installed, or there is no cluster.
+    """
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise DactylError("executor ray needs Ray: pip install 'dactyl-vision[ray]'") from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         # On the loopback address: nobody else is to reach it.
@@ -131,7 +137,7 @@ def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
             f"no Ray cluster at {address or 'this machine'} ({reason[:300]}); ray start --head starts one"
         ) from None
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()
 

@@ -138,7 +138,7 @@ class _Worker(Generic[Result]):
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, task, os.getpid()))
         self.number, self.tasks, self.done, self._heard = -1, 0, 0, time.monotonic()
-        with signals_held():
+        with _signals_held():
             self.process.start()
         theirs.close()
 
@@ -210,11 +210,11 @@ def _serve(connection: Connection, task: Task[Any], parent: int) -> None:
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """SIGINT and SIGTERM that arrive now are delivered after.
+def _signals_held() -> Iterator[None]:
+    """Start a process between signals: one that arrives now is delivered after.
 
-    A process started meanwhile inherits the mask, and keeps SIGINT out for good: Ctrl-C reaches the whole process
-    group, but what happens is for the parent to decide.
+    The child inherits the mask, and keeps SIGINT out for good: Ctrl-C reaches the whole process group, but what happens
+    is for the parent to decide.
     """
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

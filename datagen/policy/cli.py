@@ -49,7 +49,7 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl policy train --config configs/policy/her.yaml --output runs/her
       dactyl policy train --config configs/policy/her.yaml --output runs/prism --object prism
       dactyl policy train --config configs/policy/ppo.yaml --output runs/ppo
-      RAY_ADDRESS=auto dactyl policy train --method ppo --output runs/ppo --ray true --workers 384 --device cuda
+      dactyl policy train --method ppo --output runs/ppo --executor ray --ray_address auto --workers 384 --device cuda
     """
     config: HerConfig | PpoConfig
     if _method(argv) == "ppo":

@@ -29,7 +29,8 @@ class PpoConfig:
         seed: of every random draw.
         steps: environment steps in all worlds together; training ends at the first checkpoint that is so far.
         workers: that play; 384 in the paper.
-        ray: they are actors of Ray, on the machines of the cluster that RAY_ADDRESS names, or on this one.
+        executor: local (they play in this process, one after the other) or ray (each an actor of a Ray cluster).
+        ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
         worlds: of each worker, simulated at once; 16 in the paper.
         threads: of each worker that simulate, 0 for all processors; Ray reserves so many cores, at least one.
         rollout_steps: of each world, between updates of the networks.
@@ -50,7 +51,8 @@ class PpoConfig:
     seed: int = 0
     steps: int = 1_000_000_000
     workers: int = 1
-    ray: bool = False
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
     worlds: int = 64
     threads: int = 0
     rollout_steps: int = 100
@@ -64,6 +66,8 @@ class PpoConfig:
     learning: PpoLearning = field(default_factory=PpoLearning)
 
     def __post_init__(self) -> None:
+        if self.ray_address is not None and self.executor != "ray":
+            raise ValueError("ray_address: is of use only with executor ray")
         if self.object not in OBJECTS:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
         for name in ("steps", "workers", "worlds", "start_states", "checkpoint_rollouts", "torch_threads"):
@@ -86,7 +90,7 @@ class PpoConfig:
 
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
-        free = ("output", "steps", "ray", "threads", "torch_threads", "device")
+        free = ("output", "steps", "executor", "ray_address", "threads", "torch_threads", "device")
         return {key: value for key, value in plain(self).items() if key not in free}
 
     def environment(self) -> Environment:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 
+from datagen.cluster import connected
 from datagen.policy.base import FloatArray
 from datagen.policy.game import HandGame
 from datagen.policy.journal import Journal, Tally
@@ -68,17 +68,13 @@ Play = Callable[[dict[str, torch.Tensor], int], list[tuple[Experience, Tally, in
 @contextlib.contextmanager
 def crew(config: PpoConfig, starts: FloatArray, episodes: list[int]) -> Iterator[Play]:
     """The workers, here or in a Ray cluster; `episodes` are the numbers of their next episodes."""
-    if not config.ray:
+    if config.executor == "local":
         workers = [Worker(config, number, starts, episode) for number, episode in enumerate(episodes)]
         yield lambda weights, rollout: [worker.play(weights, rollout) for worker in workers]
         return
-    try:
-        import ray
-    except ImportError:
-        raise DactylError("ray is not installed: pip install 'dactyl-vision[ray]', or leave --ray out") from None
-    ray.init(log_to_driver=False, ignore_reinit_error=True)
-    try:
-        remote: Any = ray.remote(num_cpus=max(1, config.threads))(Worker)
+    cores = max(1, config.threads)
+    with connected(config.ray_address, cores * config.workers) as ray:
+        remote = ray.remote(num_cpus=cores)(Worker)
         shared = ray.put(starts)
         actors = [remote.remote(config, number, shared, episode) for number, episode in enumerate(episodes)]
 
@@ -86,13 +82,11 @@ def crew(config: PpoConfig, starts: FloatArray, episodes: list[int]) -> Iterator
             sent = ray.put(weights)
             try:
                 return ray.get([actor.play.remote(sent, rollout) for actor in actors])
-            except ray.exceptions.RayActorError as error:
+            except ray.exceptions.RayError as error:
                 text = " ".join(str(error).split())[:300]
                 raise DactylError(f"a worker was lost ({text}); the same command goes on from {CHECKPOINT}") from None
 
         yield play
-    finally:
-        ray.shutdown()
 
 
 def train_ppo(config: PpoConfig) -> None:

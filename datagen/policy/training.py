@@ -28,9 +28,9 @@ from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally, means
 from datagen.policy.network import load_file, save_policy
 from datagen.policy.replay import Replay
+from datagen.policy.signals import signals_held
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
-from datagen.pool import signals_held
 from datagen.sim.environment import Environment
 from datagen.sim.hand import CUPPED_POSE
 from datagen.sim.outcome import Outcome

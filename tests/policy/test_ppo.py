@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from datagen.cluster import RAY_ENVIRONMENT
 from datagen.policy import create_policy
 from datagen.policy.bins import BINS, actions_from_bins
 from datagen.policy.cli import _method
@@ -228,6 +230,7 @@ def test_recurrent_policies_remember_each_world_apart(tmp_path: Path) -> None:
         ({"policy_inputs": ("smell",)}, "smell"),
         ({"largest_turn": 4.0}, "largest_turn"),
         ({"workers": 0}, "workers"),
+        ({"ray_address": "auto"}, "ray_address"),
     ],
 )
 def test_impossible_configurations_are_refused(keys: dict[str, object], message: str) -> None:
@@ -252,9 +255,12 @@ def test_the_method_is_found_in_arguments_and_files(tmp_path: Path) -> None:
     assert _method(["--config", "configs/policy/her.yaml"]) == "her"
 
 
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray: make test-extras")
+@pytest.mark.timeout(600)
 def test_ray_gives_what_workers_here_give(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own workers give way to everything else on the machine
-    train_ppo(replace(TINY, output=tmp_path, ray=True))
+    for name, value in RAY_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default they give way to everything else on the machine
+    train_ppo(replace(TINY, output=tmp_path, executor="ray"))
     whole, spread = weights(trained), weights(tmp_path)
     assert all(torch.equal(whole[key], spread[key]) for key in whole)
