@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets
 
 _STATISTICS_SAMPLES = 4096
+_LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class TripletDataModule(lightning.LightningDataModule):
         self._refuse_mismatch()
         self._batches: MixedBatches | None = None
         self._rendering: OnlineBatches | None = None
+        self._loaders: list[DataLoader[Batch]] = []
 
     def verify(self) -> None:
         """Compare every shard with its hash."""
@@ -169,9 +171,12 @@ class TripletDataModule(lightning.LightningDataModule):
         return 0.0 if self._batches is None else self._batches.waited_s
 
     def close(self) -> None:
-        """End the render processes; twice does no harm."""
+        """End the processes that render and load; twice does no harm."""
         if self._rendering is not None:
             self._rendering.close()
+        for loader in self._loaders:
+            if (loading := loader._iterator) is not None:
+                loading._shutdown_workers()  # type: ignore[attr-defined]
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the training set's samples to train on, and of the validation set's."""
@@ -214,15 +219,17 @@ class TripletDataModule(lightning.LightningDataModule):
 
     def _loader(self, dataset: Dataset[dict[str, Any]], **options: Any) -> DataLoader[Batch]:
         workers = self.config.workers
-        return DataLoader(
+        loader = DataLoader(
             dataset,
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_leave_signals_to_training,
             **options,
         )
+        self._loaders.append(loader)
+        return loader
 
 
 class _Triplets(Dataset[dict[str, Any]]):
@@ -261,8 +268,10 @@ def _share(batch_size: int, world: int, kind: str) -> int:
     return batch_size // world
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches the whole process group, but what happens is for the training process to decide."""
+def _leave_signals_to_training(worker: int) -> None:
+    """Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but what happens is for the training process
+    to decide. A worker that ended at once would end the training before it is saved; so it waits a while."""
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))
