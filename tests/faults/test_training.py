@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -68,6 +69,24 @@ def test_kills_and_signals_change_no_weight(inputs: Path, tmp_path: Path, trials
             shutil.rmtree(broken)
     assert finish(command(inputs, broken), log) == 0, log.read_text()
     assert same(expected, trained(broken))
+
+
+def test_a_signal_to_every_process_of_a_training_saves_it(inputs: Path, tmp_path: Path) -> None:
+    """As Slurm and systemd send it. Found in a long run: a loading process that ended took the training with it."""
+    output, log = tmp_path / "run", tmp_path / "log"
+    process = start([*command(inputs, output), "--data.workers", "1", "--trainer.max_steps", "100000"], log)
+    deadline = time.monotonic() + 200
+    while not (output / "last.ckpt").exists():
+        assert process.is_alive(), log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = read_checkpoint(output / "last.ckpt")["global_step"]
+    os.killpg(process.pid or 0, signal.SIGTERM)
+    process.join(100)
+    assert process.exitcode == 143, log.read_text()
+    assert last_line(log) == "dactyl train: terminated; the same command resumes"
+    assert read_checkpoint(output / "last.ckpt")["global_step"] >= before
+    wait_until_alone(process.pid or 0)
 
 
 def test_a_disk_that_fills_in_training_is_one_line(inputs: Path, tmp_path: Path, trials: Trials) -> None:
