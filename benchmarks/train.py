@@ -26,7 +26,6 @@ from train.module import PoseTask
 from vision.cameras import DACTYL_RIG
 from vision.model import DataSpec
 from vision.schema import HAND_JOINTS
-from vision.schema import HAND_JOINTS
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 SIZE = 200
@@ -41,7 +40,6 @@ def made_up_batch(count: int) -> dict[str, Tensor]:
         "images": images.permute(0, 1, 4, 2, 3),
         "object_position": torch.tensor([1.02, 0.87, 0.145]).expand(count, 3),
         "object_quaternion": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
-        "joint_position": torch.zeros(count, HAND_JOINTS),
         "joint_position": torch.zeros(count, HAND_JOINTS),
         "camera_intrinsics": torch.from_numpy(k).float().expand(count, 3, 3, 3),
         "camera_extrinsics": torch.from_numpy(t).float().expand(count, 3, 4, 4),

@@ -63,7 +63,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.spec, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
-    trainer = _trainer(config, options, data)
+    trainer = make_trainer(config, options, data)
     try:
         _fit(trainer, task, data, last if done else None)
     except LossNotFiniteError as error:
@@ -98,7 +98,13 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
         raise
 
 
-def _trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
+def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
+    """Lightning's trainer with our callbacks, loggers and checkpoints; ``options`` are its own.
+
+    Raises:
+        UsageError: it refuses an option.
+        DactylError: a logger's package is missing.
+    """
     # Lightning advises on workers and logging; the configuration has decided those.
     warnings.filterwarnings("ignore", module="lightning.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

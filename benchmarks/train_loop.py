@@ -1,0 +1,235 @@
+"""What training costs beside the network: Lightning's loop, reading triplets; and how long one estimate takes.
+
+Lightning's step, with all our callbacks and loggers, against a bare PyTorch loop that does the same arithmetic on the
+same batches, in turns within one run. Reading: triplets per second decoded in this process and through worker
+processes, against what the network consumes. Latency: one triplet, from arrays to a pose, by networks with random
+weights. Each rate comes by wall clock and by processor time of this process and its children: on a busy machine only
+the latter compares.
+
+    python -m benchmarks.train_loop --data runs/demo/train > benchmarks/results/train_loop.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.machine import describe
+from benchmarks.train import SIZE, made_up_batch
+from train.augment import ImageAugment
+from train.batches import Batch, StepSampler, collate
+from train.cli import parse
+from train.config import TrainConfig
+from train.data import _Triplets
+from train.fit import make_trainer
+from train.module import PoseTask
+from vision.cameras import DACTYL_RIG
+from vision.datasets import TripletDataset
+from vision.estimator import PoseEstimator
+from vision.model import DataSpec
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "train"
+WARM_UP = 2  # steps of each run that are not counted
+
+
+class Clock:
+    """Seconds by the wall and of processors, this process and its finished children, since it was made."""
+
+    def __init__(self) -> None:
+        self._began = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return time.perf_counter(), sum(each.ru_utime + each.ru_stime for each in used)
+
+    def read(self) -> tuple[float, float]:
+        wall, processor = self._now()
+        return wall - self._began[0], processor - self._began[1]
+
+
+class FakeData(lightning.LightningDataModule):
+    """The same batch again and again; what the callbacks ask of a data module."""
+
+    waited_s = 0.0
+    val_numbers = np.empty(0, np.int64)
+    val_source = None
+
+    def __init__(self, batch: Batch, steps: int) -> None:
+        super().__init__()
+        self._batch, self._steps = batch, steps
+
+    def train_dataloader(self) -> list[Batch]:
+        return [self._batch] * self._steps
+
+
+class Timer(lightning.Callback):
+    """Times the steps after the warm-up."""
+
+    seconds: tuple[float, float]
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if trainer.global_step == WARM_UP:
+            self._clock = Clock()
+        if trainer.global_step == self._steps:
+            self.seconds = self._clock.read()
+
+
+def with_lightning(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int) -> tuple[float, float]:
+    timer = Timer(steps)
+    options = {**options, "max_steps": steps, "limit_val_batches": 0, "callbacks": [timer], "val_check_interval": 10**9}
+    data = FakeData(batch, steps)
+    trainer = make_trainer(config, {**options, "enable_progress_bar": False}, data)  # type: ignore[arg-type]
+    trainer.fit(_task(config), datamodule=data)
+    return timer.seconds
+
+
+def bare(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int) -> tuple[float, float]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = _task(config).to(device).train()
+    batch = {key: value.to(device) for key, value in batch.items()}
+    optimizer = torch.optim.AdamW(task.parameters(), config.optimizer.learning_rate)
+    augment = ImageAugment(config.augment, torch.Generator(device).manual_seed(0))
+    for step in range(steps):
+        if step == WARM_UP:
+            clock = Clock()
+        with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bf16-mixed"):
+            loss = task.losses(batch, augment).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), options["gradient_clip_val"])
+        optimizer.step()
+    return clock.read()
+
+
+def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[float, float]:
+    """Seconds for ``batches`` of the training's own loader, after the first that it gives."""
+    source = TripletDataset(folder)
+    triplets = _Triplets(source, np.arange(len(source)), cache=False)
+    ahead = 2 * workers  # what workers have ready before the clock starts
+    sampler = StepSampler(len(triplets), batch_size, batches + ahead + 1, seed=0)
+    loader: Iterator[Batch] = iter(
+        DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers)  # type: ignore[arg-type]
+    )
+    next(loader)
+    clock = Clock()
+    for _ in itertools.islice(loader, batches):
+        pass
+    wall, _ = clock.read()
+    del loader  # ends the workers, whose time counts once they are gone
+    return wall, clock.read()[1]
+
+
+def latency(config: TrainConfig, estimates: int) -> list[float]:
+    """Milliseconds of each estimate of one triplet."""
+    estimator = PoseEstimator(_task(config).model)
+    images = made_up_batch(1)["images"].permute(0, 1, 3, 4, 2).numpy()
+    cameras = DACTYL_RIG.intrinsics(SIZE, SIZE)[None], DACTYL_RIG.extrinsics()[None]
+    times = []
+    for _ in range(estimates + 3):
+        began = time.perf_counter()
+        estimator.predict(images, *cameras)
+        times.append(1e3 * (time.perf_counter() - began))
+    return times[3:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="demo", help="of configs/train")
+    parser.add_argument("--data", type=Path, help="dataset to read; no rates of reading without one")
+    parser.add_argument("--batch", type=int, default=16, help="triplets")
+    parser.add_argument("--steps", type=int, default=8, help="of each run, two more to warm up")
+    parser.add_argument("--runs", type=int, default=3, help="of each contender, in turns; the median is printed")
+    parser.add_argument("--workers", type=int, default=2, help="that read")
+    arguments = parser.parse_args()
+    print(describe())
+    print(f"on {_device()}, configs/train/{arguments.config}.yaml, batches of {arguments.batch} triplets\n")
+    with tempfile.TemporaryDirectory() as folder:
+        config, options = parse(
+            ["--config", str(CONFIGS / f"{arguments.config}.yaml"), "--data.train", "-", "--output", folder]
+        )
+        consumed = _loops(config, options, arguments)
+    if arguments.data is not None:
+        _reading(arguments, consumed)
+    milliseconds = latency(config, 50)
+    low, middle, high = np.quantile(milliseconds, [0.1, 0.5, 0.9])
+    print(
+        f"\none estimate of one triplet, {torch.get_num_threads()} threads: median {middle:.1f} ms, 10 to 90 % "
+        f"{low:.1f} to {high:.1f} ms (goal 25 ms)"
+    )
+
+
+def _loops(config: TrainConfig, options: dict[str, Any], arguments: argparse.Namespace) -> float:
+    """Print both loops' rates; triplets per second of processor time that the bare one consumes."""
+    batch = {**made_up_batch(arguments.batch), "index": torch.arange(arguments.batch)}
+    steps = arguments.steps + WARM_UP
+    contenders: dict[str, Callable[..., tuple[float, float]]] = {"bare PyTorch": bare, "Lightning": with_lightning}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for _ in range(arguments.runs):
+        for name, contender in contenders.items():
+            seconds[name].append(contender(config, options, batch, steps))
+    triplets = arguments.steps * arguments.batch
+    _print_rates({name: [(triplets / wall, triplets / cpu) for wall, cpu in each] for name, each in seconds.items()})
+    ratios = [
+        [one[part] / other[part] for one, other in zip(seconds["bare PyTorch"], seconds["Lightning"], strict=True)]
+        for part in (0, 1)
+    ]
+    print(
+        f"Lightning's rate over the bare loop's, median of {arguments.runs} pairs: {statistics.median(ratios[0]):.2f} by "
+        f"wall clock, {statistics.median(ratios[1]):.2f} by processor time (goal 0.95)"
+    )
+    if torch.cuda.is_available():
+        print(f"GPU memory at most: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+    return statistics.median(triplets / cpu for _, cpu in seconds["bare PyTorch"])
+
+
+def _reading(arguments: argparse.Namespace, consumed: float) -> None:
+    contenders = {"read in process": 0, f"read by {arguments.workers} workers": arguments.workers}
+    batches = 16
+    triplets = batches * arguments.batch
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for _ in range(arguments.runs):
+        for name, workers in contenders.items():
+            wall, processor = reading(arguments.data, arguments.batch, batches, workers)
+            rates[name].append((triplets / wall, triplets / processor))
+    print()
+    _print_rates(rates)
+    read = statistics.median(cpu for _, cpu in rates["read in process"])
+    print(f"a core reads {read / consumed:.1f} times what the network consumes per second of processor time")
+
+
+def _print_rates(rates: dict[str, list[tuple[float, float]]]) -> None:
+    print(f"{'':20}{'triplets/s, wall':>20}{'per processor second':>24}")
+    for name, pairs in rates.items():
+        wall, processor = (statistics.median(column) for column in zip(*pairs, strict=True))
+        print(f"{name:20}{wall:20.1f}{processor:24.1f}", flush=True)
+
+
+def _task(config: TrainConfig) -> PoseTask:
+    data = DataSpec("block", DACTYL_RIG, SIZE)
+    return PoseTask(config.model, data, config.loss, config.augment, config.optimizer, config.seed)
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    main()
