@@ -93,8 +93,8 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
             launcher.kill(signal.SIGKILL)
         if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
-        if trainer.world_size > 1 and isinstance(error, (torch.distributed.DistError, RuntimeError)):
-            raise DactylError(f"another process of this training failed: {one_line(error)[:300]}") from error
+        if trainer.world_size > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise DactylError(f"another process of this training failed first ({one_line(error)[:200]})") from error
         raise
 
 
