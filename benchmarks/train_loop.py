@@ -1,4 +1,4 @@
-"""What training costs beside the network: Lightning's loop, reading triplets; and how long one estimate takes.
+"""What training costs beside the network: Lightning's loop, and reading triplets.
 
 Lightning's step, with all our callbacks and loggers, against a bare PyTorch loop that does the same arithmetic on the
 same batches, in turns within one run. Reading: triplets per second decoded in this process and through worker
@@ -37,7 +37,6 @@ from train.fit import make_trainer
 from train.module import PoseTask
 from vision.cameras import DACTYL_RIG
 from vision.datasets import TripletDataset
-from vision.estimator import PoseEstimator
 from vision.model import DataSpec
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
@@ -137,19 +136,6 @@ def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[
     return wall, clock.read()[1]
 
 
-def latency(config: TrainConfig, estimates: int) -> list[float]:
-    """Milliseconds of each estimate of one triplet."""
-    estimator = PoseEstimator(_task(config).model)
-    images = made_up_batch(1)["images"].permute(0, 1, 3, 4, 2).numpy()
-    cameras = DACTYL_RIG.intrinsics(SIZE, SIZE)[None], DACTYL_RIG.extrinsics()[None]
-    times = []
-    for _ in range(estimates + 3):
-        began = time.perf_counter()
-        estimator.predict(images, *cameras)
-        times.append(1e3 * (time.perf_counter() - began))
-    return times[3:]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="demo", help="of configs/train")
@@ -168,12 +154,6 @@ def main() -> None:
         consumed = _loops(config, options, arguments)
     if arguments.data is not None:
         _reading(arguments, consumed)
-    milliseconds = latency(config, 50)
-    low, middle, high = np.quantile(milliseconds, [0.1, 0.5, 0.9])
-    print(
-        f"\none estimate of one triplet, {torch.get_num_threads()} threads: median {middle:.1f} ms, 10 to 90 % "
-        f"{low:.1f} to {high:.1f} ms (goal 25 ms)"
-    )
 
 
 def _loops(config: TrainConfig, options: dict[str, Any], arguments: argparse.Namespace) -> float:
@@ -192,8 +172,9 @@ def _loops(config: TrainConfig, options: dict[str, Any], arguments: argparse.Nam
         for part in (0, 1)
     ]
     print(
-        f"Lightning's rate over the bare loop's, median of {arguments.runs} pairs: {statistics.median(ratios[0]):.2f} by "
-        f"wall clock, {statistics.median(ratios[1]):.2f} by processor time (goal 0.95)"
+        f"Lightning's rate over the bare loop's, median of {arguments.runs} pairs: "
+        f"{statistics.median(ratios[0]):.2f} by wall clock, {statistics.median(ratios[1]):.2f} by processor time "
+        "(goal 0.95)"
     )
     if torch.cuda.is_available():
         print(f"GPU memory at most: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
