@@ -35,7 +35,7 @@ def claim(folder: Location, identity: dict[str, Any], pieces: str) -> None:
     try:
         begun = bool(store.names(folder, pieces)) or (is_remote(path) and not store.create(path, note))
     except OSError as error:
-        raise DactylError(f"{folder}: cannot write here: {error}; check the URL, credentials and network") from error
+        raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
     if begun and store.size(path) is None:
         raise DactylError(f"{folder}: holds {pieces} but no {CONFIG}; choose another output")
     if begun and (changed := differences(read_json(path, "configuration"), identity)):

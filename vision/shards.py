@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -185,6 +186,7 @@ def shard_record(fields: Any, where: Location) -> ShardRecord:
         raise DactylError(f"{where}: not a shard record; delete it and rerun dactyl render") from None
     types = (str, int, int, str, str, dict)
     fitting = all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True))
-    if not fitting or PurePath(record.name).name != record.name:  # a name with a folder in it would reach outside
+    # Name and hash become parts of paths: one with a folder in it would reach outside.
+    if not fitting or PurePath(record.name).name != record.name or not re.fullmatch("[0-9a-f]{64}", record.sha256):
         raise DactylError(f"{where}: a shard record with a wrong value; delete it and rerun dactyl render")
     return record

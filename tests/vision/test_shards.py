@@ -385,6 +385,7 @@ def manifests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "shard record", good | {"shards": ["shard-000000.tar"]}
     yield "shard record", good | {"shards": [good["shards"][0] | {"extra": 1}]}
     yield "shard record", good | {"shards": [good["shards"][0] | {"samples": "3"}]}
+    yield "shard record", good | {"shards": [good["shards"][0] | {"sha256": "../../" + 58 * "0"}]}
     yield "shard record", good | {"shards": [good["shards"][0] | {"name": "../set/shard-000000.tar"}]}
 
 
