@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from pathlib import Path
@@ -29,12 +30,14 @@ from train.progress import Rates, TrainingBar
 from vision.config import UsageError, one_line, plain
 from vision.errors import DactylError
 from vision.estimator import read_checkpoint
+from vision.files import fingerprint
 from vision.folders import claim
 
 
 def rank() -> int:
-    """Number of this process among those that train together, as whoever started it says; 0 when it is alone."""
-    return rank_zero_only.rank  # type: ignore[attr-defined]
+    """0 in the first of the processes that train together, as whoever started it says; more in all others."""
+    # Lightning reads RANK, LOCAL_RANK and SLURM's; where a person starts it once on each node, NODE_RANK tells.
+    return rank_zero_only.rank or int(os.environ.get("NODE_RANK", 0))  # type: ignore[attr-defined]
 
 
 def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:
@@ -149,8 +152,10 @@ def _loggers(config: TrainConfig) -> list[Logger]:
     ]
     if config.log.wandb is not None:
         try:
-            name = config.output.name
-            loggers.append(WandbLogger(name, str(config.output), id=name, project=config.log.wandb, resume="allow"))
+            name, folder = config.output.name, str(config.output.resolve())
+            # Its folder names the run: a training that goes on goes on there, too.
+            number, project = fingerprint(folder)[:16], config.log.wandb
+            loggers.append(WandbLogger(name, folder, id=number, project=project, resume="allow"))
         except ModuleNotFoundError:
             raise DactylError("log.wandb: the package wandb is missing; pip install wandb, or leave it null") from None
     return loggers
