@@ -21,12 +21,14 @@ from eval.page import Drawing, Section, Table, to_html, to_markdown
 from eval.predict import EvaluateConfig
 from eval.record import RECORD, Scored
 from eval.report import ReportConfig, report
-from eval.sections.studies import confidence_quarters, rank_correlation
+from eval.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
+from eval.study_charts import Scatter, confidence, trends
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import sha256
+from vision.model import CONFIDENT_ANGLE
 from vision.schema import PREDICTIONS
 from vision.tables import read_table, write_table
 
@@ -278,3 +280,24 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     ):
         assert part in section
     assert json.loads((tmp_path / "out" / "report.json").read_text())["closed_loops"]["her"] == record
+
+
+def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:
+    rng = np.random.default_rng(0)
+    error, zeros = rng.gamma(2.0, 3.0, 400), np.zeros(400)
+    errors = PoseErrors(error, 2 * error, np.zeros((400, 3)), zeros, zeros, zeros, zeros > 0)
+    honest = Scatter("honest", 1 / (1 + error), errors, np.arange(400) // 4)
+    risk, tenths, calibration = confidence([honest], CONFIDENT_DEG).axes
+    share, mean = risk.lines[0].get_data()
+    assert (share[-1], mean[-1]) == (1.0, pytest.approx(error.mean()))
+    assert mean[200] == pytest.approx(np.sort(error)[: round(share[200] * 400)].mean())
+    assert np.all(np.diff(tenths.lines[0].get_ydata()) < 0), "the most confident tenth comes last"
+    assert calibration.lines[0].get_ydata()[0] == (np.sort(error)[-40:] <= CONFIDENT_DEG).mean()
+    for axes, values in zip(trends([honest], "x").axes, (error, 2 * error), strict=True):
+        x, means = axes.lines[1].get_data()
+        np.testing.assert_allclose(means, [part.mean() for part in np.split(np.sort(values)[::-1], 8)])
+        assert np.all(np.diff(x) > 0)
+
+
+def test_the_angle_of_the_confidence_is_the_model_s() -> None:
+    assert np.deg2rad(CONFIDENT_DEG) == pytest.approx(CONFIDENT_ANGLE)
