@@ -1,6 +1,7 @@
 """``dactyl``: dispatches to the stages and turns their errors into one line.
 
-A stage is imported only when its command runs, so that help and mistyped commands answer at once.
+A stage is imported only when its command runs, so that help and mistyped commands answer at once, and a signal that
+arrives while much is imported is answered as at any other time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from vision.config import UsageError
-from vision.errors import DactylError
+from vision.errors import DactylError, UsageError
 
 COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),

@@ -26,7 +26,7 @@ from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
-from vision.errors import DactylError
+from vision.errors import DactylError, UsageError
 
 Config = TypeVar("Config")
 
@@ -52,10 +52,6 @@ def _path_text(path: Any) -> str:
 
 
 register_type(Path, _path_text, fail_already_registered=False)
-
-
-class UsageError(Exception):
-    """A command line or configuration that cannot be used, in one line. The command exits with status 2."""
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):

@@ -1,4 +1,4 @@
-"""The one error that users see."""
+"""The two errors that users see."""
 
 _LONGEST = 1200  # characters of a message
 
@@ -15,3 +15,7 @@ class DactylError(Exception):
         if len(text) > _LONGEST:  # it quotes a file that is not what it should be
             text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
         super().__init__(text)
+
+
+class UsageError(Exception):
+    """A command line or configuration that cannot be used, in one line. The command exits with status 2."""
