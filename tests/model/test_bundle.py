@@ -7,13 +7,14 @@ import pytest
 import roma
 import torch
 from scipy.spatial.transform import Rotation
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from vision.bundle import BundleSolution, Displacement, Sights, solve_bundle
 from vision.cameras import DACTYL_RIG, project, project_torch
 from vision.landmarks import HAND_LANDMARKS, locate
 from vision.objects import get_object
-from vision.triangulate import Cameras
+from vision.triangulate import Cameras, PoseSolution, solve_pose
 
 SIZE = 200
 BLOCK = torch.tensor(get_object("block").keypoints)
@@ -64,16 +65,16 @@ class Truth:
     def solve(self, corners: Sights, landmarks: Sights, **options: int) -> BundleSolution:
         return solve_bundle(BLOCK, corners, HAND_LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
 
-    def errors(self, found: BundleSolution) -> tuple[Tensor, Tensor]:
+    def errors(self, found: PoseSolution) -> tuple[Tensor, Tensor]:
         """Degrees and millimetres, (B,) each."""
-        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.pose.rotation, self.rotation))
-        return turn, 1e3 * torch.linalg.vector_norm(found.pose.position - self.position, dim=-1)
+        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.rotation, self.rotation))
+        return turn, 1e3 * torch.linalg.vector_norm(found.position - self.position, dim=-1)
 
 
 def test_perfect_pixels_undo_table_9() -> None:
     truth = Truth(64)
     found = truth.solve(*truth.sights(0.0, 0.0))
-    turn, shift = truth.errors(found)
+    turn, shift = truth.errors(found.pose)
     assert turn.max() < 0.02
     assert shift.max() < 0.05
     assert (found.angles - truth.angles).abs().max() < 1e-3
@@ -88,18 +89,18 @@ def test_landmarks_make_the_difference_and_so_do_corners() -> None:
     """One pixel of noise: without landmarks 17 mm; with corners of no worth, no pose."""
     truth = Truth(128, seed=1)
     corners, landmarks = truth.sights(1.0, 1.0)
-    turn, shift = truth.errors(truth.solve(corners, landmarks))
+    turn, shift = truth.errors(truth.solve(corners, landmarks).pose)
     assert turn.mean() < 1.2
     assert shift.mean() < 1.8
     blind = Sights(landmarks.pixels * torch.nan, landmarks.scale)
-    _, without = truth.errors(truth.solve(corners, blind))
+    _, without = truth.errors(truth.solve(corners, blind).pose)
     assert without.mean() > 10
 
 
 def test_true_cameras_are_left_alone() -> None:
     truth = Truth(32, displacement=0.0, seed=2)
     found = truth.solve(*truth.sights(0.0, 0.0))
-    turn, shift = truth.errors(found)
+    turn, shift = truth.errors(found.pose)
     assert turn.max() < 1e-3
     assert shift.max() < 1e-3
     torch.testing.assert_close(found.cameras.intrinsics, truth.nominal.intrinsics, rtol=1e-5, atol=1e-3)
@@ -109,11 +110,28 @@ def test_the_predicted_deviation_is_the_real_one() -> None:
     truth = Truth(300, seed=3)
     found = truth.solve(*truth.sights(1.0, 1.0))
     for error, promised in zip(
-        truth.errors(found),
+        truth.errors(found.pose),
         (torch.rad2deg(found.pose.rotation_deviation), 1e3 * found.pose.position_deviation),
         strict=True,
     ):
         assert 0.6 < (error.square().mean() / 3).sqrt() / promised.mean() < 1.1
+
+
+def test_error_grows_as_confidence_falls() -> None:
+    """Samples of which some are seen ten times more sharply than others: the promised deviations sort them."""
+    truth = Truth(400, seed=7)
+    noise = 0.3 * 10 ** truth.uniform(400)
+    sights = [
+        Sights(pixels + noise[:, None, None, None] * truth.noise(*pixels.shape), noise[:, None, None].expand_as(scale))
+        for pixels, scale in truth.sights(0.0, 0.0)
+    ]
+    calibrated = solve_pose(BLOCK, sights[0].pixels, sights[0].scale, truth.cameras, ANCHOR)
+    for pose in (truth.solve(sights[0], sights[1]).pose, calibrated):
+        turn, shift = truth.errors(pose)
+        for error, promised in ((turn, pose.rotation_deviation), (shift, pose.position_deviation)):
+            quarters = error[promised.argsort()].unflatten(0, (4, -1)).mean(dim=1)
+            assert (quarters.diff() > 0).all()
+            assert spearmanr(error, promised).statistic > 0.6
 
 
 def test_no_small_change_is_more_probable() -> None:

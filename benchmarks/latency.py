@@ -1,0 +1,98 @@
+"""Milliseconds from one triplet's pixels to its pose, under both protocols, and how much of it the solver takes.
+
+The goal is 25 ms on two cores, the reference's policy budget. Weights are random: the network takes as long with any,
+the solver as many steps as its pixels ask for, so they are given pixels as a trained network finds them (all points of
+a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time is printed beside wall
+time: on a busy machine it is the one to believe.
+
+    python -m benchmarks.latency > benchmarks/results/latency.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from benchmarks.machine import describe
+from benchmarks.train import CONFIGS, SIZE, made_up_batch
+from train.cli import parse
+from vision.cameras import DACTYL_RIG, project_torch
+from vision.heads import PointOutput
+from vision.landmarks import HAND_LANDMARKS, locate
+from vision.model import DataSpec, GeometricModel, GeometricOutput, build_model
+from vision.triangulate import Cameras
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=30, help="the median is printed; three more warm up")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"{describe()}\n{arguments.threads} threads, one triplet of {SIZE} x {SIZE}, median of {arguments.runs} runs\n"
+    )
+    print(f"{'network':12}{'':22}{'wall ms':>10}{'process ms':>12}")
+    for name in ("demo", "shipped"):
+        config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
+        model = build_model(config.model, DataSpec("block", DACTYL_RIG, SIZE)).to(memory_format=torch.channels_last)
+        assert isinstance(model, GeometricModel)
+        model.eval()
+        images, cameras = made_up_batch(1)["images"], nominal()
+        model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
+        with torch.inference_mode():
+            seen = as_trained(model, images)
+            parts: dict[str, Callable[[], object]] = {
+                "network": partial(model, images),
+                "solver, calibrated": partial(model.pose, seen, cameras),
+                "solver, nominal": partial(model.pose, seen, cameras, nominal=True),
+            }
+            for part, work in parts.items():
+                wall, process = measured(work, arguments.runs)
+                print(f"{name:12}{part:22}{wall:10.1f}{process:12.1f}", flush=True)
+
+
+def nominal() -> Cameras:
+    matrices = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
+    return Cameras(*(torch.from_numpy(matrix).float()[None] for matrix in matrices))
+
+
+def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
+    """What a trained network answers, one pixel off, for a block in its usual place and cameras turned by 2 degrees."""
+    generator = torch.Generator().manual_seed(0)
+    k, t = nominal()
+    angle = torch.deg2rad(torch.tensor(2.0))
+    turn = torch.eye(4)
+    turn[:2, :2] = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+    found = model(images)
+    points = {
+        "corners": model.keypoints.float()[None] + torch.tensor([1.02, 0.87, 0.145]),
+        "landmarks": locate(HAND_LANDMARKS, torch.tensor([[-0.17, -0.33]]))[0],
+    }
+    seen = {}
+    for what, world in points.items():
+        pixels = project_torch(world[:, None], k, turn @ t)
+        pixels = pixels + torch.randn(pixels.shape, generator=generator)
+        seen[what] = PointOutput(pixels, torch.zeros(pixels.shape[:-1]))
+    return replace(found, **seen)
+
+
+def measured(work: Callable[[], object], runs: int) -> tuple[float, float]:
+    """Median wall and process time of ``work`` in milliseconds."""
+    walls, processes = [], []
+    for _ in range(runs + 3):
+        wall, process = time.perf_counter(), time.process_time()
+        work()
+        walls.append(1e3 * (time.perf_counter() - wall))
+        processes.append(1e3 * (time.process_time() - process))
+    return statistics.median(walls[3:]), statistics.median(processes[3:])
+
+
+if __name__ == "__main__":
+    main()
