@@ -70,8 +70,8 @@ class StatesConfig:
     policy: str = TRAINED
     locked_wrist: bool = False
     randomized: bool = False
-    episode_steps: int = 800
-    stride: int = 2
+    episode_steps: int = 400
+    stride: int = 1
     worlds: int = 128
     threads: int = 0
 

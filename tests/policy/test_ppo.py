@@ -105,7 +105,25 @@ def test_the_learner_sees_what_the_player_saw(chunk: int) -> None:
         experience = rollout.collect(72, rng)
         assert abs(learner.update(experience, rng)["first_divergence"]) < 1e-6
     assert experience.first.any(dim=0).all()
+    assert torch.equal(experience.first[1:], ~experience.acted[:-1])  # an episode begins after what ended the last one
     assert experience.acted.float().mean() == pytest.approx(6 / 7, abs=0.02)
+
+
+def test_networks_forget_before_a_first_step() -> None:
+    torch.manual_seed(0)
+    network = Recurrent(5, 8, 8, 3)
+    inputs, first = torch.randn(6, 2, 5), torch.zeros(6, 2, dtype=torch.bool)
+    first[3, 1] = True
+    memory = torch.randn(2, 2, 8)
+    outputs, after = network(inputs, memory, first)
+    fresh, fresh_after = network(inputs[3:], network.blank(2), torch.zeros(3, 2, dtype=torch.bool))
+    torch.testing.assert_close(outputs[3:, 1], fresh[:, 1])
+    torch.testing.assert_close(after[1], fresh_after[1])
+    assert not torch.allclose(outputs[3:, 0], fresh[:, 0])
+    some, between = network(inputs[:2], memory, first[:2])  # in pieces, the same
+    rest, end = network(inputs[2:], between, first[2:])
+    torch.testing.assert_close(torch.cat([some, rest]), outputs)
+    torch.testing.assert_close(end, after)
 
 
 def experience(value: list[float], reward: list[float], acted: list[bool], lost: list[bool]) -> Experience:
