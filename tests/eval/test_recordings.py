@@ -211,6 +211,20 @@ def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> 
     assert "camera 'top' is missing" in complaint()
 
 
+def test_a_recording_of_gaps_alone_says_so(recording: Path, tmp_path: Path) -> None:
+    """One reading in half a second, and none after the first second: nothing can be interpolated."""
+    with (recording / "object.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    write_csv(recording / "object.csv", ",".join(header), lines[:100:50])
+    with pytest.raises(DactylError) as caught:
+        import_recording(configure(recording, tmp_path / "set"))
+    said = str(caught.value)
+    assert "\n" not in said
+    for part in ("no triplet is left of 10: ", " gap in the motion capture", " outside of the motion capture's time"):
+        assert part in said
+    assert not (tmp_path / "set").exists()
+
+
 def test_pictures_of_another_size_are_refused(recording: Path, tmp_path: Path) -> None:
     Image.new("RGB", (320, 240)).save(recording / "top" / "0000.png")
     with pytest.raises(DactylError, match=r"0000\.png: 320x240 pixels, the calibration is of 640x480"):
