@@ -1,7 +1,8 @@
-"""Triplets per second of each renderer, against MuJoCo's stock ``mujoco.Renderer`` at its defaults in the same run.
+"""What rendering costs: each renderer, the straightforward use of each library, one process and two, and each stage.
 
 All draw the same randomised samples (200x200, three cameras, shadows of four to six lights), in turns, so that they
-meet the same load of the machine. Triplets per second of processor time do not depend on other processes' load.
+meet the same load of the machine. Triplets per second of processor time do not depend on other processes' load, or
+little: shared caches and memory are still shared.
 
     python -m benchmarks.render > benchmarks/results/render.txt
 """
@@ -12,53 +13,43 @@ import argparse
 import multiprocessing
 import os
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 from datagen.render.drivers import choose_opengl
 
 choose_opengl()  # before MuJoCo is imported: its Renderer would otherwise look for a screen
 
-import mujoco  # noqa: E402
 import numpy as np  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
+from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
 from datagen.appearance import AppearanceConfig, draw_appearance  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
-from datagen.render.base import RenderOptions, Sample  # noqa: E402
+from datagen.render.base import Renderer, RenderOptions, Sample  # noqa: E402
+from datagen.render.filament import FilamentRenderer  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
 from datagen.sim.hand import CUPPED_POSE  # noqa: E402
 from datagen.variation import generator  # noqa: E402
-from vision.cameras import DACTYL_RIG  # noqa: E402
+from datagen.views import Views  # noqa: E402
+from vision.cameras import DACTYL_RIG, extrinsics, intrinsics  # noqa: E402
+from vision.shards import encode_sample, write_shard  # noqa: E402
 
 OURS = RenderOptions()
-PLAIN = RenderOptions(mesh_fraction=1.0, shadow_map_size=2048, ambient_occlusion=True)
+FAST = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256)
 RENDERERS = {
     "filament": ("filament", OURS),
-    "filament, 100x100": ("filament", RenderOptions(image_size=100)),
+    "filament, one light casts, none on the background": ("filament", FAST),
     "filament, no shadows": ("filament", RenderOptions(shadows=False)),
-    "filament, full meshes and its own defaults": ("filament", PLAIN),
+    "filament, 100x100": ("filament", RenderOptions(image_size=100)),
     "classic": ("classic", OURS),
     "classic, no shadows": ("classic", RenderOptions(shadows=False)),
 }
-
-
-class StockRenderer:
-    """``mujoco.Renderer`` as its documentation uses it, on the full meshes."""
-
-    def __init__(self) -> None:
-        self.stage = Stage("block", RenderOptions(mesh_fraction=1.0))
-        self.renderer = mujoco.Renderer(self.stage.model, OURS.image_size, OURS.image_size)
-
-    def render(self, samples: Sequence[Sample]) -> list[np.ndarray]:
-        images = []
-        for sample in samples:
-            self.stage.set(sample)
-            for camera in DACTYL_RIG.names:
-                self.renderer.update_scene(self.stage.data, camera)
-                images.append(self.renderer.render())
-        return images
+Draw = Callable[[Sequence[Sample]], object]
 
 
 def make_samples(materials: Sequence[str], joints: Sequence[str], count: int) -> list[Sample]:
@@ -77,7 +68,19 @@ def _unit_quaternion(rng: np.random.Generator) -> np.ndarray:
     return quaternion / np.linalg.norm(quaternion)
 
 
-def seconds(render: Callable[[Sequence[Sample]], object], samples: Sequence[Sample]) -> tuple[float, float]:
+def make_label(sample: Sample) -> dict[str, Any]:
+    look, size = sample.appearance, OURS.image_size
+    quaternion = sample.object_quaternion * np.sign(sample.object_quaternion[0])
+    return {
+        **{"index": sample.index, "state_index": 0, "episode": 0, "augmentation": "none"},
+        **{"object_position": sample.object_position, "object_quaternion": quaternion},
+        "joint_position": sample.joint_position,
+        "camera_intrinsics": intrinsics(look.camera_fovy_deg, size, size),
+        "camera_extrinsics": extrinsics(look.camera_position, look.camera_quaternion),
+    }
+
+
+def seconds(render: Draw, samples: Sequence[Sample]) -> tuple[float, float]:
     """Of wall time and of processor time, per triplet."""
     wall, processor = time.perf_counter(), time.process_time()
     render(samples)
@@ -87,11 +90,12 @@ def seconds(render: Callable[[Sequence[Sample]], object], samples: Sequence[Samp
 def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]]:
     """Triplets per second (wall, processor) of each renderer in one process: medians of interleaved runs."""
     with ExitStack() as stack:
-        draw: dict[str, Callable[[Sequence[Sample]], object]] = {
+        draw: dict[str, Draw] = {
             label: stack.enter_context(create_renderer(name, "block", options)).render
             for label, (name, options) in RENDERERS.items()
         }
-        draw["mujoco.Renderer at its defaults"] = StockRenderer().render
+        draw["Filament as MuJoCo's documentation has it"] = FilamentAsDocumented(OURS.image_size).render
+        draw["mujoco.Renderer at its defaults"] = StockRenderer(OURS.image_size).render
         for render in draw.values():
             render(samples[:1])  # compiles shaders
         times = [{label: seconds(render, samples) for label, render in draw.items()} for _ in range(runs)]
@@ -102,6 +106,60 @@ def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]
         )
         for label in draw
     }
+
+
+def stages(samples: Sequence[Sample], folder: Path) -> tuple[dict[str, float], float]:
+    """Milliseconds of processor time a triplet of each stage, and bytes a triplet, of a shard made step by step."""
+    spent = dict.fromkeys(("values", "kinematics", "drawing and readback", "labels of the views", "encoding"), 0.0)
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        spent[stage] = spent.get(stage, 0.0) + time.process_time() - start
+
+    views = Views("block", OURS)
+    members = []
+    with timed("a new context, and its shaders"):
+        renderer: Renderer = create_renderer("filament", "block", OURS)
+        renderer.render(samples[:1])
+    kinematics = Stage("block", OURS)
+    with renderer:
+        for sample in samples:
+            with timed("values"):
+                draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", renderer.materials, 0, sample.index)
+                label = make_label(sample)
+            with timed("kinematics"):  # once more, by itself: the renderer's own is part of the drawing
+                kinematics.set(sample)
+            with timed("drawing and readback"):
+                images = renderer.render([sample])[0]
+            with timed("labels of the views"):
+                seen, masks = views(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+            with timed("encoding"):
+                look = sample.appearance.to_json()
+                members.append(encode_sample(label | seen, images, DACTYL_RIG.names, look, masks))
+    with timed("writing"):
+        record = write_shard(folder, 0, members, "benchmark", {})
+    spent["drawing and readback"] -= spent["kinematics"]
+    spent["a new context, and its shaders"] *= len(samples) / 128  # once in a shard of 128
+    return {stage: 1e3 * value / len(samples) for stage, value in spent.items()}, record.bytes / len(samples)
+
+
+def readback(samples: Sequence[Sample]) -> float:
+    """Milliseconds a triplet for reading pixels back: drawn twice and read once, less what it costs beyond once."""
+    with FilamentRenderer("block", OURS) as renderer:
+
+        def draw(times: int) -> float:
+            start = time.process_time()
+            for sample in samples:
+                renderer._apply(sample)
+                requests = renderer._requests * times
+                renderer._context.wait_for_frame(renderer._context.render(requests, [renderer._read]))
+            return time.process_time() - start
+
+        draw(1)
+        once, twice = draw(1), draw(2)
+    return 1e3 * max(0.0, 2 * once - twice) / len(samples)
 
 
 def one_of_many(
@@ -133,7 +191,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8, help="triplets of each run")
     parser.add_argument("--runs", type=int, default=5, help="the median is printed")
     arguments = parser.parse_args()
-    os.environ.setdefault("LP_NUM_THREADS", "1")
     scene = Stage("block", OURS).scene
     samples = make_samples(scene.materials, scene.joint_names, arguments.samples)
     with create_renderer("filament", "block", OURS) as filament, create_renderer("classic", "block", OURS) as classic:
@@ -144,15 +201,27 @@ def main() -> None:
         f"\n{arguments.samples} triplets, median of {arguments.runs} runs in turns, LP_NUM_THREADS="
         f"{os.environ['LP_NUM_THREADS']}\n"
     )
-    print("| renderer | triplets/s | triplets per second of processor time |\n|---|---:|---:|")
-    for label, (wall, processor) in alone(samples, arguments.runs).items():
+    print("| renderer, one process | triplets/s | triplets per second of processor time |\n|---|---:|---:|")
+    rates = alone(samples, arguments.runs)
+    for label, (wall, processor) in rates.items():
         print(f"| {label} | {wall:.1f} | {processor:.1f} |", flush=True)
-    cores = len(os.sched_getaffinity(0))
-    wall, processor = together(samples, arguments.runs, cores)
-    print(
-        f"\nfilament in {cores} processes side by side: {wall:.1f} triplets/s in all; "
-        f"{processor:.1f} if each had a core to itself"
-    )
+    plain = rates["Filament as MuJoCo's documentation has it"]
+    for label in ("filament", "filament, one light casts, none on the background"):
+        wall, processor = (ours / theirs for ours, theirs in zip(rates[label], plain, strict=True))
+        print(f"\n{label}: {wall:.1f} times the documented use by the clock, {processor:.1f} by processor time")
+    print("\n| side by side | triplets/s in all | if each process had a core to itself |\n|---|---:|---:|")
+    for processes in (1, len(os.sched_getaffinity(0))):
+        wall, processor = together(samples, arguments.runs, processes)
+        print(f"| filament, {processes} processes | {wall:.1f} | {processor:.1f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        spent, size = stages(samples * arguments.runs, Path(folder))
+    spent["of the drawing, readback"] = readback(samples * arguments.runs)
+    print("\n| stage of generation | ms of processor time a triplet |\n|---|---:|")
+    for stage, milliseconds in spent.items():
+        print(f"| {stage} | {milliseconds:.2f} |")
+    total = sum(milliseconds for stage, milliseconds in spent.items() if not stage.startswith("of the"))
+    print(f"| all | {total:.2f} |")
+    print(f"\nend to end {1e3 / total:.1f} triplets per second of processor time; {size / 1e3:.1f} kB a triplet")
 
 
 if __name__ == "__main__":

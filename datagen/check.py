@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 
 from datagen.frames import is_blank
-from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.shard_task import shard_renderer
 from datagen.unity.options import UnityOptions
 from datagen.variation import generator
@@ -142,6 +142,11 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     config = dataset.manifest.get("config", {})
     if config.get("renderer") not in ("filament", "classic"):
         raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
+    if config.get("rendering") != RENDERING:
+        raise DactylError(
+            f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
+            f"version {RENDERING}; check it without rerender"
+        )
     try:
         options = RenderOptions(**config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))})
     except (KeyError, TypeError, ValueError) as error:

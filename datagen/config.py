@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from datagen.appearance import AppearanceConfig
 from datagen.augment import AugmentConfig
-from datagen.render.base import RenderOptions
+from datagen.render.base import RENDERING, RenderOptions
 from datagen.states import states_fingerprint
 from vision.config import plain
 from vision.objects import OBJECTS
@@ -31,7 +31,8 @@ class RenderConfig:
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
         ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
-        view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners.
+        view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners
+            (7 ms a triplet).
         only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: of the object's pose before rendering (appendix D.2).
@@ -89,5 +90,6 @@ class RenderConfig:
         del identity["render"]["unity"]["player"]
         if not self.view_labels:  # as in datasets from before there were any, which can so be resumed
             del identity["view_labels"]
+        identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
         return identity

@@ -22,8 +22,8 @@ def create_renderer(name: str, object_name: str, options: RenderOptions) -> Rend
     Raises:
         DactylError: unknown name, or a system library is missing; the message names the Debian package.
     """
-    # Rendering scales by processes, one for each core: Mesa's own threads would only get in each other's way.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
+    # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     if name == "filament":
         from datagen.render.filament import FilamentRenderer
 

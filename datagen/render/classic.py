@@ -56,7 +56,6 @@ class ClassicRenderer:
         model.vis.quality.shadowsize = options.shadow_map_size
         model.vis.map.shadowscale = _SHADOW_MAP_SCALE
         model.vis.headlight.diffuse[:] = model.vis.headlight.specular[:] = 0.0
-        model.light_castshadow[lights] = options.shadows
         model.light_attenuation[lights] = (1.0, 0.0, 0.0)  # the distance is in the light's colour, see _set_lights
         model.light_exponent[lights] = 0.0
         model.light_ambient[lights] = 0.0

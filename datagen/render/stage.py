@@ -33,6 +33,8 @@ class Stage:
         )
         self.model: mujoco.MjModel = self.scene.model
         self.model.light_cutoff[self.scene.light_ids] = _LIGHT_CONE_DEG
+        casting = np.arange(len(self.scene.light_ids)) < options.shadow_lights
+        self.model.light_castshadow[self.scene.light_ids] = casting & options.shadows
         self.data = mujoco.MjData(self.model)
 
     def set(self, sample: Sample) -> None:

@@ -33,7 +33,7 @@ CUPPED_POSE = {
     "THJ4": 0.004, "THJ3": 0.551, "THJ2": -0.015, "THJ1": -0.002, "THJ0": -0.789,
 }  # fmt: skip
 
-_SMALLEST_MESH = 150  # triangles; reducing a mesh below this saves nothing and spoils a fingertip's shape
+_SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 _VISUAL_GROUP, _COLLISION_GROUP = 1, 4  # geom groups of the hand's MJCF
 

@@ -141,6 +141,7 @@ def build_scene(config: SceneConfig) -> Scene:
         pos=(1, 1, _BACKGROUND_TOP - _BACKGROUND_HALF_SIZE[2]),
         size=_BACKGROUND_HALF_SIZE,
         material="background" if config.purpose == "render" else "",
+        castshadow=False,  # there is nothing below it, and it fills every light's shadow map
     )
     return _index(spec.compile(), target, config, materials)
 
@@ -201,6 +202,7 @@ def _add_part(
         density=density,
         contype=0,
         conaffinity=0,
+        castshadow=name.startswith("face/"),  # letters lie on them
     )
     return name
 

@@ -19,6 +19,7 @@ from datagen.render.base import RenderOptions, Sample
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
 from vision.cameras import DACTYL_RIG
 from vision.datasets import TripletDataset
+from vision.errors import DactylError
 from vision.geometry import cube_rotations, quaternion_from_matrix
 from vision.shards import encode_sample, write_shard
 
@@ -65,6 +66,16 @@ def test_every_bad_sample_is_named(tmp_path: Path) -> None:
     assert "000000003.left.jpg: the same picture as" in named[1]
     assert "000000002.top.jpg" in named[1]
     assert "000000004.label.json: the object" in named[2]
+
+
+def test_pictures_of_another_version_cannot_be_drawn_again(tmp_path: Path) -> None:
+    """Not called faulty: this program would draw other ones."""
+    folder = write_dataset(tmp_path, (3, 2))
+    config = {"renderer": "classic", "render": {"image_size": 32}}
+    write_manifest(folder, TripletDataset(folder).shards, config=config)
+    with pytest.raises(DactylError, match="rendering version None, this program draws version"):
+        list(faults(CheckConfig(folder, rerender=1)))
+    assert found(folder) == []
 
 
 def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

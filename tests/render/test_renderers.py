@@ -160,6 +160,45 @@ def test_lights_cast_shadows(renderer: Renderer) -> None:
     assert ((shadowed - lit).mean(axis=-1) > 15).mean() < 0.005
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_first_lights_cast_shadows_if_so_asked(name: str) -> None:
+    """Two lights, then the same in the other order: with one caster each picture lacks the other's shadows."""
+    options = dataclasses.replace(COLOR, image_size=64)
+    few = dataclasses.replace(options, shadow_lights=1)
+    with create_renderer(name, "block", options) as all_cast, create_renderer(name, "block", few) as one_casts:
+        look = plain_look("block", all_cast.materials, 12.0)
+        look = dataclasses.replace(look, light_position=look.light_position[[0, 2]], light_intensity=np.full(2, 6.0))
+        turned = dataclasses.replace(look, light_position=look.light_position[::-1])
+        samples = [at(0, UPRIGHT, one) for one in (look, turned)]
+        shadowed, (first, second) = all_cast.render(samples)[0].astype(int), one_casts.render(samples).astype(int)
+    darker_first, darker_second = ((one - shadowed).mean(axis=-1) > 8 for one in (second, first))
+    assert darker_first.sum() > 50, "the first light's shadow is missing when it is drawn second"
+    assert darker_second.sum() > 50
+    assert (darker_first & darker_second).sum() < 0.5 * min(darker_first.sum(), darker_second.sum())
+
+
+def test_the_background_can_do_without_shadows() -> None:
+    """On it they vanish, on hand and object they stay."""
+    options = dataclasses.replace(COLOR, image_size=64)
+    bare = dataclasses.replace(options, background_shadows=False)
+    dark = dataclasses.replace(options, shadows=False)
+    images = []
+    for chosen in (options, bare, dark):
+        with create_renderer("filament", "block", chosen) as renderer:
+            look = plain_look("block", renderer.materials, 8.0)
+            look = dataclasses.replace(look, light_position=look.light_position[:1], light_intensity=np.array([8.0]))
+            red = np.array([name == "background" for name in renderer.materials])
+            look = dataclasses.replace(look, material_rgb=np.where(red[:, None], [0.8, 0.1, 0.1], look.material_rgb))
+            images.append(renderer.render([at(0, UPRIGHT, look)])[0].astype(int))
+    shadowed, bare_ground, unshadowed = images
+    ground = unshadowed[..., 0] > 2 * unshadowed[..., 1] + 20
+    gone = (bare_ground - shadowed).mean(axis=-1) > 8
+    assert gone.sum() > 50
+    assert (gone & ~ground).sum() <= 0.1 * gone.sum()  # a picture's outlines are mixed
+    assert np.abs(bare_ground - unshadowed)[ground].mean() < 1.0
+    assert ((unshadowed - bare_ground).mean(axis=-1) > 15)[~ground].sum() > 50
+
+
 def checksum(name: str) -> str:
     with create_renderer(name, "block", SMALL) as renderer:
         images = renderer.render([random_sample("block", renderer.materials, index) for index in range(3)])
@@ -208,7 +247,12 @@ def test_unknown_renderer_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"image_size": 8}, "image_size"), ({"mesh_fraction": 0.0}, "mesh_fraction"), ({"shadow_map_size": 1}, "shadow")],
+    [
+        ({"image_size": 8}, "image_size"),
+        ({"mesh_fraction": 0.0}, "mesh_fraction"),
+        ({"shadow_map_size": 1}, "shadow"),
+        ({"shadow_lights": 0}, "shadows: false"),
+    ],
 )
 def test_impossible_options_are_refused(change: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):

@@ -1,0 +1,102 @@
+"""Does rendering slow down or grow? Rate and memory of `dactyl render` itself over many samples.
+
+Small pictures without shadows, so that 20,000 triplets take minutes; contexts, processes and files come and go as
+they do in earnest: a context for every shard, a process for every sixteen.
+
+    python -m benchmarks.render_flat --count 20000 > benchmarks/results/render_flat.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.machine import describe
+
+_LOOK_S = 0.5
+_STATES = 1_000
+
+
+def family(parent: int) -> Iterator[int]:
+    """A process and its descendants."""
+    yield parent
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from family(int(child))
+
+
+def memory_mb(process: int) -> float:
+    """Of a process and its descendants: what is theirs alone, and their share of what they share."""
+    rollups = (Path(f"/proc/{number}/smaps_rollup").read_text() for number in family(process))
+    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
+
+
+def processor_s(process: int) -> float:
+    """Processor time of a process, its threads, its children, and theirs that have ended."""
+    total = 0.0
+    for number in family(process):
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        total += sum(int(field) for field in fields[11:15])  # own and waited-for children's, user and system
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--every", type=int, default=1_000, help="samples between two lines")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--image_size", type=int, default=48)
+    parser.add_argument("--shard_size", type=int, default=100)
+    arguments = parser.parse_args()
+    print(describe())
+    print(
+        f"\n{arguments.count} triplets of {arguments.image_size} x {arguments.image_size}, "
+        f"{arguments.workers} workers\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        states, output = Path(folder) / "states", Path(folder) / "set"
+        dactyl = [sys.executable, "-m", "dactyl"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        collect = ["states", "--policy", "random-exploration", "--count", str(_STATES), "--output", str(states)]
+        subprocess.run([*dactyl, *collect], check=True, **quiet)
+        sizes = {key: str(getattr(arguments, key)) for key in ("count", "workers", "shard_size")}
+        options = {"states": str(states), "output": str(output), **sizes}
+        options |= {"render.image_size": str(arguments.image_size), "render.shadows": "false", "view_labels": "true"}
+        command = ["render", *(part for key, value in options.items() for part in (f"--{key}", value))]
+        print("| samples | triplets/s | triplets per second of processor time | memory, MB |\n|---:|---:|---:|---:|")
+        with subprocess.Popen([*dactyl, *command], **quiet) as process:
+            watch(process, output, arguments)
+    if process.returncode:
+        sys.exit(f"dactyl render ended with status {process.returncode}")
+
+
+def watch(process: subprocess.Popen[bytes], output: Path, arguments: argparse.Namespace) -> None:
+    """A line for every so many samples: rates since the line before, the most memory since then."""
+    shards_a_line = max(1, arguments.every // arguments.shard_size)
+    line, most, used = 1, 0.0, 0.0
+    since = time.monotonic(), 0.0
+    while process.poll() is None:
+        with contextlib.suppress(OSError, ValueError):  # a worker may end while it is looked at
+            most, used = max(most, memory_mb(process.pid)), max(used, processor_s(process.pid))
+        shards = len(list(output.glob("shard-*.json")))
+        if shards >= line * shards_a_line or shards * arguments.shard_size >= arguments.count:
+            samples = min(shards * arguments.shard_size, arguments.count)
+            done = shards_a_line * arguments.shard_size
+            wall, processor = time.monotonic() - since[0], used - since[1]
+            print(f"| {samples:,} | {done / wall:.1f} | {done / processor:.1f} | {most:.0f} |", flush=True)
+            line, most, since = line + 1, 0.0, (time.monotonic(), used)
+            if samples >= arguments.count:
+                break
+        time.sleep(_LOOK_S)
+    process.wait()
+
+
+if __name__ == "__main__":
+    main()

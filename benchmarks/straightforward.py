@@ -1,0 +1,67 @@
+"""The renderers as MuJoCo's documentation uses them: what ours are measured against.
+
+Full meshes, everything casts shadows, default quality, a full forward pass, and one camera after the other, each read
+back by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from datagen.render.base import RenderOptions, Sample
+from datagen.render.filament import FilamentRenderer
+from datagen.render.stage import Stage
+from vision.cameras import DACTYL_RIG
+
+
+def _whole_stage(options: RenderOptions) -> Stage:
+    stage = Stage("block", options)
+    stage.model.geom_castshadow[:] = True
+    return stage
+
+
+class StockRenderer:
+    """``mujoco.Renderer``."""
+
+    def __init__(self, image_size: int) -> None:
+        self.stage = _whole_stage(RenderOptions(mesh_fraction=1.0))
+        self.renderer = mujoco.Renderer(self.stage.model, image_size, image_size)
+
+    def render(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        images = []
+        for sample in samples:
+            self.stage.set(sample)
+            mujoco.mj_forward(self.stage.model, self.stage.data)
+            for camera in DACTYL_RIG.names:
+                self.renderer.update_scene(self.stage.data, camera)
+                images.append(self.renderer.render())
+        return images
+
+
+class FilamentAsDocumented(FilamentRenderer):
+    """``mujoco.mjrf`` with the settings that it takes from a model which says nothing about them."""
+
+    def __init__(self, image_size: int) -> None:
+        # 2048 texels is what Filament takes for MuJoCo's default shadowsize.
+        super().__init__("block", RenderOptions(image_size, mesh_fraction=1.0, shadow_map_size=2048))
+
+    def _build_scene(self) -> None:
+        self._stage.model.geom_castshadow[:] = True
+        super()._build_scene()
+        self._filament_scene.configure_from_model(self._stage.model)
+        for request in self._requests:
+            request.reflections = request.skybox = request.haze = True
+
+    def render(self, samples: Sequence[Sample]) -> np.ndarray:
+        size = self._options.image_size
+        images = np.empty((len(samples), len(self._requests), size, size, 3), dtype=np.uint8)
+        for number, sample in enumerate(samples):
+            self._apply(sample)
+            mujoco.mj_forward(self._stage.model, self._stage.data)
+            for camera, request in enumerate(self._requests):
+                self._context.wait_for_frame(self._context.render([request], [self._read]))
+                images[number, camera] = self._frame[:, camera * size : (camera + 1) * size]
+        return images
