@@ -18,6 +18,7 @@ from datagen.sim.environment import Environment
 from datagen.sim.outcome import Outcome
 from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.scene import SceneConfig
+from datagen.sim.trials import TRAINING, Trials
 from datagen.state_files import (
     REJECTIONS,
     Columns,
@@ -56,8 +57,8 @@ class StatesConfig:
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the two wrist joints (Table 3's locked wrist).
-        episode_steps: longest episode, in steps of 80 ms; it ends earlier when the object drops. Long ones make good
-            the 100 steps that each takes to begin.
+        episode_steps: longest episode, in steps of 80 ms; it ends earlier by the rules of the paper's training: at a
+            drop, and after 8 s at one goal. Long ones make good the 100 steps that each takes to begin.
         stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
         worlds: episodes simulated at once, which make one part.
         threads: that simulate; 0 for all processors. Not part of the result.
@@ -117,7 +118,8 @@ def collect(config: StatesConfig) -> States:
 def simulate_part(
     config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
 ) -> tuple[Columns, dict[str, int], bool]:
-    """Run the part's episodes in lockstep, each until it drops or is ``episode_steps`` long.
+    """Run the part's episodes in lockstep, each until it is over by the paper's rules of training (a drop, 8 s at one
+    goal, which also ends what got stuck, or 50 goals) or ``episode_steps`` long.
 
     Returns:
         At most ``limit`` states in the order of (step, episode); how many states were rejected, by reason; whether
@@ -128,6 +130,7 @@ def simulate_part(
     rejected = dict.fromkeys(REJECTIONS, 0)
     rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
     policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
+    trials = Trials(TRAINING, config.worlds)
     rows: list[Columns] = []
     room = limit
     for step in range(config.episode_steps):
@@ -143,7 +146,10 @@ def simulate_part(
         outcome = environment.step(policy.act(environment.sense()), alive)
         for reason, count in _rejections(outcome).items():
             rejected[reason] += count
-        alive = alive[~outcome.ended[alive]]
+        over, _ = trials.update(outcome, alive)
+        alive = alive[~over[alive]]
+        if not len(alive):
+            break
     return {key: np.concatenate([row[key] for row in rows]) for key in STATES}, rejected, room > 0
 
 

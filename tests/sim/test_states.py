@@ -214,6 +214,20 @@ def test_a_part_whose_episodes_all_end_is_still_a_part(
     assert json.loads((tmp_path / "manifest.json").read_text())["rejected"]["dropped"] == 4
 
 
+def test_an_episode_that_gets_stuck_ends_after_8_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_happens(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
+        nobody, calls[0] = np.zeros(self.worlds, dtype=bool), calls[0] + 1
+        reached = np.arange(self.worlds) == (1 if calls[0] == 30 else -1)  # world 1 reaches a goal in step 30
+        return Outcome(reached, nobody, nobody, nobody, np.zeros(self.worlds))
+
+    calls = [0]
+    monkeypatch.setattr(Environment, "step", nothing_happens)
+    states = collect(StatesConfig(tmp_path / "states", count=220, worlds=2, episode_steps=400, stride=1, threads=1))
+    # 100 steps of both, then 20 of the 30 that the other has left: the count stops it.
+    assert [int(states.step[states.episode == episode].max()) for episode in (0, 1)] == [99, 119]
+    assert json.loads((tmp_path / "states" / "manifest.json").read_text())["rejected"]["dropped"] == 0
+
+
 def test_an_episode_is_rejected_for_one_reason() -> None:
     yes, no = np.array([True]), np.array([False])
     assert _rejections(Outcome(no, yes, yes, yes, np.zeros(len(yes)))) == {
