@@ -12,15 +12,25 @@ import pytest
 import torch
 
 from dactyl.cli import main
-from tests.train.test_training import GEOMETRIC, arguments, weights
+from tests.train.test_training import SMALL, arguments, weights
 from train.data import _share
 from vision.errors import DactylError
 
-# No random augmentation, which each process draws for itself; group norm, which knows no other sample.
-STILL = ["--augment.contrast", "[1, 1]", "--augment.noise", "0", "--augment.window_shift", "0"]
-STILL += ["--augment.window_zoom", "0", "--augment.window_roll_deg", "0", "--model.backbone.norm", "group"]
+# No random augmentation, which each process draws for itself; group norm, which knows no other sample; and steps so
+# small that Adam, which blows rounding up where a gradient is all but zero, leaves all gradients comparable.
+STILL = ["--augment.contrast", "[1, 1]", "--augment.noise", "0", "--model.backbone.norm", "group"]
 STEPS = ["--trainer.max_steps", "3", "--trainer.val_check_interval", "3", "--data.batch_size", "4"]
-MORE = [*GEOMETRIC, *STILL, *STEPS, "--data.val_fraction", "0.4", "--log.pictures", "2"]
+MORE = [
+    *SMALL,
+    *STILL,
+    *STEPS,
+    "--optimizer.learning_rate",
+    "1e-7",
+    "--data.val_fraction",
+    "0.4",
+    "--log.pictures",
+    "2",
+]
 
 
 def test_two_processes_learn_what_one_learns(tiny: Path, tmp_path: Path) -> None:
@@ -33,29 +43,22 @@ def test_two_processes_learn_what_one_learns(tiny: Path, tmp_path: Path) -> None
         text=True,
         check=False,
         env=environment,
-        timeout=900,
     )
     assert two.returncode == 0, two.stderr
     assert main(["train", *arguments(tiny, tmp_path / "one", *MORE)]) == 0
 
     ours, theirs = weights(tmp_path / "two"), weights(tmp_path / "one")
     assert ours["global_step"] == theirs["global_step"] == 3
-    # Adam's steps blow rounding up where a gradient is all but zero; the gradients' own means are the fair comparison.
     for number, state in theirs["optimizer_states"][0]["state"].items():
-        found = ours["optimizer_states"][0]["state"][number]["exp_avg"]
-        torch.testing.assert_close(found, state["exp_avg"], atol=1e-4 * _scale(state), rtol=0.02)
-    metrics = [_best_score(checkpoint) for checkpoint in (ours, theirs)]
-    torch.testing.assert_close(metrics[0], metrics[1], atol=0.5, rtol=0)
+        found, expected = ours["optimizer_states"][0]["state"][number]["exp_avg"], state["exp_avg"]
+        torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()) + 1e-7, rtol=0)
+    torch.testing.assert_close(_best_score(ours), _best_score(theirs), atol=1e-2, rtol=0)  # degrees
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     assert _share(6, 2, "stored") == 3
     with pytest.raises(DactylError, match="5 online triplets of a batch cannot be shared equally by 2 processes"):
         _share(5, 2, "online")
-
-
-def _scale(state: dict[str, torch.Tensor]) -> float:
-    return float(state["exp_avg"].abs().max()) + 1e-8
 
 
 def _best_score(checkpoint: dict[str, Any]) -> torch.Tensor:
