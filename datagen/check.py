@@ -19,7 +19,9 @@ from datagen.views import Views, mask_box
 from vision.cameras import project
 from vision.datasets import DatasetFolder, TripletDataset
 from vision.errors import DactylError
+from vision.folders import MANIFEST
 from vision.geometry import rotation_from_quaternion
+from vision.layout import sample_key
 from vision.progress import progress
 from vision.schema import LABEL
 from vision.shards import encode_images, mask_suffix
@@ -61,6 +63,7 @@ def faults(config: CheckConfig) -> Iterator[str]:
     yield from bad
     if not bad:
         dataset = TripletDataset(config.dataset)
+        yield from _coverage_faults(dataset)
         yield from _sample_faults(dataset)
         yield from _rerender_faults(dataset, config.rerender, config.seed)
 
@@ -77,6 +80,14 @@ def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
             except DactylError as error:
                 yield str(error)
             advance(1)
+
+
+def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
+    """A rendered dataset has the samples 0 to N - 1; recordings may leave some out."""
+    missing = np.setdiff1d(np.arange(len(dataset)), dataset.indices)
+    if "shard_size" in dataset.manifest.get("config", {}) and len(missing):
+        first = sample_key(int(missing[0]))
+        yield f"{dataset.folder / MANIFEST}: {len(missing)} samples are missing, the first is {first}; render again"
 
 
 def _sample_faults(dataset: TripletDataset) -> Iterator[str]:

@@ -53,6 +53,8 @@ def _article(dataset: TripletDataset, number: int) -> str:
         for camera, name in enumerate(dataset.rig.names)
     )
     caption = f"sample {label['index']} · {label['augmentation']}"
+    if "visibility" in label:
+        caption += f" · visible {', '.join(f'{share:.0%}' for share in label['visibility'])}"
     values = {"label": {key: np.asarray(value).tolist() for key, value in label.items()}, "appearance": look}
     return (
         f'<article data-text="{html.escape(caption)}">{figures}<details><summary>{html.escape(caption)}</summary>'

@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from datagen.appearance import AppearanceConfig
+from datagen.augment import AugmentConfig
+from datagen.render.base import RenderOptions
+from vision.config import plain
 from vision.datasets import TripletDataset
 from vision.geometry import cube_rotations, matrix_from_quaternion
 from vision.store import Location
@@ -58,9 +62,30 @@ def _facts(dataset: TripletDataset) -> dict[str, str]:
         "made with": versions,
         "shards written": f"{first} to {last}" if written[0] else "not told by this store",
         "seed": str(manifest.get("seed")),
+        **_configuration(manifest.get("config", {})),
         "schema": f"version {manifest['schema_version']}",
         "fingerprint": dataset.fingerprint,
     }
+
+
+def _configuration(config: dict[str, Any]) -> dict[str, str]:
+    """What was asked for, where it is not the default of this program."""
+    defaults = {"appearance": AppearanceConfig(), "augmentation": AugmentConfig(), "render": RenderOptions()}
+    rows = {}
+    for part, default in defaults.items():
+        if isinstance(config.get(part), dict):
+            usual = _flat(plain(default))
+            changed = {key: value for key, value in _flat(config[part]).items() if usual.get(key) != value}
+            rows[part] = ", ".join(f"{key} {value} ({usual.get(key)})" for key, value in changed.items()) or "as usual"
+    return rows
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys."""
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -80,7 +105,16 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
         + " m, world",
         "orientations": f"nearest of the cube's 24: {cells.min() / len(labels):.1%} to {cells.max() / len(labels):.1%} "
         f"each, {np.count_nonzero(cells)} of 24 occur (even: 4.2%)",
+        **_visibility([label["visibility"] for label in labels if "visibility" in label]),
     }
+
+
+def _visibility(shares: Sequence[np.ndarray]) -> dict[str, str]:
+    """Of the object, in one camera or another; nothing for a dataset that does not say."""
+    if not shares:
+        return {}
+    low, middle, high = np.percentile(shares, [5, 50, 95])
+    return {"visible": f"{middle:.0%} of the object at the median, {low:.0%} to {high:.0%} in nine of ten pictures"}
 
 
 def orientation_cells(quaternions: np.ndarray) -> np.ndarray:

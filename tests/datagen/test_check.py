@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 from dactyl.cli import main
+from datagen.appearance import AppearanceConfig
 from datagen.check import CheckConfig, faults
 from datagen.doctor import complaint, examine
 from datagen.gallery import page
 from datagen.info import orientation_cells
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
-from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
+from datagen.variation import Uniform
+from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from vision.cameras import DACTYL_RIG
+from vision.config import plain
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.geometry import cube_rotations, quaternion_from_matrix
@@ -81,6 +84,28 @@ def test_pictures_of_another_version_cannot_be_drawn_again(tmp_path: Path) -> No
 def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--dataset", str(write_dataset(tmp_path / "set", (3, 2)))]) == 0
     assert "5 in 2 shards" in capsys.readouterr().out
+
+
+def test_info_says_what_was_not_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_dataset(tmp_path, (3, 2))
+    appearance = plain(AppearanceConfig(light_total_intensity=Uniform(0.0, 9.5)))
+    config = {"appearance": appearance, "render": plain(RenderOptions()) | {"image_size": 32}}
+    write_manifest(folder, TripletDataset(folder).shards, config=config)
+    assert main(["info", "--dataset", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "light_total_intensity.high 9.5 (15.0)" in said
+    assert "image_size 32 (200)" in said
+    assert "light_distance" not in said
+
+
+def test_check_counts_what_is_there(tmp_path: Path) -> None:
+    samples = [make_sample(index) for index in (0, 1, 3)]
+    record = write_shard(tmp_path, 0, samples, "test", RENDERER)
+    write_manifest(tmp_path, [record], config={"shard_size": 4})
+    (gap,) = found(tmp_path)
+    assert "1 samples are missing, the first is 000000002" in gap
+    write_manifest(tmp_path, [record], config={"recording": "lab"})
+    assert found(tmp_path) == []
 
 
 def test_orientations_are_counted_by_the_nearest_of_24() -> None:
