@@ -46,6 +46,18 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again[key], value)
 
 
+def test_nominal_cameras_are_passed_on() -> None:
+    model, cameras = model_and_cameras("windowed")
+    estimator = PoseEstimator(model)
+    found, exact = estimator.predict(IMAGES, K, T, nominal=True), estimator.predict(IMAGES, K, T)
+    expected = model.predict(pictures(), cameras, nominal=True)
+    np.testing.assert_allclose(found["position"], expected.position.numpy(), atol=1e-4)
+    assert np.abs(found["position"] - exact["position"]).max() > 1e-3
+    regression = PoseEstimator(model_and_cameras("paper")[0])
+    found, exact = regression.predict(IMAGES, K, T, nominal=True), regression.predict(IMAGES, K, T)
+    np.testing.assert_array_equal(found["position"], exact["position"])
+
+
 def test_batches_do_not_change_the_answer() -> None:
     estimator = PoseEstimator(model_and_cameras("geometric")[0])
     whole, parts = estimator.predict(IMAGES, K, T), estimator.predict(IMAGES, K[None].repeat(2, 0), T, batch_size=1)
