@@ -51,8 +51,10 @@ class SaveLast(Checkpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.validation_due:
+            validation = trainer.fit_loop.epoch_loop.val_loop
+            validation.restarting = False  # else it counts the batches of the one before, and ends too soon
             trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
+            validation.run()
             trainer.training = True
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:

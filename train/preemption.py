@@ -44,7 +44,10 @@ class StopOnSignal(Callback):
         # Lightning has put its handlers in place by now, and puts back those from before when the training ends.
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._note)
+                # What was ignored stays so: a shell starts background jobs without SIGINT, and a training that stopped
+                # for it would end with status 0, as if it were done.
+                if self._before[number] is not signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def requested(self, trainer: lightning.Trainer) -> bool:
         """Whether any process was asked to stop; every process has to call this after the same batches."""

@@ -81,6 +81,7 @@ def _dactyl(argv: list[str], log: Path, before: Before | None) -> None:
     os.dup2(descriptor, 2)
     # A fork of the tests' process has their captured streams.
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
     if before is not None:
         before()
     sys.exit(importlib.import_module("dactyl.cli").main(argv))
