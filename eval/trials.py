@@ -1,4 +1,4 @@
-"""Trials of a policy in simulation, told the state or what an estimator sees: results, Table 3, errors over time.
+"""Trials of a policy in simulation, told the state or what an estimator sees: results, and errors over time.
 
 ``dactyl closed-loop`` (``eval.closed_loop``) plays them and leaves in its folder::
 
@@ -13,7 +13,6 @@ Reading them needs no simulator.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.bootstrap import Interval, mean_interval
 from eval.metrics import PoseErrors
 from vision.errors import DactylError
 from vision.files import read_json
@@ -39,66 +37,6 @@ TRACE: dict[str, Field] = {
     "goal_quaternion": STATES["goal_quaternion"],
 }
 """One estimate of a trial: ``index`` is the step, ``episode`` the trial."""
-
-
-@dataclass(frozen=True)
-class TrialRow:
-    """A line of the table of trials; None where nothing is published or nothing was estimated.
-
-    Attributes:
-        label: whose trials, and what the policy was told.
-        place: the simulation, or the robot.
-        trials: how many.
-        mean, std, median: of the consecutive goals.
-        interval: of the mean, 95 %.
-        ended: how many trials ended by a drop, by too long at one goal, with all goals.
-        errors: the estimator's mean errors while it drove, degrees and millimetres.
-        published: by the paper.
-    """
-
-    label: str
-    place: str
-    trials: int
-    mean: float
-    std: float | None = None
-    median: float | None = None
-    interval: Interval | None = None
-    ended: tuple[int, int, int] | None = None
-    errors: tuple[float, float] | None = None
-    published: bool = False
-
-
-def _paper(
-    label: str, place: str, trials: int, mean: float, std: float | None = None, median: float | None = None
-) -> TrialRow:
-    return TrialRow(f"paper, {label}", place, trials, mean, std, median, published=True)
-
-
-PAPER_TRIALS = {
-    "block": (
-        _paper("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
-        _paper("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
-        _paper("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
-        _paper("block (state)", "robot", 10, 18.8),
-        _paper("block (state, locked wrist)", "robot", 10, 26.4),
-        _paper("block (vision)", "robot", 10, 15.2),
-    ),
-    "prism": (
-        _paper("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
-        _paper("octagonal prism (state)", "robot", 10, 7.8),
-    ),
-}
-"""OpenAI et al., arXiv 1808.00177, Table 3, by object; of the robot's trials the means only."""
-
-TRIAL_NOTES = (
-    "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
-    "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
-    "estimator, which sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is "
-    "decided by the true pose.",
-    "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
-    "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
-    "each trial one look and one displacement of the cameras (Table 9).",
-)
 
 
 @dataclass(frozen=True)
@@ -120,21 +58,6 @@ class Play:
     endings: Sequence[str]
     errors: tuple[float, float] | None = None
     over_time: Mapping[str, Sequence[float]] | None = None
-
-    def row(self, name: str) -> TrialRow:
-        """Its line of the table, for a policy and object called ``name``."""
-        goals, ended = np.asarray(self.goals, dtype=np.float64), Counter(self.endings)
-        return TrialRow(
-            f"{name} ({self.told})",
-            self.simulation,
-            len(goals),
-            float(goals.mean()),
-            float(goals.std()),
-            float(np.median(goals)),
-            mean_interval(goals, np.arange(len(goals)), np.random.default_rng(0)),
-            (ended["dropped"], ended["late"], ended["complete"]),
-            self.errors,
-        )
 
 
 @dataclass(frozen=True)
@@ -176,61 +99,12 @@ def load_closed_loop(folder: Path) -> ClosedLoop:
     check_version(record.get("schema_version"), str(path))
     found = ClosedLoop(folder, record)
     try:
-        for play in found.plays:
-            play.row(found.object)
-        trial_notes({"": found})
-    except (KeyError, TypeError, ValueError) as error:
+        _ = [np.asarray(play.goals, np.float64).mean() for play in found.plays], record["plays"][0]["policy"]
+        _ = [record["config"][key] for key in ("rules", "protocol", "latency_steps", "hold_out")]
+        _ = record["checkpoint"]["sha256"], found.object
+    except (LookupError, TypeError, ValueError) as error:
         raise DactylError(f"{path}: not the results of dactyl closed-loop ({error!r}); play again") from error
     return found
-
-
-def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
-    """The paper's rows for the object, then ours; one policy needs no name, several have theirs."""
-    objects = dict.fromkeys(loop.object for loop in loops.values())
-    rows = [row for name in objects for row in PAPER_TRIALS.get(name, ())]
-    for name, loop in loops.items():
-        label = loop.object if len(loops) == 1 else f"{name}, {loop.object}"
-        rows += [play.row(label) for play in loop.plays]
-    return rows
-
-
-TRIAL_TITLES = (
-    *("trials of", "in", "n", "consecutive goals", "95 % CI", "median", "dropped", "out of time", "all goals"),
-    *("rotation error (°)", "position error (mm)"),
-)
-
-
-def trial_cells(row: TrialRow) -> list[str]:
-    """A row's texts, one for each of :data:`TRIAL_TITLES`."""
-    mean = f"{row.mean:.1f}" if row.std is None else f"{row.mean:.1f} ± {row.std:.1f}"
-    between = "–" if row.interval is None else f"{row.interval.low:.1f}–{row.interval.high:.1f}"
-    errors = ["–", "–"] if row.errors is None else [f"{value:.2f}" for value in row.errors]
-    ended = ["–"] * 3 if row.ended is None else [str(count) for count in row.ended]
-    median = "–" if row.median is None else f"{row.median:g}"
-    return [row.label, row.place, str(row.trials), mean, between, median, *ended, *errors]
-
-
-def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
-    """What the table's words mean, and how the trials of each policy were played."""
-    notes = list(TRIAL_NOTES)
-    for name, loop in loops.items():
-        config, rules = loop.record["config"], loop.record["config"]["rules"]
-        told = {"nominal": "should be", "calibrated": "are"}[config["protocol"]]
-        late, held_out = config["latency_steps"] * STEP_SECONDS, ", ".join(config["hold_out"])
-        notes.append(
-            f"{name or 'Here'}: policy {loop.record['plays'][0]['policy']}, checkpoint "
-            f"{loop.record['checkpoint']['sha256'][:12]}; trials until a drop, {rules['goals']} goals, or "
-            f"{rules['seconds']:g} s at one goal; {config['protocol']} protocol (the estimator is told where the "
-            f"cameras {told}); estimates {late:g} s late" + (f"; not randomized: {held_out}." if held_out else ".")
-        )
-    return notes
-
-
-def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
-    """Markdown, with notes below."""
-    rows, notes = trial_rows(loops), trial_notes(loops)
-    body = [TRIAL_TITLES, ["---"] * 2 + ["---:"] * (len(TRIAL_TITLES) - 2), *(trial_cells(row) for row in rows)]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in body), "", *(f"{note}\n" for note in notes)])
 
 
 def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> dict[str, list[float]]:

@@ -11,7 +11,8 @@ from eval.closed_loop.block import BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
 from eval.provenance import checkpoint_origin, software
-from eval.trials import RESULTS, ClosedLoop, load_closed_loop, trial_table
+from eval.trial_table import trial_table
+from eval.trials import RESULTS, ClosedLoop, load_closed_loop
 from vision.config import plain
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint

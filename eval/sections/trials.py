@@ -8,7 +8,8 @@ from eval.charts import trial_errors
 from eval.page import Drawing, Listing, Paragraph, Photo, Section, Table
 from eval.plots import svg
 from eval.sections.parts import absent
-from eval.trials import TRIAL_TITLES, ClosedLoop, trial_cells, trial_notes, trial_rows
+from eval.trial_table import TRIAL_TITLES, trial_cells, trial_notes, trial_rows
+from eval.trials import ClosedLoop
 
 
 def trials_section(loops: Mapping[str, ClosedLoop]) -> Section:

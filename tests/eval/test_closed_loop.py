@@ -233,7 +233,12 @@ def test_unfinished_and_damaged_results(tmp_path: Path) -> None:
         load_closed_loop(tmp_path / "nowhere")
     with pytest.raises(DactylError, match="no finished trials"):
         load_closed_loop(tmp_path)
-    for content in ("[]", '{"schema_version": 1}', '{"schema_version": 1, "object": "block", "plays": [{}]}'):
+    for content in (
+        "[]",
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "object": "block", "plays": [{}]}',
+        '{"schema_version": 1, "plays": []}',
+    ):
         (tmp_path / RESULTS).write_text(content)
         with pytest.raises(DactylError, match="not the results of dactyl closed-loop"):
             load_closed_loop(tmp_path)
