@@ -8,7 +8,8 @@ regression
 geometric
     One tower for all cameras finds the object's corners in each image, with an expected error each; the pose follows
     from the cameras' calibration. With a window, a small locator finds the object in the whole image first and the
-    tower sees only its surroundings, at full resolution.
+    tower sees only its surroundings, at full resolution. The locator also finds landmarks of the hand, from which
+    nominal cameras are mended: the same weights serve both protocols.
 
 Everything between the bytes of a picture and the pose is in here, so that a checkpoint alone says how images and
 targets are scaled. Each image that enters a tower is normalised to zero mean and unit variance, as in the paper;
