@@ -96,9 +96,18 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
             launcher.kill(signal.SIGKILL)
         if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
+        if (signalled := _signal_behind(error)) is not None:
+            raise signalled from None
         if trainer.world_size > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
             raise DactylError(f"another process of this training failed first ({one_line(error)[:200]})") from error
         raise
+
+
+def _signal_behind(error: BaseException | None) -> BaseException | None:
+    """What a signal raised, where Lightning's own clearing up raised another error over it."""
+    while error is not None and isinstance(error, (Exception, SystemExit)):
+        error = error.__context__
+    return error
 
 
 def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
