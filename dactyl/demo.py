@@ -58,7 +58,7 @@ def commands(config: DemoConfig) -> list[list[str]]:
 
     def states(name: str, count: int, seed: int) -> list[str]:
         sizes = ["--count", str(count), "--seed", str(seed)]
-        return ["states", "--config", _config("states/explore"), "--output", str(out / name), *sizes]
+        return ["states", "--config", _config("states/sparse"), "--output", str(out / name), *sizes]
 
     def render(name: str, states_name: str, renderer: str, count: int, seed: int) -> list[str]:
         paths = ["--states", str(out / states_name), "--output", str(out / name)]

@@ -17,7 +17,7 @@ def main_states(argv: Sequence[str]) -> None:
     kept in Parquet files. The same seed gives the same bytes with any number of threads; a killed run resumes.
 
     examples:
-      dactyl states --config configs/states/explore.yaml --output data/states
+      dactyl states --config configs/states/trained.yaml --output data/states
       dactyl states --output data/states-test --count 5000 --seed 1     states for a test set: a seed of their own
       dactyl states --object prism --output data/states-prism --count 100000
     """
