@@ -124,8 +124,10 @@ NAMED = [
     (["render", "--states", "s", "--config"], "render: canary.Render\n"),
     (["render", "--states", "s", "--config"], "render: {class_path: canary.Render}\n"),
     (["render", "--states", "s", "--render"], None),
-    (["train", "--data.train", "d", "--config"], "trainer: {callbacks: {class_path: canary.Callback}}\n"),
-    (["train", "--data.train", "d", "--config"], "trainer: {strategy: canary.Strategy, profiler: canary.Profiler}\n"),
+    (
+        ["train", "--data.train", "d", "--config"],
+        "trainer: {callbacks: {class_path: canary.Callback}, strategy: canary.S}",
+    ),
 ]
 
 
@@ -142,7 +144,7 @@ def test_no_value_runs_a_module_that_it_names(
     assert not (tmp_path / "sung").exists()
 
 
-@pytest.mark.parametrize("name", ["alias bomb", "deep"])
+@pytest.mark.parametrize("name", ["alias bomb"])
 def test_the_command_refuses_at_once(name: str, tmp_path: Path) -> None:
     (tmp_path / "render.yaml").write_text(str(TRAPS[name][0]))
     command = [sys.executable, "-m", "dactyl", "render", "--output", "o", "--config", "render.yaml"]

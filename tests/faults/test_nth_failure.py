@@ -71,7 +71,7 @@ def _recording(folder: Path) -> Path:
 def test_whatever_write_fails_the_rerun_gives_the_same_bytes(
     name: str, commands: dict[str, Command], tmp_path: Path, trials: Trials
 ) -> None:
-    every_operation_of(commands[name], tmp_path, trials, 3)
+    every_operation_of(commands[name], tmp_path, trials, 2)
 
 
 def test_the_import_of_a_recording_survives_it_too(

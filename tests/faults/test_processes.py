@@ -103,7 +103,7 @@ def test_generation_survives_kills_of_parent_or_worker(states: Path, tmp_path: P
     rng = np.random.default_rng(91)
     whole, broken, log = tmp_path / "whole", tmp_path / "broken", tmp_path / "log"
     assert finish(real(states, whole), log) == 0, log.read_text()
-    for trial in trials(2, 100):
+    for trial in trials(1, 100):
         process = start(real(states, broken), log)
         leader = process.pid or 0
         before, pause = shards(broken), rng.uniform(0, 0.3)
@@ -140,7 +140,7 @@ def test_any_number_of_kills_changes_no_byte(name: str, states: Path, tmp_path: 
     at = time.monotonic()
     assert finish(command(whole), log, paint) == 0, log.read_text()
     lasts, finished = time.monotonic() - at, 0
-    for _ in trials(6, 500):
+    for _ in trials(3, 500):
         process = start(command(broken), log, paint)
         process.join(rng.uniform(0, lasts))
         end(process, signal.SIGKILL)

@@ -93,7 +93,7 @@ STRUCTURAL: list[Callable[[Path, np.random.Generator], object]] = [
 
 def test_any_damage_to_a_shard_is_named_by_check(folder: Path, pristine: Path, trials: Trials) -> None:
     rng = np.random.default_rng(81)
-    for trial in trials(60, 1000):
+    for trial in trials(40, 1000):
         number = int(rng.integers(3))
         path = folder / shard_name(number)
         STRUCTURAL[trial % len(STRUCTURAL)](path, rng)
@@ -121,7 +121,7 @@ def test_damage_to_the_manifest_or_a_record_gives_no_other_samples(
     expected = pictures(pristine)
     names = [MANIFEST, "shard-000000.json", "shard-000002.json", MANIFEST]
     refused = 0
-    for trial in trials(60, 1000):
+    for trial in trials(40, 1000):
         path = folder / names[trial % len(names)]
         path.write_bytes(damaged((pristine / path.name).read_bytes(), rng)[1])
         with memory_bounded():
