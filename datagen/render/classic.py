@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from datagen.appearance import LIGHT_CENTRE
 from datagen.render.base import RendererInfo, RenderOptions, Sample
-from datagen.render.drivers import choose_opengl
+from datagen.render.drivers import choose_opengl, load_triton_first
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry import FloatArray
@@ -45,6 +45,7 @@ class ClassicRenderer:
     kept = False
 
     def __init__(self, object_name: str, options: RenderOptions) -> None:
+        load_triton_first()
         platform = choose_opengl()
         self._options = options
         self._stage = Stage(object_name, options)

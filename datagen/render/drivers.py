@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib
+import importlib.util
 import os
+import sys
 
 from vision.errors import DactylError
 
 _VULKAN_PACKAGES = "libvulkan1 mesa-vulkan-drivers"
 _OPENGL_PACKAGES = "libegl1 libgl1 libosmesa6"
+
+
+def load_triton_first() -> None:
+    """Where torch is in use, import triton before Mesa's OpenGL.
+
+    Mesa brings an LLVM of its own; triton, which torch imports late and unasked, crashes the process when it comes
+    after (seen with triton 3.9 and Mesa 22.3; the other way round all is well). Render processes do without torch.
+    """
+    if "torch" in sys.modules and importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
 
 
 def require_vulkan() -> None:

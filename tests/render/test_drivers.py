@@ -37,6 +37,15 @@ def create(name: str, **environment: str) -> str:
     return line
 
 
+def test_triton_can_be_imported_after_the_classic_renderer() -> None:
+    """As torch does, late and unasked; without precautions the process crashes."""
+    pytest.importorskip("triton")
+    code = f"import torch\n{CREATE}\nimport triton\nprint('alive')"
+    run = subprocess.run([sys.executable, "-c", code, "classic"], capture_output=True, text=True, timeout=250)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "alive"
+
+
 def test_no_vulkan_device() -> None:
     line = create("filament", VK_DRIVER_FILES="/nonexistent", VK_ICD_FILENAMES="/nonexistent")
     assert line.startswith("refused: the filament renderer needs Vulkan, but no Vulkan driver finds a device")
