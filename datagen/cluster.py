@@ -32,6 +32,9 @@ RAY_ENVIRONMENT = {
     "RAY_worker_register_timeout_seconds": "180",
 }
 
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's variable that, set to 0, keeps it on the loopback interface; named for the systems where that is the rule."""
+
 _IN_FLIGHT = 2_000  # tasks that Ray knows of at once: more than a cluster has cores, few enough to wait for quickly
 
 
@@ -117,13 +120,15 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     """
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if address is None or address.startswith("127.0.0.1:"):
+        # Else Ray takes the machine's address on the network for its loopback one, and listens there.
+        os.environ[LOOPBACK_ONLY] = "0"
     try:
         import ray
     except ImportError:
         raise DactylError("executor ray needs Ray: pip install 'dactyl-vision[ray]'") from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        # On the loopback address: nobody else is to reach it.
         options |= {"address": "local", "num_cpus": workers, "include_dashboard": False}
         options |= {"_node_ip_address": "127.0.0.1"}
     else:
