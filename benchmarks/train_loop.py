@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from benchmarks.machine import describe
 from benchmarks.train import SIZE, made_up_batch
 from train.augment import ImageAugment
-from train.batches import Batch, StepSampler, collate
+from train.batches import Batch, MixedBatches, StepSampler, collate
 from train.cli import parse
 from train.config import TrainConfig
 from train.data import _Triplets
@@ -72,8 +72,8 @@ class FakeData(lightning.LightningDataModule):
         super().__init__()
         self._batch, self._steps = batch, steps
 
-    def train_dataloader(self) -> list[Batch]:
-        return [self._batch] * self._steps
+    def train_dataloader(self) -> MixedBatches:
+        return MixedBatches(self._steps, [self._batch] * self._steps, None)
 
 
 class Timer(lightning.Callback):
