@@ -109,7 +109,8 @@ def test_the_rules_themselves(source: str) -> None:
     "source",
     [
         "model.eval()", "torch.load(path, weights_only=True)", "yaml.safe_load(text)", "np.load(path)", "re.compile(p)",
-        "subprocess.run(['ls'])", "importlib.import_module('triton')", "Image.open(path, formats=['PNG'])", "add_insecure_port(f'127.0.0.1:{port}')",
+        "importlib.import_module('triton')",
+        "subprocess.run(['ls'])", "Image.open(path, formats=['PNG'])", "add_insecure_port(f'127.0.0.1:{port}')",
     ],
 )  # fmt: skip
 def test_what_is_harmless_passes(source: str) -> None:
