@@ -46,7 +46,8 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 say "installing the pinned dependencies (several gigabytes the first time, PyTorch mostly)"
-VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --require-hashes -r requirements.txt
+# Compiled once here, as where PYTHONDONTWRITEBYTECODE is set each process would else compile torch anew, for seconds.
+VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --require-hashes --compile-bytecode -r requirements.txt
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --no-deps --editable .
 touch .venv/ready
 say "ready: .venv/bin/dactyl"
