@@ -1,11 +1,16 @@
 """What all tests share."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
 # Machines that run the suite may be slow or busy: a property's time says nothing about its truth.
 settings.register_profile("dactyl", deadline=None)
 settings.load_profile("dactyl")
+
+# A shell that runs the suite in the background has SIGINT ignored, and tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -68,7 +68,11 @@ class PackStage:
                 inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
             )
             bodies[part.body].add_geom(
-                type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"material{part.material}"
+                type=mujoco.mjtGeom.mjGEOM_MESH,
+                meshname=mesh.name,
+                material=f"material{part.material}",
+                # As in our own renderers' scene: what lies flat on another thing has no shadow to cast.
+                castshadow=not pack.materials[part.material].name.startswith(("background", "letter/")),
             )
         for number in range(cameras):
             spec.worldbody.add_camera(name=f"camera{number}")
