@@ -23,9 +23,11 @@ from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, SIZE, made_up_batch
 from train.cli import parse
 from vision.cameras import DACTYL_RIG, project_torch
+from vision.geometric import GeometricModel, GeometricOutput
 from vision.heads import PointOutput
 from vision.landmarks import HAND_LANDMARKS, locate
-from vision.model import DataSpec, GeometricModel, GeometricOutput, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec
 from vision.triangulate import Cameras
 
 

@@ -24,7 +24,7 @@ from train.augment import ImageAugment
 from train.cli import TrainConfig, parse
 from train.module import PoseTask
 from vision.cameras import DACTYL_RIG
-from vision.model import DataSpec
+from vision.pose_model import DataSpec
 from vision.schema import HAND_JOINTS
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"

@@ -37,7 +37,7 @@ from train.fit import make_trainer
 from train.module import PoseTask
 from vision.cameras import DACTYL_RIG
 from vision.datasets import TripletDataset
-from vision.model import DataSpec
+from vision.pose_model import DataSpec
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 WARM_UP = 2  # steps of each run that are not counted

@@ -9,7 +9,7 @@ from train.augment import AugmentConfig
 from train.data import DataConfig
 from train.losses import LossConfig
 from train.module import OptimizerConfig
-from vision.model import ModelConfig
+from vision.pose_model import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from train.batches import KEYS, Batch, MixedBatches, StepSampler, collate
 from train.online_config import OnlineConfig
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.model import DataSpec
+from vision.pose_model import DataSpec
 
 if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets

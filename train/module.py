@@ -19,9 +19,11 @@ from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 from train.surface import SurfaceTargets
 from vision.cameras import project_torch
 from vision.estimator import checkpoint_record
+from vision.geometric import GeometricModel
 from vision.geometry import geodesic_distance_torch, quaternion_to_matrix
 from vision.landmarks import HAND_LANDMARKS, locate
-from vision.model import DataSpec, GeometricModel, ModelConfig, PoseModel, RegressionModel, build_model
+from vision.model import RegressionModel, build_model
+from vision.pose_model import DataSpec, ModelConfig, PoseModel
 from vision.triangulate import Cameras
 
 

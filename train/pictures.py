@@ -16,7 +16,7 @@ from train.batches import collate
 from vision.datasets import TripletDataset
 from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
 from vision.geometry import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
-from vision.model import PoseModel
+from vision.pose_model import PoseModel
 from vision.triangulate import Cameras
 
 _COLUMNS = 2

@@ -28,7 +28,8 @@ from vision.config import plain
 from vision.errors import DactylError
 from vision.files import atomic_write
 from vision.geometry import canonical_quaternion, quaternion_from_matrix
-from vision.model import DataSpec, ModelConfig, PoseModel, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig, PoseModel
 from vision.schema import SCHEMA_VERSION, check_version
 from vision.triangulate import Cameras
 
@@ -104,7 +105,7 @@ class PoseEstimator:
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-            ``confidence`` (B,) in [0, 1] (:class:`vision.model.PosePrediction` says what of).
+            ``confidence`` (B,) in [0, 1] (:class:`vision.pose_model.PosePrediction` says what of).
 
         Raises:
             ValueError: an array has another shape or type.

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.files import atomic_write
+from vision.geometric import GeometricModel
 from vision.heads import rotation_from_values
-from vision.model import GeometricModel, PoseModel
+from vision.pose_model import PoseModel
 
 _OPSET = 18  # the first whose Resize smooths before it reduces, as the network does
 

@@ -17,7 +17,7 @@ from eval.sections.parts import SHORT, absent, each, short
 from eval.study_charts import Line, Scatter, confidence, sensitivity, trends
 
 CONFIDENT_DEG = 2.0
-"""A geometric head's confidence is its probability that the rotation is right to this angle (``vision.model``)."""
+"""A geometric head's confidence is its probability that the rotation is right to this angle (``vision.geometric``)."""
 
 _DISPLACEMENT = {"position": 1.5, "rotation": 3.0, "field-of-view": 1.0}  # Table 9, the largest
 

@@ -18,7 +18,8 @@ from vision.cameras import DACTYL_RIG
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
-from vision.model import DataSpec, ModelConfig, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig
 
 SIZE = 64
 

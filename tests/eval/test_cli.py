@@ -25,7 +25,8 @@ from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
 from vision.files import exclusive_folder
-from vision.model import DataSpec, ModelConfig, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig
 from vision.shards import shard_name
 
 

@@ -31,7 +31,8 @@ from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
 from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
-from vision.model import DataSpec, ModelConfig, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig
 from vision.tables import read_table
 
 RULES = TrialRules(seconds=0.8)

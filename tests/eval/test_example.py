@@ -15,7 +15,8 @@ from tests.synthetic import make_dataset
 from vision.backbones import BackboneConfig
 from vision.datasets import TripletDataset
 from vision.estimator import PoseEstimator, checkpoint_record
-from vision.model import DataSpec, ModelConfig, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -28,7 +28,7 @@ from tests.synthetic import make_dataset
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import sha256
-from vision.model import CONFIDENT_ANGLE
+from vision.geometric import CONFIDENT_ANGLE
 from vision.schema import PREDICTIONS
 from vision.tables import read_table, write_table
 

@@ -9,7 +9,7 @@ from tests.model.test_model import model_and_cameras, pictures
 from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record, export_weights
-from vision.model import PoseModel
+from vision.pose_model import PoseModel
 
 K, T = DACTYL_RIG.intrinsics(64, 64), DACTYL_RIG.extrinsics()
 IMAGES = np.ascontiguousarray(pictures().permute(0, 1, 3, 4, 2).numpy())

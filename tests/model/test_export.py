@@ -12,7 +12,8 @@ import torch
 from vision.backbones import BackboneConfig
 from vision.cameras import DACTYL_RIG
 from vision.export import ExportedNetwork, export_onnx, export_program
-from vision.model import DataSpec, ModelConfig, PoseModel, WindowConfig, build_model
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig
 
 SIZE = 64
 

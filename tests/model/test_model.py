@@ -5,19 +5,11 @@ from torch import Tensor
 from tests.model.test_bundle import Truth
 from vision.backbones import BackboneConfig
 from vision.cameras import DACTYL_RIG, Rig
+from vision.geometric import GeometricModel, GeometricOutput
 from vision.heads import PointOutput
 from vision.landmarks import HAND_LANDMARKS
-from vision.model import (
-    DataSpec,
-    GeometricModel,
-    GeometricOutput,
-    ModelConfig,
-    PoseModel,
-    WindowConfig,
-    build_model,
-    normalize,
-    resize,
-)
+from vision.model import build_model
+from vision.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig, normalize, resize
 from vision.triangulate import Cameras
 from vision.windows import make_windows
 
