@@ -2,7 +2,7 @@
 
 Refused, with the line: a key given twice (YAML's own loaders let the second win), tags (some run code), anchors and
 aliases (nine lines of them stand for a billion values), numbers in base 60 and 8 (``12:30:00`` is 45000 and ``017`` is
-15 to YAML 1.1), nesting without end, several documents.
+15 to YAML 1.1), keys that are no text (``?``, ``off: 1``), nesting without end, several documents.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MODE = "strict_yaml"
 
 _MAX_DEPTH = 20
 _READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVER = yaml.resolver.Resolver()
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _BASE_8 = re.compile(r"[-+]?0[0-9_]+")
 
@@ -81,6 +82,8 @@ def _refuse_indirection(event: yaml.NodeEvent, where: str) -> None:
 def _note_key(event: yaml.NodeEvent, mapping: _Collection, line: int, where: str) -> None:
     if not isinstance(event, yaml.ScalarEvent):
         raise StrictYamlError(f"{where}expected a name as key, got a list or mapping")
+    if _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit) != "tag:yaml.org,2002:str":
+        raise StrictYamlError(f"{where}expected a name as key, got '{event.value}'; if it is one, put it in quotes")
     if event.value in mapping.lines:
         first = mapping.lines[event.value]
         raise StrictYamlError(f"{where}key '{event.value}' is there twice, first in line {first}; keep one")
