@@ -3,8 +3,14 @@
 Every variant is a configuration and what is changed in it. How many batches fit into the minutes is measured first, on
 random pictures in memory, so that each schedule ends where its time does; then each variant is trained by ``dactyl
 train`` and its last weights are scored on each test set. Whatever is killed goes on with the same command, and
-variants that are done are not repeated: more can be added later. Batches are counted, so that other work on the machine
-lengthens a training and does not worsen it; but measure the rates on idle cores (``--rates``), since they decide.
+variants that are done are not repeated: more can be added later.
+
+The minutes are processor time of one thread, and batches are counted, so that other work on the machine lengthens a
+training and does not worsen it. A busy neighbour slows even processor time a little (caches, shared cores): measure the
+rates (``--rates``) while the machine is as quiet as it can be, since they decide.
+
+Errors are means with their standard errors over the triplets of a test set. These say nothing of how far another seed
+would have led: "demo, another seed" shows it, and no difference smaller than that one means anything.
 
     python -m benchmarks.compare_training --train runs/demo/train --test filament=runs/demo/test-filament \
         --test classic=runs/demo/test-classic --minutes 4 --output runs/compare
@@ -18,6 +24,7 @@ import contextlib
 import json
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +33,7 @@ import torch
 
 from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, Contender, made_up_batch
-from eval.conditions import Condition
+from eval.conditions import PROTOCOLS, Condition
 from eval.predict import load_estimator, predict
 from train.cli import TrainConfig, main_train, parse
 from vision.datasets import TripletDataset
@@ -34,7 +41,10 @@ from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json
 from vision.geometry import geodesic_distance, matrix_from_quaternion
 
-PROBE_BATCHES = 8
+PROBES, PROBE_BATCHES = 4, 4
+
+Scores = dict[str, dict[str, dict[str, list[float]]]]
+"""Test set, protocol, "degrees" or "millimetres": the error of every triplet."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "paper": ("paper", "--data.batch_size=16"),
@@ -50,6 +60,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "--loss.rotation=geodesic",
     ),
     "demo": ("demo",),
+    "demo, another seed": ("demo", "--seed=1"),
     "demo, whole image at 100 pixels": ("demo", "--model.window=null", "--model.image_size=100"),
     "demo, no surface loss": ("demo", "--loss.surface=0"),
     "demo, group normalisation": ("demo", "--model.backbone.norm=group"),
@@ -76,9 +87,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="VARIANT", help=", ".join(VARIANTS))
     parser.add_argument("--rates", action="store_true", help="only measure the rates")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     tests = dict(text.partition("=")[::2] for text in arguments.test)
     names = arguments.only or list(VARIANTS)
-    print(f"{describe()}\n{torch.get_num_threads()} threads, {arguments.minutes:g} minutes each\n", flush=True)
+    print(f"{describe()}\n{arguments.minutes:g} minutes of one core each\n", flush=True)
     rows = []
     for name in names:
         folder = arguments.output / name.replace(", ", "-").replace(" ", "-")
@@ -113,53 +125,60 @@ def planned(name: str, folder: Path, data: Path, minutes: float) -> tuple[int, l
 
 
 def batches_per_second(config: TrainConfig) -> float:
-    """Of whole training steps in bfloat16, on random pictures."""
+    """Of whole training steps in bfloat16, on random pictures: processor time, the best of several probes."""
     # "lean" is what --trainer.precision bf16-mixed does.
     contender = Contender(config, lean=True, device=torch.device("cpu"))
     batch = made_up_batch(config.data.batch_size)
     contender.rate(batch, 2)  # warms up
-    return contender.rate(batch, PROBE_BATCHES) / config.data.batch_size
+    took = []
+    for _ in range(PROBES):
+        began = time.process_time()
+        contender.rate(batch, PROBE_BATCHES)
+        took.append(time.process_time() - began)
+    return PROBE_BATCHES / min(took)
 
 
-def scored(folder: Path, argv: list[str], tests: dict[str, str]) -> dict[str, list[float]]:
-    """Mean rotation error (deg) and position error (mm), nominal then calibrated, on each test set."""
+def scored(folder: Path, argv: list[str], tests: dict[str, str]) -> Scores:
+    """Errors on each test set: nominal and, where the network heeds its cameras, calibrated."""
     path = folder / "scores.json"
-    scores: dict[str, list[float]] = json.loads(path.read_text()) if path.exists() else {}
+    scores: Scores = json.loads(path.read_text()) if path.exists() else {}
     if missing := tests.keys() - scores.keys():
         with contextlib.redirect_stdout(sys.stderr):
             main_train([*argv, "--trainer.precision", "bf16-mixed"])
         estimator = load_estimator(folder / "training" / "last.ckpt", "auto")
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
-            scores[test] = []
-            for told in ("nominal", "calibrated") if estimator.uses_cameras else ("nominal",):
+            scores[test] = {}
+            for told in PROTOCOLS if estimator.uses_cameras else PROTOCOLS[:1]:
                 found = predict(estimator, dataset, Condition(told), batch_size=32)
                 turn = geodesic_distance(
                     *(matrix_from_quaternion(found[f"{kind}_quaternion"]) for kind in ("predicted", "true"))
                 )
-                shift = found["predicted_position"] - found["true_position"]
-                scores[test] += [
-                    float(np.rad2deg(turn).mean()),
-                    1e3 * float(np.linalg.norm(shift, axis=-1).mean()),
-                ]
+                shift = np.linalg.norm(found["predicted_position"] - found["true_position"], axis=-1)
+                scores[test][told] = {"degrees": np.rad2deg(turn).tolist(), "millimetres": (1e3 * shift).tolist()}
         atomic_write(path, canonical_json(scores))
     return scores
 
 
-def table(rows: Sequence[tuple[str, int, dict[str, list[float]]]], tests: Sequence[str]) -> str:
-    """Markdown: degrees / millimetres, mean."""
-    columns = [f"{test}, {protocol}" for test in tests for protocol in ("nominal", "calibrated")]
+def table(rows: Sequence[tuple[str, int, Scores]], tests: Sequence[str]) -> str:
+    """Markdown: mean degrees and millimetres, each with its standard error."""
+    columns = [(test, told) for test in tests for told in PROTOCOLS]
     lines = [
-        f"| variant | batches | {' | '.join(columns)} |",
+        f"| variant | batches | {' | '.join(f'{test}, {told}' for test, told in columns)} |",
         f"|---|---:|{'---:|' * len(columns)}",
     ]
     for name, batches, scores in rows:
         cells = []
-        for test in tests:
-            pairs = list(zip(scores[test][::2], scores[test][1::2], strict=True))
-            cells += [f"{turn:.2f}° / {shift:.2f} mm" for turn, shift in pairs] + ["–"] * (2 - len(pairs))
+        for test, told in columns:
+            errors = scores[test].get(told)
+            cells.append("–" if errors is None else f"{_mean(errors['degrees'])}° / {_mean(errors['millimetres'])} mm")
         lines.append(f"| {name} | {batches:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _mean(errors: Sequence[float]) -> str:
+    """With its standard error."""
+    return f"{np.mean(errors):.2f} ± {np.std(errors, ddof=1) / len(errors) ** 0.5:.2f}"
 
 
 if __name__ == "__main__":
