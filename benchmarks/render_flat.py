@@ -1,7 +1,7 @@
 """Does rendering slow down or grow? Rate and memory of `dactyl render` itself over many samples.
 
-Small pictures without shadows, so that 20,000 triplets take minutes; contexts, processes and files come and go as
-they do in earnest: a context for every shard, a process for every sixteen.
+The states are those of random exploration; all else is as in earnest: a new graphics context for every shard, a new
+process after some shards, every process of the machine at work.
 
     python -m benchmarks.render_flat --count 20000 > benchmarks/results/render_flat.txt
 """
@@ -51,28 +51,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--every", type=int, default=1_000, help="samples between two lines")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--image_size", type=int, default=48)
-    parser.add_argument("--shard_size", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--config", type=Path, default=Path("configs/render/filament-fast.yaml"))
+    parser.add_argument("--shard_size", type=int, default=125)
     arguments = parser.parse_args()
     print(describe())
-    print(
-        f"\n{arguments.count} triplets of {arguments.image_size} x {arguments.image_size}, "
-        f"{arguments.workers} workers\n"
-    )
+    print(f"\n{arguments.count:,} triplets, {arguments.config}, {arguments.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         states, output = Path(folder) / "states", Path(folder) / "set"
         dactyl = [sys.executable, "-m", "dactyl"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         collect = ["states", "--policy", "random-exploration", "--count", str(_STATES), "--output", str(states)]
         subprocess.run([*dactyl, *collect], check=True, **quiet)
-        sizes = {key: str(getattr(arguments, key)) for key in ("count", "workers", "shard_size")}
-        options = {"states": str(states), "output": str(output), **sizes}
-        options |= {"render.image_size": str(arguments.image_size), "render.shadows": "false", "view_labels": "true"}
+        options = {key: str(getattr(arguments, key)) for key in ("config", "count", "workers", "shard_size")}
+        options |= {"states": str(states), "output": str(output)}
         command = ["render", *(part for key, value in options.items() for part in (f"--{key}", value))]
         print("| samples | triplets/s | triplets per second of processor time | memory, MB |\n|---:|---:|---:|---:|")
+        start = time.monotonic()
         with subprocess.Popen([*dactyl, *command], **quiet) as process:
             watch(process, output, arguments)
+        rate = arguments.count / (time.monotonic() - start)
+        print(f"\nin all {rate:.1f} triplets/s, from the command's start to its end")
     if process.returncode:
         sys.exit(f"dactyl render ended with status {process.returncode}")
 

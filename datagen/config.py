@@ -88,8 +88,11 @@ class RenderConfig:
         for key in ("output", "workers", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
         del identity["render"]["unity"]["player"]
-        if not self.view_labels:  # as in datasets from before there were any, which can so be resumed
+        # Not in datasets from before there were these keys, which can so be resumed.
+        if not self.view_labels:
             del identity["view_labels"]
+        if not self.render.environment_lights:
+            del identity["render"]["environment_lights"]
         identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
         return identity

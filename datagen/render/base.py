@@ -139,6 +139,7 @@ class RenderOptions:
         mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
         shadows: lights cast shadows.
         shadow_lights: how many of a sample's lights do, at most: those drawn first, whatever their brightness.
+        environment_lights: the other lights are drawn as if they were far away, all at the cost of one (Filament).
         background_shadows: shadows fall on the background too (Filament; a fifth of the time).
         shadow_map_size: width of a light's shadow map, texels.
         ambient_occlusion: darken creases (Filament only).
@@ -149,6 +150,7 @@ class RenderOptions:
     mesh_fraction: float = 0.1
     shadows: bool = True
     shadow_lights: int = 6
+    environment_lights: bool = False
     background_shadows: bool = True
     shadow_map_size: int = 512
     ambient_occlusion: bool = False

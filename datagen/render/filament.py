@@ -25,13 +25,11 @@ from numpy.typing import NDArray
 
 from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.render.drivers import require_vulkan
+from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 
 # Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
-# A white sky on all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
-_SKY_LUMINANCE = 3_000.0
-_SKY_WIDTH = 16  # pixels; all white, so any size does
 _MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
 
 
@@ -80,7 +78,7 @@ class FilamentRenderer:
         self._resources = resources
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
-        self._add_sky()
+        self._sky = Sky(mjrf, self._context, self._filament_scene)
         if not self._options.background_shadows:
             self._take_shadows_off_background()
         count = len(stage.scene.camera_ids)
@@ -91,25 +89,6 @@ class FilamentRenderer:
         self._read = mjrf.ReadRequest(target=self._target)
         self._read.set_buffer(self._frame)
         self._requests = [self._view(camera * size) for camera in range(count)]
-
-    def _add_sky(self) -> None:
-        mjrf = self._mjrf
-        self._sky_texture = self._context.create_texture(
-            mjrf.TextureConfig(
-                width=_SKY_WIDTH,
-                height=6 * _SKY_WIDTH,
-                format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8,
-                sampler_type=mjrf.SamplerType.TEXTURE_CUBE,
-                color_space=mjrf.ColorSpace.COLORSPACE_LINEAR,
-            )
-        )
-        self._sky_pixels = mjrf.TextureData()
-        self._sky_pixels.set_image(b"\xff" * (3 * 6 * _SKY_WIDTH**2))
-        self._sky_texture.upload(self._sky_pixels)
-        self._sky = self._context.create_light(
-            mjrf.LightParams(type=mjrf.LightType.LIGHT_IMAGE, texture=self._sky_texture, intensity=_SKY_LUMINANCE)
-        )
-        self._filament_scene.add_light(self._sky)
 
     def _take_shadows_off_background(self) -> None:
         """Draw another box in its place: whether shadows fall on something is decided when it is made.
@@ -175,6 +154,10 @@ class FilamentRenderer:
             self._bare_background.set_material(self._background.get_material())
         intensity = np.zeros(len(stage.scene.light_ids))
         intensity[: len(look.light_intensity)] = look.light_intensity
+        if self._options.environment_lights:
+            far = slice(self._options.shadow_lights, None)
+            self._sky.take(look.light_position[far], _CANDELA_PER_UNIT * look.light_intensity[far])
+            intensity[far] = 0.0  # Filament leaves such lights out
         for light, value in zip(stage.scene.light_ids, intensity, strict=True):
             self._lights.get_light(int(light)).set_intensity(_CANDELA_PER_UNIT * value)
         for request, camera in zip(self._requests, stage.scene.camera_ids, strict=True):
@@ -200,7 +183,7 @@ class FilamentRenderer:
         # What lives in the scene goes before the scene, everything before the context.
         for name in (
             *("_requests", "_read", "_background", "_bare_background", "_renderables"),
-            *("_lights", "_resources", "_sky", "_sky_texture"),
+            *("_lights", "_resources", "_sky"),
         ):
             self.__dict__.pop(name, None)
         self.__dict__.pop("_filament_scene", None)
