@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from eval.trials import STEP_SECONDS
 from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
-from vision.files import atomic_write
+from vision.gif import save_gif
 from vision.objects import PoseObject
 
 _BAR = 26  # pixels below the pictures, for the caption
-_COLORS = 128  # of a frame; fewer band, more make the file larger
+_COLORS = 128  # fewer band, more make the file larger
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,7 @@ def draw_estimate(
 
 def save_film(path: Path, frames: Iterable[Frame]) -> None:
     """Write frames as a GIF that plays at the speed of the trial, whole or not at all."""
-    pictures = [_compose(frame).quantize(_COLORS, dither=Image.Dither.NONE) for frame in frames]
-    atomic_write(
-        path,
-        lambda file: pictures[0].save(
-            file, "gif", save_all=True, append_images=pictures[1:], duration=round(1000 * STEP_SECONDS), loop=0
-        ),
-    )
+    save_gif(path, [_compose(frame) for frame in frames], round(1000 * STEP_SECONDS), _COLORS)
 
 
 def _compose(frame: Frame) -> Image.Image:

@@ -5,9 +5,10 @@ import signal
 import pytest
 from hypothesis import settings
 
-# Machines that run the suite may be slow or busy: a property's time says nothing about its truth.
-settings.register_profile("dactyl", deadline=None)
-settings.load_profile("dactyl")
+# Machines that run the suite may be slow or busy: a property's time says nothing about its truth. The suite tries the
+# same examples every time, so that it fails for those who broke something; the soak looks for new ones.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("soak", deadline=None)
 
 # A shell that runs the suite in the background has SIGINT ignored, and tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -17,3 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", type=float, default=0.0, metavar="SHARE", help="length of the loops in tests/faults: 1 for the whole"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("soak" if config.getoption("--soak") else "suite")

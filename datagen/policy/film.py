@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,8 @@ from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.sim.scene import PALM
 from datagen.variation import Uniform
 from vision.cameras import DACTYL_RIG
-from vision.files import atomic_write
 from vision.geometry import quaternion_from_rotation
+from vision.gif import save_gif
 from vision.progress import progress
 
 _SIZE = 320  # pixels, of the square picture
@@ -55,14 +54,7 @@ def film(path: Path, frames: Sequence[Frame], object_name: str) -> None:
             shown, asked = (images[0] for images in renderer.render([hand, there]))
             pictures.append(_compose(shown, asked, frame.reached - frames[0].reached))
             go(1)
-    some = np.hstack([np.asarray(picture) for picture in pictures[:: max(1, len(pictures) // 12)]])
-    palette = Image.fromarray(some).quantize(256, Image.Quantize.MEDIANCUT)  # one for all: no flicker
-    images = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    content = io.BytesIO()
-    images[0].save(
-        content, "GIF", save_all=True, append_images=images[1:], duration=_MILLISECONDS, loop=0, optimize=True
-    )
-    atomic_write(path, content.getvalue())
+    save_gif(path, pictures, _MILLISECONDS)
 
 
 def _look(object_name: str, materials: Sequence[str]) -> Appearance:
