@@ -59,6 +59,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "demo", "--model.head=regression", "--model.window=null", "--model.rotation=six_d", "--model.image_size=100",
         "--loss.rotation=geodesic",
     ),
+    "regression, pyramid, told its cameras": (
+        "demo", "--model.head=regression", "--model.window=null", "--model.rotation=six_d", "--model.image_size=100",
+        "--loss.rotation=geodesic", "--model.camera_input=true",
+    ),
     "demo": ("demo",),
     "demo, another seed": ("demo", "--seed=1"),
     "demo, whole image at 100 pixels": ("demo", "--model.window=null", "--model.image_size=100"),
@@ -69,6 +73,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "demo, window of 112 pixels": ("demo", "--model.window.size=112"),
     "demo, windows turned all ways": ("demo", "--augment.window_roll_deg=180"),
     "demo, tinted": ("demo", "--augment.tint=0.15"),
+    "demo, exposure and tone curve": ("demo", "--augment.exposure=0.5", "--augment.gamma=0.4"),
+    "demo, averaged weights": ("demo", "--optimizer.ema=0.99"),
     "demo, no scene augmentation": (
         "demo", "--augment.scene_shift=0", "--augment.scene_zoom=0", "--augment.scene_roll_deg=0",
     ),

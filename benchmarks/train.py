@@ -69,6 +69,7 @@ class Contender:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+            self.task.update_average()
         return steps * len(images) / (self._now() - began)
 
     def _now(self) -> float:

@@ -92,7 +92,8 @@ def _about(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield f"# Pose of the {evaluation.object.name} from the hand's cameras"
     kind = {
         "geometric": "finds the object's corners in each picture and solves for the pose through the cameras",
-        "regression": "answers with the pose at once and never uses the cameras' calibration",
+        "regression": "answers with the pose at once and "
+        + ("is told the cameras' calibration" if evaluation.uses_cameras else "never uses the cameras' calibration"),
     }[evaluation.head]
     yield f"A network of the {evaluation.head} kind: it {kind}. Trained on synthetic pictures alone."
 

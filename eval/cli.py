@@ -170,7 +170,7 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> li
 def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
     """The protocols and studies that are asked for and mean something for this estimator."""
     conditions = [Condition(protocol) for protocol in usable_protocols(estimator, config.protocols)]
-    if estimator.uses_cameras and config.camera_subsets:
+    if estimator.head == "geometric" and config.camera_subsets:  # a regression needs all its cameras
         conditions += camera_subsets(estimator.rig)
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()

@@ -1,4 +1,4 @@
-"""What training does to pictures, on the device: contrast and noise as in the paper, and windows placed anew.
+"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and windows placed anew.
 
 Every value is drawn from a generator that the caller hands in.
 """
@@ -16,9 +16,13 @@ from vision.windows import make_windows
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentation of images that are already normalised to zero mean and unit variance.
+    """Augmentation of images: tone before they are normalised to zero mean and unit variance, the rest after it.
 
     Attributes:
+        exposure: largest change of the light, in stops (factors of two); what is brighter than white is white. The
+            paper's contrast cannot do that, and normalisation undoes the rest of an exposure.
+        gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
+            to its inverse.
         contrast: range of the factor on an image (Table 9).
         noise: standard deviation of Gaussian noise on each number, after contrast (Table 9).
         tint: standard deviation of a factor and of an offset on each colour channel; 0 in the paper.
@@ -29,6 +33,8 @@ class AugmentConfig:
             had been displaced by so much more.
     """
 
+    exposure: float = 0.0
+    gamma: float = 0.0
     contrast: tuple[float, float] = (0.5, 1.5)
     noise: float = 0.1
     tint: float = 0.0
@@ -42,8 +48,8 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
             raise ValueError(f"contrast must be a range above 0, got {self.contrast}")
-        if min(self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
-            raise ValueError("noise, tint, window_shift and scene_shift must be 0 or more")
+        if min(self.exposure, self.gamma, self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
+            raise ValueError("exposure, gamma, noise, tint, window_shift and scene_shift must be 0 or more")
         for what, zoom, roll in (
             ("window", self.window_zoom, self.window_roll_deg),
             ("scene", self.scene_zoom, self.scene_roll_deg),
@@ -54,12 +60,26 @@ class AugmentConfig:
                 raise ValueError(f"{what}_roll_deg must lie between 0 and 180, got {roll}")
 
 
+ENCODING = 2.2
+"""Exponent by which levels stand for light, as in ordinary pictures."""
+
+
 class ImageAugment:
-    """Contrast, tint and noise for normalised images (N, 3, h, w) on the generator's device."""
+    """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device."""
 
     def __init__(self, config: AugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
+
+    def develop(self, images: Tensor) -> Tensor:
+        """Images of levels from 0 to 255 under another exposure and tone curve."""
+        config, count = self.config, len(images)
+        if not config.exposure and not config.gamma:
+            return images  # and nothing is drawn: what follows is as if there were no tone
+        stops, power = (
+            largest * (2 * self._uniform(count, 1, 1, 1) - 1) for largest in (config.exposure, config.gamma)
+        )
+        return 255 * (images / 255 * torch.exp2(stops / ENCODING)).clamp(0.0, 1.0) ** torch.exp2(power)
 
     def __call__(self, images: Tensor) -> Tensor:
         config, count = self.config, len(images)
@@ -70,6 +90,10 @@ class ImageAugment:
                 count, 3, 1, 1
             )
         return images + config.noise * self._normal(*images.shape) if config.noise else images
+
+    def cameras_known(self, count: int) -> Tensor:
+        """(count, 1, 1) ones and zeros, with even odds: which samples are told their true cameras."""
+        return (self._uniform(count, 1, 1) < 0.5).float()
 
     def windows(self, centre: Tensor, side: float, size: int) -> Tensor:
         """Windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in ``make_windows``."""

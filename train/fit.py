@@ -33,6 +33,14 @@ from vision.estimator import read_checkpoint
 from vision.files import fingerprint
 from vision.folders import claim
 
+_LATER_KEYS = (
+    ("model", "camera_input", False),
+    ("augment", "exposure", 0.0),
+    ("augment", "gamma", 0.0),
+    ("optimizer", "ema", None),
+)
+"""Keys that trainings begun before them have not on file: at these values they change nothing, and are left out."""
+
 
 def rank() -> int:
     """0 in the first of the processes that train together, as whoever started it says; more in all others."""
@@ -183,6 +191,9 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     identity = plain(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]
+    for group, key, default in _LATER_KEYS:
+        if identity[group][key] == default:
+            del identity[group][key]
     identity["data"] = data.identity()
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
     identity["trainer"] = {key: options[key] for key in decisive}

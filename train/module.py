@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from torchmetrics import CatMetric
 
 from train.augment import AugmentConfig, ImageAugment
@@ -38,6 +39,8 @@ class OptimizerConfig:
         schedule: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
         halve_every: batches.
         warmup: batches over which the learning rate rises to its highest.
+        ema: decay, for each step, of a moving average of the weights, which is then what is validated and kept; none
+            when null. After n steps it is at most (1 + n) / (10 + n), so that the first weights are soon forgotten.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -46,12 +49,15 @@ class OptimizerConfig:
     schedule: Literal["halve", "cosine"] = "halve"
     halve_every: int = 20_000
     warmup: int = 0
+    ema: float | None = None
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0 or self.weight_decay < 0:
             raise ValueError("learning_rate must be above 0 and weight_decay 0 or more")
         if self.halve_every < 1 or self.warmup < 0:
             raise ValueError("halve_every must be 1 or more and warmup 0 or more")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema must lie between 0 and 1, got {self.ema}")
 
     def factor(self, batch: int, batches: int) -> float:
         """Of the learning rate, for batch number ``batch`` of ``batches``."""
@@ -62,7 +68,15 @@ class OptimizerConfig:
 
 
 class PoseTask(lightning.LightningModule):
-    """Trains a pose model. Everything random in a batch is a function of (seed, batch number, process)."""
+    """Trains a pose model. Everything random in a batch is a function of (seed, batch number, process).
+
+    Attributes:
+        model: the network that learns.
+        average: of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for a validation,
+            but back again before a geometric network's confidence is set and pictures are drawn: both would be of the
+            wrong one. Here torch's average is a part of the task, and so of its checkpoints, and nothing is swapped
+            but names in the file.
+    """
 
     def __init__(
         self,
@@ -77,12 +91,22 @@ class PoseTask(lightning.LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model: PoseModel = build_model(model, data).to(memory_format=torch.channels_last)
+        self.average = None if optimizer.ema is None else _moving_average(self.model, optimizer.ema)
         self.loss_config = loss
         self.augment_config = augment
         self.optimizer_config = optimizer
         self.seed = seed
         self.surface = SurfaceTargets(self.model.object)
         self.errors = CatMetric()
+
+    @property
+    def validated(self) -> PoseModel:
+        """The network that is validated, drawn and kept: with the averaged weights, if there are any."""
+        if self.average is None:
+            return self.model
+        model = self.average.module
+        assert isinstance(model, PoseModel)
+        return model
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         del batch_index  # counts within an epoch of the trainer's; augmentation follows the count of all batches
@@ -96,11 +120,14 @@ class PoseTask(lightning.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         del batch_index
-        output = self.model(batch["images"])
-        told = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
-        found = [self.model.pose(output, told)]
-        if isinstance(self.model, GeometricModel):
-            found.append(self.model.pose(output, self._nominal(len(batch["images"])), nominal=True))
+        model, images = self.validated, batch["images"]
+        told, nominal = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]), self._nominal(len(images))
+        if isinstance(model, GeometricModel):
+            output = model(images)
+            found = [model.pose(output, told), model.pose(output, nominal, nominal=True)]
+        else:
+            found = [model.predict(images, told)]
+            found += [model.predict(images, nominal, nominal=True)] if model.uses_cameras else []
         truth, position = quaternion_to_matrix(batch["object_quaternion"].double()), batch["object_position"]
         columns = []
         for pose in found:
@@ -110,11 +137,12 @@ class PoseTask(lightning.LightningModule):
         self.errors.update(torch.stack(columns, dim=-1).flatten())
 
     def on_validation_epoch_end(self) -> None:
-        protocols = ("", "nominal_") if isinstance(self.model, GeometricModel) else ("",)
+        protocols = ("", "nominal_") if self.model.uses_cameras else ("",)
         errors = self.errors.compute().unflatten(0, (-1, len(protocols), 3)).unbind(1)
         self.errors.reset()
-        if isinstance(self.model, GeometricModel):
-            self.model.calibrate(errors[0][:, 0], errors[0][:, 2])
+        for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
+            if isinstance(model, GeometricModel):
+                model.calibrate(errors[0][:, 0], errors[0][:, 2])
         values = {}
         for protocol, (turn, shift, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
             values[f"val/{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())
@@ -145,8 +173,29 @@ class PoseTask(lightning.LightningModule):
         schedule = LambdaLR(optimizer, lambda batch: config.factor(batch, batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.update_average()
+
+    def update_average(self) -> None:
+        """Once after each step of the optimiser."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(checkpoint_record(self.model))
+        self._exchange_names(checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._exchange_names(checkpoint["state_dict"])
+
+    def _exchange_names(self, state: dict[str, Tensor]) -> None:
+        """In a file the averaged weights go by the network's own names, by which estimators read them, and its weights
+        by the average's."""
+        if self.average is not None:
+            for name in self.model.state_dict():
+                own, averaged = f"model.{name}", f"average.module.{name}"
+                state[own], state[averaged] = state[averaged], state[own]
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Loss of every sample, (B,)."""
@@ -154,7 +203,11 @@ class PoseTask(lightning.LightningModule):
         position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])
         if isinstance(model, RegressionModel):
             target = (position - model.position_mean) / model.position_deviation
-            output = model(images, augment)
+            told = None
+            if model.config.camera_input:  # of half of the samples, so that one network learns both protocols
+                known = augment.cameras_known(len(images))
+                told = known * model.told(Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]))
+            output = model(images, augment, told)
             return regression_loss(output.values, target, rotation, model.config.rotation, self.loss_config.rotation)
         assert isinstance(model, GeometricModel)
         cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
@@ -188,3 +241,13 @@ class PoseTask(lightning.LightningModule):
         entropy = [self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank]
         seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
         return torch.Generator(device=self.device).manual_seed(seed)
+
+
+def _moving_average(model: PoseModel, decay: float) -> AveragedModel:
+    """An average of the weights and of batch normalisation's statistics, so far of nothing."""
+
+    def averaged(average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
+        share = 1 - torch.clamp((1 + torch.as_tensor(steps)) / (10 + torch.as_tensor(steps)), max=decay)
+        return average + share * (weight - average)  # exactly as it was, where both are equal
+
+    return AveragedModel(model, avg_fn=averaged, use_buffers=True).requires_grad_(False)

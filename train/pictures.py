@@ -37,8 +37,9 @@ class ValidationPictures(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        assert isinstance(pl_module.model, PoseModel)
-        picture = estimates_sheet(pl_module.model, pl_module.device, self._dataset, self._numbers, trainer.global_step)
+        model = pl_module.validated
+        assert isinstance(model, PoseModel)
+        picture = estimates_sheet(model, pl_module.device, self._dataset, self._numbers, trainer.global_step)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("validation", picture, trainer.global_step, dataformats="HWC")

@@ -57,7 +57,7 @@ class PoseEstimator:
         self.rig = model.data.rig
         self.image_size = model.data.image_size
         self.head = model.config.head
-        self.uses_cameras = model.config.head == "geometric"
+        self.uses_cameras = model.uses_cameras
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
@@ -98,7 +98,8 @@ class PoseEstimator:
             images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``. A geometric head
                 takes any number of any cameras.
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
-            extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression ignores both.
+            extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression without
+                ``camera_input`` ignores both.
             batch_size: triplets that are computed at once.
             nominal: the cameras given are only where they should be; the true ones, displaced by up to 1.5 mm,
                 3 degrees and 1 degree of their field of view (Table 9), are then found with the pose.
@@ -111,7 +112,7 @@ class PoseEstimator:
             ValueError: an array has another shape or type.
         """
         images = np.asarray(images)
-        any_number = self.uses_cameras and images.ndim == 5 and images.shape[1] > 0
+        any_number = self.head == "geometric" and images.ndim == 5 and images.shape[1] > 0
         count, cameras = images.shape[0], images.shape[1] if any_number else len(self.rig)
         expected = (count, cameras, self.image_size, self.image_size, 3)
         if images.shape != expected or images.dtype != np.uint8:

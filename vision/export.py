@@ -1,11 +1,12 @@
 """The network for other programs: ``torch.export`` and ONNX.
 
 What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B, and holds all
-preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world. A
-geometric network gives ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of
-each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose
-follows by :func:`vision.triangulate.solve_pose` from the true cameras, by :func:`vision.bundle.solve_bundle` from the
-nominal ones: float64 linear algebra that ONNX has no operators for.
+preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; one with
+``camera_input`` gives what it answers when nobody knows the cameras' displacements. A geometric network gives
+``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of each in pixels; with a
+window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose follows by
+:func:`vision.triangulate.solve_pose` from the true cameras, by :func:`vision.bundle.solve_bundle` from the nominal
+ones: float64 linear algebra that ONNX has no operators for.
 """
 
 from __future__ import annotations

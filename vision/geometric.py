@@ -102,6 +102,10 @@ class GeometricModel(PoseModel):
         )
 
     @property
+    def uses_cameras(self) -> bool:
+        return True
+
+    @property
     def input_size(self) -> int:
         """Side of the tower's input in pixels."""
         window = self.config.window

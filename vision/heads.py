@@ -2,7 +2,7 @@
 
 regression
     The paper's. Spatial softmax of every channel, the cameras' points concatenated, two linear layers to a normalised
-    position and rotation. It never learns where the cameras are.
+    position and rotation. It never learns where the cameras are, unless it is told.
 points
     Finds known points of the object (its corners) in one image, each with an expected error, and leaves the rest to
     geometry (:mod:`vision.triangulate`). Which points is up to the caller.
@@ -68,15 +68,23 @@ def spatial_softmax(maps: Tensor) -> Tensor:
 
 
 class RegressionHead(nn.Module):
-    """Table 12 from the spatial softmax on: features (B, C, c, h, w) to normalised values."""
+    """Table 12 from the spatial softmax on: features (B, C, c, h, w) to normalised values.
 
-    def __init__(self, channels: int, cameras: int, hidden: int, rotation: RotationFormat) -> None:
+    Args:
+        told: how many more numbers it gets about each camera, beside the points that its tower found.
+    """
+
+    def __init__(self, channels: int, cameras: int, hidden: int, rotation: RotationFormat, told: int = 0) -> None:
         super().__init__()
-        size = 3 + ROTATION_SIZE[rotation]
-        self.layers = nn.Sequential(nn.Linear(cameras * 2 * channels, hidden), nn.ReLU(), nn.Linear(hidden, size))
+        size, seen = 3 + ROTATION_SIZE[rotation], cameras * (2 * channels + told)
+        self.layers = nn.Sequential(nn.Linear(seen, hidden), nn.ReLU(), nn.Linear(hidden, size))
 
-    def forward(self, features: Tensor) -> RegressionOutput:
-        return RegressionOutput(self.layers(spatial_softmax(features).flatten(1)).float())
+    def forward(self, features: Tensor, told: Tensor | None = None) -> RegressionOutput:
+        """``told`` (B, C, told); None where there is nothing to tell."""
+        seen = spatial_softmax(features).flatten(1)
+        if told is not None:
+            seen = torch.cat([seen, told.to(seen.dtype).flatten(1)], dim=1)
+        return RegressionOutput(self.layers(seen).float())
 
 
 class PointHead(nn.Module):

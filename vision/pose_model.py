@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,15 @@ from vision.heads import RotationFormat
 from vision.objects import get_object
 from vision.triangulate import Cameras
 
-Augment = Callable[[Tensor], Tensor]
-"""Changes normalised images (N, 3, h, w); the same shape comes back."""
+
+class Augment(Protocol):
+    """What training does to images (N, 3, h, w) as they enter a tower; the same shape comes back."""
+
+    def develop(self, images: Tensor) -> Tensor:
+        """Changed levels from 0 to 255, before they are normalised."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Changed normalised images."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class ModelConfig:
         image_size: pixels to which images are reduced; as they come when null.
         window: look only at the object's surroundings (geometric); at the whole image when null.
         iterations: of the refinement of a geometric pose.
+        camera_input: whether the regression head is told the cameras too: how far each is from its nominal place.
     """
 
     head: Literal["regression", "geometric"] = "regression"
@@ -64,6 +71,7 @@ class ModelConfig:
     image_size: int | None = None
     window: WindowConfig | None = None
     iterations: int = 10
+    camera_input: bool = False
 
     def __post_init__(self) -> None:
         if self.hidden < 1 or self.iterations < 0:
@@ -72,6 +80,8 @@ class ModelConfig:
             raise ValueError(f"image_size must be 32 or more, got {self.image_size}")
         if self.window is not None and (self.head != "geometric" or self.image_size is not None):
             raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
+        if self.camera_input and self.head != "regression":
+            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,11 @@ class PoseModel(nn.Module, ABC):
         self.position_mean.copy_(mean)
         self.position_deviation.copy_(deviation.clamp_min(1e-4))
 
+    @property
+    @abstractmethod
+    def uses_cameras(self) -> bool:
+        """Whether poses depend on the cameras that it is given."""
+
     @abstractmethod
     def pose(self, output: Any, cameras: Cameras, nominal: bool = False) -> PosePrediction:
         """Poses from what ``forward`` returned, without gradient; ``cameras`` as in :meth:`predict`."""
@@ -168,5 +183,4 @@ def resize(images: Tensor, size: int | None) -> Tensor:
 
 def enter(images: Tensor, augment: Augment | None) -> Tensor:
     """What a tower sees of images (N, 3, h, w): normalised, and changed where training asks for it."""
-    images = normalize(images)
-    return images if augment is None else augment(images)
+    return normalize(images) if augment is None else augment(normalize(augment.develop(images)))

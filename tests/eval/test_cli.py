@@ -176,24 +176,25 @@ def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
     assert telling_samples(one, 2) == [("best", 0)]
 
 
-@pytest.mark.parametrize("head", ["regression", "geometric"])
+@pytest.mark.parametrize(("head", "camera_input"), [("regression", False), ("regression", True), ("geometric", False)])
 def test_a_real_checkpoint_from_file_to_table(
-    head: Literal["regression", "geometric"], data: Path, tmp_path: Path
+    head: Literal["regression", "geometric"], camera_input: bool, data: Path, tmp_path: Path
 ) -> None:
     """An untrained network: its errors are large, but every part is the one that users run. And what it says of
-    itself is true: only the geometric head's answers change with the cameras."""
+    itself is true: a regression's answers change with the cameras only where it is told them."""
     dataset = TripletDataset(data / "first")
     torch.manual_seed(0)
     spec = DataSpec(dataset.object.name, dataset.rig, dataset.image_size)
-    model = build_model(ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8), spec)
+    tower = BackboneConfig("pyramid", width=8, blocks=1)
+    model = build_model(ModelConfig(head=head, backbone=tower, hidden=8, camera_input=camera_input), spec)
     checkpoint = tmp_path / "untrained.ckpt"
     torch.save(
         {**checkpoint_record(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, checkpoint
     )
     config = EvaluateConfig(checkpoint, {"first": data / "first"}, tmp_path / "out", device="cpu")
-    ours = [row for row in evaluate(config) if row.estimator == "ours"]
+    ours, told = [row for row in evaluate(config) if row.estimator == "ours"], camera_input or head == "geometric"
     assert {row.head for row in ours} == {head}
-    assert [row.protocol for row in ours] == (["nominal"] if head == "regression" else ["nominal", "calibrated"])
+    assert [row.protocol for row in ours] == (["nominal", "calibrated"] if told else ["nominal"])
     estimator = load_estimator(config.checkpoint, config.device)
     nominal, true = (predict(estimator, dataset, Condition(told), 4) for told in PROTOCOLS)
     assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from tests.model.test_bundle import Truth
@@ -8,7 +11,7 @@ from vision.cameras import DACTYL_RIG, Rig
 from vision.geometric import GeometricModel, GeometricOutput
 from vision.heads import PointOutput
 from vision.landmarks import HAND_LANDMARKS
-from vision.model import build_model
+from vision.model import RegressionModel, build_model
 from vision.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig, normalize, resize
 from vision.triangulate import Cameras
 from vision.windows import make_windows
@@ -18,6 +21,7 @@ CONFIGS = {
     "paper": ModelConfig(),
     "six_d": ModelConfig(rotation="six_d", backbone=SMALL),
     "resnet18": ModelConfig(backbone=BackboneConfig("resnet18")),
+    "told": ModelConfig(rotation="six_d", backbone=SMALL, camera_input=True),
     "geometric": ModelConfig("geometric", SMALL),
     "windowed": ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_size=48, locator_width=8)),
 }
@@ -165,6 +169,40 @@ def test_nominal_cameras_are_mended_and_exact_ones_are_not() -> None:
     assert off["without landmarks"].mean() > 10
 
 
+def displaced(cameras: Cameras, shift_m: float, turn_deg: float, zoom: float) -> Cameras:
+    """Each camera moved along and turned about its own x axis, with ``zoom`` times its focal lengths."""
+    turn = torch.eye(4)
+    turn[:3, :3] = torch.tensor(Rotation.from_euler("x", turn_deg, degrees=True).as_matrix())
+    turn[0, 3] = -shift_m  # the world as that camera sees it
+    return Cameras(cameras.intrinsics * torch.tensor([zoom, zoom, 1.0])[:, None], turn @ cameras.extrinsics)
+
+
+def test_a_regression_is_told_of_its_cameras_how_they_differ_from_the_rigs() -> None:
+    model, nominal = model_and_cameras("told")
+    assert isinstance(model, RegressionModel)
+    there = model.told(displaced(nominal, 1.5e-3, 2.0, 1.06))
+    numbers = torch.tensor([-1.5, 0, 0, math.radians(2) / 0.02, 0, 0, math.log(1.06) / 0.03, 1.0])
+    torch.testing.assert_close(there, numbers.expand(2, 3, 8), atol=2e-3, rtol=0)  # float32 near a metre
+    nowhere = torch.tensor([0.0] * 7 + [1.0]).expand(2, 3, 8)
+    torch.testing.assert_close(model.told(nominal), nowhere, atol=2e-3, rtol=0)
+
+
+def test_only_a_regression_that_is_told_its_cameras_heeds_them() -> None:
+    images = pictures()
+    for name, heeds in (("six_d", False), ("told", True)):
+        model, nominal = model_and_cameras(name)
+        assert model.uses_cameras == heeds
+        there, moved = (model.predict(images, cameras) for cameras in (nominal, displaced(nominal, 0.01, 3.0, 1.05)))
+        assert torch.equal(there.rotation, moved.rotation) != heeds
+        assert torch.equal(there.position, moved.position) != heeds
+        # Nominal cameras say nothing about where they are: no number does.
+        unknown, same = (
+            model.predict(images, cameras, nominal=True) for cameras in (nominal, displaced(nominal, 0.01, 3.0, 1.05))
+        )
+        assert torch.equal(unknown.position, same.position)
+        assert torch.equal(unknown.position, there.position) != heeds
+
+
 def test_reduction_smooths_first() -> None:
     stripes = (torch.arange(64) % 2 * 255).to(torch.uint8).expand(1, 3, 64, 64)
     assert resize(stripes, 16)[..., 2:-2].std() < 5  # without smoothing: all black, all white or wide bands
@@ -205,6 +243,7 @@ def test_other_images_are_refused(images: Tensor) -> None:
         {"image_size": 8},
         {"window": WindowConfig()},
         {"head": "geometric", "image_size": 100, "window": WindowConfig()},
+        {"head": "geometric", "camera_input": True},
     ],
 )
 def test_impossible_configurations_are_refused(wrong: dict) -> None:

@@ -29,6 +29,37 @@ def test_tint_changes_channels_as_a_whole() -> None:
     assert found[:, :, 0, 0].std().item() == pytest.approx(0.2 * math.sqrt(2), rel=0.05)
 
 
+def test_tone_keeps_to_its_range() -> None:
+    levels = torch.arange(256.0).expand(2000, 3, 1, 256)
+    exposed = ImageAugment(AugmentConfig(exposure=1.0), generator()).develop(levels)
+    dark = exposed[:, 0, 0, 40] / 40  # nowhere near white: a factor, of light by up to a stop
+    assert 0.5 - 1e-5 <= (dark**2.2).min() < 0.51
+    assert 1.98 < (dark**2.2).max() <= 2.0 + 1e-5
+    assert exposed.max() == 255
+    assert (exposed[..., 200] == 255).any()  # what contrast cannot do: white swallows what was brighter
+    curved = ImageAugment(AugmentConfig(gamma=1.0), generator()).develop(levels)
+    power = torch.log(curved[:, 0, 0, 128] / 255) / math.log(128 / 255)
+    assert 0.5 - 1e-4 <= power.min() < 0.51
+    assert 1.98 < power.max() <= 2.0 + 1e-4
+    torch.testing.assert_close(curved[..., [0, 255]], torch.tensor([0.0, 255.0]).expand(2000, 3, 1, 2))
+    both = ImageAugment(AugmentConfig(exposure=1.0, gamma=1.0), generator()).develop(levels)
+    assert (both.diff(dim=-1) >= 0).all()
+
+
+def test_without_tone_nothing_changes_and_nothing_is_drawn() -> None:
+    augment, untouched = ImageAugment(AugmentConfig(), generator()), ImageAugment(AugmentConfig(), generator())
+    images = 255 * torch.rand(2, 3, 8, 8)
+    assert augment.develop(images) is images
+    assert torch.equal(augment(images), untouched(images))  # what is drawn next is what was drawn next
+
+
+def test_half_of_the_samples_are_told_their_cameras() -> None:
+    known = ImageAugment(AugmentConfig(), generator()).cameras_known(4000)
+    assert known.shape == (4000, 1, 1)
+    assert set(known.flatten().tolist()) == {0.0, 1.0}
+    assert known.mean().item() == pytest.approx(0.5, abs=0.03)
+
+
 def test_equal_generators_give_equal_pictures_and_other_ones_do_not() -> None:
     images = torch.rand(2, 3, 8, 8)
     first, second, other = (ImageAugment(AugmentConfig(), generator(seed))(images) for seed in (1, 1, 2))
@@ -69,6 +100,8 @@ def test_scenes_stay_near_the_whole_image() -> None:
         {"contrast": (1.5, 0.5)},
         {"noise": -0.1},
         {"tint": -1},
+        {"exposure": -0.5},
+        {"gamma": -0.5},
         {"window_zoom": 1.0},
         {"window_roll_deg": 200},
         {"scene_shift": -0.1},

@@ -1,4 +1,5 @@
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def test_one_batch_is_learnt_to_a_degree_and_a_millimetre(head: list[str], batch
     assert 1e3 * np.linalg.norm(found["position"] - position, axis=-1).max() < 1.0
 
 
+class RecordSteps(Callback):
+    """The corner head's weights after each batch."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *_: Any) -> None:
+        self.seen.append(task.model.head.layers.weight.detach().clone())
+
+
 class StopBefore(Callback):
     def __init__(self, batch: int) -> None:
         self.batch = batch
@@ -122,10 +133,81 @@ def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_
     assert _validated(run) == _validated(tmp_path / "whole") == [3, 6]
 
 
+def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+    steps = ["--trainer.max_steps", "5", "--trainer.val_check_interval", "3", "--save_every", "1"]
+    more = [*GEOMETRIC, *steps, "--data.batch_size", "3", "--data.val_fraction", "0.4", "--optimizer.ema", "0.5"]
+    more += ["--log.pictures", "0"]
+
+    def start(run: Path, callback: Callback) -> TripletDataModule:
+        config, options = parse(arguments(tiny, run, *more))
+        data = TripletDataModule(config.data, config.seed)
+        train(config, {**options, "callbacks": [callback]}, data)
+        return data
+
+    recorded = RecordSteps()
+    data = start(tmp_path / "whole", recorded)
+    best, last = (weights(tmp_path / "whole", name) for name in ("best.ckpt", "last.ckpt"))
+    expected = recorded.seen[0]
+    for share, weight in zip([2 / 11, 3 / 12, 4 / 13, 5 / 14], recorded.seen[1:], strict=True):
+        expected = expected + (1 - share) * (weight - expected)
+    torch.testing.assert_close(last["state_dict"]["model.head.layers.weight"], expected)
+    assert not torch.equal(expected, recorded.seen[-1])
+
+    # What was validated is what an estimator reads, and its confidence lasts until the next validation.
+    samples = [data.val_source[int(number)] for number in data.val_numbers]
+    images, quaternion, k, t = (
+        np.stack([sample[key] for sample in samples])
+        for key in ("images", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
+    )
+    found = PoseEstimator.from_checkpoint(tmp_path / "whole" / "best.ckpt").predict(images, k, t)
+    turn = geodesic_distance(matrix_from_quaternion(found["quaternion"]), matrix_from_quaternion(quaternion))
+    (row,) = [row for row in _rows(tmp_path / "whole") if row.get("val/rotation_mean_deg")]
+    assert float(row["val/rotation_mean_deg"]) == pytest.approx(np.rad2deg(turn).mean(), rel=1e-4)
+    assert best["global_step"] == 3
+    assert best["state_dict"]["model.error_scale"] == last["state_dict"]["model.error_scale"] != 1
+
+    for batch in (2, 3, 4):  # 3: right after the validation
+        with pytest.raises(RuntimeError, match="killed"):
+            start(tmp_path / "pieces", StopBefore(batch))
+    start(tmp_path / "pieces", recorded)
+    for name, whole in (("best.ckpt", best), ("last.ckpt", last)):
+        pieces = weights(tmp_path / "pieces", name)["state_dict"]
+        assert pieces.keys() == whole["state_dict"].keys()
+        for key, tensor in whole["state_dict"].items():
+            assert torch.equal(tensor, pieces[key]), (name, key)
+
+
+def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path, tmp_path: Path) -> None:
+    command = arguments(tiny, tmp_path / "run", *GEOMETRIC, "--trainer.max_steps", "1", "--data.batch_size", "2")
+    main_train(command)
+    note = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "ema" not in note["optimizer"]
+    assert "camera_input" not in note["model"]
+    assert not {"exposure", "gamma"} & note["augment"].keys()
+    with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
+        main_train([*command, "--optimizer.ema", "0.9"])
+
+
+def test_a_regression_learns_with_and_without_its_cameras(tiny: Path, tmp_path: Path) -> None:
+    """Half of the samples of a batch are told theirs; both protocols are validated."""
+    steps = ["--trainer.max_steps", "2", "--data.batch_size", "8", "--model.camera_input", "true"]
+    main_train(arguments(tiny, tmp_path, *SMALL, *steps))
+    (row,) = [row for row in _rows(tmp_path) if row.get("val/rotation_mean_deg")]
+    assert row["val/nominal_rotation_mean_deg"] != row["val/rotation_mean_deg"]
+    checkpoint = weights(tmp_path)
+    shape = checkpoint["state_dict"]["model.head.layers.0.weight"].shape
+    moments = [state["exp_avg"] for state in checkpoint["optimizer_states"][0]["state"].values()]
+    (gradient,) = [moment for moment in moments if moment.shape == shape]
+    assert (gradient[:, -3 * 8 :] != 0).any(dim=0).all()  # every number of every camera was heard
+
+
 def _validated(run: Path) -> list[int]:
     """Batches after which a run was validated, over all its starts."""
-    rows = [row for log in run.glob("csv/*/metrics.csv") for row in csv.DictReader(log.open())]
-    return sorted(int(row["step"]) + 1 for row in rows if row.get("val/rotation_mean_deg"))
+    return sorted(int(row["step"]) + 1 for row in _rows(run) if row.get("val/rotation_mean_deg"))
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    return [row for log in run.glob("csv/*/metrics.csv") for row in csv.DictReader(log.open())]
 
 
 def test_a_finished_training_is_reused_and_another_one_refused(
@@ -158,6 +240,12 @@ def test_a_loss_that_is_not_finite_names_the_samples(tiny: Path, tmp_path: Path)
 def test_schedules(config: OptimizerConfig, expected: dict[int, float]) -> None:
     for batch, factor in expected.items():
         assert config.factor(batch, 100_000) == pytest.approx(factor, abs=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -1.0])
+def test_an_average_needs_a_decay_between_0_and_1(decay: float) -> None:
+    with pytest.raises(ValueError, match="ema must lie between 0 and 1"):
+        OptimizerConfig(ema=decay)
 
 
 def _settings(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
