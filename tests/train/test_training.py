@@ -77,13 +77,13 @@ def test_one_batch_is_learnt_to_a_degree_and_a_millimetre(head: list[str], batch
 
 
 class RecordSteps(Callback):
-    """The corner head's weights after each batch."""
+    """The network after each batch."""
 
     def __init__(self) -> None:
-        self.seen: list[torch.Tensor] = []
+        self.seen: list[dict[str, torch.Tensor]] = []
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *_: Any) -> None:
-        self.seen.append(task.model.head.layers.weight.detach().clone())
+        self.seen.append({name: tensor.clone() for name, tensor in task.model.state_dict().items()})
 
 
 class StopBefore(Callback):
@@ -147,11 +147,12 @@ def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path
     recorded = RecordSteps()
     data = start(tmp_path / "whole", recorded)
     best, last = (weights(tmp_path / "whole", name) for name in ("best.ckpt", "last.ckpt"))
-    expected = recorded.seen[0]
-    for share, weight in zip([2 / 11, 3 / 12, 4 / 13, 5 / 14], recorded.seen[1:], strict=True):
-        expected = expected + (1 - share) * (weight - expected)
-    torch.testing.assert_close(last["state_dict"]["model.head.layers.weight"], expected)
-    assert not torch.equal(expected, recorded.seen[-1])
+    for name in ("head.layers.weight", "tower.stem.1.running_mean"):
+        expected = recorded.seen[0][name]
+        for share, seen in zip([2 / 11, 3 / 12, 4 / 13, 5 / 14], recorded.seen[1:], strict=True):
+            expected = expected + (1 - share) * (seen[name] - expected)
+        torch.testing.assert_close(last["state_dict"][f"model.{name}"], expected)
+        assert not torch.equal(expected, recorded.seen[-1][name])
 
     # What was validated is what an estimator reads, and its confidence lasts until the next validation.
     samples = [data.val_source[int(number)] for number in data.val_numbers]
