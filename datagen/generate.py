@@ -18,12 +18,12 @@ from datagen.states import load_states
 from vision.cameras import DACTYL_RIG
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
+from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
 from vision.folders import MANIFEST, claim
 from vision.progress import Advance, progress
 from vision.schema import SCHEMA_VERSION
 from vision.shards import ShardRecord, committed_shard, shard_name
-from vision.store import Location, remove
+from vision.store import Location
 
 _LOOKS_AT_ONCE = 16
 
@@ -91,7 +91,7 @@ def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[Shard
     missing = [number for number in range(config.shards) if number not in records]
     if missing:
         # The old manifest no longer describes the folder once its last, shorter shard is replaced.
-        _remove_manifest(config.output)
+        remove(config.output / MANIFEST)
         done = sum(record.samples for record in records.values())
         with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
             task = ShardTask(config, identity_fingerprint)
@@ -105,13 +105,6 @@ def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[Shard
                     f"{config.output / shard_name(error.number)}: gave up at sample {at}: {error}; rerun to resume"
                 ) from None
     return [records[number] for number in range(config.shards)]
-
-
-def _remove_manifest(folder: Location) -> None:
-    try:
-        remove(folder / MANIFEST)
-    except OSError as error:
-        raise DactylError(f"{folder / MANIFEST}: cannot be removed ({error}); check that place") from None
 
 
 def _execute(

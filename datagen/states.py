@@ -34,7 +34,7 @@ from datagen.state_files import (
 from datagen.variation import generator
 from vision.config import plain
 from vision.errors import DactylError
-from vision.files import exclusive_folder
+from vision.files import exclusive_folder, remove
 from vision.folders import MANIFEST, claim
 from vision.objects import OBJECTS
 from vision.progress import Advance, progress
@@ -109,7 +109,7 @@ def collect(config: StatesConfig) -> States:
         while (record := _reusable_part(config, records)) is not None:
             records.append(record)
         if _total(records) < config.count:
-            (config.output / MANIFEST).unlink(missing_ok=True)
+            remove(config.output / MANIFEST)
             _make_missing(config, records)
         write_manifest(config.output, config.identity(), records)
     return load_states(config.output)

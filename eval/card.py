@@ -15,7 +15,7 @@ from eval.table import NOTES, Row, evaluation_rows, missing_rows
 from eval.table_text import markdown
 from vision.config import parse
 from vision.errors import DactylError
-from vision.files import atomic_write, sha256
+from vision.files import atomic_write, remove, sha256
 
 MOST_BYTES = 10_000_000
 """That a shipped network may have."""
@@ -71,7 +71,7 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
     weights = (config.output or WEIGHTS) / f"{evaluation.object.name}.pt"
     export_weights(config.checkpoint, weights)
     if (size := weights.stat().st_size) > MOST_BYTES:
-        weights.unlink()
+        remove(weights)
         raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
     card = weights.with_suffix(".md")
     atomic_write(card, model_card(evaluation, sha256(weights), size).encode())

@@ -35,7 +35,7 @@ from vision.config import parse, plain
 from vision.datasets import TripletDataset
 from vision.draw import save_png
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder
+from vision.files import atomic_write, exclusive_folder, remove
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
@@ -130,7 +130,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     conditions = wanted_conditions(estimator, config)
     run = _Run(config, estimator, checkpoint_origin(config.checkpoint))
     with exclusive_folder(config.output):
-        (config.output / RECORD).unlink(missing_ok=True)
+        remove(config.output / RECORD)
         sets, made = {}, {}
         for name, dataset in test_sets.items():
             sets[name], made[name] = run.predictions(name, dataset, conditions)

@@ -24,7 +24,7 @@ from vision.cameras import DACTYL_RIG, Rig, project
 from vision.config import plain
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, sha256
+from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove, sha256
 from vision.folders import MANIFEST, claim
 from vision.geometry import (
     FloatArray,
@@ -112,7 +112,7 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
     del identity["output"]
     with exclusive_folder(config.output):
         claim(config.output, identity, "shard-*")
-        (config.output / MANIFEST).unlink(missing_ok=True)
+        remove(config.output / MANIFEST)
         shards = _write_shards(config, rig, views, triplets, fingerprint(identity))
         manifest = {
             "schema_version": SCHEMA_VERSION,

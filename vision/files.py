@@ -81,10 +81,22 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Location) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        DactylError: it stays.
+    """
+    try:
+        store.remove(path)
+    except OSError as error:
+        raise DactylError(f"{path}: cannot remove: {error.strerror or error}; check that place") from error
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove what killed writers left in ``folder``; only for the holder of its lock."""
     for path in folder.glob(f"{_TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def sha256(path: Location) -> str:

@@ -15,7 +15,7 @@ from eval.trial_table import trial_table
 from eval.trials import RESULTS, ClosedLoop, load_closed_loop
 from vision.config import plain
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint
+from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
 from vision.folders import claim
 from vision.progress import progress
 from vision.schema import SCHEMA_VERSION
@@ -36,7 +36,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):
         claim(config.output, identity, "blocks/*.json")
-        (config.output / RESULTS).unlink(missing_ok=True)
+        remove(config.output / RESULTS)
         records = _play_missing(task)
         plays = []
         for place, (simulation, told) in enumerate(config.plays()):

@@ -142,3 +142,10 @@ def test_hashes_and_canonical_json(tmp_path: Path) -> None:
     assert files.fingerprint({"a": 1}) != files.fingerprint({"a": 2})
     with pytest.raises(ValueError, match="JSON compliant"):
         files.canonical_json({"a": float("nan")})
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    """Found by the soak: the removal of an old manifest failed, and was a traceback."""
+    files.remove(tmp_path / "none.json")
+    with pytest.raises(DactylError, match=f"{tmp_path}: cannot remove: .*; check that place"):
+        files.remove(tmp_path)
