@@ -17,7 +17,7 @@ from datagen.policy.base import Policy
 from datagen.sim.environment import Environment
 from datagen.sim.outcome import Outcome
 from datagen.sim.randomization import EVERYTHING, NOTHING
-from datagen.sim.scene import SceneConfig
+from datagen.sim.scene import PALM, SceneConfig
 from datagen.sim.trials import TRAINING, Trials
 from datagen.state_files import (
     REJECTIONS,
@@ -39,6 +39,9 @@ from vision.folders import MANIFEST, claim
 from vision.objects import OBJECTS
 from vision.progress import Advance, progress
 from vision.schema import STATES
+
+LOST_DISTANCE = 0.22
+"""m from the middle of the hand: held objects stay within 0.19, one that lies on the forearm no camera sees."""
 
 __all__ = ["States", "StatesConfig", "collect", "load_states", "simulate_part", "states_fingerprint"]
 
@@ -119,7 +122,7 @@ def simulate_part(
     config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
 ) -> tuple[Columns, dict[str, int], bool]:
     """Run the part's episodes in lockstep, each until it is over by the paper's rules of training (a drop, 8 s at one
-    goal, which also ends what got stuck, or 50 goals) or ``episode_steps`` long.
+    goal, which also ends what got stuck, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
 
     Returns:
         At most ``limit`` states in the order of (step, episode); how many states were rejected, by reason; whether
@@ -135,21 +138,22 @@ def simulate_part(
     room = limit
     for step in range(config.episode_steps):
         observation = environment.observe()
+        lost = np.linalg.norm(observation["object_position"][alive] - PALM, axis=1) > LOST_DISTANCE
+        rejected["dropped"] += int(lost.sum())
+        alive = alive[~lost]
         if step % config.stride == 0:
             kept = alive[:room]
             state = {key: np.asarray(value)[kept] for key, value in observation.items() if key in STATES}
             rows.append({"episode": episodes[kept], "step": np.full(len(kept), step), **state})
             advance(len(kept))
             room -= len(kept)
-            if room == 0:
-                break
+        if room == 0 or not len(alive):
+            break
         outcome = environment.step(policy.act(environment.sense()), alive)
         for reason, count in _rejections(outcome).items():
             rejected[reason] += count
         over, _ = trials.update(outcome, alive)
         alive = alive[~over[alive]]
-        if not len(alive):
-            break
     return {key: np.concatenate([row[key] for row in rows]) for key in STATES}, rejected, room > 0
 
 

@@ -164,13 +164,23 @@ def put_beside_the_hand(environment: Environment) -> None:
     environment.batch.qpos[1, environment.scene.object_qpos] = 1.3
 
 
+def put_on_the_forearm(environment: Environment) -> None:
+    start = environment.scene.object_qpos
+    environment.batch.qpos[1, start : start + 3] = [0.96, 1.22, 0.3]  # higher than any that was dropped
+
+
 def raise_a_warning(environment: Environment) -> None:
     environment._warnings[1] -= 1  # as if MuJoCo's counter had risen by one
 
 
 @pytest.mark.parametrize(
     ("reason", "poison"),
-    [("non_finite", set_nan), ("dropped", put_beside_the_hand), ("physics_warning", raise_a_warning)],
+    [
+        ("non_finite", set_nan),
+        ("dropped", put_beside_the_hand),
+        ("dropped", put_on_the_forearm),
+        ("physics_warning", raise_a_warning),
+    ],
 )
 def test_an_episode_that_goes_wrong_is_rejected_and_counted(
     finished: StatesConfig,
