@@ -67,6 +67,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "demo, another seed": ("demo", "--seed=1"),
     "demo, whole image at 100 pixels": ("demo", "--model.window=null", "--model.image_size=100"),
     "demo, no surface loss": ("demo", "--loss.surface=0"),
+    "demo, no surface loss, another seed": ("demo", "--loss.surface=0", "--seed=1"),
     "demo, group normalisation": ("demo", "--model.backbone.norm=group"),
     "demo, twice the width": ("demo", "--model.backbone.width=64"),
     "demo, two blocks": ("demo", "--model.backbone.blocks=2"),
