@@ -60,15 +60,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         states, output = Path(folder) / "states", Path(folder) / "set"
         dactyl = [sys.executable, "-m", "dactyl"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         collect = ["states", "--policy", "random-exploration", "--count", str(_STATES), "--output", str(states)]
-        subprocess.run([*dactyl, *collect], check=True, **quiet)
+        subprocess.run([*dactyl, *collect], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         options = {key: str(getattr(arguments, key)) for key in ("config", "count", "workers", "shard_size")}
         options |= {"states": str(states), "output": str(output)}
         command = ["render", *(part for key, value in options.items() for part in (f"--{key}", value))]
         print("| samples | triplets/s | triplets per second of processor time | memory, MB |\n|---:|---:|---:|---:|")
         start = time.monotonic()
-        with subprocess.Popen([*dactyl, *command], **quiet) as process:
+        with subprocess.Popen([*dactyl, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             watch(process, output, arguments)
         rate = arguments.count / (time.monotonic() - start)
         print(f"\nin all {rate:.1f} triplets/s, from the command's start to its end")

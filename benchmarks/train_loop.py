@@ -124,9 +124,7 @@ def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[
     triplets = _Triplets(source, np.arange(len(source)), cache=False)
     ahead = 2 * workers  # what workers have ready before the clock starts
     sampler = StepSampler(len(triplets), batch_size, batches + ahead + 1, seed=0)
-    loader: Iterator[Batch] = iter(
-        DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers)  # type: ignore[arg-type]
-    )
+    loader: Iterator[Batch] = iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))
     next(loader)
     clock = Clock()
     for _ in itertools.islice(loader, batches):
