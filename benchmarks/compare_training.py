@@ -1,19 +1,21 @@
 """Choices of training compared: equal data, equal time, one table of held-out errors under both protocols.
 
-Every variant is a configuration and what is changed in it. How many batches fit into the minutes is measured first, on
-random pictures in memory, so that each schedule ends where its time does; then each variant is trained by ``dactyl
-train`` and its last weights are scored on each test set. Whatever is killed goes on with the same command, and
-variants that are done are not repeated: more can be added later.
+Every variant is a configuration and what is changed in it (``benchmarks.variants``). Those whose training set is to
+look otherwise get one rendered: the same states, as many triplets, the same seed. How many batches fit into the minutes
+is measured first, on random pictures in memory, so that each schedule ends where its time does; then each variant is
+trained by ``dactyl train`` and its last weights are scored on each test set. Whatever is killed goes on with the same
+command, and variants that are done are not repeated: more can be added later.
 
 The minutes are processor time of one thread, and batches are counted, so that other work on the machine lengthens a
 training and does not worsen it. A busy neighbour slows even processor time a little (caches, shared cores): measure the
 rates (``--rates``) while the machine is as quiet as it can be, since they decide.
 
 Errors are means with their standard errors over the triplets of a test set. These say nothing of how far another seed
-would have led: "demo, another seed" shows it, and no difference smaller than that one means anything.
+would have led: "demo, another seed" shows it, and no difference smaller than that one means anything. And a set that
+helps to choose no longer tests what is chosen: give sets that no published figure is measured on.
 
-    python -m benchmarks.compare_training --train runs/demo/train --test filament=runs/demo/test-filament \
-        --test classic=runs/demo/test-classic --minutes 4 --output runs/compare
+    python -m benchmarks.compare_training --train runs/demo/train --states runs/demo/states-train --minutes 3 \
+        --test filament=runs/choice/filament --test classic=runs/choice/classic --output runs/compare
     python -m benchmarks.compare_training ... --only demo paper     # some of the variants
 """
 
@@ -26,13 +28,16 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.machine import describe
-from benchmarks.train import CONFIGS, Contender, made_up_batch
+from benchmarks.train import Contender, made_up_batch
+from benchmarks.variants import LOOKS, VARIANTS
+from datagen.cli import main_render
 from eval.conditions import PROTOCOLS, Condition
 from eval.predict import load_estimator, predict
 from train.cli import TrainConfig, main_train, parse
@@ -46,48 +51,11 @@ PROBES, PROBE_BATCHES = 4, 4
 Scores = dict[str, dict[str, dict[str, list[float]]]]
 """Test set, protocol, "degrees" or "millimetres": the error of every triplet."""
 
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "paper": ("paper", "--data.batch_size=16"),
-    "paper, 6-D rotation and geodesic loss": (
-        "paper", "--data.batch_size=16", "--model.rotation=six_d", "--loss.rotation=geodesic",
-    ),
-    "paper, AdamW and cosine": (
-        "paper", "--data.batch_size=16", "--model.rotation=six_d", "--loss.rotation=geodesic", "--optimizer.name=adamw",
-        "--optimizer.schedule=cosine", "--optimizer.learning_rate=2e-3", "--optimizer.warmup=50",
-    ),
-    "regression, pyramid": (
-        "demo", "--model.head=regression", "--model.window=null", "--model.rotation=six_d", "--model.image_size=100",
-        "--loss.rotation=geodesic",
-    ),
-    "regression, pyramid, told its cameras": (
-        "demo", "--model.head=regression", "--model.window=null", "--model.rotation=six_d", "--model.image_size=100",
-        "--loss.rotation=geodesic", "--model.camera_input=true",
-    ),
-    "demo": ("demo",),
-    "demo, another seed": ("demo", "--seed=1"),
-    "demo, whole image at 100 pixels": ("demo", "--model.window=null", "--model.image_size=100"),
-    "demo, no surface loss": ("demo", "--loss.surface=0"),
-    "demo, no surface loss, another seed": ("demo", "--loss.surface=0", "--seed=1"),
-    "demo, group normalisation": ("demo", "--model.backbone.norm=group"),
-    "demo, twice the width": ("demo", "--model.backbone.width=64"),
-    "demo, two blocks": ("demo", "--model.backbone.blocks=2"),
-    "demo, window of 112 pixels": ("demo", "--model.window.size=112"),
-    "demo, windows turned all ways": ("demo", "--augment.window_roll_deg=180"),
-    "demo, tinted": ("demo", "--augment.tint=0.15"),
-    "demo, exposure and tone curve": ("demo", "--augment.exposure=0.5", "--augment.gamma=0.4"),
-    "demo, averaged weights": ("demo", "--optimizer.ema=0.99"),
-    "demo, no scene augmentation": (
-        "demo", "--augment.scene_shift=0", "--augment.scene_zoom=0", "--augment.scene_roll_deg=0",
-    ),
-    "demo, halved rate of learning": ("demo", "--optimizer.learning_rate=1e-3"),
-    "shipped": ("shipped",),
-}  # fmt: skip
-"""Name in the table: configuration in ``configs/train``, and what is changed in it."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="dataset folder")
+    parser.add_argument("--states", type=Path, help="of which it was rendered, for variants that look otherwise")
     parser.add_argument("--test", action="append", required=True, metavar="NAME=FOLDER", help="once for each test set")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training, each variant")
     parser.add_argument("--output", type=Path, required=True, help="folder for all trainings")
@@ -98,37 +66,60 @@ def main() -> None:
     tests = dict(text.partition("=")[::2] for text in arguments.test)
     names = arguments.only or list(VARIANTS)
     print(f"{describe()}\n{arguments.minutes:g} minutes of one core each\n", flush=True)
-    rows = []
+    rows, commands = [], []
     for name in names:
-        folder = arguments.output / name.replace(", ", "-").replace(" ", "-")
-        batches, arguments_of_train = planned(name, folder, arguments.train, arguments.minutes)
-        if not arguments.rates:
-            scores = scored(folder, arguments_of_train, tests)
-            rows.append((name, batches, scores))
+        batches = planned(name, arguments.output, arguments.minutes)
+        if arguments.rates:
+            continue
+        data, look = arguments.train, VARIANTS[name].look
+        if look:
+            data = arguments.output / "looks" / look.replace(" ", "-")
+            draw(look, data, arguments.train, arguments.states)
+        command = [*training(name), "--data.train", str(data), "--trainer.max_steps", str(batches)]
+        rows.append((name, batches, scored(_folder(name, arguments.output), command, batches, tests)))
+        commands.append(f"- {name}: `dactyl train {shlex.join(command)} ...`")
+        if look:
+            commands.append(f"  with `dactyl render {shlex.join(LOOKS[look])} ...`")
     if rows:
         print("\n" + table(rows, list(tests)) + "\n")
-    for name, batches, _ in rows:
-        config, *changes = VARIANTS[name]
-        command = ["dactyl", "train", "--config", f"configs/train/{config}.yaml", "--data.train", str(arguments.train)]
-        print(f"- {name}: `{shlex.join([*command, *changes, '--trainer.max_steps', str(batches)])} ...`")
+    print("\n".join(commands))
 
 
-def planned(name: str, folder: Path, data: Path, minutes: float) -> tuple[int, list[str]]:
-    """Batches that fit into the minutes, measured once for each folder, and the arguments of ``dactyl train``."""
-    config, *changes = VARIANTS[name]
-    argv = ["--config", str(CONFIGS / f"{config}.yaml"), "--data.train", str(data), *changes]
-    argv += ["--output", str(folder / "training"), "--data.workers", "0", "--data.cache", "true"]
-    plan = folder / "plan.json"
+def training(name: str) -> list[str]:
+    """Arguments of ``dactyl train`` for a variant."""
+    return ["--config", f"configs/train/{VARIANTS[name].config}.yaml", *VARIANTS[name].changes]
+
+
+def draw(look: str, data: Path, train: Path, states: Path | None) -> None:
+    """Render the training set again, looking otherwise."""
+    if states is None:
+        raise DactylError(f"--states: of which {train} was rendered; the look {look!r} is drawn of them again")
+    manifest = TripletDataset(train).manifest
+    argv = [*LOOKS[look], "--states", str(states), "--output", str(data), "--workers", "1"]
+    argv += ["--count", str(manifest["samples"]), "--seed", str(manifest["seed"])]
+    with contextlib.redirect_stdout(sys.stderr):
+        main_render(argv)
+    if TripletDataset(data).manifest["config"]["states"] != manifest["config"]["states"]:
+        raise DactylError(f"{states}: {train} was rendered of other states")
+
+
+def planned(name: str, output: Path, minutes: float) -> int:
+    """Batches that fit into the minutes, measured once for each folder; a look costs nothing, so it has as many."""
+    variant = VARIANTS[name]
+    same = [other for other, known in VARIANTS.items() if known == replace(variant, look="")]
+    plan = _folder((same or [name])[0], output) / "plan.json"
     if not plan.exists():
-        rate = batches_per_second(parse(argv)[0])
-        batches = max(1, round(60 * minutes * rate))
-        atomic_write(plan, canonical_json({"batches": batches, "minutes": minutes}))
+        rate = batches_per_second(parse([*training(name), "--data.train", "-", "--output", "-"])[0])
+        atomic_write(plan, canonical_json({"batches": max(1, round(60 * minutes * rate)), "minutes": minutes}))
         print(f"{name}: {rate:.2f} batches/s", file=sys.stderr)
     known = json.loads(plan.read_text())
     if known["minutes"] != minutes:
         raise DactylError(f"{plan}: planned for {known['minutes']:g} minutes, not {minutes:g}; choose a new output")
-    steps = known["batches"]
-    return steps, [*argv, "--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)]
+    return int(known["batches"])
+
+
+def _folder(name: str, output: Path) -> Path:
+    return output / name.replace(", ", "-").replace(" ", "-")
 
 
 def batches_per_second(config: TrainConfig) -> float:
@@ -145,13 +136,19 @@ def batches_per_second(config: TrainConfig) -> float:
     return PROBE_BATCHES / min(took)
 
 
-def scored(folder: Path, argv: list[str], tests: dict[str, str]) -> Scores:
-    """Errors on each test set: nominal and, where the network heeds its cameras, calibrated."""
+def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -> Scores:
+    """Train, and errors on each test set: nominal and, where the network heeds its cameras, calibrated."""
     path = folder / "scores.json"
     scores: Scores = json.loads(path.read_text()) if path.exists() else {}
     if missing := tests.keys() - scores.keys():
         with contextlib.redirect_stdout(sys.stderr):
-            main_train([*argv, "--trainer.precision", "bf16-mixed"])
+            main_train(
+                [
+                    *argv,
+                    *("--output", str(folder / "training"), "--data.workers", "0", "--data.cache", "true"),
+                    *("--trainer.val_check_interval", str(batches), "--trainer.precision", "bf16-mixed"),
+                ]
+            )
         estimator = load_estimator(folder / "training" / "last.ckpt", "auto")
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
