@@ -142,7 +142,8 @@ class PoseTask(lightning.LightningModule):
         self.errors.reset()
         for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
             if isinstance(model, GeometricModel):
-                model.calibrate(errors[0][:, 0], errors[0][:, 2])
+                for nominal, error in enumerate(errors):
+                    model.calibrate(error[:, 0], error[:, 2], bool(nominal))
         values = {}
         for protocol, (turn, shift, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
             values[f"val/{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())

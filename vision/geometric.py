@@ -50,7 +50,8 @@ class GeometricModel(PoseModel):
 
     Attributes:
         keypoints: (K, 3) metres, object frame: the points that are looked for.
-        error_scale: () buffer: by what factor real errors exceed the predicted ones; set by :meth:`calibrate`.
+        error_scale: (2,) buffer: by what factor real errors exceed the predicted ones, with true cameras and with
+            nominal ones; set by :meth:`calibrate`.
     """
 
     keypoints: Tensor
@@ -59,7 +60,7 @@ class GeometricModel(PoseModel):
     def __init__(self, config: ModelConfig, data: DataSpec) -> None:
         super().__init__(config, data)
         self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
-        self.register_buffer("error_scale", torch.ones(()))
+        self.register_buffer("error_scale", torch.ones(2))
         self.tower = build_backbone(config.backbone)
         self.head = PointHead(self.tower.channels, len(self.keypoints))
         self.surface = nn.Conv2d(self.tower.channels, 4, 1)
@@ -141,13 +142,19 @@ class GeometricModel(PoseModel):
         else:
             solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
         deviation = solution.rotation_deviation
-        confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale)
+        confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale[int(nominal)])
         return PosePrediction(solution.position, solution.rotation, confidence, deviation)
 
-    def calibrate(self, errors: Tensor, deviations: Tensor) -> None:
-        """Set ``error_scale`` from rotation errors (N,) in radians on held-out samples and their ``deviation`` (N,)."""
+    def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
+        """Set the ``error_scale`` of true or nominal cameras.
+
+        Args:
+            errors: (N,) of the rotation in radians, on held-out samples.
+            deviations: (N,) what was returned with them.
+            nominal: whether only the nominal cameras were known.
+        """
         median = 1.5382  # of the length of a standard normal vector in three dimensions
-        self.error_scale.copy_((errors / deviations.clamp_min(1e-6)).median() / median)
+        self.error_scale[int(nominal)] = (errors / deviations.clamp_min(1e-6)).median() / median
 
 
 def _to_image(found: PointOutput, windows: Tensor) -> PointOutput:

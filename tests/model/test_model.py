@@ -219,9 +219,20 @@ def test_calibration_makes_confidence_honest() -> None:
     model, _ = model_and_cameras("geometric")
     assert isinstance(model, GeometricModel)
     deviations = torch.full((20_000,), 0.02)
-    errors = torch.linalg.vector_norm(0.06 * torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    model.calibrate(errors, deviations)
-    assert model.error_scale.item() == pytest.approx(3.0, rel=0.02)
+    normal = torch.linalg.vector_norm(torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    model.calibrate(0.06 * normal, deviations, nominal=False)
+    model.calibrate(0.08 * normal, deviations, nominal=True)
+    assert model.error_scale.tolist() == pytest.approx([3.0, 4.0], rel=0.02)
+
+
+def test_true_and_nominal_cameras_have_confidences_of_their_own() -> None:
+    model, cameras = model_and_cameras("geometric")
+    assert isinstance(model, GeometricModel)
+    before = [model.predict(pictures(), cameras, nominal).confidence for nominal in (False, True)]
+    model.error_scale[1] = 10.0
+    after = [model.predict(pictures(), cameras, nominal).confidence for nominal in (False, True)]
+    assert torch.equal(after[0], before[0])
+    assert (after[1] < before[1]).all()
 
 
 @pytest.mark.parametrize(
