@@ -95,6 +95,12 @@ VARIANTS: dict[str, Variant] = {
     "demo, group normalisation": Variant("demo", ("--model.backbone.norm=group",)),
     "demo, twice the width": Variant("demo", ("--model.backbone.width=64",)),
     "demo, two blocks": Variant("demo", ("--model.backbone.blocks=2",)),
+    "demo, the paper's tower": Variant("demo", ("--model.backbone.name=paper",)),
+    "demo, the paper's tower, finer strides": Variant(
+        "demo",
+        ("--model.backbone.name=paper", "--model.backbone.pool_stride=2", "--model.backbone.stage_strides=[1,1,2,1]"),
+    ),
+    "demo, ResNet-18": Variant("demo", ("--model.backbone.name=resnet18",)),
     "demo, window of 112 pixels": Variant("demo", ("--model.window.size=112",)),
     "demo, windows turned all ways": Variant("demo", ("--augment.window_roll_deg=180",)),
     "demo, tinted": Variant("demo", ("--augment.tint=0.15",)),
@@ -104,7 +110,10 @@ VARIANTS: dict[str, Variant] = {
         "demo", ("--augment.scene_shift=0", "--augment.scene_zoom=0", "--augment.scene_roll_deg=0")
     ),
     "demo, halved rate of learning": Variant("demo", ("--optimizer.learning_rate=1e-3",)),
+    "demo, constant rate of learning": Variant("demo", ("--optimizer.schedule=halve",)),
+    "demo, no warm-up": Variant("demo", ("--optimizer.warmup=0",)),
     "shipped": Variant("shipped"),
+    "best": Variant("best", ("--data.batch_size=16", "--optimizer.warmup=50")),
     "demo, no shadows": Variant("demo", look="no shadows"),
     "demo, lights from afar": Variant("demo", look="far lights"),
     "demo, grey background": Variant("demo", look="grey background"),
