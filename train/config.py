@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from train.augment import AugmentConfig
-from train.data import DataConfig
+from train.data_config import DataConfig
 from train.losses import LossConfig
 from train.module import OptimizerConfig
 from vision.pose_model import ModelConfig

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from train.batches import KEYS, Batch, MixedBatches, StepSampler, collate
-from train.online_config import OnlineConfig
+from train.data_config import DataConfig
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.pose_model import DataSpec
@@ -24,59 +23,6 @@ if TYPE_CHECKING:
 
 _STATISTICS_SAMPLES = 4096
 _LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where the triplets come from.
-
-    Attributes:
-        train: dataset folder; null when all triplets are rendered online.
-        val: dataset folder for validation; null splits it off the training set.
-        val_fraction: share of the training set's episodes that is then kept for validation.
-        online: render triplets while training; null takes all from the training set.
-        batch_size: triplets in a batch, of all devices together.
-        workers: processes that decode pictures, for each device; 0 decodes in the training process.
-        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
-        verify: compare every shard with its SHA-256 before training.
-    """
-
-    train: str | None = None
-    val: str | None = None
-    val_fraction: float = 0.05
-    online: OnlineConfig | None = None
-    batch_size: int = 64
-    workers: int = 0
-    cache: bool = False
-    verify: bool = True
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
-            raise ValueError(
-                f"batch_size must be 1 or more and workers 0 or more, got {self.batch_size}, {self.workers}"
-            )
-        if self.val is None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
-        if self.train is None and self.online is None:
-            raise ValueError("data.train or data.online is needed: a dataset folder, or states to render from")
-        if self.train is None and self.stored_per_batch:
-            raise ValueError(
-                f"data.train is needed for {self.stored_per_batch} triplets of a batch; or set data.online.share 1"
-            )
-        if self.train is None and self.val is None:
-            raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
-        if self.online is not None and not self.online_per_batch:
-            raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
-
-    @property
-    def online_per_batch(self) -> int:
-        """Triplets of a batch that are rendered afresh."""
-        return 0 if self.online is None else round(self.online.share * self.batch_size)
-
-    @property
-    def stored_per_batch(self) -> int:
-        """Triplets of a batch that come from the training set."""
-        return self.batch_size - self.online_per_batch
 
 
 class TripletDataModule(lightning.LightningDataModule):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.synthetic import make_dataset
 from train.batches import StepSampler, collate
-from train.data import DataConfig, TripletDataModule
+from train.data import TripletDataModule
+from train.data_config import DataConfig
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 

@@ -21,7 +21,8 @@ from datagen.sim.scene import SceneConfig, build_scene
 from datagen.states import StatesConfig, collect
 from tests.synthetic import make_dataset
 from train.batches import KEYS, MixedBatches, collate
-from train.data import DataConfig, TripletDataModule
+from train.data import TripletDataModule
+from train.data_config import DataConfig
 from train.online import OnlineTriplets, decode
 from train.online_config import OnlineConfig
 from vision.datasets import TripletDataset
