@@ -20,6 +20,7 @@ from vision.pose_model import DataSpec
 
 if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets
+    from train.online_config import OnlineConfig
 
 _STATISTICS_SAMPLES = 4096
 _LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving

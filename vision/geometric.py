@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vision.backbones import BackboneConfig, build_backbone
-from vision.bundle import Sights, solve_bundle
+from vision.bundle import solve_bundle
+from vision.bundle_problem import Sights
 from vision.heads import PointHead, PointOutput
 from vision.landmarks import HAND_LANDMARKS
 from vision.pose_model import Augment, DataSpec, ModelConfig, PoseModel, PosePrediction, enter, resize

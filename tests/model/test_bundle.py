@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from vision.bundle import BundleSolution, Displacement, Sights, solve_bundle
+from vision.bundle import BundleSolution, solve_bundle
+from vision.bundle_problem import Displacement, Sights
 from vision.cameras import DACTYL_RIG, project, project_torch
 from vision.landmarks import HAND_LANDMARKS, locate
 from vision.objects import get_object

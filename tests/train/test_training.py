@@ -166,7 +166,8 @@ def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path
     assert float(row["val/rotation_mean_deg"]) == pytest.approx(np.rad2deg(turn).mean(), rel=1e-4)
     assert best["global_step"] == 3
     scales = [checkpoint["state_dict"]["model.error_scale"] for checkpoint in (best, last)]
-    assert torch.equal(*scales) and (scales[0] != 1).all()
+    assert torch.equal(*scales)
+    assert (scales[0] != 1).all()
 
     for batch in (2, 3, 4):  # 3: right after the validation
         with pytest.raises(RuntimeError, match="killed"):
