@@ -35,20 +35,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
         *_range("background_metallic", 0.15, 0.15),
         *_range("background_glossiness", 0.5, 0.5),
     ),
-    "wider": (
-        *_FILAMENT,
-        *_range("object_hue", -0.03, 0.03),
-        *_range("object_saturation", -0.3, 0.3),
-        *_range("object_value", -0.3, 0.3),
-        *_range("object_metallic", 0, 0.4),
-        *_range("object_glossiness", 0, 0.5),
-        *_range("letter_value", 0.3, 1),
-        *_range("robot_metallic", 0, 0.6),
-        *_range("background_metallic", 0, 0.6),
-        *_range("lights", 1, 6),
-        *_range("light_distance", 0.7, 2),
-        *_range("light_total_intensity", 0, 30),
-    ),
+    "wide": ("--config", "configs/render/wide.yaml"),
     "plain": (
         *_FILAMENT,
         *_range("robot_color", 0.5, 0.5),
@@ -117,7 +104,7 @@ VARIANTS: dict[str, Variant] = {
     "demo, no shadows": Variant("demo", look="no shadows"),
     "demo, lights from afar": Variant("demo", look="far lights"),
     "demo, grey background": Variant("demo", look="grey background"),
-    "demo, wider ranges": Variant("demo", look="wider"),
+    "demo, wider ranges": Variant("demo", look="wide"),
     "demo, next to nothing randomised": Variant("demo", look="plain"),
 }  # fmt: skip
 """Name in the table, and what is trained."""
