@@ -1,0 +1,76 @@
+"""Every file under ``configs`` is one that its command reads, and those that belong together agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.appearance import AppearanceConfig
+from datagen.config import RenderConfig
+from datagen.policy.her_config import HerConfig
+from datagen.policy.ppo_config import PpoConfig
+from datagen.states import StatesConfig
+from eval.closed_loop.config import ClosedLoopConfig
+from eval.predict import EvaluateConfig
+from train.cli import parse as parse_train
+from vision.config import parse
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NAMES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
+
+
+def reader(kind: type, *needed: str) -> Callable[[list[str]], Any]:
+    return lambda argv: parse(kind, [*argv, *needed], "dactyl", "")
+
+
+READERS = {
+    "render": reader(RenderConfig, "--states=-", "--output=-"),
+    "states": reader(StatesConfig, "--output=-"),
+    "train": lambda argv: parse_train([*argv, "--data.train=-", "--data.val=-", "--output=-"]),
+    "evaluate": reader(EvaluateConfig),
+    "evaluate/closed-loop": reader(ClosedLoopConfig),
+    "policy/her": reader(HerConfig, "--output=-"),
+    "policy/ppo": reader(PpoConfig, "--output=-"),
+}
+
+
+def read(name: str) -> Any:
+    read_it = READERS.get(name) or READERS[name.partition("/")[0]]
+    return read_it(["--config", str(CONFIGS / f"{name}.yaml")])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_command_reads_it(name: str) -> None:
+    read(name)
+
+
+def test_filament_yaml_spells_out_the_defaults() -> None:
+    spelt, default = read("render/filament"), READERS["render"]([])
+    assert (spelt.appearance, spelt.augmentation, spelt.render) == (
+        default.appearance,
+        default.augmentation,
+        default.render,
+    )
+
+
+@pytest.mark.parametrize("name", ["render/filament-test", "render/classic", "render/unity-test"])
+def test_test_sets_of_all_renderers_are_of_the_same_samples(name: str) -> None:
+    one, other = read("render/filament-test"), read(name)
+    for key in ("count", "seed", "object", "appearance", "augmentation", "view_labels"):
+        assert getattr(one, key) == getattr(other, key), key
+
+
+def test_looks_go_from_table_9_by_the_wide_ones_to_the_far_ones() -> None:
+    looks = [read(f"render/{name}").appearance for name in ("filament", "wide", "far-test")]
+    table_9, wide, far = looks
+    assert table_9 == AppearanceConfig()
+    for field in fields(AppearanceConfig):
+        inner, outer = getattr(table_9, field.name), getattr(wide, field.name)
+        assert outer.low <= inner.low <= inner.high <= outer.high, field.name
+        if field.name.startswith(("object_", "camera_", "light_total")):
+            outer, far_range = getattr(wide, field.name), getattr(far, field.name)
+            assert far_range.low <= outer.low <= outer.high <= far_range.high, field.name
