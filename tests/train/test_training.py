@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from tests.synthetic import make_dataset
+from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
 from train.module import OptimizerConfig
@@ -224,6 +225,20 @@ def test_a_finished_training_is_reused_and_another_one_refused(
     assert (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns == before
     with pytest.raises(DactylError, match=r"optimizer\.weight_decay: 0\.001 there, 0\.5 here"):
         main_train([*command, "--optimizer.weight_decay", "0.5"])
+
+
+def test_a_checkpoint_of_another_version_is_refused_by_name(tiny: Path, tmp_path: Path) -> None:
+    command = arguments(tiny, tmp_path / "run", *GEOMETRIC, "--trainer.max_steps", "2", "--data.batch_size", "2")
+    main_train(command)
+    last = tmp_path / "run" / "last.ckpt"
+    old = weights(tmp_path / "run") | {"global_step": 1}
+    old["state_dict"]["model.error_scale"] = torch.ones(())
+    SafeCheckpointIO().save_checkpoint(old, last)
+    before = last.read_bytes()
+    with pytest.raises(DactylError, match=r"last\.ckpt: begun by another version .*'model\.error_scale'") as caught:
+        main_train(command)
+    assert "\n" not in str(caught.value)
+    assert last.read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_names_the_samples(tiny: Path, tmp_path: Path) -> None:
