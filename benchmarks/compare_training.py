@@ -24,7 +24,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -40,7 +42,7 @@ from benchmarks.variants import LOOKS, VARIANTS
 from datagen.cli import main_render
 from eval.conditions import PROTOCOLS, Condition
 from eval.predict import load_estimator, predict
-from train.cli import TrainConfig, main_train, parse
+from train.cli import TrainConfig, parse
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.files import atomic_write, canonical_json
@@ -141,14 +143,13 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
     path = folder / "scores.json"
     scores: Scores = json.loads(path.read_text()) if path.exists() else {}
     if missing := tests.keys() - scores.keys():
-        with contextlib.redirect_stdout(sys.stderr):
-            main_train(
-                [
-                    *argv,
-                    *("--output", str(folder / "training"), "--data.workers", "0", "--data.cache", "true"),
-                    *("--trainer.val_check_interval", str(batches), "--trainer.precision", "bf16-mixed"),
-                ]
-            )
+        command = [sys.executable, "-m", "dactyl", "train", *argv, "--output", str(folder / "training")]
+        command += ["--data.workers", "0", "--data.cache", "true", "--trainer.val_check_interval", str(batches)]
+        # In a process of its own, which gives back the memory of its pictures.
+        subprocess.run(
+            [*command, "--trainer.precision", "bf16-mixed"],
+            check=True, stdout=sys.stderr, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
         estimator = load_estimator(folder / "training" / "last.ckpt", "auto")
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
