@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,18 @@ class PackageConfig:
     Attributes:
         checkpoint: file that training wrote.
         evaluation: folder of dactyl evaluate for this very checkpoint.
-        output: folder for <object>.pt and <object>.md; the package's own when null.
+        output: folder for <name>.pt and <name>.md; the package's own when null.
+        name: by which from_pretrained finds it; the object's when null.
     """
 
     checkpoint: Path
     evaluation: Path
     output: Path | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+            raise ValueError(f"name must be lower-case letters and digits with hyphens between, got {self.name!r}")
 
 
 def main_package_model(argv: Sequence[str]) -> None:
@@ -45,6 +52,7 @@ def main_package_model(argv: Sequence[str]) -> None:
     examples:
       dactyl package-model --checkpoint runs/ship/training/best.ckpt --evaluation runs/ship/evaluation
       dactyl package-model --checkpoint runs/best/best.ckpt --evaluation runs/best/evaluation --output weights
+      dactyl package-model ... --name block-wide         PoseEstimator.from_pretrained("block-wide")
     """
     config = parse(PackageConfig, argv, "dactyl package-model", main_package_model.__doc__ or "")
     for path in package(config):
@@ -68,25 +76,26 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
             f"{config.evaluation / RECORD}: evaluated another checkpoint ({checkpoint['path']}) than "
             f"{config.checkpoint}; run dactyl evaluate for it"
         )
-    weights = (config.output or WEIGHTS) / f"{evaluation.object.name}.pt"
+    name = config.name or evaluation.object.name
+    weights = (config.output or WEIGHTS) / f"{name}.pt"
     export_weights(config.checkpoint, weights)
     if (size := weights.stat().st_size) > MOST_BYTES:
         remove(weights)
         raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
     card = weights.with_suffix(".md")
-    atomic_write(card, model_card(evaluation, sha256(weights), size).encode())
+    atomic_write(card, model_card(name, evaluation, sha256(weights), size).encode())
     return weights, card
 
 
-def model_card(evaluation: Evaluation, digest: str, size: int) -> str:
-    """The card in Markdown, of weights with that SHA-256 and size in bytes."""
+def model_card(name: str, evaluation: Evaluation, digest: str, size: int) -> str:
+    """The card in Markdown, of weights of that name with that SHA-256 and size in bytes."""
     rows = evaluation_rows(evaluation)
-    sections = (_about, _use, _errors, _limits, _data, _recipe, _origin)
-    parts = [part for section in sections for part in section(evaluation, rows)]
+    parts = [*_about(evaluation), *_use(name, evaluation)]
+    parts += [part for section in (_errors, _limits, _data, _recipe, _origin) for part in section(evaluation, rows)]
     return "\n\n".join([*parts, f"File: {size:,} bytes, SHA-256 `{digest}`."]) + "\n"
 
 
-def _about(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
+def _about(evaluation: Evaluation) -> Iterator[str]:
     front = {"license": "mit", "library_name": "dactyl-vision", "tags": ["6d-pose", evaluation.object.name]}
     yield f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
     yield f"# Pose of the {evaluation.object.name} from the hand's cameras"
@@ -98,11 +107,11 @@ def _about(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield f"A network of the {evaluation.head} kind: it {kind}. Trained on synthetic pictures alone."
 
 
-def _use(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
+def _use(name: str, evaluation: Evaluation) -> Iterator[str]:
     nominal = "# nominal=True, where the cameras may have moved since they were calibrated\n"
     yield (
         "```python\nfrom vision.estimator import PoseEstimator\n\n"
-        f'estimator = PoseEstimator.from_pretrained("{evaluation.object.name}")\n'
+        f'estimator = PoseEstimator.from_pretrained("{name}")\n'
         "poses = estimator.predict(images, intrinsics, extrinsics)  # (B, C, H, W, 3) uint8 RGB, OpenCV K and T\n"
         f"{nominal if evaluation.uses_cameras else ''}"
         'poses["position"], poses["quaternion"], poses["confidence"]  # metres, w x y z, world frame\n```'

@@ -70,19 +70,19 @@ class PoseEstimator:
         return cls(_model(checkpoint, Path(path)), device)
 
     @classmethod
-    def from_pretrained(cls, object: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
-        """The network that ships with this package; ``vision/weights/<object>.md`` says what it can and cannot do.
+    def from_pretrained(cls, name: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
+        """A network that ships with this package; ``vision/weights/<name>.md`` says what it can and cannot do.
 
         Raises:
-            DactylError: none is shipped for that object.
+            DactylError: none is shipped by that name.
         """
         shipped = sorted(path.stem for path in WEIGHTS.glob("*.pt"))
-        if object not in shipped:
+        if name not in shipped:
             raise DactylError(
-                f"no weights are shipped for '{object}' (there are some for: {', '.join(shipped) or 'no object'}); "
+                f"no weights are shipped as '{name}' (there are: {', '.join(shipped) or 'none'}); "
                 "train a network with dactyl train and load it with PoseEstimator.from_checkpoint"
             )
-        return cls.from_checkpoint(WEIGHTS / f"{object}.pt", device)
+        return cls.from_checkpoint(WEIGHTS / f"{name}.pt", device)
 
     def predict(
         self,

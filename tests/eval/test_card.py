@@ -15,6 +15,7 @@ from tests.synthetic import make_dataset
 from vision import estimator as estimators
 from vision.backbones import BackboneConfig
 from vision.cameras import DACTYL_RIG
+from vision.config import UsageError
 from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
@@ -42,9 +43,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path
     return checkpoint, folder / "evaluation", data
 
 
-def package(measured: tuple[Path, Path, Path], output: Path) -> None:
+def package(measured: tuple[Path, Path, Path], output: Path, *more: str) -> None:
     checkpoint, evaluation, _ = measured
-    main_package_model(["--checkpoint", str(checkpoint), "--evaluation", str(evaluation), "--output", str(output)])
+    given = ["--checkpoint", str(checkpoint), "--evaluation", str(evaluation), "--output", str(output)]
+    main_package_model([*given, *more])
 
 
 def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
@@ -61,10 +63,26 @@ def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
     assert "optimizer_states" not in torch.load(tmp_path / "block.pt", weights_only=True)
 
 
+def test_weights_can_have_a_name_of_their_own(
+    measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(measured, tmp_path, "--name", "block-wide")
+    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    assert PoseEstimator.from_pretrained("block-wide").object.name == "block"
+    assert 'from_pretrained("block-wide")' in (tmp_path / "block-wide.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["../block", "Block", "block.pt", "-block", "", "a b"])
+def test_other_names_are_refused(name: str, measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name must be lower-case letters and digits with hyphens between"):
+        package(measured, tmp_path / "out", f"--name={name}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_object_without_weights_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
     (tmp_path / "block.pt").touch()
-    with pytest.raises(DactylError, match=r"no weights are shipped for 'prism' \(there are some for: block\)"):
+    with pytest.raises(DactylError, match=r"no weights are shipped as 'prism' \(there are: block\)"):
         PoseEstimator.from_pretrained("prism")
 
 
