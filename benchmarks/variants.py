@@ -36,25 +36,8 @@ LOOKS: dict[str, tuple[str, ...]] = {
         *_range("background_glossiness", 0.5, 0.5),
     ),
     "wide": ("--config", "configs/render/wide.yaml"),
-    "plain": (
-        *_FILAMENT,
-        *_range("robot_color", 0.5, 0.5),
-        *_range("robot_metallic", 0.15, 0.15),
-        *_range("robot_glossiness", 0.5, 0.5),
-        *_range("object_hue", 0, 0),
-        *_range("object_saturation", 0, 0),
-        *_range("object_value", 0, 0),
-        *_range("object_metallic", 0.1, 0.1),
-        *_range("object_glossiness", 0.1, 0.1),
-        *_range("letter_value", 1, 1),
-        *_range("background_color", 0.5, 0.5),
-        *_range("background_metallic", 0.15, 0.15),
-        *_range("background_glossiness", 0.5, 0.5),
-        *_range("lights", 6, 6),
-        *_range("light_total_intensity", 7.5, 7.5),
-    ),
 }  # fmt: skip
-"""Name: arguments of ``dactyl render``. "Plain" varies only the cameras and where six equal lamps hang."""
+"""Name: arguments of ``dactyl render``."""
 
 _REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100")
 _SIX_D, _GEODESIC = "--model.rotation=six_d", "--loss.rotation=geodesic"
@@ -98,13 +81,11 @@ VARIANTS: dict[str, Variant] = {
     ),
     "demo, halved rate of learning": Variant("demo", ("--optimizer.learning_rate=1e-3",)),
     "demo, constant rate of learning": Variant("demo", ("--optimizer.schedule=halve",)),
-    "demo, no warm-up": Variant("demo", ("--optimizer.warmup=0",)),
     "shipped": Variant("shipped"),
     "best": Variant("best", ("--data.batch_size=16", "--optimizer.warmup=50")),
     "demo, no shadows": Variant("demo", look="no shadows"),
     "demo, lights from afar": Variant("demo", look="far lights"),
     "demo, grey background": Variant("demo", look="grey background"),
     "demo, wider ranges": Variant("demo", look="wide"),
-    "demo, next to nothing randomised": Variant("demo", look="plain"),
 }  # fmt: skip
 """Name in the table, and what is trained."""
