@@ -81,7 +81,6 @@ VARIANTS: dict[str, Variant] = {
     ),
     "demo, halved rate of learning": Variant("demo", ("--optimizer.learning_rate=1e-3",)),
     "demo, constant rate of learning": Variant("demo", ("--optimizer.schedule=halve",)),
-    "shipped": Variant("shipped"),
     "best": Variant("best", ("--data.batch_size=16", "--optimizer.warmup=50")),
     "demo, no shadows": Variant("demo", look="no shadows"),
     "demo, lights from afar": Variant("demo", look="far lights"),
