@@ -70,7 +70,6 @@ VARIANTS: dict[str, Variant] = {
         "demo",
         ("--model.backbone.name=paper", "--model.backbone.pool_stride=2", "--model.backbone.stage_strides=[1,1,2,1]"),
     ),
-    "demo, ResNet-18": Variant("demo", ("--model.backbone.name=resnet18",)),
     "demo, window of 112 pixels": Variant("demo", ("--model.window.size=112",)),
     "demo, windows turned all ways": Variant("demo", ("--augment.window_roll_deg=180",)),
     "demo, tinted": Variant("demo", ("--augment.tint=0.15",)),
