@@ -146,10 +146,10 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
         command = [sys.executable, "-m", "dactyl", "train", *argv, "--output", str(folder / "training")]
         command += ["--data.workers", "0", "--data.cache", "true", "--trainer.val_check_interval", str(batches)]
         # In a process of its own, which gives back the memory of its pictures.
-        subprocess.run(
-            [*command, "--trainer.precision", "bf16-mixed"],
-            check=True, stdout=sys.stderr, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command += ["--trainer.precision", "bf16-mixed"]
+        if status := subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode:
+            raise DactylError(f"{folder}: dactyl train ended with status {status}; the same command goes on")
         estimator = load_estimator(folder / "training" / "last.ckpt", "auto")
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
