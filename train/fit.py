@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from vision.config import UsageError, one_line, plain
 from vision.errors import DactylError
-from vision.estimator import read_checkpoint
+from vision.estimator import misfit, read_checkpoint
 from vision.files import fingerprint
 from vision.folders import claim
 
@@ -63,7 +62,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         claim(config.output, _identity(config, options, data), "*.ckpt")
     last = config.output / LAST
     saved = read_checkpoint(last) if last.exists() else {}
-    done = saved.get("global_step", 0)
+    done = saved["global_step"] if saved else 0
     if done >= options["max_steps"]:
         console.print(f"{config.output}: training is done ({done:,} batches), reused")
         return
@@ -76,8 +75,11 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.spec, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
-    if done:
-        _refuse_other_tensors(task, saved["state_dict"], last)
+    if done and (name := misfit(task.state_dict(), saved["state_dict"])) is not None:
+        raise DactylError(
+            f"{last}: begun by another version of this package (tensor '{name}' differs); "
+            "go on with that one, or choose another output and train anew"
+        )
     trainer = make_trainer(config, options, data)
     try:
         _fit(trainer, task, data, last if done else None)
@@ -93,17 +95,6 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         console.print(
             f"{config.output / BEST}: mean rotation error {best.best_model_score:.2f} deg on held-out triplets"
         )
-
-
-def _refuse_other_tensors(task: PoseTask, saved: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raise DactylError unless a checkpoint has the tensors of this version's network."""
-    own = task.state_dict()
-    for name in sorted(own.keys() | saved.keys()):
-        if name not in own or name not in saved or own[name].shape != saved[name].shape:
-            raise DactylError(
-                f"{path}: begun by another version of this package (tensor '{name}' differs); "
-                "go on with that one, or choose another output and train anew"
-            )
 
 
 def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, checkpoint: Path | None) -> None:

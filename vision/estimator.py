@@ -190,6 +190,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def misfit(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor by name that only one of them has, or that has another shape; None where all fit."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or name not in expected or expected[name].shape != found[name].shape:
+            return name
+    return None
+
+
 def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
     record = checkpoint["hyper_parameters"]
     try:
@@ -203,10 +211,8 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    expected = model.state_dict()
-    for name in sorted(expected.keys() | weights.keys()):
-        if name not in weights or name not in expected or expected[name].shape != weights[name].shape:
-            raise DactylError(f"{path}: its tensor '{name}' does not fit the network it names; train anew")
+    if (name := misfit(model.state_dict(), weights)) is not None:
+        raise DactylError(f"{path}: its tensor '{name}' does not fit the network it names; train anew")
     model.load_state_dict(weights)
     return model
 
