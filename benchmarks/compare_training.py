@@ -40,13 +40,13 @@ from benchmarks.machine import describe
 from benchmarks.train import Contender, made_up_batch
 from benchmarks.variants import LOOKS, VARIANTS
 from datagen.cli import main_render
-from eval.conditions import PROTOCOLS, Condition
-from eval.predict import load_estimator, predict
+from eval.scoring.conditions import PROTOCOLS, Condition
+from eval.scoring.predict import load_estimator, predict
 from train.cli import TrainConfig, parse
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json
-from vision.geometry import geodesic_distance, matrix_from_quaternion
+from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import atomic_write, canonical_json
 
 PROBES, PROBE_BATCHES = 4, 4
 

@@ -22,13 +22,13 @@ import torch
 from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, SIZE, made_up_batch
 from train.cli import parse
-from vision.cameras import DACTYL_RIG, project_torch
-from vision.geometric import GeometricModel, GeometricOutput
-from vision.heads import PointOutput
-from vision.landmarks import HAND_LANDMARKS, locate
-from vision.model import build_model
-from vision.pose_model import DataSpec
-from vision.triangulate import Cameras
+from vision.geometry.cameras import DACTYL_RIG, project_torch
+from vision.networks.geometric import GeometricModel, GeometricOutput
+from vision.networks.heads import PointOutput
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec
+from vision.scene.landmarks import HAND_LANDMARKS, locate
+from vision.solvers.triangulate import Cameras
 
 
 def main() -> None:

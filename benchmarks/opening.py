@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from tests.datasets import RENDERER, make_sample, write_manifest
-from vision.datasets import TripletDataset
-from vision.layout import sample_key
-from vision.shards import write_shard
+from vision.storage.datasets import TripletDataset
+from vision.storage.layout import sample_key
+from vision.storage.shards import write_shard
 
 SHARD = 128
 

@@ -29,16 +29,16 @@ import numpy as np  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
-from datagen.appearance import AppearanceConfig, draw_appearance  # noqa: E402
+from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E402
+from datagen.generate.view_labels import Views  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
 from datagen.render.base import Renderer, RenderOptions, Sample  # noqa: E402
 from datagen.render.filament import FilamentRenderer  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
 from datagen.sim.hand import CUPPED_POSE  # noqa: E402
 from datagen.variation import generator  # noqa: E402
-from datagen.views import Views  # noqa: E402
-from vision.cameras import DACTYL_RIG, extrinsics, intrinsics  # noqa: E402
-from vision.shards import encode_sample, write_shard  # noqa: E402
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics  # noqa: E402
+from vision.storage.shards import encode_sample, write_shard  # noqa: E402
 
 OURS = RenderOptions()
 ONE_CASTS = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256)

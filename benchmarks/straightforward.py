@@ -14,7 +14,7 @@ import numpy as np
 from datagen.render.base import RenderOptions, Sample
 from datagen.render.filament import FilamentRenderer
 from datagen.render.stage import Stage
-from vision.cameras import DACTYL_RIG
+from vision.geometry.cameras import DACTYL_RIG
 
 
 def _whole_stage(options: RenderOptions) -> Stage:

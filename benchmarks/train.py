@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import describe
-from train.augment import ImageAugment
 from train.cli import TrainConfig, parse
+from train.image_augmentation import ImageAugment
 from train.module import PoseTask
-from vision.cameras import DACTYL_RIG
-from vision.pose_model import DataSpec
-from vision.schema import HAND_JOINTS
+from vision.geometry.cameras import DACTYL_RIG
+from vision.networks.pose_model import DataSpec
+from vision.storage.schema import HAND_JOINTS
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 SIZE = 200

@@ -28,16 +28,16 @@ from torch.utils.data import DataLoader
 
 from benchmarks.machine import describe
 from benchmarks.train import SIZE, made_up_batch
-from train.augment import ImageAugment
 from train.batches import Batch, MixedBatches, StepSampler, collate
 from train.cli import parse
 from train.config import TrainConfig
 from train.data import _Triplets
 from train.fit import make_trainer
+from train.image_augmentation import ImageAugment
 from train.module import PoseTask
-from vision.cameras import DACTYL_RIG
-from vision.datasets import TripletDataset
-from vision.pose_model import DataSpec
+from vision.geometry.cameras import DACTYL_RIG
+from vision.networks.pose_model import DataSpec
+from vision.storage.datasets import TripletDataset
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 WARM_UP = 2  # steps of each run that are not counted

@@ -21,7 +21,7 @@ def main_states(argv: Sequence[str]) -> None:
       dactyl states --output data/states-test --count 5000 --seed 1     states for a test set: a seed of their own
       dactyl states --object prism --output data/states-prism --count 100000
     """
-    from datagen.states import StatesConfig, collect
+    from datagen.states.collect import StatesConfig, collect
 
     config = parse(StatesConfig, argv, "dactyl states", main_states.__doc__ or "")
     states = collect(config)
@@ -37,7 +37,7 @@ def main_coverage(argv: Sequence[str]) -> None:
       dactyl coverage --states data/states
       dactyl coverage --states data/states --output docs/images/coverage.png
     """
-    from datagen.coverage import CoverageConfig, coverage
+    from datagen.states.coverage import CoverageConfig, coverage
 
     config = parse(CoverageConfig, argv, "dactyl coverage", main_coverage.__doc__ or "")
     figures = coverage(config).figures()
@@ -57,8 +57,8 @@ def main_render(argv: Sequence[str]) -> None:
       dactyl render ... --output s3://bucket/train --executor ray --ray_address auto        on a cluster (docs/scale.md)
       dactyl render ... --only 4711             that sample alone, byte for byte, into <output>/only
     """
-    from datagen.config import RenderConfig
-    from datagen.generate import generate, render_one
+    from datagen.generate.config import RenderConfig
+    from datagen.generate.dataset import generate, render_one
 
     config = parse(RenderConfig, argv, "dactyl render", main_render.__doc__ or "")
     if config.only is not None:
@@ -80,7 +80,7 @@ def main_inspect(argv: Sequence[str]) -> None:
       dactyl inspect --dataset data/train --viewer rerun                       in 3-D (the extra viewer)
       dactyl inspect --dataset data/train --viewer rerun --save train.rrd      for a machine with a screen
     """
-    from datagen.inspection import InspectConfig, inspect
+    from datagen.inspection.overview import InspectConfig, inspect
 
     inspect(parse(InspectConfig, argv, "dactyl inspect", main_inspect.__doc__ or ""))
 
@@ -91,8 +91,8 @@ def main_info(argv: Sequence[str]) -> None:
     examples:
       dactyl info --dataset data/train
     """
-    from datagen.info import InfoConfig, summary
-    from vision.datasets import TripletDataset
+    from datagen.inspection.info import InfoConfig, summary
+    from vision.storage.datasets import TripletDataset
 
     Console().print(summary(TripletDataset(parse(InfoConfig, argv, "dactyl info", main_info.__doc__ or "").dataset)))
 
@@ -106,7 +106,7 @@ def main_check(argv: Sequence[str]) -> None:
       dactyl check --dataset data/train
       dactyl check --dataset data/train --rerender 10
     """
-    from datagen.check import CheckConfig, faults
+    from datagen.inspection.check import CheckConfig, faults
 
     config = parse(CheckConfig, argv, "dactyl check", main_check.__doc__ or "")
     found = 0
@@ -129,7 +129,7 @@ def main_doctor(argv: Sequence[str]) -> None:
       dactyl doctor --renderers [filament]
       dactyl unity check --executable unity_project/Build/stage.x86_64
     """
-    from datagen.doctor import DoctorConfig, examine
+    from datagen.inspection.doctor import DoctorConfig, examine
 
     config = parse(DoctorConfig, argv, "dactyl doctor", main_doctor.__doc__ or "")
     ill = []

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from eval.baseline import best_constant
-from eval.charts import Curve, error_curves
-from eval.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
-from eval.figures import predictions_sheet
-from eval.plots import save_figure
-from eval.predict import (
+from eval.report.charts import Curve, error_curves
+from eval.report.figures import predictions_sheet
+from eval.report.plots import save_figure
+from eval.report.table_text import comma_separated, markdown, print_table
+from eval.report.write import SUMMARY, ReportConfig, report
+from eval.scoring.baseline import best_constant
+from eval.scoring.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
+from eval.scoring.predict import (
     Estimator,
     EvaluateConfig,
     Predictions,
@@ -25,17 +27,15 @@ from eval.predict import (
     refuse_mismatch,
     renderer_of,
 )
-from eval.provenance import checkpoint_origin, dataset_origin, software
-from eval.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
-from eval.report import SUMMARY, ReportConfig, report
-from eval.samples import describe_samples
-from eval.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
-from eval.table_text import comma_separated, markdown, print_table
-from vision.config import parse, plain
-from vision.datasets import TripletDataset
-from vision.draw import save_png
+from eval.scoring.provenance import checkpoint_origin, dataset_origin, software
+from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
+from eval.scoring.samples import describe_samples
+from eval.scoring.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
+from vision.config import parse, to_jsonable
+from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder, remove
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import atomic_write, exclusive_folder, remove
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ def main_export_model(argv: Sequence[str]) -> None:
     """Export a checkpoint's network to ONNX or torch.export, preprocessing included.
 
     A regression gives poses; a geometric network gives the object's corners in pixels with their expected errors, from
-    which vision.triangulate.solve_pose makes poses.
+    which vision.solvers.triangulate.solve_pose makes poses.
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
@@ -87,7 +87,7 @@ def main_export_model(argv: Sequence[str]) -> None:
     """
     config = parse(ExportConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
     from vision.estimator import PoseEstimator
-    from vision.export import export_onnx, export_program
+    from vision.networks.export import export_onnx, export_program
 
     model = PoseEstimator.from_checkpoint(config.checkpoint).model
     (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
@@ -138,7 +138,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         record = {
             "software": software(),
             "device": str(getattr(estimator, "device", "cpu")),
-            "config": plain(config),
+            "config": to_jsonable(config),
             "checkpoint": run.checkpoint_record(),
             "training_set": dataset_origin(training_set) if training_set else None,
             "constant": best_constant(training_set).to_json() if training_set else None,

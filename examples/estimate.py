@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eval.calibration import load_calibration, read_picture
-from eval.views import make_view
+from eval.laboratory.calibration import load_calibration, read_picture
+from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 

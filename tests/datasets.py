@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.cameras import DACTYL_RIG
-from vision.files import atomic_write, canonical_json
-from vision.folders import MANIFEST
-from vision.geometry import quaternion_from_rotation
-from vision.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.shards import ShardRecord, encode_sample, write_shard
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import quaternion_from_rotation
+from vision.storage.files import atomic_write, canonical_json
+from vision.storage.folders import MANIFEST
+from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
 
@@ -44,7 +44,7 @@ def make_images(index: int, image_size: int = 32) -> np.ndarray:
 
 
 def make_sample(index: int, image_size: int = 32) -> dict[str, Any]:
-    """The members of one sample, as :func:`vision.shards.write_shard` takes them."""
+    """The members of one sample, as :func:`vision.storage.shards.write_shard` takes them."""
     label, images = make_label(index, image_size), make_images(index, image_size)
     return encode_sample(label, images, DACTYL_RIG.names, {"exposure": index / 10})
 

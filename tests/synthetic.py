@@ -2,7 +2,7 @@
 
 The pictures have what a pose network needs (coloured, lettered faces in true perspective, displaced cameras, clutter
 behind and finger-like bars in front) and nothing else. They are written as an ordinary dataset through
-``vision.shards``, so that every reader is exercised.
+``vision.storage.shards``, so that every reader is exercised.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from matplotlib.textpath import TextPath
 from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
-from vision.cameras import DACTYL_RIG, CameraPose, Rig, extrinsics, intrinsics, project
-from vision.files import atomic_write, canonical_json, fingerprint
-from vision.folders import MANIFEST
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
-from vision.objects import Face, PoseObject, get_object
-from vision.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.shards import encode_sample, write_shard
+from vision.geometry.cameras import DACTYL_RIG, CameraPose, Rig, extrinsics, intrinsics, project
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import Face, PoseObject, get_object
+from vision.storage.files import atomic_write, canonical_json, fingerprint
+from vision.storage.folders import MANIFEST
+from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.storage.shards import encode_sample, write_shard
 
 WORKSPACE = np.array([1.02, 0.87, 0.145])  # metres; where the block sits in the hand
 _SUPERSAMPLING = 2

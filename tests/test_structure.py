@@ -1,4 +1,5 @@
-"""Who may import whom: an arrow that is not in this list fails, and adding one is a decision to be made here."""
+"""Who may import whom: an arrow that is not in this list fails, and adding one is a decision to be made here.
+Folders inside a room never import each other in a ring."""
 
 from __future__ import annotations
 
@@ -54,6 +55,46 @@ def test_a_module_imports_only_rooms_it_may_know(path: str) -> None:
     assert not forbidden(path, (ROOT / path).read_text())
 
 
+def folder_arrows(room: str) -> dict[str, set[str]]:
+    """For each folder of a room, and each module beside its folders, which others of the room it imports."""
+    arrows: dict[str, set[str]] = {}
+    for path in (ROOT / room).rglob("*.py"):
+        parts = path.relative_to(ROOT / room).with_suffix("").parts
+        here = arrows.setdefault(parts[0], set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == room:
+                inside = node.module.split(".")[1:]
+                here |= {inside[0]} if inside else {alias.name for alias in node.names}
+        here.discard(parts[0])
+    return arrows
+
+
+def cycle(arrows: dict[str, set[str]]) -> list[str]:
+    """Folders that import each other in a ring; empty without one."""
+
+    def search(trail: list[str], done: set[str]) -> list[str]:
+        for after in sorted(arrows.get(trail[-1], ())):
+            if after in trail:
+                return [*trail[trail.index(after) :], after]
+            if after not in done and (found := search([*trail, after], done)):
+                return found
+        done.add(trail[-1])
+        return []
+
+    done: set[str] = set()
+    return next((found for folder in sorted(arrows) if folder not in done and (found := search([folder], done))), [])
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_no_ring_of_folders(room: str) -> None:
+    assert not cycle(folder_arrows(room))
+
+
+def test_a_ring_is_found() -> None:
+    assert cycle({"sim": {"policy"}, "policy": {"render"}, "render": {"sim"}}) == ["policy", "render", "sim", "policy"]
+    assert not cycle({"policy": {"sim", "render"}, "render": {"sim"}, "sim": set()})
+
+
 def test_every_room_was_walked() -> None:
     assert {path.partition("/")[0] for path in modules()} == ROOMS.keys()
 
@@ -61,16 +102,16 @@ def test_every_room_was_walked() -> None:
 @pytest.mark.parametrize(
     ("path", "source", "arrows"),
     [
-        ("vision/model.py", "import mujoco", {"mujoco"}),
-        ("vision/model.py", "def f():\n    from train.losses import mse", {"train"}),
-        ("vision/model.py", "import torch, datagen.states as s", {"datagen"}),
-        ("datagen/states.py", "import mujoco\nfrom vision import files\nfrom . import pool", set()),
-        ("datagen/states.py", "from eval import metrics", {"eval"}),
-        ("train/online.py", "import datagen.generate", set()),
-        ("train/data.py", "import datagen.generate", {"datagen"}),
+        ("vision/networks/model.py", "import mujoco", {"mujoco"}),
+        ("vision/networks/model.py", "def f():\n    from train.losses import mse", {"train"}),
+        ("vision/networks/model.py", "import torch, datagen.states.collect as s", {"datagen"}),
+        ("datagen/states/collect.py", "import mujoco\nfrom vision import files\nfrom . import pool", set()),
+        ("datagen/states/collect.py", "from eval import metrics", {"eval"}),
+        ("train/online.py", "import datagen.generate.dataset", set()),
+        ("train/data.py", "import datagen.generate.dataset", {"datagen"}),
         ("eval/closed_loop/run.py", "import datagen.policy, train.module", {"train"}),
-        ("eval/trials.py", "import datagen.policy", {"datagen"}),
-        ("eval/predict.py", "from tests import synthetic", {"tests"}),
+        ("eval/scoring/trial_results.py", "import datagen.policy", {"datagen"}),
+        ("eval/scoring/predict.py", "from tests import synthetic", {"tests"}),
         ("dactyl/demo.py", "import datagen, train, eval, vision", set()),
     ],
 )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-KEYS = (
+BATCH_KEYS = (
     "images", "index", "object_position", "object_quaternion", "joint_position", "camera_intrinsics",
     "camera_extrinsics",
 )  # fmt: skip
@@ -97,9 +97,10 @@ class MixedBatches:
 
 
 def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
-    """Tensors (B, ...) of ``KEYS``: float32, ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view of rows of
-    RGB: channels-last without a copy. And ``online`` (B,) bool: whether ``index`` counts online or stored samples."""
-    batch = {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in KEYS}
+    """Tensors (B, ...) of ``BATCH_KEYS``: float32, ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view of
+    rows of RGB: channels-last without a copy. And ``online`` (B,) bool: whether ``index`` counts online or stored
+    samples."""
+    batch = {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in BATCH_KEYS}
     images, index = batch.pop("images").permute(0, 1, 4, 2, 3), batch.pop("index")
     labels = {key: value.float() for key, value in batch.items()}
     return {"images": images, "index": index, "online": torch.full((len(samples),), online), **labels}

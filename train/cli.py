@@ -12,7 +12,7 @@ from train.config import TrainConfig
 from train.data import TripletDataModule
 from train.fit import rank, train
 from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
-from vision.files import exclusive_folder
+from vision.storage.files import exclusive_folder
 
 # Ours to set: they decide where things go and what a batch is.
 _OWN_TRAINER_KEYS = {

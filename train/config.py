@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.augment import AugmentConfig
 from train.data_config import DataConfig
+from train.image_augmentation import AugmentConfig
 from train.losses import LossConfig
 from train.module import OptimizerConfig
-from vision.pose_model import ModelConfig
+from vision.networks.pose_model import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from train.batches import KEYS, Batch, MixedBatches, StepSampler, collate
+from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, collate
 from train.data_config import DataConfig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.pose_model import DataSpec
+from vision.networks.pose_model import DataSpec
+from vision.storage.datasets import TripletDataset
 
 if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets
@@ -202,7 +202,7 @@ class _Triplets(Dataset[dict[str, Any]]):
 
     def _read(self, number: int) -> dict[str, Any]:
         sample = self.source[int(self.numbers[number])]
-        return {key: sample[key] for key in KEYS}
+        return {key: sample[key] for key in BATCH_KEYS}
 
 
 def _share(batch_size: int, world: int, kind: str) -> int:

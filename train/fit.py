@@ -27,11 +27,11 @@ from train.module import PoseTask
 from train.pictures import ValidationPictures
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
-from vision.config import UsageError, one_line, plain
+from vision.config import UsageError, format_error, to_jsonable
 from vision.errors import DactylError
-from vision.estimator import misfit, read_checkpoint
-from vision.files import fingerprint
-from vision.folders import claim
+from vision.estimator import first_mismatched_tensor, read_checkpoint
+from vision.storage.files import fingerprint
+from vision.storage.folders import reserve_output
 
 _LATER_KEYS = (
     ("model", "camera_input", False),
@@ -59,7 +59,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     first = rank() == 0
     console = Console(stderr=True, quiet=not first)
     if first:
-        claim(config.output, _identity(config, options, data), "*.ckpt")
+        reserve_output(config.output, _identity(config, options, data), "*.ckpt")
     last = config.output / LAST
     saved = read_checkpoint(last) if last.exists() else {}
     done = saved["global_step"] if saved else 0
@@ -75,7 +75,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.spec, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
-    if done and (name := misfit(task.state_dict(), saved["state_dict"])) is not None:
+    if done and (name := first_mismatched_tensor(task.state_dict(), saved["state_dict"])) is not None:
         raise DactylError(
             f"{last}: begun by another version of this package (tensor '{name}' differs); "
             "go on with that one, or choose another output and train anew"
@@ -113,7 +113,7 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
         if (signalled := _signal_behind(error)) is not None:
             raise signalled from None
         if trainer.world_size > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
-            raise DactylError(f"another process of this training failed first ({one_line(error)[:200]})") from error
+            raise DactylError(f"another process of this training failed first ({format_error(error)[:200]})") from error
         raise
 
 
@@ -165,7 +165,7 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
             use_distributed_sampler=False,
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(f"dactyl train: trainer: {one_line(error)}") from error
+        raise UsageError(f"dactyl train: trainer: {format_error(error)}") from error
 
 
 def _loggers(config: TrainConfig) -> list[Logger]:
@@ -194,7 +194,7 @@ def _interval(options: dict[str, Any]) -> int:
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
     """What decides the weights that come out."""
-    identity = plain(config)
+    identity = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]
     for group, key, default in _LATER_KEYS:

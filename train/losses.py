@@ -18,8 +18,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vision.geometry import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
-from vision.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
+from vision.geometry.rotations import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
+from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
 
 
 @dataclass(frozen=True)

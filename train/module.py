@@ -14,18 +14,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from torchmetrics import CatMetric
 
-from train.augment import AugmentConfig, ImageAugment
 from train.faults import LossNotFiniteError
+from train.image_augmentation import AugmentConfig, ImageAugment
 from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 from train.surface import SurfaceTargets
-from vision.cameras import project_torch
 from vision.estimator import checkpoint_record
-from vision.geometric import GeometricModel
-from vision.geometry import geodesic_distance_torch, quaternion_to_matrix
-from vision.landmarks import HAND_LANDMARKS, locate
-from vision.model import RegressionModel, build_model
-from vision.pose_model import DataSpec, ModelConfig, PoseModel
-from vision.triangulate import Cameras
+from vision.geometry.cameras import project_torch
+from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
+from vision.networks.geometric import GeometricModel
+from vision.networks.model import RegressionModel, build_model
+from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel
+from vision.scene.landmarks import HAND_LANDMARKS, locate
+from vision.solvers.triangulate import Cameras
 
 
 @dataclass(frozen=True)

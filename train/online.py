@@ -20,19 +20,19 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from datagen.augment import augment_pose
-from datagen.chunks import Chunks, states_but
-from datagen.config import RenderConfig
-from datagen.pool import TaskFailedError, default_workers
-from datagen.state_files import states_fingerprint
-from datagen.stream import OrderedStream
-from train.batches import KEYS, Batch, collate
+from datagen.appearance.pose_augmentation import augment_pose
+from datagen.generate.chunks import Chunks, states_excluding
+from datagen.generate.config import RenderConfig
+from datagen.states.files import states_fingerprint
+from datagen.workers.pool import TaskFailedError, default_workers
+from datagen.workers.stream import OrderedStream
+from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
-from vision.cameras import DACTYL_RIG
-from vision.config import plain
-from vision.datasets import TripletDataset
+from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.schema import LABEL
+from vision.geometry.cameras import DACTYL_RIG
+from vision.storage.datasets import TripletDataset
+from vision.storage.schema import LABEL
 
 
 class OnlineTriplets:
@@ -54,7 +54,7 @@ class OnlineTriplets:
         if self._is_of_these_states(held_out_of):
             episodes = (int(held_out_of.label(int(number))["episode"]) for number in held_out)
             self._held_out = frozenset(episodes)
-        self._states = states_but(config.states, self._held_out)
+        self._states = states_excluding(config.states, self._held_out)
         if not len(self._states):
             raise DactylError(f"{config.states}: every episode is held out for validation; collect more states")
         self.object = self._states.object
@@ -82,7 +82,7 @@ class OnlineTriplets:
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the samples; the states by what they hold, wherever they lie."""
-        identity = plain(self.config)
+        identity = to_jsonable(self.config)
         for key in ("workers", "patience_s"):
             del identity[key]
         del identity["render"]["unity"]["player"]
@@ -148,8 +148,8 @@ def _decode_chunk(encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
 
 
 def decode(members: dict[str, bytes]) -> dict[str, Any]:
-    """``KEYS`` of an encoded sample, as ``vision.datasets`` reads them from a shard."""
+    """``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
     label = json.loads(members["label.json"])
-    sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in KEYS if key != "images"}
+    sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}
     pictures = [simplejpeg.decode_jpeg(members[f"{name}.jpg"], "RGB") for name in DACTYL_RIG.names]
     return sample | {"images": np.stack(pictures)}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from datagen.appearance import AppearanceConfig
-from datagen.augment import AugmentConfig
+from datagen.appearance.draw import AppearanceConfig
+from datagen.appearance.pose_augmentation import AugmentConfig
 from datagen.render.base import RenderOptions
 
 

@@ -13,11 +13,11 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 
 from train.batches import collate
-from vision.datasets import TripletDataset
-from vision.draw import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
-from vision.geometry import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
-from vision.pose_model import PoseModel
-from vision.triangulate import Cameras
+from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
+from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
+from vision.networks.pose_model import PoseModel
+from vision.solvers.triangulate import Cameras
+from vision.storage.datasets import TripletDataset
 
 _COLUMNS = 2
 

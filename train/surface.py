@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.heads import cell_centres
-from vision.objects import PoseObject
-from vision.triangulate import Cameras
-from vision.windows import to_image
+from vision.networks.heads import cell_centres
+from vision.networks.windows import to_image
+from vision.scene.objects import PoseObject
+from vision.solvers.triangulate import Cameras
 
 
 class SurfaceTargets(nn.Module):

@@ -31,7 +31,7 @@ from vision.errors import DactylError, UsageError
 Config = TypeVar("Config")
 
 CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError)
-"""What a parser of :func:`new_parser` and the dataclasses that it fills raise; :func:`one_line` says it."""
+"""What a parser of :func:`new_parser` and the dataclasses that it fills raise; :func:`format_error` says it."""
 
 _MAX_FILE_BYTES = 1 << 16
 _MAX_MESSAGE = 600
@@ -88,7 +88,7 @@ def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: I
     """What a configuration error says in one line, and the files it may come from where it names none."""
     pairs = [*itertools.pairwise(argv), *(arg.split("=", 1) for arg in argv if "=" in arg)]
     files = [value for option, value in pairs if option == "--config"]
-    text = one_line(error, keys)
+    text = format_error(error, keys)
     known = not files or any(file in text for file in files)
     return UsageError(f"{command}: {text}" if known else f"{command}: {text} (in {', '.join(files)} or an option)")
 
@@ -117,7 +117,7 @@ class _ConfigFile(ActionConfigFile):
             _refuse_odd_content(_read(path), parser.groups or ())
             ActionConfigFile.apply_config(parser, cfg, dest, value)
         except (*CONFIG_ERRORS, YAMLError) as error:
-            raise TypeError(f"{path}: {one_line(error)}") from error
+            raise TypeError(f"{path}: {format_error(error)}") from error
 
 
 def _read(path: Path) -> Any:
@@ -153,7 +153,7 @@ def refuse_not_finite(value: Any, key: str = "") -> None:
         refuse_not_finite(inner, f"{key}.{name}" if key else str(name))
 
 
-def one_line(error: BaseException, keys: Iterable[str] = ()) -> str:
+def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
     """What a configuration error says, in one line and with the nearest known key for an unknown one."""
     text = " ".join(str(error).split())
     text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
@@ -178,14 +178,14 @@ def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:
             yield from known_keys(hints[field.name], f"{prefix}{field.name}.")
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """A configuration as JSON values, for manifests and fingerprints."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_jsonable(item) for item in value]
     if isinstance(value, (Path, UPath)):
         return str(value)
     return value.value if isinstance(value, Enum) else value

@@ -23,15 +23,15 @@ from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vision.cameras import Rig
-from vision.config import plain
+from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.files import atomic_write
-from vision.geometry import canonical_quaternion, quaternion_from_matrix
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig, PoseModel
-from vision.schema import SCHEMA_VERSION, check_version
-from vision.triangulate import Cameras
+from vision.geometry.cameras import Rig
+from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel
+from vision.solvers.triangulate import Cameras
+from vision.storage.files import atomic_write
+from vision.storage.schema import SCHEMA_VERSION, check_version
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped networks, ``<object>.pt``, each with its model card ``<object>.md``."""
@@ -106,7 +106,7 @@ class PoseEstimator:
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-            ``confidence`` (B,) in [0, 1] (:class:`vision.pose_model.PosePrediction` says what of).
+            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of).
 
         Raises:
             ValueError: an array has another shape or type.
@@ -140,7 +140,7 @@ def checkpoint_record(model: PoseModel) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "hyper_parameters": {
-            "model": plain(model.config),
+            "model": to_jsonable(model.config),
             "object": model.data.object,
             "rig": model.data.rig.to_json(),
             "image_size": model.data.image_size,
@@ -190,7 +190,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def misfit(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
+def first_mismatched_tensor(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
     """The first tensor by name that only one of them has, or that has another shape; None where all fit."""
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or name not in expected or expected[name].shape != found[name].shape:
@@ -211,7 +211,7 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    if (name := misfit(model.state_dict(), weights)) is not None:
+    if (name := first_mismatched_tensor(model.state_dict(), weights)) is not None:
         raise DactylError(f"{path}: its tensor '{name}' does not fit the network it names; train anew")
     model.load_state_dict(weights)
     return model

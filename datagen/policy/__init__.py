@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from datagen.policy.base import Policy
 from datagen.policy.explore import RandomExploration
+from datagen.sim.interface import Policy
 from datagen.sim.scene import Scene
 from vision.errors import DactylError
-from vision.files import sha256
+from vision.storage.files import sha256
 
 POLICIES: dict[str, Callable[[Scene, int], Policy]] = {RandomExploration.name: RandomExploration}
 """Builders by name: from the scene and the number of worlds."""

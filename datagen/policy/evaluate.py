@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.policy import TRAINED, RandomExploration, create_policy
-from datagen.policy.base import Observation, Policy
 from datagen.policy.recorder import Recorder
 from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
-from vision.config import plain
-from vision.files import atomic_write, canonical_json
-from vision.objects import OBJECTS
+from vision.config import to_jsonable
 from vision.progress import Advance, progress
+from vision.scene.objects import OBJECTS
+from vision.storage.files import atomic_write, canonical_json
 
 Ending = Literal["dropped", "late", "complete"]
 """How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
@@ -172,12 +172,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"
             results[label] = play(config, RandomExploration.name, randomization, label)
-    content: dict[str, Any] = {"config": plain(replace(config, output=Path(config.output.name), gif=None))}
+    content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
     for kind, result in results.items():
         content[kind] = {"mean": result.mean, "std": result.std, "median": result.median, **asdict(result)}
     atomic_write(config.output / "results.json", canonical_json(content))
     if config.gif and recorder:
-        from datagen.policy.film import film  # brings the renderers
+        from datagen.policy.trial_gif import film  # brings the renderers
 
         film(config.gif, recorder.best(), config.object)
     return results

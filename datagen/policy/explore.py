@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.policy.base import ACTIONS, FloatArray, Observation, Worlds
 from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
 from datagen.sim.scene import Scene
 
 _STEP = 0.08  # s

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import ACTIONS, FloatArray, Observation
-from datagen.sim.scene import PALM, Scene
-from vision.geometry import rotation_from_quaternion
+from datagen.sim.interface import ACTIONS, FloatArray, Observation
+from datagen.sim.scene import Scene
+from vision.geometry.rotations import rotation_from_quaternion
+from vision.scene.workspace import PALM
 
 INPUTS = {
     "fingertip_position": 15,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import FloatArray
 from datagen.policy.journal import Tally
 from datagen.policy.recurrent import INPUTS, input_vector
-from datagen.policy.rollout import Turn
+from datagen.policy.rollout import StepResult
 from datagen.sim.environment import Environment
+from datagen.sim.interface import FloatArray
 from datagen.sim.trials import TRAINING, Trials
 
 
@@ -38,12 +38,12 @@ class HandGame:
         sensed, true = self.environment.sense(), self.environment.observe()
         return input_vector(sensed, self._inputs), input_vector(true, tuple(INPUTS))
 
-    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> Turn:
+    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> StepResult:
         worlds = np.flatnonzero(acting)
         outcome = self.environment.step(bins, worlds)
         over, late = self._trials.update(outcome, worlds)
         self.tally.count(outcome, self._trials.reached, late, over, self._everyone)
-        return Turn(outcome.reward, over, outcome.ended)
+        return StepResult(outcome.reward, over, outcome.ended)
 
     def begin(self, worlds: NDArray[np.int64], rng: np.random.Generator) -> None:
         if not len(worlds):

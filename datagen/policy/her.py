@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datagen.policy.base import ACTIONS
 from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
 from datagen.policy.network import Actor, Normaliser, perceptron
 from datagen.policy.replay import Hindsight, Sample
+from datagen.sim.interface import ACTIONS
 
 
 @dataclass(frozen=True)

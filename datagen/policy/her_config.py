@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datagen.policy.her import Learning
-from vision.config import plain
-from vision.objects import OBJECTS
+from vision.config import to_jsonable
+from vision.scene.objects import OBJECTS
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ class HerConfig:
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
         free = ("output", "method", "steps", "threads", "torch_threads", "log_steps", "checkpoint_seconds")
-        return {key: value for key, value in plain(self).items() if key not in free}
+        return {key: value for key, value in to_jsonable(self).items() if key not in free}

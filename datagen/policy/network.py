@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datagen.policy.base import ACTIONS
 from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
+from datagen.sim.interface import ACTIONS
 from vision.errors import DactylError
-from vision.files import atomic_write
+from vision.storage.files import atomic_write
 
 FORMAT, VERSION = "dactyl-policy", 1
 CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datagen.policy.rollout import Experience, Players, log_probabilities
+from datagen.policy.rollout import ActorCritic, Experience, log_probabilities
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class PpoLearner:
         self.config, self.device = config, torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.players = Players(policy_width, value_width, config.dense, config.lstm)
+            self.players = ActorCritic(policy_width, value_width, config.dense, config.lstm)
         with torch.no_grad():
             self.players.policy.head.weight.mul_(0.01)  # every bin about as likely as every other
             self.players.policy.head.bias.zero_()

@@ -13,8 +13,8 @@ from datagen.policy.recurrent import TABLE_2, input_width
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.scene import SceneConfig
-from vision.config import plain
-from vision.objects import OBJECTS
+from vision.config import to_jsonable
+from vision.scene.objects import OBJECTS
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PpoConfig:
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
         free = ("output", "steps", "executor", "ray_address", "threads", "torch_threads", "device")
-        return {key: value for key, value in plain(self).items() if key not in free}
+        return {key: value for key, value in to_jsonable(self).items() if key not in free}
 
     def environment(self) -> Environment:
         scene = SceneConfig(self.object, locked_wrist=self.locked_wrist)

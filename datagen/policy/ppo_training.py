@@ -16,21 +16,21 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from datagen.cluster import connected
-from datagen.policy.base import FloatArray
 from datagen.policy.game import HandGame
 from datagen.policy.journal import Journal, Tally
 from datagen.policy.network import load_file
 from datagen.policy.ppo import PpoLearner
 from datagen.policy.ppo_config import PpoConfig
 from datagen.policy.recurrent import INPUTS, input_width, save_recurrent
-from datagen.policy.rollout import Experience, Players, Rollout, together
+from datagen.policy.rollout import ActorCritic, Experience, Rollout, together
 from datagen.policy.starts import start_states
+from datagen.sim.interface import FloatArray
 from datagen.variation import generator
+from datagen.workers.ray_cluster import connected
 from vision.config import differences
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder
 from vision.progress import progress
+from vision.storage.files import atomic_write, exclusive_folder
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = ("reward", "explained", "policy_loss", "value_loss", "entropy", "divergence", "clipped")
@@ -47,7 +47,7 @@ class Worker:
         self.game = HandGame(environment, config.policy_inputs, starts, (episode, config.workers))
         learning = config.learning
         widths = input_width(config.policy_inputs), input_width(tuple(INPUTS))
-        self.players = Players(*widths, learning.dense, learning.lstm)
+        self.players = ActorCritic(*widths, learning.dense, learning.lstm)
         self.rollout = Rollout(self.game, self.players, learning.chunk)
 
     def play(self, weights: dict[str, torch.Tensor], rollout: int) -> tuple[Experience, Tally, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import FloatArray, Observation
+from datagen.sim.interface import FloatArray, Observation
 
 _TRIALS = 16  # that are kept
 _MOST_FRAMES = 150  # 12 s, which as a GIF stay below 3 MB

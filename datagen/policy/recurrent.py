@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datagen.policy.base import ACTIONS, FloatArray, Observation, Worlds
-from datagen.policy.bins import BINS, actions_from_bins
 from datagen.policy.network import FORMAT, VERSION, Normaliser, fitting
-from vision.files import atomic_write
+from datagen.sim.bins import BINS, actions_from_bins
+from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
+from vision.storage.files import atomic_write
 
 KIND = "recurrent"
 INPUTS = {

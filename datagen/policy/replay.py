@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import ACTIONS, FloatArray
 from datagen.policy.features import STATE_WIDTH, goal_vector
+from datagen.sim.interface import ACTIONS, FloatArray
 from datagen.sim.outcome import GOAL_THRESHOLD
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 _COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
     "state": ((STATE_WIDTH,), np.float32),

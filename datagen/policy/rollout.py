@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datagen.policy.base import ACTIONS
-from datagen.policy.bins import BINS
 from datagen.policy.network import Normaliser
 from datagen.policy.recurrent import Recurrent
+from datagen.sim.bins import BINS
+from datagen.sim.interface import ACTIONS
 
 
 @dataclass(frozen=True)
-class Turn:
+class StepResult:
     """What a step brought to N worlds, (N,) each.
 
     Attributes:
@@ -31,7 +31,7 @@ class Turn:
     lost: NDArray[np.bool_]
 
 
-class Game(Protocol):
+class VectorEnv(Protocol):
     """Something to play in N worlds at once."""
 
     worlds: int
@@ -39,14 +39,14 @@ class Game(Protocol):
     def observe(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the policy network sees of all worlds, (N, P), and what the value network does, (N, V)."""
 
-    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> Turn:
+    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> StepResult:
         """Act: the bin of each actuator, (N, 20), where `acting` (N,); the other worlds stand still."""
 
     def begin(self, worlds: NDArray[np.int64], rng: np.random.Generator) -> None:
         """Begin another episode in each of `worlds`."""
 
 
-class Players(nn.Module):
+class ActorCritic(nn.Module):
     """Policy and value network, and the returns seen so far: the value network speaks in their mean and spread."""
 
     def __init__(self, policy_width: int, value_width: int, dense: int, lstm: int) -> None:
@@ -106,7 +106,7 @@ def together(parts: list[Experience]) -> Experience:
 class Rollout:
     """Plays a game on and on; the players may change between calls of `collect`."""
 
-    def __init__(self, game: Game, players: Players, chunk: int) -> None:
+    def __init__(self, game: VectorEnv, players: ActorCritic, chunk: int) -> None:
         self.game, self.players, self.chunk = game, players, chunk
 
     def begin(self, rng: np.random.Generator) -> None:

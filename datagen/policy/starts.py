@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.policy.base import FloatArray
 from datagen.sim.environment import Environment
-from vision.files import atomic_write
+from datagen.sim.interface import FloatArray
 from vision.progress import progress
+from vision.storage.files import atomic_write
 
 STARTS = "starts.npy"
 

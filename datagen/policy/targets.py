@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.policy.base import FloatArray
+from datagen.sim.interface import FloatArray
 from datagen.sim.scene import Scene
 
 

@@ -1,9 +1,9 @@
 """Policies from files and entry points: our own weights, TorchScript and ``torch.export`` programs, Python functions.
 
-A user's program is called with one dictionary, the nine tensors of `datagen.policy.base.Observation` (float32, N rows,
-shapes, units and frames as there), and returns the actions, float32 (N, 20), in [-1, 1]. It has no memory from call to
-call; a policy with one is a Python entry point ``package.module:function``, called with the scene and the number of
-worlds, that returns a `datagen.policy.base.Policy`.
+A user's program is called with one dictionary, the nine tensors of `datagen.sim.interface.Observation` (float32, N
+rows, shapes, units and frames as there), and returns the actions, float32 (N, 20), in [-1, 1]. It has no memory from
+call to call; a policy with one is a Python entry point ``package.module:function``, called with the scene and the
+number of worlds, that returns a `datagen.sim.interface.Policy`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from datagen.policy import policy_label, shipped
-from datagen.policy.base import ACTIONS, FloatArray, Observation, Policy, Worlds
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.network import Actor, Normaliser, load_content, read_policy
 from datagen.policy.recurrent import KIND, RecurrentPolicy, read_recurrent
 from datagen.policy.targets import JointTargets
+from datagen.sim.interface import ACTIONS, FloatArray, Observation, Policy, Worlds
 from datagen.sim.scene import Scene
 from vision.errors import DactylError
 

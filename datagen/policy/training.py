@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datagen.policy.base import ACTIONS
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
@@ -33,14 +32,15 @@ from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
 from datagen.sim.environment import Environment
 from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.interface import ACTIONS
 from datagen.sim.outcome import Outcome
 from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 from vision.config import differences
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder
 from vision.progress import progress
+from vision.storage.files import atomic_write, exclusive_folder
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = ("exploring_success", "largest_turn", "critic_loss", "value", "chosen_logit", "action_square")

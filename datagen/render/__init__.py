@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 
 from datagen.render.base import Renderer, RenderOptions
-from vision.errors import DactylError
+from vision.registry import Registry
 
-RENDERERS = ("filament", "classic", "unity")
+RENDERERS = Registry(
+    "renderer",
+    "dactyl.renderers",
+    {
+        "filament": "datagen.render.filament:FilamentRenderer",
+        "classic": "datagen.render.classic:ClassicRenderer",
+        "unity": "datagen.unity.renderer:UnityRenderer",
+    },
+)
 
 
 def create_renderer(name: str, object_name: str, options: RenderOptions) -> Renderer:
@@ -16,7 +24,7 @@ def create_renderer(name: str, object_name: str, options: RenderOptions) -> Rend
     Args:
         name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on) or
             ``unity`` (a Unity player, see unity_project).
-        object_name: key of ``vision.objects.OBJECTS``.
+        object_name: key of ``vision.scene.objects.OBJECTS``.
         options: how to render.
 
     Raises:
@@ -24,16 +32,5 @@ def create_renderer(name: str, object_name: str, options: RenderOptions) -> Rend
     """
     # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    if name == "filament":
-        from datagen.render.filament import FilamentRenderer
-
-        return FilamentRenderer(object_name, options)
-    if name == "classic":
-        from datagen.render.classic import ClassicRenderer
-
-        return ClassicRenderer(object_name, options)
-    if name == "unity":
-        from datagen.unity.renderer import UnityRenderer
-
-        return UnityRenderer(object_name, options)
-    raise DactylError(f"unknown renderer '{name}': choose one of {', '.join(RENDERERS)}")
+    renderer: Renderer = RENDERERS.load(name)(object_name, options)
+    return renderer

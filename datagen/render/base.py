@@ -1,7 +1,7 @@
 """What every renderer takes and gives: a batch of samples in, uint8 images out.
 
-Python draws every value (``datagen.appearance``); a renderer only applies it, so that the same sample can be rendered
-by every renderer and labels cannot drift.
+Python draws every value (``datagen.appearance.draw``); a renderer only applies it, so that the same sample can be
+rendered by every renderer and labels cannot drift.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.unity.options import UnityOptions
+from datagen.render.unity_options import UnityOptions
 from vision.errors import DactylError
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 RENDERING = 2
 """Raised whenever the same samples and options give other pictures: a dataset holds those of one number.
@@ -113,7 +113,7 @@ class Renderer(Protocol):
     """Names of the materials, in the order of ``Appearance``."""
     batch_size: int
     """Samples that it wants to be fed at once."""
-    kept: bool
+    reusable: bool
     """It is slow to start and draws a sample the same at any time: one makes all shards of its process."""
 
     def skip(self, count: int) -> None:

@@ -13,13 +13,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.appearance import LIGHT_CENTRE
 from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.render.drivers import choose_opengl, load_triton_first
 from datagen.render.stage import Stage
 from vision.errors import DactylError
-from vision.geometry import FloatArray
-from vision.objects import linear_from_srgb, srgb_from_linear
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import linear_from_srgb, srgb_from_linear
+from vision.scene.workspace import LIGHT_CENTRE
 
 # Linear brightness of a white surface, as measured in Filament's pictures: under the sky alone, and per unit of light
 # from 1 m that falls straight on it. And what every surface reflects whatever its colour: without it a saturated colour
@@ -42,7 +42,7 @@ class ClassicRenderer:
     """
 
     batch_size = 1
-    kept = False
+    reusable = False
 
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         load_triton_first()

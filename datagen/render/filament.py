@@ -41,7 +41,7 @@ class FilamentRenderer:
     """
 
     batch_size = 1
-    kept = False
+    reusable = False
 
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         require_vulkan()

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from datagen.appearance import LIGHT_CENTRE
-from datagen.render.environment import SIZE, environment_map
-from vision.geometry import FloatArray
+from datagen.render.environment_map import SIZE, environment_map
+from vision.geometry.rotations import FloatArray
+from vision.scene.workspace import LIGHT_CENTRE
 
 # On all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
 _LUMINANCE = 3_000.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from datagen.appearance import LIGHT_CENTRE
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.sim.scene import Scene, SceneConfig, build_scene
 from vision.errors import DactylError
+from vision.scene.workspace import LIGHT_CENTRE
 
 # Half of a light's cone: as narrow as keeps its rim, a dark arc on the background, out of nearly all pictures. A wider
 # one would spread the texels of the shadow map.

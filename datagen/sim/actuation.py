@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import ACTIONS
+from datagen.sim.interface import ACTIONS
 from datagen.sim.physics import Generators
 from datagen.sim.scene import Scene
 from datagen.sim.streams import Stream
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 _RANGE = 2.0  # of an action: from -1 to 1
 

@@ -23,16 +23,17 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.policy.base import ACTIONS, FloatArray, Observation, Worlds
-from datagen.policy.bins import actions_from_bins
+from datagen.sim.bins import actions_from_bins
 from datagen.sim.goals import orientation_near, random_orientation
 from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
 from datagen.sim.outcome import DROP_HEIGHT, DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
-from datagen.sim.randomization import NOTHING, Effects, Randomization
-from datagen.sim.scene import PALM, SceneConfig, build_scene
+from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
+from datagen.sim.scene import SceneConfig, build_scene
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.geometry import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.workspace import PALM
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
 SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
@@ -67,7 +68,7 @@ class Environment:
         self.seed = seed
         self.worlds = worlds
         self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads)
-        self.effects = None if randomization == NOTHING else Effects(randomization, self.scene, self.batch)
+        self.effects = None if randomization == NOTHING else SimRandomizer(randomization, self.scene, self.batch)
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")
         self._hand_start = np.array([CUPPED_POSE.get(name, 0.0) for name in self.scene.joint_names])

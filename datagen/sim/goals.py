@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry import FloatArray, canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import (
+    FloatArray,
+    canonical_quaternion,
+    quaternion_from_rotation,
+    rotation_from_quaternion,
+)
 
 
 def random_orientation(rng: np.random.Generator) -> FloatArray:

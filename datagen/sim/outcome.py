@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 GOAL_THRESHOLD = 0.4  # rad, a goal is reached within
 DROP_HEIGHT = 0.09  # m: held objects stay above 0.10 m, dropped ones come to rest below 0.05 m

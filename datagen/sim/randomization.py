@@ -12,14 +12,14 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from datagen.policy.base import Observation
 from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
+from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators, Physics, PhysicsRandomization
 from datagen.sim.scene import PHYSICS_TIMESTEP, Scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
 from datagen.variation import LogUniform, Uniform
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 _STEP = 10 * PHYSICS_TIMESTEP  # s
 
@@ -85,7 +85,7 @@ EVERYTHING = Randomization()
 NOTHING = EVERYTHING.only()
 
 
-class Effects:
+class SimRandomizer:
     """A `Randomization` at work in the worlds of a batch."""
 
     def __init__(self, config: Randomization, scene: Scene, batch: Batch) -> None:

@@ -25,17 +25,16 @@ from datagen.sim.hand import (
     load_hand,
     lock_wrist,
 )
-from vision.cameras import DACTYL_RIG
-from vision.geometry import FloatArray
-from vision.objects import Face, PoseObject, get_object
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import Face, PoseObject, get_object
+from vision.scene.workspace import LIGHT_CENTRE, PALM
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LETTER_RELIEF = 0.0002  # m, how far a letter stands out of its face: no z-fighting, same silhouette
 LIGHTS = 6  # the most that a sample uses (Table 9)
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
-PALM = (1.0, 0.87, 0.2)  # m, where the object starts above the palm
 
-_LIGHT_TARGET = (1.0, 0.87, 0.15)  # m, a point in the hand
 _LIGHT_DISTANCE = 1.3  # m
 # The reference's box is 1 m x 1 m around (1, 1) and leaves a corner of the right camera's picture empty, with
 # nothing to randomise there; twice the size fills every picture, displaced cameras included.
@@ -48,7 +47,7 @@ class SceneConfig:
     """What to build.
 
     Attributes:
-        object: name of an object in `vision.objects`.
+        object: name of an object in `vision.scene.objects`.
         purpose: "physics" or "render".
         mesh_fraction: share of the triangles of the hand's visual meshes to keep, in (0, 1].
         locked_wrist: hold the two wrist joints at their initial angles (Table 3's locked wrist).
@@ -219,7 +218,7 @@ def _add_cameras_and_lights(spec: mujoco.MjSpec) -> None:
     for camera in DACTYL_RIG:
         spec.worldbody.add_camera(name=camera.name, pos=camera.position, quat=camera.quaternion, fovy=camera.fovy_deg)
     # Clip planes that suit cameras some 0.7 m away, independent of what the compiler measures.
-    spec.stat.center, spec.stat.extent = _LIGHT_TARGET, 1.0
+    spec.stat.center, spec.stat.extent = LIGHT_CENTRE, 1.0
     spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
     # The headlight follows the camera: only its even fill stays, the movable lights do the shading.
     spec.visual.headlight.diffuse = spec.visual.headlight.specular = (0, 0, 0)
@@ -231,7 +230,7 @@ def _add_cameras_and_lights(spec: mujoco.MjSpec) -> None:
         spec.worldbody.add_light(
             name=f"light/{index}",
             type=mujoco.mjtLightType.mjLIGHT_SPOT,
-            pos=_LIGHT_TARGET + _LIGHT_DISTANCE * direction,
+            pos=LIGHT_CENTRE + _LIGHT_DISTANCE * direction,
             dir=-direction,
             diffuse=(0.15, 0.15, 0.15),
             specular=(0.1, 0.1, 0.1),

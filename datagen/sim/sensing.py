@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.policy.base import Observation
+from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
-from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 _TIPS = 5
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 _CHUNK = 64  # steps drawn ahead at once
 

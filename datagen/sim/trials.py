@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.policy.base import Worlds
+from datagen.sim.interface import Worlds
 from datagen.sim.outcome import Outcome
 
 STEP_SECONDS = 0.08  # s, one environment step

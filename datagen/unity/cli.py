@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from datagen.unity.options import PlayerOptions, UnityOptions
+from datagen.render.unity_options import PlayerOptions, UnityOptions
 from vision.config import UsageError, parse
-from vision.files import atomic_write
-from vision.objects import OBJECTS
+from vision.scene.objects import OBJECTS
+from vision.storage.files import atomic_write
 
 _USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
 
@@ -111,11 +111,12 @@ def check(argv: Sequence[str]) -> None:
     """
     import numpy as np
 
-    from datagen.appearance import LIGHT_CENTRE, AppearanceConfig, draw_appearance
+    from datagen.appearance.draw import AppearanceConfig, draw_appearance
     from datagen.render.base import RenderOptions, Sample
     from datagen.unity.renderer import UnityRenderer
-    from vision.cameras import DACTYL_RIG
-    from vision.schema import HAND_JOINTS
+    from vision.geometry.cameras import DACTYL_RIG
+    from vision.scene.workspace import LIGHT_CENTRE
+    from vision.storage.schema import HAND_JOINTS
 
     config = parse(CheckConfig, argv, "dactyl unity check", check.__doc__ or "")
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))

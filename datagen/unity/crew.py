@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
-from datagen.unity.options import PlayerOptions
 from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
 from datagen.unity.scene_pack import scene_hash
 from vision.errors import DactylError

@@ -13,7 +13,7 @@ from mlagents_envs.exception import UnityTimeOutException, UnityWorkerInUseExcep
 from mlagents_envs.side_channel import IncomingMessage, OutgoingMessage, SideChannel
 
 from datagen.unity import wire
-from datagen.unity.environment import PlayerEnvironment
+from datagen.unity.player_environment import PlayerEnvironment
 from vision.errors import DactylError
 
 EDITOR_PORT = UnityEnvironment.DEFAULT_EDITOR_PORT

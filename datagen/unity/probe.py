@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.unity import wire
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
-from vision.objects import linear_from_srgb, srgb_from_linear
+from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
 _FOVY_DEG = 40.0
 _SPACING = 100.0  # metres between the boards: no camera sees another's

@@ -27,7 +27,7 @@ class UnityRenderer:
         DactylError: the player cannot be started, is of another version, or fails the probe.
     """
 
-    kept = True
+    reusable = True
 
     def __init__(self, object_name: str, options: RenderOptions) -> None:
         self._options = options

@@ -15,7 +15,7 @@ from PIL import Image
 from datagen.sim.scene import Scene
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError
-from vision.geometry import matrix_from_quaternion
+from vision.geometry.rotations import matrix_from_quaternion
 
 _SHARP_COSINE = 0.8  # between a corner's normal and its triangle's, as in MuJoCo's OpenGL renderer
 _VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 unless told otherwise

@@ -17,12 +17,12 @@ from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.environment import Environment
 from datagen.sim.scene import SceneConfig
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.sight import Look, Sight, draw_look
-from eval.predict import Estimator, load_estimator
-from eval.trials import TRACE, Simulation
-from vision.files import atomic_write, canonical_json, read_json, sha256
+from eval.closed_loop.sight import TrialAppearance, VisionObserver, draw_look
+from eval.scoring.predict import Estimator, load_estimator
+from eval.scoring.trial_results import TRACE, Simulation
 from vision.progress import Advance
-from vision.tables import write_table
+from vision.storage.files import atomic_write, canonical_json, read_json, sha256
+from vision.storage.tables import write_table
 
 BLOCK = 10  # trials in one task, stepped and estimated together
 
@@ -80,7 +80,7 @@ class BlockTask:
         else:
             with plain_renderer(estimator) as renderer:
                 look = look_of(config, simulation, estimator, renderer, trials)
-                sight = Sight(environment, estimator, renderer, look, trials, config.latency_steps)
+                sight = VisionObserver(environment, estimator, renderer, look, trials, config.latency_steps)
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
             trace = path.with_suffix(".parquet")
             columns = {key: np.concatenate([row[key] for row in sight.rows]) for key in TRACE}
@@ -100,7 +100,7 @@ class BlockTask:
 
 def look_of(
     config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, renderer: Renderer, trials: Sequence[int]
-) -> Look:
+) -> TrialAppearance:
     return draw_look(simulation, config.appearance, config.protocol, estimator, renderer.materials, config.seed, trials)
 
 

@@ -26,7 +26,7 @@ def main_closed_loop(argv: Sequence[str]) -> None:
 
     config = parse(ClosedLoopConfig, argv, "dactyl closed-loop", main_closed_loop.__doc__ or "")
     from eval.closed_loop.run import closed_loop
-    from eval.trial_table import trial_table
+    from eval.report.trial_table import trial_table
 
     console = Console()
     table = trial_table({"": closed_loop(config)})

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from datagen.appearance import AppearanceConfig
+from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
-from eval.conditions import ProtocolName
-from eval.trials import Simulation, Told
-from vision.config import plain
-from vision.files import sha256
+from eval.scoring.conditions import ProtocolName
+from eval.scoring.trial_results import Simulation, Told
+from vision.config import to_jsonable
+from vision.storage.files import sha256
 
 Group = Literal["physics", "observation", "unmodelled"]
 GROUPS: dict[Group, tuple[str, ...]] = {
@@ -98,5 +98,5 @@ class ClosedLoopConfig:
     def identity(self, object_name: str) -> dict[str, Any]:
         """The keys that decide what happens in a trial with the estimator's object."""
         free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
-        content = {key: value for key, value in plain(self).items() if key not in free}
+        content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         return content | {"policy": policy_label(self.policy, object_name), "checkpoint": sha256(self.checkpoint)}

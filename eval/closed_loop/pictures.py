@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.render.base import Sample
-from eval.charts import trial_errors
 from eval.closed_loop.block import look_of, plain_renderer
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.film import Frame, draw_estimate, save_film
-from eval.metrics import PoseErrors, pose_errors, summarise
-from eval.plots import save_figure
-from eval.predict import Estimator
-from eval.trials import STEP_SECONDS, TRACE, Simulation, over_time
-from vision.cameras import project
-from vision.draw import crop
-from vision.geometry import FloatArray
-from vision.tables import read_table
+from eval.closed_loop.film import Frame, draw_estimate, save_film
+from eval.report.charts import trial_errors
+from eval.report.plots import save_figure
+from eval.scoring.metrics import PoseErrors, pose_errors, summarise
+from eval.scoring.predict import Estimator
+from eval.scoring.trial_results import STEP_SECONDS, TRACE, Simulation, over_time
+from vision.drawing.wireframes import crop
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray
+from vision.storage.tables import read_table
 
 _GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object as it is asked for
 _GOAL_CAMERA = 1  # that looks down on it

@@ -5,26 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from datagen.policy import create_policy
-from datagen.pool import TaskFailedError, default_workers, run
 from datagen.sim.scene import SceneConfig, build_scene
+from datagen.workers.pool import TaskFailedError, default_workers, run
 from eval.closed_loop.block import BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
-from eval.provenance import checkpoint_origin, software
-from eval.trial_table import trial_table
-from eval.trials import RESULTS, ClosedLoop, load_closed_loop
-from vision.config import plain
+from eval.report.trial_table import trial_table
+from eval.scoring.provenance import checkpoint_origin, software
+from eval.scoring.trial_results import RESULTS, ClosedLoop, load_closed_loop
+from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
-from vision.folders import claim
 from vision.progress import progress
-from vision.schema import SCHEMA_VERSION
+from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
+from vision.storage.folders import reserve_output
+from vision.storage.schema import SCHEMA_VERSION
 
 _PATIENCE_S = 600.0  # without a step, after which a worker is taken to hang
 
 
 def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
-    """Play what is asked for, or what is missing of it, and write the folder that ``eval.trials`` describes.
+    """Play what is asked for, or what is missing of it, and write the folder that ``eval.scoring.trial_results``
+    describes.
 
     Raises:
         DactylError: the policy or checkpoint is missing, damaged or of another object, or the folder was begun with
@@ -35,7 +36,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     identity = config.identity(estimator.object.name)
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):
-        claim(config.output, identity, "blocks/*.json")
+        reserve_output(config.output, identity, "blocks/*.json")
         remove(config.output / RESULTS)
         records = _play_missing(task)
         plays = []
@@ -57,7 +58,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
         record = {
             "schema_version": SCHEMA_VERSION,
             "object": estimator.object.name,
-            "config": plain(config),
+            "config": to_jsonable(config),
             "checkpoint": checkpoint_origin(config.checkpoint),
             "software": software(),
             "plays": plays,

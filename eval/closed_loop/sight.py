@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.appearance import AppearanceConfig, draw_appearance
-from datagen.policy.base import Observation
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.base import Appearance, Renderer, Sample
 from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
-from eval.conditions import ProtocolName
-from eval.predict import Estimator, unit_quaternion
-from eval.trials import STEP_SECONDS, Simulation
-from vision.cameras import extrinsics, intrinsics
-from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from eval.scoring.conditions import ProtocolName
+from eval.scoring.predict import Estimator, unit_quaternion
+from eval.scoring.trial_results import STEP_SECONDS, Simulation
+from vision.geometry.cameras import extrinsics, intrinsics
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 
 def _always(value: float) -> Uniform:
@@ -47,7 +47,7 @@ CALIBRATED_LOOK = AppearanceConfig(
 
 
 @dataclass(frozen=True)
-class Look:
+class TrialAppearance:
     """How trials look: an appearance for each, and the cameras that are told and that draw.
 
     ``nominal`` says that the told ones are only where cameras should be.
@@ -67,7 +67,7 @@ def draw_look(
     materials: Sequence[str],
     seed: int,
     trials: Sequence[int],
-) -> Look:
+) -> TrialAppearance:
     """The look of trials, the same whichever others are drawn with it.
 
     Args:
@@ -91,13 +91,13 @@ def draw_look(
         np.stack([extrinsics(look.camera_position, look.camera_quaternion) for look in looks]),
     )
     if protocol == "calibrated":
-        return Look(looks, true, true, False)
+        return TrialAppearance(looks, true, true, False)
     count = len(looks)
     nominal = np.stack([rig.intrinsics(size, size)] * count), np.stack([rig.extrinsics()] * count)
-    return Look(looks, nominal, true, True)
+    return TrialAppearance(looks, nominal, true, True)
 
 
-class Sight:
+class VisionObserver:
     """What the policy is told of N worlds when an estimator's eyes replace the tracker.
 
     Attributes:
@@ -109,7 +109,7 @@ class Sight:
         environment: Environment,
         estimator: Estimator,
         renderer: Renderer,
-        look: Look,
+        look: TrialAppearance,
         trials: Sequence[int],
         latency: int,
     ) -> None:
@@ -119,7 +119,7 @@ class Sight:
         self._estimates: list[tuple[FloatArray, FloatArray]] = []  # position (N, 3) and quaternion (N, 4) of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
-        """Look at the worlds that are still ``going`` (K,); the others keep their last estimate."""
+        """TrialAppearance at the worlds that are still ``going`` (K,); the others keep their last estimate."""
         true = self.environment.observe()
         found = self._estimate(true, going)
         step = len(self._estimates)

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from dactyl.cli import COMMANDS, main
-from vision.config import UsageError, differences, parse, plain
+from vision.config import UsageError, differences, parse, to_jsonable
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,12 @@ def test_print_config_shows_what_results(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_plain_and_differences() -> None:
     first, second = Outer(Path("a"), inner=Inner(0, 1)), Outer(Path("a"), count=4, inner=Inner(0, 2))
-    assert plain(first) == {"output": "a", "count": 3, "kind": "one", "inner": {"low": 0, "high": 1}}
-    assert differences(plain(first), plain(first)) == []
-    assert differences(plain(first), plain(second)) == ["count: 3 there, 4 here", "inner.high: 1 there, 2 here"]
+    assert to_jsonable(first) == {"output": "a", "count": 3, "kind": "one", "inner": {"low": 0, "high": 1}}
+    assert differences(to_jsonable(first), to_jsonable(first)) == []
+    assert differences(to_jsonable(first), to_jsonable(second)) == [
+        "count: 3 there, 4 here",
+        "inner.high: 1 there, 2 here",
+    ]
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

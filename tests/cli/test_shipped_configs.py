@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from datagen.appearance import AppearanceConfig
-from datagen.config import RenderConfig
+from datagen.appearance.draw import AppearanceConfig
+from datagen.generate.config import RenderConfig
 from datagen.policy.her_config import HerConfig
 from datagen.policy.ppo_config import PpoConfig
-from datagen.states import StatesConfig
+from datagen.states.collect import StatesConfig
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.predict import EvaluateConfig
+from eval.scoring.predict import EvaluateConfig
 from train.cli import parse as parse_train
 from vision.config import parse
 

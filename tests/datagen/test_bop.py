@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import trimesh
 
-from datagen.bop import BopConfig, export_bop
-from datagen.bop_models import object_mesh
-from datagen.export_cli import main_export
+from datagen.export.bop import BopConfig, export_bop
+from datagen.export.bop_models import object_mesh
+from datagen.export.cli import main_export
 from tests.datasets import RENDERER, make_images, make_label, write_manifest
-from vision.cameras import DACTYL_RIG, project
 from vision.config import UsageError
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.geometry import matrix_from_quaternion
-from vision.objects import OBJECTS, get_object
-from vision.shards import encode_sample, write_shard
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.rotations import matrix_from_quaternion
+from vision.scene.objects import OBJECTS, get_object
+from vision.storage.datasets import TripletDataset
+from vision.storage.shards import encode_sample, write_shard
 
 SIZE = 64
 SAMPLES = 5
@@ -201,7 +201,7 @@ def test_the_folder_appears_when_it_is_whole(
     dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "dactyl"
-    monkeypatch.setattr("datagen.bop.write_models", lambda *_: (_ for _ in ()).throw(OSError("No space left")))
+    monkeypatch.setattr("datagen.export.bop.write_models", lambda *_: (_ for _ in ()).throw(OSError("No space left")))
     with pytest.raises(DactylError, match=f"^{output}: cannot write: No space left"):
         export_bop(BopConfig(dataset.folder, output, count=2))
     assert not output.exists()

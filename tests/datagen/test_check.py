@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 
 from dactyl.cli import main
-from datagen.appearance import AppearanceConfig
-from datagen.check import CheckConfig, faults
-from datagen.doctor import complaint, examine
-from datagen.gallery import page
-from datagen.info import orientation_cells
+from datagen.appearance.draw import AppearanceConfig
+from datagen.inspection.check import CheckConfig, faults
+from datagen.inspection.doctor import complaint, examine
+from datagen.inspection.gallery import page
+from datagen.inspection.info import orientation_cells
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
 from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
-from vision.cameras import DACTYL_RIG
-from vision.config import plain
-from vision.datasets import TripletDataset
+from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry import cube_rotations, quaternion_from_matrix
-from vision.shards import encode_sample, write_shard
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import cube_rotations, quaternion_from_matrix
+from vision.storage.datasets import TripletDataset
+from vision.storage.shards import encode_sample, write_shard
 
 
 def found(folder: Path) -> list[str]:
@@ -88,8 +88,8 @@ def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_info_says_what_was_not_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_dataset(tmp_path, (3, 2))
-    appearance = plain(AppearanceConfig(light_total_intensity=Uniform(0.0, 9.5)))
-    config = {"appearance": appearance, "render": plain(RenderOptions()) | {"image_size": 32}}
+    appearance = to_jsonable(AppearanceConfig(light_total_intensity=Uniform(0.0, 9.5)))
+    config = {"appearance": appearance, "render": to_jsonable(RenderOptions()) | {"image_size": 32}}
     write_manifest(folder, TripletDataset(folder).shards, config=config)
     assert main(["info", "--dataset", str(folder)]) == 0
     said = capsys.readouterr().out

@@ -21,19 +21,19 @@ from typing import Any
 
 import pytest
 
-from datagen import generate as generation
-from datagen import shard_task
-from datagen.cluster import LOOPBACK_ONLY, RAY_ENVIRONMENT
-from datagen.config import RenderConfig
-from datagen.generate import generate
-from datagen.pool import TransientError
-from datagen.shard_task import ShardTask
-from datagen.states import States, StatesConfig, collect
+from datagen.generate import dataset as generation
+from datagen.generate import shard_task
+from datagen.generate.config import RenderConfig
+from datagen.generate.dataset import generate
+from datagen.generate.shard_task import ShardTask
+from datagen.states.collect import States, StatesConfig, collect
+from datagen.workers.pool import TransientError
+from datagen.workers.ray_cluster import LOOPBACK_ONLY, RAY_ENVIRONMENT
 from tests.datagen.test_generate import Painter, config_of
 from vision.config import UsageError, parse
 from vision.errors import DactylError
 from vision.progress import Advance
-from vision.shards import ShardRecord
+from vision.storage.shards import ShardRecord
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray: make test-extras")
 pytestmark = pytest.mark.timeout(600)

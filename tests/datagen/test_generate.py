@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datagen import generate as generation
-from datagen import shard_task
-from datagen.check import CheckConfig, faults
-from datagen.config import RenderConfig
-from datagen.generate import generate, render_one
-from datagen.pool import TransientError
+from datagen.generate import dataset as generation
+from datagen.generate import shard_task
+from datagen.generate.config import RenderConfig
+from datagen.generate.dataset import generate, render_one
+from datagen.generate.shard_task import ShardTask
+from datagen.inspection.check import CheckConfig, faults
 from datagen.render.base import RendererInfo, RenderOptions, Sample
-from datagen.shard_task import ShardTask
 from datagen.sim.scene import SceneConfig, build_scene
-from datagen.states import StatesConfig, collect
-from vision.cameras import extrinsics, intrinsics
-from vision.datasets import TripletDataset
+from datagen.states.collect import StatesConfig, collect
+from datagen.workers.pool import TransientError
 from vision.errors import DactylError
+from vision.geometry.cameras import extrinsics, intrinsics
+from vision.storage.datasets import TripletDataset
 
 SIZE = 32
 
@@ -45,7 +45,7 @@ class Painter:
     """
 
     batch_size = 3
-    kept = False
+    reusable = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
 

@@ -14,17 +14,17 @@ from fsspec.implementations.memory import MemoryFileSystem
 from torch.utils.data import DataLoader
 from upath import UPath
 
-from datagen import generate as generation
-from datagen import shard_task
-from datagen.check import CheckConfig, faults
-from datagen.generate import generate, render_one
-from datagen.info import summary
-from datagen.shard_task import ShardTask
-from datagen.states import StatesConfig, collect
+from datagen.generate import dataset as generation
+from datagen.generate import shard_task
+from datagen.generate.dataset import generate, render_one
+from datagen.generate.shard_task import ShardTask
+from datagen.inspection.check import CheckConfig, faults
+from datagen.inspection.info import summary
+from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
-from vision.config import parse, plain
+from vision.config import parse, to_jsonable
 from vision.errors import DactylError
-from vision.store import Location
+from vision.storage.store import Location
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,6 @@ def test_where_and_by_whom_is_not_part_of_the_result(states: Path, place: UPath,
 def test_urls_on_the_command_line(states: Path) -> None:
     arguments = ["--states", str(states), "--output", "memory://bucket/a/b"]
     config = parse(generation.RenderConfig, arguments, "dactyl render", "")
-    assert (str(config.output), plain(config)["output"]) == ("memory://bucket/a/b", "memory://bucket/a/b")
+    assert (str(config.output), to_jsonable(config)["output"]) == ("memory://bucket/a/b", "memory://bucket/a/b")
     local = parse(generation.RenderConfig, ["--states", str(states), "--output", "data/set"], "dactyl render", "")
     assert local.output == Path("data/set")

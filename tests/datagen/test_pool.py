@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.pool import ATTEMPTS, TaskFailedError, TransientError, run
+from datagen.workers.pool import ATTEMPTS, TaskFailedError, TransientError, run
 from vision.errors import DactylError
 from vision.progress import Advance
 
@@ -117,7 +117,7 @@ def _alive(pid: int) -> bool:
 
 def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from datagen.pool import run; from tests.datagen.test_pool import Sleep\n"
+        "from pathlib import Path; from datagen.workers.pool import run; from tests.datagen.test_pool import Sleep\n"
         f"if __name__ == '__main__': list(run(Sleep(Path({str(tmp_path)!r})), range(2), 2, lambda count: None))"
     )
     script = tmp_path.parent / "parent.py"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.pool import TaskFailedError
-from datagen.stream import OrderedStream
+from datagen.workers.pool import TaskFailedError
+from datagen.workers.stream import OrderedStream
 from vision.progress import Advance
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datagen import shard_task
-from datagen.config import RenderConfig
-from datagen.inspection import InspectConfig, inspect
-from datagen.shard_task import ShardTask
-from datagen.states import StatesConfig, collect
-from datagen.viewer import view_in_rerun
+from datagen.generate import shard_task
+from datagen.generate.config import RenderConfig
+from datagen.generate.shard_task import ShardTask
+from datagen.inspection.overview import InspectConfig, inspect
+from datagen.inspection.viewer import view_in_rerun
+from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
 from tests.datasets import write_dataset, write_manifest
-from vision.cameras import project
 from vision.config import UsageError, parse
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.geometry import matrix_from_quaternion
+from vision.geometry.cameras import project
+from vision.geometry.rotations import matrix_from_quaternion
+from vision.storage.datasets import TripletDataset
 
 
 @pytest.fixture(scope="module")

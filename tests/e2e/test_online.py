@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from datagen.states import StatesConfig, collect
+from datagen.states.collect import StatesConfig, collect
 from tests.synthetic import make_dataset
 
 MARK = "DACTYL_TEST_OF_ONLINE_TRAINING"

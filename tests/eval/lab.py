@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from eval.calibration import CalibratedCamera, save_calibration
+from eval.laboratory.calibration import CalibratedCamera, save_calibration
 from tests.synthetic import draw_triplet
-from vision.cameras import DACTYL_RIG, extrinsics, intrinsics
-from vision.geometry import matrix_from_quaternion, rigid_transform
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
+from vision.scene.objects import get_object
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])

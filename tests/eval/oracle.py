@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.datasets import TripletDataset
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.storage.datasets import TripletDataset
 
 
 class Oracle:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.policy.base import ACTIONS, FloatArray, Observation, Worlds
 from datagen.render.base import Sample
+from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
 from datagen.sim.scene import Scene, SceneConfig, build_scene
-from vision.cameras import DACTYL_RIG
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import get_object
 
 
 class Pilot:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from eval.baseline import best_constant, geometric_median, rotation_median
-from eval.metrics import position_error_mm, rotation_error_deg
+from eval.scoring.baseline import best_constant, geometric_median, rotation_median
+from eval.scoring.metrics import position_error_mm, rotation_error_deg
 from tests.datasets import write_dataset
-from vision.datasets import TripletDataset
-from vision.geometry import cube_rotations, quaternion_from_rotation
+from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
+from vision.storage.datasets import TripletDataset
 
 seeds = st.integers(0, 2**32 - 1)
 

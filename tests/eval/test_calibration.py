@@ -12,10 +12,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from eval.calibration import Board, CalibrateConfig, CalibratedCamera, calibrate, load_calibration
+from eval.laboratory.calibration import Board, CalibrateConfig, CalibratedCamera, calibrate, load_calibration
 from tests.eval.lab import add_noise, cameras, distort
 from vision.errors import DactylError
-from vision.geometry import quaternion_from_matrix, rigid_transform
+from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
 
 BOARD = Board(7, 5, 0.03, 0.022)
 _PIXELS_A_SQUARE = 80

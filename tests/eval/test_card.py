@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from eval.card import main_package_model
 from eval.cli import main_evaluate
-from eval.record import load_evaluation
+from eval.report.card import main_package_model
+from eval.scoring.record import load_evaluation
 from tests.synthetic import make_dataset
 from vision import estimator as estimators
-from vision.backbones import BackboneConfig
-from vision.cameras import DACTYL_RIG
 from vision.config import UsageError
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig
+from vision.geometry.cameras import DACTYL_RIG
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.storage.datasets import TripletDataset
 
 SIZE = 64
 

@@ -14,20 +14,20 @@ from PIL import Image
 
 import eval.cli
 from eval.cli import evaluate, main_evaluate
-from eval.conditions import PROTOCOLS, Condition
-from eval.figures import telling_samples
-from eval.metrics import PoseErrors
-from eval.predict import EvaluateConfig, load_estimator, predict
+from eval.report.figures import telling_samples
+from eval.scoring.conditions import PROTOCOLS, Condition
+from eval.scoring.metrics import PoseErrors
+from eval.scoring.predict import EvaluateConfig, load_estimator, predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
-from vision.backbones import BackboneConfig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
-from vision.files import exclusive_folder
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig
-from vision.shards import shard_name
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import exclusive_folder
+from vision.storage.shards import shard_name
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from datagen.appearance import AppearanceConfig
+from datagen.appearance.draw import AppearanceConfig
 from datagen.policy.evaluate import play_trials
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
@@ -23,17 +23,17 @@ from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
 from eval.closed_loop.config import GROUPS, ClosedLoopConfig
-from eval.closed_loop.sight import Sight, draw_look, told_by_sight
-from eval.trials import RESULTS, TRACE, load_closed_loop
+from eval.closed_loop.sight import VisionObserver, draw_look, told_by_sight
+from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop
 from tests.eval.pilot import Canvas, Eye, Pilot
-from vision.backbones import BackboneConfig
-from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig
-from vision.tables import read_table
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.storage.tables import read_table
 
 RULES = TrialRules(seconds=0.8)
 SIZE = 48
@@ -41,13 +41,13 @@ SIZE = 48
 
 def play(
     eye: Eye | None, trials: Sequence[int] = (0, 1, 2), randomization: Randomization = NOTHING, latency: int = 0
-) -> tuple[list[int], list[str], Pilot, Sight | None]:
+) -> tuple[list[int], list[str], Pilot, VisionObserver | None]:
     """Goals, endings, what the policy was told and what was seen, of a few short trials."""
     environment = Environment(SceneConfig(), 0, len(trials), 1, randomization)
     pilot, sight = Pilot(), None
     if eye is not None:
         look = draw_look("calibrated", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
-        sight = Sight(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
+        sight = VisionObserver(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
     goals, endings = play_trials(environment, pilot, RULES, np.asarray(trials), lambda _: None, sight)
     return goals, list(endings), pilot, sight
 

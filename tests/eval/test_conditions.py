@@ -1,4 +1,4 @@
-"""What the estimator is told: exactly as wrong as asked, and nothing else changed."""
+"""What the estimator is told: exactly as wrong as estimator_inputs, and nothing else changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from eval.conditions import AMOUNTS, Condition, asked, camera_subsets, miscalibrations
-from vision.cameras import DACTYL_RIG, Rig, fovy_from_intrinsics, project
+from eval.scoring.conditions import AMOUNTS, Condition, camera_subsets, estimator_inputs, miscalibrations
+from vision.geometry.cameras import DACTYL_RIG, Rig, fovy_from_intrinsics, project
 
 SIZE = 200
 
@@ -28,10 +28,10 @@ def batch() -> dict[str, Any]:
 
 
 def test_protocols(batch: dict[str, Any]) -> None:
-    images, matrices, transforms = asked(Condition("nominal"), batch, DACTYL_RIG, SIZE)
+    images, matrices, transforms = estimator_inputs(Condition("nominal"), batch, DACTYL_RIG, SIZE)
     assert images.shape == (5, 3, SIZE, SIZE, 3)
     np.testing.assert_array_equal(transforms, np.tile(DACTYL_RIG.extrinsics(), (5, 1, 1, 1)))
-    _, matrices, transforms = asked(Condition("calibrated"), batch, DACTYL_RIG, SIZE)
+    _, matrices, transforms = estimator_inputs(Condition("calibrated"), batch, DACTYL_RIG, SIZE)
     np.testing.assert_array_equal(matrices, batch["camera_intrinsics"])
     np.testing.assert_array_equal(transforms, batch["camera_extrinsics"])
 
@@ -40,7 +40,7 @@ def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None
     assert [condition.name for condition in camera_subsets(DACTYL_RIG)] == [
         "without-left", "without-top", "without-right",
     ]  # fmt: skip
-    images, matrices, transforms = asked(Condition("calibrated", without="top"), batch, DACTYL_RIG, SIZE)
+    images, matrices, transforms = estimator_inputs(Condition("calibrated", without="top"), batch, DACTYL_RIG, SIZE)
     np.testing.assert_array_equal(images, batch["images"][:, [0, 2]])
     np.testing.assert_array_equal(matrices, batch["camera_intrinsics"][:, [0, 2]])
     np.testing.assert_array_equal(transforms, batch["camera_extrinsics"][:, [0, 2]])
@@ -50,7 +50,7 @@ def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None
 @pytest.mark.parametrize("condition", miscalibrations(), ids=lambda condition: condition.name)
 def test_cameras_are_wrong_by_the_amount_and_only_in_that(condition: Condition, batch: dict[str, Any]) -> None:
     before = {key: values.copy() for key, values in batch.items()}
-    _, matrices, transforms = asked(condition, batch, DACTYL_RIG, SIZE)
+    _, matrices, transforms = estimator_inputs(condition, batch, DACTYL_RIG, SIZE)
     for key, values in before.items():
         np.testing.assert_array_equal(batch[key], values, err_msg="the samples themselves stay")
 
@@ -71,7 +71,7 @@ def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any])
     point = np.array([[1.0, 0.87, 0.15]])
 
     def shifts(amount: float) -> np.ndarray:
-        told = asked(Condition("calibrated", None, "rotation", amount), batch, DACTYL_RIG, SIZE)[1:]
+        told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, DACTYL_RIG, SIZE)[1:]
         true = project(point, batch["camera_intrinsics"], batch["camera_extrinsics"])
         return (project(point, *told) - true)[:, :, 0]
 

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from tests.synthetic import make_dataset
-from vision.backbones import BackboneConfig
-from vision.datasets import TripletDataset
 from vision.estimator import PoseEstimator, checkpoint_record
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.storage.datasets import TripletDataset
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from eval.metrics import PoseErrors, pose_errors, position_error_mm, rotation_error_deg, summarise
-from vision.cameras import DACTYL_RIG
-from vision.geometry import cube_rotations
-from vision.objects import OBJECTS, PoseObject, get_object
+from eval.scoring.metrics import PoseErrors, pose_errors, position_error_mm, rotation_error_deg, summarise
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import cube_rotations
+from vision.scene.objects import OBJECTS, PoseObject, get_object
 
 CENTRE = np.array([1.0, 0.87, 0.15])
 seeds = st.integers(0, 2**32 - 1)
@@ -110,7 +110,7 @@ def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add() -> None:
     np.testing.assert_allclose(errors.mspd_px, 0, atol=1e-9)
     np.testing.assert_allclose(errors.add_s_mm, 0, atol=1e-9)
     assert (errors.add_mm[1:] > 20).all()
-    assert errors.gross.tolist() == [False] + [True] * 23
+    assert errors.face_confusion.tolist() == [False] + [True] * 23
 
 
 def test_mspd_equals_opencvs_projection() -> None:
@@ -131,7 +131,7 @@ def test_mspd_equals_opencvs_projection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "axis", "angle", "gross"),
+    ("name", "axis", "angle", "face_confusion"),
     [
         ("block", [1, 0, 0], 44, False),
         ("block", [1, 0, 0], 46, True),
@@ -144,12 +144,14 @@ def test_mspd_equals_opencvs_projection() -> None:
         ("prism", [1, 0, 0], 91, True),
     ],
 )
-def test_another_face_begins_half_way_to_the_next(name: str, axis: list[float], angle: float, gross: bool) -> None:
+def test_another_face_begins_half_way_to_the_next(
+    name: str, axis: list[float], angle: float, face_confusion: bool
+) -> None:
     start = Rotation.random(random_state=5)
     turned = start * Rotation.from_rotvec(np.deg2rad(angle) * np.array(axis) / np.linalg.norm(axis))
     quaternions = [np.roll(rotation.as_quat(), 1)[None] for rotation in (start, turned)]
     errors = pose_errors(get_object(name), [[0, 0, 0]], quaternions[0], [[0, 0, 0]], quaternions[1])
-    assert errors.gross.tolist() == [gross]
+    assert errors.face_confusion.tolist() == [face_confusion]
 
 
 def test_a_corner_behind_a_camera_is_infinitely_far_off() -> None:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.conditions import Condition
-from eval.metrics import position_error_mm, rotation_error_deg
-from eval.predict import EvaluateConfig, obtain_predictions, predict
+from eval.scoring.conditions import Condition
+from eval.scoring.metrics import position_error_mm, rotation_error_deg
+from eval.scoring.predict import EvaluateConfig, obtain_predictions, predict
 from tests.datasets import write_dataset
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
-from vision.cameras import DACTYL_RIG, Rig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.objects import get_object
-from vision.schema import PREDICTIONS
-from vision.tables import read_table, write_table
+from vision.geometry.cameras import DACTYL_RIG, Rig
+from vision.scene.objects import get_object
+from vision.storage.datasets import TripletDataset
+from vision.storage.schema import PREDICTIONS
+from vision.storage.tables import read_table, write_table
 
 NOMINAL, CALIBRATED = Condition("nominal"), Condition("calibrated")
 

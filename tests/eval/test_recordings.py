@@ -14,9 +14,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from eval.capture import read_poses
-from eval.recordings import ImportConfig, import_recording
-from eval.views import make_view
+from eval.laboratory.capture import read_poses
+from eval.laboratory.recordings import ImportConfig, import_recording
+from eval.laboratory.undistortion import make_view
 from tests.eval.lab import (
     OBJECT_IN_MARKERS,
     WORLD_FROM_CAPTURE,
@@ -27,11 +27,11 @@ from tests.eval.lab import (
     write_csv,
 )
 from tests.synthetic import draw_triplet
-from vision.cameras import DACTYL_RIG, project
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.geometry import quaternion_from_matrix, rigid_transform
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
+from vision.scene.objects import get_object
+from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
 POSE_HEADER = "time_s,x,y,z,qw,qx,qy,qz"

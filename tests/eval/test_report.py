@@ -15,22 +15,22 @@ from PIL import Image
 import eval.cli
 from dactyl.cli import main
 from eval.cli import evaluate, main_report
-from eval.conditions import Condition
-from eval.metrics import PoseErrors
-from eval.page import Drawing, Section, Table, to_html, to_markdown
-from eval.predict import EvaluateConfig
-from eval.record import RECORD, Scored
-from eval.report import ReportConfig, report
-from eval.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
-from eval.study_charts import Scatter, confidence, trends
+from eval.report.page import Drawing, Section, Table, to_html, to_markdown
+from eval.report.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
+from eval.report.study_charts import Scatter, confidence, trends
+from eval.report.write import ReportConfig, report
+from eval.scoring.conditions import Condition
+from eval.scoring.metrics import PoseErrors
+from eval.scoring.predict import EvaluateConfig
+from eval.scoring.record import RECORD, Scored
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import sha256
-from vision.geometric import CONFIDENT_ANGLE
-from vision.schema import PREDICTIONS
-from vision.tables import read_table, write_table
+from vision.networks.geometric import CONFIDENT_ANGLE
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import sha256
+from vision.storage.schema import PREDICTIONS
+from vision.storage.tables import read_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_metrics_are_chosen_by_name(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["report", "--evaluations.a", str(folders["good"]), "--output", str(tmp_path)]
-    assert main([*arguments, "--metrics", "[mspd, gross]"]) == 0
+    assert main([*arguments, "--metrics", "[mspd, face_confusion]"]) == 0
     section = (tmp_path / "report.md").read_text().partition("## Other errors")[2].partition("##")[0]
     assert "| estimator | test set | protocol | MSPD px | another face |" in section
     capsys.readouterr()

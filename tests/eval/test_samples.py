@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from eval.samples import nearest_pose_mm, quartiles
-from vision.objects import OBJECTS, get_object
+from eval.scoring.samples import nearest_pose_mm, quartiles
+from vision.scene.objects import OBJECTS, get_object
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))

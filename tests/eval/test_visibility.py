@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 import eval.cli
-from datagen import generate as generation
-from datagen.config import RenderConfig
-from datagen.generate import generate
+from datagen.generate import dataset as generation
+from datagen.generate.config import RenderConfig
+from datagen.generate.dataset import generate
+from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RenderOptions
-from datagen.shard_task import ShardTask
-from datagen.states import StatesConfig, collect
+from datagen.states.collect import StatesConfig, collect
 from eval.cli import evaluate
-from eval.predict import EvaluateConfig
-from eval.record import load_evaluation
-from eval.report import ReportConfig, report
-from eval.samples import VISIBILITY
+from eval.report.write import ReportConfig, report
+from eval.scoring.predict import EvaluateConfig
+from eval.scoring.record import load_evaluation
+from eval.scoring.samples import VISIBILITY
 from tests.eval.oracle import Oracle
-from vision.datasets import TripletDataset
+from vision.storage.datasets import TripletDataset
 
 COUNT = 12
 

@@ -25,7 +25,7 @@ from tests.soak.watch import group
 Before = Callable[[], None]
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.faults.painted", "datagen.cli", "eval.recordings"])
+_SERVER.set_forkserver_preload(["tests.faults.painted", "datagen.cli", "eval.laboratory.recordings"])
 _OURSELVES = multiprocessing.get_context("fork")
 
 

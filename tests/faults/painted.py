@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen import generate, shard_task
+from datagen.generate import dataset as generate
+from datagen.generate import shard_task
+from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, Sample
-from datagen.shard_task import ShardTask
 from datagen.sim.scene import SceneConfig, build_scene
 from vision.progress import Advance
-from vision.shards import ShardRecord
+from vision.storage.shards import ShardRecord
 
 SIZE = 16
 
@@ -21,7 +22,7 @@ class Painter:
     """Stands in for a renderer: each sample gets a picture that only its index decides."""
 
     batch_size = 3
-    kept = False
+    reusable = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
 

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dactyl.cli import main
-from datagen.config import RenderConfig
-from datagen.states import StatesConfig
-from eval.predict import EvaluateConfig
+from datagen.generate.config import RenderConfig
+from datagen.states.collect import StatesConfig
+from eval.scoring.predict import EvaluateConfig
 from tests.faults.conftest import Trials
 from tests.faults.harness import memory_bounded, misworded, outcome
 from vision import strict_yaml

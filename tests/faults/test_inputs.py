@@ -19,17 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datagen.state_files import committed_part, states_fingerprint
-from datagen.states import StatesConfig, collect, load_states
+from datagen.states.collect import StatesConfig, collect, load_states
+from datagen.states.files import committed_part, states_fingerprint
 from datagen.unity import wire
-from eval.calibration import load_calibration, read_picture, save_calibration
-from eval.capture import read_pictures, read_poses
+from eval.laboratory.calibration import load_calibration, read_picture, save_calibration
+from eval.laboratory.capture import read_pictures, read_poses
 from tests.eval.lab import cameras, write_csv
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, misworded, outcome
 from tests.unity.batches import random_batch
-from vision.schema import PREDICTIONS, STATES
-from vision.tables import read_table, write_table
+from vision.storage.schema import PREDICTIONS, STATES
+from vision.storage.tables import read_table, write_table
 
 # ------------------------------------------------------------------------------------------------------- states
 

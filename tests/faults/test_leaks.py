@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datagen.pool import run
+from datagen.workers.pool import run
 from vision.progress import Advance
 
 

@@ -25,8 +25,8 @@ FORBIDDEN_CALLS = {
     "os.system": "a shell",
     "os.popen": "a shell",
     "tempfile.mktemp": "a name that another may take first",
-    "wds.WebDataset": "pipe: URLs and pickles: vision.datasets",
-    "webdataset.WebDataset": "pipe: URLs and pickles: vision.datasets",
+    "wds.WebDataset": "pipe: URLs and pickles: vision.storage.datasets",
+    "webdataset.WebDataset": "pipe: URLs and pickles: vision.storage.datasets",
     "tar.extract": "writes where a member says",
     "tar.extractall": "writes where a member says",
 }

@@ -21,15 +21,15 @@ import numpy as np
 import pytest
 
 from dactyl.cli import main
-from datagen.check import CheckConfig, faults
+from datagen.inspection.check import CheckConfig, faults
 from tests.datasets import write_dataset, write_manifest
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
-from vision.cameras import DACTYL_RIG
-from vision.datasets import DatasetFolder, TripletDataset
-from vision.files import sha256
-from vision.folders import MANIFEST
-from vision.shards import shard_name
+from vision.geometry.cameras import DACTYL_RIG
+from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.files import sha256
+from vision.storage.folders import MANIFEST
+from vision.storage.shards import shard_name
 
 
 @pytest.fixture(scope="module")

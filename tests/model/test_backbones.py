@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from vision.backbones import BackboneConfig, build_backbone
-from vision.heads import spatial_softmax
+from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.heads import spatial_softmax
 
 
 def test_the_tables_literal_strides_leave_one_pixel_that_says_nothing() -> None:

@@ -10,12 +10,12 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from vision.bundle import BundleSolution, solve_bundle
-from vision.bundle_problem import Displacement, Sights
-from vision.cameras import DACTYL_RIG, project, project_torch
-from vision.landmarks import HAND_LANDMARKS, locate
-from vision.objects import get_object
-from vision.triangulate import Cameras, PoseSolution, solve_pose
+from vision.geometry.cameras import DACTYL_RIG, project, project_torch
+from vision.scene.landmarks import HAND_LANDMARKS, locate
+from vision.scene.objects import get_object
+from vision.solvers.bundle import BundleSolution, solve_bundle
+from vision.solvers.bundle_problem import Displacement, PointObservations
+from vision.solvers.triangulate import Cameras, PoseSolution, solve_pose
 
 SIZE = 200
 BLOCK = torch.tensor(get_object("block").keypoints)
@@ -54,16 +54,16 @@ class Truth:
     def uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
-    def sights(self, corner_noise: float, landmark_noise: float) -> tuple[Sights, Sights]:
+    def sights(self, corner_noise: float, landmark_noise: float) -> tuple[PointObservations, PointObservations]:
         world = BLOCK @ self.rotation.mT + self.position[:, None]
         seen = []
         for points, noise in ((world, corner_noise), (locate(HAND_LANDMARKS, self.angles)[0], landmark_noise)):
             pixels = project_torch(points[:, None], *self.cameras)
             pixels = pixels + noise * self.noise(*pixels.shape)
-            seen.append(Sights(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
+            seen.append(PointObservations(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
         return seen[0], seen[1]
 
-    def solve(self, corners: Sights, landmarks: Sights, **options: int) -> BundleSolution:
+    def solve(self, corners: PointObservations, landmarks: PointObservations, **options: int) -> BundleSolution:
         return solve_bundle(BLOCK, corners, HAND_LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
 
     def errors(self, found: PoseSolution) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def test_landmarks_make_the_difference_and_so_do_corners() -> None:
     turn, shift = truth.errors(truth.solve(corners, landmarks).pose)
     assert turn.mean() < 1.2
     assert shift.mean() < 1.8
-    blind = Sights(landmarks.pixels * torch.nan, landmarks.scale)
+    blind = PointObservations(landmarks.pixels * torch.nan, landmarks.scale)
     _, without = truth.errors(truth.solve(corners, blind).pose)
     assert without.mean() > 10
 
@@ -123,7 +123,9 @@ def test_error_grows_as_confidence_falls() -> None:
     truth = Truth(400, seed=7)
     noise = 0.3 * 10 ** truth.uniform(400)
     sights = [
-        Sights(pixels + noise[:, None, None, None] * truth.noise(*pixels.shape), noise[:, None, None].expand_as(scale))
+        PointObservations(
+            pixels + noise[:, None, None, None] * truth.noise(*pixels.shape), noise[:, None, None].expand_as(scale)
+        )
         for pixels, scale in truth.sights(0.0, 0.0)
     ]
     calibrated = solve_pose(BLOCK, sights[0].pixels, sights[0].scale, truth.cameras, ANCHOR)
@@ -202,7 +204,8 @@ def test_no_input_gives_nan(spoil: Callable[[Tensor], Tensor], scale: float) -> 
     good = truth.sights(1.0, 1.0)
     for spoilt in (0, 1):
         sights = [
-            Sights(spoil(s.pixels), torch.full_like(s.scale, scale)) if n == spoilt else s for n, s in enumerate(good)
+            PointObservations(spoil(s.pixels), torch.full_like(s.scale, scale)) if n == spoilt else s
+            for n, s in enumerate(good)
         ]
         found = truth.solve(*sights)
         for tensor in (*vars(found.pose).values(), *found.cameras, found.angles):

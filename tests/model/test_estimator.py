@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.model.test_model import model_and_cameras, pictures
-from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record, export_weights
-from vision.pose_model import PoseModel
+from vision.geometry.cameras import DACTYL_RIG
+from vision.networks.pose_model import PoseModel
 
 K, T = DACTYL_RIG.intrinsics(64, 64), DACTYL_RIG.extrinsics()
 IMAGES = np.ascontiguousarray(pictures().permute(0, 1, 3, 4, 2).numpy())

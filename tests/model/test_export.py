@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from vision.backbones import BackboneConfig
-from vision.cameras import DACTYL_RIG
-from vision.export import ExportedNetwork, export_onnx, export_program
-from vision.model import build_model
-from vision.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig
+from vision.geometry.cameras import DACTYL_RIG
+from vision.networks.backbones import BackboneConfig
+from vision.networks.export import ExportedNetwork, export_onnx, export_program
+from vision.networks.model import build_model
+from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig
 
 SIZE = 64
 

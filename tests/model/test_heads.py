@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vision.geometry import matrix_from_quaternion
-from vision.heads import ROTATION_SIZE, PointHead, rotation_from_values, spatial_softmax
+from vision.geometry.rotations import matrix_from_quaternion
+from vision.networks.heads import ROTATION_SIZE, PointHead, rotation_from_values, spatial_softmax
 
 
 def test_spatial_softmax_against_numpy() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from vision.landmarks import HAND_LANDMARKS, locate
+from vision.scene.landmarks import HAND_LANDMARKS, locate
 
 
 def test_forearm_stays_and_the_palm_turns_about_both_hinges() -> None:

@@ -6,15 +6,15 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from tests.model.test_bundle import Truth
-from vision.backbones import BackboneConfig
-from vision.cameras import DACTYL_RIG, Rig
-from vision.geometric import GeometricModel, GeometricOutput
-from vision.heads import PointOutput
-from vision.landmarks import HAND_LANDMARKS
-from vision.model import RegressionModel, build_model
-from vision.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig, normalize, resize
-from vision.triangulate import Cameras
-from vision.windows import make_windows
+from vision.geometry.cameras import DACTYL_RIG, Rig
+from vision.networks.backbones import BackboneConfig
+from vision.networks.geometric import GeometricModel, GeometricOutput
+from vision.networks.heads import PointOutput
+from vision.networks.model import RegressionModel, build_model
+from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig, normalize, resize
+from vision.networks.windows import make_windows
+from vision.scene.landmarks import HAND_LANDMARKS
+from vision.solvers.triangulate import Cameras
 
 SMALL = BackboneConfig("pyramid", width=8, blocks=1)
 CONFIGS = {

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from vision.cameras import DACTYL_RIG, project
-from vision.geometry import cube_rotations, geodesic_distance
-from vision.objects import get_object
-from vision.triangulate import CAUCHY_SCALE, Cameras, refine, solve_pose, triangulate
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.rotations import cube_rotations, geodesic_distance
+from vision.scene.objects import get_object
+from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, refine, solve_pose, triangulate
 
 ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
 MATRICES, TRANSFORMS = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()

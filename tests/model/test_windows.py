@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.windows import cut, make_windows, to_image, window_scale
+from vision.networks.windows import cut, make_windows, to_image, window_scale
 
 
 def test_a_window_over_the_whole_image_is_the_image() -> None:

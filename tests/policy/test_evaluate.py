@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 
 from datagen.policy import RandomExploration, create_policy, policy_label
-from datagen.policy.base import Observation
 from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
 from datagen.policy.features import INPUTS
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.recorder import Frame, Recorder
 from datagen.policy.trained import _blank_observation
+from datagen.sim.interface import Observation
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.sim.trials import TrialRules
-from vision.geometry import quaternion_from_matrix
+from vision.geometry.rotations import quaternion_from_matrix
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from datagen.sim.outcome import Outcome
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from vision.errors import DactylError
-from vision.geometry import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
+from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = build_scene(SceneConfig("block"))

@@ -12,17 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from datagen.cluster import RAY_ENVIRONMENT
 from datagen.policy import create_policy
-from datagen.policy.bins import BINS, actions_from_bins
 from datagen.policy.cli import _method
 from datagen.policy.ppo import PpoLearner, PpoLearning, advantages
 from datagen.policy.ppo_config import PpoConfig
 from datagen.policy.ppo_training import train_ppo
 from datagen.policy.recurrent import INPUTS, Recurrent, input_width, save_recurrent
-from datagen.policy.rollout import Experience, Rollout, Turn
+from datagen.policy.rollout import Experience, Rollout, StepResult
+from datagen.sim.bins import BINS, actions_from_bins
 from datagen.sim.environment import Environment
 from datagen.sim.scene import SceneConfig
+from datagen.workers.ray_cluster import RAY_ENVIRONMENT
 from vision.errors import DactylError
 
 torch.set_num_threads(1)
@@ -43,12 +43,12 @@ class Recall:
         seen = np.stack([shown, self.age == 0], axis=1).astype(np.float32)
         return seen, np.hstack([seen, self.age[:, None], self.cue[:, None]]).astype(np.float32)
 
-    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> Turn:
+    def step(self, bins: NDArray[np.int64], acting: NDArray[np.bool_]) -> StepResult:
         right = np.where(self.cue > 0, bins[:, 0] > BINS // 2, bins[:, 0] < BINS // 2)
         reward = acting * (self.age > 0) * right.astype(np.float64)
         self.age += acting
         ended = acting & (self.age == self.length)
-        return Turn(reward, ended, ended & (self.cue > 0))  # half of them are lost, half out of time
+        return StepResult(reward, ended, ended & (self.cue > 0))  # half of them are lost, half out of time
 
     def begin(self, worlds: NDArray[np.int64], rng: np.random.Generator) -> None:
         self.age[worlds] = 0

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy.features import STATE_WIDTH
 from datagen.policy.replay import Hindsight, Replay
-from vision.geometry import quaternion_from_rotation
+from vision.geometry.rotations import quaternion_from_rotation
 
 WORLDS = 3
 TURN = 0.09  # rad a step: five steps are more than a goal's threshold, four are less

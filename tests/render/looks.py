@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.appearance import LIGHT_CENTRE, AppearanceConfig, draw_appearance
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.base import Appearance, Sample
 from datagen.sim.hand import CUPPED_POSE
 from datagen.sim.scene import SceneConfig, build_scene
-from vision.cameras import DACTYL_RIG
-from vision.geometry import FloatArray
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import get_object
+from vision.scene.workspace import LIGHT_CENTRE
 
 JOINTS = np.array([CUPPED_POSE.get(name, 0.0) for name in build_scene(SceneConfig(purpose="physics")).joint_names])
 ABOVE_HAND = np.array([1.01, 0.88, 0.25])

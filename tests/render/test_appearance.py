@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from datagen.appearance import LIGHT_CENTRE, AppearanceConfig, draw_appearance
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.base import Appearance
 from datagen.variation import Uniform, UniformInt
-from vision.cameras import DACTYL_RIG
 from vision.errors import DactylError
-from vision.geometry import rotation_from_quaternion
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG
+from vision.geometry.rotations import rotation_from_quaternion
+from vision.scene.objects import get_object
+from vision.scene.workspace import LIGHT_CENTRE
 
 SAMPLES = 1000
 FACES = get_object("block").faces

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from datagen.augment import AugmentConfig, augment_pose
+from datagen.appearance.pose_augmentation import AugmentConfig, augment_pose
 from datagen.variation import Normal
-from vision.geometry import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
 
 COUNT = 4000
 POSITION = np.array([1.0, 0.87, 0.15])

@@ -8,10 +8,11 @@ import struct
 import numpy as np
 import pytest
 
-from datagen.render import create_renderer, environment
+from datagen.render import create_renderer
+from datagen.render import environment_map as environment
 from datagen.render.base import RenderOptions
 from tests.render.looks import at, plain_look, random_sample
-from vision.geometry import FloatArray
+from vision.geometry.rotations import FloatArray
 
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 NORMALS = np.random.default_rng(0).normal(size=(2000, 3))

@@ -17,10 +17,10 @@ from scipy.spatial.transform import Rotation
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions, Sample
 from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample
-from vision.cameras import DACTYL_RIG, extrinsics, intrinsics, project
 from vision.errors import DactylError
-from vision.geometry import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics, project
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import get_object
 
 NAMES = ("filament", "classic")
 SILHOUETTE = RenderOptions(mesh_fraction=0.1, shadows=False)

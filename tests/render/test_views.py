@@ -10,16 +10,16 @@ import pytest
 from matplotlib.path import Path as Outline
 from scipy.spatial import ConvexHull
 
-from datagen.appearance import AppearanceConfig, draw_appearance
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.generate.view_labels import Views, _nearness, mask_box
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
 from datagen.render.stage import Stage
 from datagen.sim.hand import CUPPED_POSE
 from datagen.variation import generator
-from datagen.views import Views, _nearness, mask_box
-from vision.cameras import DACTYL_RIG, extrinsics, intrinsics
-from vision.geometry import FloatArray, matrix_from_quaternion
-from vision.objects import get_object
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.objects import get_object
 
 OPTIONS = RenderOptions(image_size=100)
 IN_HAND = np.array([1.0, 0.87, 0.13])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from datagen.coverage import CoverageConfig, cell_of, coverage, measure
-from datagen.state_files import States
-from datagen.states import StatesConfig, collect
-from vision.geometry import cube_rotations, quaternion_from_rotation
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.coverage import CoverageConfig, cell_of, coverage, measure
+from datagen.states.files import States
+from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
 
 
 def states(orientation: Rotation, episode: np.ndarray, step: np.ndarray, position: np.ndarray) -> States:

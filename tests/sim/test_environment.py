@@ -15,7 +15,7 @@ from datagen.sim.outcome import DROP_HEIGHT
 from datagen.sim.scene import SceneConfig
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 WORLDS = 6
 

@@ -15,7 +15,7 @@ from datagen.sim.hand import CUPPED_POSE, WRIST_JOINTS
 from datagen.sim.outcome import GOAL_THRESHOLD
 from datagen.sim.randomization import EVERYTHING
 from datagen.sim.scene import SceneConfig
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 STILL = np.zeros((2, 20))
 

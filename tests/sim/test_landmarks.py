@@ -7,8 +7,8 @@ import torch
 
 from datagen.sim.hand import PREFIX
 from datagen.sim.scene import Scene, SceneConfig, build_scene
-from vision.geometry import FloatArray
-from vision.landmarks import HAND_LANDMARKS, locate
+from vision.geometry.rotations import FloatArray
+from vision.scene.landmarks import HAND_LANDMARKS, locate
 
 FOREARM = 8  # points on its surface come first, then the centres of joints
 JOINTS = ("WRJ1", "WRJ0", "LFJ4", "RFJ3", "MFJ3", "FFJ3", "THJ4")

@@ -13,16 +13,16 @@ from mujoco.batch import Batch
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from datagen.policy.base import Observation
 from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
 from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation
 from datagen.sim.physics import Physics, PhysicsRandomization
-from datagen.sim.randomization import EVERYTHING, NOTHING, Effects, RandomForce, StepTiming
+from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, SimRandomizer, StepTiming
 from datagen.sim.scene import OBJECT_SIZES, SceneConfig, build_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
 from datagen.variation import Uniform, generator
-from vision.geometry import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 MANY = 300
 WORLDS = np.arange(MANY)
@@ -274,8 +274,8 @@ def test_hidden_markers_keep_their_last_reading() -> None:
     np.testing.assert_array_equal(report, first + 1)
 
 
-def effects(*names: str) -> Effects:
-    worked = Effects(EVERYTHING.only(*names), BLOCK, Batch(BLOCK.model, nsim=MANY, nthread=1))
+def effects(*names: str) -> SimRandomizer:
+    worked = SimRandomizer(EVERYTHING.only(*names), BLOCK, Batch(BLOCK.model, nsim=MANY, nthread=1))
     for world in WORLDS:
         worked.begin(int(world), episode(int(world)))
     return worked

@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.glyphs import FONT, letter_mesh
 from datagen.sim.hand import CUPPED_POSE
 from datagen.sim.scene import LETTER_RELIEF, Scene, SceneConfig, build_scene
-from vision.cameras import DACTYL_RIG, extrinsics, intrinsics
 from vision.errors import DactylError
-from vision.objects import OBJECTS, Face, get_object
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.scene.objects import OBJECTS, Face, get_object
 
 
 @pytest.fixture(scope="module", params=sorted(OBJECTS))

@@ -23,11 +23,11 @@ from datagen.policy.features import INPUTS
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.environment import Environment
 from datagen.sim.outcome import DROP_HEIGHT, Outcome
-from datagen.state_files import REJECTIONS
-from datagen.states import StatesConfig, _rejections, collect, load_states, states_fingerprint
+from datagen.states.collect import StatesConfig, _rejections, collect, load_states, states_fingerprint
+from datagen.states.files import REJECTIONS
 from vision.errors import DactylError
-from vision.schema import HAND_JOINTS, STATES, check_column
-from vision.tables import read_table
+from vision.storage.schema import HAND_JOINTS, STATES, check_column
+from vision.storage.tables import read_table
 
 # At most 12 states a part.
 SMALL = {"worlds": 4, "episode_steps": 12, "stride": 4, "threads": 2, "policy": RandomExploration.name}
@@ -101,7 +101,7 @@ def test_a_damaged_part_is_made_again(copied: StatesConfig) -> None:
 
 
 def test_a_rerun_of_finished_states_simulates_nothing(copied: StatesConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.states.Environment", None)
+    monkeypatch.setattr("datagen.states.collect.Environment", None)
     assert len(collect(copied)) == COUNT
 
 
@@ -139,7 +139,7 @@ def test_a_kill_leaves_what_a_rerun_completes(finished: StatesConfig, tmp_path: 
     output = tmp_path / "killed"
     options = ", ".join(f"{key}={value!r}" for key, value in SMALL.items())
     program = (
-        "from pathlib import Path; from datagen.states import StatesConfig, collect; "
+        "from pathlib import Path; from datagen.states.collect import StatesConfig, collect; "
         f"collect(StatesConfig(Path({str(output)!r}), count={COUNT}, {options}))"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, start_new_session=True)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from train.augment import AugmentConfig, ImageAugment
-from vision.windows import to_image, window_scale
+from train.image_augmentation import AugmentConfig, ImageAugment
+from vision.networks.windows import to_image, window_scale
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -31,25 +31,25 @@ def test_tint_changes_channels_as_a_whole() -> None:
 
 def test_tone_keeps_to_its_range() -> None:
     levels = torch.arange(256.0).expand(2000, 3, 1, 256)
-    exposed = ImageAugment(AugmentConfig(exposure=1.0), generator()).develop(levels)
+    exposed = ImageAugment(AugmentConfig(exposure=1.0), generator()).adjust_tone(levels)
     dark = exposed[:, 0, 0, 40] / 40  # nowhere near white: a factor, of light by up to a stop
     assert 0.5 - 1e-5 <= (dark**2.2).min() < 0.51
     assert 1.98 < (dark**2.2).max() <= 2.0 + 1e-5
     assert exposed.max() == 255
     assert (exposed[..., 200] == 255).any()  # what contrast cannot do: white swallows what was brighter
-    curved = ImageAugment(AugmentConfig(gamma=1.0), generator()).develop(levels)
+    curved = ImageAugment(AugmentConfig(gamma=1.0), generator()).adjust_tone(levels)
     power = torch.log(curved[:, 0, 0, 128] / 255) / math.log(128 / 255)
     assert 0.5 - 1e-4 <= power.min() < 0.51
     assert 1.98 < power.max() <= 2.0 + 1e-4
     torch.testing.assert_close(curved[..., [0, 255]], torch.tensor([0.0, 255.0]).expand(2000, 3, 1, 2))
-    both = ImageAugment(AugmentConfig(exposure=1.0, gamma=1.0), generator()).develop(levels)
+    both = ImageAugment(AugmentConfig(exposure=1.0, gamma=1.0), generator()).adjust_tone(levels)
     assert (both.diff(dim=-1) >= 0).all()
 
 
 def test_without_tone_nothing_changes_and_nothing_is_drawn() -> None:
     augment, untouched = ImageAugment(AugmentConfig(), generator()), ImageAugment(AugmentConfig(), generator())
     images = 255 * torch.rand(2, 3, 8, 8)
-    assert augment.develop(images) is images
+    assert augment.adjust_tone(images) is images
     assert torch.equal(augment(images), untouched(images))  # what is drawn next is what was drawn next
 
 

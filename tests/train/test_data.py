@@ -12,8 +12,8 @@ from tests.synthetic import make_dataset
 from train.batches import StepSampler, collate
 from train.data import TripletDataModule
 from train.data_config import DataConfig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
+from vision.storage.datasets import TripletDataset
 
 sizes = st.integers(1, 30)
 

@@ -12,23 +12,23 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from datagen import shard_task
-from datagen.chunks import Chunks, states_but
-from datagen.config import RenderConfig
+from datagen.generate import shard_task
+from datagen.generate.chunks import Chunks, states_excluding
+from datagen.generate.config import RenderConfig
+from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, RenderOptions, Sample
-from datagen.shard_task import ShardTask
 from datagen.sim.scene import SceneConfig, build_scene
-from datagen.states import StatesConfig, collect
+from datagen.states.collect import StatesConfig, collect
 from tests.synthetic import make_dataset
-from train.batches import KEYS, MixedBatches, collate
+from train.batches import BATCH_KEYS, MixedBatches, collate
 from train.data import TripletDataModule
 from train.data_config import DataConfig
 from train.online import OnlineTriplets, decode
 from train.online_config import OnlineConfig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import canonical_json, read_json
-from vision.folders import MANIFEST
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import canonical_json, read_json
+from vision.storage.folders import MANIFEST
 
 SIZE = 32
 
@@ -44,7 +44,7 @@ class Dither:
     """Stands in for Filament: pictures depend on the sample and on how many this renderer drew before."""
 
     batch_size = 2
-    kept = False
+    reusable = False
     info = RendererInfo("dither", "1", "none", "none")
     materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
 
@@ -90,7 +90,7 @@ def test_online_samples_are_those_of_a_rendered_set(states: Path, tmp_path: Path
     online = samples_of(chunks(states))
     assert len(online) == len(stored) == 12
     for number, sample in enumerate(online):
-        for key in KEYS:
+        for key in BATCH_KEYS:
             np.testing.assert_array_equal(sample[key], stored[number][key], err_msg=key)
 
 
@@ -110,19 +110,19 @@ def test_two_processes_share_the_samples_of_one(states: Path) -> None:
     together = [*pair[0][:3], *pair[1][:3], *pair[0][3:], *pair[1][3:]]
     assert [sample["index"] for sample in together] == list(range(12))
     for one, other in zip(alone, together, strict=True):
-        for key in set(KEYS) - {"images"}:
+        for key in set(BATCH_KEYS) - {"images"}:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
 def test_held_out_episodes_are_not_trained_on(states: Path, tmp_path: Path) -> None:
-    episodes = states_but(states, frozenset()).episode
-    left = states_but(states, frozenset({int(episodes[0])}))
+    episodes = states_excluding(states, frozenset()).episode
+    left = states_excluding(states, frozenset({int(episodes[0])}))
     assert 0 < len(left) < len(episodes)
     assert set(left.episode) == set(episodes) - {episodes[0]}
     held_out = _of_states(make_dataset(tmp_path / "val", 2, image_size=SIZE), states)
     online = OnlineTriplets(OnlineConfig(states, render=RenderOptions(image_size=SIZE)), held_out, np.arange(2))
     assert online._held_out == {0}
-    assert not (states_but(states, online._held_out).episode == 0).any()
+    assert not (states_excluding(states, online._held_out).episode == 0).any()
     assert online.positions(50).shape == (50, 3)
 
 
@@ -177,7 +177,7 @@ def _dataset(folder: Path, records: Sequence) -> TripletDataset:
 
 def _of_states(folder: Path, states: Path) -> TripletDataset:
     """A made-up dataset that says it was rendered from these states."""
-    from datagen.state_files import states_fingerprint
+    from datagen.states.files import states_fingerprint
 
     manifest = read_json(folder / MANIFEST, "manifest")
     manifest["config"]["states"] = states_fingerprint(states)

@@ -5,11 +5,11 @@ from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
 from train.surface import SurfaceTargets
-from vision.cameras import DACTYL_RIG, project
-from vision.heads import cell_centres
-from vision.objects import get_object
-from vision.triangulate import Cameras
-from vision.windows import make_windows, to_image
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.networks.heads import cell_centres
+from vision.networks.windows import make_windows, to_image
+from vision.scene.objects import get_object
+from vision.solvers.triangulate import Cameras
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])

@@ -15,10 +15,10 @@ from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
 from train.module import OptimizerConfig
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
-from vision.geometry import geodesic_distance, matrix_from_quaternion
+from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
+from vision.storage.datasets import TripletDataset
 
 FAST = [
     *("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--threads", "1"),

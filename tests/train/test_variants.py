@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.compare_training import training
 from benchmarks.variants import LOOKS, VARIANTS
-from datagen.config import RenderConfig
+from datagen.generate.config import RenderConfig
 from train.cli import parse
 from vision.config import parse as parse_config
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from datagen.unity.options import PlayerOptions
+from datagen.render.unity_options import PlayerOptions
 
 REPOSITORY = Path(__file__).parents[2]
 ASSETS = REPOSITORY / "unity_project" / "Assets"

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
 from datagen.unity.crew import Crew
-from datagen.unity.options import PlayerOptions
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from tests.unity.mujoco_stage import MujocoStage

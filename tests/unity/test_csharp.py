@@ -20,7 +20,7 @@ from datagen.unity.scene_pack import ScenePack, scene_hash
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import ASSETS, REPOSITORY
 from tests.unity.test_wire import lengthened
-from vision.cameras import extrinsics, intrinsics, project
+from vision.geometry.cameras import extrinsics, intrinsics, project
 
 Check = Callable[..., str]
 

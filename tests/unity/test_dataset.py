@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from dactyl.cli import main
-from datagen.states import StatesConfig, collect
+from datagen.states.collect import StatesConfig, collect
 from datagen.unity.scene_pack import ScenePack
 from tests.eval.oracle import Oracle
-from vision.datasets import TripletDataset
-from vision.folders import MANIFEST
+from vision.storage.datasets import TripletDataset
+from vision.storage.folders import MANIFEST
 
 
 @pytest.fixture(scope="module")

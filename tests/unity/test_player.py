@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datagen.render.unity_options import PlayerOptions
 from datagen.unity import wire
-from datagen.unity.options import PlayerOptions
 from datagen.unity.player import Player, PlayerFault
 from datagen.unity.scene_pack import scene_hash
 from tests.unity.batches import random_batch, small_pack

@@ -12,7 +12,7 @@ import pytest
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.drivers import choose_opengl
-from datagen.unity.options import PlayerOptions, UnityOptions
+from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
 from tests.render.looks import random_sample

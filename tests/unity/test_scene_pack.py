@@ -14,7 +14,7 @@ from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack, scene_hash
 from tests.unity.batches import small_pack
 from vision.errors import DactylError
-from vision.geometry import matrix_from_quaternion
+from vision.geometry.rotations import matrix_from_quaternion
 
 
 @pytest.fixture(scope="module", params=["block", "prism"])

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from vision import cameras
-from vision.cameras import DACTYL_RIG, CameraPose, Rig
+from vision.geometry import cameras
+from vision.geometry.cameras import DACTYL_RIG, CameraPose, Rig
 
 
 def project_by_hand(point: np.ndarray, camera: CameraPose, width: int, height: int) -> tuple[float, float]:

@@ -10,9 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from tests.datasets import write_dataset
-from vision.cameras import DACTYL_RIG, project
-from vision.datasets import TripletDataset
-from vision.draw import (
+from vision.drawing.wireframes import (
     LABEL_COLOR,
     Tile,
     Wireframe,
@@ -24,8 +22,10 @@ from vision.draw import (
     save_png,
     visible_edges,
 )
-from vision.geometry import quaternion_from_rotation
-from vision.objects import OBJECTS, PoseObject, get_object
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.rotations import quaternion_from_rotation
+from vision.scene.objects import OBJECTS, PoseObject, get_object
+from vision.storage.datasets import TripletDataset
 
 POSITION = np.array([1.02, 0.87, 0.145])
 K, T = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from vision import geometry
+from vision.geometry import rotations as geometry
 
 components = st.floats(-1.0, 1.0, allow_subnormal=False)
 quaternions = (

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
-from vision import datasets
-from vision.cameras import DACTYL_RIG
-from vision.datasets import DatasetFolder, TripletDataset
 from vision.errors import DactylError
-from vision.layout import ShardLayout, walk
-from vision.shards import encode_sample, shard_name, write_shard
+from vision.geometry.cameras import DACTYL_RIG
+from vision.storage import datasets
+from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.layout import ShardLayout, scan_tar
+from vision.storage.shards import encode_sample, shard_name, write_shard
 
 REQUIRED = {*(f"{name}.jpg" for name in DACTYL_RIG.names), "label.json", "appearance.json"}
 
@@ -48,7 +48,7 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 def test_the_record_says_what_the_tar_holds(pristine: Path, number: int) -> None:
     fields, size = layout_of(pristine, number)
     recorded = ShardLayout.from_json(fields, size)
-    assert recorded == walk(pristine / shard_name(number), 3 - number, REQUIRED, ())
+    assert recorded == scan_tar(pristine / shard_name(number), 3 - number, REQUIRED, ())
     assert recorded is not None
     assert recorded.to_json() == fields
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from vision.errors import DactylError
-from vision.objects import OBJECTS, PoseObject, get_object, linear_from_srgb, srgb_from_linear
+from vision.scene.objects import OBJECTS, PoseObject, get_object, linear_from_srgb, srgb_from_linear
 
 
 @pytest.fixture(params=sorted(OBJECTS))

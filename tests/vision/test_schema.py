@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.datasets import make_label
 from vision.errors import DactylError
-from vision.schema import (
+from vision.storage.schema import (
     LABEL,
     PREDICTIONS,
     SCHEMA_VERSION,

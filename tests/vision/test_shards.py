@@ -21,14 +21,14 @@ import pytest
 import webdataset as wds
 
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
-from vision.cameras import DACTYL_RIG
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.files import sha256
-from vision.folders import CONFIG, MANIFEST
-from vision.layout import sample_key
-from vision.schema import LABEL
-from vision.shards import ShardRecord, committed_shard, encode_sample, shard_name, write_shard
+from vision.geometry.cameras import DACTYL_RIG
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import sha256
+from vision.storage.folders import CONFIG, MANIFEST
+from vision.storage.layout import sample_key
+from vision.storage.schema import LABEL
+from vision.storage.shards import ShardRecord, committed_shard, encode_sample, shard_name, write_shard
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,8 @@ def test_the_tar_has_the_bytes_of_webdatasets_own_writer(pristine: Path) -> None
 
 def test_writing_needs_no_torch() -> None:
     """A render worker would pay for it with seconds and hundreds of megabytes."""
-    code = "import sys; import vision.datasets, vision.draw, vision.tables; sys.exit('torch' in sys.modules)"
+    modules = "vision.storage.datasets, vision.drawing.wireframes, vision.storage.tables"
+    code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -16,14 +16,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
 from tests.datasets import make_sample, write_dataset
-from vision import store
-from vision.cache import cache_folder
-from vision.datasets import DatasetFolder, TripletDataset
 from vision.errors import DactylError
-from vision.files import atomic_write, exclusive_folder, sha256
-from vision.folders import CONFIG, MANIFEST, claim
-from vision.shards import committed_shard, shard_name, write_shard
-from vision.store import locate
+from vision.storage import store
+from vision.storage.cache import cache_folder
+from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.files import atomic_write, exclusive_folder, sha256
+from vision.storage.folders import CONFIG, MANIFEST, reserve_output
+from vision.storage.shards import committed_shard, shard_name, write_shard
+from vision.storage.store import locate
 
 
 @pytest.fixture(autouse=True)
@@ -163,10 +163,10 @@ def test_a_shard_is_done_when_its_record_is_there_and_its_size_right(place: UPat
 
 
 def test_only_one_configuration_gets_in(place: UPath) -> None:
-    claim(place, {"seed": 1}, "shard-*")
-    claim(place, {"seed": 1}, "shard-*")
+    reserve_output(place, {"seed": 1}, "shard-*")
+    reserve_output(place, {"seed": 1}, "shard-*")
     with pytest.raises(DactylError, match=r"memory://bucket/set: was begun with another .*seed: 1 there, 2 here"):
-        claim(place, {"seed": 2}, "shard-*")
+        reserve_output(place, {"seed": 2}, "shard-*")
     with exclusive_folder(place):
         pass
 
@@ -179,10 +179,10 @@ def test_of_many_claims_at_once_one_wins(place: UPath) -> None:
 
 def test_shards_without_a_configuration_are_refused(place: UPath) -> None:
     write_dataset(place, (1,))
-    claim(place, {"seed": 1}, "nothing-*")
+    reserve_output(place, {"seed": 1}, "nothing-*")
     (place / CONFIG).unlink()
     with pytest.raises(DactylError, match=r"holds shard-\* but no config\.json"):
-        claim(place, {"seed": 1}, "shard-*")
+        reserve_output(place, {"seed": 1}, "shard-*")
 
 
 def test_files_are_written_and_read_like_local_ones(place: UPath, tmp_path: Path) -> None:
@@ -212,17 +212,17 @@ def test_whatever_a_store_raises_is_one_line(place: UPath, monkeypatch: pytest.M
 
     for method in ("pipe_file", "_open", "info", "glob"):
         monkeypatch.setattr(MemoryFileSystem, method, refuse)
-    one_line = r"^memory://bucket/set.*_Strange: no credentials.*$"
+    format_error = r"^memory://bucket/set.*_Strange: no credentials.*$"
     for action in (
         lambda: TripletDataset(place),
         lambda: dataset[0],
         lambda: atomic_write(place / "a", b""),
-        lambda: claim(place, {}, "shard-*"),
+        lambda: reserve_output(place, {}, "shard-*"),
         lambda: committed_shard(place, 0, "ours"),
     ):
         with pytest.raises(DactylError) as caught:
             action()
-        assert re.fullmatch(one_line, str(caught.value)), str(caught.value)
+        assert re.fullmatch(format_error, str(caught.value)), str(caught.value)
 
 
 def test_nobody_answers() -> None:

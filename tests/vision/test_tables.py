@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vision.errors import DactylError
-from vision.schema import Field
-from vision.tables import read_table, write_table
+from vision.storage.schema import Field
+from vision.storage.tables import read_table, write_table
 
 TABLE = {
     "number": Field("int64", (), "1", "", (0, 1000), "a number"),

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.check import CheckConfig, faults
-from eval.samples import VISIBILITY, describe_samples
+from datagen.inspection.check import CheckConfig, faults
+from eval.scoring.samples import VISIBILITY, describe_samples
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
-from vision.cameras import DACTYL_RIG, project
-from vision.datasets import TripletDataset
 from vision.errors import DactylError
-from vision.geometry import matrix_from_quaternion
-from vision.objects import get_object
-from vision.schema import LABEL
-from vision.shards import encode_sample, mask_suffix, write_shard
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.rotations import matrix_from_quaternion
+from vision.scene.objects import get_object
+from vision.storage.datasets import TripletDataset
+from vision.storage.schema import LABEL
+from vision.storage.shards import encode_sample, mask_suffix, write_shard
 
 SIZE, COUNT = 32, 3
 VIEW_LABEL = {key: field for key, field in LABEL.items() if field.optional}

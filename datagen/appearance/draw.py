@@ -1,0 +1,171 @@
+"""How a sample looks: every row of Table 9, drawn in Python and stored with the sample.
+
+Image contrast and pixel noise, the table's last two rows, come after rendering and normalisation:
+``train.image_augmentation``.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from datagen.render.base import Appearance
+from datagen.variation import Uniform, UniformInt, generator, unit_vector
+from vision.geometry.cameras import Rig
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import Face, get_object
+from vision.scene.workspace import LIGHT_CENTRE
+
+
+@dataclass(frozen=True)
+class AppearanceConfig:
+    """Ranges of the visual randomizations, one draw for each image triplet. Defaults: Table 9, else as said.
+
+    Attributes:
+        camera_position: displacement of a camera along each axis, metres.
+        camera_rotation_deg: angle of its rotation about a random axis, degrees.
+        camera_fovy_deg: change of its vertical field of view, degrees.
+        robot_color: each sRGB channel of each link of the hand.
+        robot_metallic: of each link.
+        robot_glossiness: of each link; 1 - roughness.
+        object_hue: shift of a face's calibrated hue, in turns.
+        object_saturation: shift of its saturation.
+        object_value: shift of its value.
+        object_metallic: of each face and letter.
+        object_glossiness: of each face and letter.
+        letter_value: grey level of each white letter (ORRB).
+        background_color: each sRGB channel of the background (the paper randomises it without giving a range).
+        background_metallic: of the background (as the robot's).
+        background_glossiness: of the background (as the robot's).
+        lights: how many.
+        light_distance: of a light from the hand, metres (ORRB's range); its direction is uniform on the upper
+            half-sphere.
+        light_relative_intensity: of each light.
+        light_total_intensity: of all lights together, in Unity's units.
+    """
+
+    camera_position: Uniform = Uniform(-0.0015, 0.0015)
+    camera_rotation_deg: Uniform = Uniform(0.0, 3.0)
+    camera_fovy_deg: Uniform = Uniform(-1.0, 1.0)
+    robot_color: Uniform = Uniform(0.0, 1.0)
+    robot_metallic: Uniform = Uniform(0.05, 0.25)
+    robot_glossiness: Uniform = Uniform(0.0, 1.0)
+    object_hue: Uniform = Uniform(-0.01, 0.01)
+    object_saturation: Uniform = Uniform(-0.15, 0.15)
+    object_value: Uniform = Uniform(-0.15, 0.15)
+    object_metallic: Uniform = Uniform(0.05, 0.15)
+    object_glossiness: Uniform = Uniform(0.05, 0.15)
+    letter_value: Uniform = Uniform(0.5, 1.0)
+    background_color: Uniform = Uniform(0.0, 1.0)
+    background_metallic: Uniform = Uniform(0.05, 0.25)
+    background_glossiness: Uniform = Uniform(0.0, 1.0)
+    lights: UniformInt = UniformInt(4, 6)
+    light_distance: Uniform = Uniform(1.0, 1.5)
+    light_relative_intensity: Uniform = Uniform(1.0, 5.0)
+    light_total_intensity: Uniform = Uniform(0.0, 15.0)
+
+    def __post_init__(self) -> None:
+        shares = (
+            "robot_color robot_metallic robot_glossiness object_metallic object_glossiness letter_value "
+            "background_color background_metallic background_glossiness"
+        )
+        for name in shares.split():
+            variation = getattr(self, name)
+            if variation.low < 0 or variation.high > 1:
+                raise ValueError(f"{name}: must lie in [0, 1], got {variation.low} to {variation.high}")
+        if not 1 <= self.lights.low <= self.lights.high <= 6:
+            raise ValueError(f"lights: the scene has 1 to 6, got {self.lights.low} to {self.lights.high}")
+        for name in ("light_distance", "light_relative_intensity"):
+            if getattr(self, name).low <= 0:
+                raise ValueError(f"{name}: must be positive, got {getattr(self, name).low}")
+        if self.light_total_intensity.low < 0:
+            raise ValueError(f"light_total_intensity: must not be negative, got {self.light_total_intensity.low}")
+
+
+def draw_appearance(
+    config: AppearanceConfig, rig: Rig, object_name: str, materials: Sequence[str], seed: int, index: int
+) -> Appearance:
+    """The look of sample ``index`` of the dataset with ``seed``; the same wherever and whenever it is drawn.
+
+    Args:
+        config: ranges.
+        rig: nominal cameras.
+        object_name: whose faces carry calibrated colours.
+        materials: the scene's, ``link/...``, ``face/...``, ``letter/...`` and ``background``.
+        seed, index: key of every generator.
+    """
+    rgb, metallic, glossiness = _materials(config, object_name, materials, seed, index)
+    light_position, light_intensity = _lights(config, seed, index)
+    camera_position, camera_quaternion, camera_fovy = _cameras(config, rig, seed, index)
+    return Appearance(
+        rgb,
+        metallic,
+        glossiness,
+        light_position,
+        light_intensity,
+        camera_position,
+        camera_quaternion,
+        camera_fovy,
+    )
+
+
+def _materials(
+    config: AppearanceConfig, object_name: str, materials: Sequence[str], seed: int, index: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """One generator for each material: its values do not depend on which others the scene has."""
+    faces = {face.name: face for face in get_object(object_name).faces}
+    rgb = np.empty((len(materials), 3))
+    metallic, glossiness = np.empty(len(materials)), np.empty(len(materials))
+    for number, material in enumerate(materials):
+        rng = generator(seed, index, f"material/{material}")
+        kind, _, name = material.partition("/")
+        if kind == "link":
+            rgb[number] = config.robot_color(rng, 3)
+            metallic[number], glossiness[number] = config.robot_metallic(rng), config.robot_glossiness(rng)
+        elif kind == "background":
+            rgb[number] = config.background_color(rng, 3)
+            metallic[number], glossiness[number] = config.background_metallic(rng), config.background_glossiness(rng)
+        else:
+            rgb[number] = config.letter_value(rng) if kind == "letter" else _face_color(config, faces[name], rng)
+            metallic[number], glossiness[number] = config.object_metallic(rng), config.object_glossiness(rng)
+    return rgb, metallic, glossiness
+
+
+def _face_color(config: AppearanceConfig, face: Face, rng: np.random.Generator) -> tuple[float, float, float]:
+    """The calibrated colour, shifted in hue, saturation and value as Unity's colour picker has them (sRGB-encoded)."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*face.color)
+    hue = (hue + float(config.object_hue(rng))) % 1.0
+    saturation = float(np.clip(saturation + config.object_saturation(rng), 0.0, 1.0))
+    value = float(np.clip(value + config.object_value(rng), 0.0, 1.0))
+    return colorsys.hsv_to_rgb(hue, saturation, value)
+
+
+def _lights(config: AppearanceConfig, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
+    """Positions (L, 3) on the upper half-sphere, and the total intensity shared out by relative ones (L,)."""
+    count = config.lights(generator(seed, index, "light.count"))
+    direction = unit_vector(generator(seed, index, "light.direction"), count)
+    direction[:, 2] = np.abs(direction[:, 2])
+    distance = config.light_distance(generator(seed, index, "light.distance"), count)
+    relative = config.light_relative_intensity(generator(seed, index, "light.relative_intensity"), count)
+    total = config.light_total_intensity(generator(seed, index, "light.total_intensity"))
+    return np.asarray(LIGHT_CENTRE) + distance[:, None] * direction, total * relative / relative.sum()
+
+
+def _cameras(config: AppearanceConfig, rig: Rig, seed: int, index: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """True cameras: positions (C, 3), quaternions (C, 4), vertical fields of view (C,) in degrees."""
+    count = len(rig)
+    shift = config.camera_position(generator(seed, index, "camera.position"), (count, 3))
+    axis = unit_vector(generator(seed, index, "camera.axis"), count)
+    angle = np.deg2rad(config.camera_rotation_deg(generator(seed, index, "camera.rotation"), count))
+    fovy = config.camera_fovy_deg(generator(seed, index, "camera.fovy"), count)
+    nominal = rotation_from_quaternion([camera.quaternion for camera in rig])
+    turned = Rotation.from_rotvec(axis * angle[:, None]) * nominal
+    return (
+        np.array([camera.position for camera in rig]) + shift,
+        quaternion_from_rotation(turned),
+        np.array([camera.fovy_deg for camera in rig]) + fovy,
+    )

@@ -1,0 +1,67 @@
+"""Augmentation of the object's pose before rendering (paper, appendix D.2).
+
+The states that a policy visits cover some orientations more than others. 20 % of the samples keep the pose as
+collected, 40 % turn it by 90 degrees about the object's main axes, 40 % jitter it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from datagen.variation import Normal, generator
+from vision.geometry.rotations import FloatArray, cube_rotations, quaternion_from_rotation, rotation_from_quaternion
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Shares of the three kinds, and how far the jitter goes. The shares are the paper's, the jitter is ours.
+
+    Attributes:
+        rotated: share of samples whose object is turned by one of the 24 rotations that map its main axes onto each
+            other (drawn evenly; one of them is no turn at all). An object without the cube's symmetry takes another
+            place in the hand by this, as it does in the reference.
+        jittered: share of samples whose pose gets Gaussian noise; what is left of 1 is as collected.
+        position_jitter: metres, each coordinate.
+        rotation_jitter: radians, each component of the rotation vector.
+    """
+
+    rotated: float = 0.4
+    jittered: float = 0.4
+    position_jitter: Normal = Normal(0.0, 0.005)
+    rotation_jitter: Normal = Normal(0.0, 0.15)
+
+    def __post_init__(self) -> None:
+        if min(self.rotated, self.jittered) < 0 or self.rotated + self.jittered > 1:
+            raise ValueError(
+                f"rotated and jittered are shares that add up to 1 at most, got {self.rotated} and {self.jittered}"
+            )
+
+
+def augment_pose(
+    config: AugmentConfig, position: FloatArray, quaternion: FloatArray, seed: int, index: int
+) -> tuple[FloatArray, FloatArray, str]:
+    """The pose to render, and which kind of augmentation made it.
+
+    Args:
+        config: shares and jitter.
+        position: object centre (3,), metres, world frame.
+        quaternion: object to world (4,), w x y z.
+        seed, index: of the dataset and the sample.
+
+    Returns:
+        Position (3,), quaternion (4,) with w >= 0, and ``none``, ``rotated`` or ``jittered``.
+    """
+    choice = generator(seed, index, "augmentation.kind").random()
+    if choice < config.rotated:
+        turn = cube_rotations()[generator(seed, index, "augmentation.rotation").integers(24)]
+        turned = rotation_from_quaternion(quaternion) * Rotation.from_matrix(turn)
+        return position, quaternion_from_rotation(turned), "rotated"
+    if choice < config.rotated + config.jittered:
+        rng = generator(seed, index, "augmentation.jitter")
+        shift = config.position_jitter(rng, 3)
+        turned = Rotation.from_rotvec(config.rotation_jitter(rng, 3)) * rotation_from_quaternion(quaternion)
+        return position + shift, quaternion_from_rotation(turned), "jittered"
+    return position, np.asarray(quaternion), "none"

@@ -1,0 +1,227 @@
+"""Export to the format of the BOP benchmark (scene by scene), so that others' tools can read a set.
+
+As the format's own description has it (bop_toolkit, ``docs/bop_datasets_format.md``): lengths in millimetres, rotations
+row by row, OpenCV's camera. What is ours to choose:
+
+- A triplet is a scene and its cameras are that scene's images, in rig order. In a BOP scene nothing but the camera
+  moves, and estimators of several views rely on that; every triplet shows another moment.
+- BOP's principal points are OpenCV's, whose first pixel has its centre in (0, 0); ours is in (0.5, 0.5).
+- Pictures are copied as they are, JPEG. There is no depth, so ``px_count_valid`` is 0 and ``depth_scale`` idle.
+- What hides the object is known only where the dataset has masks; without them the visible share and its masks are left
+  out, and every image is a target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
+
+from datagen.export.bop_models import MM, OBJECT_ID, write_models
+from vision.errors import DactylError
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.progress import progress
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import exclusive_folder
+from vision.storage.store import Location
+
+LEAST_VISIBLE = 0.1  # share of the object below which BOP sets no target
+_PIXEL_CENTRE = 0.5
+
+_ABOUT = """# {name}
+
+{samples} triplets of the {object}, exported from the dataset {fingerprint}.
+
+- A scene is one triplet; its images 0 to {last} are the cameras {cameras}.
+- cam_K has the centre of the first pixel in (0, 0). There is no depth.
+- {masks}
+- The object's letters and colours differ from image to image (appearance is randomized); the models have the object's
+  own face colours and no letters. Letters make every orientation look different, so models_info.json has no symmetry.
+- camera.json is the nominal camera {first}; each image's own is in scene_camera.json.
+"""
+
+
+@dataclass(frozen=True)
+class BopConfig:
+    """What to export.
+
+    Attributes:
+        dataset: folder or URL of a finished dataset.
+        output: folder to make; it must not be there yet.
+        split: train, val or test.
+        count: triplets, the first of the dataset; null for all.
+    """
+
+    dataset: Location
+    output: Path
+    split: Literal["train", "val", "test"] = "test"
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count: must be at least 1, got {self.count}")
+
+
+def export_bop(config: BopConfig) -> int:
+    """Write the folder, whole or not at all; how many triplets it holds.
+
+    Raises:
+        DactylError: no or unfinished dataset, a damaged sample, or an output that is there already.
+    """
+    if config.output.exists():
+        raise DactylError(f"{config.output}: is there already; choose another output, or delete it")
+    dataset = TripletDataset(config.dataset)
+    count = min(config.count or len(dataset), len(dataset))
+    unfinished = config.output.with_name(f".tmp-{config.output.name}")
+    try:
+        with exclusive_folder(unfinished):
+            for left_over in [path for path in unfinished.iterdir() if path.name != ".lock"]:
+                shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+            targets: list[dict[str, int]] = []
+            with progress(f"exporting {config.output.name}", count, "triplets") as advance:
+                for number in range(count):
+                    targets += _write_scene(dataset, number, unfinished / config.split)
+                    advance(1)
+            write_models(dataset.object, unfinished)
+            _write_head(dataset, count, unfinished, config.output.name)
+            _write_json(unfinished / "test_targets_bop19.json", targets)
+            (unfinished / ".lock").unlink()
+            os.sync()  # all of it to the disk at once, before the name says that it is complete
+            unfinished.rename(config.output)
+    except OSError as error:
+        raise DactylError(f"{config.output}: cannot write: {error}; free space or choose another folder") from error
+    return count
+
+
+def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict[str, int]]:
+    """Write one triplet; the targets that its images are."""
+    label, masks = dataset.label(number), dataset.masks(number)
+    scene_id = int(label["index"])
+    folder = split / f"{scene_id:06d}"
+    for name in ("rgb", "mask", *(["mask_visib"] if masks is not None else [])):
+        (folder / name).mkdir(parents=True)
+    object_to_world = np.eye(4)
+    object_to_world[:3, :3] = matrix_from_quaternion(label["object_quaternion"])
+    object_to_world[:3, 3] = label["object_position"]
+    cameras, truths, infos, targets = {}, {}, {}, []
+    for image, name in enumerate(dataset.rig.names):
+        K, world_to_camera = label["camera_intrinsics"][image], label["camera_extrinsics"][image]
+        object_to_camera = world_to_camera @ object_to_world
+        bop_K = K.copy()
+        bop_K[:2, 2] -= _PIXEL_CENTRE
+        cameras[str(image)] = {
+            "cam_K": bop_K.ravel().tolist(),
+            "depth_scale": 1.0,
+            "cam_R_w2c": world_to_camera[:3, :3].ravel().tolist(),
+            "cam_t_w2c": (world_to_camera[:3, 3] * MM).tolist(),
+        }
+        truths[str(image)] = [
+            {
+                "cam_R_m2c": object_to_camera[:3, :3].ravel().tolist(),
+                "cam_t_m2c": (object_to_camera[:3, 3] * MM).tolist(),
+                "obj_id": OBJECT_ID,
+            }
+        ]
+        corners = project(dataset.object.keypoints, K, object_to_camera)
+        silhouette, origin = _silhouette(corners, dataset.image_size, dataset.where(number))
+        visible = None if masks is None else masks[image]
+        info = _info(silhouette, origin, visible)
+        infos[str(image)] = [info]
+        if info.get("visib_fract", 1.0) >= LEAST_VISIBLE:
+            targets.append({"im_id": image, "inst_count": 1, "obj_id": OBJECT_ID, "scene_id": scene_id})
+        (folder / "rgb" / f"{image:06d}.jpg").write_bytes(dataset.member(number, f"{name}.jpg"))
+        in_picture = _crop(silhouette, origin, dataset.image_size)
+        _write_mask(folder / "mask" / f"{image:06d}_000000.png", in_picture)
+        if visible is not None:
+            _write_mask(folder / "mask_visib" / f"{image:06d}_000000.png", visible)
+    _write_json(folder / "scene_camera.json", cameras)
+    _write_json(folder / "scene_gt.json", truths)
+    _write_json(folder / "scene_gt_info.json", infos)
+    return targets
+
+
+def _silhouette(corners: FloatArray, image_size: int, where: str) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Pixels whose centre a convex object with ``corners`` (K, 2) covers, beyond the picture's border too.
+
+    Returns:
+        (h, w) bool, and the (x, y) in the picture of its first pixel.
+    """
+    if not np.isfinite(corners).all() or np.abs(corners).max() > 100 * image_size:
+        raise DactylError(f"{where}: the object is behind a camera or in it; this sample cannot be exported")
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
+    x, y = (np.arange(low[axis], high[axis]) + _PIXEL_CENTRE for axis in (0, 1))
+    sides = ConvexHull(corners).equations  # (S, 3): a x + b y + c <= 0 inside
+    distance = sides[:, 0, None, None] * x + sides[:, 1, None, None] * y[:, None] + sides[:, 2, None, None]
+    return np.asarray((distance <= 0).all(axis=0)), (int(low[0]), int(low[1]))
+
+
+def _crop(silhouette: NDArray[np.bool_], origin: tuple[int, int], size: int) -> NDArray[np.bool_]:
+    """The silhouette's part inside of the picture, (size, size)."""
+    picture = np.zeros((size, size), bool)
+    rows, columns = np.nonzero(silhouette)
+    rows, columns = rows + origin[1], columns + origin[0]
+    inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
+    picture[rows[inside], columns[inside]] = True
+    return picture
+
+
+def _info(silhouette: NDArray[np.bool_], origin: tuple[int, int], visible: NDArray[np.bool_] | None) -> dict[str, Any]:
+    total = int(silhouette.sum())
+    info: dict[str, Any] = {"bbox_obj": _box(silhouette, origin), "px_count_all": total, "px_count_valid": 0}
+    if visible is not None:
+        seen = int(visible.sum())
+        info |= {
+            "bbox_visib": _box(visible, (0, 0)),
+            "px_count_visib": seen,
+            "visib_fract": min(1.0, seen / total) if total else 0.0,
+        }
+    return info
+
+
+def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
+    """x, y, width and height; -1 where nothing is to be seen, as BOP has it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return [-1, -1, -1, -1]
+    x, y = int(columns[0]) + origin[0], int(rows[0]) + origin[1]
+    return [x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]
+
+
+def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) -> None:
+    size = dataset.image_size
+    K = dataset.rig.intrinsics(size, size)[0]
+    camera = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2] - _PIXEL_CENTRE, "cy": K[1, 2] - _PIXEL_CENTRE}
+    _write_json(folder / "camera.json", {**camera, "depth_scale": 1.0, "height": size, "width": size})
+    has_masks = dataset.masks(0) is not None
+    about = _ABOUT.format(
+        name=name,
+        samples=f"{count:,}",
+        object=dataset.object.name,
+        fingerprint=dataset.fingerprint,
+        last=len(dataset.rig) - 1,
+        cameras=", ".join(dataset.rig.names),
+        first=dataset.rig.names[0],
+        masks="mask is the silhouette, mask_visib the part of it that nothing hides."
+        if has_masks
+        else "mask is the silhouette. What hides it was not recorded: no mask_visib, visib_fract or bbox_visib.",
+    )
+    (folder / "dataset_info.md").write_text(about)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """White where it is true."""
+    _, data = cv2.imencode(".png", mask.astype(np.uint8) * 255)
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,47 @@
+"""``dactyl export``: datasets in the formats of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from vision.config import UsageError, parse
+
+_USAGE = """usage: dactyl export {bop} [--key value ...]
+
+bop   the format of the BOP benchmark: scenes with cameras, poses, masks, and the object's model
+
+examples:
+  dactyl export bop --dataset data/test-filament --output bop/dactyl
+
+dactyl export FORMAT --help lists a format's options with examples.
+"""
+
+
+def main_export(argv: Sequence[str]) -> None:
+    """Export a dataset of image triplets; `dactyl export-model` exports a network."""
+    name, *rest = argv or [""]
+    if name in ("-h", "--help"):
+        Console().out(_USAGE, end="")
+    elif name == "bop":
+        main_bop(rest)
+    else:
+        raise UsageError(f"dactyl export: expected the format bop, got '{name}'; --help explains it")
+
+
+def main_bop(argv: Sequence[str]) -> None:
+    """Write a dataset in the format of the BOP benchmark, scene by scene: a triplet is a scene of three images.
+
+    With masks (dactyl render --view_labels true) it has the object's visible share too. The folder appears when it
+    is complete.
+
+    examples:
+      dactyl export bop --dataset data/test-filament --output bop/dactyl
+      dactyl export bop --dataset data/train --output bop/dactyl-train --split train --count 10000
+    """
+    from datagen.export.bop import BopConfig, export_bop
+
+    config = parse(BopConfig, argv, "dactyl export bop", main_bop.__doc__ or "")
+    count = export_bop(config)
+    Console().print(f"{config.output}: {count:,} triplets in the BOP format", soft_wrap=True, highlight=False)

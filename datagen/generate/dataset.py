@@ -1,0 +1,124 @@
+"""States in, shards of randomised image triplets out.
+
+A shard is a pure function of (configuration, shard number): it may be made by any worker, twice, or after a kill, and
+has the same bytes. So resuming is only a matter of asking which shards are already committed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from datagen.generate.config import RenderConfig
+from datagen.generate.shard_task import ShardTask, encode_one
+from datagen.states.collect import load_states
+from datagen.workers.pool import TaskFailedError, default_workers, run
+from vision.errors import DactylError
+from vision.geometry.cameras import DACTYL_RIG
+from vision.progress import Advance, progress
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
+from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.schema import SCHEMA_VERSION
+from vision.storage.shards import ShardRecord, committed_shard, shard_name
+from vision.storage.store import Location
+
+_LOOKS_AT_ONCE = 16
+
+
+def generate(config: RenderConfig) -> TripletDataset:
+    """Make, resume, extend or reuse the dataset that ``config`` describes.
+
+    Raises:
+        DactylError: the output holds a dataset of another configuration (the differing keys are named), another
+            process writes to it, the states or a system library are missing, or rendering a sample kept failing.
+    """
+    _require_states(config)
+    identity = config.identity()
+    with exclusive_folder(config.output):
+        reserve_output(config.output, identity, "shard-*")
+        records = _make_missing(config, fingerprint(identity))
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "object": config.object,
+            "image_size": config.render.image_size,
+            "rig": DACTYL_RIG.to_json(),
+            "samples": sum(record.samples for record in records),
+            "seed": config.seed,
+            "renderers": _distinct([record.renderer for record in records]),
+            "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
+            "config": identity,
+            "shards": [asdict(record) for record in records],
+        }
+        atomic_write(config.output / MANIFEST, canonical_json(manifest))
+    return TripletDataset(config.output)
+
+
+def render_one(config: RenderConfig, index: int) -> Location:
+    """Render sample ``index`` of the dataset by itself, with the bytes that its shard has or would have.
+
+    Returns:
+        ``<output>/only``, with the sample's files named as in the tar: pictures, label and appearance.
+
+    Raises:
+        DactylError: as :func:`generate`.
+    """
+    _require_states(config)
+    folder = config.output / "only"
+    for name, content in encode_one(config, index).items():
+        atomic_write(folder / name, content)
+    return folder
+
+
+def _require_states(config: RenderConfig) -> None:
+    """Raise DactylError unless the configuration's states are there, whole and of its object."""
+    states = load_states(config.states)
+    if states.object != config.object:
+        raise DactylError(f"{config.states}: states of the {states.object}, not of the {config.object}; set object")
+
+
+def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[ShardRecord]:
+    """Records of all shards, after making those that are not committed."""
+    records: dict[int, ShardRecord] = {}
+    # In threads for the sake of URLs, where each record is a journey.
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
+        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), range(config.shards))
+        for number, record in enumerate(committed):
+            if record is not None and record.samples == len(config.indices(number)):
+                records[number] = record
+    missing = [number for number in range(config.shards) if number not in records]
+    if missing:
+        # The old manifest no longer describes the folder once its last, shorter shard is replaced.
+        remove(config.output / MANIFEST)
+        done = sum(record.samples for record in records.values())
+        with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
+            task = ShardTask(config, identity_fingerprint)
+            try:
+                for number, record in _execute(config, task, missing, advance):
+                    records[number] = record
+            except TaskFailedError as error:
+                indices = config.indices(error.number)
+                at = indices[min(error.done, len(indices) - 1)]
+                raise DactylError(
+                    f"{config.output / shard_name(error.number)}: gave up at sample {at}: {error}; rerun to resume"
+                ) from None
+    return [records[number] for number in range(config.shards)]
+
+
+def _execute(
+    config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
+) -> Iterator[tuple[int, ShardRecord]]:
+    """The shards, wherever the configuration wants them made."""
+    workers = config.workers or default_workers()
+    if config.executor == "local":
+        return run(task, numbers, workers, advance, patience_s=config.patience_s)
+    from datagen.generate.cluster import run_on_ray
+
+    states, address = load_states(config.states), config.ray_address
+    return run_on_ray(task, numbers, states, advance, address=address, workers=workers, patience_s=config.patience_s)
+
+
+def _distinct(values: list[dict[str, str]]) -> list[dict[str, str]]:
+    return list({tuple(value.items()): value for value in values}.values())

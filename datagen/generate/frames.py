@@ -1,0 +1,59 @@
+"""A look at every frame before it is written: blank and stale ones come from drivers, and must not reach a dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.render.base import Sample
+from datagen.workers.pool import TransientError
+from vision.geometry.cameras import DACTYL_RIG
+
+# A frame whose grey levels vary less than this is blank: real ones vary by 20 and more.
+_MIN_FRAME_STD = 1.0
+
+
+def is_blank(image: NDArray[np.uint8]) -> bool:
+    """Whether a picture (H, W, 3) is all of one colour, or nearly."""
+    return float(image.std()) < _MIN_FRAME_STD
+
+
+class FrameGuard:
+    """Refuses frames that cannot be pictures of their samples. One for each sequence that a renderer draws."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._before: tuple[Sample, NDArray[np.uint8]] | None = None
+
+    def check(self, sample: Sample, images: NDArray[np.uint8]) -> None:
+        """Raise TransientError for a constant frame, or one that repeats the last although it should look different.
+
+        Args:
+            sample: what was asked for.
+            images: what came, (C, H, W, 3).
+        """
+        for camera, image in enumerate(images):
+            if is_blank(image):
+                self._refuse(sample, camera, "came out blank")
+        if self._before is not None:
+            last, last_images = self._before
+            same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]
+            # The object may be out of a camera's sight; a new look is not.
+            if (any(same) and not _same_look(sample, last)) or (all(same) and not _same_pose(sample, last)):
+                self._refuse(sample, same.index(True), f"repeats sample {last.index}")
+        self._before = sample, images.copy()
+
+    def _refuse(self, sample: Sample, camera: int, what: str) -> None:
+        raise TransientError(
+            f"sample {sample.index}: camera {DACTYL_RIG.names[camera]} {what} on {self._device}; "
+            "check the graphics driver (dactyl doctor), then rerun"
+        )
+
+
+def _same_look(one: Sample, other: Sample) -> bool:
+    return one.appearance.to_json() == other.appearance.to_json()
+
+
+def _same_pose(one: Sample, other: Sample) -> bool:
+    names = ("object_position", "object_quaternion", "joint_position")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)

@@ -1,0 +1,129 @@
+"""One shard: from numbers to samples, from samples to pictures, from pictures to a tar."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import multiprocessing.util
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from datagen.appearance.draw import draw_appearance
+from datagen.appearance.pose_augmentation import augment_pose
+from datagen.generate.config import RenderConfig
+from datagen.generate.frames import FrameGuard
+from datagen.generate.view_labels import Views
+from datagen.render import create_renderer
+from datagen.render.base import Renderer, RenderOptions, Sample
+from datagen.states.collect import States, load_states
+from datagen.variation import generator
+from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.progress import Advance
+from vision.storage.shards import ShardRecord, encode_sample, write_shard
+
+
+@functools.lru_cache(maxsize=2)
+def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
+    """Every state once per round, in an order of its own."""
+    return generator(seed, round_number, "state order").permutation(states)
+
+
+def make_samples(
+    config: RenderConfig, states: States, materials: tuple[str, ...], indices: Iterable[int]
+) -> Iterator[tuple[Sample, dict[str, Any]]]:
+    """Samples to render and their labels without cameras' pictures: a function of (config, index) each."""
+    for index in indices:
+        round_number, place = divmod(index, len(states))
+        row = int(_state_order(config.seed, round_number, len(states))[place])
+        position, quaternion, kind = augment_pose(
+            config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, index
+        )
+        appearance = draw_appearance(config.appearance, DACTYL_RIG, config.object, materials, config.seed, index)
+        size = config.render.image_size
+        label = {
+            "index": index,
+            "state_index": row,
+            "episode": int(states.episode[row]),
+            "augmentation": kind,
+            "object_position": position,
+            "object_quaternion": quaternion,
+            "joint_position": states.joint_position[row],
+            "camera_intrinsics": intrinsics(appearance.camera_fovy_deg, size, size),
+            "camera_extrinsics": extrinsics(appearance.camera_position, appearance.camera_quaternion),
+        }
+        yield Sample(index, states.joint_position[row], position, quaternion, appearance), label
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Makes one shard: the unit of work that any process on any machine can run, twice if need be."""
+
+    config: RenderConfig
+    identity_fingerprint: str
+
+    def __call__(self, number: int, advance: Advance) -> ShardRecord:
+        return self.make(number, _cached_states(self.config.states), advance)
+
+    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+        """The shard, of states that the caller has at hand: the configuration's folder may lie on another machine."""
+        config = self.config
+        with shard_renderer(config.renderer, config.object, config.render) as renderer:
+
+            def encoded() -> Iterator[dict[str, Any]]:
+                for members in encoded_samples(config, states, renderer, config.indices(number)):
+                    yield members
+                    advance(1)
+
+            return write_shard(config.output, number, encoded(), self.identity_fingerprint, asdict(renderer.info))
+
+
+def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
+    """The files of sample ``index`` by their names in its tar, rendered by itself: the bytes that its shard holds."""
+    with shard_renderer(config.renderer, config.object, config.render) as renderer:
+        renderer.skip(index - config.indices(index // config.shard_size).start)
+        (members,) = encoded_samples(config, _cached_states(config.states), renderer, [index])
+    key = members.pop("__key__")
+    return {f"{key}.{suffix}": content for suffix, content in members.items()}
+
+
+def encoded_samples(
+    config: RenderConfig, states: States, renderer: Renderer, indices: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """Members of the samples' tar, rendered by a renderer that stands where ``indices`` begin."""
+    guard = FrameGuard(renderer.info.device)
+    views = _cached_views(config.object, config.render) if config.view_labels else None
+    samples = make_samples(config, states, renderer.materials, indices)
+    while batch := list(itertools.islice(samples, renderer.batch_size)):
+        pictures = renderer.render([sample for sample, _ in batch])
+        for (sample, label), images in zip(batch, pictures, strict=True):
+            guard.check(sample, images)
+            masks = None
+            if views is not None:
+                seen, masks = views(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+                label |= seen
+            yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json(), masks)
+
+
+_cached_states = functools.lru_cache(maxsize=1)(load_states)
+_cached_views = functools.lru_cache(maxsize=1)(Views)
+_kept: dict[tuple[str, str, RenderOptions], Renderer] = {}
+
+
+@contextlib.contextmanager
+def shard_renderer(name: str, object_name: str, options: RenderOptions) -> Iterator[Renderer]:
+    """A renderer that stands at the beginning of its shard: a new one, or one that is kept until its process ends."""
+    key = (name, object_name, options)
+    renderer = _kept.get(key) or create_renderer(*key)
+    if renderer.reusable and key not in _kept:
+        _kept[key] = renderer
+        # A worker process runs these at its end while threads still live; atexit would be too late to end players well.
+        multiprocessing.util.Finalize(None, renderer.close, exitpriority=0)
+    try:
+        yield renderer
+    finally:
+        if key not in _kept:
+            renderer.close()

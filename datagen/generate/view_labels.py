@@ -1,0 +1,131 @@
+"""What each camera sees of the object: how much of it, where, and which pixels.
+
+Computed from the geometry by a small depth buffer, not read back from a renderer: the labels of a sample are the same
+whichever renderer, driver or device draws it, and depend on no sample before.
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
+
+from datagen.render.base import RenderOptions, Sample
+from datagen.render.stage import Stage
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+
+_BEHIND = np.packbits([False, False, False, False, True])[0]
+
+
+class Views:
+    """Labels of the views of one object in the hand, by the renderers' own meshes of the hand.
+
+    The background hides nothing: it lies below the hand.
+    """
+
+    def __init__(self, object_name: str, options: RenderOptions) -> None:
+        self._size = options.image_size
+        self._stage = Stage(object_name, options)
+        model, scene = self._stage.model, self._stage.scene
+        self._corners = scene.object.keypoints
+        self._hull = ConvexHull(self._corners).simplices
+        is_hand = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
+        is_hand[scene.object_geoms] = False
+        vertices, geoms, faces, count = [], [], [], 0
+        for geom in np.flatnonzero(is_hand):
+            mesh = model.geom_dataid[geom]
+            first, number = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+            first_face, number_of_faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+            vertices.append(model.mesh_vert[first : first + number])
+            geoms.append(np.full(number, geom))
+            faces.append(count + model.mesh_face[first_face : first_face + number_of_faces])
+            count += number
+        self._vertices, self._geoms, self._faces = (np.concatenate(parts) for parts in (vertices, geoms, faces))
+
+    def __call__(
+        self, sample: Sample, intrinsics: FloatArray, extrinsics: FloatArray
+    ) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
+        """``vision.storage.schema.VIEW_LABEL`` of a sample seen by cameras K (C, 3, 3) and T (C, 4, 4), and masks (C,
+        H, W).
+
+        A pixel belongs to what its centre shows, as in a picture without antialiasing.
+        """
+        data, size = self._stage.data, self._size
+        self._stage.set(sample)
+        corners = self._corners @ matrix_from_quaternion(sample.object_quaternion).T + sample.object_position
+        hand = data.geom_xpos[self._geoms] + np.einsum(
+            "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices
+        )
+        corners_2d = project(corners, intrinsics, extrinsics)
+        window = np.stack([corners_2d.min(axis=1), corners_2d.max(axis=1)], axis=1).clip(0, size)
+        near = _nearness(corners, self._hull, intrinsics, extrinsics, window, size)
+        near_hand = _nearness(hand, self._faces, intrinsics, extrinsics, window, size)
+        alone, masks = near > 0, near > near_hand
+        labels = {
+            "visibility": masks.sum(axis=(1, 2)) / np.maximum(alone.sum(axis=(1, 2)), 1),
+            "box_2d": np.array([mask_box(mask) for mask in masks], dtype=np.float64),
+            "corners_2d": corners_2d,
+        }
+        return labels, masks
+
+
+def _nearness(
+    points: FloatArray,
+    faces: NDArray[np.integer],
+    intrinsics: FloatArray,
+    extrinsics: FloatArray,
+    window: FloatArray,
+    size: int,
+) -> FloatArray:
+    """A depth buffer: one over the depth of the nearest triangle at each pixel's centre, 0 for none, (C, size, size).
+
+    Args:
+        points: vertices in metres, world frame, (N, 3).
+        faces: of each triangle, (T, 3); one with a vertex behind a camera is not drawn for it.
+        intrinsics, extrinsics: of the cameras, (C, 3, 3) and (C, 4, 4).
+        window: upper left and lower right corner in pixels of what matters; nothing else is drawn, (C, 2, 2).
+        size: of the pictures.
+    """
+    depth = np.einsum("cj,nj->cn", extrinsics[:, 2, :3], points) + extrinsics[:, 2, 3:]
+    seen = np.concatenate([project(points, intrinsics, extrinsics), 1.0 / depth[..., None]], axis=-1)  # (C, N, 3)
+    # Most triangles lie wholly on one side of the window; tell by their vertices, before any triangle is put together.
+    low, high = window[:, 0, None], window[:, 1, None]
+    side = np.packbits(
+        np.concatenate([seen[..., :2] < low, seen[..., :2] > high, depth[..., None] <= 0], axis=-1), axis=-1
+    )
+    a, b, c = (side[:, faces[:, k], 0] for k in range(3))
+    camera, number = np.nonzero(((a & b & c) | (a | b | c) & _BEHIND) == 0)
+    corner = seen[camera[:, None], faces[number]]  # (t, 3, 3)
+    first = np.ceil(np.maximum(corner[..., :2].min(axis=1), window[camera, 0]) - 0.5).astype(int)
+    last = np.floor(np.minimum(corner[..., :2].max(axis=1), window[camera, 1]) - 0.5).astype(int)
+    # Barycentric coordinates of a pixel: an inverse of the triangle's homogeneous corners times (x, y, 1).
+    (ax, ay), (bx, by), (cx, cy) = (corner[:, k, :2].T for k in range(3))
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight_b = np.stack([cy - ay, ax - cx, cx * ay - ax * cy]) / area
+        weight_c = np.stack([ay - by, bx - ax, ax * by - bx * ay]) / area
+    # Every pixel of every triangle's bounding box, in one flat list.
+    width, height = (last - first + 1).clip(0).T
+    pixels = width * height
+    owner = np.repeat(np.arange(len(pixels)), pixels)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(pixels) - pixels, pixels)
+    column, row = first[owner, 0] + place % width[owner], first[owner, 1] + place // width[owner]
+    x, y = column + 0.5, row + 0.5
+    b = weight_b[0, owner] * x + weight_b[1, owner] * y + weight_b[2, owner]
+    c = weight_c[0, owner] * x + weight_c[1, owner] * y + weight_c[2, owner]
+    inside = (b >= 0) & (c >= 0) & (b + c <= 1)  # false for NaN: a triangle seen edge on
+    owner, b, c = owner[inside], b[inside], c[inside]
+    at_a, at_b, at_c = corner[owner, :, 2].T
+    buffer = np.zeros((len(intrinsics), size, size))
+    np.maximum.at(buffer, (camera[owner], row[inside], column[inside]), at_a + b * (at_b - at_a) + c * (at_c - at_a))
+    return buffer
+
+
+def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom edge in pixels of what a mask (H, W) holds; zeros for nothing."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

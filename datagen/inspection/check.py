@@ -1,0 +1,208 @@
+"""Is a dataset what it says? Every shard and every sample, and some samples rendered once more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from datagen.generate.frames import is_blank
+from datagen.generate.shard_task import shard_renderer
+from datagen.generate.view_labels import Views, mask_box
+from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
+from datagen.render.unity_options import UnityOptions
+from datagen.variation import generator
+from vision.errors import DactylError
+from vision.geometry.cameras import project
+from vision.geometry.rotations import rotation_from_quaternion
+from vision.progress import progress
+from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.folders import MANIFEST
+from vision.storage.layout import sample_key
+from vision.storage.schema import LABEL
+from vision.storage.shards import encode_images, mask_suffix
+from vision.storage.store import Location, names
+
+_OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
+_OUTLINE_TOLERANCE = 2  # pixels of a mask
+_PIXEL_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What to check.
+
+    Attributes:
+        dataset: folder or URL of a finished dataset.
+        rerender: random samples to render again from their labels and compare with the stored pictures.
+        seed: of the choice of those.
+    """
+
+    dataset: Location
+    rerender: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rerender", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+
+
+def faults(config: CheckConfig) -> Iterator[str]:
+    """Every fault, a line each that names shard or sample. Samples are looked at once all shards are sound.
+
+    Raises:
+        DactylError: no or unfinished dataset; or rendering again is not possible here.
+    """
+    folder = DatasetFolder(config.dataset)
+    bad = list(_shard_faults(folder))
+    yield from bad
+    if not bad:
+        dataset = TripletDataset(config.dataset)
+        yield from _coverage_faults(dataset)
+        yield from _sample_faults(dataset)
+        yield from _rerender_faults(dataset, config.rerender, config.seed)
+
+
+def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
+    known = {shard.name for shard in folder.shards}
+    for name in names(folder.folder, "*.tar"):
+        if name not in known:
+            yield f"{folder.folder / name}: the manifest does not know this shard; delete it"
+    with progress("shards", len(folder.shards), "shards") as advance:
+        for shard in folder.shards:
+            try:
+                folder.check_shard(shard)
+            except DactylError as error:
+                yield str(error)
+            advance(1)
+
+
+def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
+    """A rendered dataset has the samples 0 to N - 1; recordings may leave some out."""
+    missing = np.setdiff1d(np.arange(len(dataset)), dataset.indices)
+    if "shard_size" in dataset.manifest.get("config", {}) and len(missing):
+        first = sample_key(int(missing[0]))
+        yield f"{dataset.folder / MANIFEST}: {len(missing)} samples are missing, the first is {first}; render again"
+
+
+def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
+    """Decoding, labels against their table, blank and double pictures, and the object where cameras look."""
+    seen: dict[bytes, str] = {}
+    with progress("samples", len(dataset), "samples") as advance:
+        for number in range(len(dataset)):
+            where = dataset.where(number)
+            try:
+                sample = dataset[number]
+                dataset.appearance(number)
+                faults = [f"label.json: {what}" for what in _label_faults(dataset, sample)]
+                faults += _mask_faults(dataset, number, sample)
+            except DactylError as error:
+                yield str(error)
+                continue
+            for name, image in zip(dataset.rig.names, sample["images"], strict=True):
+                if is_blank(image):
+                    yield f"{where}.{name}.jpg: blank; delete the shard and rerun dactyl render"
+                digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+                if digest in seen:
+                    yield f"{where}.{name}.jpg: the same picture as {seen[digest]}"
+                seen[digest] = f"{where}.{name}.jpg"
+            yield from (f"{where}.{fault}" for fault in faults)
+            advance(1)
+
+
+def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
+    corners = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
+    pixels = project(corners + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
+    inside = ((pixels >= 0) & (pixels <= dataset.image_size)).all(axis=-1).any(axis=-1)  # a corner at least, (C,)
+    if not np.isfinite(pixels).all():
+        yield "the object is behind a camera"
+    elif not inside.any():
+        yield "the object projects outside of every picture"
+    stored = sample.get("corners_2d", pixels)
+    if stored.shape != pixels.shape or not np.allclose(stored, pixels, rtol=0, atol=_PIXEL_TOLERANCE, equal_nan=True):
+        yield "corners_2d are not where the object's corners project to"
+
+
+def _mask_faults(dataset: TripletDataset, number: int, sample: dict[str, Any]) -> Iterator[str]:
+    """Labels of the views against each other, each fault after the name of its file."""
+    masks = dataset.masks(number)
+    optional = {key for key, field in LABEL.items() if field.optional}
+    if absent := optional - sample.keys():
+        if masks is not None or absent != optional:
+            yield f"label.json: '{min(absent)}' is missing beside other labels of the views; make the dataset again"
+        return
+    if masks is None:
+        yield "label.json: labels of the views without masks; make the dataset again"
+        return
+    for name, mask, box, share in zip(dataset.rig.names, masks, sample["box_2d"], sample["visibility"], strict=True):
+        if mask_box(mask) != tuple(box):
+            yield f"{mask_suffix(name)}: its box is {mask_box(mask)}, the label says {box.tolist()}"
+        elif mask.any() != (share > 0):
+            yield f"{mask_suffix(name)}: shows {mask.sum()} pixels, the label says that {share:.0%} is visible"
+
+
+def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator[str]:
+    """Render random samples again from label and appearance, each from its place in its shard."""
+    if count == 0:
+        return
+    config = dataset.manifest.get("config", {})
+    if config.get("renderer") not in ("filament", "classic"):
+        raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
+    if config.get("rendering") != RENDERING:
+        raise DactylError(
+            f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
+            f"version {RENDERING}; check it without rerender"
+        )
+    try:
+        options = RenderOptions(**config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DactylError(f"{dataset.folder}: its manifest's options of the renderer are not ours ({error})") from None
+    first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
+    chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
+    with progress("rendering again", len(chosen), "samples") as advance:
+        for number in chosen.tolist():
+            shard = int(np.searchsorted(first, number, side="right")) - 1
+            with shard_renderer(config["renderer"], dataset.object.name, options) as renderer:
+                renderer.skip(number - int(first[shard]))
+                sample = stored_sample(dataset, number)
+                images = renderer.render([sample])[0]
+                same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
+            yield from _differences(dataset, number, images, same_device)
+            yield from _view_differences(dataset, number, sample, options)
+            advance(1)
+
+
+def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_device: bool) -> Iterator[str]:
+    """Equal bytes on the device that made the shard, a tolerance on any other."""
+    for name, jpeg in encode_images(images, dataset.rig.names).items():
+        stored = dataset.member(number, name)
+        if jpeg == stored:
+            continue
+        off = np.abs(simplejpeg.decode_jpeg(jpeg).astype(float) - simplejpeg.decode_jpeg(stored)).mean()
+        if same_device or off > _OTHER_DEVICE_TOLERANCE:
+            yield f"{dataset.where(number)}.{name}: rendered again it differs by {off:.2f} levels on average"
+
+
+def _view_differences(dataset: TripletDataset, number: int, sample: Sample, options: RenderOptions) -> Iterator[str]:
+    """The masks computed again: other processors may round a pixel on the outline to the other side."""
+    stored = dataset.masks(number)
+    if stored is None:
+        return
+    label = dataset.label(number)
+    _, masks = Views(dataset.object.name, options)(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+    for name, mask, there in zip(dataset.rig.names, masks, stored, strict=True):
+        if (off := np.count_nonzero(mask != there)) > _OUTLINE_TOLERANCE:
+            yield f"{dataset.where(number)}.{mask_suffix(name)}: computed again it differs in {off} pixels"
+
+
+def stored_sample(dataset: TripletDataset, number: int) -> Sample:
+    """What a renderer needs to draw sample ``number`` again: nothing but what its shard holds."""
+    label = dataset.label(number)
+    look = Appearance.from_json(dataset.appearance(number), f"{dataset.where(number)}.appearance.json")
+    pose = (label["joint_position"], label["object_position"], label["object_quaternion"])
+    return Sample(int(label["index"]), *pose, look)

@@ -1,0 +1,146 @@
+"""Can this machine render? Every renderer draws a scene of which each pixel's owner is known.
+
+Each is tried in a process of its own: where a driver is missing or broken, native code may end the process or hang.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import numpy as np
+from matplotlib.path import Path as Outline
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
+
+from datagen.render import create_renderer
+from datagen.render.base import Appearance, Renderer, RendererInfo, RenderOptions, Sample
+from vision.errors import DactylError
+from vision.geometry.cameras import DACTYL_RIG, project
+from vision.scene.objects import get_object
+
+_SIZE = 100
+_JOINTS = np.zeros(24)
+_ABOVE_HAND = np.array([1.01, 0.88, 0.25])  # m; nothing hides an object here from any camera
+_SOFTWARE = ("llvmpipe", "lavapipe", "softpipe", "swrast", "swiftshader")
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """What to try.
+
+    Attributes:
+        renderers: filament, classic.
+        timeout_s: seconds that each may take.
+    """
+
+    renderers: tuple[Literal["filament", "classic"], ...] = ("filament", "classic")
+    timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s: must be positive, got {self.timeout_s}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one renderer: the complaint is empty when its pictures are right."""
+
+    name: str
+    complaint: str
+    seconds: float
+    info: RendererInfo | None = None
+
+    @property
+    def device(self) -> str:
+        if self.info is None:
+            return ""
+        kind = "software" if any(name in self.info.device.lower() for name in _SOFTWARE) else "hardware"
+        return f"{self.info.device} ({kind})"
+
+
+def examine(name: str, timeout_s: float = 60.0) -> Finding:
+    """Try one renderer in a process of its own."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "datagen.inspection.doctor", name]
+    try:
+        process = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        return Finding(name, f"does not answer within {timeout_s:g} s; check the graphics driver", timeout_s)
+    seconds = time.monotonic() - start
+    lines = process.stdout.splitlines()
+    if process.returncode != 0 or not lines:
+        said = (process.stderr.strip().splitlines() or ["no word"])[-1]
+        return Finding(name, f"its process ended with status {process.returncode}: {said}", seconds)
+    said = json.loads(lines[-1])
+    return Finding(name, said["complaint"], seconds, RendererInfo(**said["info"]) if said["info"] else None)
+
+
+def complaint(renderer: Renderer) -> str:
+    """What is wrong with a renderer's pictures; empty if nothing is.
+
+    The block hangs above the hand under the even sky, once white and once black: the pictures must differ exactly
+    inside its projected outline. That finds blank, mirrored, shifted and swapped pictures.
+    """
+    white, black = renderer.render(
+        [_sample(renderer.materials, number, grey) for number, grey in enumerate((1.0, 0.0))]
+    )
+    difference = (white.astype(float) - black).mean(axis=-1)
+    for camera, name in enumerate(DACTYL_RIG.names):
+        inside, outside = _certain_pixels(camera)
+        if difference[camera][inside].min() < 40:
+            return f"camera {name} does not show the block where it is"
+        if np.abs(difference[camera][outside]).max() > 40:
+            return f"camera {name} shows the block where it is not"
+    return ""
+
+
+def _certain_pixels(camera: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels two and more inside the block's outline, and as far outside, (H, W) each."""
+    corners = get_object("block").keypoints + _ABOVE_HAND
+    pixels = project(corners, DACTYL_RIG.intrinsics(_SIZE, _SIZE)[camera], DACTYL_RIG.extrinsics()[camera])
+    outline = Outline(pixels[ConvexHull(pixels).vertices])
+    centres = np.stack(np.meshgrid(np.arange(_SIZE), np.arange(_SIZE)), axis=-1).reshape(-1, 2) + 0.5
+    # Matplotlib grows or shrinks a path by the radius, which of the two depends on the corners' sense.
+    grown, shrunk = sorted((outline.contains_points(centres, radius=r) for r in (2.0, -2.0)), key=np.sum, reverse=True)
+    return shrunk.reshape(_SIZE, _SIZE), ~grown.reshape(_SIZE, _SIZE)
+
+
+def _sample(materials: tuple[str, ...], index: int, grey: float) -> Sample:
+    """No lights but the sky; everything matt and grey, the block in a grey of its own."""
+    block = [material.startswith(("face/", "letter/")) for material in materials]
+    matt = np.full(len(materials), 0.1)
+    look = Appearance(
+        material_rgb=np.where(block, grey, 0.5)[:, None].repeat(3, axis=1),
+        material_metallic=matt,
+        material_glossiness=matt,
+        light_position=np.array([[1.0, 0.87, 1.4]]),
+        light_intensity=np.zeros(1),
+        camera_position=np.array([camera.position for camera in DACTYL_RIG]),
+        camera_quaternion=np.array([camera.quaternion for camera in DACTYL_RIG]),
+        camera_fovy_deg=np.array([camera.fovy_deg for camera in DACTYL_RIG]),
+    )
+    return Sample(index, _JOINTS, _ABOVE_HAND, np.array([1.0, 0.0, 0.0, 0.0]), look)
+
+
+def main(name: str) -> None:
+    """In the process of its own: one line of JSON on standard output."""
+    options = replace(RenderOptions(), image_size=_SIZE, mesh_fraction=0.05)
+    finding: dict[str, object] = {"info": None}
+    try:
+        with create_renderer(name, "block", options) as renderer:
+            finding = {"info": asdict(renderer.info), "complaint": complaint(renderer)}
+    except DactylError as error:
+        finding["complaint"] = str(error)
+    sys.stdout.write(json.dumps(finding) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # a driver that crashes when it is unloaded has rendered nonetheless
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

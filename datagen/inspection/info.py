@@ -1,0 +1,124 @@
+"""What a dataset says of itself, as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from datagen.appearance.draw import AppearanceConfig
+from datagen.appearance.pose_augmentation import AugmentConfig
+from datagen.render.base import RenderOptions
+from vision.config import to_jsonable
+from vision.geometry.rotations import cube_rotations, matrix_from_quaternion
+from vision.storage.datasets import TripletDataset
+from vision.storage.store import Location
+
+_MOST_LABELS = 1000
+
+
+@dataclass(frozen=True)
+class InfoConfig:
+    """What to tell about.
+
+    Attributes:
+        dataset: folder or URL of a finished dataset.
+    """
+
+    dataset: Location
+
+
+def summary(dataset: TripletDataset) -> Table:
+    """Counts, sizes, renderer, and how a thousand labels, spread evenly, are distributed."""
+    labels = [dataset.label(number) for number in spread(len(dataset), _MOST_LABELS)]
+    table = Table(title=str(dataset.folder), show_header=False, title_justify="left")
+    for key, value in (_facts(dataset) | _distributions(labels)).items():
+        table.add_row(key, value)
+    return table
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most ``count`` numbers below ``total``, evenly spaced, first and last among them."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist() if total else []
+
+
+def _facts(dataset: TripletDataset) -> dict[str, str]:
+    manifest = dataset.manifest
+    size = sum(shard.bytes for shard in dataset.shards)
+    written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
+    first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") for time in (written[0], written[-1]))
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items())
+    return {
+        "triplets": f"{len(dataset):,} in {len(dataset.shards)} shards",
+        "size": f"{size / 1e6:,.1f} MB, {size / max(1, len(dataset)) / 1e3:.1f} kB a triplet",
+        "pictures": f"{dataset.image_size} x {dataset.image_size}, cameras {', '.join(dataset.rig.names)}",
+        "object": dataset.object.name,
+        "renderer": "; ".join(" ".join(info.values()) for info in manifest.get("renderers", [])),
+        "made with": versions,
+        "shards written": f"{first} to {last}" if written[0] else "not told by this store",
+        "seed": str(manifest.get("seed")),
+        **_configuration(manifest.get("config", {})),
+        "schema": f"version {manifest['schema_version']}",
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _configuration(config: dict[str, Any]) -> dict[str, str]:
+    """What was asked for, where it is not the default of this program."""
+    defaults = {"appearance": AppearanceConfig(), "augmentation": AugmentConfig(), "render": RenderOptions()}
+    rows = {}
+    for part, default in defaults.items():
+        if isinstance(config.get(part), dict):
+            usual = _flat(to_jsonable(default))
+            changed = {key: value for key, value in _flat(config[part]).items() if usual.get(key) != value}
+            rows[part] = ", ".join(f"{key} {value} ({usual.get(key)})" for key, value in changed.items()) or "as usual"
+    return rows
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
+    if not labels:
+        return {}
+    position = np.stack([label["object_position"] for label in labels])
+    kinds = Counter(label["augmentation"] for label in labels)
+    cells = orientation_cells(np.stack([label["object_quaternion"] for label in labels]))
+    return {
+        f"of {len(labels):,} labels": ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        "states": f"{len({int(label['state_index']) for label in labels}):,} different, "
+        f"of {len({int(label['episode']) for label in labels}):,} episodes",
+        "object position": " x ".join(
+            f"{axis} {low:.3f}..{high:.3f}"
+            for axis, low, high in zip("xyz", position.min(axis=0), position.max(axis=0), strict=True)
+        )
+        + " m, world",
+        "orientations": f"nearest of the cube's 24: {cells.min() / len(labels):.1%} to {cells.max() / len(labels):.1%} "
+        f"each, {np.count_nonzero(cells)} of 24 occur (even: 4.2%)",
+        **_visibility([label["visibility"] for label in labels if "visibility" in label]),
+    }
+
+
+def _visibility(shares: Sequence[np.ndarray]) -> dict[str, str]:
+    """Of the object, in one camera or another; nothing for a dataset that does not say."""
+    if not shares:
+        return {}
+    low, middle, high = np.percentile(shares, [5, 50, 95])
+    return {"visible": f"{middle:.0%} of the object at the median, {low:.0%} to {high:.0%} in nine of ten pictures"}
+
+
+def orientation_cells(quaternions: np.ndarray) -> np.ndarray:
+    """How many orientations (N, 4) are nearest to each of the 24 rotations that map a cube onto itself, (24,)."""
+    # The trace of R1^T R2 falls with the angle between two rotations.
+    likeness = np.einsum("nij,kij->nk", matrix_from_quaternion(quaternions), cube_rotations())
+    return np.bincount(likeness.argmax(axis=1), minlength=24)

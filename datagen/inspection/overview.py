@@ -1,0 +1,82 @@
+"""Look at a dataset: what it says of itself, a contact sheet, and a page to browse samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from datagen.inspection.gallery import page
+from datagen.inspection.info import spread, summary
+from vision.drawing.wireframes import dataset_sheet, save_png
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import atomic_write
+from vision.storage.store import Location
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """What to look at.
+
+    Attributes:
+        dataset: folder or URL of a finished dataset.
+        output: PNG of the contact sheet; null for contact-sheet.png inside the dataset's folder.
+        samples: triplets on the sheet, spread evenly over the dataset.
+        page: HTML page to browse samples with all their values; null for browse.html inside the dataset's folder.
+        page_samples: triplets on the page; 0 for no page.
+        columns: triplets beside each other.
+        scale: enlargement of the pictures.
+        wireframe: draw the labelled object's edges and axes over the pictures.
+        viewer: rerun, to look at page_samples triplets in the Rerun viewer instead of on a sheet and a page.
+        save: .rrd file for that viewer to open later, instead of starting it now.
+    """
+
+    dataset: Location
+    output: Path | None = None
+    samples: int = 12
+    page: Path | None = None
+    page_samples: int = 60
+    columns: int = 2
+    scale: int = 1
+    wireframe: bool = False
+    viewer: Literal["rerun"] | None = None
+    save: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.page_samples < 0:
+            raise ValueError(f"page_samples: must not be negative, got {self.page_samples}")
+        if self.save is not None and (self.viewer is None or self.save.suffix != ".rrd"):
+            raise ValueError(f"save: expected a file that ends in .rrd, with viewer rerun, got {self.save}")
+        for name in ("samples", "columns", "scale"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+
+
+def inspect(config: InspectConfig) -> None:
+    """Print a summary of the dataset and write its contact sheet and its page, or open a viewer.
+
+    Raises:
+        DactylError: no or unfinished dataset, or a fault in a sample that was looked at.
+    """
+    dataset = TripletDataset(config.dataset)
+    console = Console()
+    console.print(summary(dataset))
+    if config.viewer is not None:
+        from datagen.inspection.viewer import view_in_rerun
+
+        view_in_rerun(dataset, spread(len(dataset), config.page_samples), config.save)
+        if config.save is not None:
+            console.print(f"recording: {config.save}; open it with: rerun {config.save}", soft_wrap=True)
+        return
+    output = config.output or config.dataset / "contact-sheet.png"
+    save_png(
+        dataset_sheet(dataset, spread(len(dataset), config.samples), config.columns, config.scale, config.wireframe),
+        output,
+    )
+    console.print(f"contact sheet: {output}")
+    if config.page_samples:
+        output = config.page or config.dataset / "browse.html"
+        atomic_write(output, page(dataset, spread(len(dataset), config.page_samples)).encode())
+        console.print(f"page: {output}")

@@ -1,0 +1,118 @@
+"""Samples of a dataset in the Rerun viewer: hand, object and cameras in the world, each picture in its camera.
+
+Time in the viewer is the sample's number. Positions are metres in the world frame of the MJCF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.inspection.check import stored_sample
+from datagen.render.base import RenderOptions
+from datagen.render.stage import Stage
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
+from vision.progress import progress
+from vision.scene.objects import PoseObject
+from vision.storage.datasets import TripletDataset
+
+_FRUSTUM_M = 0.25  # distance at which a camera's picture is shown
+_BONE_RADIUS_M = 0.002
+_EDGE_RADIUS_M = 0.0005
+_BONE_COLOR = (200, 200, 200)
+_EDGE_COLOR = (0, 200, 80)
+
+
+def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | None) -> None:
+    """Show samples ``numbers`` in a viewer that is started here, or write them into a recording.
+
+    Args:
+        dataset: to look at.
+        numbers: of samples.
+        save: ``.rrd`` file to write instead of starting a viewer, for machines without a screen.
+
+    Raises:
+        DactylError: Rerun is not installed or its viewer does not start, the file cannot be written, or a fault in a
+            sample.
+    """
+    try:
+        import rerun as rr
+    except ImportError:
+        raise DactylError("viewer rerun needs the package rerun-sdk: pip install 'dactyl-vision[viewer]'") from None
+    stream = rr.RecordingStream("dactyl", recording_id=dataset.fingerprint)
+    try:
+        if save is None:
+            stream.spawn()
+        else:
+            save.parent.mkdir(parents=True, exist_ok=True)
+            stream.save(save)
+    except (OSError, RuntimeError) as error:
+        what = f"{save}: cannot write" if save else "the viewer does not start"
+        raise DactylError(f"{what}: {error}; --save FILE.rrd writes a file to be opened elsewhere") from error
+    skeleton = _Skeleton(dataset.object.name)
+    stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+    stream.log("world/object", *_shape(rr, dataset.object), static=True)
+    with progress("logging", len(numbers), "samples") as advance:
+        for number in numbers:
+            stream.set_time("sample", sequence=int(dataset.indices[number]))
+            _log_sample(rr, stream, dataset, number, skeleton)
+            advance(1)
+    stream.flush()
+
+
+def _shape(rr: Any, target: PoseObject) -> list[Any]:
+    """The object's faces in their own colours, and its edges, in its own frame."""
+    vertices = [target.keypoints[corner] for face in target.faces for corner in face.corners]
+    colors = [(*face.color, 1.0) for face in target.faces for _ in face.corners]
+    triangles, first = [], 0
+    for face in target.faces:
+        triangles += [(first, first + i, first + i + 1) for i in range(1, len(face.corners) - 1)]
+        first += len(face.corners)
+    edges = [target.keypoints[list(edge)] for edge in target.edges]
+    mesh = rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, vertex_colors=np.asarray(colors))
+    return [mesh, rr.LineStrips3D(edges, radii=_EDGE_RADIUS_M, colors=_EDGE_COLOR)]
+
+
+def _log_sample(rr: Any, stream: Any, dataset: TripletDataset, number: int, skeleton: _Skeleton) -> None:
+    label, masks = dataset.label(number), dataset.masks(number)
+    x_y_z_w = np.roll(label["object_quaternion"], -1)
+    stream.log("world/object", rr.Transform3D(translation=label["object_position"], quaternion=x_y_z_w))
+    bones = skeleton(dataset, number)
+    stream.log("world/hand", rr.LineStrips3D(bones, radii=_BONE_RADIUS_M, colors=_BONE_COLOR))
+    for camera, name in enumerate(dataset.rig.names):
+        place, size = f"world/cameras/{name}", dataset.image_size
+        world_to_camera = label["camera_extrinsics"][camera]
+        rotation = world_to_camera[:3, :3].T
+        stream.log(place, rr.Transform3D(translation=-rotation @ world_to_camera[:3, 3], mat3x3=rotation))
+        pinhole = rr.Pinhole(
+            image_from_camera=label["camera_intrinsics"][camera],
+            resolution=(size, size),
+            camera_xyz=rr.ViewCoordinates.RDF,
+            image_plane_distance=_FRUSTUM_M,
+        )
+        picture = dataset.member(number, f"{name}.jpg")
+        stream.log(f"{place}/image", pinhole, rr.EncodedImage(contents=picture, media_type="image/jpeg"))
+        if masks is not None:
+            stream.log(f"{place}/image/mask", rr.SegmentationImage(masks[camera].astype(np.uint8), opacity=0.3))
+    values = "\n".join(f"- {key}: {np.asarray(value).tolist()}" for key, value in label.items())
+    stream.log("label", rr.TextDocument(f"# sample {label['index']}\n\n{values}", media_type="text/markdown"))
+
+
+class _Skeleton:
+    """Lines from each part of the hand to the part that carries it, (N, 2, 3) metres, world frame."""
+
+    def __init__(self, object_name: str) -> None:
+        self._stage = Stage(object_name, RenderOptions(mesh_fraction=0.05))
+        model, scene = self._stage.model, self._stage.scene
+        bodies = np.unique(model.jnt_bodyid[np.isin(model.jnt_qposadr, scene.hand_qpos)])
+        self._bodies = bodies[model.body_parentid[bodies] > 0]
+        self._parents = model.body_parentid[self._bodies]
+
+    def __call__(self, dataset: TripletDataset, number: int) -> FloatArray:
+        self._stage.set(stored_sample(dataset, number))
+        positions = self._stage.data.xpos
+        return np.stack([positions[self._parents], positions[self._bodies]], axis=1)

@@ -1,0 +1,117 @@
+"""Far lights as one picture of what surrounds the scene, in the form that Filament lights by.
+
+A surface asks such a picture two things at a cost that does not grow with the lights: how much light falls on a matt
+surface of this direction (nine spherical harmonics; Ramamoorthi and Hanrahan, "An Efficient Representation for
+Irradiance Environment Maps", 2001), and what a glossy one reflects from there (a cube map, a level for each roughness,
+blurred by the lobe of GGX with surface, viewer and reflection in line; Karis, "Real Shading in Unreal Engine 4", 2013).
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.geometry.rotations import FloatArray
+
+SIZE = 32  # pixels of a face at roughness 0
+LEVELS = 5  # the last has 2: at roughness 1 a lobe is a half-sphere
+# Filament's y points up where MuJoCo's z does.
+_FROM_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+def environment_map(directions: FloatArray, illuminance: FloatArray) -> bytes:
+    """A KTX file of an even white sky of radiance 1 and of white lights so far away that each is a direction.
+
+    Args:
+        directions: towards the lights, unit vectors of the world frame (z up), (N, 3).
+        illuminance: of each on a surface that faces it, in units of the sky's radiance, (N,).
+
+    Returns:
+        Version 1 of the format: cube map in RGBA of half precision, harmonics in the key "sh".
+    """
+    directions = directions @ _FROM_WORLD.T
+    levels = []
+    for level in range(LEVELS):
+        size = SIZE >> level
+        cosines = _pixel_directions(size) @ directions.T
+        levels.append(1.0 + _lobe(cosines, _alpha(level, size)) @ illuminance)
+    return _ktx(levels, harmonics(directions, illuminance))
+
+
+def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
+    """What a white matt surface sends out, (9,): the sky's 1 and each light's clamped cosine over pi, to second order.
+
+    In Filament's order and scale, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
+    """
+    x, y, z = directions.T
+    one, second = np.ones_like(x) / 4, 5.0 / 32.0
+    each = [
+        *(one, y / 2, z / 2, x / 2),
+        *(second * 6 * x * y, second * 6 * y * z, second * (3 * z * z - 1) / 2),
+        *(second * 6 * z * x, second * 1.5 * (x * x - y * y)),
+    ]
+    sums = np.array(each) @ illuminance / np.pi
+    sums[0] += 1.0
+    return sums
+
+
+def _alpha(level: int, size: int) -> float:
+    """Width of GGX at which Filament looks into a level of so many pixels: not so sharp as to fall between them."""
+    # For the perceptual roughness r, Filament takes level (LEVELS - 1) r (2 - r); alpha is r squared.
+    roughness = 1.0 - float(np.sqrt(1.0 - level / (LEVELS - 1)))
+    return max(roughness**2, np.pi / 4 / size)
+
+
+def _lobe(cosines: FloatArray, alpha: float) -> FloatArray:
+    """Radiance reflected towards a direction, per illuminance of a light at ``cosines`` from it."""
+    return _unnormalised_lobe(cosines, alpha) / _lobe_integral(alpha)
+
+
+def _unnormalised_lobe(cosines: FloatArray, alpha: float) -> FloatArray:
+    """GGX for the half vector, times the light's cosine."""
+    half_squared = (1.0 + cosines) / 2
+    spread = half_squared * (alpha**2 - 1.0) + 1.0
+    return np.maximum(cosines, 0.0) * alpha**2 / spread**2
+
+
+@cache
+def _lobe_integral(alpha: float) -> float:
+    """Over the sphere: an even sky looks the same at every roughness."""
+    angle = np.linspace(0.0, np.pi / 2, 4001)
+    return float(2 * np.pi * np.trapezoid(_unnormalised_lobe(np.cos(angle), alpha) * np.sin(angle), angle))
+
+
+@cache
+def _pixel_directions(size: int) -> FloatArray:
+    """Unit vectors through the pixels of the faces +x -x +y -y +z -z, as OpenGL has them, (6, size, size, 3)."""
+    middles = (np.arange(size) + 0.5) / size * 2 - 1
+    s, t = np.meshgrid(middles, middles)
+    one = np.ones_like(s)
+    faces = [(one, -t, -s), (-one, -t, s), (s, one, t), (s, -one, -t), (s, -t, one), (-s, -t, -one)]
+    directions = np.stack([np.stack(face, axis=-1) for face in faces])
+    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+def _ktx(levels: list[FloatArray], coefficients: FloatArray) -> bytes:
+    """Grey levels (6, n, n), each half as wide as the last, and harmonics (9,), as a file."""
+    text = "\n".join(f"{value:.7g} {value:.7g} {value:.7g}" for value in coefficients)
+    pair = b"sh\0" + text.encode() + b"\0"
+    pair = struct.pack("<I", len(pair)) + pair
+    pair += b"\0" * (-len(pair) % 4)
+    half_float, rgba, rgba16f = 0x140B, 0x1908, 0x881A  # OpenGL's names
+    faces, endianness = 6, 0x04030201
+    size = levels[0].shape[1]
+    parts = [
+        b"\xabKTX 11\xbb\r\n\x1a\n",
+        struct.pack("<6I", endianness, half_float, 2, rgba, rgba16f, rgba),
+        struct.pack("<7I", size, size, 0, 0, faces, len(levels), len(pair)),
+        pair,
+    ]
+    for level in levels:
+        pixels: NDArray[np.float16] = np.ones((*level.shape, 4), dtype=np.float16)
+        pixels[..., :3] = level[..., None]
+        parts += [struct.pack("<I", pixels[0].nbytes), pixels.tobytes()]
+    return b"".join(parts)

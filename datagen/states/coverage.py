@@ -1,0 +1,177 @@
+"""How well collected states cover what a camera may see: orientations, positions, drops, how alike neighbours are."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from datagen.states.files import States, load_states, read_manifest
+from vision.geometry.rotations import (
+    cube_rotations,
+    geodesic_distance,
+    matrix_from_quaternion,
+    quaternion_from_rotation,
+)
+from vision.storage.files import atomic_write, canonical_json
+
+_CHUNK = 100_000  # states whose distances to the cells are in memory at once
+_BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`
+_CELLS = 576
+_WIDEST_STEP = 60  # degrees, of the histogram
+
+
+@dataclass(frozen=True)
+class CoverageConfig:
+    """What to report on.
+
+    Attributes:
+        states: folder of `dactyl states`.
+        output: picture; the figures go beside it as JSON. None: coverage.png in the states' folder.
+    """
+
+    states: Path
+    output: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """Figures of N states.
+
+    Attributes:
+        by_cube_rotation: states nearest to each of the 24 orientations whose faces are along the axes, (24,).
+        by_cell: states in each of 576 cells of equal volume (`cell_of`), (576,).
+        position_low, position_median, position_high: 1st, 50th and 99th percentile of the object's position, m, (3,).
+        steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
+        steps_mm: movement between them, mm, (F,).
+        dropped: episodes that ended in a drop, as a share of all.
+        episodes: how many gave states.
+    """
+
+    states: int
+    by_cube_rotation: NDArray[np.int64]
+    by_cell: NDArray[np.int64]
+    position_low: NDArray[np.float64]
+    position_median: NDArray[np.float64]
+    position_high: NDArray[np.float64]
+    steps_deg: NDArray[np.float64]
+    steps_mm: NDArray[np.float64]
+    dropped: float
+    episodes: int
+
+    def figures(self) -> dict[str, Any]:
+        """As JSON values, with how even the two partitions are: the share of cells seen, the emptiest and the fullest
+        cell, and exp(entropy) over the number of cells (1 for even)."""
+        return {
+            "states": self.states,
+            "episodes": self.episodes,
+            "dropped_episodes": self.dropped,
+            **{f"cube_rotations_{key}": value for key, value in _evenness(self.by_cube_rotation).items()},
+            **{f"cells_{key}": value for key, value in _evenness(self.by_cell).items()},
+            "position_percentiles_m": {
+                "1": self.position_low.tolist(),
+                "50": self.position_median.tolist(),
+                "99": self.position_high.tolist(),
+            },
+            "between_neighbours": {
+                f"{name}_percentiles": dict(zip(("10", "50", "90"), np.percentile(steps, [10, 50, 90]), strict=True))
+                for name, steps in (("deg", self.steps_deg), ("mm", self.steps_mm))
+                if len(steps)
+            },
+        }
+
+
+def measure(states: States, dropped_episodes: int = 0) -> Coverage:
+    """Figures of `states`, in whose making so many episodes ended in a drop."""
+    orientation = states.object_quaternion
+    order = np.lexsort((states.step, states.episode))
+    follows = states.episode[order][1:] == states.episode[order][:-1]
+    before, after = order[:-1][follows], order[1:][follows]
+    angle = geodesic_distance(matrix_from_quaternion(orientation[before]), matrix_from_quaternion(orientation[after]))
+    moved = np.linalg.norm(states.object_position[after] - states.object_position[before], axis=1)
+    low, median, high = np.percentile(states.object_position, [1, 50, 99], axis=0)
+    episodes = len(np.unique(states.episode))
+    cube = quaternion_from_rotation(Rotation.from_matrix(cube_rotations()))
+    return Coverage(
+        states=len(states),
+        by_cube_rotation=_count_nearest(orientation, cube),
+        by_cell=np.bincount(cell_of(orientation), minlength=_CELLS),
+        position_low=low,
+        position_median=median,
+        position_high=high,
+        steps_deg=np.degrees(angle),
+        steps_mm=1000 * moved,
+        dropped=dropped_episodes / episodes,
+        episodes=episodes,
+    )
+
+
+def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of 576 cells of equal volume each orientation lies in, from quaternions (N, 4) w x y z; (N,).
+
+    With w = sqrt(a) cos c, x = sqrt(a) sin c, y = sqrt(1 - a) cos b, z = sqrt(1 - a) sin b a uniform rotation has
+    uniform a, b and c (Shoemake, 1992): boxes in them have equal volume. c in [0, pi) picks one of q and -q.
+    """
+    w, x, y, z = orientation.T
+    sign = np.where((x < 0) | ((x == 0) & (w < 0)), -1.0, 1.0)
+    shares = (w**2 + x**2, (np.arctan2(sign * z, sign * y) / (2 * np.pi)) % 1, np.arctan2(sign * x, sign * w) / np.pi)
+    bins = [
+        np.clip((share * count).astype(np.int64), 0, count - 1) for share, count in zip(shares, _BOXES, strict=True)
+    ]
+    return np.ravel_multi_index(bins, _BOXES)
+
+
+def _count_nearest(orientation: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many orientations (N, 4) are nearest to each cell (K, 4): |q . p| grows as the angle between falls."""
+    counts = np.zeros(len(cells), dtype=np.int64)
+    for start in range(0, len(orientation), _CHUNK):
+        nearest = np.abs(orientation[start : start + _CHUNK] @ cells.T).argmax(axis=1)
+        counts += np.bincount(nearest, minlength=len(cells))
+    return counts
+
+
+def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:
+    share = counts / counts.sum()
+    entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+    return {
+        "seen": float((counts > 0).mean()),
+        "least": float(share.min() * len(counts)),
+        "most": float(share.max() * len(counts)),
+        "evenness": float(np.exp(entropy) / len(counts)),
+    }
+
+
+def coverage(config: CoverageConfig) -> Coverage:
+    """Measure the states of a folder, draw them, and write the figures beside the picture."""
+    states = load_states(config.states)
+    result = measure(states, read_manifest(config.states)["rejected"]["dropped"])
+    path = config.output or config.states / "coverage.png"
+    atomic_write(path.with_suffix(".json"), canonical_json(result.figures()))
+    atomic_write(path, _draw(states, result))
+    return result
+
+
+def _draw(states: States, result: Coverage) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 3.6), layout="constrained")
+    cube, cells, position, steps = figure.subplots(1, 4)
+    cube.bar(range(24), result.by_cube_rotation / result.states * 24)
+    cube.axhline(1, color="black", linewidth=0.8)
+    cube.set(title="orientations: 24 of the cube", xlabel="cube rotation", ylabel="states over an even share")
+    cells.plot(np.sort(result.by_cell)[::-1] / result.states * _CELLS)
+    cells.axhline(1, color="black", linewidth=0.8)
+    cells.set(title=f"orientations: {_CELLS} cells, sorted", xlabel="cell", ylabel="states over an even share")
+    some = states.object_position[:: max(1, len(states) // 20_000)]
+    position.hexbin(some[:, 0], some[:, 1], gridsize=40, mincnt=1, cmap="viridis")
+    position.set(title="position", xlabel="x, m", ylabel="y, m", aspect="equal")
+    steps.hist(np.minimum(result.steps_deg, _WIDEST_STEP), bins=np.linspace(0, _WIDEST_STEP, 61))
+    steps.set(title="between neighbours of an episode", xlabel="rotation, degrees; the last bin holds the rest")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()

@@ -1,0 +1,113 @@
+"""Results of numbered tasks in order, made ahead by worker processes for a consumer who takes his time.
+
+``datagen.workers.pool`` gives results as they come, until all are there. A training wants them in order, without an end
+in sight, and never more of them in memory than it is about to use. So each worker process has a lane: a thread that
+runs every n-th task in a pool of one, hands over its result and waits until it is taken. What the pool promises holds
+here too: workers that die or hang are replaced, and none outlives its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Self, TypeVar
+
+from datagen.workers.pool import Task, run
+
+Item = TypeVar("Item")
+
+_LOOK_S = 0.2  # between looks of a waiting lane at whether it is still wanted
+_LEAVE_S = 10.0  # that a lane may take to end
+
+
+class _Dismissed(BaseException):
+    """The stream was closed; a BaseException, so that no task's error handling takes it for a fault."""
+
+
+class OrderedStream(Generic[Item]):
+    """An iterator over the results of ``numbers``, in their order. Close it, or leave its context, to end the workers.
+
+    Args:
+        task: what worker processes do with each number.
+        numbers: which; results lie ready for at most two numbers a worker beyond the one that is being taken.
+        workers: processes.
+        prepare: applied to each result in the lane's thread, before it is handed over.
+        patience_s: seconds without an item done after which a worker is taken to hang.
+
+    Iterating raises what :func:`datagen.workers.pool.run` raises, in the place of the result that failed.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any],
+        numbers: Sequence[int],
+        workers: int,
+        prepare: Callable[[Any], Item],
+        *,
+        patience_s: float = 300.0,
+    ) -> None:
+        self._task, self._prepare, self._patience_s = task, prepare, patience_s
+        self._left = len(numbers)
+        self._closed = threading.Event()
+        lanes = min(workers, len(numbers))
+        self._results: list[queue.Queue[Item | BaseException]] = [queue.Queue(maxsize=1) for _ in range(lanes)]
+        self._threads = [
+            # Daemons: should nobody close the stream, the program can end, and the kernel then ends the workers.
+            threading.Thread(target=self._serve, args=(numbers[lane::lanes], self._results[lane]), daemon=True)
+            for lane in range(lanes)
+        ]
+        self._turn = 0
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        if not self._left or self._closed.is_set():
+            raise StopIteration
+        result = self._results[self._turn].get()
+        if isinstance(result, BaseException):
+            self.close()
+            raise result
+        self._turn = (self._turn + 1) % len(self._results)
+        self._left -= 1
+        return result
+
+    def close(self) -> None:
+        """Kill the workers and wait for the lanes to end; twice does no harm."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(_LEAVE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _serve(self, numbers: Sequence[int], results: queue.Queue[Item | BaseException]) -> None:
+        try:
+            for _, result in run(self._task, numbers, 1, self._advance, patience_s=self._patience_s):
+                self._put(results, self._prepare(result))
+        except _Dismissed:
+            pass
+        except BaseException as error:
+            with contextlib.suppress(_Dismissed):
+                self._put(results, error)
+
+    def _put(self, results: queue.Queue[Item | BaseException], result: Item | BaseException) -> None:
+        while True:
+            self._look()
+            with contextlib.suppress(queue.Full):
+                results.put(result, timeout=_LOOK_S)
+                return
+
+    def _advance(self, count: int) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        if self._closed.is_set():
+            raise _Dismissed

@@ -1,0 +1,69 @@
+"""The film of a trial: what the cameras see with the true and the estimated object drawn over, and the goal beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from eval.scoring.trial_results import STEP_SECONDS
+from vision.drawing.gif import save_gif
+from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
+from vision.scene.objects import PoseObject
+
+_BAR = 26  # pixels below the pictures, for the caption
+_COLORS = 128  # fewer band, more make the file larger
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step.
+
+    Attributes:
+        images: of the cameras, (C, S, S, 3) uint8.
+        goal: a picture of the object as it is asked for, (S, S, 3) uint8.
+        caption: below.
+    """
+
+    images: np.ndarray
+    goal: np.ndarray
+    caption: str
+
+
+def draw_estimate(
+    images: np.ndarray, target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: tuple
+) -> np.ndarray:
+    """Pictures (C, S, S, 3) with the true object in green and the estimated one in magenta, through true cameras.
+
+    Args:
+        columns: of ``eval.scoring.trial_results.TRACE``.
+        row: which of their rows.
+        cameras: K (C, 3, 3) and T (C, 4, 4).
+    """
+    wireframes = [
+        Wireframe(target, columns[f"{whose}_position"][row], columns[f"{whose}_quaternion"][row], color)
+        for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
+    ]
+    return draw_triplet(images, wireframes, *cameras)
+
+
+def save_film(path: Path, frames: Iterable[Frame]) -> None:
+    """Write frames as a GIF that plays at the speed of the trial, whole or not at all."""
+    save_gif(path, [_compose(frame) for frame in frames], round(1000 * STEP_SECONDS), _COLORS)
+
+
+def _compose(frame: Frame) -> Image.Image:
+    side = frame.images.shape[1]
+    sheet = Image.new("RGB", ((len(frame.images) + 1) * side, side + _BAR), "#16181c")
+    for place, image in enumerate([*frame.images, frame.goal]):
+        sheet.paste(Image.fromarray(image), (place * side, 0))
+    pen = ImageDraw.Draw(sheet)
+    pen.line([(len(frame.images) * side, 0), (len(frame.images) * side, side)], "#16181c", 3)
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
+    pen.text((8, side + _BAR / 2), frame.caption, "#e8eaed", font, anchor="lm")
+    pen.text((len(frame.images) * side + 8, side + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
+    return sheet

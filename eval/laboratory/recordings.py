@@ -1,0 +1,260 @@
+"""From a laboratory's raw recording to a test set like any other (docs/recording.md says how to record).
+
+A recording is a folder with ``calibration.json`` (``eval.laboratory.calibration``), ``object.csv`` and perhaps
+``base.csv`` (poses of the markers on the object and on the hand's base), and for every camera ``<camera>.csv`` with its
+pictures (``eval.laboratory.capture``). For each picture of the first camera the nearest ones of the others make a
+triplet; the object's pose is interpolated at the mean of their times. Pictures are undistorted and reduced in one go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.laboratory.calibration import load_calibration, opencv, read_picture
+from eval.laboratory.capture import PictureStream, PoseStream, read_pictures, read_poses
+from eval.laboratory.swapped import refuse_swapped
+from eval.laboratory.undistortion import Triplet, View, make_view
+from vision.config import to_jsonable
+from vision.errors import DactylError
+from vision.geometry.cameras import DACTYL_RIG, Rig, project
+from vision.geometry.rotations import (
+    FloatArray,
+    matrix_from_quaternion,
+    quaternion_from_matrix,
+    rigid_transform,
+    rotation_from_quaternion,
+)
+from vision.progress import Advance, progress
+from vision.scene.objects import OBJECTS, PoseObject, get_object
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove, sha256
+from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.storage.shards import encode_sample, write_shard
+
+_IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+_EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
+_BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """A recording and what to make of it. Poses are 7 numbers: x y z in metres, then a quaternion w x y z.
+
+    Attributes:
+        recording: folder of the recording.
+        output: folder of the dataset.
+        object: block or prism.
+        capture_in_world: pose of the capture frame in the world (of the simulation); where a base is recorded, that of
+            its markers instead.
+        object_in_markers: pose of the object's frame in that of its markers.
+        tolerance_s: largest time between pictures of a triplet.
+        max_gap_s: largest time between two readings of the motion capture that are interpolated.
+        warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
+            kept); false only crops and reduces it.
+        image_size: of the trained network, pixels.
+        shard_size: samples in a shard.
+    """
+
+    recording: Path
+    output: Path
+    object: str = "block"
+    capture_in_world: list[float] = field(default_factory=lambda: list(_IDENTITY))
+    object_in_markers: list[float] = field(default_factory=lambda: list(_IDENTITY))
+    tolerance_s: float = 0.01
+    max_gap_s: float = 0.05
+    warp: bool = True
+    image_size: int = 200
+    shard_size: int = 128
+
+    def __post_init__(self) -> None:
+        for key in ("capture_in_world", "object_in_markers"):
+            pose = getattr(self, key)
+            if len(pose) != 7 or not np.isfinite(pose).all() or abs(np.linalg.norm(pose[3:]) - 1) > 1e-3:
+                raise ValueError(f"{key}: expected x y z and a unit quaternion w x y z, got {pose}")
+        if self.object not in OBJECTS:
+            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        if min(self.tolerance_s, self.max_gap_s) <= 0 or min(self.image_size, self.shard_size) < 1:
+            raise ValueError("tolerance_s, max_gap_s, image_size and shard_size: must be above 0")
+
+
+def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[TripletDataset, Counter[str]]:
+    """Write the test set; how many triplets were dropped for which reason.
+
+    Raises:
+        DactylError: a file of the recording is missing or wrong, no triplet is left, or two cameras are swapped.
+    """
+    calibration = load_calibration(config.recording / "calibration.json")
+    if missing := [name for name in rig.names if name not in calibration]:
+        raise DactylError(
+            f"{config.recording / 'calibration.json'}: camera '{missing[0]}' is missing; calibrate it too"
+        )
+    target = get_object(config.object)
+    world_from_capture = find_world(config)
+    capture_from_world = np.asarray(np.linalg.inv(world_from_capture), np.float64)
+    nominal = zip(rig.names, rig.intrinsics(config.image_size, config.image_size), rig.extrinsics(), strict=True)
+    views = {
+        name: make_view(calibration[name], capture_from_world, K, T, config.warp, config.image_size)
+        for name, K, T in nominal
+    }
+    triplets, dropped = synchronise(config, world_from_capture, rig, views, target)
+    if not triplets:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+        raise DactylError(f"{config.recording}: no triplet is left of {dropped.total()}: {reasons}")
+    refuse_swapped(config.recording, triplets, views, rig, target)
+    identity = to_jsonable(config) | {"kind": "recording", "files": _hashes(config.recording, rig)}
+    del identity["output"]
+    with exclusive_folder(config.output):
+        reserve_output(config.output, identity, "shard-*")
+        remove(config.output / MANIFEST)
+        shards = _write_shards(config, rig, views, triplets, fingerprint(identity))
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "object": config.object,
+            "image_size": config.image_size,
+            "rig": rig.to_json(),
+            "samples": len(triplets),
+            "config": identity,
+            "recording": {
+                "dropped": dict(dropped),
+                "unknown": ["joint_position"],
+                "calibration_rms_px": {name: calibration[name].rms for name in rig.names},
+            },
+            "shards": shards,
+        }
+        atomic_write(config.output / MANIFEST, canonical_json(manifest))
+    return TripletDataset(config.output), dropped
+
+
+def find_world(config: ImportConfig) -> FloatArray:
+    """Capture to world, (4, 4): as configured, or from where the markers of the hand's base were seen.
+
+    Raises:
+        DactylError: the base was not seen, or it moved, and with it every pose.
+    """
+    path = config.recording / "base.csv"
+    if not path.exists():
+        return _matrix(config.capture_in_world)
+    base = read_poses(path)
+    seen = np.isfinite(base.position).all(axis=1)
+    if not seen.any():
+        raise DactylError(f"{path}: the base was never seen; check its markers, or remove the file")
+    position = np.median(base.position[seen], axis=0)
+    turns = rotation_from_quaternion(base.quaternion[seen])
+    turn = turns.mean()
+    moved = 1000.0 * np.percentile(np.linalg.norm(base.position[seen] - position, axis=1), 95)
+    turned = np.rad2deg(np.percentile((turn.inv() * turns).magnitude(), 95))
+    if moved > _BASE_MM or turned > _BASE_DEG:
+        raise DactylError(
+            f"{path}: the hand's base moved by {moved:.1f} mm and {turned:.1f} degrees; fix it and record again"
+        )
+    return _matrix(config.capture_in_world) @ np.linalg.inv(rigid_transform(turn.as_matrix(), position))
+
+
+def synchronise(
+    config: ImportConfig, world_from_capture: FloatArray, rig: Rig, views: Mapping[str, View], target: PoseObject
+) -> tuple[list[Triplet], Counter[str]]:
+    """Triplets with a pose, in order of time, and how many were dropped for which reason."""
+    pictures = {name: read_pictures(config.recording / f"{name}.csv") for name in rig.names}
+    poses = read_poses(config.recording / "object.csv")
+    triplets, dropped = [], Counter[str]()
+    for first in range(len(pictures[rig.names[0]].files)):
+        found = _one(config, world_from_capture, rig, pictures, poses, first)
+        if not isinstance(found, str) and (hidden := _outside(found.pose, views, target, config.image_size)):
+            found = f"object outside of camera {hidden}"
+        if isinstance(found, str):
+            dropped[found] += 1
+        else:
+            triplets.append(found)
+    return triplets, dropped
+
+
+def _one(
+    config: ImportConfig,
+    world_from_capture: FloatArray,
+    rig: Rig,
+    pictures: Mapping[str, PictureStream],
+    poses: PoseStream,
+    first: int,
+) -> Triplet | str:
+    """The triplet around a picture of the first camera, or why there is none."""
+    start = pictures[rig.names[0]].time[first]
+    numbers = [first] + [pictures[name].nearest(start) for name in rig.names[1:]]
+    times = np.array([pictures[name].time[number] for name, number in zip(rig.names, numbers, strict=True)])
+    if np.ptp(times) > config.tolerance_s:
+        return "no picture of another camera within tolerance_s"
+    files = tuple(pictures[name].files[number] for name, number in zip(rig.names, numbers, strict=True))
+    if absent := [file for file in files if not file.exists()]:
+        raise DactylError(f"{absent[0]}: no such picture, though its CSV lists it; copy the recording again")
+    time = float(times.mean())
+    markers = poses.at(time, config.max_gap_s)
+    if isinstance(markers, str):
+        return markers
+    return Triplet(files, time, world_from_capture @ markers @ _matrix(config.object_in_markers))
+
+
+def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject, size: int) -> str | None:
+    """Name of a camera whose picture does not hold all corners of the object."""
+    corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
+    for name, view in views.items():
+        pixels = project(corners, view.matrix, view.transform)
+        if not ((pixels >= 0) & (pixels <= size)).all():
+            return name
+    return None
+
+
+def _write_shards(
+    config: ImportConfig, rig: Rig, views: Mapping[str, View], triplets: list[Triplet], mark: str
+) -> list[dict[str, Any]]:
+    """Records of all shards."""
+    pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
+    episodes = np.cumsum(pauses)
+    matrices = np.stack([views[name].matrix for name in rig.names])
+    transforms = np.stack([views[name].transform for name in rig.names])
+    renderer = {"name": "real", "version": opencv().__version__, "device": "three cameras", "api": "recording"}
+
+    def samples(first: int, advance: Advance) -> Iterator[dict[str, Any]]:
+        for index, triplet in enumerate(triplets[first : first + config.shard_size], first):
+            label = {
+                "index": index,
+                "state_index": index,
+                "episode": int(episodes[index]),
+                "augmentation": "none",
+                "object_position": triplet.pose[:3, 3],
+                "object_quaternion": quaternion_from_matrix(triplet.pose[:3, :3]),
+                "joint_position": np.zeros(HAND_JOINTS),  # nobody measured them; the manifest says so
+                "camera_intrinsics": matrices,
+                "camera_extrinsics": transforms,
+            }
+            seen = zip(rig.names, triplet.files, strict=True)
+            images = np.stack([views[name](read_picture(file), file) for name, file in seen])
+            about = {
+                "time_s": triplet.time,
+                "files": [str(file.relative_to(config.recording)) for file in triplet.files],
+            }
+            yield encode_sample(label, images, rig.names, about)
+            advance(1)
+
+    with progress(f"importing {config.recording.name}", len(triplets), "triplets") as advance:
+        starts = range(0, len(triplets), config.shard_size)
+        return [
+            asdict(write_shard(config.output, number, samples(first, advance), mark, renderer))
+            for number, first in enumerate(starts)
+        ]
+
+
+def _hashes(recording: Path, rig: Rig) -> dict[str, str]:
+    """SHA-256 of the recording's tables."""
+    names = ["calibration.json", "object.csv", "base.csv", *(f"{name}.csv" for name in rig.names)]
+    return {name: sha256(recording / name) for name in names if (recording / name).exists()}
+
+
+def _matrix(pose: list[float]) -> FloatArray:
+    """(4, 4) of 7 numbers."""
+    return rigid_transform(matrix_from_quaternion(pose[3:]), pose[:3])

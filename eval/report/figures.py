@@ -1,0 +1,61 @@
+"""Pictures of a report: test triplets with the true and the estimated object drawn over."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from eval.scoring.metrics import PoseErrors
+from eval.scoring.predict import Predictions
+from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, crop, draw_triplet
+from vision.geometry.cameras import project
+from vision.storage.datasets import TripletDataset
+
+_CROP = 0.55  # share of the picture's side that is shown around the object
+_SIDE = 260  # pixels of a shown picture, about
+
+
+def telling_samples(errors: PoseErrors, each: int) -> list[tuple[str, int]]:
+    """(kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
+    order = np.argsort(errors.add_mm, kind="stable")
+    each = min(each, max(1, len(order) // 3))
+    middle = (len(order) - each) // 2
+    chosen: dict[int, str] = {}
+    for kind, numbers in (
+        ("best", order[:each]),
+        ("typical", order[middle : middle + each]),
+        ("worst", order[-each:]),
+    ):
+        for number in numbers:
+            chosen.setdefault(int(number), kind)
+    return [(kind, number) for number, kind in chosen.items()]
+
+
+def predictions_sheet(
+    dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str, each: int = 2
+) -> Image.Image:
+    """Best, typical and worst test triplets, true and estimated object drawn over, seen by the true cameras."""
+    columns = predictions.columns
+    side = round(_CROP * dataset.image_size)
+    scale = max(1, round(_SIDE / side))
+    tiles = []
+    for kind, number in telling_samples(errors, each):
+        sample = dataset[number]
+        transforms = sample["camera_extrinsics"]
+        centres = project(sample["object_position"][None], sample["camera_intrinsics"], transforms)[:, 0]
+        cropped = [
+            crop(image, matrix, np.nan_to_num(centre), side)
+            for image, matrix, centre in zip(sample["images"], sample["camera_intrinsics"], centres, strict=True)
+        ]
+        wireframes = [
+            Wireframe(
+                dataset.object, columns[f"{whose}_position"][number], columns[f"{whose}_quaternion"][number], color
+            )
+            for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
+        ]
+        images, matrices = (np.stack(parts) for parts in zip(*cropped, strict=True))
+        rotation, position = errors.rotation_deg[number], errors.position_mm[number]
+        caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
+        tiles.append(Tile(draw_triplet(images, wireframes, matrices, transforms, scale), caption))
+    legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
+    return contact_sheet(tiles, each, title, legend, dataset.rig.names)

@@ -1,0 +1,147 @@
+"""Chapters of errors: the table, their distribution, other errors, renderer against renderer, what the words mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from eval.report.charts import Curve, Mark, error_curves, mean_marks
+from eval.report.page import Drawing, Paragraph, Section, Table
+from eval.report.plots import svg
+from eval.report.sections.parts import mean, percent
+from eval.report.table_text import cells, header
+from eval.scoring.metrics import MetricName, PoseErrors
+from eval.scoring.record import Evaluation
+from eval.scoring.table import EXPECTED_RENDERERS, NONE, NOTES, PUBLISHED_MEANS, Row
+
+_ELSEWHERE = ("renderer", "cameras known", "≤ 5° & 5 mm", "another face")  # other tables of the report have them
+_DEFINITIONS = (
+    "ADD: mean distance of the object's corners between the true and the estimated pose (Hinterstoisser et al., ACCV "
+    "2012). ADD-S: the same to the nearest corner, blind to which face is which. MSSD: largest distance of any surface "
+    "point, MSPD: largest distance of the projected corners, both the least over the symmetries of the object's look, "
+    "of which letters leave none (BOP Challenge, Hodan et al., ECCVW 2020).",
+    "Another face: the estimate is nearer to the truth turned by another rotation that leaves the object's shape "
+    "unchanged than to the truth.",
+    "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean.",
+)
+
+
+def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> Section:
+    marks = [
+        Mark(
+            " · ".join([row.estimator, row.test_set] + ([row.protocol] if row.measured else [])),
+            (row.rotation.mean, row.position.mean),
+            (row.rotation_interval, row.position_interval),
+            not row.measured,
+        )
+        for row in rows
+        if row.rotation and row.position and row.estimator != "constant"
+    ]
+    styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
+    table = Table(
+        [title for title in header() if title not in _ELSEWHERE],
+        [[text for text, title in zip(cells(row), header(), strict=True) if title not in _ELSEWHERE] for row in rows],
+        "Rotation and position errors, mean ± standard deviation. Published figures are of the nominal protocol; "
+        "compare only rows of that protocol with them, and each set with the set of its kind.",
+        4,
+        styles,
+    )
+    chart = Drawing(
+        svg(mean_marks(marks)), "Mean errors with 95 % confidence intervals over episodes (bars); hollow: published."
+    )
+    return Section("Results", [table, chart])
+
+
+def curves_section(evaluations: Sequence[Evaluation]) -> Section:
+    parts = []
+    if len(evaluations) == 1:
+        groups = [("all test sets", [(one.name, one) for one in evaluations[0].sets])]
+    else:
+        names = dict.fromkeys(one.name for evaluation in evaluations for one in evaluation.sets)
+        groups = [
+            (
+                name,
+                [(evaluation.name, one) for evaluation in evaluations for one in evaluation.sets if one.name == name],
+            )
+            for name in names
+        ]
+    for title, members in groups:
+        curves = [
+            Curve(name, one.condition.told, one.errors) for name, test in members for one in test.study("protocol")
+        ]
+        shown = members if len(evaluations) == 1 else members[:1]
+        curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]
+        caption = f"{title}: share of samples with an error below each value. Grey: the paper's mean errors."
+        parts.append(Drawing(svg(error_curves(curves, PUBLISHED_MEANS)), caption))
+    return Section("Cumulative errors", parts)
+
+
+def details_section(rows: Sequence[Row], metrics: Sequence[MetricName]) -> Section:
+    """All errors but rotation and position, as far as they are asked for."""
+    columns: dict[MetricName, dict[str, Callable[[Row], str]]] = {
+        "axis": {f"|{name}| mm": partial(_axis, place) for place, name in enumerate("xyz")},
+        "add": {"ADD mm": lambda row: mean(row.add)},
+        "add_s": {"ADD-S mm": lambda row: mean(row.add_s)},
+        "mssd": {"MSSD mm": lambda row: mean(row.mssd)},
+        "mspd": {"MSPD px": lambda row: mean(row.mspd)},
+        "within": {"≤ 5° & 5 mm": lambda row: percent(row.within)},
+        "face_confusion": {"another face": lambda row: percent(row.face_confusion)},
+    }
+    chosen = {title: text for metric in metrics for title, text in columns[metric].items()}
+    shown = [row for row in rows if row.axis is not None]
+    body = [[row.estimator, row.test_set, row.protocol, *(text(row) for text in chosen.values())] for row in shown]
+    caption = (
+        "Mean absolute error along the world's axes, mean ± standard deviation of the errors that join rotation and "
+        "position, and shares of samples. MSPD: in the largest of the three views, at the network's image size."
+    )
+    styles = ["ours" if row.measured else "published" for row in shown]
+    return Section("Other errors", [Table(["estimator", "test set", "protocol", *chosen], body, caption, 3, styles)])
+
+
+def _axis(place: int, row: Row) -> str:
+    return NONE if row.axis is None else f"{row.axis[place]:.2f}"
+
+
+def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
+    renderers = list(
+        dict.fromkeys([*(one.renderer for evaluation in evaluations for one in evaluation.sets), *EXPECTED_RENDERERS])
+    )
+    parts: list[Table] = []
+    for protocol in ("nominal", "calibrated"):
+        body, shades = [], []
+        for evaluation in evaluations:
+            line: list[str] = [evaluation.name, evaluation.training_renderer]
+            shade: list[float | None] = [None, None]
+            for renderer in renderers:
+                found = [
+                    one.scored[protocol].errors
+                    for one in evaluation.sets
+                    if one.renderer == renderer and protocol in one.scored
+                ]
+                line.append(_both(_joined(found)) if found else NONE)
+                average = np.concatenate([errors.rotation_deg for errors in found]).mean() if found else None
+                shade.append(None if average is None else float(np.log(average / 2.0) / np.log(45.0)))
+            body.append(line)
+            shades.append(shade)
+        if any(cell != NONE for line in body for cell in line[2:]):
+            caption = f"{protocol.capitalize()} cameras: mean errors by what rendered the pictures."
+            titles = ["estimator", "trained on", *(f"tested on {renderer}" for renderer in renderers)]
+            parts.append(Table(titles, body, caption, 2, shades=shades))
+    return Section("Training renderer × test renderer", parts)
+
+
+def definitions_section() -> Section:
+    return Section("Definitions", [Paragraph(note) for note in (*NOTES, *_DEFINITIONS)])
+
+
+def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:
+    return tuple(  # type: ignore[return-value]
+        float(np.concatenate([getattr(errors, field) for errors in parts]).mean())
+        for field in ("rotation_deg", "position_mm")
+    )
+
+
+def _both(means: tuple[float, float]) -> str:
+    return f"{means[0]:.2f}° · {means[1]:.2f} mm"

@@ -1,0 +1,157 @@
+"""Figures of what moves the errors: miscalibration, what makes a sample hard, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eval.report.plots import COLORS, PARTS, log_ticks, new_figure, plain_axes
+from eval.scoring.bootstrap import Interval, mean_interval
+from eval.scoring.metrics import PoseErrors
+
+_GROUPS = 8  # of samples that a trend's means are of
+
+
+@dataclass(frozen=True)
+class Line:
+    """Means over something, with intervals; ``reference`` is the mean without it."""
+
+    label: str
+    x: Sequence[float]
+    means: Sequence[float]
+    intervals: Sequence[Interval | None]
+    reference: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Errors (N,) of samples over a value (N,) of each, which belong to episodes (N,)."""
+
+    label: str
+    values: np.ndarray
+    errors: PoseErrors
+    episodes: np.ndarray
+
+
+def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -> Figure:
+    """Mean errors over how wrong the told cameras are.
+
+    Args:
+        panels: for each kind of error: the axis' label, the displacement of Table 9, and the lines of rotation
+            (degrees) and of position (mm).
+    """
+    figure = new_figure(11, 5.4)
+    grid = figure.subplots(2, len(panels), squeeze=False, sharey="row")
+    for column, (label, published, rows) in enumerate(panels):
+        for row, lines in enumerate(rows):
+            axes = grid[row][column]
+            for number, line in enumerate(lines):
+                color = COLORS[number % len(COLORS)]
+                axes.plot(line.x, line.means, "o-", color=color, markersize=4, linewidth=1.6, label=line.label)
+                if all(line.intervals):
+                    low, high = zip(*(interval for interval in line.intervals if interval), strict=True)
+                    axes.fill_between(line.x, low, high, color=color, alpha=0.15, linewidth=0)
+                axes.axhline(line.reference, color=color, linewidth=1, linestyle=(0, (1, 2)))
+            axes.axvline(published, color="0.6", linewidth=0.8, zorder=0)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            log_ticks(axes.xaxis)
+            log_ticks(axes.yaxis)
+            plain_axes(axes)
+        grid[1][column].set_xlabel(label)
+    for row, (_, label, _) in enumerate(PARTS):
+        grid[row][0].set_ylabel(f"mean {label}")
+    _legend(figure)
+    return figure
+
+
+def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
+    """Errors over something that is known of each sample: every sample as a dot, means of groups of equal size.
+
+    Args:
+        groups: one colour each.
+        label: of the horizontal axis.
+        log: make that axis logarithmic.
+    """
+    figure = new_figure(11, 3.9)
+    for axes, (field, what, _) in zip(figure.subplots(1, 2), PARTS, strict=True):
+        for number, group in enumerate(groups):
+            color, errors = COLORS[number % len(COLORS)], getattr(group.errors, field)
+            axes.plot(group.values, errors, ".", color=color, alpha=0.22, markersize=3, markeredgewidth=0)
+            parts = np.array_split(np.argsort(group.values, kind="stable"), min(_GROUPS, len(errors)))
+            x = [group.values[part].mean() for part in parts]
+            _means(axes, x, [(errors[part], group.episodes[part]) for part in parts], color, group.label)
+        if log:
+            axes.set_xscale("log")
+            log_ticks(axes.xaxis)
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+        axes.set_xlabel(label)
+        axes.set_ylabel(what)
+        plain_axes(axes)
+    _legend(figure)
+    return figure
+
+
+def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
+    """What a confidence is worth: the risk of answering by how often, errors by confidence, and how often it is right.
+
+    Args:
+        groups: rotation errors over confidence.
+        within_deg: the error below which an estimate counts as right.
+    """
+    figure = new_figure(11, 3.9)
+    risk, tenths, calibration = figure.subplots(1, 3)
+    for number, group in enumerate(groups):
+        color, error = COLORS[number % len(COLORS)], group.errors.rotation_deg
+        order = np.argsort(-group.values, kind="stable")
+        kept = np.arange(1, len(order) + 1)
+        first = max(len(order) // 20, 1) - 1  # the mean of a few samples is noise
+        risk.plot(kept[first:] / len(order), (np.cumsum(error[order]) / kept)[first:], color=color, label=group.label)
+        parts = np.array_split(order[::-1], min(10, len(order)))
+        x = 1 + np.arange(len(parts))
+        _means(tenths, x, [(error[part], group.episodes[part]) for part in parts], color)
+        points = [(group.values[part].mean(), (error[part] <= within_deg).mean()) for part in parts]
+        calibration.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2)
+    calibration.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+    risk.set_xlabel("share of samples answered,\nmost confident first")
+    risk.set_ylabel("mean rotation error (degrees)")
+    risk.set_ylim(bottom=0)
+    risk.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    tenths.set_xlabel("tenth of the samples,\nfrom the least to the most confident")
+    tenths.set_ylabel("mean rotation error (degrees)")
+    tenths.set_yscale("log")
+    log_ticks(tenths.yaxis)
+    tenths.set_xticks(range(1, 11))
+    calibration.set_xlabel("confidence\n(mean of a tenth of the samples)")
+    calibration.set_ylabel(f"share within {within_deg:g}°")
+    calibration.set_xlim(0, 1)
+    calibration.set_ylim(-0.03, 1.03)
+    for axes in (risk, tenths, calibration):
+        plain_axes(axes)
+    _legend(figure)
+    return figure
+
+
+def _means(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    groups: Sequence[tuple[np.ndarray, np.ndarray]],
+    color: str,
+    label: str = "",
+) -> None:
+    """Means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
+    axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)
+    intervals = [mean_interval(*group, np.random.default_rng(0)) for group in groups]
+    if all(intervals):
+        low, high = zip(*(interval for interval in intervals if interval), strict=True)
+        axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+
+
+def _legend(figure: Figure) -> None:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)

@@ -1,0 +1,149 @@
+"""The error table as Markdown, as CSV, and on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from eval.scoring.bootstrap import Interval
+from eval.scoring.metrics import Summary
+from eval.scoring.table import NONE, NOTES, PUBLISHED, Row
+
+
+def markdown(rows: Sequence[Row], notes: Sequence[str] = NOTES) -> str:
+    """The table in GitHub's Markdown, with notes below."""
+    titles = header()
+    body = [titles, ["---"] * _FIRST_FIGURE + ["---:"] * (len(titles) - _FIRST_FIGURE), *(cells(row) for row in rows)]
+    lines = ["| " + " | ".join(line) + " |" for line in body]
+    return "\n".join([*lines, "", *(f"{note}\n" for note in notes)])
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """The paper's rows, ours and the constant's in Markdown, with the few columns that fit a README."""
+    titles = ("estimator", "test set", "head", "protocol", "n", "rotation (°)", "position (mm)")
+    lines = ["| " + " | ".join(titles) + " |", "|---|---|---|---|---:|---:|---:|"]
+    for row in rows:
+        if row.rotation is None or row.position is None or row.estimator == "successor":
+            continue
+        figures = [
+            mean_and_spread(one) + ("" if one.median is None else f" (median {one.median:.2f})")
+            for one in (row.rotation, row.position)
+        ]
+        name = f"**{row.estimator}**" if row.measured else row.estimator
+        samples = NONE if row.samples is None else f"{row.samples:,}"
+        lines.append("| " + " | ".join([name, row.test_set, row.head, row.protocol, samples, *figures]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """The table as CSV in full precision, one column for each figure, empty where there is none."""
+    buffer = io.StringIO()
+    records = [flat(row) for row in rows]
+    writer = csv.DictWriter(buffer, list(records[0]) if records else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in record.items()} for record in records)
+    return buffer.getvalue()
+
+
+_SUMMARIES = {"rotation": "deg", "position": "mm", "add": "mm", "add_s": "mm", "mssd": "mm", "mspd": "px"}
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """Every figure of a row under a name of its own with its unit; None where there is none."""
+    texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
+    found: dict[str, Any] = {key: None if getattr(row, key) == NONE else getattr(row, key) for key in texts}
+    found["samples"] = row.samples
+    for part, unit in _SUMMARIES.items():
+        for name in ("mean", "std", "median", "p90"):
+            found[f"{part}_{name}_{unit}"] = getattr(getattr(row, part), name, None)
+        if part in ("rotation", "position"):
+            for end in ("low", "high"):
+                found[f"{part}_mean_ci95_{end}_{unit}"] = getattr(getattr(row, f"{part}_interval"), end, None)
+    for place, axis in enumerate("xyz"):
+        found[f"mean_absolute_{axis}_mm"] = row.axis[place] if row.axis else None
+    return found | {"share_within_5deg_5mm": row.within, "share_face_confusion": row.face_confusion}
+
+
+def print_table(rows: Sequence[Row], console: Console, notes: Sequence[str] = NOTES) -> None:
+    """The table on a terminal, leaving out columns until it fits; whole where the output is a file."""
+    kept = header()
+    left_out: list[str] = []
+    options = console.options.update_width(1_000)
+    while console.is_terminal and console.measure(_rich_table(rows, kept), options=options).maximum > console.width:
+        if len(left_out) == len(_LESS_TELLING):
+            break
+        left_out.append(_LESS_TELLING[len(left_out)])
+        kept = [title for title in kept if title != left_out[-1]]
+    table = _rich_table(rows, kept)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=console.measure(table, options=options).maximum)
+    console.print(table)
+    if left_out:
+        notes = (*notes, f"Left out for the width of this terminal, in the files: {', '.join(left_out)}.")
+    for note in notes:
+        console.print(note, style="dim", highlight=False)
+
+
+_LESS_TELLING = (
+    *("cameras known", "renderer", "p90", "median", "95 % CI"),
+    *("n", "another face", "≤ 5° & 5 mm", "head"),
+)
+
+
+def _rich_table(rows: Sequence[Row], kept: Sequence[str]) -> Table:
+    titles = header()
+    places = [place for place, title in enumerate(titles) if title in kept]
+    gap = 1 if len(places) == len(titles) else 0
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False)
+    for place in places:
+        table.add_column(titles[place], justify="right" if place >= _FIRST_FIGURE else "left", no_wrap=True)
+    groups = [row.estimator if row.estimator in (*PUBLISHED, "missing") else row.test_set for row in rows]
+    for row, group, following in zip(rows, groups, [*groups[1:], ""], strict=True):
+        style = "bold" if row.measured else "dim" if row.estimator == "missing" else None
+        line = cells(row)
+        table.add_row(*(line[place] for place in places), style=style, end_section=group != following)
+    return table
+
+
+_FIRST_FIGURE = 6
+
+
+def header() -> list[str]:
+    """Titles of the table's columns."""
+    errors = [title for what in ("rotation (°)", "position (mm)") for title in (what, "95 % CI", "median", "p90")]
+    return [
+        *("estimator", "test set", "renderer", "head", "protocol", "cameras known", "n"),
+        *errors,
+        *("≤ 5° & 5 mm", "another face"),
+    ]
+
+
+def cells(row: Row) -> list[str]:
+    """A row's texts, one for each column."""
+    samples = NONE if row.samples is None else f"{row.samples:,}"
+    known = [row.estimator, row.test_set, row.renderer, row.head, row.protocol, row.cameras, samples]
+    pairs = ((row.rotation, row.rotation_interval), (row.position, row.position_interval))
+    return [
+        *known,
+        *(cell for summary, interval in pairs for cell in _figures(summary, interval)),
+        *(NONE if share is None else f"{100 * share:.1f} %" for share in (row.within, row.face_confusion)),
+    ]
+
+
+def mean_and_spread(summary: Summary) -> str:
+    """``mean ± standard deviation``, or the mean alone where no more is known."""
+    return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+
+
+def _figures(summary: Summary | None, interval: Interval | None) -> list[str]:
+    if summary is None:
+        return [NONE] * 4
+    mean = mean_and_spread(summary)
+    between = NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
+    return [mean, between, *(NONE if value is None else f"{value:.2f}" for value in (summary.median, summary.p90))]

@@ -1,0 +1,149 @@
+"""The table of trials: the paper's Table 3, ours, and how ours were played."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.scoring.bootstrap import Interval, mean_interval
+from eval.scoring.trial_results import STEP_SECONDS, ClosedLoop, Play
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A line of the table of trials; None where nothing is published or nothing was estimated.
+
+    Attributes:
+        label: whose trials, and what the policy was told.
+        place: the simulation, or the robot.
+        trials: how many.
+        mean, std, median: of the consecutive goals.
+        interval: of the mean, 95 %.
+        ended: how many trials ended by a drop, by too long at one goal, with all goals.
+        errors: the estimator's mean errors while it drove, degrees and millimetres.
+        published: by the paper.
+    """
+
+    label: str
+    place: str
+    trials: int
+    mean: float
+    std: float | None = None
+    median: float | None = None
+    interval: Interval | None = None
+    ended: tuple[int, int, int] | None = None
+    errors: tuple[float, float] | None = None
+    published: bool = False
+
+
+def _paper(
+    label: str, place: str, trials: int, mean: float, std: float | None = None, median: float | None = None
+) -> TrialRow:
+    return TrialRow(f"paper, {label}", place, trials, mean, std, median, published=True)
+
+
+PAPER_TRIALS = {
+    "block": (
+        _paper("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
+        _paper("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
+        _paper("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
+        _paper("block (state)", "robot", 10, 18.8),
+        _paper("block (state, locked wrist)", "robot", 10, 26.4),
+        _paper("block (vision)", "robot", 10, 15.2),
+    ),
+    "prism": (
+        _paper("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
+        _paper("octagonal prism (state)", "robot", 10, 7.8),
+    ),
+}
+"""OpenAI et al., arXiv 1808.00177, Table 3, by object; of the robot's trials the means only."""
+
+TRIAL_NOTES = (
+    "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
+    "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
+    "estimator, which sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is "
+    "decided by the true pose.",
+    "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
+    "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
+    "each trial one look and one displacement of the cameras (Table 9).",
+)
+
+
+def play_row(play: Play, name: str) -> TrialRow:
+    """A play's line of the table, for a policy and object called ``name``."""
+    goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
+    return TrialRow(
+        f"{name} ({play.told})",
+        play.simulation,
+        len(goals),
+        float(goals.mean()),
+        float(goals.std()),
+        float(np.median(goals)),
+        mean_interval(goals, np.arange(len(goals)), np.random.default_rng(0)),
+        (ended["dropped"], ended["late"], ended["complete"]),
+        play.errors,
+    )
+
+
+def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
+    """The paper's rows for the object, then ours; one policy needs no name, several have theirs."""
+    objects = dict.fromkeys(loop.object for loop in loops.values())
+    rows = [row for name in objects for row in PAPER_TRIALS.get(name, ())]
+    for name, loop in loops.items():
+        label = loop.object if len(loops) == 1 else f"{name}, {loop.object}"
+        rows += [play_row(play, label) for play in loop.plays]
+    return rows
+
+
+TRIAL_TITLES = (
+    *("trials of", "in", "n", "consecutive goals", "95 % CI", "median", "dropped", "out of time", "all goals"),
+    *("rotation error (°)", "position error (mm)"),
+)
+
+
+def trial_cells(row: TrialRow) -> list[str]:
+    """A row's texts, one for each of :data:`TRIAL_TITLES`."""
+    mean = f"{row.mean:.1f}" if row.std is None else f"{row.mean:.1f} ± {row.std:.1f}"
+    between = "–" if row.interval is None else f"{row.interval.low:.1f}–{row.interval.high:.1f}"
+    errors = ["–", "–"] if row.errors is None else [f"{value:.2f}" for value in row.errors]
+    ended = ["–"] * 3 if row.ended is None else [str(count) for count in row.ended]
+    median = "–" if row.median is None else f"{row.median:g}"
+    return [row.label, row.place, str(row.trials), mean, between, median, *ended, *errors]
+
+
+def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
+    """What the table's words mean, and how the trials of each policy were played."""
+    notes = list(TRIAL_NOTES)
+    for name, loop in loops.items():
+        config, rules = loop.record["config"], loop.record["config"]["rules"]
+        told = {"nominal": "should be", "calibrated": "are"}[config["protocol"]]
+        late, held_out = config["latency_steps"] * STEP_SECONDS, ", ".join(config["hold_out"])
+        notes.append(
+            f"{name or 'Here'}: policy {loop.record['plays'][0]['policy']}, checkpoint "
+            f"{loop.record['checkpoint']['sha256'][:12]}; trials until a drop, {rules['goals']} goals, or "
+            f"{rules['seconds']:g} s at one goal; {config['protocol']} protocol (the estimator is told where the "
+            f"cameras {told}); estimates {late:g} s late" + (f"; not randomized: {held_out}." if held_out else ".")
+        )
+        notes += _paired(name, loop)
+    return notes
+
+
+def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
+    """What seeing through the estimator costs: the same trials, told the state and told what is seen."""
+    goals = {(play.simulation, play.told): np.asarray(play.goals, np.float64) for play in loop.plays}
+    for simulation, told in goals:
+        if told == "vision" and (simulation, "state") in goals:
+            less = goals[simulation, "vision"] - goals[simulation, "state"]
+            interval = mean_interval(less, np.arange(len(less)), np.random.default_rng(0))
+            between = f" (95 % {interval.low:+.1f} to {interval.high:+.1f})" if interval else ""
+            yield f"{name or 'Here'}, {simulation}: {less.mean():+.1f} goals a trial by vision, paired{between}."
+
+
+def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
+    """Markdown, with notes below."""
+    rows, notes = trial_rows(loops), trial_notes(loops)
+    body = [TRIAL_TITLES, ["---"] * 2 + ["---:"] * (len(TRIAL_TITLES) - 2), *(trial_cells(row) for row in rows)]
+    return "\n".join([*("| " + " | ".join(line) + " |" for line in body), "", *(f"{note}\n" for note in notes)])

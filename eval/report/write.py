@@ -1,0 +1,143 @@
+"""``dactyl report``: pages that a lab can publish, from the folders of one or more evaluations.
+
+Everything is computed from saved predictions (``eval.scoring.record``); nothing is estimated, rendered or downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.report.page import to_html, to_markdown
+from eval.report.sections import evidence, results, studies, trials
+from eval.report.table_text import comma_separated, flat, summary
+from eval.scoring.metrics import METRICS, MetricName
+from eval.scoring.record import Evaluation, load_evaluation
+from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, figures, missing_rows
+from eval.scoring.trial_results import load_closed_loop
+from vision.errors import DactylError
+from vision.storage.files import atomic_write, canonical_json
+from vision.storage.schema import SCHEMA_VERSION
+
+SUMMARY = "summary.md"
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is reported.
+
+    Attributes:
+        evaluations: folders of dactyl evaluate by the name of the checkpoint, for example {ours: runs/evaluation}.
+        output: folder for report.html, report.md, report.csv, report.json and summary.md.
+        closed_loops: folders of dactyl closed-loop by the name of the policy, for example {her: runs/closed-loop}.
+        metrics: columns of the table of other errors: the mean absolute error along each axis, ADD, ADD-S, MSSD, MSPD,
+            the share within 5 degrees and 5 mm, the share with one face taken for another. The CSV has all.
+        title: of the pages.
+    """
+
+    evaluations: dict[str, Path]
+    output: Path
+    closed_loops: dict[str, Path] = field(default_factory=dict)
+    metrics: tuple[MetricName, ...] = METRICS
+    title: str = "Object pose from three cameras"
+
+    def __post_init__(self) -> None:
+        if not self.evaluations:
+            raise ValueError("evaluations: name at least one, for example --evaluations.ours runs/evaluation")
+        for name in (*self.evaluations, *self.closed_loops):
+            if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name) or name in ("paper", "successor", "constant"):
+                raise ValueError(f"evaluations: '{name}' is no name for a table; use letters, digits and .-_ only")
+
+
+def report(config: ReportConfig) -> list[Row]:
+    """Write the report; the rows of its table.
+
+    Raises:
+        DactylError: an evaluation is missing, unfinished or damaged, or two are of different objects or of different
+            test sets under one name.
+    """
+    evaluations = [load_evaluation(name, folder) for name, folder in config.evaluations.items()]
+    loops = {name: load_closed_loop(folder) for name, folder in config.closed_loops.items()}
+    _refuse_mixture(evaluations)
+    rows = table_rows(evaluations)
+    chapters = [
+        results.results_section(rows, evaluations),
+        results.curves_section(evaluations),
+        results.details_section(rows, config.metrics),
+        results.matrix_section(evaluations),
+        studies.subsets_section(evaluations),
+        studies.miscalibration_section(evaluations),
+        studies.visibility_section(evaluations),
+        studies.distance_section(evaluations),
+        studies.confidence_section(evaluations),
+        trials.trials_section(loops),
+        evidence.samples_section(evaluations),
+        evidence.origin_section(evaluations),
+        results.definitions_section(),
+    ]
+    names = ", ".join(evaluation.name for evaluation in evaluations)
+    sizes = {one.name: len(one.columns["index"]) for evaluation in evaluations for one in evaluation.sets}
+    samples, sets = sum(sizes.values()), ", ".join(sizes)
+    subtitle = (
+        f"{evaluations[0].object.name} · {names} · {samples:,} test samples: {sets} · "
+        f"dactyl report {importlib.metadata.version('dactyl-vision')}"
+    )
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "title": config.title,
+        "rows": [flat(row) for row in rows],
+        "evaluations": {evaluation.name: _numbers(evaluation) for evaluation in evaluations},
+        "closed_loops": {name: loop.record for name, loop in loops.items()},
+    }
+    for name, content in (
+        ("report.html", to_html(config.title, subtitle, chapters)),
+        ("report.md", to_markdown(config.title, subtitle, chapters)),
+        ("report.csv", comma_separated(rows)),
+        (SUMMARY, summary(rows)),
+    ):
+        atomic_write(config.output / name, content.encode())
+    atomic_write(config.output / "report.json", canonical_json(record))
+    return rows
+
+
+def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Published rows, then every test set with all checkpoints on it, then the kinds that are missing."""
+    rows = [row for evaluation in evaluations for row in evaluation_rows(evaluation)]
+    names = list(dict.fromkeys(row.test_set for row in rows))
+    constants = {row.test_set: row for row in reversed(rows) if row.estimator == "constant"}
+    ordered: list[Row] = [*PAPER_ROWS, *SUCCESSOR_ROWS]
+    for name in names:
+        ordered += [row for row in rows if row.test_set == name and row.measured]
+        ordered += [constants[name]] if name in constants else []
+    return ordered + missing_rows(ordered)
+
+
+def _refuse_mixture(evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    prints = {name: about["fingerprint"] for name, about in first.record["test_sets"].items()}
+    for other in evaluations[1:]:
+        if other.object.name != first.object.name:
+            raise DactylError(
+                f"{other.folder}: of the {other.object.name}, {first.folder} of the {first.object.name}; report apart"
+            )
+        for name, about in other.record["test_sets"].items():
+            if prints.setdefault(name, about["fingerprint"]) != about["fingerprint"]:
+                raise DactylError(f"{other.folder}: its test set '{name}' is another than in {first.folder}; rename it")
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    """Every condition's figures and what made them, as JSON."""
+    found: dict[str, Any] = {}
+    for test_set in evaluation.sets:
+        found[test_set.name] = {
+            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **figures(one.errors, one.episodes)))
+            | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else studies.rank_correlation(one)}
+            for name, one in test_set.scored.items()
+        }
+    return {"conditions": found, "origin": evaluation.record}

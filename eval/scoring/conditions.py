@@ -1,0 +1,120 @@
+"""What an estimator is told about the cameras, and which of them it sees with.
+
+Every sample's cameras are displaced at random from the rig (Table 9), hence two protocols:
+
+nominal
+    The estimator is told the nominal cameras. This is what the paper's figures mean.
+calibrated
+    The estimator is told the true cameras, as a laboratory that calibrates often would. Only for estimators that use
+    cameras at all.
+
+From the calibrated protocol come two studies: ``without-<camera>`` takes one camera away, pictures and all, and
+``<what>-<amount>`` tells cameras that are wrong by exactly that amount, each in a random direction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vision.geometry.cameras import Rig, fovy_from_intrinsics, intrinsics
+from vision.geometry.rotations import FloatArray
+
+ProtocolName = Literal["nominal", "calibrated"]
+PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "calibrated")
+
+Displaced = Literal["position", "rotation", "field-of-view"]
+UNITS: dict[Displaced, str] = {"position": "mm", "rotation": "deg", "field-of-view": "deg"}
+AMOUNTS: dict[Displaced, tuple[float, ...]] = {
+    "position": (1.0, 3.0, 10.0, 30.0),
+    "rotation": (0.1, 0.3, 1.0, 3.0),
+    "field-of-view": (0.1, 0.3, 1.0, 3.0),
+}
+"""From what a careful calibration reaches to beyond Table 9's displacement (1.5 mm, 3 degrees, 1 degree)."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to ask an estimator.
+
+    Attributes:
+        told: the cameras it is told: of the rig, or the sample's true ones.
+        without: name of a camera that is taken away.
+        displaced: what is wrong about the cameras it is told.
+        amount: how wrong, in :data:`UNITS`.
+    """
+
+    told: ProtocolName
+    without: str | None = None
+    displaced: Displaced | None = None
+    amount: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Unique; part of file names."""
+        if self.without:
+            return f"without-{self.without}"
+        return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.told
+
+    @property
+    def study(self) -> Literal["protocol", "subset", "miscalibration"]:
+        return "subset" if self.without else "miscalibration" if self.displaced else "protocol"
+
+
+def camera_subsets(rig: Rig) -> list[Condition]:
+    """Each camera taken away; none where no second one would be left."""
+    return [Condition("calibrated", without=name) for name in rig.names] if len(rig) > 2 else []
+
+
+def miscalibrations() -> list[Condition]:
+    """Each kind of error at each amount."""
+    return [Condition("calibrated", None, kind, amount) for kind, amounts in AMOUNTS.items() for amount in amounts]
+
+
+def estimator_inputs(
+    condition: Condition, batch: Mapping[str, Any], rig: Rig, image_size: int
+) -> tuple[np.ndarray, FloatArray, FloatArray]:
+    """Images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, of a batch of samples.
+
+    Args:
+        batch: ``images``, ``index`` and the true cameras as a dataset gives them, (B, ...).
+    """
+    images = batch["images"]
+    if condition.told == "nominal":
+        nominal = rig.intrinsics(image_size, image_size), rig.extrinsics()
+        matrices, transforms = (np.broadcast_to(array, (len(images), *array.shape)) for array in nominal)
+    else:
+        matrices, transforms = batch["camera_intrinsics"], batch["camera_extrinsics"]
+    if condition.displaced:
+        moved = [
+            _displaced(condition.displaced, condition.amount, int(index), K, T, image_size)
+            for index, K, T in zip(batch["index"], matrices, transforms, strict=True)
+        ]
+        matrices, transforms = (np.stack(parts) for parts in zip(*moved, strict=True))
+    kept = [number for number, name in enumerate(rig.names) if name != condition.without]
+    return images[:, kept], matrices[:, kept], transforms[:, kept]
+
+
+def _displaced(
+    kind: Displaced, amount: float, index: int, matrices: FloatArray, transforms: FloatArray, image_size: int
+) -> tuple[FloatArray, FloatArray]:
+    """K (C, 3, 3) and T (C, 4, 4), each camera wrong by ``amount``. The same direction at every amount: curves over
+    the amount then compare like with like."""
+    generator = np.random.default_rng((index, sorted(UNITS).index(kind)))
+    directions = generator.normal(size=(len(matrices), 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    matrices, transforms = matrices.copy(), transforms.copy()
+    if kind == "field-of-view":
+        told = fovy_from_intrinsics(matrices, image_size) + amount * np.sign(directions[:, 0])
+        wrong = intrinsics(told, image_size, image_size)
+        matrices[:, 0, 0] *= wrong[:, 1, 1] / matrices[:, 1, 1]
+        matrices[:, 1, 1] = wrong[:, 1, 1]
+    elif kind == "rotation":  # about the camera's centre: x' = R (R_T x + t)
+        transforms[:, :3] = Rotation.from_rotvec(np.deg2rad(amount) * directions).as_matrix() @ transforms[:, :3]
+    else:  # the centre moves by d: t' = t - R_T d
+        transforms[:, :3, 3] -= np.einsum("cij,cj->ci", transforms[:, :3, :3], amount / 1000.0 * directions)
+    return matrices, transforms

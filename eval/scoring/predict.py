@@ -1,0 +1,237 @@
+"""Estimates of a checkpoint on test sets, saved before anything is scored.
+
+A predictions file holds the estimate of every sample next to its truth, and says what made it: checkpoint, test set,
+protocol, versions. Scoring needs nothing else, so it can be redone or extended without the network.
+
+Predictions are a cache: those of another checkpoint, test set or version are made again, and it is said which and why.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
+from vision.config import differences
+from vision.errors import DactylError
+from vision.geometry.cameras import Rig
+from vision.geometry.rotations import canonical_quaternion
+from vision.progress import progress
+from vision.scene.objects import PoseObject
+from vision.storage.datasets import TripletDataset
+from vision.storage.schema import PREDICTIONS
+from vision.storage.store import Location
+from vision.storage.tables import read_table, write_table
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is evaluated on what.
+
+    Attributes:
+        checkpoint: file that training wrote.
+        test_sets: datasets (folders or URLs) by name, for example {filament: data/test-filament, real: null}; null for
+            one that is not there yet.
+        output: folder for predictions, table and pictures.
+        training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
+        protocols: nominal (told the nominal cameras, as in the paper), calibrated (told each sample's true cameras).
+        batch_size: triplets in one call of the estimator.
+        device: where the network runs; auto takes a GPU if there is one.
+        camera_subsets: also take away each camera in turn (calibrated; only where the estimator uses cameras).
+        miscalibration_samples: number of samples, evenly spaced, on which the estimator is also told cameras that are
+            wrong by set amounts (calibrated; as above); 0 for none.
+    """
+
+    checkpoint: Path
+    test_sets: dict[str, Location | None]
+    output: Path
+    training_set: Location | None = None
+    protocols: tuple[ProtocolName, ...] = PROTOCOLS
+    batch_size: int = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    camera_subsets: bool = False
+    miscalibration_samples: int = 0
+
+    def __post_init__(self) -> None:
+        if not any(self.test_sets.values()):
+            raise ValueError("test_sets: name at least one, for example --test_sets.filament data/test-filament")
+        for name in self.test_sets:
+            if not re.fullmatch(r"[0-9a-z_-]+", name):
+                raise ValueError(f"test_sets: a name has small letters, digits, - and _ only, got '{name}'")
+        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+            raise ValueError(f"protocols: expected {' or '.join(PROTOCOLS)} or both, got {list(self.protocols)}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size: must be at least 1, got {self.batch_size}")
+        if self.miscalibration_samples < 0:
+            raise ValueError(f"miscalibration_samples: must not be negative, got {self.miscalibration_samples}")
+
+
+class Estimator(Protocol):
+    """What is evaluated: ``vision.estimator.PoseEstimator``, or anything with its face.
+
+    ``predict`` takes images (B, C, H, W, 3) uint8, K (B, C, 3, 3) and T (B, C, 4, 4), and whether these are only the
+    nominal cameras. It returns position (B, 3) in metres, quaternion (B, 4), w x y z, object to world, and confidence
+    (B,).
+    """
+
+    @property
+    def object(self) -> PoseObject: ...
+    @property
+    def rig(self) -> Rig: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def uses_cameras(self) -> bool: ...
+
+    def predict(
+        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
+    ) -> Mapping[str, np.ndarray]: ...
+
+
+def load_estimator(checkpoint: Path, device: str) -> Estimator:
+    """The checkpoint's network on the device that was asked for: auto, cpu or cuda."""
+    import torch  # here, so that a command line with a mistake in it is answered at once
+
+    from vision.estimator import PoseEstimator
+
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
+    return PoseEstimator.from_checkpoint(checkpoint, "cuda" if gpu and device != "cpu" else "cpu")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Estimates on one test set under one protocol.
+
+    Attributes:
+        columns: ``PREDICTIONS`` of the schema, (N, ...) each, in the order of the test set.
+        origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, object, renderer, versions.
+    """
+
+    columns: dict[str, np.ndarray]
+    origin: dict[str, Any]
+
+
+def obtain_predictions(
+    estimator: Estimator,
+    checkpoint_sha256: str,
+    dataset: TripletDataset,
+    condition: Condition,
+    path: Path,
+    batch_size: int,
+    numbers: Sequence[int] | None = None,
+) -> tuple[Predictions, str | None]:
+    """The predictions in ``path``, made there unless it holds the very same.
+
+    Args:
+        numbers: samples to estimate; all when None.
+
+    Returns:
+        The predictions as read from the file, and why they were made: None where they were there already.
+
+    Raises:
+        DactylError: as :func:`predict`.
+    """
+    numbers = range(len(dataset)) if numbers is None else numbers
+    origin = {
+        "checkpoint_sha256": checkpoint_sha256,
+        "dataset_fingerprint": dataset.fingerprint,
+        "protocol": condition.told,
+        "condition": condition.name,
+        "head": estimator.head,
+        "object": dataset.object.name,
+        "renderer": renderer_of(dataset),
+        "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "torch", "numpy")},
+    }
+    indices = dataset.indices[list(numbers)]
+    why = _why_make(path, origin, indices)
+    if why:
+        write_table(path, predict(estimator, dataset, condition, batch_size, numbers), PREDICTIONS, origin)
+    columns, there = read_table(path, PREDICTIONS)
+    return Predictions(columns, there), why
+
+
+def _why_make(path: Path, origin: dict[str, Any], indices: np.ndarray) -> str | None:
+    """Why the predictions in a file cannot be used again; None when they can."""
+    if not path.exists():
+        return "new"
+    try:
+        columns, there = read_table(path, PREDICTIONS)
+    except DactylError:
+        return "the file was damaged"
+    if changed := differences(there, origin):
+        return "changed: " + ", ".join(line.partition(":")[0] for line in changed)
+    return None if np.array_equal(columns["index"], indices) else "changed: the samples"
+
+
+def predict(
+    estimator: Estimator,
+    dataset: TripletDataset,
+    condition: Condition,
+    batch_size: int,
+    numbers: Sequence[int] | None = None,
+) -> dict[str, np.ndarray]:
+    """Columns of ``PREDICTIONS``, (N, ...), of samples ``numbers`` of a dataset, or of all in its order.
+
+    Raises:
+        DactylError: the dataset is of another object, rig or image size, or a sample cannot be read.
+    """
+    refuse_mismatch(estimator, dataset)
+    numbers = range(len(dataset)) if numbers is None else numbers
+    if not len(numbers):
+        raise DactylError(f"{dataset.folder}: no samples; make the dataset again")
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in PREDICTIONS}
+    with progress(f"{dataset.folder.name}, {condition.name}", len(numbers), "triplets") as advance:
+        for first in range(0, len(numbers), batch_size):
+            samples = [dataset[number] for number in numbers[first : first + batch_size]]
+            batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
+            told = estimator_inputs(condition, batch, dataset.rig, dataset.image_size)
+            answer = estimator.predict(*told, nominal=condition.told == "nominal")
+            parts["index"].append(batch["index"])
+            parts["episode"].append(batch["episode"])
+            parts["true_position"].append(batch["object_position"])
+            parts["true_quaternion"].append(batch["object_quaternion"])
+            parts["predicted_position"].append(np.asarray(answer["position"], np.float64))
+            parts["predicted_quaternion"].append(unit_quaternion(answer["quaternion"]))
+            parts["confidence"].append(np.asarray(answer["confidence"], np.float64))
+            advance(len(samples))
+    return {key: np.concatenate(arrays) for key, arrays in parts.items()}
+
+
+def refuse_mismatch(estimator: Estimator, dataset: TripletDataset) -> None:
+    """A :class:`DactylError` unless the dataset shows what the estimator was trained on."""
+    for what, there, here in (
+        ("object", dataset.object.name, estimator.object.name),
+        ("image size", dataset.image_size, estimator.image_size),
+        ("set of cameras", dataset.rig.names, estimator.rig.names),
+        ("nominal camera rig", dataset.rig, estimator.rig),
+    ):
+        if there != here:
+            values = "" if isinstance(there, Rig) else f" ({_plain(there)}, trained on {_plain(here)})"
+            raise DactylError(
+                f"{dataset.folder}: another {what} than the checkpoint's{values}; choose another test set"
+            )
+
+
+def renderer_of(dataset: TripletDataset) -> str:
+    """Name of what made the pictures."""
+    return ", ".join(dict.fromkeys(shard.renderer.get("name", "unknown") for shard in dataset.shards))
+
+
+def unit_quaternion(quaternion: np.ndarray) -> np.ndarray:
+    """Estimators may answer in float32; files hold unit quaternions to float64's precision."""
+    quaternion = np.asarray(quaternion, np.float64)
+    return canonical_quaternion(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True))
+
+
+def _plain(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,79 @@
+"""What ran on what: versions, commit, machine, and where datasets and checkpoints come from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from vision.errors import DactylError
+from vision.storage.datasets import TripletDataset
+from vision.storage.files import read_json, sha256
+from vision.storage.folders import CONFIG
+
+PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
+
+
+def software() -> dict[str, Any]:
+    """Versions, the commit of this checkout (with ``+`` when files differ from it; None outside of one), machine."""
+    return {
+        "versions": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+    }
+
+
+def dataset_origin(dataset: TripletDataset) -> dict[str, Any]:
+    """What a report says about a dataset."""
+    manifest = dataset.manifest
+    kept = ("seed", "versions", "config", "recording")
+    return {
+        "folder": str(dataset.folder),
+        "fingerprint": dataset.fingerprint,
+        "samples": len(dataset),
+        "object": dataset.object.name,
+        "image_size": dataset.image_size,
+        "renderers": list({tuple(shard.renderer.items()): shard.renderer for shard in dataset.shards}.values()),
+        **{key: manifest[key] for key in kept if key in manifest},
+    }
+
+
+def checkpoint_origin(path: Path) -> dict[str, Any]:
+    """A checkpoint's hash, and the configuration of the training that wrote it where that lies beside it."""
+    config = path.parent / CONFIG
+    try:
+        training = read_json(config, "configuration") if config.exists() else None
+    except DactylError:
+        training = None
+    return {"path": str(path), "sha256": sha256(path), "training": training}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    def git(*arguments: str) -> str:
+        root = Path(__file__).parents[1]
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"

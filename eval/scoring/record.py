@@ -1,0 +1,202 @@
+"""An evaluation's folder: what ``dactyl evaluate`` leaves and ``dactyl report`` reads.
+
+::
+
+    evaluation.json                      what was asked of what, written last: a folder without it is unfinished
+    predictions/<set>-<condition>.parquet  ``PREDICTIONS``; conditions: ``eval.scoring.conditions``
+    samples/<set>.parquet                ``eval.scoring.samples.sample_table``
+    predictions-<set>-<protocol>.png     test triplets with the true and the estimated object
+
+A report needs this folder alone: no dataset, no checkpoint, no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.scoring.conditions import Condition
+from eval.scoring.metrics import PoseErrors, pose_errors
+from eval.scoring.samples import sample_table
+from vision.errors import DactylError
+from vision.scene.objects import PoseObject, get_object
+from vision.storage.files import atomic_write, canonical_json, read_json, sha256
+from vision.storage.schema import PREDICTIONS, SCHEMA_VERSION, check_version
+from vision.storage.tables import read_table, write_table
+
+RECORD = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One test set under one condition: errors (N,), confidence (N,), episodes (N,), places among its samples (N,)."""
+
+    condition: Condition
+    errors: PoseErrors
+    confidence: np.ndarray
+    episodes: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class EvaluatedSet:
+    """A test set of an evaluation.
+
+    Attributes:
+        name: in the configuration.
+        renderer: what made its pictures.
+        columns: of its samples file, (N, ...).
+        scored: by condition name.
+        constant: errors of the best constant pose; None without a training set.
+        pictures: by condition name, where there is one.
+    """
+
+    name: str
+    renderer: str
+    columns: dict[str, np.ndarray]
+    scored: dict[str, Scored]
+    constant: PoseErrors | None
+    pictures: dict[str, Path]
+
+    def study(self, study: str) -> list[Scored]:
+        """Its conditions of one study, in order."""
+        return [scored for scored in self.scored.values() if scored.condition.study == study]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One checkpoint on its test sets, scored."""
+
+    name: str
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def head(self) -> str:
+        return self.record["checkpoint"]["head"]
+
+    @property
+    def uses_cameras(self) -> bool:
+        return self.record["checkpoint"]["uses_cameras"]
+
+    @property
+    def object(self) -> PoseObject:
+        return get_object(self.record["checkpoint"]["object"])
+
+    @property
+    def training_renderer(self) -> str:
+        """Name of what made the training pictures."""
+        training = self.record["training_set"]
+        names = [renderer.get("name", "unknown") for renderer in training["renderers"]] if training else ["unknown"]
+        return ", ".join(dict.fromkeys(names))
+
+    @cached_property
+    def sets(self) -> list[EvaluatedSet]:
+        return [self._set(name, about) for name, about in self.record["test_sets"].items()]
+
+    def _set(self, name: str, about: Mapping[str, Any]) -> EvaluatedSet:
+        table = sample_table(about["cameras"], tuple(about["facts"]))
+        columns, _ = read_table(self._whole(f"samples/{name}.parquet", about["samples_sha256"]), table)
+        scored: dict[str, Scored] = {}
+        constant = None
+        for entry in about["predictions"]:
+            condition = Condition(**entry["condition"])
+            one = self._score(entry, condition, columns)
+            scored[condition.name] = one
+            if self.record["constant"] and constant is None and len(one.errors) == len(columns["index"]):
+                constant = self._constant(entry, columns)
+        names = {condition: self.folder / f"predictions-{name}-{condition}.png" for condition in scored}
+        pictures = {condition: path for condition, path in names.items() if path.exists()}
+        return EvaluatedSet(name, about["renderer"], columns, scored, constant, pictures)
+
+    def _score(self, entry: Mapping[str, Any], condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
+        found, _ = read_table(self._whole(entry["file"], entry["sha256"]), PREDICTIONS)
+        some = condition.study == "miscalibration"  # on some samples only; all others on all
+        places = _places(columns["index"], found["index"], some, self.folder / entry["file"])
+        cameras = columns["camera_intrinsics"][places], columns["camera_extrinsics"][places]
+        errors = pose_errors(
+            self.object,
+            found["true_position"],
+            found["true_quaternion"],
+            found["predicted_position"],
+            found["predicted_quaternion"],
+            cameras,
+        )
+        return Scored(condition, errors, found["confidence"], found["episode"], places)
+
+    def _constant(self, entry: Mapping[str, Any], columns: dict[str, np.ndarray]) -> PoseErrors:
+        found, _ = read_table(self.folder / entry["file"], PREDICTIONS)
+        guess = self.record["constant"]
+        position, quaternion = (np.tile(guess[key], (len(found["index"]), 1)) for key in ("position", "quaternion"))
+        cameras = columns["camera_intrinsics"], columns["camera_extrinsics"]
+        return pose_errors(self.object, found["true_position"], found["true_quaternion"], position, quaternion, cameras)
+
+    def _whole(self, file: str, expected: str) -> Path:
+        """The path of one of its files, after comparing its content with the record."""
+        path = self.folder / file
+        if not path.is_file() or Path(file).is_absolute() or ".." in Path(file).parts:
+            raise DactylError(f"{path}: is missing; run dactyl evaluate again")
+        if sha256(path) != expected:
+            raise DactylError(f"{path}: content differs from {RECORD}; run dactyl evaluate again")
+        return path
+
+
+def load_evaluation(name: str, folder: Path) -> Evaluation:
+    """The evaluation in a folder, checked; its tables are read when asked for.
+
+    Raises:
+        DactylError: it is missing, unfinished, damaged or of another version.
+    """
+    path = folder / RECORD
+    if folder.is_dir() and not path.exists():
+        raise DactylError(f"{folder}: no finished evaluation (no {RECORD}); run dactyl evaluate --output {folder}")
+    record = read_json(path, "evaluation")
+    if not isinstance(record, dict):
+        raise DactylError(f"{path}: not a record of dactyl evaluate; evaluate again")
+    check_version(record.get("schema_version"), str(path))
+    evaluation = Evaluation(name, folder, record)
+    try:
+        _ = evaluation.sets, evaluation.head, evaluation.training_renderer, record["software"], record["config"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DactylError(f"{path}: not a record of dactyl evaluate ({error!r}); evaluate again") from error
+    return evaluation
+
+
+def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Write a samples file; what the record says about it."""
+    cameras = columns["camera_intrinsics"].shape[1]
+    facts = tuple(key for key in columns if key not in sample_table(cameras, ()))
+    path = folder / "samples" / f"{name}.parquet"
+    write_table(path, columns, sample_table(cameras, facts), {"test_set": name})
+    return {"cameras": cameras, "facts": facts, "samples_sha256": sha256(path)}
+
+
+def prediction_entry(folder: Path, file: Path, condition: Condition) -> dict[str, Any]:
+    """What the record says about a predictions file."""
+    return {"condition": asdict(condition), "file": str(file.relative_to(folder)), "sha256": sha256(file)}
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Finish an evaluation."""
+    atomic_write(folder / RECORD, canonical_json({"schema_version": SCHEMA_VERSION, **record}))
+
+
+def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:
+    """Where each of ``indices`` (n,) stands among all (N,); ``some`` of them will do."""
+    order = np.argsort(all_indices)
+    found = order[np.clip(np.searchsorted(all_indices, indices, sorter=order), 0, len(order) - 1)]
+    if len(indices) != len(all_indices) and not some:
+        raise DactylError(
+            f"{path}: {len(indices)} predictions for the test set's {len(all_indices)} samples; evaluate again"
+        )
+    if len(np.unique(indices)) != len(indices) or not np.array_equal(all_indices[found], indices):
+        raise DactylError(
+            f"{path}: {len(indices)} predictions that are not those of the test set's {len(all_indices)} samples; "
+            "run dactyl evaluate again"
+        )
+    return found

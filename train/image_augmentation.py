@@ -1,0 +1,119 @@
+"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and windows placed anew.
+
+Every value is drawn from a generator that the caller hands in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vision.networks.windows import make_windows
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of images: tone before they are normalised to zero mean and unit variance, the rest after it.
+
+    Attributes:
+        exposure: largest change of the light, in stops (factors of two); what is brighter than white is white. The
+            paper's contrast cannot do that, and normalisation undoes the rest of an exposure.
+        gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
+            to its inverse.
+        contrast: range of the factor on an image (Table 9).
+        noise: standard deviation of Gaussian noise on each number, after contrast (Table 9).
+        tint: standard deviation of a factor and of an offset on each colour channel; 0 in the paper.
+        window_shift: standard deviation of a window's centre, as a share of its side.
+        window_zoom: largest change of a window's side, as a share of it.
+        window_roll_deg: largest turn of a window about its centre.
+        scene_shift, scene_zoom, scene_roll_deg: the same of the whole image as the locator sees it: as if the camera
+            had been displaced by so much more.
+    """
+
+    exposure: float = 0.0
+    gamma: float = 0.0
+    contrast: tuple[float, float] = (0.5, 1.5)
+    noise: float = 0.1
+    tint: float = 0.0
+    window_shift: float = 0.06
+    window_zoom: float = 0.1
+    window_roll_deg: float = 30.0
+    scene_shift: float = 0.03
+    scene_zoom: float = 0.05
+    scene_roll_deg: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.contrast[0] <= self.contrast[1]:
+            raise ValueError(f"contrast must be a range above 0, got {self.contrast}")
+        if min(self.exposure, self.gamma, self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
+            raise ValueError("exposure, gamma, noise, tint, window_shift and scene_shift must be 0 or more")
+        for what, zoom, roll in (
+            ("window", self.window_zoom, self.window_roll_deg),
+            ("scene", self.scene_zoom, self.scene_roll_deg),
+        ):
+            if not 0 <= zoom < 1:
+                raise ValueError(f"{what}_zoom must lie between 0 and 1, got {zoom}")
+            if not 0 <= roll <= 180:
+                raise ValueError(f"{what}_roll_deg must lie between 0 and 180, got {roll}")
+
+
+ENCODING = 2.2
+"""Exponent by which levels stand for light, as in ordinary pictures."""
+
+
+class ImageAugment:
+    """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device."""
+
+    def __init__(self, config: AugmentConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.generator = generator
+
+    def adjust_tone(self, images: Tensor) -> Tensor:
+        """Images of levels from 0 to 255 under another exposure and tone curve."""
+        config, count = self.config, len(images)
+        if not config.exposure and not config.gamma:
+            return images  # and nothing is drawn: what follows is as if there were no tone
+        stops, power = (
+            largest * (2 * self._uniform(count, 1, 1, 1) - 1) for largest in (config.exposure, config.gamma)
+        )
+        return 255 * (images / 255 * torch.exp2(stops / ENCODING)).clamp(0.0, 1.0) ** torch.exp2(power)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        config, count = self.config, len(images)
+        low, high = config.contrast
+        images = images * (low + (high - low) * self._uniform(count, 1, 1, 1))
+        if config.tint:
+            images = images * (1 + config.tint * self._normal(count, 3, 1, 1)) + config.tint * self._normal(
+                count, 3, 1, 1
+            )
+        return images + config.noise * self._normal(*images.shape) if config.noise else images
+
+    def cameras_known(self, count: int) -> Tensor:
+        """(count, 1, 1) ones and zeros, with even odds: which samples are told their true cameras."""
+        return (self._uniform(count, 1, 1) < 0.5).float()
+
+    def windows(self, centre: Tensor, side: float, size: int) -> Tensor:
+        """Windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in ``make_windows``."""
+        config = self.config
+        return self._near(centre, side, size, config.window_shift, config.window_zoom, config.window_roll_deg)
+
+    def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
+        """Windows (*shape, 2, 3) near the whole of images of ``side`` pixels."""
+        config, centre = self.config, torch.full((*shape, 2), side / 2, device=self.generator.device)
+        return self._near(centre, side, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
+
+    def _near(self, centre: Tensor, side: float, size: int, shift: float, zoom: float, roll_deg: float) -> Tensor:
+        shape = centre.shape[:-1]
+        centre = centre + shift * side * self._normal(*centre.shape)
+        sides = side * (1 + zoom * (2 * self._uniform(*shape) - 1))
+        roll = math.radians(roll_deg) * (2 * self._uniform(*shape) - 1)
+        return make_windows(centre, sides, size, roll)
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.generator.device)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)

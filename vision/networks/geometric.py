@@ -1,0 +1,176 @@
+"""The geometric model: corners of the object and landmarks of the hand in each image, then the pose by geometry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.heads import PointHead, PointOutput
+from vision.networks.pose_model import Augment, DataSpec, ModelConfig, PoseModel, PosePrediction, preprocess, resize
+from vision.networks.windows import cut, make_windows, to_image, window_scale
+from vision.scene.landmarks import HAND_LANDMARKS
+from vision.solvers.bundle import solve_bundle
+from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.triangulate import Cameras, solve_pose
+
+CONFIDENT_ANGLE = math.radians(2.0)
+"""A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
+enough for a good network to be unsure now and then, or all its confidences would be one."""
+LANDMARK_DOUBT = 3.0
+"""By what factor landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
+With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
+deviations that kept their promise."""
+
+
+@dataclass(frozen=True)
+class GeometricOutput:
+    """What the geometric model sees.
+
+    Attributes:
+        corners: (B, C, K), image pixels.
+        centre: (B, C, 1) the object's centre as the locator sees it, image pixels; None without a window.
+        landmarks: (B, C, L) the hand's landmarks as the locator sees them, image pixels; None without a window.
+        surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
+            the object's diameter, object frame, and the log-scale of its error; only in training.
+        windows: (B, C, 2, 3) what the tower saw.
+    """
+
+    corners: PointOutput
+    centre: PointOutput | None
+    landmarks: PointOutput | None
+    surface: Tensor | None
+    windows: Tensor
+
+
+class GeometricModel(PoseModel):
+    """Corners in each image, then geometry. Takes any number of cameras.
+
+    Attributes:
+        keypoints: (K, 3) metres, object frame: the points that are looked for.
+        error_scale: (2,) buffer: by what factor real errors exceed the predicted ones, with true cameras and with
+            nominal ones; set by :meth:`calibrate`.
+    """
+
+    keypoints: Tensor
+    error_scale: Tensor
+
+    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
+        self.register_buffer("error_scale", torch.ones(2))
+        self.tower = build_backbone(config.backbone)
+        self.head = PointHead(self.tower.channels, len(self.keypoints))
+        self.surface = nn.Conv2d(self.tower.channels, 4, 1)
+        if config.window is not None:
+            small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
+            self.locator_tower = build_backbone(small)
+            self.locator_head = PointHead(self.locator_tower.channels, 1 + len(HAND_LANDMARKS.points))
+
+    def forward(
+        self,
+        images: Tensor,
+        augment: Augment | None = None,
+        windows: Tensor | None = None,
+        scenes: Tensor | None = None,
+    ) -> GeometricOutput:
+        """Corners in images (B, C, 3, H, W) uint8.
+
+        Args:
+            augment: applied to what enters the towers.
+            windows: (B, C, 2, 3) where to look (:mod:`vision.networks.windows`); where the locator finds the object
+            when None. scenes: (B, C, 2, 3) what the locator sees, windows of ``locator_size``; the whole images when
+            None.
+        """
+        shape, flat = images.shape[:2], self._check(images)
+        window, centre, landmarks = self.config.window, None, None
+        if window is None:
+            middle = torch.full((flat.shape[0], 2), self.data.image_size / 2, device=flat.device)
+            windows = make_windows(middle, self.data.image_size, self.input_size)
+        else:
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
+            centre, landmarks = found[:, :1], found[:, 1:]
+            around = make_windows(centre.pixels[:, 0].detach(), window.side * self.data.image_size, window.size)
+            windows = around if windows is None else windows.flatten(0, 1)
+        corners, features = self._find(flat, windows, augment)
+        return GeometricOutput(
+            _unflatten(corners, shape),
+            None if centre is None else _unflatten(centre, shape),
+            None if landmarks is None else _unflatten(landmarks, shape),
+            self.surface(features).float().unflatten(0, shape) if self.training else None,
+            windows.unflatten(0, shape),
+        )
+
+    @property
+    def uses_cameras(self) -> bool:
+        return True
+
+    @property
+    def input_size(self) -> int:
+        """Side of the tower's input in pixels."""
+        window = self.config.window
+        return (self.config.image_size or self.data.image_size) if window is None else window.size
+
+    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
+        """The object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the images."""
+        assert self.config.window is not None
+        size = self.config.window.locator_size
+        ratio = self.data.image_size / size
+        seen = resize(images, size)
+        if scenes is not None:  # only in training, where it may lie a little beside the image
+            seen = cut(seen, scenes / ratio, size, padding="border")
+        found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
+        if scenes is None:
+            return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+        return _to_image(found, scenes)
+
+    def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
+        """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
+        size = self.input_size
+        seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
+        features = self.tower(preprocess(seen, augment))
+        return _to_image(self.head(features, size), windows), features
+
+    @torch.no_grad()
+    def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
+        if nominal and output.landmarks is not None:
+            seen = PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
+            size, anchor = self.data.image_size, self.position_mean
+            solution = solve_bundle(self.keypoints, corners, HAND_LANDMARKS, seen, cameras, size, anchor).pose
+        else:
+            solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
+        deviation = solution.rotation_deviation
+        confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale[int(nominal)])
+        return PosePrediction(solution.position, solution.rotation, confidence, deviation)
+
+    def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
+        """Set the ``error_scale`` of true or nominal cameras.
+
+        Args:
+            errors: (N,) of the rotation in radians, on held-out samples.
+            deviations: (N,) what was returned with them.
+            nominal: whether only the nominal cameras were known.
+        """
+        median = 1.5382  # of the length of a standard normal vector in three dimensions
+        self.error_scale[int(nominal)] = (errors / deviations.clamp_min(1e-6)).median() / median
+
+
+def _to_image(found: PointOutput, windows: Tensor) -> PointOutput:
+    """Points (N, K) of windows (N, 2, 3) in the image's pixels."""
+    with torch.autocast(windows.device.type, enabled=False):
+        return PointOutput(to_image(windows, found.pixels), found.log_scale + window_scale(windows).log()[:, None])
+
+
+def _unflatten(points: PointOutput, shape: torch.Size) -> PointOutput:
+    return PointOutput(points.pixels.unflatten(0, shape), points.log_scale.unflatten(0, shape))
+
+
+def _probability_within(angle: float, deviation: Tensor) -> Tensor:
+    """That a turn, normal about each of three axes with that deviation (...), is by less than ``angle`` (Maxwell)."""
+    ratio = angle / deviation.clamp_min(1e-9)
+    probability = torch.erf(ratio / math.sqrt(2)) - math.sqrt(2 / math.pi) * ratio * torch.exp(-(ratio**2) / 2)
+    return probability.clamp(0.0, 1.0)

@@ -1,0 +1,53 @@
+"""Parts that a laboratory brings: renderers, policies and the like, by name.
+
+Ours are listed where they are used; those of other installed packages are found by entry point, one group a kind:
+``dactyl.renderers``, ``dactyl.policies`` and so on. A part is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from vision.errors import DactylError
+
+
+class Registry:
+    """Parts of one kind by name.
+
+    Args:
+        kind: singular, for messages, for example ``renderer``.
+        group: of the entry points, for example ``dactyl.renderers``.
+        ours: the parts that this package has, as ``module:attribute``. No entry point takes one's place.
+    """
+
+    def __init__(self, kind: str, group: str, ours: Mapping[str, str]) -> None:
+        self.kind, self.group = kind, group
+        self._ours = {name: EntryPoint(name, target, group) for name, target in ours.items()}
+
+    def names(self) -> tuple[str, ...]:
+        """Ours in their order, then those of other packages by name."""
+        return tuple(self._found())
+
+    def load(self, name: str) -> Any:
+        """The part of that name.
+
+        Raises:
+            DactylError: there is none, or its package cannot be imported.
+        """
+        found = self._found()
+        if name not in found:
+            raise DactylError(f"unknown {self.kind} '{name}': choose one of {', '.join(found)}")
+        if name in self._ours:
+            return found[name].load()
+        try:
+            return found[name].load()
+        except (ImportError, AttributeError) as error:
+            raise DactylError(f"{self.kind} '{name}' ({found[name].value}) cannot be loaded: {error}") from error
+
+    def _found(self) -> dict[str, EntryPoint]:
+        importlib.invalidate_caches()
+        others = {entry.name: entry for entry in sorted(entry_points(group=self.group), key=lambda entry: entry.name)}
+        return self._ours | {name: entry for name, entry in others.items() if name not in self._ours}

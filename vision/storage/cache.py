@@ -1,0 +1,43 @@
+"""Remote shards, brought here once and kept by content.
+
+A file in the cache is named by its SHA-256, so it needs no bookkeeping: whoever wants these bytes finds them, from
+whatever URL they first came, and nothing in the cache can be out of date. To free the space, delete the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from vision.errors import DactylError
+from vision.storage.files import atomic_write
+from vision.storage.store import Location, is_remote, read
+
+
+def cache_folder() -> Path:
+    """``$DACTYL_CACHE``, or ``~/.cache/dactyl``."""
+    named = os.environ.get("DACTYL_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dactyl"
+
+
+def local_file(path: Location, sha256: str) -> Path:
+    """Where the bytes of ``path`` lie on this machine; downloaded and compared with their hash if they do not yet.
+
+    A local path is given back as it is, unread. Several processes may ask for the same file at once.
+
+    Raises:
+        DactylError: cannot be read, or has another hash.
+    """
+    if not is_remote(path):
+        return path
+    place = cache_folder() / sha256[:2] / f"{sha256}{path.suffix}"
+    if not place.exists():
+        try:
+            content = read(path)
+        except OSError as error:
+            raise DactylError(f"{path}: cannot be read ({error}); check the URL, credentials and network") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
+        atomic_write(place, content)
+    return place

@@ -1,0 +1,46 @@
+"""Output folders: one configuration claims them first, a manifest finishes them last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vision.config import differences
+from vision.errors import DactylError
+from vision.storage import store
+from vision.storage.files import atomic_write, canonical_json, read_json
+from vision.storage.store import Location, is_remote
+
+CONFIG = "config.json"
+"""What is being made: written before anything else; a rerun with another configuration is refused."""
+
+MANIFEST = "manifest.json"
+"""What was made: written after everything else; a folder without it is unfinished."""
+
+
+def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> None:
+    """Note a configuration in a new folder, or compare it with the one that the folder was begun with.
+
+    Under a URL, which nobody can lock, the first to create the note has claimed the place for good: of two writers at
+    once the second finds it, and goes on only with the same configuration, that is to write the same bytes.
+
+    Args:
+        folder: held by this process (``vision.storage.files.exclusive_folder``), or a URL.
+        identity: the keys that decide the bytes of its pieces, as JSON values.
+        pieces: glob of the files that the configuration makes, for example ``shard-*``.
+
+    Raises:
+        DactylError: the folder was begun with another configuration (the differing keys are named) or with none.
+    """
+    path, note = folder / CONFIG, canonical_json(identity)
+    try:
+        begun = bool(store.names(folder, pieces)) or (is_remote(path) and not store.create(path, note))
+    except OSError as error:
+        raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
+    if begun and store.size(path) is None:
+        raise DactylError(f"{folder}: holds {pieces} but no {CONFIG}; choose another output")
+    if begun and (changed := differences(read_json(path, "configuration"), identity)):
+        raise DactylError(
+            f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
+        )
+    if not begun and not is_remote(path):
+        atomic_write(path, note)

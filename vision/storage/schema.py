@@ -1,0 +1,175 @@
+"""The data contract: every key of every file, with dtype, shape, unit, frame and range.
+
+A table for each kind of record that stages hand on to each other:
+
+==============  ============================================  ==========================================
+table           file                                          one record is
+==============  ============================================  ==========================================
+``STATES``      ``part-*.parquet`` in a states folder         a hand-and-object state of the simulation
+``LABEL``       ``<key>.label.json`` in a shard               what is known about one image triplet
+``IMAGES``      ``<key>.<camera>.jpg`` in a shard             one camera's picture
+``MASKS``       ``<key>.mask_<camera>.png``, optional         its pixels that show the object
+``PREDICTIONS`` ``predictions.parquet``                       one estimate next to its truth
+==============  ============================================  ==========================================
+
+Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame
+of the MJCF unless a frame is named. Shape symbols: C cameras in rig order, K keypoints of the object, H and W image
+rows and columns. Beside the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance.draw``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vision.errors import DactylError
+
+SCHEMA_VERSION = 1
+"""Raised whenever a reader of the old files would misread the new ones."""
+
+HAND_JOINTS = 24
+UNBOUNDED = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key: NumPy dtype, shape (a number or a symbol for each dimension), unit, frame, closed range, meaning.
+
+    A record may do without an optional key.
+    """
+
+    dtype: str
+    shape: tuple[int | str, ...]
+    unit: str
+    frame: str
+    range: tuple[float, float]
+    doc: str
+    optional: bool = False
+
+
+_POSITION = ("float64", (3,), "m", "world", (-10.0, 10.0))
+_QUATERNION = ("float64", (4,), "1", "world", (-1.0, 1.0))
+
+STATES: dict[str, Field] = {
+    "episode": Field("int64", (), "1", "", (0, np.inf), "number of the episode, unique within the folder"),
+    "step": Field("int32", (), "80 ms", "", (0, np.inf), "environment step within the episode"),
+    "joint_position": Field("float64", (HAND_JOINTS,), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
+    "joint_velocity": Field("float64", (HAND_JOINTS,), "rad/s", "joint", UNBOUNDED, "hand joint velocities"),
+    "object_position": Field(*_POSITION, "object centre"),
+    "object_quaternion": Field(*_QUATERNION, "object orientation, object to world"),
+    "object_linear_velocity": Field("float64", (3,), "m/s", "world", UNBOUNDED, "velocity of the object centre"),
+    "object_angular_velocity": Field("float64", (3,), "rad/s", "object", UNBOUNDED, "angular velocity"),
+    "goal_quaternion": Field(*_QUATERNION, "orientation the policy was asked for"),
+    "fingertip_position": Field("float64", (5, 3), "m", "world", (-10.0, 10.0), "first to little finger, thumb"),
+}
+
+LABEL: dict[str, Field] = {
+    "index": Field("int64", (), "1", "", (0, np.inf), "sample number in the dataset; seeds every drawn value"),
+    "state_index": Field("int64", (), "1", "", (0, np.inf), "row of the states folder it was made from"),
+    "episode": Field("int64", (), "1", "", (0, np.inf), "episode of that state"),
+    "augmentation": Field("str", (), "", "", UNBOUNDED, "none, rotated or jittered (appendix D.2)"),
+    "object_position": Field(*_POSITION, "object centre, as rendered"),
+    "object_quaternion": Field(*_QUATERNION, "object orientation, object to world, as rendered"),
+    "joint_position": Field("float64", (HAND_JOINTS,), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
+    "camera_intrinsics": Field("float64", ("C", 3, 3), "px", "image", UNBOUNDED, "OpenCV K of the true cameras"),
+    "camera_extrinsics": Field("float64", ("C", 4, 4), "m", "world to camera", UNBOUNDED, "of the true cameras"),
+    # What each camera sees of the object: a dataset has all of it and MASKS, or none. A pixel shows what its centre
+    # sees, and what lies beyond the picture's border does not count.
+    "visibility": Field("float64", ("C",), "1", "image", (0, 1), "share of the object that nothing hides", True),
+    "box_2d": Field("float64", ("C", 4), "px", "image", (0, np.inf), "mask's left, top, right, bottom; or zeros", True),
+    "corners_2d": Field("float64", ("C", "K", 2), "px", "image", UNBOUNDED, "keypoints projected, hidden too", True),
+}
+
+IMAGES = Field(
+    "uint8",
+    ("C", "H", "W", 3),
+    "1",
+    "image, row 0 at the top",
+    (0, 255),
+    "RGB, sRGB-encoded, JPEG in a shard",
+)
+
+MASKS = Field(
+    "bool", ("C", "H", "W"), "1", "image, row 0 at the top", (0, 1), "shows the object, 1-bit PNG in a shard", True
+)
+
+PREDICTIONS: dict[str, Field] = {
+    "index": LABEL["index"],
+    "episode": LABEL["episode"],
+    "true_position": Field(*_POSITION, "object centre"),
+    "true_quaternion": Field(*_QUATERNION, "object orientation"),
+    "predicted_position": Field("float64", (3,), "m", "world", UNBOUNDED, "estimated object centre"),
+    "predicted_quaternion": Field(*_QUATERNION, "estimated object orientation"),
+    "confidence": Field("float64", (), "1", "", (0.0, 1.0), "the estimator's own; higher is better"),
+}
+
+
+def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: str) -> None:
+    """Refuse a record that breaks its table; ``where`` names it in the error (file and key).
+
+    Raises:
+        DactylError: a key is missing or unknown, or a value has another shape or dtype, is not finite, or leaves its
+            range; or a quaternion is not unit with ``w >= 0``.
+    """
+    if missing := {key for key, field in table.items() if not field.optional} - record.keys():
+        raise DactylError(f"{where}: key '{min(missing)}' is missing; make the file again with this version")
+    if unknown := record.keys() - table.keys():
+        raise DactylError(f"{where}: unknown key '{min(unknown)}'; make the file again with this version")
+    symbols: dict[str, int] = {}
+    for key, field in table.items():
+        if key in record:
+            _check_value(record[key], field, f"{where}: {key}", symbols)
+
+
+def check_column(values: np.ndarray, field: Field, where: str) -> None:
+    """As :func:`check_record` for one column of N records, shape (N, ...)."""
+    if values.ndim == 0:
+        raise DactylError(f"{where}: expected a column, got a single value")
+    if field.shape != values.shape[1:]:
+        raise DactylError(f"{where}: expected shape {field.shape} a record, got {values.shape[1:]}")
+    _check_numbers(values, field, where)
+
+
+def _check_value(value: Any, field: Field, where: str, symbols: dict[str, int]) -> None:
+    if field.dtype == "str":
+        if not isinstance(value, str):
+            raise DactylError(f"{where}: expected text, got {type(value).__name__}")
+        return
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DactylError(f"{where}: expected numbers of shape {field.shape}, got a ragged list") from None
+    if array.ndim != len(field.shape):
+        raise DactylError(f"{where}: expected shape {field.shape}, got {array.shape}")
+    for size, expected in zip(array.shape, field.shape, strict=True):
+        if isinstance(expected, str):
+            expected = symbols.setdefault(expected, size)
+        if size != expected:
+            raise DactylError(f"{where}: expected shape {field.shape}, got {array.shape}")
+    _check_numbers(array, field, where)
+
+
+def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
+    # Unsigned is refused with the rest: JSON integers beyond int64 would arrive so, and later wrap around.
+    if array.dtype.kind not in "if" or (array.dtype.kind == "f" and np.dtype(field.dtype).kind in "iu"):
+        raise DactylError(f"{where}: expected {field.dtype}, got {array.dtype}")
+    if not np.isfinite(array).all():
+        raise DactylError(f"{where}: not finite")
+    low, high = field.range
+    if array.size and (array.min() < low or array.max() > high):
+        raise DactylError(f"{where}: outside [{low:g}, {high:g}] {field.unit}")
+    if field.shape[-1:] == (4,) and field.range == (-1.0, 1.0):
+        off = np.abs(np.linalg.norm(array, axis=-1) - 1.0)
+        if array.size and (off.max() > 1e-6 or array[..., 0].min() < 0):
+            raise DactylError(f"{where}: expected a unit quaternion w x y z with w >= 0")
+
+
+def check_version(version: object, where: str) -> None:
+    """Refuse a file of another schema version."""
+    if version != SCHEMA_VERSION:
+        raise DactylError(
+            f"{where}: schema version {version}, this program reads version {SCHEMA_VERSION}; make it again"
+        )

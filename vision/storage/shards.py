@@ -1,0 +1,192 @@
+"""Datasets of image triplets: WebDataset tars, each with a record that commits it, and one manifest.
+
+A dataset folder holds::
+
+    config.json         what is being made, written first; a rerun with another config is refused
+    shard-000000.tar    samples as <key>.left.jpg, <key>.top.jpg, ..., <key>.label.json, <key>.appearance.json, and
+                        where masks were asked for <key>.mask_left.png, ...
+    shard-000000.json   its record (samples, bytes, SHA-256, config fingerprint, renderer, where each sample lies in the
+                        tar), written after the tar
+    manifest.json       everything, written last: a folder without it is unfinished
+
+The tars are ordinary WebDataset shards; ``vision.storage.datasets`` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from vision.errors import DactylError
+from vision.storage import store
+from vision.storage.files import atomic_write, canonical_json, read_json, sha256
+from vision.storage.layout import ShardLayout, sample_key
+from vision.storage.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record, check_version
+from vision.storage.store import Location, is_remote
+
+JPEG_QUALITY = 95
+# Chroma subsampling would shift colours by up to 80 levels; quality 95 without it costs 23 kB an image.
+JPEG_SUBSAMPLING = "444"
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What commits a shard: its name, number of samples, size, hash, and what made it."""
+
+    name: str
+    samples: int
+    bytes: int
+    sha256: str
+    config_fingerprint: str
+    renderer: dict[str, str] = field(default_factory=dict)
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:06d}.tar"
+
+
+def mask_suffix(camera_name: str) -> str:
+    """Of the optional member that says where the camera's picture shows the object."""
+    return f"mask_{camera_name}.png"
+
+
+def encode_sample(
+    label: Mapping[str, Any],
+    images: np.ndarray,
+    camera_names: tuple[str, ...],
+    appearance: Mapping[str, Any],
+    masks: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """One sample as WebDataset members.
+
+    Args:
+        label: follows ``LABEL``.
+        images: as ``IMAGES``, (C, H, W, 3) uint8.
+        camera_names: of the C cameras.
+        appearance: every drawn value, as JSON values.
+        masks: where each picture shows the object, (C, H, W) bool.
+
+    Raises:
+        DactylError: the label breaks the schema.
+        ValueError: shapes or dtypes that do not belong together.
+    """
+    key = sample_key(label["index"])
+    check_record(label, LABEL, f"sample {key}")
+    if len(label["camera_intrinsics"]) != len(camera_names):
+        raise ValueError(
+            f"sample {key}: {len(label['camera_intrinsics'])} camera matrices, {len(camera_names)} cameras"
+        )
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != len(camera_names) or images.shape[3] != 3:
+        raise ValueError(f"sample {key}: expected images {IMAGES.shape} uint8, got {images.shape} {images.dtype}")
+    members: dict[str, Any] = {"__key__": key, **encode_images(images, camera_names)}
+    if masks is not None:
+        if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
+            raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
+        members |= {mask_suffix(name): _encode_mask(mask) for name, mask in zip(camera_names, masks, strict=True)}
+    plain = {key: np.asarray(value).tolist() for key, value in label.items()}
+    members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
+    members["appearance.json"] = json.dumps(appearance, allow_nan=False).encode()
+    return members
+
+
+def encode_images(images: np.ndarray, camera_names: tuple[str, ...]) -> dict[str, bytes]:
+    """Pictures (C, H, W, 3) uint8 as a shard holds them, by their suffixes."""
+    return {
+        f"{name}.jpg": simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+        for name, image in zip(camera_names, images, strict=True)
+    }
+
+
+def _encode_mask(mask: np.ndarray) -> bytes:
+    """One bit a pixel: some 300 bytes for 200 x 200."""
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_shard(
+    folder: Location,
+    number: int,
+    samples: Iterable[dict[str, Any]],
+    config_fingerprint: str,
+    renderer: Mapping[str, str],
+) -> ShardRecord:
+    """Write a shard and then its record, each whole or not at all. Equal samples give equal bytes.
+
+    The bytes are those of WebDataset's ``TarWriter`` with ``mtime=0``; importing that would bring torch, and hundreds
+    of megabytes with it, into every process that renders.
+    """
+    buffer = io.BytesIO()
+    members: list[str] = []
+    rows: list[list[int]] = []
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            suffixes = sorted(sample.keys() - {"__key__"})
+            members = members or suffixes
+            if suffixes != members:
+                raise ValueError(f"sample {sample['__key__']}: has {suffixes}, the samples before it {members}")
+            rows.append([int(sample["__key__"]), *(len(sample[suffix]) for suffix in suffixes)])
+            for suffix in suffixes:
+                member = tarfile.TarInfo(f"{sample['__key__']}.{suffix}")
+                member.size = len(sample[suffix])
+                member.mode, member.uname, member.gname = 0o444, "bigdata", "bigdata"  # WebDataset's own
+                tar.addfile(member, io.BytesIO(sample[suffix]))
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / shard_name(number)
+    atomic_write(path, content)
+    record = ShardRecord(path.name, len(rows), len(content), digest, config_fingerprint, dict(renderer))
+    layout = ShardLayout.of_sizes(members, np.array(rows, np.int64).reshape(len(rows), 1 + len(members)))
+    fields = {"schema_version": SCHEMA_VERSION, **asdict(record), "layout": layout.to_json()}
+    atomic_write(path.with_suffix(".json"), canonical_json(fields))
+    return record
+
+
+def committed_shard(folder: Location, number: int, config_fingerprint: str) -> ShardRecord | None:
+    """The record of a shard that is there, whole and of this config; None when it has to be made (again).
+
+    Under a URL a shard of the recorded size is taken for whole: its put was. To compare hashes would fetch it all.
+
+    Raises:
+        DactylError: the record is none, or the folder cannot be read.
+    """
+    path = folder / shard_name(number)
+    record_path = path.with_suffix(".json")
+    try:
+        size = store.size(path)
+        if size is None or store.size(record_path) is None:
+            return None
+    except OSError as error:
+        raise DactylError(f"{path}: cannot be read ({error}); check that place") from error
+    fields = read_json(record_path, "shard record")
+    check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
+    fields.pop("layout", None)
+    record = shard_record(fields, record_path)
+    if record.config_fingerprint != config_fingerprint or size != record.bytes:
+        return None
+    return record if is_remote(path) or sha256(path) == record.sha256 else None
+
+
+def shard_record(fields: Any, where: Location) -> ShardRecord:
+    """The record that ``fields`` describe; :class:`DactylError` names ``where`` they came from when they do not."""
+    try:
+        record = ShardRecord(**fields)
+    except TypeError:
+        raise DactylError(f"{where}: not a shard record; delete it and rerun dactyl render") from None
+    types = (str, int, int, str, str, dict)
+    fitting = all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True))
+    # Name and hash become parts of paths: one with a folder in it would reach outside.
+    if not fitting or PurePath(record.name).name != record.name or not re.fullmatch("[0-9a-f]{64}", record.sha256):
+        raise DactylError(f"{where}: a shard record with a wrong value; delete it and rerun dactyl render")
+    return record

@@ -1,0 +1,130 @@
+"""Where files live: in a folder, or under the URL of anything that fsspec reaches (``s3://``, ``gs://``, ``memory://``).
+
+A :data:`Location` is a ``pathlib.Path`` or, for a URL, a ``UPath`` with the same methods. The functions here are what
+the rest needs of either; whatever a remote file system raises comes out of them as OSError. ``vision.storage.files``
+adds what makes a file whole or absent, ``vision.storage.cache`` brings remote files here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+from jsonargparse.typing import register_type
+from typing_extensions import TypeIs
+from upath import UPath
+
+from vision.errors import DactylError
+
+Location = UPath | Path
+"""Type of configuration keys that take a folder or a URL."""
+
+
+def locate(where: str | Location) -> Location:
+    """The location that a user names. ``file://`` URLs are folders like any other.
+
+    Raises:
+        DactylError: no URL, or one that needs a package that is not installed; it is named.
+    """
+    if not isinstance(where, str):
+        return where
+    try:
+        place = UPath(where)
+        if place.protocol in ("", "file", "local"):
+            return Path(place.path)
+        fsspec.get_filesystem_class(place.protocol)
+        place.joinpath("manifest.json")  # refuses a bucket's name that is none
+    except ImportError as error:
+        raise DactylError(f"{where}: {error} (for s3://, pip install 'dactyl-vision[s3]')") from None
+    except ValueError as error:
+        raise DactylError(f"{where}: {error}; give a folder, or a URL that fsspec knows") from None
+    return place
+
+
+def _text(place: Location) -> str:
+    """A location as a configuration has it. Refuses what is none, or an optional one would print null as ``None``."""
+    if not isinstance(place, UPath | Path):
+        raise ValueError(f"expected a location, got {place!r}")
+    return str(place)
+
+
+register_type(UPath, serializer=_text, deserializer=locate)
+
+
+def is_remote(path: Location) -> TypeIs[UPath]:
+    """Not a folder of this machine."""
+    return not isinstance(path, Path)
+
+
+def read(path: Location) -> bytes:
+    """The whole file. FileNotFoundError where there is none."""
+    with _reached(path):
+        return _here(path).read_bytes()
+
+
+def size(path: Location) -> int | None:
+    """Bytes of a file; None where there is none."""
+    with _reached(path):
+        _forget_listings(path)
+        try:
+            return _here(path).stat().st_size
+        except FileNotFoundError:
+            return None
+
+
+def names(folder: Location, pattern: str) -> list[str]:
+    """Sorted names of the files in ``folder`` that fit ``pattern``; none where a server does not list its files."""
+    with _reached(folder):
+        _forget_listings(folder)
+        try:
+            return sorted(path.name for path in _here(folder).glob(pattern))
+        except FileNotFoundError:
+            return []
+
+
+def remove(path: Location) -> None:
+    """Remove a file, if it is there."""
+    with _reached(path):
+        path.unlink(missing_ok=True)
+
+
+def put(path: UPath, content: bytes) -> None:
+    """Write a remote file in one piece: object stores show all of it or none."""
+    with _reached(path):
+        path.fs.pipe_file(path.path, content)
+
+
+def create(path: UPath, content: bytes) -> bool:
+    """As :func:`put`, unless the file is there already: then False. Of two who try at once, one succeeds."""
+    with _reached(path):
+        try:
+            path.fs.pipe_file(path.path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+
+def _here(path: Location) -> Location:
+    """For this process: connections do not survive the fork that makes a DataLoader's workers."""
+    return UPath(str(path), **path.storage_options) if is_remote(path) else path
+
+
+def _forget_listings(path: Location) -> None:
+    """Other processes write too, and file systems remember what they have listed."""
+    if is_remote(path):
+        path.fs.invalidate_cache()
+
+
+@contextlib.contextmanager
+def _reached(path: Location) -> Iterator[None]:
+    """Every remote file system has exceptions of its own: turn them into OSError, which all callers expect anyway."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
