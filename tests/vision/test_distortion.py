@@ -1,0 +1,119 @@
+"""Lens distortion: OpenCV's figures where they mean something, nothing where they do not, and the way back."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.geometry.distortion import Lens, LensModel
+
+RADIAL = {
+    4: (-0.28, 0.09, 0.001, -0.002),
+    5: (-0.28, 0.09, 0.001, -0.002, 0.01),
+    8: (0.4, -0.1, 0.001, 0.002, 0.02, 0.6, -0.05, 0.01),
+    12: (-0.2, 0.05, 0.001, 0.002, 0.01, 0.1, 0.02, 0.01, 0.003, -0.001, -0.002, 0.004),
+    14: (-0.2, 0.05, 0.001, 0.002, 0.01, 0.1, 0.02, 0.01, 0.003, -0.001, -0.002, 0.004, 0.05, -0.03),
+}
+FISHEYE = (-0.03, 0.01, -0.004, 0.0005)
+LENSES = [*(Lens("radial-tangential", k) for k in RADIAL.values()), Lens("equidistant", FISHEYE)]
+
+
+def by_opencv(lens: Lens, points: np.ndarray) -> np.ndarray:
+    """(N, 2) of (N, 2), by OpenCV's projection with a camera matrix of ones."""
+    rays = np.insert(points, 2, 1.0, axis=-1)[:, None]
+    coefficients = np.array(lens.coefficients)
+    if lens.model == "equidistant":
+        return np.asarray(cv2.fisheye.projectPoints(rays, np.zeros(3), np.zeros(3), np.eye(3), coefficients)[0][:, 0])
+    return np.asarray(cv2.projectPoints(rays, np.zeros(3), np.zeros(3), np.eye(3), coefficients)[0][:, 0])
+
+
+@pytest.mark.parametrize("lens", LENSES, ids=lambda lens: f"{lens.model}-{len(lens.coefficients)}")
+def test_as_opencv_and_back(lens: Lens) -> None:
+    radius = min(lens.max_radius, 3.0) * 0.98
+    x, y = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
+    points = radius * np.stack([x, y], axis=-1)[np.hypot(x, y) <= 1]
+    if lens.model == "radial-tangential":
+        points = 0.8 * points  # tangential terms let the map turn back earlier on one side
+    distorted = lens.distort(points)
+    np.testing.assert_allclose(distorted, by_opencv(lens, points), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(lens.undistort(distorted), points, rtol=1e-8, atol=1e-10)
+
+
+def test_shapes_and_the_pinhole() -> None:
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 3, 4, 2))
+    assert np.array_equal(Lens().distort(points), points)
+    assert np.array_equal(Lens().undistort(points), points)
+    assert Lens().max_radius == np.inf
+    for lens in LENSES:
+        back = lens.undistort(lens.distort(points))
+        np.testing.assert_allclose(back, points, atol=1e-10)
+        np.testing.assert_allclose(lens.undistort(lens.distort(points[0, 1, 2])), points[0, 1, 2], atol=1e-10)
+        np.testing.assert_allclose(lens.distort([0.0, 0.0]), 0.0, atol=1e-15)
+
+
+def radii(lens: Lens, angles: np.ndarray) -> np.ndarray:
+    """Distorted radii of rays at ``angles`` to the axis by OpenCV, which knows no end."""
+    return np.asarray(by_opencv(lens, np.stack([np.tan(angles), np.zeros_like(angles)], axis=-1))[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("lens", "degrees"),
+    [
+        (Lens("radial-tangential", (-0.3, 0.0, 0.0, 0.0)), np.rad2deg(np.arctan(np.sqrt(1 / 0.9)))),
+        (Lens("radial-tangential", (0.1, 0.1, 0.0, 0.0)), 90.0),
+        (Lens("radial-tangential", (0.0, 0.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0)), np.rad2deg(np.arctan(np.sqrt(2)))),
+        (Lens("equidistant", (-0.3, 0.0, 0.0, 0.0)), np.rad2deg(np.sqrt(1 / 0.9))),
+        (Lens("equidistant", (0.1, 0.0, 0.0, 0.0)), 90.0),
+        (Lens("radial-tangential", (1e-320, -1e-320, 0.0, 0.0)), 90.0),
+    ],
+)
+def test_the_region_of_validity_ends_where_the_radius_stops_to_grow(lens: Lens, degrees: float) -> None:
+    assert np.rad2deg(lens.max_angle) == pytest.approx(degrees, abs=1e-6)
+    inside = np.linspace(0.0, 0.999 * lens.max_angle, 500)
+    assert (np.diff(radii(lens, inside)) > 0).all()
+    if lens.max_angle < np.pi / 2:
+        beyond = np.tan([1.01 * lens.max_angle, 1.1 * lens.max_angle])
+        assert np.isnan(lens.distort(np.stack([beyond, 0 * beyond], axis=-1))).all()
+        assert np.isfinite(radii(lens, np.array([1.01 * lens.max_angle]))).all(), "OpenCV has a number there"
+
+
+def test_what_no_ray_reaches_is_nan() -> None:
+    for lens in (Lens("radial-tangential", (-0.3, 0.0, 0.0, 0.0)), Lens("equidistant", (-0.3, 0.0, 0.0, 0.0))):
+        largest = lens.distort([lens.max_radius * (1 - 1e-9), 0.0])[0]
+        assert np.isnan(lens.undistort([[1.001 * largest, 0.0], [0.0, -5.0], [np.nan, 0.0]])).all()
+        assert np.isfinite(lens.undistort([0.999 * largest, 0.0])).all()
+        assert np.isnan(lens.distort([np.nan, 0.1])).all(), "a point behind the camera"
+
+
+@given(
+    st.sampled_from(["radial-tangential", "equidistant"]),
+    st.lists(st.floats(-2.0, 2.0), min_size=4, max_size=4),
+    st.floats(-3.0, 3.0),
+    st.floats(-3.0, 3.0),
+)
+def test_whatever_is_given_back_is_imaged_where_it_came_from(
+    model: LensModel, coefficients: list[float], x: float, y: float
+) -> None:
+    if model == "radial-tangential":
+        coefficients[2:] = [k / 100 for k in coefficients[2:]]
+    lens = Lens(model, tuple(coefficients))
+    point = lens.undistort([x, y])
+    assert np.isnan(point).all() or np.allclose(lens.distort(point), [x, y], rtol=1e-6, atol=1e-9)
+    forth = lens.distort([x, y])
+    if np.hypot(x, y) < 0.7 * lens.max_radius and np.isfinite(forth).all():
+        np.testing.assert_allclose(lens.undistort(forth), [x, y], rtol=1e-6, atol=1e-8)
+
+
+def test_impossible_lenses_are_refused() -> None:
+    for model, coefficients, text in (
+        ("fisheye", (0.0,) * 4, "expected radial-tangential or equidistant, got 'fisheye'"),
+        ("radial-tangential", (0.1,), "expected 0, 4, 5, 8, 12, 14 coefficients, got 1"),
+        ("equidistant", (), "expected 4 coefficients, got 0"),
+        ("equidistant", (0.0, 0.0, np.nan, 0.0), "expected numbers within 1e\\+09"),
+        ("radial-tangential", (0.0, 0.0, np.inf, 0.0), "expected numbers within 1e\\+09"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Lens(model, coefficients)  # type: ignore[arg-type]

@@ -1,0 +1,218 @@
+"""Lens distortion: what a lens makes of the rays of a pinhole camera, and back.
+
+Points are normalised: (x, y) = (X / Z, Y / Z) in OpenCV's camera frame (x right, y down, z forward), without unit, so
+that neither a focal length nor a convention of pixel centres enters. Two models, with OpenCV's coefficients in
+OpenCV's order:
+
+- ``radial-tangential``: none, or k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [tau_x tau_y]]]].
+- ``equidistant``, of fisheye lenses: k1 k2 k3 k4 of the angle to the optical axis.
+
+A polynomial that was fitted to an image turns back somewhere beyond its corners: two rays then share an image point,
+and one of them is an artefact. Both directions are therefore defined only where the distorted radius still grows with
+the angle to the optical axis (``Lens.max_angle``), and NaN elsewhere. OpenCV's functions give a number there, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import ArrayLike
+
+from vision.geometry.rotations import FloatArray
+
+LensModel = Literal["radial-tangential", "equidistant"]
+
+COEFFICIENT_COUNTS: dict[LensModel, tuple[int, ...]] = {"radial-tangential": (0, 4, 5, 8, 12, 14), "equidistant": (4,)}
+
+_LARGEST = 1e9  # coefficient; those of narrow views reach some ten thousands
+_BISECTIONS = 60  # of at most 90 degrees: to the last bit
+_MAX_NEWTON_STEPS = 20
+_CONVERGED = 1e-12  # of the normalised coordinates, relative above 1: 1e-8 pixels where the focal length is 10,000
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A lens model with its coefficients; without any, the pinhole camera.
+
+    Attributes:
+        model: which model.
+        coefficients: OpenCV's, in its order; as many as :data:`COEFFICIENT_COUNTS` allows.
+    """
+
+    model: LensModel = "radial-tangential"
+    coefficients: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model not in get_args(LensModel):
+            raise ValueError(f"lens model: expected {' or '.join(get_args(LensModel))}, got {self.model!r}")
+        if (count := len(self.coefficients)) not in (allowed := COEFFICIENT_COUNTS[self.model]):
+            raise ValueError(f"{self.model} lens: expected {', '.join(map(str, allowed))} coefficients, got {count}")
+        if not (np.abs(self.coefficients) < _LARGEST).all():
+            raise ValueError(f"{self.model} lens: expected numbers within {_LARGEST:g}, got {self.coefficients}")
+
+    @property
+    def is_pinhole(self) -> bool:
+        return self.model == "radial-tangential" and not any(self.coefficients)
+
+    @cached_property
+    def max_angle(self) -> float:
+        """Largest angle to the optical axis, radians, up to which the distorted radius grows; at most pi / 2."""
+        if self.model == "equidistant":
+            return min(_first_positive_root(self._growth.deriv()), math.pi / 2)
+        numerator, denominator = self._radial
+        square = Polynomial([0.0, 1.0])  # of the radius
+        quotient_rule = numerator.deriv() * denominator - numerator * denominator.deriv()
+        slope = numerator * denominator + 2 * square * quotient_rule  # times the squared denominator
+        return math.atan(math.sqrt(min(_first_positive_root(slope), _first_positive_root(denominator))))
+
+    @property
+    def max_radius(self) -> float:
+        """Largest undistorted radius sqrt(x^2 + y^2) that belongs to :attr:`max_angle`; may be infinite."""
+        return math.inf if self.max_angle == math.pi / 2 else math.tan(self.max_angle)
+
+    def distort(self, points: ArrayLike) -> FloatArray:
+        """Where the lens images the pinhole's normalised points (..., 2): (..., 2), NaN where it is not valid."""
+        points = np.asarray(points, dtype=np.float64)
+        if self.is_pinhole:
+            return points.copy()
+        if self.model == "equidistant":
+            angle = np.arctan(_norm(points))
+            distorted = _with_radius(points, self._growth(angle))
+            valid = angle <= self.max_angle
+        else:
+            distorted, jacobian = self._bend(points)
+            valid = (_norm(points) <= self.max_radius) & (_cross(jacobian[..., 0], jacobian[..., 1]) > 0)
+            distorted = _apply_homography(self._tilt, distorted)
+        return np.where(valid[..., None], distorted, math.nan)
+
+    def undistort(self, points: ArrayLike) -> FloatArray:
+        """The pinhole camera's normalised points (..., 2) that the lens images at ``points`` (..., 2).
+
+        Solved to the last digits; NaN where no ray within :attr:`max_angle` is imaged.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if self.is_pinhole:
+            return points.copy()
+        if self.model == "equidistant":
+            radius = _norm(points)
+            angle = _invert(self._growth, radius, self.max_angle)
+            undistorted = _with_radius(points, np.tan(angle))
+            reached = radius <= self._growth(self.max_angle)
+            return np.where(reached[..., None], undistorted, math.nan)
+        return self._unbend(_apply_homography(_inverse(self._tilt), points))
+
+    @cached_property
+    def _growth(self) -> Polynomial:
+        """Distorted radius of the equidistant model as a polynomial of the angle in radians."""
+        return Polynomial([0.0, 1.0, *(value for k in self.coefficients for value in (0.0, k))])
+
+    @cached_property
+    def _named(self) -> FloatArray:
+        """The 14 coefficients of the radial-tangential model; those that are not given are zero."""
+        return np.array([*self.coefficients, *[0.0] * (14 - len(self.coefficients))])
+
+    @cached_property
+    def _radial(self) -> tuple[Polynomial, Polynomial]:
+        """Numerator and denominator of the radial factor, polynomials of the squared radius."""
+        k1, k2, _, _, k3, k4, k5, k6 = self._named[:8]
+        return Polynomial([1.0, k1, k2, k3]), Polynomial([1.0, k4, k5, k6])
+
+    @cached_property
+    def _tilt(self) -> FloatArray:
+        """The homography (3, 3) of a sensor that is tilted by tau_x and tau_y, radians."""
+        (sx, sy), (cx, cy) = np.sin(self._named[12:]), np.cos(self._named[12:])
+        rotation = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
+        onto_sensor = np.array([[rotation[2, 2], 0, -rotation[0, 2]], [0, rotation[2, 2], -rotation[1, 2]], [0, 0, 1]])
+        return onto_sensor @ rotation
+
+    def _bend(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Radial, tangential and thin-prism distortion of points (..., 2), and its Jacobian (..., 2, 2)."""
+        _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = self._named[:12]
+        x, y = points[..., 0], points[..., 1]
+        square = x * x + y * y
+        numerator, denominator = self._radial
+        below = denominator(square)
+        factor = numerator(square) / below
+        slope = (numerator.deriv()(square) - factor * denominator.deriv()(square)) / below
+        u = x * factor + 2 * p1 * x * y + p2 * (square + 2 * x * x) + square * (s1 + s2 * square)
+        v = y * factor + p1 * (square + 2 * y * y) + 2 * p2 * x * y + square * (s3 + s4 * square)
+        cross, prism_u, prism_v = 2 * (x * y * slope + p1 * x + p2 * y), s1 + 2 * s2 * square, s3 + 2 * s4 * square
+        u_x = factor + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x + 2 * x * prism_u
+        v_y = factor + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x + 2 * y * prism_v
+        rows = np.stack([u_x, cross + 2 * y * prism_u, cross + 2 * x * prism_v, v_y], axis=-1)
+        return np.stack([u, v], axis=-1), rows.reshape(*points.shape, 2)
+
+    def _unbend(self, target: FloatArray) -> FloatArray:
+        """Invert :meth:`_bend`: bisection of the radial part, which cannot fail, then Newton's method for the rest."""
+        numerator, denominator = self._radial
+
+        def radius_from_angle(angle: FloatArray) -> FloatArray:
+            radius = np.tan(angle)
+            return radius * numerator(radius**2) / denominator(radius**2)
+
+        angle = _invert(radius_from_angle, _norm(target), self.max_angle)
+        points = _with_radius(target, np.tan(angle))
+        tolerance = _CONVERGED * np.maximum(1.0, _norm(target))
+        with np.errstate(all="ignore"):  # a step may leave the region of validity: NaN is then the answer
+            for _ in range(_MAX_NEWTON_STEPS):
+                found, jacobian = self._bend(points)
+                residual = target - found
+                along_x, along_y = jacobian[..., 0], jacobian[..., 1]
+                determinant = _cross(along_x, along_y)
+                converged = _norm(residual) <= tolerance
+                if converged.all():
+                    break
+                step = np.stack([_cross(residual, along_y), _cross(along_x, residual)], axis=-1)
+                step /= determinant[..., None]  # Cramer's rule
+                points = np.where(converged[..., None], points, points + step)
+            valid = converged & (_norm(points) <= self.max_radius) & (determinant > 0)
+        return np.where(valid[..., None], points, math.nan)
+
+
+def _inverse(matrix: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def _norm(points: FloatArray) -> FloatArray:
+    return np.asarray(np.hypot(points[..., 0], points[..., 1]))
+
+
+def _cross(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Determinant (...) of the matrices with columns ``first`` and ``second`` (..., 2)."""
+    return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
+
+
+def _with_radius(points: FloatArray, radius: FloatArray) -> FloatArray:
+    """Points (..., 2) moved along their rays from the origin to ``radius`` (...)."""
+    before = _norm(points)
+    scale = np.divide(radius, before, out=np.ones_like(before), where=before > 0)
+    return points * scale[..., None]
+
+
+def _apply_homography(matrix: FloatArray, points: FloatArray) -> FloatArray:
+    mapped = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(mapped[..., :2] / mapped[..., 2:])
+
+
+def _first_positive_root(polynomial: Polynomial) -> float:
+    """The smallest positive real root of a polynomial that is 1 at 0; infinity where there is none."""
+    # Their reciprocals are the roots of the reversed polynomial, whose leading coefficient cannot vanish.
+    reciprocals = np.roots(polynomial.coef)
+    real = reciprocals.real[np.abs(reciprocals.imag) <= 1e-9 * np.abs(reciprocals)]
+    return 1.0 / float(real.max()) if (real > 0).any() else math.inf
+
+
+def _invert(increasing: Callable[[FloatArray], FloatArray], values: FloatArray, high: float) -> FloatArray:
+    """The arguments within [0, high] at which an increasing function takes ``values``; the nearest end beyond."""
+    low_end, high_end = np.zeros_like(values), np.full_like(values, high)
+    for _ in range(_BISECTIONS):
+        middle = (low_end + high_end) / 2
+        below = increasing(middle) < values
+        low_end, high_end = np.where(below, middle, low_end), np.where(below, high_end, middle)
+    return np.asarray((low_end + high_end) / 2)
