@@ -1,0 +1,74 @@
+"""Whether this machine computes fast in bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vision import hardware
+from vision.hardware import fast_bfloat16, processor_flags
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A processor that has bfloat16, and nothing that keeps torch from it."""
+    for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(hardware, "processor_flags", lambda: frozenset({"avx2", "avx512f", "avx512_bf16"}))
+    return monkeypatch
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_a_processor_that_has_it_takes_bfloat16(machine: pytest.MonkeyPatch, flag: str) -> None:
+    machine.setattr(hardware, "processor_flags", lambda: frozenset({"avx512f", flag}))
+    assert fast_bfloat16()
+    assert fast_bfloat16("cpu")
+
+
+def test_one_that_would_emulate_it_takes_float32(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(hardware, "processor_flags", lambda: frozenset({"avx2", "avx512f", "avx512_vnni"}))
+    assert not fast_bfloat16()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fast"),
+    [
+        ("ATEN_CPU_CAPABILITY", "avx2", False),
+        ("ATEN_CPU_CAPABILITY", "avx512", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", False),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True),
+        ("ONEDNN_MAX_CPU_ISA", "DEFAULT", True),
+        ("DNNL_MAX_CPU_ISA", "AVX2", False),
+    ],
+)
+def test_what_torch_is_kept_from_does_not_count(
+    machine: pytest.MonkeyPatch, variable: str, value: str, fast: bool
+) -> None:
+    machine.setenv(variable, value)
+    assert fast_bfloat16() == fast
+
+
+def test_other_devices_take_float32(machine: pytest.MonkeyPatch) -> None:
+    assert not fast_bfloat16("mps")
+
+
+@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_goes_by_its_generation(machine: pytest.MonkeyPatch, capability: tuple[int, int], fast: bool) -> None:
+    import torch
+
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    machine.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_bfloat16("cuda:0") == fast
+
+
+def test_flags_are_those_of_the_first_processor(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("model name\t: X\nflags\t\t: fpu avx2 amx_bf16\n\nflags\t\t: fpu\n")
+    assert processor_flags(file) == {"fpu", "avx2", "amx_bf16"}
+    file.write_text("Features\t: fp asimd\n")
+    processor_flags.cache_clear()
+    assert not processor_flags(file)
+    assert not processor_flags(tmp_path / "none")
+    processor_flags.cache_clear()

@@ -1,0 +1,45 @@
+"""What this machine computes fast.
+
+A processor that has no instructions for bfloat16 emulates it: the demo's network then trains at an eighth of the rate
+of float32. Known from the processor's flags, not measured, so that a busy moment does not decide what a training is.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_ISAS_WITHOUT = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+_BFLOAT16_CAPABILITY = (8, 0)  # of CUDA: Ampere
+
+
+def fast_bfloat16(device: str = "cpu") -> bool:
+    """Whether networks run faster in bfloat16 than in float32 on a device (torch's name: ``cpu``, ``cuda:0``).
+
+    The variables by which torch and oneDNN are kept from instructions (``ATEN_CPU_CAPABILITY``, ``ONEDNN_MAX_CPU_ISA``)
+    count as if the processor did not have them. Devices that are neither an x86 processor nor a CUDA GPU: False.
+    """
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        import torch
+
+        return torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= _BFLOAT16_CAPABILITY
+    if kind != "cpu":
+        return False
+    capability = os.environ.get("ATEN_CPU_CAPABILITY", "").lower()
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    if capability in ("default", "avx2") or isa.upper() in _ISAS_WITHOUT:
+        return False
+    return bool(_BFLOAT16_FLAGS & processor_flags())
+
+
+@functools.cache
+def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Names of the instruction sets that Linux finds in an x86 processor; empty on other machines."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
