@@ -13,9 +13,9 @@ from torch import Tensor
 from vision.geometry.cameras import DACTYL_RIG, project, project_torch
 from vision.scene.landmarks import HAND_LANDMARKS, locate
 from vision.scene.objects import get_object
-from vision.solvers.bundle import BundleSolution, solve_bundle
+from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
 from vision.solvers.bundle_problem import Displacement, PointObservations
-from vision.solvers.triangulate import Cameras, PoseSolution, solve_pose
+from vision.solvers.triangulate import Cameras, PoseSolution
 
 SIZE = 200
 BLOCK = torch.tensor(get_object("block").keypoints)

@@ -11,7 +11,8 @@ from torch import Tensor
 from vision.geometry.cameras import DACTYL_RIG, project
 from vision.geometry.rotations import cube_rotations, geodesic_distance
 from vision.scene.objects import get_object
-from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, refine, solve_pose, triangulate
+from vision.solvers.bundle import refine, solve_pose
+from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, triangulate
 
 ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
 MATRICES, TRANSFORMS = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
@@ -89,7 +90,7 @@ def test_refinement_agrees_with_scipy(turn: np.ndarray, shift: np.ndarray, seed:
     )
     expected = Rotation.from_rotvec(best.x[:3]).as_matrix() @ turn
     start = torch.from_numpy(turn)[None], (ANCHOR + torch.from_numpy(shift))[None]
-    found = refine(BLOCK, seen, 1 / scale**2, cameras(), *start, iterations=20)
+    found = refine(BLOCK, seen, 1 / scale**2, cameras(), *start, iterations=30, tolerance=1e-9)
     assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), expected)) < 0.01
     np.testing.assert_allclose(found.position[0].numpy(), ANCHOR.numpy() + shift + best.x[3:], atol=1e-5)
 

@@ -5,7 +5,7 @@ preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` 
 ``camera_input`` gives what it answers when nobody knows the cameras' displacements. A geometric network gives
 ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of each in pixels; with a
 window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose follows by
-:func:`vision.solvers.triangulate.solve_pose` from the true cameras, by :func:`vision.solvers.bundle.solve_bundle` from
+:func:`vision.solvers.bundle.solve_pose` from the true cameras, by :func:`vision.solvers.bundle.solve_bundle` from
 the nominal ones: float64 linear algebra that ONNX has no operators for.
 """
 

@@ -13,9 +13,9 @@ from vision.networks.heads import PointHead, PointOutput
 from vision.networks.pose_model import Augment, DataSpec, ModelConfig, PoseModel, PosePrediction, preprocess, resize
 from vision.networks.windows import cut, make_windows, to_image, window_scale
 from vision.scene.landmarks import HAND_LANDMARKS
-from vision.solvers.bundle import solve_bundle
+from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.bundle_problem import PointObservations
-from vision.solvers.triangulate import Cameras, solve_pose
+from vision.solvers.triangulate import Cameras
 
 CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow

@@ -1,12 +1,12 @@
-"""The pose when only the nominal cameras are known: pose, cameras and wrist found together.
+"""The pose that explains the pixels best, with cameras that are known or found together with it.
 
-A camera that is turned by one degree shifts the object by some 14 mm, so each camera's displacement has to be found in
-the picture. The hand's landmarks (:mod:`vision.scene.landmarks`) tell most of it, the object's own corners, whose true
-distances are known, the rest. What is sought is the most probable set of
+A camera that is turned by one degree shifts the object by some 14 mm, so where only nominal cameras are known, each
+camera's displacement has to be found in the picture. The hand's landmarks (:mod:`vision.scene.landmarks`) tell most of
+it, the object's own corners, whose true distances are known, the rest. What is sought is the most probable set of
 
 - the object's pose (6 numbers),
-- the wrist's angles (2),
-- for each camera a turn about its centre, a shift and a zoom (7),
+- and, where cameras are free, the wrist's angles (2) and for each camera a turn about its centre, a shift and a zoom
+  (7),
 
 given all pixels with their scales, and how cameras are displaced (:class:`Displacement`) and wrists bent before any
 pixel is seen. Levenberg-Marquardt in float64, each camera's seven numbers eliminated from the equations of the others
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle_problem import Displacement, PointObservations, Problem, State
-from vision.solvers.triangulate import Cameras, PoseSolution, initial_pose, one_thread
+from vision.solvers.triangulate import Cameras, PoseSolution, initial_pose, one_thread, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
 _LANDMARK_ITERATIONS = 4  # with no object yet: enough to bring 40 pixels down to one
@@ -36,6 +36,50 @@ class BundleSolution:
     pose: PoseSolution
     cameras: Cameras
     angles: Tensor
+
+
+def solve_pose(
+    points: Tensor, pixels: Tensor, scale: Tensor, cameras: Cameras, anchor: Tensor, iterations: int = 10
+) -> PoseSolution:
+    """The pose that explains the pixels of known cameras best.
+
+    Starts from the triangulation of all cameras and, with three or more, of all but each one: when one camera mistakes
+    the body's orientation, a start without it wins.
+
+    Args:
+        points: (K, 3) metres, in the body's frame; at least three that do not lie on one line.
+        pixels: (B, C, K, 2) where each camera sees them.
+        scale: (B, C, K) pixels, the expected error of each.
+        cameras: the cameras that saw them.
+        anchor: (3,) metres, world: where the body usually is.
+        iterations: of the refinement.
+    """
+    pixels, weight = with_weights(pixels, scale)
+    points, anchor, cameras = points.double(), anchor.double(), cameras.double()
+    with one_thread():
+        start = initial_pose(points, pixels, weight, cameras, anchor)
+        return refine(points, pixels, weight, cameras, *start, iterations)
+
+
+def refine(
+    points: Tensor,
+    pixels: Tensor,
+    weight: Tensor,
+    cameras: Cameras,
+    rotation: Tensor,
+    position: Tensor,
+    iterations: int,
+    tolerance: float = _CONVERGED,
+) -> PoseSolution:
+    """The pose of least robust (Cauchy) reprojection error near ``rotation`` (B, 3, 3) and ``position`` (B, 3).
+
+    Float64, ``weight`` (B, C, K) in 1 / pixels^2, else as in :func:`solve_pose`; a step that changes the cost by less
+    than ``tolerance`` is the last.
+    """
+    problem = Problem(points, pixels, weight, cameras)
+    state = problem.start()._replace(rotation=rotation, position=position)
+    state, cost = _minimize(problem, state, weight, iterations, tolerance)
+    return _solution(problem, state, cost)
 
 
 def solve_bundle(
@@ -63,20 +107,22 @@ def solve_bundle(
         iterations: of the refinement.
     """
     with one_thread():
-        problem = Problem(points.double(), corners, landmarks, seen, nominal.double(), image_size, displacement)
-        state = problem.start()
-        state, _ = _minimize(problem, state, problem.without_object(), _LANDMARK_ITERATIONS)
-        count = len(points)
+        nominal, count = nominal.double(), len(points)
+        pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
+        precision = (displacement or Displacement()).precision(nominal, image_size)
+        problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
+        state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
         rotation, position = initial_pose(
-            problem.points, problem.pixels[:, :, :count], problem.weight[:, :, :count], problem.cameras(state),
-            anchor.double(),
-        )  # fmt: skip
+            problem.points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor.double()
+        )
         state = state._replace(rotation=rotation, position=position)
-        state, cost = _minimize(problem, state, problem.weight, iterations)
+        state, cost = _minimize(problem, state, weight, iterations)
         return BundleSolution(_solution(problem, state, cost), problem.cameras(state), state.angles)
 
 
-def _minimize(problem: Problem, state: State, weight: Tensor, iterations: int) -> tuple[State, Tensor]:
+def _minimize(
+    problem: Problem, state: State, weight: Tensor, iterations: int, tolerance: float = _CONVERGED
+) -> tuple[State, Tensor]:
     """The state of lowest cost near ``state`` and that cost (B,)."""
     damping = torch.full_like(state.position[:, 0], 1e-3)
     view = problem.view(state)
@@ -86,26 +132,24 @@ def _minimize(problem: Problem, state: State, weight: Tensor, iterations: int) -
         moved_view = problem.view(moved)
         moved_cost = problem.cost(moved, moved_view, weight)
         better = moved_cost < cost
+        converged = bool(((cost - moved_cost).abs() < tolerance).all())
         if bool(better.all()):
-            converged = bool((cost - moved_cost < _CONVERGED).all())
             state, view, cost = moved, moved_view, moved_cost
-            if converged:
-                break
         else:
             chosen = (torch.where(_like(better, old), new, old) for new, old in zip(moved, state, strict=True))
             state = State(*chosen)
             view = problem.view(state)
             cost = torch.where(better, moved_cost, cost)
+        if converged:
+            break
         damping = torch.where(better, damping / 5, damping * 5).clamp(1e-9, 1e6)
     return state, cost
 
 
 def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
-    """The pose, and deviations that grow where pixels are further off than their scales say."""
-    variance = problem.pose_variance(state).unflatten(-1, (2, 3)).mean(dim=-1)
+    """The pose, and a covariance that grows where pixels are further off than their scales say."""
     excess = (2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)).clamp_min(1.0)
-    deviation = (variance * excess[:, None]).clamp_min(0).sqrt()
-    return PoseSolution(state.position, state.rotation, deviation[:, 0], deviation[:, 1])
+    return PoseSolution(state.position, state.rotation, problem.covariance(state) * excess[:, None, None])
 
 
 def _like(flags: Tensor, tensor: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """The equations of :mod:`vision.solvers.bundle`: what is sought, what a state of it predicts, and a step to a better
-one."""
+one. Cameras are fixed, or free within what is known of their displacement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vision.scene.landmarks import Landmarks, locate
-from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, robust_cost, skew, with_weights
+from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, robust_cost, skew
 
 _TINY = 1e-9
 
@@ -30,6 +30,18 @@ class Displacement:
     rotation: float = math.radians(3.0) / 3
     position: float = 0.0015 / math.sqrt(3)
     fovy: float = math.radians(1.0) / math.sqrt(3)
+
+    def precision(self, cameras: Cameras, image_size: int) -> Tensor:
+        """Of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of the zoom.
+
+        Args:
+            cameras: nominal ones.
+            image_size: height of their images in pixels.
+        """
+        half = image_size / 2 / cameras.intrinsics[..., 1, 1]  # tangent of half the field of view
+        sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
+        fixed = sine.new_tensor((self.rotation,) * 3 + (self.position,) * 3).expand(*sine.shape, 6)
+        return torch.cat([fixed, (self.fovy / sine)[..., None]], dim=-1) ** -2
 
 
 class PointObservations(NamedTuple):
@@ -72,35 +84,49 @@ class Linearization(NamedTuple):
     residual: Tensor
 
 
+class Equations(NamedTuple):
+    """Gradients and Gauss-Newton matrices of the body (pose and angles, n numbers), (B, n) and (B, n, n); of each
+    camera, (B, C, 7) and (B, C, 7, 7), and what couples it to the body, (B, C, n, 7). Nothing where cameras are fixed.
+    """
+
+    gradient: Tensor
+    matrix: Tensor
+    camera_gradient: Tensor
+    camera_matrix: Tensor
+    coupling: Tensor
+
+
 class Problem:
-    """Everything that stays the same while the state is sought. Object's points first, then landmarks: N = K + L."""
+    """Everything that stays the same while the state is sought. Object's points first, then landmarks: N = K + L.
+
+    Args:
+        points: (K, 3) metres, in the object's frame.
+        pixels: (B, C, N, 2) where each camera sees the points and landmarks.
+        weight: (B, C, N) of each, 1 / pixels^2.
+        cameras: the true ones, or nominal ones that are free.
+        precision: (B, C, 7) of free cameras (:meth:`Displacement.precision`); None where they are fixed.
+        landmarks: of the hand; None without.
+    """
 
     def __init__(
         self,
         points: Tensor,
-        corners: PointObservations,
-        landmarks: Landmarks,
-        seen: PointObservations,
-        nominal: Cameras,
-        image_size: int,
-        displacement: Displacement | None,
+        pixels: Tensor,
+        weight: Tensor,
+        cameras: Cameras,
+        precision: Tensor | None = None,
+        landmarks: Landmarks | None = None,
     ) -> None:
-        self.points, self.landmarks, self.nominal = points, landmarks, nominal
-        self.pixels, self.weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        self.centre = -(nominal.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, 3:]).squeeze(-1)
-        prior = displacement or Displacement()
-        half = image_size / 2 / nominal.intrinsics[..., 1, 1]  # tangent of half the field of view
-        sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
-        deviations = (prior.rotation,) * 3 + (prior.position,) * 3
-        fixed = points.new_tensor(deviations).expand(*sine.shape, 6)
-        self.camera_precision = torch.cat([fixed, (prior.fovy / sine)[..., None]], dim=-1) ** -2  # (B, C, 7)
-        limits = points.new_tensor(landmarks.limits)
+        self.points, self.landmarks, self.nominal = points, landmarks, cameras
+        self.pixels, self.weight, self.camera_precision = pixels, weight, precision
+        self.centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
+        limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
         spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # of a uniform distribution
         self.body_precision = torch.cat([points.new_zeros(6), spread**-2])
 
     def start(self) -> State:
-        """Nominal cameras, the usual wrist, no pose."""
+        """Cameras as given, the usual wrist, no pose."""
         batch, cameras = self.pixels.shape[:2]
         zeros = self.pixels.new_zeros(batch, cameras, 3)
         eye = torch.eye(3, dtype=zeros.dtype, device=zeros.device)
@@ -121,49 +147,51 @@ class Problem:
 
     def cameras(self, state: State) -> Cameras:
         """The cameras as the state has them."""
-        rotation = self.nominal.extrinsics[..., :3, :3] @ state.turn.mT
-        offset = -rotation @ (self.centre + state.shift)[..., None]
+        turn, centre, focal = self._placed(state)
         extrinsics = self.nominal.extrinsics.clone()
-        extrinsics[..., :3, :] = torch.cat([rotation, offset], dim=-1)
+        extrinsics[..., :3, :3] = turn
+        extrinsics[..., :3, 3:] = -turn @ centre[..., None]
         intrinsics = self.nominal.intrinsics.clone()
-        intrinsics[..., :2, :2] *= state.zoom.exp()[..., None, None]
+        intrinsics[..., :2, :2] = focal
         return Cameras(intrinsics, extrinsics)
+
+    def _placed(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
+        """World to camera (B, C, 3, 3), centres (B, C, 3) and focal lengths (B, C, 2, 2)."""
+        turn, focal = self.nominal.extrinsics[..., :3, :3], self.nominal.intrinsics[..., :2, :2]
+        if self.camera_precision is None:
+            return turn, self.centre, focal
+        return turn @ state.turn.mT, self.centre + state.shift, focal * state.zoom.exp()[..., None, None]
 
     def view(self, state: State) -> Linearization:
         """Where everything is, and is seen, in a state."""
-        arm = self.points @ state.rotation.mT
-        landmarks, derivative = locate(self.landmarks, state.angles)
-        world = torch.cat([arm + state.position[:, None], landmarks], dim=1)
-        turn = self.nominal.extrinsics[..., :3, :3] @ state.turn.mT
-        ray = world[:, None] - (self.centre + state.shift)[:, :, None]
+        world = arm = self.points @ state.rotation.mT
+        world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
+        if self.landmarks is not None:
+            landmarks, derivative = locate(self.landmarks, state.angles)
+            world = torch.cat([world, landmarks], dim=1)
+        turn, centre, focal = self._placed(state)
+        ray = world[:, None] - centre[:, :, None]
         local = ray @ turn.mT
         depth = local[..., 2:].clamp_min(1e-3)
         slope = local[..., :2] / depth
-        focal = self.nominal.intrinsics[..., :2, :2] * state.zoom.exp()[..., None, None]
         off_axis = slope @ focal.mT
         residual = off_axis + self.nominal.intrinsics[..., None, :2, 2] - self.pixels
         return Linearization(world, arm, derivative, turn, focal, ray, slope, depth, off_axis, residual)
 
     def cost(self, state: State, view: Linearization, weight: Tensor) -> Tensor:
-        """(B,), half the squared deviations of pixels (robust), cameras and angles."""
-        prior = (_displacement(state).square() * self.camera_precision).sum(dim=(1, 2))
-        prior = prior + ((state.angles - self.usual_angles).square() * self.body_precision[6:]).sum(dim=1)
-        return robust_cost(view.residual, weight) + 0.5 * prior
+        """(B,), half the squared deviations of pixels (robust), and of what has a prior: angles and free cameras."""
+        cost = robust_cost(view.residual, weight)
+        if self.landmarks is not None:
+            off = state.angles - self.usual_angles
+            cost = cost + 0.5 * (off.square() * self.body_precision[6:]).sum(dim=1)
+        if self.camera_precision is not None:
+            cost = cost + 0.5 * (displacement(state).square() * self.camera_precision).sum(dim=(1, 2))
+        return cost
 
-    def pose_variance(self, state: State) -> Tensor:
-        """Of the pose's six numbers (B, 6), cameras and angles being unknown too: squares of radians and of metres."""
-        _, body, coupling_block, camera, _ = self._equations(state, self.view(state), self.weight)
-        eye = torch.eye(body.shape[-1], dtype=body.dtype, device=body.device)
-        reduced = body - (coupling_block @ torch.linalg.solve_ex(camera, coupling_block.mT)[0]).sum(dim=1) + _TINY * eye
-        return torch.linalg.inv_ex(reduced)[0].diagonal(dim1=-2, dim2=-1)[:, :6]
-
-    def _equations(
-        self, state: State, view: Linearization, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Gradients and Gauss-Newton matrices of body (pose and angles, n numbers) and cameras: gradient (B, n),
-        matrix (B, n, n), (B, C, n, 7) coupling_block, (B, C, 7, 7), gradient (B, C, 7)."""
-        eye = torch.eye(3, dtype=view.world.dtype, device=view.world.device)
+    def equations(self, view: Linearization, weight: Tensor) -> Equations:
+        """Of the pixels alone."""
         # d(u, v)/d(x, y, z) = K[:2, :2] [I, -slope] / z, then to the world
+        eye = torch.eye(3, dtype=view.world.dtype, device=view.world.device)
         through = torch.cat([eye[:2, :2].expand(*view.slope.shape, 2), -view.slope[..., None]], dim=-1)
         by_point = (view.focal[:, :, None] / view.depth[..., None]) @ through @ view.turn[:, :, None]  # (B, C, N, 2, 3)
 
@@ -173,47 +201,84 @@ class Problem:
         moved[:, :count, :, 3:6] = eye
         moved[:, count:, :, 6:] = view.derivative
         by_body = (by_point @ moved[:, None]).flatten(2, 3)
-        by_camera = torch.cat([by_point @ skew(view.ray), -by_point, view.off_axis[..., None]], dim=-1).flatten(2, 3)
 
         residual = view.residual
         robust = weight / (1.0 + residual.square().sum(dim=-1) * weight / CAUCHY_SCALE**2)
         robust = robust.repeat_interleave(2, dim=-1)[..., None]
         weighted = robust * residual.flatten(2)[..., None]
-        body = (by_body.mT @ (robust * by_body)).sum(dim=1) + torch.diag(self.body_precision)
-        coupling_block = by_body.mT @ (robust * by_camera)
-        camera = by_camera.mT @ (robust * by_camera) + torch.diag_embed(self.camera_precision)
-        shift = torch.nn.functional.pad(state.angles - self.usual_angles, (6, 0)) * self.body_precision
-        body_gradient = (by_body.mT @ weighted).sum(dim=1).squeeze(-1) + shift
-        camera_gradient = (by_camera.mT @ weighted).squeeze(-1) + _displacement(state) * self.camera_precision
-        return body_gradient, body, coupling_block, camera, camera_gradient
+        gradient = (by_body.mT @ weighted).sum(dim=1).squeeze(-1)
+        matrix = (by_body.mT @ (robust * by_body)).sum(dim=1)
+        if self.camera_precision is None:
+            nothing = gradient.new_zeros(0)
+            return Equations(gradient, matrix, nothing, nothing, nothing)
+        by_camera = torch.cat([by_point @ skew(view.ray), -by_point, view.off_axis[..., None]], dim=-1).flatten(2, 3)
+        weighted_camera = robust * by_camera
+        return Equations(
+            gradient,
+            matrix,
+            (by_camera.mT @ weighted).squeeze(-1),
+            by_camera.mT @ weighted_camera,
+            by_body.mT @ weighted_camera,
+        )
+
+    def _with_priors(self, state: State, found: Equations) -> Equations:
+        gradient, matrix = found.gradient, found.matrix
+        if self.landmarks is not None:
+            off = torch.nn.functional.pad(state.angles - self.usual_angles, (6, 0))
+            gradient, matrix = gradient + off * self.body_precision, matrix + torch.diag(self.body_precision)
+        if self.camera_precision is None:
+            return found._replace(gradient=gradient, matrix=matrix)
+        camera_gradient = found.camera_gradient + displacement(state) * self.camera_precision
+        camera_matrix = found.camera_matrix + torch.diag_embed(self.camera_precision)
+        return Equations(gradient, matrix, camera_gradient, camera_matrix, found.coupling)
+
+    def covariance(self, state: State) -> Tensor:
+        """Of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's axes, then
+        metres."""
+        _, matrix, _, camera, coupling = self._with_priors(state, self.equations(self.view(state), self.weight))
+        if self.camera_precision is not None:
+            matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)
+        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+        return torch.linalg.inv_ex(matrix + _TINY * eye)[0][:, :6, :6]
 
     def step(self, state: State, view: Linearization, weight: Tensor, damping: Tensor) -> State:
         """A damped Gauss-Newton step (Levenberg-Marquardt; ``damping`` (B,)), which may be for the worse."""
-        body_gradient, body, coupling_block, camera, camera_gradient = self._equations(state, view, weight)
-        body, camera = _damped(body, damping), _damped(camera, damping[:, None])
-        # Both right-hand sides at once: camera^-1 [coupling_block^T, gradient].
-        solved = torch.linalg.solve_ex(camera, torch.cat([coupling_block.mT, camera_gradient[..., None]], dim=-1))[0]
-        reduced = torch.cat([body, body_gradient[..., None]], dim=-1) - (coupling_block @ solved).sum(dim=1)
+        gradient, matrix, camera_gradient, camera, coupling = self._with_priors(state, self.equations(view, weight))
+        matrix = damped(matrix, damping)
+        if self.camera_precision is None:
+            step = -torch.linalg.solve_ex(matrix, gradient)[0]
+            return state._replace(
+                rotation=roma.rotvec_to_rotmat(step[:, :3]) @ state.rotation, position=state.position + step[:, 3:6]
+            )
+        camera = damped(camera, damping[:, None])
+        # Both right-hand sides at once: camera^-1 [coupling^T, gradient].
+        solved = torch.linalg.solve_ex(camera, torch.cat([coupling.mT, camera_gradient[..., None]], dim=-1))[0]
+        reduced = torch.cat([matrix, gradient[..., None]], dim=-1) - (coupling @ solved).sum(dim=1)
         step = -torch.linalg.solve_ex(reduced[..., :-1], reduced[..., -1])[0]
         camera_step = -(solved[..., -1] + (solved[..., :-1] @ step[:, None, :, None]).squeeze(-1))
-        turns = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
-        return State(
-            turns[:, 0] @ state.rotation,
-            state.position + step[:, 3:6],
-            state.angles + step[:, 6:],
-            turns[:, 1:] @ state.turn,
-            state.shift + camera_step[..., 3:6],
-            state.zoom + camera_step[..., 6],
-        )
+        return moved(state, step, camera_step)
 
 
-def _displacement(state: State) -> Tensor:
+def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
+    """A state after steps (B, n) of the body and (B, C, 7) of the cameras."""
+    turns = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
+    return State(
+        turns[:, 0] @ state.rotation,
+        state.position + step[:, 3:6],
+        state.angles + step[:, 6:],
+        turns[:, 1:] @ state.turn,
+        state.shift + camera_step[..., 3:6],
+        state.zoom + camera_step[..., 6],
+    )
+
+
+def displacement(state: State) -> Tensor:
     """A camera's seven numbers (B, C, 7): rotation vector, shift, logarithm of the zoom."""
     # The antisymmetric part is the axis times the sine of the angle, which differs by 1/2000 at three degrees.
     odd = (state.turn - state.turn.mT).flatten(-2)[..., [7, 2, 3]] / 2
     return torch.cat([odd, state.shift, state.zoom[..., None]], dim=-1)
 
 
-def _damped(matrix: Tensor, damping: Tensor) -> Tensor:
-    """Matrices (..., n, n) with their diagonal raised by the share ``damping`` (...)."""
+def damped(matrix: Tensor, damping: Tensor) -> Tensor:
+    """Matrices (..., n, n) with their diagonal raised by the fraction ``damping`` (...)."""
     return matrix + torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1) * damping[..., None] + _TINY)

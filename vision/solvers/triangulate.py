@@ -1,4 +1,4 @@
-"""From pixels to a pose: triangulate the points, fit the rigid body, refine on the reprojection error.
+"""From pixels to a first pose, linearly: triangulate the points, fit the rigid body.
 
 Everything is batched, runs in float64 whatever the network ran in, and knows nothing of networks: it takes the pixels
 of any K known points of a body in C calibrated cameras, and how far each pixel is to be trusted. Pixels follow
@@ -24,7 +24,6 @@ CAUCHY_SCALE = 3.0
 _ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what nothing else does
 _MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
-_CONVERGED = 1e-4  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
 
 
 class Cameras(NamedTuple):
@@ -44,37 +43,27 @@ class PoseSolution:
     Attributes:
         position: (B, 3) metres.
         rotation: (B, 3, 3) body to world.
-        rotation_deviation: (B,) radians, standard deviation about each axis (root mean square over the axes).
-        position_deviation: (B,) metres, likewise.
+        covariance: (B, 6, 6) of the error: three radians about the world's axes (the true rotation is
+            ``exp(error) @ rotation``), then three metres.
     """
 
     position: Tensor
     rotation: Tensor
-    rotation_deviation: Tensor
-    position_deviation: Tensor
+    covariance: Tensor
 
+    @property
+    def rotation_deviation(self) -> Tensor:
+        """(B,) radians, standard deviation about each axis (root mean square over the axes)."""
+        return self._deviations()[:, 0]
 
-def solve_pose(
-    points: Tensor, pixels: Tensor, scale: Tensor, cameras: Cameras, anchor: Tensor, iterations: int = 10
-) -> PoseSolution:
-    """The pose that explains the pixels best.
+    @property
+    def position_deviation(self) -> Tensor:
+        """(B,) metres, standard deviation along each axis (root mean square over the axes)."""
+        return self._deviations()[:, 1]
 
-    Starts from the triangulation of all cameras and, with three or more, of all but each one: when one camera mistakes
-    the body's orientation, a start without it wins.
-
-    Args:
-        points: (K, 3) metres, in the body's frame; at least three that do not lie on one line.
-        pixels: (B, C, K, 2) where each camera sees them.
-        scale: (B, C, K) pixels, the expected error of each.
-        cameras: the cameras that saw them.
-        anchor: (3,) metres, world: where the body usually is.
-        iterations: of the refinement.
-    """
-    pixels, weight = with_weights(pixels, scale)
-    points, anchor, cameras = points.double(), anchor.double(), cameras.double()
-    with one_thread():
-        start = initial_pose(points, pixels, weight, cameras, anchor)
-        return refine(points, pixels, weight, cameras, *start, iterations)
+    def _deviations(self) -> Tensor:
+        variance = self.covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
+        return variance.clamp_min(0).sqrt()
 
 
 def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,45 +124,6 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
     return roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
 
 
-def refine(
-    points: Tensor,
-    pixels: Tensor,
-    weight: Tensor,
-    cameras: Cameras,
-    rotation: Tensor,
-    position: Tensor,
-    iterations: int,
-) -> PoseSolution:
-    """Levenberg-Marquardt on the robust (Cauchy) reprojection error; arguments as in the functions above."""
-    eye = torch.eye(6, dtype=pixels.dtype, device=pixels.device)
-    damping = torch.full_like(position[:, 0], 1e-3)
-    cost = _cost(points, pixels, weight, cameras, rotation, position)
-    for _ in range(iterations):
-        gradient, information = _normal_equations(points, pixels, weight, cameras, rotation, position)
-        diagonal = torch.diag_embed(information.diagonal(dim1=-2, dim2=-1) * damping[:, None])
-        step = -torch.linalg.solve(information + diagonal + _TINY * eye, gradient)
-        moved_rotation = roma.rotvec_to_rotmat(step[:, :3]) @ rotation
-        moved_position = position + step[:, 3:]
-        moved_cost = _cost(points, pixels, weight, cameras, moved_rotation, moved_position)
-        better = moved_cost < cost
-        converged = bool(((cost - moved_cost).abs() < _CONVERGED).all())
-        rotation = torch.where(better[:, None, None], moved_rotation, rotation)
-        position = torch.where(better[:, None], moved_position, position)
-        cost = torch.where(better, moved_cost, cost)
-        damping = torch.where(better, damping / 5, damping * 5).clamp(1e-9, 1e6)
-        if converged:
-            break
-
-    _, information = _normal_equations(points, pixels, weight, cameras, rotation, position)
-    covariance = torch.linalg.inv(information + _TINY * eye)
-    variance = covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
-    # Residuals larger than promised make every deviation larger.
-    seen = (weight > 0).sum(dim=(1, 2)).clamp_min(1)
-    excess = (2.0 * cost / seen).clamp_min(1.0)
-    deviation = (variance * excess[:, None]).clamp_min(0).sqrt()
-    return PoseSolution(position, rotation, deviation[:, 0], deviation[:, 1])
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Thousands of tiny matrices: more threads gain nothing on idle cores and wait for each other on busy ones, where
@@ -212,31 +162,6 @@ def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:
     """(B,): half the squared residual (B, C, K, 2) in scales while small, its logarithm when large."""
     squared = residual.square().sum(dim=-1) * weight
     return 0.5 * CAUCHY_SCALE**2 * torch.log1p(squared / CAUCHY_SCALE**2).sum(dim=(1, 2))
-
-
-def _normal_equations(
-    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradient (B, 6) and Gauss-Newton matrix (B, 6, 6) in (turn about the world's axes, shift)."""
-    arm = points @ rotation.mT  # (B, K, 3)
-    turn = cameras.extrinsics[:, :, None, :3, :3]  # (B, C, 1, 3, 3)
-    in_camera = (turn @ (arm + position[:, None])[:, None, :, :, None]).squeeze(-1)
-    in_camera = in_camera + cameras.extrinsics[:, :, None, :3, 3]
-    depth = in_camera[..., 2].clamp_min(1e-3)
-    slope = in_camera[..., :2] / depth[..., None]
-    # d(u, v)/d(x, y, z) = K[:2, :2] [I, -slope] / z
-    eye = torch.eye(2, dtype=points.dtype, device=points.device).expand(*slope.shape[:-1], 2, 2)
-    through = torch.cat([eye, -slope[..., None]], dim=-1) / depth[..., None, None]
-    through = cameras.intrinsics[:, :, None, :2, :2] @ through
-    by_shift = through @ turn  # (B, C, K, 2, 3)
-    by_turn = by_shift @ -skew(arm)[:, None]
-    jacobian = torch.cat([by_turn, by_shift], dim=-1)
-    residual = _reproject(points, cameras, rotation, position) - pixels
-    squared = residual.square().sum(dim=-1) * weight
-    robust = (weight / (1.0 + squared / CAUCHY_SCALE**2))[..., None]
-    gradient = torch.einsum("bckij,bcki->bj", jacobian, robust * residual)
-    information = torch.einsum("bckij,bckil->bjl", jacobian, robust[..., None] * jacobian)
-    return gradient, information
 
 
 def skew(vector: Tensor) -> Tensor:
