@@ -87,7 +87,13 @@ class AppearanceConfig:
 
 
 def draw_appearance(
-    config: AppearanceConfig, rig: Rig, object_name: str, materials: Sequence[str], seed: int, index: int
+    config: AppearanceConfig,
+    rig: Rig,
+    object_name: str,
+    materials: Sequence[str],
+    seed: int,
+    index: int,
+    recording: int | None = None,
 ) -> Appearance:
     """The look of sample ``index`` of the dataset with ``seed``; the same wherever and whenever it is drawn.
 
@@ -97,10 +103,13 @@ def draw_appearance(
         object_name: whose faces carry calibrated colours.
         materials: the scene's, ``link/...``, ``face/...``, ``letter/...`` and ``background``.
         seed, index: key of every generator.
+        recording: number that takes the place of ``index`` for the cameras: samples of one recording share them.
     """
     rgb, metallic, glossiness = _materials(config, object_name, materials, seed, index)
     light_position, light_intensity = _lights(config, seed, index)
-    camera_position, camera_quaternion, camera_fovy = _cameras(config, rig, seed, index)
+    camera_position, camera_quaternion, camera_fovy = _cameras(
+        config, rig, seed, index if recording is None else recording
+    )
     return Appearance(
         rgb,
         metallic,

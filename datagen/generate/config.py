@@ -93,6 +93,8 @@ class RenderConfig:
             del identity["view_labels"]
         if not self.render.environment_lights:
             del identity["render"]["environment_lights"]
+        if self.render.displacement == "per-sample":
+            del identity["render"]["displacement"], identity["render"]["recording_size"]
         identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
         return identity

@@ -42,8 +42,12 @@ def make_samples(
         position, quaternion, kind = augment_pose(
             config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, index
         )
-        appearance = draw_appearance(config.appearance, DACTYL_RIG, config.object, materials, config.seed, index)
-        size = config.render.image_size
+        options = config.render
+        recording = index // options.recording_size if options.displacement == "per-recording" else None
+        appearance = draw_appearance(
+            config.appearance, DACTYL_RIG, config.object, materials, config.seed, index, recording
+        )
+        size = options.image_size
         label = {
             "index": index,
             "state_index": row,

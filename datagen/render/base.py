@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,8 @@ class RenderOptions:
         background_shadows: shadows fall on the background too (Filament; a fifth of the time).
         shadow_map_size: width of a light's shadow map, texels.
         ambient_occlusion: darken creases (Filament only).
+        displacement: cameras are displaced anew for each sample, or once for each recording (for self-calibration).
+        recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
         unity: what the renderer unity alone has.
     """
 
@@ -154,6 +156,8 @@ class RenderOptions:
     background_shadows: bool = True
     shadow_map_size: int = 512
     ambient_occlusion: bool = False
+    displacement: Literal["per-sample", "per-recording"] = "per-sample"
+    recording_size: int = 100
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:
@@ -165,5 +169,7 @@ class RenderOptions:
             raise ValueError(
                 f"shadow_lights: must lie between 1 and 6, got {self.shadow_lights}; shadows: false for none"
             )
+        if self.recording_size < 1:
+            raise ValueError(f"recording_size: must be at least 1, got {self.recording_size}")
         if not 64 <= self.shadow_map_size <= 4096:
             raise ValueError(f"shadow_map_size: must lie between 64 and 4096 texels, got {self.shadow_map_size}")

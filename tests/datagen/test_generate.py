@@ -210,3 +210,26 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     assert manifests[0] == manifests[1]
     assert manifests[0]["renderers"][0]["name"] == renderer
     assert manifests[0]["renderers"][0]["device"] != "unknown"
+
+
+def test_a_recording_keeps_its_cameras_and_nothing_else(
+    states: Path, tmp_path: Path, painted: pytest.MonkeyPatch
+) -> None:
+    options = RenderOptions(image_size=SIZE, displacement="per-recording", recording_size=3)
+    sets = [
+        generate(config_of(states, tmp_path / "recordings", render=options)),
+        generate(config_of(states, tmp_path / "samples")),
+    ]
+    cameras = [[dataset.label(number)["camera_extrinsics"] for number in range(10)] for dataset in sets]
+    for number in range(1, 10):
+        assert np.array_equal(cameras[0][number], cameras[0][number - 1]) == (number % 3 != 0)
+        assert not np.array_equal(cameras[1][number], cameras[1][number - 1])
+        looks = [dataset.appearance(number) for dataset in sets]
+        assert looks[0]["material_rgb"] == looks[1]["material_rgb"]
+
+
+def test_datasets_from_before_there_were_recordings_go_on(states: Path, tmp_path: Path) -> None:
+    config = config_of(states, tmp_path / "set")
+    assert not {"displacement", "recording_size"} & config.identity()["render"].keys()
+    recordings = dataclasses.replace(config.render, displacement="per-recording")
+    assert dataclasses.replace(config, render=recordings).identity()["render"]["recording_size"] == 100
