@@ -75,8 +75,18 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def check(assemblies: dict[str, Path]) -> Callable[..., str]:
     """Runs tests/unity/cs/Check.cs under mono and returns what it printed."""
-    program = assemblies["Dactyl.Protocol"].parent / "check.exe"
-    compile_csharp(program, [Path(__file__).parent / "cs" / "Check.cs"], [assemblies["Dactyl.Protocol"]])
+    return _program("Check.cs", [assemblies["Dactyl.Protocol"]])
+
+
+@pytest.fixture(scope="session")
+def editor_check(assemblies: dict[str, Path]) -> Callable[..., str]:
+    """Runs tests/unity/cs/Editor.cs under mono, against the stubs, and returns what it printed."""
+    return _program("Editor.cs", list(assemblies.values()))
+
+
+def _program(source: str, references: list[Path]) -> Callable[..., str]:
+    program = references[0].parent / f"{source}.exe"
+    compile_csharp(program, [Path(__file__).parent / "cs" / source], references)
 
     def run(*arguments: object) -> str:
         done = subprocess.run(["mono", str(program), *map(str, arguments)], capture_output=True, text=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
+import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -24,6 +26,12 @@ from vision.geometry.cameras import extrinsics, intrinsics, project
 
 Check = Callable[..., str]
 
+_MODULES = """
+    ai androidjni animation assetbundle audio cloth director imageconversion imgui jsonserialize particlesystem physics
+    physics2d screencapture terrain terrainphysics tilemap ui uielements umbra unityanalytics unitywebrequest
+    unitywebrequestassetbundle unitywebrequestaudio unitywebrequesttexture unitywebrequestwww vehicles video vr wind xr
+"""
+
 
 def test_all_code_compiles(assemblies: dict[str, Path]) -> None:
     assert {"Dactyl.Protocol", "Dactyl.Stage", "Dactyl.Editor"} <= set(assemblies)
@@ -34,8 +42,49 @@ def test_all_code_compiles(assemblies: dict[str, Path]) -> None:
 def test_the_project_names_its_editor_and_packages() -> None:
     project_folder = REPOSITORY / "unity_project"
     assert "m_EditorVersion: 2022.3." in (project_folder / "ProjectSettings" / "ProjectVersion.txt").read_text()
-    manifest = json.loads((project_folder / "Packages" / "manifest.json").read_text())
-    assert manifest["dependencies"]["com.unity.ml-agents"] == "2.0.1"
+    packages = json.loads((project_folder / "Packages" / "manifest.json").read_text())["dependencies"]
+    assert packages["com.unity.ml-agents"] == "2.0.1"
+    # All of Unity's own modules, as a new project of 2022.3 has them. ML-Agents and what it brings (Barracuda, Burst) use
+    # some that their package files do not name: UI Elements and Android JNI among them.
+    modules = {name.removeprefix("com.unity.modules."): v for name, v in packages.items() if ".modules." in name}
+    assert modules == dict.fromkeys(_MODULES.split(), "1.0.0")
+
+
+def test_what_git_ignores_in_the_project() -> None:
+    project_folder = REPOSITORY / "unity_project"
+
+    def ignored(path: str) -> bool:
+        command = ["git", "check-ignore", "--quiet", "--no-index", path]
+        return subprocess.run(command, cwd=project_folder, check=False).returncode == 0
+
+    if subprocess.run(["git", "rev-parse"], cwd=project_folder, check=False, capture_output=True).returncode != 0:
+        pytest.skip("not in a git repository")
+    assert ignored("Assets/ML-Agents/Timers/Empty_timers.json")  # written at every play
+    assert ignored("Assets/Generated/Empty.unity")
+    assert not ignored("Packages/packages-lock.json")
+    assert not ignored("Assets/Editor/BuildPlayer.cs")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "printed"),
+    [
+        ("Succeeded", ["log dactyl: build Succeeded, 3 errors", "exit 0"]),
+        ("Failed", ["error dactyl: build Failed, 3 errors", "exit 1"]),
+        ("nothing", ["error dactyl: the build did not start", "exit 1"]),
+        ("throws", ["exception no space left", "exit 1"]),
+    ],
+)
+def test_a_build_says_how_it_went_before_the_editor_ends(
+    editor_check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, printed: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # it makes the folder of the player
+    lines = editor_check("build", outcome).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(start) for line, start in zip(lines, printed, strict=True)), lines
+
+
+def test_light_intensities_are_linear(editor_check: Check) -> None:
+    assert editor_check("settings").splitlines()[:2] == ["linear intensity: True", "color temperature: False"]
 
 
 class TestServer:

@@ -26,10 +26,11 @@ namespace Dactyl.Editor
             {
                 status = Build(Argument("-output") ?? k_DefaultOutput) ? 0 : 1;
             }
-            finally
+            catch (Exception error)
             {
-                EditorApplication.Exit(status);
+                Debug.LogException(error); // Exit ends the process at once, so an exception in flight would be lost
             }
+            EditorApplication.Exit(status);
         }
 
         static bool Build(string output)
@@ -44,10 +45,19 @@ namespace Dactyl.Editor
                 locationPathName = output,
                 target = BuildTarget.StandaloneLinux64,
                 targetGroup = BuildTargetGroup.Standalone,
-                options = BuildOptions.StrictMode, // an error anywhere is an error
+                // Not StrictMode: it fails a good build for any error that some package logs.
+                options = BuildOptions.None,
             };
-            var summary = BuildPipeline.BuildPlayer(options).summary;
-            Debug.Log($"dactyl: build {summary.result}, {summary.totalErrors} errors, {Path.GetFullPath(output)}");
+            var report = BuildPipeline.BuildPlayer(options);
+            if (report == null)
+            {
+                Debug.LogError("dactyl: the build did not start; the reason is further up in this log");
+                return false;
+            }
+            var summary = report.summary;
+            string result = $"dactyl: build {summary.result}, {summary.totalErrors} errors, {Path.GetFullPath(output)}";
+            if (summary.result == BuildResult.Succeeded) Debug.Log(result);
+            else Debug.LogError(result + "; the errors are further up in this log");
             return summary.result == BuildResult.Succeeded;
         }
 

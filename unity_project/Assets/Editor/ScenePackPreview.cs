@@ -1,3 +1,4 @@
+using System;
 using System.IO;
 using Dactyl.Protocol;
 using Dactyl.Stage;
@@ -17,9 +18,13 @@ namespace Dactyl.Editor
             try
             {
                 var pack = ScenePack.Decode(File.ReadAllBytes(path));
-                new StageScene(Resources.Load<Material>("StageOpaque")).Load(pack);
+                ProjectSetup.Run(); // makes the material, if it is not there yet
+                var template = Resources.Load<Material>("StageOpaque");
+                if (template == null)
+                    throw new FileNotFoundException("Resources/StageOpaque is missing: run Dactyl > Set up project");
+                new StageScene(template).Load(pack);
             }
-            catch (WireException error)
+            catch (Exception error) when (error is WireException || error is IOException)
             {
                 EditorUtility.DisplayDialog("Scene pack", $"{path}: {error.Message}", "Close");
             }

@@ -1,4 +1,5 @@
 // Signatures of UnityEditor that the project uses, as in Unity 2022.3's published C# reference: see UnityEngine.cs.
+// What BuildPlayer.cs calls does something simple, so that Editor.cs can run it; BuildPipeline.Outcome is not Unity's.
 using System;
 using UnityEngine;
 
@@ -18,8 +19,8 @@ namespace UnityEditor
         public delegate void CallbackFunction();
 
         public static CallbackFunction delayCall;
-        public static bool isPlayingOrWillChangePlaymode => throw null;
-        public static void Exit(int returnValue) => throw null;
+        public static bool isPlayingOrWillChangePlaymode => true; // ProjectSetup.Run then does nothing
+        public static void Exit(int returnValue) => Console.WriteLine("exit " + returnValue);
     }
 
     public sealed partial class EditorUtility
@@ -37,16 +38,16 @@ namespace UnityEditor
 
     public sealed partial class PlayerSettings : UnityEngine.Object
     {
-        public static string companyName { get => throw null; set => throw null; }
-        public static string productName { get => throw null; set => throw null; }
+        public static string companyName { get; set; }
+        public static string productName { get; set; }
         public static ColorSpace colorSpace { get => throw null; set => throw null; }
         public static bool runInBackground { get => throw null; set => throw null; }
-        public static FullScreenMode fullScreenMode { get => throw null; set => throw null; }
-        public static int defaultScreenWidth { get => throw null; set => throw null; }
-        public static int defaultScreenHeight { get => throw null; set => throw null; }
-        public static void SetUseDefaultGraphicsAPIs(BuildTarget platform, bool automatic) => throw null;
-        public static void SetGraphicsAPIs(BuildTarget platform, UnityEngine.Rendering.GraphicsDeviceType[] apis) => throw null;
-        public static void SetScriptingBackend(BuildTargetGroup targetGroup, ScriptingImplementation backend) => throw null;
+        public static FullScreenMode fullScreenMode { get; set; }
+        public static int defaultScreenWidth { get; set; }
+        public static int defaultScreenHeight { get; set; }
+        public static void SetUseDefaultGraphicsAPIs(BuildTarget platform, bool automatic) { }
+        public static void SetGraphicsAPIs(BuildTarget platform, UnityEngine.Rendering.GraphicsDeviceType[] apis) { }
+        public static void SetScriptingBackend(BuildTargetGroup targetGroup, ScriptingImplementation backend) { }
     }
 
     public enum BuildTarget { StandaloneLinux64 = 24 }
@@ -54,7 +55,7 @@ namespace UnityEditor
     public enum ScriptingImplementation { Mono2x = 0, IL2CPP = 1 }
 
     [Flags]
-    public enum BuildOptions { None = 0, StrictMode = 1 << 21 }
+    public enum BuildOptions { None = 0 }
 
     public struct BuildPlayerOptions
     {
@@ -67,7 +68,8 @@ namespace UnityEditor
 
     public partial class BuildPipeline
     {
-        public static Build.Reporting.BuildReport BuildPlayer(BuildPlayerOptions buildPlayerOptions) => throw null;
+        public static Func<Build.Reporting.BuildReport> Outcome;
+        public static Build.Reporting.BuildReport BuildPlayer(BuildPlayerOptions buildPlayerOptions) => Outcome();
     }
 }
 
@@ -77,13 +79,13 @@ namespace UnityEditor.Build.Reporting
 
     public struct BuildSummary
     {
-        public BuildResult result => throw null;
-        public int totalErrors => throw null;
+        public BuildResult result { get; set; }
+        public int totalErrors { get; set; }
     }
 
     public sealed class BuildReport : UnityEngine.Object
     {
-        public BuildSummary summary => throw null;
+        public BuildSummary summary { get; set; }
     }
 }
 

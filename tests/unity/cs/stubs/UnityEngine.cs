@@ -1,5 +1,5 @@
-// Signatures of UnityEngine that the project uses, as in Unity 2022.3's published C# reference. Only to compile against:
-// nothing here runs, and a member that is not here has not been checked.
+// Signatures of UnityEngine that the project uses, as in Unity 2022.3's published C# reference. To compile against: a member
+// that is not here has not been checked, and hardly any does something (settings keep their value, logs are printed).
 using System;
 
 #pragma warning disable 67, 649
@@ -13,8 +13,8 @@ namespace UnityEngine
         public static void Destroy(Object obj) => throw null;
         public static void DestroyImmediate(Object obj) => throw null;
         public static T[] FindObjectsOfType<T>() where T : Object => throw null;
-        public static bool operator ==(Object x, Object y) => throw null;
-        public static bool operator !=(Object x, Object y) => throw null;
+        public static bool operator ==(Object x, Object y) => ReferenceEquals(x, y);
+        public static bool operator !=(Object x, Object y) => !ReferenceEquals(x, y);
         public override bool Equals(object other) => throw null;
         public override int GetHashCode() => throw null;
     }
@@ -74,15 +74,16 @@ namespace UnityEngine
 
     public partial class Debug
     {
-        public static void Log(object message) => throw null;
-        public static void LogWarning(object message) => throw null;
-        public static void LogError(object message) => throw null;
+        public static void Log(object message) => Console.WriteLine("log " + message);
+        public static void LogWarning(object message) => Console.WriteLine("warning " + message);
+        public static void LogError(object message) => Console.WriteLine("error " + message);
+        public static void LogException(Exception exception) => Console.WriteLine("exception " + exception.Message);
     }
 
     public partial class Application
     {
-        public static bool runInBackground { get => throw null; set => throw null; }
-        public static int targetFrameRate { get => throw null; set => throw null; }
+        public static bool runInBackground { get; set; }
+        public static int targetFrameRate { get; set; }
         public static bool isBatchMode => throw null;
         public static string unityVersion => throw null;
         public static void Quit(int exitCode) => throw null;
@@ -90,12 +91,12 @@ namespace UnityEngine
 
     public sealed partial class QualitySettings : Object
     {
-        public static int vSyncCount { get => throw null; set => throw null; }
-        public static int pixelLightCount { get => throw null; set => throw null; }
-        public static ShadowQuality shadows { get => throw null; set => throw null; }
-        public static ShadowResolution shadowResolution { get => throw null; set => throw null; }
-        public static float shadowDistance { get => throw null; set => throw null; }
-        public static AnisotropicFiltering anisotropicFiltering { get => throw null; set => throw null; }
+        public static int vSyncCount { get; set; }
+        public static int pixelLightCount { get; set; }
+        public static ShadowQuality shadows { get; set; }
+        public static ShadowResolution shadowResolution { get; set; }
+        public static float shadowDistance { get; set; }
+        public static AnisotropicFiltering anisotropicFiltering { get; set; }
         public static ColorSpace activeColorSpace => throw null;
     }
 
@@ -272,6 +273,13 @@ namespace UnityEngine
 namespace UnityEngine.Rendering
 {
     public enum GraphicsDeviceType { Null = 4, OpenGLCore = 17, Vulkan = 21 }
+
+    public sealed partial class GraphicsSettings : Object
+    {
+        public static bool lightsUseLinearIntensity { get; set; }
+        public static bool lightsUseColorTemperature { get; set; } = true; // so that a test sees who sets it
+    }
+
     public enum IndexFormat { UInt16 = 0, UInt32 = 1 }
     public enum ShadowCastingMode { Off = 0, On = 1, TwoSided = 2, ShadowsOnly = 3 }
     public enum LightProbeUsage { Off = 0, BlendProbes = 1 }

@@ -13,7 +13,7 @@ namespace Dactyl.Stage
     /// </summary>
     public sealed class StageController : MonoBehaviour
     {
-        const int k_NoGraphicsDevice = 17, k_NoPython = 18, k_Broken = 19; // exit codes
+        const int k_NoGraphicsDevice = 17, k_NotConnected = 18, k_Broken = 19; // exit codes
 
         SceneChannel m_Channel;
         StageServer m_Server;
@@ -58,7 +58,9 @@ namespace Dactyl.Stage
             m_Agents = new StageAgent[Math.Max(1, shape.Samples)];
             for (int i = 0; i < m_Agents.Length; i++) m_Agents[i] = StageAgent.Create(i, shape);
             Academy.Instance.AutomaticSteppingEnabled = false;
-            if (!Academy.Instance.IsCommunicatorOn) Stop(k_NoPython, "Python does not listen: start dactyl render first");
+            // ML-Agents has logged why: nothing listens on the port, or the two sides' versions do not fit.
+            if (!Academy.Instance.IsCommunicatorOn)
+                Stop(k_NotConnected, "no connection to Python: start dactyl render first; if it runs, see the lines above");
         }
 
         void Update()
@@ -89,7 +91,7 @@ namespace Dactyl.Stage
                 m_Agents[i].Show(answer?.Status ?? Status.Ok, answer?.Id ?? 0, batch, answer?.Pixels);
         }
 
-        /// <summary>What a project's quality settings would decide, decided here, for the editor and every build.</summary>
+        /// <summary>What a project's settings would decide, decided here, for the editor and every build.</summary>
         static void ApplySettings()
         {
             Application.runInBackground = true;
@@ -100,6 +102,10 @@ namespace Dactyl.Stage
             QualitySettings.shadowResolution = ShadowResolution.VeryHigh;
             QualitySettings.shadowDistance = 10f; // metres from the camera
             QualitySettings.anisotropicFiltering = AnisotropicFiltering.ForceEnable;
+            // By default Unity takes colour times intensity to linear as if it were an encoded colour: a light of 3 would be
+            // one of 11, and one of 0.5 one of 0.2.
+            GraphicsSettings.lightsUseLinearIntensity = true;
+            GraphicsSettings.lightsUseColorTemperature = false;
         }
 
         void Stop(int exitCode, string reason)
