@@ -1,9 +1,16 @@
 """What all tests share."""
 
+import contextlib
+import importlib
 import signal
 
 import pytest
 from hypothesis import settings
+
+# One process runs tests of OpenGL and of torch in any order, and triton, which torch imports late, crashes when it
+# comes after Mesa (datagen.render.drivers.load_triton_first). Here it always comes first.
+with contextlib.suppress(ImportError):
+    importlib.import_module("triton")
 
 # Machines that run the suite may be slow or busy: a property's time says nothing about its truth. The suite tries the
 # same examples every time, so that it fails for those who broke something; the soak looks for new ones.

@@ -82,7 +82,6 @@ class UnityRenderer:
         materials["texture_scale"] = [material.texture_scale for material in self._pack.materials]
         lights["color"], lights["range"] = 1.0, options.unity.light_range
         lights["spot_deg"] = 2 * model.light_cutoff[scene.light_ids]  # MuJoCo's is half the cone
-        lights["shadow"] = float(options.shadows)
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
         for row, sample in enumerate(samples):
             self._stage.set(sample)
@@ -96,6 +95,7 @@ class UnityRenderer:
             on = lights[row, : len(used)]
             on["type"], on["intensity"] = wire.LightType.SPOT, look.light_intensity
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
+            on["shadow"] = model.light_castshadow[used]
         return wire.RenderBatch(
             cameras, bodies, materials, lights, frames, options.image_size, options.image_size, self._crew.form,
             options.unity.msaa, options.shadow_map_size,

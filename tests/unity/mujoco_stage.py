@@ -19,8 +19,14 @@ from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.render.classic import ClassicRenderer
 from datagen.unity import wire
 from datagen.unity.scene_pack import ScenePack
+from vision.scene.objects import srgb_from_linear
 
 _LIGHTS = 6
+_LIGHT_TYPES = {
+    wire.LightType.DIRECTIONAL: mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+    wire.LightType.SPOT: mujoco.mjtLightType.mjLIGHT_SPOT,
+}
+_TRACE = 0.02  # of even light at least: MuJoCo clears to black, and a black surface would be taken for the background
 
 
 class MujocoStage:
@@ -111,6 +117,8 @@ class PackStage:
         used = self.scene.light_ids[: len(lights)]
         model.light_pos[used], model.light_dir[used] = lights["position"], lights["direction"]
         model.light_cutoff[used] = lights["spot_deg"] / 2
+        model.light_type[used] = [_LIGHT_TYPES[int(kind)] for kind in lights["type"]]
+        model.light_castshadow[used] = lights["shadow"] > 0
         model.light_active[self.scene.light_ids] = np.arange(_LIGHTS) < len(used)
         model.cam_pos[self.scene.camera_ids] = look.camera_position
         model.cam_quat[self.scene.camera_ids] = look.camera_quaternion
@@ -132,7 +140,7 @@ class _WireRenderer(ClassicRenderer):
         images = np.empty(batch.image_shape, np.uint8)
         for row, frame in enumerate(batch.frames):
             cameras, materials = batch.cameras[row], batch.materials[row]
-            lights = batch.lights[row][batch.lights[row]["type"] == wire.LightType.SPOT]
+            lights = batch.lights[row][batch.lights[row]["type"] != wire.LightType.OFF]
             look = Appearance(
                 material_rgb=materials["color"],
                 material_metallic=materials["metallic"],
@@ -143,21 +151,25 @@ class _WireRenderer(ClassicRenderer):
                 camera_quaternion=cameras["quaternion"],
                 camera_fovy_deg=cameras["fovy_deg"],
             )
-            # The OpenGL renderer has a light model of its own; where no light is on, the wire's even light decides.
-            self._even_light = frame["ambient"] if len(lights) == 0 else None
+            # The OpenGL renderer has a light model of its own. Where either even light is off or all others are, it is
+            # Unity's, as far as light that adds up in encoded values can be.
+            self._unity_light = (frame["ambient"], lights) if not (len(lights) and frame["ambient"].any()) else None
             values: Any = {"cameras": cameras, "bodies": batch.bodies[row], "lights": lights}
             images[row] = self.render([Sample(row, values, np.zeros(3), np.zeros(4), look)])[0]
-            # MuJoCo clears to black; no surface that is asked for is quite black.
             images[row][(images[row] == 0).all(axis=-1)] = np.rint(255 * frame["background"])
         return images
 
     def _set_materials(self, sample: Sample) -> None:
         super()._set_materials(sample)
-        if self._even_light is not None:
+        if self._unity_light is not None:
             model, ids = self._stage.model, self._stage.scene.material_ids
             model.mat_rgba[ids, :3], model.mat_specular[ids] = sample.appearance.material_rgb, 0.0
 
     def _set_lights(self, sample: Sample) -> None:
         super()._set_lights(sample)
-        if self._even_light is not None:
-            self._stage.model.vis.headlight.ambient[:] = self._even_light
+        if self._unity_light is not None:
+            model, (ambient, lights) = self._stage.model, self._unity_light
+            model.vis.headlight.ambient[:] = np.maximum(ambient, _TRACE)
+            used = self._stage.scene.light_ids[: len(lights)]
+            model.light_diffuse[used] = srgb_from_linear(np.minimum(lights["intensity"], 1.0))[:, None]
+            model.light_specular[used] = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
@@ -122,11 +124,21 @@ def test_logs_are_kept_only_if_something_went_wrong(
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    """The probe's scene as a player should show it."""
+def stage() -> MujocoStage:
+    """It shows the probe's scene as a player should."""
     stage = MujocoStage()
     stage.load(probe.probe_pack(3))
-    return stage.render(probe.probe_batch(3, SIZE, wire.Form.RGB, 4))
+    return stage
+
+
+@pytest.fixture
+def batch() -> wire.RenderBatch:
+    return probe.probe_batch(3, SIZE, wire.Form.RGB, 4)
+
+
+@pytest.fixture
+def picture(stage: MujocoStage, batch: wire.RenderBatch) -> np.ndarray:
+    return stage.render(batch)
 
 
 class TestProbe:
@@ -141,6 +153,39 @@ class TestProbe:
 
     def test_a_right_picture_passes(self, picture: np.ndarray) -> None:
         assert probe.complaint(picture) is None
+
+    def test_lights_that_count_as_encoded_are_named(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
+        batch.lights["intensity"][probe.LIT] **= 2.2
+        assert probe.complaint(stage.render(batch)) == (
+            "its lights shine as if their intensities were sRGB-encoded: "
+            "GraphicsSettings.lightsUseLinearIntensity must be on"
+        )
+
+    def test_a_light_of_another_strength_is_told(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
+        batch.lights["intensity"][probe.LIT] *= 1.3
+        assert re.search("camera ., sample 2, where .* was asked for", probe.complaint(stage.render(batch)) or "")
+
+    @pytest.mark.parametrize(
+        ("sample", "field", "words"),
+        [
+            (probe.LIT, "type", "its directional lights do not shine"),
+            (probe.SHADED, "type", "its spot lights do not shine, or all lies in shadow"),
+            (probe.SHADED, "shadow", "its spot lights cast no shadow"),
+        ],
+    )
+    def test_what_lights_do_not_do_is_named(
+        self, stage: MujocoStage, batch: wire.RenderBatch, sample: int, field: str, words: str
+    ) -> None:
+        batch.lights[field][sample] = 0
+        assert probe.complaint(stage.render(batch)) == words
+
+    @pytest.mark.parametrize("moved", [(0.15, 0, 0), (-0.15, 0, 0), (0, 0.15, 0), (0, -0.1, 0)])
+    def test_a_shadow_that_lies_elsewhere_fails(
+        self, stage: MujocoStage, batch: wire.RenderBatch, moved: tuple[float, float, float]
+    ) -> None:
+        slabs = batch.bodies[probe.SHADED, 3:]
+        slabs["position"] += Rotation.from_quat(np.roll(slabs["quaternion"], -1, axis=1)).apply(moved)
+        assert probe.complaint(stage.render(batch)) is not None
 
     @pytest.mark.parametrize(("fault", "words"), FAULTS)
     def test_a_wrong_convention_is_named(self, picture: np.ndarray, fault: str, words: str) -> None:

@@ -44,8 +44,8 @@ def test_the_project_names_its_editor_and_packages() -> None:
     assert "m_EditorVersion: 2022.3." in (project_folder / "ProjectSettings" / "ProjectVersion.txt").read_text()
     packages = json.loads((project_folder / "Packages" / "manifest.json").read_text())["dependencies"]
     assert packages["com.unity.ml-agents"] == "2.0.1"
-    # All of Unity's own modules, as a new project of 2022.3 has them. ML-Agents and what it brings (Barracuda, Burst) use
-    # some that their package files do not name: UI Elements and Android JNI among them.
+    # All of Unity's own modules, as a new project of 2022.3 has them. ML-Agents and what it brings (Barracuda, Burst)
+    # use some that their package files do not name: UI Elements and Android JNI among them.
     modules = {name.removeprefix("com.unity.modules."): v for name, v in packages.items() if ".modules." in name}
     assert modules == dict.fromkeys(_MODULES.split(), "1.0.0")
 

@@ -22,16 +22,21 @@ from vision.errors import DactylError
 
 
 @pytest.mark.parametrize(
-    ("object_name", "size", "player"),
+    ("object_name", "size", "shadow_lights", "player"),
     [
-        ("block", 200, {"reply": "raw", "batch_size": 2, "players": 2}),
-        ("prism", 64, {"reply": "png", "batch_size": 2}),
+        ("block", 200, 6, {"reply": "raw", "batch_size": 2, "players": 2}),
+        ("prism", 64, 1, {"reply": "png", "batch_size": 2}),
     ],
 )
 def test_pictures_equal_a_direct_render(
-    player_options: Callable[..., PlayerOptions], object_name: str, size: int, player: dict[str, object]
+    player_options: Callable[..., PlayerOptions],
+    object_name: str,
+    size: int,
+    shadow_lights: int,
+    player: dict[str, object],
 ) -> None:
-    options = RenderOptions(image_size=size, mesh_fraction=0.2, unity=UnityOptions(player=player_options(**player)))
+    unity = UnityOptions(player=player_options(**player))
+    options = RenderOptions(image_size=size, mesh_fraction=0.2, shadow_lights=shadow_lights, unity=unity)
     with create_renderer("unity", object_name, options) as renderer:
         samples = [random_sample(object_name, renderer.materials, index) for index in range(5)]
         images = renderer.render(samples)
