@@ -7,12 +7,17 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from mlagents_envs import logging_util
-from mlagents_envs.environment import UnityEnvironment
-from mlagents_envs.exception import UnityTimeOutException, UnityWorkerInUseException
-from mlagents_envs.side_channel import IncomingMessage, OutgoingMessage, SideChannel
 
 from datagen.unity import wire
+from datagen.unity.ml_agents import (
+    IncomingMessage,
+    OutgoingMessage,
+    SideChannel,
+    UnityEnvironment,
+    UnityTimeOutException,
+    UnityWorkerInUseException,
+    logging_util,
+)
 from datagen.unity.player_environment import PlayerEnvironment
 from vision.errors import DactylError
 

@@ -19,18 +19,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc
-from mlagents_envs.communicator_objects.unity_output_pb2 import UnityOutputProto
-from mlagents_envs.communicator_objects.unity_to_external_pb2_grpc import add_UnityToExternalProtoServicer_to_server
-from mlagents_envs.environment import UnityEnvironment
-from mlagents_envs.exception import (
+from datagen.unity.ml_agents import (
+    PollCallback,
+    RpcCommunicator,
+    SideChannel,
     UnityCommunicatorStoppedException,
+    UnityEnvironment,
+    UnityOutputProto,
     UnityTimeOutException,
+    UnityToExternalServicerImplementation,
     UnityWorkerInUseException,
+    add_UnityToExternalProtoServicer_to_server,
+    grpc,
 )
-from mlagents_envs.rpc_communicator import PollCallback, RpcCommunicator, UnityToExternalServicerImplementation
-from mlagents_envs.side_channel import SideChannel
-
 from vision.errors import DactylError
 
 _GRACE_S = 5.0  # for a player to quit by itself
