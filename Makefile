@@ -26,7 +26,7 @@ test: check
 
 # Not part of make test: Ray alone is 200 MB installed, Rerun 500.
 test-extras: $(READY)
-	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer]" "moto[server]>=5"
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer,unity]" "moto[server]>=5"
 	.venv/bin/pytest -n 0 tests/datagen/test_cluster.py tests/datagen/test_places.py tests/datagen/test_viewer.py
 
 # SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
