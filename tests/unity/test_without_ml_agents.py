@@ -12,7 +12,7 @@ import pytest
 from datagen.states.collect import StatesConfig, collect
 from tests.unity.conftest import REPOSITORY
 
-# Python runs a module of this name at every start, so worker processes are without the packages as well. Protobuf stays:
+# Python runs a module of this name at every start, so worker processes lack the packages as well. Protobuf stays:
 # TensorBoard brings it to every installation.
 _HIDE = """
 import sys
