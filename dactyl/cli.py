@@ -7,6 +7,7 @@ arrives while much is imported is answered as at any other time.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -52,6 +53,13 @@ dactyl COMMAND ... --print_config shows the configuration it would use.
 """
 
 
+_GRAPHICS_PLATFORMS = (
+    *("", "egl", "osmesa", "glfw", "glx"),
+    *("enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0"),
+)
+"""Values of MUJOCO_GL with which MuJoCo can be imported; in small letters."""
+
+
 class _Terminated(BaseException):
     """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
 
@@ -59,9 +67,23 @@ class _Terminated(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status.
 
-    0 done, 1 a fault that the user can mend, 2 wrong usage, 130 interrupted, 143 terminated.
+    0 done, 1 a fault that the user can mend, 2 wrong usage, 130 interrupted, 141 nobody reads what is printed, 143
+    terminated.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_standard_streams()
+    try:
+        status = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of our output went away: a pager, head
+        _print_no_more()
+        return 141
+    except OSError as error:
+        _print_no_more()
+        return _fail(f"dactyl: {error}; is the disk full that the output goes to?", 1)
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         commands = "\n".join(f"  {name:18}{summary}" for name, (_, summary) in COMMANDS.items())
         sys.stdout.write(_USAGE.format(commands=commands))
@@ -71,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        _refuse_odd_environment(arguments)
         run(arguments)
-        sys.stdout.flush()
     except UsageError as error:
         return _fail(str(error), 2)
     except DactylError as error:
@@ -81,10 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
     except _Terminated:
         return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
-    except BrokenPipeError:
-        # The reader of our output went away (a pager, head); Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
@@ -95,6 +113,39 @@ def run(arguments: Sequence[str]) -> None:
     name, *rest = arguments
     module, function = COMMANDS[name][0].split(":")
     getattr(importlib.import_module(module), function)(rest)
+
+
+def _refuse_odd_environment(arguments: Sequence[str]) -> None:
+    """Refuse what would end in a traceback far from here: arguments and a graphics platform that nobody can use."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:  # manifests, configurations and reports hold paths, and are UTF-8
+            shown = argument.encode("utf-8", "backslashreplace").decode()
+            raise UsageError(f"dactyl {arguments[0]}: '{shown}' is not UTF-8; rename the file or folder") from None
+    if (platform := os.environ.get("MUJOCO_GL", "")).strip().lower() not in _GRAPHICS_PLATFORMS:
+        raise UsageError(
+            f"dactyl {arguments[0]}: MUJOCO_GL={platform}: MuJoCo knows no such platform; unset it, or choose egl or "
+            "osmesa"
+        )
+
+
+def _open_standard_streams() -> None:
+    """Give a closed standard stream somewhere to go; the next file that is opened would take its place else."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  until the process ends
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what the terminal's encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _print_no_more() -> None:
+    """Send standard output nowhere: Python would try again, and complain, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -35,6 +35,7 @@ CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, Rec
 
 _MAX_FILE_BYTES = 1 << 16
 _MAX_MESSAGE = 600
+_OPEN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 # By default a value that names a class imports its module, whatever that is. Ours and Lightning's only hold what is
 # here anyway.
@@ -114,18 +115,24 @@ class _ConfigFile(ActionConfigFile):
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
         path = Path(value)
         try:
-            _refuse_odd_content(_read(path), parser.groups or ())
-            ActionConfigFile.apply_config(parser, cfg, dest, value)
+            text = _read(path)
+            _refuse_odd_content(strict_yaml.load(text), parser.groups or ())
+            # The text and not the path: a pipe can be read only once.
+            ActionConfigFile.apply_config(parser, cfg, dest, text)
         except (*CONFIG_ERRORS, YAMLError) as error:
             raise TypeError(f"{path}: {format_error(error)}") from error
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
+def _read(path: Path) -> str:
+    """The text of a YAML file, or of what the shell hands over in a file's place: ``<(...)`` and ``/dev/stdin``."""
+    # A named pipe is not among them: without a writer it would be waited for.
+    if not (path.is_file() or (path.exists() and str(path).startswith(_OPEN_DESCRIPTORS) and not path.is_dir())):
         raise ValueError("expected a YAML file, got none; check the path")
-    if (size := path.stat().st_size) > _MAX_FILE_BYTES:
-        raise ValueError(f"expected at most {_MAX_FILE_BYTES:,} bytes of YAML, got {size:,}")
-    return strict_yaml.load(path.read_text("utf-8"))
+    with path.open("rb") as file:
+        content = file.read(_MAX_FILE_BYTES + 1)
+    if len(content) > _MAX_FILE_BYTES:
+        raise ValueError(f"expected at most {_MAX_FILE_BYTES:,} bytes of YAML, got more")
+    return content.decode("utf-8-sig")
 
 
 def _refuse_odd_content(content: Any, groups: Iterable[str]) -> None:

@@ -1,0 +1,111 @@
+"""The command in odd surroundings: closed streams, pipes, full disks, names that are no UTF-8."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DACTYL = f"{sys.executable} -m dactyl"
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command.replace("dactyl", DACTYL, 1)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | environment,
+        timeout=240,
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], status: int) -> str:
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("dactyl >&-", 2), ("dactyl --help >&-", 0), ("dactyl info --help <&- >&-", 0), ("dactyl --help >&- 2>&-", 0)],
+)
+def test_closed_streams_are_no_fault(command: str, status: int) -> None:
+    done = shell(command)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+def test_an_error_is_said_or_at_least_counted_where_streams_are_closed() -> None:
+    assert "no such command" in one_line(shell("dactyl nonsense >&-"), 2).replace("unknown command", "no such command")
+    assert shell("dactyl info --dataset nowhere 2>&-").returncode == 1
+
+
+def test_a_closed_stream_is_not_taken_by_the_next_file(tmp_path: Path) -> None:
+    """What is printed would go into it."""
+    output = tmp_path / "sheet.yaml"
+    code = (
+        "import sys; from dactyl.cli import _open_standard_streams; _open_standard_streams();"
+        f"file = open({str(output)!r}, 'w'); file.write('a: 1'); file.flush(); print('hello'); sys.stdout.flush();"
+        "assert file.fileno() > 2"
+    )
+    done = subprocess.run(["bash", "-c", f'{sys.executable} -c "$0" >&- <&-', code], cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert output.read_text() == "a: 1"
+
+
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    assert "No space left on device" in one_line(shell("dactyl --help > /dev/full"), 1)
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    done = shell("(dactyl --help; echo $? >&2) | true")
+    assert done.stderr.strip() in ("0", "141")
+
+
+def test_an_unknown_graphics_platform_is_one_line() -> None:
+    line = one_line(shell("dactyl states --help", MUJOCO_GL="nonsense"), 2)
+    assert line == (
+        "dactyl states: MUJOCO_GL=nonsense: MuJoCo knows no such platform; unset it, or choose egl or osmesa\n"
+    )
+    assert shell("dactyl --help", MUJOCO_GL="nonsense").returncode == 0
+
+
+@pytest.mark.parametrize("platform", ["EGL", "disable", " osmesa"])
+def test_graphics_platforms_that_mujoco_takes_are_taken(platform: str) -> None:
+    assert shell("dactyl states --print_config --output x", MUJOCO_GL=platform).returncode == 0
+
+
+def test_a_path_that_is_no_utf_8_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dactyl", "info", "--dataset", b"/tmp/caf\xe9"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert one_line(done, 2) == "dactyl info: '/tmp/caf\\udce9' is not UTF-8; rename the file or folder\n"
+
+
+@pytest.mark.parametrize(
+    "source", ["--config <(cat {})", "--config /dev/stdin < {}", "--config /dev/stdin < <(cat {})"]
+)
+def test_a_configuration_may_come_from_a_pipe(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "info.yaml"
+    file.write_text("dataset: some/folder\n", "utf-8-sig")
+    done = shell(f"dactyl info {source.format(file)} --print_config")
+    assert done.returncode == 0, done.stderr
+    assert "dataset: some/folder" in done.stdout
+
+
+def test_a_configuration_from_a_pipe_is_as_strict_as_from_a_file() -> None:
+    assert "unknown key 'datset'; did you mean 'dataset'?" in one_line(
+        shell("dactyl info --config <(echo datset: x)"), 2
+    )
+    assert "expected at most 65,536 bytes" in one_line(shell("dactyl info --config /dev/stdin < /dev/zero"), 2)
+    assert "expected keys and values, got nothing" in one_line(shell("dactyl info --config /dev/stdin < /dev/null"), 2)
+    assert one_line(shell("dactyl info --config /dev/stdin <&-"), 2).startswith("dactyl info: ")
