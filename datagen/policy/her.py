@@ -1,8 +1,6 @@
-"""The learner of hindsight experience replay: TD3 on binary rewards, with critics that see more than the actor.
+"""The learner of hindsight experience replay: TD3 on binary rewards, with critics that are told what actors are not.
 
-The return is the discounted share of time at the goal, a number in [0, 1], so critics are trained like classifiers:
-cross entropy to the bootstrapped share (as in QT-Opt, arXiv 1806.10293). The actor climbs their logits, whose slope
-does not vanish where success is still rare.
+The actor climbs the log odds of its critics' returns, whose slope does not vanish where success is still rare.
 """
 
 from __future__ import annotations
@@ -13,12 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
-from datagen.policy.network import Actor, Normaliser, perceptron
-from datagen.policy.replay import Hindsight, Sample
-from datagen.sim.interface import ACTIONS
+from datagen.policy.critics import CriticConfig, Critics
+from datagen.policy.features import GOAL_WIDTH, input_indices
+from datagen.policy.memory import Memory
+from datagen.policy.network import Actor, Normaliser
+from datagen.policy.replay import Hindsight, Sample, View, Widths
 from vision.hardware import fast_bfloat16
 
 
@@ -27,13 +25,15 @@ class Learning:
     """How the networks learn.
 
     Attributes:
-        actor_inputs: what of the state the actor sees; critics see all of it. The default leaves the velocities out,
-            which only a simulator knows. The paper's Table 2, ["fingertip_position", "object_position"], leaves a
-            network without memory blind to how the object lies.
-        hidden: widths of the hidden layers, of the actor and of each critic.
-        critics: how many; targets use the least of their values.
+        actor_inputs: what of the state the actor sees, as the sensors report it; critics see all of it, as it is, and
+            the drawn physics. The default leaves the velocities out, which only a simulator knows. The paper's Table
+            2, ["fingertip_position", "object_position"], leaves a network without memory blind to how the object lies.
+        hidden: widths of the actor's hidden layers.
+        memory: what the actor remembers.
+        critic: how critics are built.
         learning_rate: of Adam, for all networks.
         batch: transitions of one update.
+        actor_every: updates of the critics for one of the actor.
         averaging: share by which target networks follow the trained ones in each update.
         action_cost: weight of the actions' mean square in the actor's loss.
         hindsight: how goals and returns are made.
@@ -43,109 +43,128 @@ class Learning:
         "fingertip_position", "object_position", "object_shape", "joint_position", "last_action",
     )  # fmt: skip
     hidden: tuple[int, ...] = (256, 256, 256)
-    critics: int = 2
+    memory: Memory = field(default_factory=Memory)
+    critic: CriticConfig = field(default_factory=CriticConfig)
     learning_rate: float = 5e-4
     batch: int = 256
+    actor_every: int = 1
     averaging: float = 0.005
     action_cost: float = 0.1
     hindsight: Hindsight = field(default_factory=Hindsight)
 
     def __post_init__(self) -> None:
         input_indices(self.actor_inputs)
-        for name in ("critics", "batch", "learning_rate"):
+        for name in ("batch", "learning_rate", "actor_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
 
 
-class Critics(nn.Module):
-    """Logits of the discounted share of time at the goal, (critics, N), from all of the state, goal and action."""
-
-    def __init__(self, count: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        width = STATE_WIDTH + GOAL_WIDTH + ACTIONS
-        self.members = nn.ModuleList([perceptron(width, hidden, 1) for _ in range(count)])
-
-    def forward(self, state: Tensor, goal: Tensor, action: Tensor) -> Tensor:
-        together = torch.cat([state, goal, action], dim=1)
-        return torch.stack([member(together)[:, 0] for member in self.members]).float()
-
-
 class Learner:
     """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here."""
 
-    def __init__(self, config: Learning, seed: int) -> None:
-        self.config = config
+    def __init__(self, config: Learning, widths: Widths, seed: int, device: str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.actor = Actor(config.actor_inputs, config.hidden)
-            self.critics = Critics(config.critics, config.hidden)
+            self.actor = Actor(config.actor_inputs, config.hidden, config.memory)
+            self.critics = Critics(config.critic, widths.state + widths.hidden + GOAL_WIDTH + widths.actions)
         with torch.no_grad():
             self.actor.get_parameter(f"layers.{len(self.actor.layers) - 1}.weight").mul_(0.1)  # near the middle
-            for name, parameter in self.critics.named_parameters():
-                if name.endswith(f".{len(self.actor.layers) - 1}.bias"):
-                    parameter.fill_(-3.0)  # a pessimist: 5 % of the time at the goal
-        self.normaliser = Normaliser()
+        self.normaliser = Normaliser(widths.state)
+        for part in (self.actor, self.critics, self.normaliser):
+            part.to(self.device)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True)
+        self.updates = 0
 
-    @torch.no_grad()
-    def act(self, state: Tensor, goal: Tensor) -> Tensor:
-        """Actions (N, 20) without noise."""
-        return self.actor(self.normaliser(state), goal)
+    def take_on(self, actor: Actor, normaliser: Normaliser) -> None:
+        """Begin with a trained actor; its normaliser gives its inputs their meaning, and is not changed any more.
 
-    def update(self, sample: Sample) -> dict[str, float]:
-        """Learn from a sample, in as many updates as it holds batches; returns means over them."""
-        tensors = {name: torch.from_numpy(column) for name, column in vars(sample).items()}
-        for name in ("state", "next_state"):
+        Raises:
+            ValueError: it has other inputs or layers.
+        """
+        self.actor.take_on(actor)
+        self.target_actor.load_state_dict(self.actor.state_dict())
+        self.normaliser.load_state_dict(normaliser.state_dict())
+
+    def update(self, sample: Sample, actor: bool = True) -> dict[str, float]:
+        """Learn from a sample, in as many updates as it holds batches; returns means over them.
+
+        Args:
+            sample: transitions.
+            actor: whether the actor learns, too, or critics alone.
+        """
+        now, then = self._tensors(sample.now), self._tensors(sample.then)
+        rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
+        figures = []
+        for start in range(0, len(rest[0]), self.config.batch):
+            rows = slice(start, start + self.config.batch)
+            batch = [tensor[rows] for tensor in rest]
+            figures.append(
+                self._update(
+                    {key: tensor[rows] for key, tensor in now.items()},
+                    {key: tensor[rows] for key, tensor in then.items()},
+                    *batch,
+                    actor=actor,
+                )
+            )
+        keys = {key for figure in figures for key in figure}
+        return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
+
+    def _tensors(self, view: View) -> dict[str, Tensor]:
+        tensors = {name: torch.from_numpy(column).to(self.device) for name, column in vars(view).items()}
+        for name in ("state", "seen", "past"):
             tensors[name] = self.normaliser(tensors[name])
-        columns = [tensor.split(self.config.batch) for tensor in tensors.values()]
-        figures = [self._update(*batch) for batch in zip(*columns, strict=True)]
-        return {key: sum(figure[key] for figure in figures) / len(figures) for key in figures[0]}
+        return tensors
 
     def _update(
         self,
-        state: Tensor,
-        goal: Tensor,
+        now: dict[str, Tensor],
+        then: dict[str, Tensor],
         action: Tensor,
         reward: Tensor,
         discount: Tensor,
-        then: Tensor,
-        onward: Tensor,
+        actor: bool,
     ) -> dict[str, float]:
-        # bfloat16 halves the time on processors that have it; losses stay in float32.
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
+        with self._autocast():
             with torch.no_grad():
-                value = torch.sigmoid(self.target_critics(then, onward, self.target_actor(then, onward).float()))
-                share = (reward + discount * value.min(dim=0).values).clamp(0, 1)
-            logits = self.critics(state, goal, action)
-        critic_loss = functional.binary_cross_entropy_with_logits(logits, share.expand_as(logits))
+                onward = _act(self.target_actor, then)
+                target = self.critics.target(self.target_critics(_known(then, onward)), reward, discount)
+            logits = self.critics(_known(now, action))
+            critic_loss = self.critics.loss(logits, target)
         self.critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
         self.critic_optimizer.step()
+        with torch.no_grad():
+            figures = {"critic_loss": critic_loss.item(), "value": self.critics.value(logits).mean().item()}
+        self.updates += 1
+        if actor and self.updates % self.config.actor_every == 0:
+            figures |= self._improve(now)
+        with torch.no_grad():
+            for trained, slow in ((self.actor, self.target_actor), (self.critics, self.target_critics)):
+                torch._foreach_lerp_(list(slow.parameters()), list(trained.parameters()), self.config.averaging)
+        return figures
 
+    def _improve(self, now: dict[str, Tensor]) -> dict[str, float]:
+        """An update of the actor, by the first of the critics."""
         self.critics.requires_grad_(False)
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
-            chosen = self.actor(state, goal).float()
-            gain = self.critics(state, goal, chosen).mean()
-        actor_loss = self.config.action_cost * (chosen**2).mean() - gain
+        with self._autocast():
+            chosen = _act(self.actor, now)
+            gain = self.critics.log_odds(self.critics(_known(now, chosen), members=1)).mean()
+        cost = (chosen**2).mean()
         self.actor_optimizer.zero_grad(set_to_none=True)
-        actor_loss.backward()
+        (self.config.action_cost * cost - gain).backward()
         self.actor_optimizer.step()
         self.critics.requires_grad_(True)
+        return {"chosen_logit": gain.item(), "action_square": cost.item()}
 
-        with torch.no_grad():
-            for trained, target in ((self.actor, self.target_actor), (self.critics, self.target_critics)):
-                torch._foreach_lerp_(list(target.parameters()), list(trained.parameters()), self.config.averaging)
-        return {
-            "critic_loss": critic_loss.item(),
-            "value": share.mean().item(),
-            "chosen_logit": gain.item(),
-            "action_square": (chosen**2).mean().item(),
-        }
+    def _autocast(self) -> torch.autocast:
+        """Products in bfloat16 where that is faster; losses and weights stay in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device)))
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()}
@@ -164,3 +183,15 @@ class Learner:
             "actor_optimizer": self.actor_optimizer,
             "critic_optimizer": self.critic_optimizer,
         }
+
+
+def _act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
+    return actor(view["seen"], view["seen_goal"], view["past"], view["turns"]).float()
+
+
+def _known(view: dict[str, Tensor], action: Tensor) -> Tensor:
+    return torch.cat([view["state"], view["hidden"], view["goal"], action], dim=1)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
+from datagen.sim.environment import Environment
+from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
+from datagen.sim.scene import SceneConfig
 from vision.config import to_jsonable
 from vision.scene.objects import OBJECTS
 
@@ -20,15 +24,24 @@ class HerConfig:
         method: her; ``--method ppo`` has other keys, see `datagen.policy.ppo_config`.
         object: block or prism.
         locked_wrist: hold the two wrist joints.
+        init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
+        randomized: in the paper's randomized simulation.
+        groups: which of its groups of effects: physics, observation, unmodelled.
+        widening: of the randomizations' width, as goals are reached by the worlds that act without exploration.
         seed: of every random draw.
         steps: environment steps in all worlds together.
-        worlds: simulated at once.
+        players: processes that simulate while the learner learns; 0 simulates in the learner's, in turns with it.
+        worlds: of each player, simulated at once.
         clean_worlds: how many of them act without exploration, for the reported figures.
-        threads: that simulate; 0 for all processors.
+        threads: of each player that simulate; 0 for all processors.
         torch_threads: that learn.
-        updates: of the networks for each step of all worlds.
-        replay_steps: capacity for each world; 800 bytes a step.
-        warmup: environment steps of the most noise around the cupped hand, before anything is learnt.
+        device: that learns, as torch calls it: cpu, cuda.
+        chunk: steps that are played and learnt from at a time; the policy that plays is up to two chunks old.
+        updates: of the networks for each step of all worlds of a player.
+        replay_steps: capacity for each world; some 2 kB a step.
+        warmup: environment steps of the most noise around the cupped hand, before anything is learnt; with `init`, of
+            the given policy.
+        critics_first: environment steps after that in which critics alone learn, while the actor stays as it is.
         noise: standard deviation of the exploration in joint targets, in half control ranges, of the least and the
             most exploring world.
         first_turn: exploring worlds begin with goals within this angle, rad.
@@ -43,15 +56,23 @@ class HerConfig:
     method: Literal["her"] = "her"
     object: str = "block"
     locked_wrist: bool = False
+    init: str | None = None
+    randomized: bool = False
+    groups: tuple[str, ...] = tuple(GROUPS)
+    widening: Widening = field(default_factory=Widening)
     seed: int = 0
     steps: int = 20_000_000
+    players: int = 1
     worlds: int = 64
     clean_worlds: int = 8
-    threads: int = 0
+    threads: int = 1
     torch_threads: int = 1
+    device: str = "cpu"
+    chunk: int = 16
     updates: int = 6
     replay_steps: int = 20_000
     warmup: int = 50_000
+    critics_first: int = 0
     noise: tuple[float, float] = (0.05, 0.6)
     first_turn: float = 1.0
     widen_at: float = 0.6
@@ -63,9 +84,14 @@ class HerConfig:
     def __post_init__(self) -> None:
         if self.object not in OBJECTS:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
-        for name in ("steps", "updates", "start_states", "log_steps", "clean_worlds", "torch_threads"):
+        if not set(self.groups) <= set(GROUPS) or len(set(self.groups)) < len(self.groups):
+            raise ValueError(f"groups: expected different ones of {', '.join(GROUPS)}, got {', '.join(self.groups)}")
+        for name in ("steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        for name in ("players", "threads", "torch_threads", "warmup", "critics_first"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         if not self.clean_worlds < self.worlds:
             raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:
@@ -73,7 +99,25 @@ class HerConfig:
         if not 0 <= self.noise[0] <= self.noise[1]:
             raise ValueError(f"noise: expected 0 <= least <= most, got {self.noise[0]} and {self.noise[1]}")
 
+    @property
+    def randomization(self) -> Randomization:
+        """What is randomized at full width."""
+        effects = [effect for group in self.groups for effect in GROUPS[group]]
+        return EVERYTHING.only(*effects) if self.randomized else NOTHING
+
+    @property
+    def steps_per_chunk(self) -> int:
+        """Environment steps in all worlds of all players."""
+        return max(1, self.players) * self.worlds * self.chunk
+
+    def environment(self) -> Environment:
+        """The worlds of one player."""
+        scene = SceneConfig(self.object, locked_wrist=self.locked_wrist)
+        return Environment(scene, self.seed, self.worlds, self.threads, self.randomization)
+
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
-        free = ("output", "method", "steps", "threads", "torch_threads", "log_steps", "checkpoint_seconds")
+        free = (
+            "output", "method", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
+        )  # fmt: skip
         return {key: value for key, value in to_jsonable(self).items() if key not in free}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
+from datagen.policy.memory import FRAME_INPUTS, Memory
 from datagen.sim.interface import ACTIONS
 from vision.errors import DactylError
 from vision.storage.files import atomic_write
 
 FORMAT, VERSION = "dactyl-policy", 1
+_TURN_SCALE = 4.0  # of rotations of the object in the last steps, rad: then of order 1
 CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)
 
 
@@ -56,18 +59,54 @@ class Actor(nn.Module):
     Args:
         inputs: names of the parts of the state that it sees (`features.INPUTS`).
         hidden: widths of the hidden layers.
+        memory: how it remembers.
     """
 
     columns: Tensor
+    frame_columns: Tensor
 
-    def __init__(self, inputs: Sequence[str], hidden: Sequence[int]) -> None:
+    def __init__(self, inputs: Sequence[str], hidden: Sequence[int], memory: Memory = Memory()) -> None:  # noqa: B008
         super().__init__()
-        self.inputs, self.hidden = tuple(inputs), tuple(hidden)
+        self.inputs, self.hidden, self.memory = tuple(inputs), tuple(hidden), memory
         self.register_buffer("columns", torch.tensor(input_indices(self.inputs)), persistent=False)
-        self.layers = perceptron(len(self.columns) + GOAL_WIDTH, self.hidden, ACTIONS)
+        self.register_buffer("frame_columns", torch.tensor(input_indices(FRAME_INPUTS)), persistent=False)
+        frame = len(self.frame_columns) + 3
+        remembered = {"none": 0, "stack": memory.frames * frame, "gru": memory.units}[memory.kind]
+        if memory.kind == "gru":
+            self.recurrent = nn.GRU(frame, memory.units, batch_first=True)
+        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered, self.hidden, ACTIONS)
 
-    def forward(self, state: Tensor, goal: Tensor) -> Tensor:
-        return torch.tanh(self.layers(torch.cat([state[:, self.columns], goal], dim=1)))
+    def forward(self, state: Tensor, goal: Tensor, past: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
+        """`past` and `turns` are the frames before, normalised, as `memory.History.recall` gives them."""
+        parts = [state[:, self.columns], goal]
+        if self.memory.frames:
+            assert past is not None
+            assert turns is not None
+            frames = torch.cat([past[..., self.frame_columns], _TURN_SCALE * turns], dim=-1)
+            if self.memory.kind == "gru":
+                parts.append(self.recurrent(frames.flip(1))[0][:, -1])
+            else:
+                parts.append(frames.flatten(1))
+        return torch.tanh(self.layers(torch.cat(parts, dim=1)))
+
+    @torch.no_grad()
+    def take_on(self, other: Actor) -> None:
+        """Act as `other` does, from its weights: what this one remembers and the other does not, it ignores at first.
+
+        Raises:
+            ValueError: other inputs or layers.
+        """
+        if (self.inputs, self.hidden) != (other.inputs, other.hidden):
+            raise ValueError(f"inputs {other.inputs} and layers {other.hidden} are not {self.inputs} and {self.hidden}")
+        theirs = other.state_dict()
+        if self.memory != other.memory:
+            if other.memory.frames:
+                raise ValueError(f"it remembers by {other.memory}, not by {self.memory}")
+            weight = torch.zeros_like(self.get_parameter("layers.0.weight"))
+            known = theirs["layers.0.weight"]
+            weight[:, : known.shape[1]] = known
+            theirs["layers.0.weight"] = weight
+        self.load_state_dict(theirs, strict=False)
 
 
 def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
@@ -87,6 +126,7 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
         "about": about,
         "inputs": list(actor.inputs),
         "hidden": list(actor.hidden),
+        "memory": asdict(actor.memory),
         "actor": actor.state_dict(),
         "normaliser": normaliser.state_dict(),
     }
@@ -119,7 +159,8 @@ def load_content(path: Path) -> dict[str, Any]:
 def read_policy(path: Path, content: dict[str, Any]) -> tuple[Actor, Normaliser, dict[str, Any]]:
     """The same from the file's content."""
     with fitting(path):
-        actor, normaliser = Actor(content["inputs"], content["hidden"]), Normaliser()
+        memory = Memory(**content.get("memory", {}))  # files from before there was one have none
+        actor, normaliser = Actor(content["inputs"], content["hidden"], memory), Normaliser()
         actor.load_state_dict(content["actor"])
         normaliser.load_state_dict(content["normaliser"])
         about = {"name": str(content["about"]["name"]), "object": str(content["about"]["object"]), **content["about"]}

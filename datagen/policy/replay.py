@@ -12,22 +12,54 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from datagen.policy.features import STATE_WIDTH, goal_vector
-from datagen.sim.interface import ACTIONS, FloatArray
+from datagen.policy.features import goal_vector
+from datagen.policy.memory import rotations_since
 from datagen.sim.outcome import GOAL_THRESHOLD
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
-_COLUMNS: dict[str, tuple[tuple[int, ...], type]] = {
-    "state": ((STATE_WIDTH,), np.float32),
-    "quaternion": ((4,), np.float32),
-    "goal": ((4,), np.float32),
-    "action": ((ACTIONS,), np.float32),
-    "acted": ((), np.bool_),
-    "dropped": ((), np.bool_),
-    "end": ((), np.int64),
-}
 _GOING_ON = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is recorded of one time step of W worlds.
+
+    Attributes:
+        state: the true state vectors, (W, S).
+        hidden: what no observation tells, (W, H).
+        seen: state vectors as the sensors report them, (W, S).
+        quaternion: of the object, as it is, (W, 4).
+        seen_quaternion: as it is reported, (W, 4).
+        goal: orientation asked for, (W, 4).
+        action: (W, A).
+        acted: False where only the state that ended an episode is shown, (W,).
+    """
+
+    state: np.ndarray
+    hidden: np.ndarray
+    seen: np.ndarray
+    quaternion: np.ndarray
+    seen_quaternion: np.ndarray
+    goal: np.ndarray
+    action: np.ndarray
+    acted: np.ndarray
+
+
+def together(steps: list[Step]) -> Step:
+    """The worlds of all `steps`, side by side."""
+    columns = (vars(step) for step in steps)
+    return Step(*(np.concatenate(parts) for parts in zip(*(each.values() for each in columns), strict=True)))
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Of the vectors that a scene's networks deal in."""
+
+    state: int
+    hidden: int
+    actions: int
 
 
 @dataclass(frozen=True)
@@ -56,19 +88,32 @@ class Hindsight:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """B transitions, float32. The return counts the time at the goal and lies in [0, 1]: reward 1 - discount for every
-    step that ends within the goal's threshold."""
+class View:
+    """A moment with a goal in mind, B times, float32: for critics as it is, for actors as it is seen."""
 
     state: NDArray[np.float32]
+    hidden: NDArray[np.float32]
     goal: NDArray[np.float32]
+    seen: NDArray[np.float32]
+    seen_goal: NDArray[np.float32]
+    past: NDArray[np.float32]
+    """(B, K, S): what was seen in the frames before, the latest first."""
+    turns: NDArray[np.float32]
+    """(B, K, 3): rotation of the object since each, as seen."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """B transitions. The return counts the time at the goal and lies in [0, 1]: reward 1 - discount for every step that
+    ends within the goal's threshold."""
+
+    now: View
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
-    """(B,): discounted rewards up to the next state."""
+    """(B,): discounted rewards up to the next view."""
     discount: NDArray[np.float32]
-    """(B,): what the next state's value counts; zero after a drop."""
-    next_state: NDArray[np.float32]
-    next_goal: NDArray[np.float32]
+    """(B,): what the next view's value counts; zero after a drop."""
+    then: View
 
 
 class Replay:
@@ -78,14 +123,28 @@ class Replay:
         folder: where the files lie; those of the same size are used again.
         steps: capacity of each world.
         worlds: side by side.
+        widths: of the vectors.
         time: steps recorded before; the files then hold them.
     """
 
-    def __init__(self, folder: Path, steps: int, worlds: int, time: int = 0) -> None:
+    def __init__(self, folder: Path, steps: int, worlds: int, widths: Widths, time: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.worlds, self.time = steps, worlds, time
+        columns: dict[str, tuple[tuple[int, ...], type]] = {
+            "state": ((widths.state,), np.float32),
+            "hidden": ((widths.hidden,), np.float32),
+            "seen": ((widths.state,), np.float32),
+            "quaternion": ((4,), np.float32),
+            "seen_quaternion": ((4,), np.float32),
+            "goal": ((4,), np.float32),
+            "action": ((widths.actions,), np.float32),
+            "acted": ((), np.bool_),
+            "dropped": ((), np.bool_),
+            "begin": ((), np.int64),
+            "end": ((), np.int64),
+        }
         self._data: dict[str, np.ndarray] = {}
-        for name, (shape, dtype) in _COLUMNS.items():
+        for name, (shape, dtype) in columns.items():
             full = (steps, worlds, *shape)
             path = folder / f"{name}.bin"
             there = path.exists() and path.stat().st_size == np.prod(full) * np.dtype(dtype).itemsize
@@ -99,15 +158,14 @@ class Replay:
     def __len__(self) -> int:
         return min(self.time, self.steps) * self.worlds
 
-    def add(
-        self, state: np.ndarray, quaternion: FloatArray, goal: FloatArray, action: FloatArray, acted: NDArray[np.bool_]
-    ) -> None:
-        """Record a time step of all worlds; those without `acted` only show the state that ended their episode."""
+    def add(self, step: Step) -> None:
+        """Record a time step of all worlds."""
         slot = self.time % self.steps
-        for name, value in zip(_COLUMNS, (state, quaternion, goal, action, acted, False, _GOING_ON), strict=True):
+        rows = {**vars(step), "dropped": False, "begin": self._start, "end": _GOING_ON}
+        for name, value in rows.items():
             self._data[name][slot] = value
-        self._data["end"][slot, ~acted] = self.time
-        self._start[~acted] = self.time + 1
+        self._data["end"][slot, ~step.acted] = self.time
+        self._start[~step.acted] = self.time + 1
         self.time += 1
 
     def finish(self, worlds: NDArray[np.int64], dropped: NDArray[np.bool_], broken: NDArray[np.bool_]) -> None:
@@ -121,8 +179,9 @@ class Replay:
             self._data["end"][times % self.steps, world] = last
             self._data["dropped"][(self.time - 1) % self.steps, world] = dropped[world]
 
-    def sample(self, rng: np.random.Generator, count: int, how: Hindsight) -> Sample:
-        """`count` transitions, uniform over those in the buffer, with goals and returns as `how` says."""
+    def sample(self, rng: np.random.Generator, count: int, how: Hindsight, frames: int) -> Sample:
+        """`count` transitions, uniform over those in the buffer, with goals and returns as `how` says, and so many
+        frames before each."""
         data, newest = self._data, self.time - 1
         oldest = max(0, self.time - self.steps)
         time = np.empty(0, dtype=np.int64)
@@ -150,17 +209,30 @@ class Replay:
             near = (target * rotation_from_quaternion(there).inv()).magnitude() < GOAL_THRESHOLD
             counts = near & (step < ahead + ~lost)  # not in the step of a drop, nor beyond the last
             reward += (1 - how.discount) * how.discount ** (step - 1) * counts
-        then = ((time + ahead) % self.steps, world)
-        goals = [
-            goal_vector(quaternion_from_rotation(target * rotation_from_quaternion(data["quaternion"][at]).inv()))
-            for at in (now, then)
-        ]
         return Sample(
-            state=data["state"][now],
-            goal=goals[0],
+            now=self._view(time, world, target, frames),
             action=data["action"][now],
             reward=reward.astype(np.float32),
             discount=(how.discount**ahead * ~lost).astype(np.float32),
-            next_state=data["state"][then],
-            next_goal=goals[1],
+            then=self._view(time + ahead, world, target, frames),
+        )
+
+    def _view(self, time: NDArray[np.int64], world: NDArray[np.int64], target: Rotation, frames: int) -> View:
+        data, at = self._data, (time % self.steps, world)
+        # Before an episode everything was as it was when it began; what the ring has overwritten, as in its oldest.
+        first = np.maximum(data["begin"][at], self.time - self.steps)[:, None]
+        before = np.maximum(time[:, None] - 1 - np.arange(frames), first)
+        back = before % self.steps, world[:, None]
+        goals = [
+            goal_vector(quaternion_from_rotation(target * rotation_from_quaternion(data[name][at]).inv()))
+            for name in ("quaternion", "seen_quaternion")
+        ]
+        return View(
+            state=data["state"][at],
+            hidden=data["hidden"][at],
+            goal=goals[0],
+            seen=data["seen"][at],
+            seen_goal=goals[1],
+            past=data["seen"][back],
+            turns=rotations_since(data["seen_quaternion"][back], data["seen_quaternion"][at]),
         )

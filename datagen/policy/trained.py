@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from datagen.policy import policy_label, shipped
-from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.features import STATE_WIDTH, goal_vector, state_vector
+from datagen.policy.memory import History
 from datagen.policy.network import Actor, Normaliser, load_content, read_policy
 from datagen.policy.recurrent import KIND, RecurrentPolicy, read_recurrent
 from datagen.policy.targets import JointTargets
@@ -35,8 +36,10 @@ class NetworkPolicy:
         self._actor, self._normaliser, self._scene = actor, normaliser, scene
         self._targets = JointTargets(scene)
         self._last = np.full((worlds, ACTIONS), np.nan)
+        self._history = History(actor.memory.frames, worlds, STATE_WIDTH)
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
+        self._history.forget(worlds)
         self._last[worlds] = np.nan  # nothing was asked for yet: the targets are where the joints are
 
     def act(self, observation: Observation) -> FloatArray:
@@ -44,8 +47,10 @@ class NetworkPolicy:
         last = np.where(np.isnan(self._last), self._targets.holding(joints), self._last)
         state = np.nan_to_num(state_vector(self._scene, observation, last))
         goal = goal_vector(observation["relative_goal"])
+        past, turns = self._history.recall(state, observation["object_quaternion"])
         with torch.inference_mode():
-            target = self._actor(self._normaliser(torch.from_numpy(state)), torch.from_numpy(goal))
+            seen, before = (self._normaliser(torch.from_numpy(vectors)) for vectors in (state, past))
+            target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns))
         self._last = target.numpy().astype(np.float64)
         return self._targets.relative(self._last, np.nan_to_num(joints))
 

@@ -1,7 +1,7 @@
 """``dactyl policy train`` with hindsight experience replay: many hands act while one learner learns.
 
-Some worlds act without exploration and are given goals of every kind: their successes are the success that is
-reported. The others explore, each with its own amount of noise, and begin with goals close by.
+Players and learner take turns in chunks of steps: while a chunk is played with the weights of the one before, the
+learner learns from all chunks so far. What is learnt does not depend on which of them is faster.
 
 The output folder holds ``checkpoint.pt`` (everything to go on from), ``policy.pt`` (what acts), ``progress.csv`` and
 ``progress.png`` (the learning curve), and ``replay`` (experience). A training that SIGTERM or SIGINT stops saves all of
@@ -21,21 +21,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datagen.policy.features import goal_vector, state_vector
+from datagen.policy import shipped
+from datagen.policy.crew import crew
+from datagen.policy.curriculum import Curriculum
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally, means
-from datagen.policy.network import load_file, save_policy
-from datagen.policy.replay import Replay
+from datagen.policy.network import load_file, load_policy, save_policy
+from datagen.policy.player import Orders, Played, widths_of
+from datagen.policy.replay import Replay, together
 from datagen.policy.signals import signals_held
 from datagen.policy.starts import start_states
-from datagen.policy.targets import JointTargets
-from datagen.sim.environment import Environment
-from datagen.sim.hand import CUPPED_POSE
-from datagen.sim.interface import ACTIONS
-from datagen.sim.outcome import Outcome
-from datagen.sim.scene import SceneConfig
-from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 from vision.config import differences
 from vision.errors import DactylError
@@ -43,8 +39,10 @@ from vision.progress import progress
 from vision.storage.files import atomic_write, exclusive_folder
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
-_COLUMNS = ("exploring_success", "largest_turn", "critic_loss", "value", "chosen_logit", "action_square")
-_MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
+_COLUMNS = (
+    "exploring_success", "largest_turn", "width", "core_seconds", "critic_loss", "value", "chosen_logit",
+    "action_square",
+)  # fmt: skip
 
 
 class Training:
@@ -52,48 +50,44 @@ class Training:
 
     def __init__(self, config: HerConfig) -> None:
         self.config = config
-        self.environment = Environment(
-            SceneConfig(config.object, locked_wrist=config.locked_wrist), config.seed, config.worlds, config.threads
-        )
-        self.targets = JointTargets(self.environment.scene)
-        self.grasp = self.targets.holding(
-            np.array([[CUPPED_POSE.get(name, 0.0) for name in self.environment.scene.joint_names]])
-        )
-        self.learner = Learner(config.learning, config.seed)
-        self.trials = Trials(TRAINING, config.worlds)
-        self.clean = np.arange(config.worlds) < config.clean_worlds
-        self.spread = np.zeros((config.worlds, 1))
-        self.spread[~self.clean, 0] = np.linspace(*config.noise, config.worlds - config.clean_worlds)
-        self.noise = np.zeros((config.worlds, ACTIONS))
-        self.last_action = np.zeros((config.worlds, ACTIONS))
-        self.steps, self.seconds, self.turn = 0, 0.0, config.first_turn
-        self.episodes = config.start_states  # numbers used up
+        environment = config.environment()
+        start_states(config.output, environment, config.start_states)  # the players read them
+        widths = widths_of(environment)
+        try:
+            self.learner = Learner(config.learning, widths, config.seed, config.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DactylError(f"device {config.device}: {reason}; choose another") from None
+        self.steps, self.seconds, self.core_seconds, self.turn = 0, 0.0, 0.0, config.first_turn
+        self.width = Curriculum(config.widening, 1.0 if config.randomized else 0.0)
+        players = max(1, config.players)
+        self.episodes = [config.start_states + number for number in range(players)]  # those before made the starts
         self.recent: deque[bool] = deque(maxlen=500)
         self.journal = Journal(config.output, _COLUMNS)
         self.tally, self.exploring, self.learned = Tally(), Tally(), list[dict[str, float]]()
         checkpoint = config.output / CHECKPOINT
-        self.replay = Replay(
-            config.output / "replay",
-            config.replay_steps,
-            config.worlds,
-            self._resume(checkpoint) if checkpoint.exists() else 0,
-        )
-        # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
+        recorded = 0
+        if checkpoint.exists():
+            recorded = self._resume(checkpoint)
+        elif config.init:
+            self._take_on(shipped().get(config.init, Path(config.init)))
+        self.replay = Replay(config.output / "replay", config.replay_steps, players * config.worlds, widths, recorded)
         self.rng = generator(config.seed, self.steps, "training")
-        self.starts = start_states(config.output, self.environment, config.start_states)
-        self._begin(np.arange(config.worlds))
 
     def run(self) -> None:
         """Train, logging and saving on the way."""
-        saved = time.monotonic()
-        over = np.zeros(self.config.worlds, dtype=bool)
-        with progress(f"training {self.config.output.name}", self.config.steps, "steps", self.steps) as advance:
+        config, saved = self.config, time.monotonic()
+        with (
+            crew(config, self.episodes, self.steps) as self.players,
+            progress(f"training {config.output.name}", config.steps, "steps", self.steps) as advance,
+        ):
+            self.players.start(self._orders(), config.chunk)
             try:
-                while self.steps < self.config.steps:
-                    with signals_held():  # they find everything between two steps
-                        over = self._advance(over)
-                    advance(self.config.worlds)
-                    if time.monotonic() - saved > self.config.checkpoint_seconds:
+                while self.steps < config.steps:
+                    with signals_held():  # they find everything between two chunks
+                        self._advance()
+                    advance(config.steps_per_chunk)
+                    if time.monotonic() - saved > config.checkpoint_seconds:
                         self.save()
                         saved = time.monotonic()
             except BaseException as stop:
@@ -102,65 +96,78 @@ class Training:
                 raise
         self.save()
 
-    def _advance(self, over: np.ndarray) -> np.ndarray:
-        """A step of all worlds, what is learnt after it, and the log; takes and returns whose trial is over."""
-        began = time.monotonic()
-        over = self._step(over)
-        if self.steps >= self.config.warmup:
-            count = self.config.updates * self.config.learning.batch
-            sample = self.replay.sample(self.rng, count, self.config.learning.hindsight)
-            self.learned.append(self.learner.update(sample))
-        before, self.steps = self.steps, self.steps + self.config.worlds
+    def _advance(self) -> None:
+        """Take in a chunk, have the next one played, and learn meanwhile."""
+        config, began, worked = self.config, time.monotonic(), time.process_time()
+        played = self.players.finish()
+        self._take_in(played)
+        before, self.steps = self.steps, self.steps + config.steps_per_chunk
+        self.players.start(self._orders(), config.chunk)
+        if self.steps > config.warmup:
+            for _ in range(config.chunk * max(1, config.players)):
+                sample = self.replay.sample(
+                    self.rng,
+                    config.updates * config.learning.batch,
+                    config.learning.hindsight,
+                    config.learning.memory.frames,
+                )
+                acting = self.steps > config.warmup + config.critics_first
+                self.learned.append(self.learner.update(sample, acting))
         self.seconds += time.monotonic() - began
-        if before // self.config.log_steps < self.steps // self.config.log_steps:
-            figures = {"exploring_success": self.exploring.success, "largest_turn": self.turn, **means(self.learned)}
+        self.core_seconds += time.process_time() - worked
+        if config.players:
+            self.core_seconds += sum(one.seconds for one in played)
+        if before // config.log_steps < self.steps // config.log_steps:
+            figures = {
+                "exploring_success": self.exploring.success,
+                "largest_turn": self.turn,
+                "width": self.width.value,
+                "core_seconds": self.core_seconds,
+                **means(self.learned),
+            }
             self.journal.write(self.steps, self.seconds, self.tally, figures)
             self.tally, self.exploring, self.learned = Tally(), Tally(), []
-        return over
 
-    def _step(self, over: np.ndarray) -> np.ndarray:
-        """One step of all worlds; those whose trial was `over` begin another. Returns whose is over now."""
-        observation = self.environment.observe()
-        state = np.nan_to_num(state_vector(self.environment.scene, observation, self.last_action))
-        vectors = torch.from_numpy(state), torch.from_numpy(goal_vector(observation["relative_goal"]))
-        if self.steps < 4 * self.config.warmup:  # then inputs keep their meaning while critics and actor use it
-            self.learner.normaliser.update(vectors[0])
-        if self.steps < self.config.warmup:
-            action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
-        else:
-            action, spread = self.learner.act(*vectors).numpy().astype(np.float64), self.spread
-        fresh = self.rng.normal(size=self.noise.shape)
-        self.noise = _MEMORY * self.noise + np.sqrt(1 - _MEMORY**2) * fresh
-        action = np.clip(action + spread * self.noise, -1, 1)
-        acting = np.flatnonzero(~over)
-        self.replay.add(state, observation["object_quaternion"], observation["goal_quaternion"], action, ~over)
-        outcome = self.environment.step(self.targets.relative(action, observation["joint_position"]), acting)
-        self.last_action = action
-        self._begin(np.flatnonzero(over))
-        ended, late = self.trials.update(outcome, acting)
-        self._count(outcome, late, ended)
-        self.replay.finish(np.flatnonzero(ended), outcome.dropped, outcome.non_finite | outcome.warned)
-        return ended
-
-    def _begin(self, worlds: np.ndarray) -> None:
-        """Put `worlds` into start states drawn at random."""
-        self.trials.begin(worlds)
-        self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.turn)
-        chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]
-        self.environment.restore(worlds, chosen, self.episodes + np.arange(len(worlds)))
-        self.episodes += len(worlds)
-        joints = self.environment.batch.qpos[:, self.environment.scene.hand_qpos]
-        self.last_action[worlds] = self.targets.holding(joints)[worlds]
-
-    def _count(self, outcome: Outcome, late: np.ndarray, ended: np.ndarray) -> None:
-        failed = late | outcome.ended
-        self.tally.count(outcome, self.trials.reached, late, ended, self.clean)
-        self.exploring.count(outcome, self.trials.reached, late, ended, ~self.clean)
-        self.recent.extend([True] * int(outcome.reached[~self.clean].sum()))
-        self.recent.extend([False] * int(failed[~self.clean].sum()))
-        if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= self.config.widen_at:
+    def _take_in(self, played: list[Played]) -> None:
+        """Record what was played, and what it says of goals."""
+        config = self.config
+        self.episodes = [one.episode for one in played]
+        for one in played:
+            self.tally.add(one.clean)
+            self.exploring.add(one.exploring)
+            self.recent.extend([True] * one.exploring.reached)
+            self.recent.extend([False] * (one.exploring.goals - one.exploring.reached))
+            self.width.count(one.clean.reached, one.clean.goals - one.clean.reached)
+        if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= config.widen_at:
             self.turn = min(np.pi, 1.1 * self.turn)
             self.recent.clear()
+        for index in range(config.chunk):
+            step = together([one.steps[index] for one in played])
+            if not config.init and self.steps < 4 * config.warmup:
+                # Then inputs keep their meaning while critics and actor use it.
+                self.learner.normaliser.update(torch.from_numpy(step.state).to(self.learner.device))
+            self.replay.add(step)
+            ended, dropped, broken = (
+                np.concatenate(parts) for parts in zip(*(one.endings[index] for one in played), strict=True)
+            )
+            self.replay.finish(np.flatnonzero(ended), dropped, broken)
+
+    def _orders(self) -> Orders:
+        actor, normaliser = (
+            {name: tensor.detach().cpu().clone() for name, tensor in part.state_dict().items()}
+            for part in (self.learner.actor, self.learner.normaliser)
+        )
+        grasping = not self.config.init and self.steps < self.config.warmup
+        return Orders(actor, normaliser, grasping, self.turn, self.width.value)
+
+    def _take_on(self, path: Path) -> None:
+        actor, normaliser, about = load_policy(path)
+        if about["object"] != self.config.object:
+            raise DactylError(f"{path}: a policy for the {about['object']}, not the {self.config.object}")
+        try:
+            self.learner.take_on(actor, normaliser)
+        except ValueError as error:
+            raise DactylError(f"{path}: cannot be gone on with ({error}); change learning") from None
 
     def save(self) -> None:
         """Write the checkpoint and the policy."""
@@ -168,7 +175,9 @@ class Training:
             "config": self.config.identity(),
             "steps": self.steps,
             "seconds": self.seconds,
+            "core_seconds": self.core_seconds,
             "turn": self.turn,
+            "width": self.width.value,
             "episodes": self.episodes,
             "replay_time": self.replay.time,
             "learner": self.learner.state_dict(),
@@ -179,6 +188,7 @@ class Training:
             "object": self.config.object,
             "steps": self.steps,
             "seconds": round(self.seconds),
+            "core_seconds": round(self.core_seconds),
             "config": self.config.identity(),
         }
         save_policy(self.config.output / POLICY, self.learner.actor, self.learner.normaliser, about)
@@ -191,7 +201,8 @@ class Training:
             raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
         self.learner.load_state_dict(content["learner"])
         self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
-        self.episodes = content.get("episodes", self.steps)  # no more episodes than steps
+        self.core_seconds, self.width.value = content["core_seconds"], content["width"]
+        self.episodes = content["episodes"]
         self.journal.cut(self.steps)
         return int(content["replay_time"])
 
@@ -200,8 +211,8 @@ def train(config: HerConfig) -> None:
     """Train, or go on training, as ``config`` says.
 
     Raises:
-        DactylError: the output holds another training, is in use, or is damaged.
+        DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
-    torch.set_num_threads(config.torch_threads)
+    torch.set_num_threads(max(1, config.torch_threads))
     with exclusive_folder(config.output):
         Training(config).run()

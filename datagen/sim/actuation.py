@@ -52,6 +52,9 @@ class ActionNoise:
     def __post_init__(self) -> None:
         _require_shares(self)
 
+    def scaled(self, width: float) -> ActionNoise:
+        return ActionNoise(width * self.additive, width * self.offset, width * self.multiplicative)
+
 
 @dataclass(frozen=True)
 class ActionDelay:
@@ -62,6 +65,9 @@ class ActionDelay:
     def __post_init__(self) -> None:
         _require_shares(self)
 
+    def scaled(self, width: float) -> ActionDelay:
+        return ActionDelay(width * self.probability)
+
 
 @dataclass(frozen=True)
 class Backlash:
@@ -69,12 +75,17 @@ class Backlash:
 
     Attributes:
         spread: standard deviation of an episode's (logarithmic) rates around the calibrated ones, relative to them.
+        strength: share of what a joint loses to slack that it does lose; 1 is the calibrated hand.
     """
 
     spread: float = 0.1
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         _require_shares(self)
+
+    def scaled(self, width: float) -> Backlash:
+        return Backlash(self.spread, width * self.strength)
 
 
 class Actuation:
@@ -120,10 +131,17 @@ class Actuation:
         if self.delay:
             action, self._last[worlds] = np.where(self._late[worlds], self._last[worlds], action), action
         if self.backlash:
-            action = self._take_up_slack(action, worlds, seconds)
+            action = self._take_up_slack(self.backlash, action, worlds, seconds)
         return action
 
-    def _take_up_slack(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
+    def hidden(self) -> FloatArray:
+        """What the effects drew and remember, (N, H), of order 1: offset, delay, last action, slack and its rates."""
+        rates = np.log(self._rate).reshape(len(self._rate), -1) / 4 if self.backlash else np.zeros((len(self._rate), 0))
+        return np.hstack([30 * self._offset, self._late, self._last, self._slack, rates])
+
+    def _take_up_slack(
+        self, backlash: Backlash, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray
+    ) -> FloatArray:
         """The slack s moves by dt times rate times asked-for turn between -1 and 1, where the tendon is taut. The joint
         gets what is left of the step after the tendon is: 1 - |sign(turn) - s| / |change of s|, within [0, 1]."""
         turn = action * self._half_range
@@ -132,4 +150,4 @@ class Actuation:
         slack = self._slack[worlds]
         waiting = np.abs(np.sign(turn) - slack) / np.maximum(np.abs(change), 1e-12)
         self._slack[worlds] = np.clip(slack + change, -1, 1)
-        return action * (1 - np.clip(waiting, 0, 1))
+        return action * (1 - backlash.strength * np.clip(waiting, 0, 1))

@@ -193,6 +193,12 @@ class Environment:
             observation[key] = value.copy()  # type: ignore[literal-required]
         return observation
 
+    def hidden(self) -> FloatArray:
+        """What moves the hand and no observation tells, (N, H): the actions' average, and all that the randomization
+        drew and remembers. For critics, which train in simulation alone."""
+        effects = np.zeros((self.worlds, 0)) if self.effects is None else self.effects.hidden()
+        return np.hstack([self._smoothed, effects])
+
     def _advance(self, action: FloatArray, worlds: NDArray[np.int64]) -> Outcome:
         batch = self.batch
         self._smoothed[worlds] = SMOOTHING * self._smoothed[worlds] + (1 - SMOOTHING) * action[worlds]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import mujoco
 import numpy as np
@@ -40,6 +41,28 @@ class PhysicsRandomization:
     joint_limit: Normal | None = Normal(0.0, 0.15)
     gravity: Normal | None = Normal(0.0, 0.4)
 
+    def scaled(self, width: float) -> PhysicsRandomization:
+        """The same with every range drawn in towards the model's own value: at 0 nothing is changed, at 1 all of it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PhysicsRandomization(**{name: value and _narrowed(value, width) for name, value in values.items()})
+
+
+Range = TypeVar("Range", Uniform, LogUniform, Normal)
+
+
+def _narrowed(value: Range, width: float) -> Range:
+    """A factor's range about 1, a term's about 0."""
+    if isinstance(value, Uniform):
+        return Uniform(1 + width * (value.low - 1), 1 + width * (value.high - 1))
+    if isinstance(value, LogUniform):
+        return LogUniform(value.low**width, value.high**width)
+    return Normal(width * value.mean, width * value.std)
+
+
+def _slices(counts: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(counts)
+    return [slice(int(end) - count, int(end)) for end, count in zip(ends, counts, strict=True)]
+
 
 _LEAST_RANGE = 0.01  # rad, between the limits of a joint
 
@@ -55,6 +78,10 @@ class Physics:
         box = model.geom_type[scene.object_geoms[0]] == mujoco.mjtGeom.mjGEOM_BOX
         self._sized_meshes = [] if box else [model.mesh(f"object/{i}").id for i in range(len(OBJECT_SIZES))]
         self._hand_joints = model.dof_jntid[scene.hand_dof]
+        counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(scene.hand_dof), 3)
+        self._places = dict(zip((field.name for field in fields(config)), _slices(counts), strict=True))
+        self.drawn = np.zeros((batch.nsim, sum(counts)))
+        """What each world's episode drew, (N, D): factors' logarithms and terms, all about 0 and of order 1."""
         used = {
             "object_size": ("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
             "mass": ("body_mass", "body_inertia"),
@@ -75,33 +102,47 @@ class Physics:
             return
         for live, nominal in self._fields.values():
             live[world] = nominal
+        self.drawn[world] = 0
         config, field = self.config, {name: live[world] for name, (live, _) in self._fields.items()}
         size = self._resize(field, float(config.object_size(generators("object size")))) if config.object_size else 1.0
+        self._note(world, "object_size", 20 * np.log(size))
         if config.mass:
             factor = config.mass(generators("mass"), self.scene.model.nbody)
             field["body_mass"] *= factor
             field["body_inertia"] *= factor[:, None]
+            self._note(world, "mass", 2 * np.log(factor))
         if config.friction:
             factor = config.friction(generators("friction"))
             field["geom_friction"] *= factor
             field["pair_friction"] *= factor
+            self._note(world, "friction", 4 * np.log(factor))
         if config.joint_damping:
-            field["dof_damping"][self.scene.hand_dof] *= config.joint_damping(generators("joint damping"), 24)
+            factor = config.joint_damping(generators("joint damping"), 24)
+            field["dof_damping"][self.scene.hand_dof] *= factor
+            self._note(world, "joint_damping", np.log(factor))
         if config.actuator_gain:
             factor = config.actuator_gain(generators("actuator gain"), self.scene.model.nu)
             field["actuator_gainprm"][:, 0] *= factor
             field["actuator_biasprm"][:, 1] *= factor
+            self._note(world, "actuator_gain", 3 * np.log(factor))
         if config.joint_limit:
-            limits = field["jnt_range"][self._hand_joints] + config.joint_limit(generators("joint limit"), (24, 2))
+            moved = config.joint_limit(generators("joint limit"), (24, 2))
+            limits = field["jnt_range"][self._hand_joints] + moved
+            self._note(world, "joint_limit", 7 * moved.ravel())
             limits[:, 1] = np.maximum(limits[:, 1], limits[:, 0] + _LEAST_RANGE)
             field["jnt_range"][self._hand_joints] = limits
         if config.gravity:
-            self._fields["opt.gravity"][0][world] += config.gravity(generators("gravity"), 3)
+            added = config.gravity(generators("gravity"), 3)
+            self._fields["opt.gravity"][0][world] += added
+            self._note(world, "gravity", 2.5 * added)
         self.batch.set_const([world])
         if config.object_size:  # set_const gives a mesh the radius of the compiled one
             live, nominal = self._fields["geom_rbound"]
             geom = self.scene.object_geoms[0]
             live[world, geom] = size * nominal[geom]
+
+    def _note(self, world: int, parameter: str, value: np.ndarray | float) -> None:
+        self.drawn[world, self._places[parameter]] = value
 
     def object_mass(self, world: int) -> float:
         """Of the present episode, kg."""

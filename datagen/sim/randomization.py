@@ -41,6 +41,10 @@ class StepTiming:
         if self.rate.low <= 0:
             raise ValueError(f"StepTiming: rate must be positive, got {self.rate.low}")
 
+    def scaled(self, width: float) -> StepTiming:
+        share = max(width, 1e-6)
+        return StepTiming(Uniform(self.rate.low / share, self.rate.high / share))
+
 
 @dataclass(frozen=True)
 class RandomForce:
@@ -59,6 +63,9 @@ class RandomForce:
     def __post_init__(self) -> None:
         if not (self.acceleration >= 0 and 0 <= self.decay <= 1):
             raise ValueError(f"RandomForce: acceleration {self.acceleration} or decay {self.decay} is out of range")
+
+    def scaled(self, width: float) -> RandomForce:
+        return replace(self, acceleration=width * self.acceleration)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,20 @@ class Randomization:
         """The same with all effects switched off but the named ones."""
         return replace(self, **{field.name: None for field in fields(self) if field.name not in names})
 
+    def scaled(self, width: float) -> Randomization:
+        """The same effects, weaker: at 0 next to none of them is left, at 1 all. What a curriculum widens."""
+        if not 0 <= width <= 1:
+            raise ValueError(f"width: must lie in [0, 1], got {width}")
+        effects = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Randomization(**{name: effect and effect.scaled(width) for name, effect in effects.items()})
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "physics": ("physics",),
+    "observation": ("observation_noise", "marker_placement", "marker_loss", "marker_occlusion"),
+    "unmodelled": ("action_noise", "action_delay", "backlash", "step_timing", "random_force"),
+}
+"""The effects by the paper's groups (its Table 4): Table 1, Table 7 with lost markers, Table 8 with the rest of C.2."""
 
 EVERYTHING = Randomization()
 NOTHING = EVERYTHING.only()
@@ -111,6 +132,35 @@ class SimRandomizer:
             self._pushes = Stream(worlds, 1, "uniform")
             self._directions = Stream(worlds, 3, "normal")
             self._probability = np.zeros(worlds)
+
+    def configure(self, config: Randomization) -> None:
+        """Other ranges for the same effects, in episodes that begin from now on; noise changes at once."""
+        before = {field.name for field in fields(config) if getattr(self.config, field.name) is not None}
+        if before != {field.name for field in fields(config) if getattr(config, field.name) is not None}:
+            raise ValueError("configure: expected the same effects, " + ", ".join(sorted(before)))
+        self.config = config
+        if self._physics and config.physics:
+            self._physics.config = config.physics
+        act, sense = self._actuation, self._sensing
+        act.noise, act.delay, act.backlash = config.action_noise, config.action_delay, config.backlash
+        if sense:
+            sense.noise, sense.placement = config.observation_noise, config.marker_placement
+            sense.loss, sense.occlusion = config.marker_loss, config.marker_occlusion
+
+    def hidden(self) -> FloatArray:
+        """All that an episode drew and no observation tells, and what effects remember, (N, H), of order 1."""
+        worlds = self.batch.nsim
+        parts = [self._actuation.hidden()]
+        if self._physics:
+            parts.append(self._physics.drawn)
+        if self._sensing:
+            parts.append(self._sensing.hidden())
+        if self.config.step_timing:
+            parts.append(1000 / self._rate[:, None])
+        if self.config.random_force:
+            force = self.batch.xfrc_applied[:, self._object, :3] / self._object_mass[:, None]
+            parts += [force, np.log(self._probability[:, None] + 1e-6) / 5]
+        return np.hstack(parts).reshape(worlds, -1)
 
     def begin(self, world: int, generators: Generators) -> None:
         """Begin an episode in `world`, whose state was reset: draw what lasts for it."""

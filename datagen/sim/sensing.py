@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from datagen.sim.streams import Stream
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 _TIPS = 5
+_FIRM = 10.0  # N, touches that are hardly ever exceeded
+
+
+Effect = TypeVar("Effect", bound="ObservationNoise | MarkerPlacement")
+
+
+def _multiplied(effect: Effect, width: float) -> Effect:
+    return replace(effect, **{field.name: width * getattr(effect, field.name) for field in fields(effect)})
 
 
 def _require_positive(effect: object) -> None:
@@ -44,6 +53,9 @@ class ObservationNoise:
     def __post_init__(self) -> None:
         _require_positive(self)
 
+    def scaled(self, width: float) -> ObservationNoise:
+        return _multiplied(self, width)
+
 
 @dataclass(frozen=True)
 class MarkerPlacement:
@@ -59,6 +71,9 @@ class MarkerPlacement:
 
     def __post_init__(self) -> None:
         _require_positive(self)
+
+    def scaled(self, width: float) -> MarkerPlacement:
+        return _multiplied(self, width)
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,9 @@ class MarkerLoss:
         if self.probability >= 1:
             raise ValueError(f"MarkerLoss: probability must lie in [0, 1), got {self.probability}")
 
+    def scaled(self, width: float) -> MarkerLoss:
+        return MarkerLoss(width * self.probability, self.seconds)
+
 
 @dataclass(frozen=True)
 class MarkerOcclusion:
@@ -91,6 +109,10 @@ class MarkerOcclusion:
 
     def __post_init__(self) -> None:
         _require_positive(self)
+
+    def scaled(self, width: float) -> MarkerOcclusion:
+        """Hides under firmer touches only; fingers press with a few newtons."""
+        return MarkerOcclusion(self.force + _FIRM * (1 - width))
 
 
 class Sensing:
@@ -131,6 +153,11 @@ class Sensing:
             self._base_place[world] = rng.normal(0, self.placement.base, (1, 3))
         if self.loss:
             self._fades.begin(world, generators("marker loss"))
+
+    def hidden(self) -> FloatArray:
+        """By how much reports of the object are off throughout an episode, (N, 6), of order 1."""
+        turned = rotation_from_quaternion(self._rotation_offset).as_rotvec()
+        return np.hstack([200 * self._position_offset, 10 * turned])
 
     def __call__(
         self,

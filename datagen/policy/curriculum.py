@@ -1,0 +1,49 @@
+"""How hard a training is: goals move away and randomizations widen as long as what is there is mastered."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Widening:
+    """How a number grows from `first` to its end.
+
+    Attributes:
+        first: where it begins.
+        step: by how much it grows.
+        share: of the last `goals` goals, reached at its present edge, at which it does.
+        goals: that are counted, anew after each step.
+    """
+
+    first: float = 0.0
+    step: float = 0.05
+    share: float = 0.8
+    goals: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= 1:
+            raise ValueError(f"first: must lie in [0, 1], got {self.first}")
+        if not (self.step > 0 and 0 < self.share <= 1 and self.goals >= 1):
+            raise ValueError(f"step, share, goals: {self.step}, {self.share}, {self.goals} are out of range")
+
+
+class Curriculum:
+    """A number on its way from ``config.first`` to ``last``."""
+
+    def __init__(self, config: Widening, last: float = 1.0) -> None:
+        self.config, self.last = config, last
+        self.value = min(config.first, last)
+        self._recent: deque[bool] = deque(maxlen=config.goals)
+
+    def count(self, reached: int, missed: int) -> bool:
+        """Count goals that were reached and missed at the present edge; returns whether it moved."""
+        self._recent.extend([True] * reached + [False] * missed)
+        if self.value >= self.last or len(self._recent) < self.config.goals:
+            return False
+        if sum(self._recent) < self.config.share * self.config.goals:
+            return False
+        self.value = min(self.last, self.value + self.config.step)
+        self._recent.clear()
+        return True

@@ -1,0 +1,90 @@
+"""What a policy remembers: its last frames, each what it saw and did then, forgotten when an episode begins.
+
+A frame is what the sensors reported of fingertips, object and joints, and the action before. How the object lay then
+is told by the rotation that took it from there to where it is seen now, which is the same whatever the goal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.sim.interface import FloatArray, Worlds
+from vision.geometry.rotations import rotation_from_quaternion
+
+FRAME_INPUTS = ("fingertip_position", "object_position", "joint_position", "last_action")
+"""Parts of the state vector that a frame holds, besides the object's rotation since."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How an actor remembers.
+
+    Attributes:
+        kind: none; stack (the frames are further inputs of the first layer) or gru (a recurrent layer reads them, the
+            oldest first, beginning from nothing: in training and in use alike).
+        frames: how many, 80 ms apart; 0 for none.
+        units: width of the recurrent layer.
+    """
+
+    kind: Literal["none", "stack", "gru"] = "none"
+    frames: int = 0
+    units: int = 128
+
+    def __post_init__(self) -> None:
+        if (self.kind == "none") != (self.frames == 0):
+            raise ValueError(f"frames: none remembers 0, others at least 1, got {self.kind} with {self.frames}")
+        if self.frames < 0 or self.units < 1:
+            raise ValueError(f"frames and units: must not be negative or 0, got {self.frames} and {self.units}")
+
+
+class History:
+    """The last frames of N worlds.
+
+    Args:
+        frames: how many.
+        worlds: N.
+        width: of a state vector.
+    """
+
+    def __init__(self, frames: int, worlds: int, width: int) -> None:
+        self._states = np.zeros((worlds, frames, width), dtype=np.float32)
+        self._quaternions = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, frames, 1))
+        self._empty = np.ones(worlds, dtype=bool)
+
+    def forget(self, worlds: Worlds) -> None:
+        """Begin an episode in `worlds`: before its first step everything was as it is then."""
+        self._empty[np.asarray(worlds, dtype=np.int64)] = True
+
+    def recall(
+        self, state: NDArray[np.float32], quaternion: FloatArray
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What came before the present, which is remembered from now on.
+
+        Args:
+            state: present state vectors (N, S).
+            quaternion: present orientations of the object (N, 4).
+
+        Returns:
+            State vectors of the frames before, the latest first, (N, K, S), and rotation vectors from the orientation
+            in each to the present one, rad, (N, K, 3); both float32.
+        """
+        new, self._empty[:] = self._empty.copy(), False
+        self._states[new], self._quaternions[new] = state[new, None], quaternion[new, None]
+        states, turns = self._states.copy(), rotations_since(self._quaternions, quaternion)
+        self._states[:, 1:], self._quaternions[:, 1:] = self._states[:, :-1].copy(), self._quaternions[:, :-1].copy()
+        self._states[:, :1], self._quaternions[:, :1] = state[:, None], quaternion[:, None]
+        return states, turns
+
+
+def rotations_since(past: FloatArray, present: FloatArray) -> NDArray[np.float32]:
+    """Rotation vectors (N, K, 3), float32, from the orientations `past` (N, K, 4) to `present` (N, 4)."""
+    count, frames, _ = past.shape
+    if not frames:
+        return np.zeros((count, 0, 3), dtype=np.float32)
+    now = rotation_from_quaternion(np.repeat(present, frames, axis=0))
+    since = now * rotation_from_quaternion(past.reshape(-1, 4)).inv()
+    return since.as_rotvec().reshape(count, frames, 3).astype(np.float32)

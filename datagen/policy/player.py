@@ -1,0 +1,178 @@
+"""Who plays in a training with hindsight replay: a batch of hands, in this process or in one of its own.
+
+Some worlds act without exploration and are given goals of every kind: their successes are the success that is
+reported. The others explore, each with its own amount of noise, and begin with goals close by.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.her_config import HerConfig
+from datagen.policy.journal import Tally
+from datagen.policy.memory import History
+from datagen.policy.network import Actor, Normaliser
+from datagen.policy.replay import Step, Widths
+from datagen.policy.starts import start_states
+from datagen.policy.targets import JointTargets
+from datagen.sim.environment import Environment
+from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.trials import TRAINING, Trials
+from datagen.variation import generator
+
+_MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a player is told before it plays.
+
+    Attributes:
+        actor: weights of the actor.
+        normaliser: of its inputs.
+        grasping: act by noise around the cupped hand instead, the most there is.
+        turn: goals of exploring worlds lie within this angle, rad.
+        width: of the randomizations, in [0, 1].
+    """
+
+    actor: dict[str, Tensor]
+    normaliser: dict[str, Tensor]
+    grasping: bool
+    turn: float
+    width: float
+
+
+@dataclass
+class Played:
+    """What a player brings back.
+
+    Attributes:
+        steps: what was recorded, step by step.
+        endings: after each step, which worlds' episodes ended, dropped and broke, booleans (W,) each.
+        clean, exploring: what happened to the goals of worlds that act without exploration, and of the others.
+        episode: number of the next episode.
+        seconds: of this process's processor time that it took.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    endings: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+    clean: Tally = field(default_factory=Tally)
+    exploring: Tally = field(default_factory=Tally)
+    episode: int = 0
+    seconds: float = 0.0
+
+
+def widths_of(environment: Environment) -> Widths:
+    """Of the vectors that are learnt from in it."""
+    actions = environment.scene.model.nu
+    state = state_vector(environment.scene, environment.observe(), np.zeros((environment.worlds, actions)))
+    return Widths(state.shape[1], environment.hidden().shape[1], actions)
+
+
+class Player:
+    """One batch of hands.
+
+    Args:
+        config: of the training.
+        number: of this player among ``config.players``.
+        episode: number of its next episode.
+        steps: that the training has behind it, which tell its draws from those before.
+    """
+
+    def __init__(self, config: HerConfig, number: int, episode: int, steps: int) -> None:
+        torch.set_num_threads(1)
+        self.config, self.episode = config, episode
+        self._stride = max(1, config.players)
+        self.environment = config.environment()
+        self.starts = start_states(config.output, self.environment, config.start_states)
+        scene, worlds = self.environment.scene, config.worlds
+        self.targets = JointTargets(scene)
+        self.grasp = self.targets.holding(np.array([[CUPPED_POSE.get(name, 0.0) for name in scene.joint_names]]))
+        self.widths = widths_of(self.environment)
+        self.actor = Actor(config.learning.actor_inputs, config.learning.hidden, config.learning.memory)
+        self.normaliser = Normaliser(self.widths.state)
+        self.history = History(config.learning.memory.frames, worlds, self.widths.state)
+        self.trials = Trials(TRAINING, worlds)
+        self.clean = np.arange(worlds) < config.clean_worlds
+        self.spread = np.zeros((worlds, 1))
+        self.spread[~self.clean, 0] = np.linspace(*config.noise, worlds - config.clean_worlds)
+        self.noise = np.zeros((worlds, self.widths.actions))
+        self.last_action = np.zeros((worlds, self.widths.actions))
+        self.over = np.zeros(worlds, dtype=bool)
+        # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
+        self.rng = generator(config.seed, steps, f"training/{number}")
+        self._begun, self._width = False, -1.0
+
+    def play(self, orders: Orders, steps: int) -> Played:
+        """So many steps of all worlds."""
+        began = time.process_time()
+        self.actor.load_state_dict(orders.actor)
+        self.normaliser.load_state_dict(orders.normaliser)
+        if self.environment.effects is not None and orders.width != self._width:
+            self._width = orders.width
+            self.environment.effects.configure(self.config.randomization.scaled(orders.width))
+        self.orders = orders
+        if not self._begun:
+            self._begin(np.arange(self.config.worlds))
+            self._begun = True
+        played = Played()
+        for _ in range(steps):
+            self._step(played)
+        played.episode, played.seconds = self.episode, time.process_time() - began
+        return played
+
+    def _step(self, played: Played) -> None:
+        """One step of all worlds; those whose trial was over begin another."""
+        environment, over = self.environment, self.over
+        true, sensed = environment.observe(), environment.sense()
+        state, seen = (state_vector(environment.scene, each, self.last_action) for each in (true, sensed))
+        state, seen = np.nan_to_num(state), np.nan_to_num(seen)
+        past, turns = self.history.recall(seen, sensed["object_quaternion"])
+        if self.orders.grasping:
+            action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
+        else:
+            with torch.inference_mode():
+                vectors = [self.normaliser(torch.from_numpy(vector)) for vector in (seen, past)]
+                goal = torch.from_numpy(goal_vector(sensed["relative_goal"]))
+                action = self.actor(vectors[0], goal, vectors[1], torch.from_numpy(turns)).double().numpy()
+            spread = self.spread
+        self.noise = _MEMORY * self.noise + np.sqrt(1 - _MEMORY**2) * self.rng.normal(size=self.noise.shape)
+        action = np.clip(action + spread * self.noise, -1, 1)
+        played.steps.append(
+            Step(
+                state=state,
+                hidden=environment.hidden().astype(np.float32),
+                seen=seen,
+                quaternion=true["object_quaternion"],
+                seen_quaternion=sensed["object_quaternion"],
+                goal=true["goal_quaternion"],
+                action=action,
+                acted=~over,
+            )
+        )
+        acting = np.flatnonzero(~over)
+        outcome = environment.step(self.targets.relative(action, sensed["joint_position"]), acting)
+        self.last_action = action
+        self._begin(np.flatnonzero(over))
+        ended, late = self.trials.update(outcome, acting)
+        for tally, whose in ((played.clean, self.clean), (played.exploring, ~self.clean)):
+            tally.count(outcome, self.trials.reached, late, ended, whose)
+        played.endings.append((ended, outcome.dropped, outcome.non_finite | outcome.warned))
+        self.over = ended
+
+    def _begin(self, worlds: np.ndarray) -> None:
+        """Put `worlds` into start states drawn at random."""
+        self.trials.begin(worlds)
+        self.history.forget(worlds)
+        self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.orders.turn)
+        chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]
+        self.environment.restore(worlds, chosen, self.episode + self._stride * np.arange(len(worlds)))
+        self.episode += self._stride * len(worlds)
+        joints = self.environment.batch.qpos[:, self.environment.scene.hand_qpos]
+        self.last_action[worlds] = self.targets.holding(joints)[worlds]
