@@ -51,11 +51,13 @@ class Critics(nn.Module):
     def __init__(self, config: CriticConfig, inputs: int) -> None:
         super().__init__()
         build = residual if config.blocks == "residual" else perceptron
-        self.members = nn.ModuleList([build(inputs, config.hidden, config.atoms) for _ in range(config.count)])
+        members = [build(inputs, config.hidden, config.atoms) for _ in range(config.count)]
+        self.members = nn.ModuleList(members)
         self.register_buffer("atoms", torch.linspace(0, 1, config.atoms), persistent=False)
         with torch.no_grad():
-            for member in self.members:
-                bias = member[-1].bias  # pessimists: about 5 % of the time at the goal
+            for member in members:
+                # Pessimists: about 5 % of the time at the goal.
+                bias = member.get_parameter(f"{len(member) - 1}.bias")
                 bias.copy_(torch.full_like(bias, -3.0) if config.atoms == 1 else -20.0 * self.atoms)
 
     def forward(self, inputs: Tensor, members: int | None = None) -> Tensor:

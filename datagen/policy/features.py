@@ -25,9 +25,6 @@ INPUTS = {
 }
 """Parts of the state vector by name, in this order, and their widths. The rotation to the goal is always an input."""
 
-TABLE_2 = ("fingertip_position", "object_position")
-"""What the paper's policy sees besides the rotation to the goal; it infers the rest with an LSTM."""
-
 STATE_WIDTH = sum(INPUTS.values())
 GOAL_WIDTH = 13  # the rotation to the goal as a quaternion and as a matrix
 _EXPONENTS = [(i, j, 4 - i - j) for i in range(5) for j in range(5 - i)]

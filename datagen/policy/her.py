@@ -30,6 +30,8 @@ class Learning:
             2, ["fingertip_position", "object_position"], leaves a network without memory blind to how the object lies.
         hidden: widths of the actor's hidden layers.
         memory: what the actor remembers.
+        told: the actor, too, sees everything as it is and is told the drawn physics: a teacher
+            (`datagen.policy.student`), of no use outside the simulation.
         critic: how critics are built.
         learning_rate: of Adam, for all networks.
         batch: transitions of one update.
@@ -44,6 +46,7 @@ class Learning:
     )  # fmt: skip
     hidden: tuple[int, ...] = (256, 256, 256)
     memory: Memory = field(default_factory=Memory)
+    told: bool = False
     critic: CriticConfig = field(default_factory=CriticConfig)
     learning_rate: float = 5e-4
     batch: int = 256
@@ -60,6 +63,10 @@ class Learning:
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
 
+    def actor(self, widths: Widths) -> Actor:
+        """An actor of this kind, with weights from torch's generator."""
+        return Actor(self.actor_inputs, self.hidden, self.memory, widths.hidden if self.told else 0)
+
 
 class Learner:
     """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here."""
@@ -68,7 +75,7 @@ class Learner:
         self.config, self.device = config, torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.actor = Actor(config.actor_inputs, config.hidden, config.memory)
+            self.actor = config.actor(widths)
             self.critics = Critics(config.critic, widths.state + widths.hidden + GOAL_WIDTH + widths.actions)
         with torch.no_grad():
             self.actor.get_parameter(f"layers.{len(self.actor.layers) - 1}.weight").mul_(0.1)  # near the middle
@@ -76,6 +83,7 @@ class Learner:
         for part in (self.actor, self.critics, self.normaliser):
             part.to(self.device)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.given = copy.deepcopy(self.target_actor)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True)
@@ -89,39 +97,29 @@ class Learner:
         """
         self.actor.take_on(actor)
         self.target_actor.load_state_dict(self.actor.state_dict())
+        self.given.load_state_dict(self.actor.state_dict())
         self.normaliser.load_state_dict(normaliser.state_dict())
 
-    def update(self, sample: Sample, actor: bool = True) -> dict[str, float]:
+    def update(self, sample: Sample, actor: bool = True, anchor: float = 0.0) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns means over them.
 
         Args:
             sample: transitions.
             actor: whether the actor learns, too, or critics alone.
+            anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
-        now, then = self._tensors(sample.now), self._tensors(sample.then)
+        now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
         rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
         figures = []
-        for start in range(0, len(rest[0]), self.config.batch):
+        for start in range(0, len(sample.action), self.config.batch):
             rows = slice(start, start + self.config.batch)
-            batch = [tensor[rows] for tensor in rest]
-            figures.append(
-                self._update(
-                    {key: tensor[rows] for key, tensor in now.items()},
-                    {key: tensor[rows] for key, tensor in then.items()},
-                    *batch,
-                    actor=actor,
-                )
-            )
+            here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
+            action, reward, discount = (column[rows] for column in rest)
+            figures.append(self._learn(here, there, action, reward, discount, actor, anchor))
         keys = {key for figure in figures for key in figure}
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
-    def _tensors(self, view: View) -> dict[str, Tensor]:
-        tensors = {name: torch.from_numpy(column).to(self.device) for name, column in vars(view).items()}
-        for name in ("state", "seen", "past"):
-            tensors[name] = self.normaliser(tensors[name])
-        return tensors
-
-    def _update(
+    def _learn(
         self,
         now: dict[str, Tensor],
         then: dict[str, Tensor],
@@ -129,12 +127,13 @@ class Learner:
         reward: Tensor,
         discount: Tensor,
         actor: bool,
+        anchor: float,
     ) -> dict[str, float]:
         with self._autocast():
             with torch.no_grad():
-                onward = _act(self.target_actor, then)
-                target = self.critics.target(self.target_critics(_known(then, onward)), reward, discount)
-            logits = self.critics(_known(now, action))
+                onward = act(self.target_actor, then)
+                target = self.critics.target(self.target_critics(known(then, onward)), reward, discount)
+            logits = self.critics(known(now, action))
             critic_loss = self.critics.loss(logits, target)
         self.critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
@@ -143,21 +142,26 @@ class Learner:
             figures = {"critic_loss": critic_loss.item(), "value": self.critics.value(logits).mean().item()}
         self.updates += 1
         if actor and self.updates % self.config.actor_every == 0:
-            figures |= self._improve(now)
+            figures |= self._improve(now, anchor)
         with torch.no_grad():
             for trained, slow in ((self.actor, self.target_actor), (self.critics, self.target_critics)):
                 torch._foreach_lerp_(list(slow.parameters()), list(trained.parameters()), self.config.averaging)
         return figures
 
-    def _improve(self, now: dict[str, Tensor]) -> dict[str, float]:
+    def _improve(self, now: dict[str, Tensor], anchor: float) -> dict[str, float]:
         """An update of the actor, by the first of the critics."""
         self.critics.requires_grad_(False)
         with self._autocast():
-            chosen = _act(self.actor, now)
-            gain = self.critics.log_odds(self.critics(_known(now, chosen), members=1)).mean()
+            chosen = act(self.actor, now)
+            gain = self.critics.log_odds(self.critics(known(now, chosen), members=1)).mean()
         cost = (chosen**2).mean()
+        loss = self.config.action_cost * cost - gain
+        if anchor:
+            with torch.no_grad(), self._autocast():
+                given = act(self.given, now)
+            loss = loss + anchor * ((chosen - given) ** 2).mean()
         self.actor_optimizer.zero_grad(set_to_none=True)
-        (self.config.action_cost * cost - gain).backward()
+        loss.backward()
         self.actor_optimizer.step()
         self.critics.requires_grad_(True)
         return {"chosen_logit": gain.item(), "action_square": cost.item()}
@@ -178,6 +182,7 @@ class Learner:
             "actor": self.actor,
             "critics": self.critics,
             "target_actor": self.target_actor,
+            "given": self.given,
             "target_critics": self.target_critics,
             "normaliser": self.normaliser,
             "actor_optimizer": self.actor_optimizer,
@@ -185,11 +190,20 @@ class Learner:
         }
 
 
-def _act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
-    return actor(view["seen"], view["seen_goal"], view["past"], view["turns"]).float()
+def tensors(view: View, normaliser: Normaliser, device: torch.device) -> dict[str, Tensor]:
+    """The view's columns on a device, states normalised."""
+    columns = {name: torch.from_numpy(column).to(device) for name, column in vars(view).items()}
+    return columns | {name: normaliser(columns[name]) for name in ("state", "seen", "past")}
 
 
-def _known(view: dict[str, Tensor], action: Tensor) -> Tensor:
+def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
+    """What the actor does in a view, float32: as it is seen, or for teachers as it is."""
+    state, goal = ("state", "goal") if actor.told else ("seen", "seen_goal")
+    return actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
+
+
+def known(view: dict[str, Tensor], action: Tensor) -> Tensor:
+    """What critics read of a view and an action in it."""
     return torch.cat([view["state"], view["hidden"], view["goal"], action], dim=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
@@ -21,10 +21,11 @@ class HerConfig:
 
     Attributes:
         output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
-        method: her; ``--method ppo`` has other keys, see `datagen.policy.ppo_config`.
         object: block or prism.
         locked_wrist: hold the two wrist joints.
         init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
+        teacher: weights of an actor whose actions are learnt on the states that the trained one gets into
+            (`datagen.policy.student`); null learns from goals, by hindsight.
         randomized: in the paper's randomized simulation.
         groups: which of its groups of effects: physics, observation, unmodelled.
         widening: of the randomizations' width, as goals are reached by the worlds that act without exploration.
@@ -41,7 +42,11 @@ class HerConfig:
         replay_steps: capacity for each world; some 2 kB a step.
         warmup: environment steps of the most noise around the cupped hand, before anything is learnt; with `init`, of
             the given policy.
-        critics_first: environment steps after that in which critics alone learn, while the actor stays as it is.
+        critics_first: environment steps after that in which critics alone learn, while the actor stays as it is: from
+            critics that know nothing yet it would forget in minutes what it can do.
+        first_updates: of the critics for each step of all worlds of a player, in these.
+        anchor: weight of the mean square by which the actor's actions differ from those of the given one, right after;
+            it fades to nothing in the `anchor_steps` that follow.
         noise: standard deviation of the exploration in joint targets, in half control ranges, of the least and the
             most exploring world.
         first_turn: exploring worlds begin with goals within this angle, rad.
@@ -53,10 +58,10 @@ class HerConfig:
     """
 
     output: Path
-    method: Literal["her"] = "her"
     object: str = "block"
     locked_wrist: bool = False
     init: str | None = None
+    teacher: str | None = None
     randomized: bool = False
     groups: tuple[str, ...] = tuple(GROUPS)
     widening: Widening = field(default_factory=Widening)
@@ -73,6 +78,9 @@ class HerConfig:
     replay_steps: int = 20_000
     warmup: int = 50_000
     critics_first: int = 0
+    first_updates: int = 6
+    anchor: float = 0.0
+    anchor_steps: int = 0
     noise: tuple[float, float] = (0.05, 0.6)
     first_turn: float = 1.0
     widen_at: float = 0.6
@@ -89,7 +97,16 @@ class HerConfig:
         for name in ("steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("players", "threads", "torch_threads", "warmup", "critics_first"):
+        for name in (
+            "players",
+            "threads",
+            "torch_threads",
+            "warmup",
+            "critics_first",
+            "first_updates",
+            "anchor",
+            "anchor_steps",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         if not self.clean_worlds < self.worlds:
@@ -118,6 +135,6 @@ class HerConfig:
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""
         free = (
-            "output", "method", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
+            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
         )  # fmt: skip
         return {key: value for key, value in to_jsonable(self).items() if key not in free}

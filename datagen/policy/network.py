@@ -60,33 +60,45 @@ class Actor(nn.Module):
         inputs: names of the parts of the state that it sees (`features.INPUTS`).
         hidden: widths of the hidden layers.
         memory: how it remembers.
+        told: how many numbers it is told that no observation holds: 0, but for teachers, which stay in the simulation
+            (`Environment.hidden`).
     """
 
     columns: Tensor
     frame_columns: Tensor
 
-    def __init__(self, inputs: Sequence[str], hidden: Sequence[int], memory: Memory = Memory()) -> None:  # noqa: B008
+    def __init__(
+        self, inputs: Sequence[str], hidden: Sequence[int], memory: Memory | None = None, told: int = 0
+    ) -> None:
         super().__init__()
-        self.inputs, self.hidden, self.memory = tuple(inputs), tuple(hidden), memory
+        self.inputs, self.hidden, self.memory, self.told = tuple(inputs), tuple(hidden), memory or Memory(), told
         self.register_buffer("columns", torch.tensor(input_indices(self.inputs)), persistent=False)
         self.register_buffer("frame_columns", torch.tensor(input_indices(FRAME_INPUTS)), persistent=False)
-        frame = len(self.frame_columns) + 3
-        remembered = {"none": 0, "stack": memory.frames * frame, "gru": memory.units}[memory.kind]
-        if memory.kind == "gru":
-            self.recurrent = nn.GRU(frame, memory.units, batch_first=True)
-        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered, self.hidden, ACTIONS)
+        frame, kind = len(self.frame_columns) + 3, self.memory.kind
+        remembered = {"none": 0, "stack": self.memory.frames * frame, "gru": self.memory.units}[kind]
+        if kind == "gru":
+            self.recurrent = nn.GRU(frame, self.memory.units, batch_first=True)
+        # What others do without comes last: `take_on` finds their weights at the front.
+        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered + told, self.hidden, ACTIONS)
 
-    def forward(self, state: Tensor, goal: Tensor, past: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
-        """`past` and `turns` are the frames before, normalised, as `memory.History.recall` gives them."""
+    def forward(self, state: Tensor, goal: Tensor, past: Tensor, turns: Tensor, hidden: Tensor) -> Tensor:
+        """Joint targets.
+
+        Args:
+            state: normalised state vectors (N, S).
+            goal: goal vectors (N, G).
+            past, turns: the frames before, (N, K, S), normalised, and (N, K, 3), as `memory.History.recall` gives them.
+            hidden: what no observation holds, (N, H); read by teachers alone.
+        """
         parts = [state[:, self.columns], goal]
         if self.memory.frames:
-            assert past is not None
-            assert turns is not None
-            frames = torch.cat([past[..., self.frame_columns], _TURN_SCALE * turns], dim=-1)
+            frames = torch.cat([past[..., self.frame_columns], _TURN_SCALE * turns], dim=-1)[:, : self.memory.frames]
             if self.memory.kind == "gru":
                 parts.append(self.recurrent(frames.flip(1))[0][:, -1])
             else:
                 parts.append(frames.flatten(1))
+        if self.told:
+            parts.append(hidden)
         return torch.tanh(self.layers(torch.cat(parts, dim=1)))
 
     @torch.no_grad()
@@ -99,9 +111,9 @@ class Actor(nn.Module):
         if (self.inputs, self.hidden) != (other.inputs, other.hidden):
             raise ValueError(f"inputs {other.inputs} and layers {other.hidden} are not {self.inputs} and {self.hidden}")
         theirs = other.state_dict()
-        if self.memory != other.memory:
-            if other.memory.frames:
-                raise ValueError(f"it remembers by {other.memory}, not by {self.memory}")
+        if (self.memory, self.told) != (other.memory, other.told):
+            if other.memory.frames or other.told:
+                raise ValueError(f"it has {other.memory} and is told {other.told} numbers, not {self.memory}")
             weight = torch.zeros_like(self.get_parameter("layers.0.weight"))
             known = theirs["layers.0.weight"]
             weight[:, : known.shape[1]] = known
@@ -127,6 +139,7 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
         "inputs": list(actor.inputs),
         "hidden": list(actor.hidden),
         "memory": asdict(actor.memory),
+        "told": actor.told,
         "actor": actor.state_dict(),
         "normaliser": normaliser.state_dict(),
     }
@@ -139,28 +152,15 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     Raises:
         DactylError: no such file, damaged, or something else.
     """
-    return read_policy(path, load_content(path))
-
-
-def load_content(path: Path) -> dict[str, Any]:
-    """What is in a policy file of ours, of any kind.
-
-    Raises:
-        DactylError: no such file, damaged, or something else.
-    """
     content = load_file(path, "policy")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DactylError(f"{path}: not a policy of dactyl; pass policy.pt of a training")
     if content.get("version") != VERSION:
         raise DactylError(f"{path}: version {content.get('version')} of the format, this is {VERSION}; train it again")
-    return content
-
-
-def read_policy(path: Path, content: dict[str, Any]) -> tuple[Actor, Normaliser, dict[str, Any]]:
-    """The same from the file's content."""
     with fitting(path):
-        memory = Memory(**content.get("memory", {}))  # files from before there was one have none
-        actor, normaliser = Actor(content["inputs"], content["hidden"], memory), Normaliser()
+        memory = Memory(**content.get("memory", {}))  # files from before there was any say nothing of it
+        actor = Actor(content["inputs"], content["hidden"], memory, content.get("told", 0))
+        normaliser = Normaliser()
         actor.load_state_dict(content["actor"])
         normaliser.load_state_dict(content["normaliser"])
         about = {"name": str(content["about"]["name"]), "object": str(content["about"]["object"]), **content["about"]}

@@ -17,7 +17,7 @@ from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Tally
 from datagen.policy.memory import History
-from datagen.policy.network import Actor, Normaliser
+from datagen.policy.network import Normaliser
 from datagen.policy.replay import Step, Widths
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
@@ -95,7 +95,7 @@ class Player:
         self.targets = JointTargets(scene)
         self.grasp = self.targets.holding(np.array([[CUPPED_POSE.get(name, 0.0) for name in scene.joint_names]]))
         self.widths = widths_of(self.environment)
-        self.actor = Actor(config.learning.actor_inputs, config.learning.hidden, config.learning.memory)
+        self.actor = config.learning.actor(self.widths)
         self.normaliser = Normaliser(self.widths.state)
         self.history = History(config.learning.memory.frames, worlds, self.widths.state)
         self.trials = Trials(TRAINING, worlds)
@@ -134,20 +134,23 @@ class Player:
         state, seen = (state_vector(environment.scene, each, self.last_action) for each in (true, sensed))
         state, seen = np.nan_to_num(state), np.nan_to_num(seen)
         past, turns = self.history.recall(seen, sensed["object_quaternion"])
+        hidden = environment.hidden().astype(np.float32)
         if self.orders.grasping:
             action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
         else:
+            told = self.actor.told > 0
+            shown, goal = (state, true["relative_goal"]) if told else (seen, sensed["relative_goal"])
             with torch.inference_mode():
-                vectors = [self.normaliser(torch.from_numpy(vector)) for vector in (seen, past)]
-                goal = torch.from_numpy(goal_vector(sensed["relative_goal"]))
-                action = self.actor(vectors[0], goal, vectors[1], torch.from_numpy(turns)).double().numpy()
-            spread = self.spread
+                vectors = (torch.from_numpy(vector) for vector in (shown, goal_vector(goal), past, turns, hidden))
+                present, goals, before, *rest = vectors
+                target = self.actor(self.normaliser(present), goals, self.normaliser(before), *rest)
+            action, spread = target.double().numpy(), self.spread
         self.noise = _MEMORY * self.noise + np.sqrt(1 - _MEMORY**2) * self.rng.normal(size=self.noise.shape)
         action = np.clip(action + spread * self.noise, -1, 1)
         played.steps.append(
             Step(
                 state=state,
-                hidden=environment.hidden().astype(np.float32),
+                hidden=hidden,
                 seen=seen,
                 quaternion=true["object_quaternion"],
                 seen_quaternion=sensed["object_quaternion"],

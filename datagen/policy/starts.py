@@ -15,10 +15,17 @@ STARTS = "starts.npy"
 
 
 def start_states(folder: Path, environment: Environment, count: int) -> FloatArray:
-    """Rows of ``batch.state`` after episodes 0 to ``count`` have begun, (count, W); kept in ``folder``."""
+    """The same as :func:`drawn_starts`, kept in ``folder``."""
     path = folder / STARTS
     if path.exists():
         return np.load(path)
+    starts = drawn_starts(environment, count)
+    atomic_write(path, lambda file: np.save(file, starts))
+    return starts
+
+
+def drawn_starts(environment: Environment, count: int) -> FloatArray:
+    """Rows of ``batch.state`` after episodes 0 to ``count`` have begun, (count, W)."""
     states: list[FloatArray] = []
     everyone = np.arange(environment.worlds)
     with progress("start states", count, "states") as advance:
@@ -26,6 +33,4 @@ def start_states(folder: Path, environment: Environment, count: int) -> FloatArr
             environment.reset(everyone, len(states) + everyone)
             states.extend(environment.batch.state.copy())
             advance(environment.worlds)
-    starts = np.array(states[:count])
-    atomic_write(path, lambda file: np.save(file, starts))
-    return starts
+    return np.array(states[:count])

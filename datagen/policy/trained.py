@@ -20,8 +20,7 @@ import torch
 from datagen.policy import policy_label, shipped
 from datagen.policy.features import STATE_WIDTH, goal_vector, state_vector
 from datagen.policy.memory import History
-from datagen.policy.network import Actor, Normaliser, load_content, read_policy
-from datagen.policy.recurrent import KIND, RecurrentPolicy, read_recurrent
+from datagen.policy.network import Actor, Normaliser, load_policy
 from datagen.policy.targets import JointTargets
 from datagen.sim.interface import ACTIONS, FloatArray, Observation, Policy, Worlds
 from datagen.sim.scene import Scene
@@ -50,7 +49,8 @@ class NetworkPolicy:
         past, turns = self._history.recall(state, observation["object_quaternion"])
         with torch.inference_mode():
             seen, before = (self._normaliser(torch.from_numpy(vectors)) for vectors in (state, past))
-            target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns))
+            nothing = seen[:, :0]
+            target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns), nothing)
         self._last = target.numpy().astype(np.float64)
         return self._targets.relative(self._last, np.nan_to_num(joints))
 
@@ -96,16 +96,12 @@ def load(source: str, scene: Scene, worlds: int) -> Policy:
         return ProgramPolicy(name, _read_program(path, lambda: torch.export.load(str(path)).module()), worlds)
     if _is_torchscript(path):
         return ProgramPolicy(name, _read_program(path, lambda: torch.jit.load(str(path), "cpu")), worlds)
-    content = load_content(path)
-    if content.get("kind") == KIND:
-        network, inputs, about = read_recurrent(path, content)
-        policy: Policy = RecurrentPolicy(name, network, inputs, worlds)
-    else:
-        actor, normaliser, about = read_policy(path, content)
-        policy = NetworkPolicy(name, actor, normaliser, scene, worlds)
+    actor, normaliser, about = load_policy(path)
     if about["object"] != scene.object.name:
         raise DactylError(f"{source}: a policy for the {about['object']}, not the {scene.object.name}; choose another")
-    return policy
+    if actor.told:
+        raise DactylError(f"{source}: a teacher, told what only a simulation knows; train a student of it to act")
+    return NetworkPolicy(name, actor, normaliser, scene, worlds)
 
 
 def _is_torchscript(path: Path) -> bool:

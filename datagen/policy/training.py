@@ -27,11 +27,12 @@ from datagen.policy.curriculum import Curriculum
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally, means
-from datagen.policy.network import load_file, load_policy, save_policy
+from datagen.policy.network import Actor, Normaliser, load_file, load_policy, save_policy
 from datagen.policy.player import Orders, Played, widths_of
-from datagen.policy.replay import Replay, together
+from datagen.policy.replay import Replay, Widths, together
 from datagen.policy.signals import signals_held
 from datagen.policy.starts import start_states
+from datagen.policy.student import Student
 from datagen.variation import generator
 from vision.config import differences
 from vision.errors import DactylError
@@ -41,7 +42,7 @@ from vision.storage.files import atomic_write, exclusive_folder
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = (
     "exploring_success", "largest_turn", "width", "core_seconds", "critic_loss", "value", "chosen_logit",
-    "action_square",
+    "action_square", "distance",
 )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ class Training:
         start_states(config.output, environment, config.start_states)  # the players read them
         widths = widths_of(environment)
         try:
-            self.learner = Learner(config.learning, widths, config.seed, config.device)
+            self.learner = self._learner(widths)
         except (RuntimeError, AssertionError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DactylError(f"device {config.device}: {reason}; choose another") from None
@@ -70,7 +71,7 @@ class Training:
         if checkpoint.exists():
             recorded = self._resume(checkpoint)
         elif config.init:
-            self._take_on(shipped().get(config.init, Path(config.init)))
+            self._take_on(config.init)
         self.replay = Replay(config.output / "replay", config.replay_steps, players * config.worlds, widths, recorded)
         self.rng = generator(config.seed, self.steps, "training")
 
@@ -103,16 +104,15 @@ class Training:
         self._take_in(played)
         before, self.steps = self.steps, self.steps + config.steps_per_chunk
         self.players.start(self._orders(), config.chunk)
-        if self.steps > config.warmup:
+        learnt_for = self.steps - config.warmup
+        if learnt_for > 0:
+            acting = learnt_for > config.critics_first
+            count = (config.updates if acting else config.first_updates) * config.learning.batch
+            left = 1 - (learnt_for - config.critics_first) / max(1, config.anchor_steps)
+            anchor = config.anchor * max(0.0, left)
             for _ in range(config.chunk * max(1, config.players)):
-                sample = self.replay.sample(
-                    self.rng,
-                    config.updates * config.learning.batch,
-                    config.learning.hindsight,
-                    config.learning.memory.frames,
-                )
-                acting = self.steps > config.warmup + config.critics_first
-                self.learned.append(self.learner.update(sample, acting))
+                sample = self.replay.sample(self.rng, count, config.learning.hindsight, config.learning.memory.frames)
+                self.learned.append(self.learner.update(sample, acting, anchor))
         self.seconds += time.monotonic() - began
         self.core_seconds += time.process_time() - worked
         if config.players:
@@ -143,7 +143,7 @@ class Training:
             self.recent.clear()
         for index in range(config.chunk):
             step = together([one.steps[index] for one in played])
-            if not config.init and self.steps < 4 * config.warmup:
+            if not (config.init or config.teacher) and self.steps < 4 * config.warmup:
                 # Then inputs keep their meaning while critics and actor use it.
                 self.learner.normaliser.update(torch.from_numpy(step.state).to(self.learner.device))
             self.replay.add(step)
@@ -157,17 +157,31 @@ class Training:
             {name: tensor.detach().cpu().clone() for name, tensor in part.state_dict().items()}
             for part in (self.learner.actor, self.learner.normaliser)
         )
-        grasping = not self.config.init and self.steps < self.config.warmup
+        grasping = not (self.config.init or self.config.teacher) and self.steps < self.config.warmup
         return Orders(actor, normaliser, grasping, self.turn, self.width.value)
 
-    def _take_on(self, path: Path) -> None:
+    def _learner(self, widths: Widths) -> Learner | Student:
+        config = self.config
+        if not config.teacher:
+            return Learner(config.learning, widths, config.seed, config.device)
+        actor, normaliser = self._weights(config.teacher)
+        if actor.told not in (0, widths.hidden) or actor.memory.frames > config.learning.memory.frames:
+            raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
+        return Student(config.learning, actor, normaliser, widths, config.seed, config.device)
+
+    def _weights(self, source: str) -> tuple[Actor, Normaliser]:
+        path = shipped().get(source, Path(source))
         actor, normaliser, about = load_policy(path)
         if about["object"] != self.config.object:
             raise DactylError(f"{path}: a policy for the {about['object']}, not the {self.config.object}")
+        return actor, normaliser
+
+    def _take_on(self, source: str) -> None:
+        actor, normaliser = self._weights(source)
         try:
             self.learner.take_on(actor, normaliser)
         except ValueError as error:
-            raise DactylError(f"{path}: cannot be gone on with ({error}); change learning") from None
+            raise DactylError(f"{source}: cannot be gone on with ({error}); change learning") from None
 
     def save(self) -> None:
         """Write the checkpoint and the policy."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -43,15 +43,12 @@ class PhysicsRandomization:
 
     def scaled(self, width: float) -> PhysicsRandomization:
         """The same with every range drawn in towards the model's own value: at 0 nothing is changed, at 1 all of it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return PhysicsRandomization(**{name: value and _narrowed(value, width) for name, value in values.items()})
 
 
-Range = TypeVar("Range", Uniform, LogUniform, Normal)
-
-
-def _narrowed(value: Range, width: float) -> Range:
-    """A factor's range about 1, a term's about 0."""
+def _narrowed(value: Uniform | LogUniform | Normal, width: float) -> Any:
+    """The same kind of range, a factor's drawn in to 1, a term's to 0."""
     if isinstance(value, Uniform):
         return Uniform(1 + width * (value.low - 1), 1 + width * (value.high - 1))
     if isinstance(value, LogUniform):

@@ -12,7 +12,6 @@ import pytest
 from datagen.appearance.draw import AppearanceConfig
 from datagen.generate.config import RenderConfig
 from datagen.policy.her_config import HerConfig
-from datagen.policy.ppo_config import PpoConfig
 from datagen.states.collect import StatesConfig
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.predict import EvaluateConfig
@@ -33,8 +32,7 @@ READERS = {
     "train": lambda argv: parse_train([*argv, "--data.train=-", "--data.val=-", "--output=-"]),
     "evaluate": reader(EvaluateConfig),
     "evaluate/closed-loop": reader(ClosedLoopConfig),
-    "policy/her": reader(HerConfig, "--output=-"),
-    "policy/ppo": reader(PpoConfig, "--output=-"),
+    "policy": reader(HerConfig, "--output=-"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import signal
 from dataclasses import replace
@@ -13,11 +14,17 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from datagen.policy import create_policy
+from datagen.policy.crew import Processes
+from datagen.policy.critics import CriticConfig, Critics
+from datagen.policy.curriculum import Curriculum, Widening
 from datagen.policy.features import GOAL_WIDTH, INPUTS, STATE_WIDTH, input_indices, shape_moments
-from datagen.policy.her import Learner, Learning
+from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
-from datagen.policy.network import load_policy
-from datagen.policy.replay import Sample
+from datagen.policy.memory import Memory
+from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
+from datagen.policy.replay import Sample, View, Widths
+from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
 from datagen.sim.scene import SceneConfig, build_scene
@@ -53,33 +60,119 @@ def test_inputs_are_found_by_name() -> None:
         input_indices(("smell",))
 
 
-def test_the_learner_finds_the_action_that_pays() -> None:
+WIDTHS = Widths(STATE_WIDTH, hidden=3, actions=20)
+
+
+def view(rng: np.random.Generator, count: int, frames: int = 0) -> View:
+    """Standard normal numbers; goals uniform, and seen as they are."""
+    goal = rng.uniform(-0.8, 0.8, (count, GOAL_WIDTH)).astype(np.float32)
+    state, seen = rng.normal(size=(2, count, STATE_WIDTH)).astype(np.float32)
+    hidden = rng.normal(size=(count, 3)).astype(np.float32)
+    past = rng.normal(size=(count, frames, STATE_WIDTH)).astype(np.float32)
+    return View(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
+
+
+LEARNING = Learning(hidden=(64, 64), learning_rate=3e-3, averaging=0.05, batch=512)
+CRITICS = {
+    "classifiers": CriticConfig(hidden=(64, 64)),
+    "distributions": CriticConfig(hidden=(64, 64), atoms=21),
+    "residual": CriticConfig(hidden=(64, 64), blocks="residual", atoms=21),
+}
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
     """Goals are reached by an action that begins like the goal, at once, and by no other."""
     rng = np.random.default_rng(0)
-    learner = Learner(Learning(hidden=(64, 64), learning_rate=3e-3, averaging=0.05, batch=512), seed=0)
-    state = rng.normal(size=(512, STATE_WIDTH)).astype(np.float32)
-    learner.normaliser.update(torch.from_numpy(state))
-    for _ in range(200):
-        state = rng.normal(size=(512, STATE_WIDTH)).astype(np.float32)
-        goal = rng.uniform(-0.8, 0.8, (512, GOAL_WIDTH)).astype(np.float32)
+    learner = Learner(replace(LEARNING, critic=CRITICS[critic]), WIDTHS, seed=0)
+    learner.normaliser.update(torch.randn(512, STATE_WIDTH))
+    for _ in range(250):
+        now = view(rng, 512)
         action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
-        pays = np.abs(action[:, 0] - goal[:, 0]) < 0.35
-        zeros = np.zeros(512, np.float32)
-        figures = learner.update(Sample(state, goal, action, pays.astype(np.float32), zeros, state, goal))
+        pays = (np.abs(action[:, 0] - now.goal[:, 0]) < 0.35).astype(np.float32)
+        figures = learner.update(Sample(now, action, pays, np.zeros(512, np.float32), now))
     assert figures["critic_loss"] < 0.5  # 0.62 is to know no more than how often it pays
-    chosen = learner.act(torch.from_numpy(state), torch.from_numpy(goal)).numpy()
-    assert np.abs(chosen[:, 0] - goal[:, 0]).mean() < 0.2  # 0.4 for an actor that is always in the middle
+    chosen = act(learner.actor, tensors(now, learner.normaliser, learner.device)).detach().numpy()
+    assert np.abs(chosen[:, 0] - now.goal[:, 0]).mean() < 0.2  # 0.4 for an actor that is always in the middle
 
 
-def test_the_actor_does_not_see_what_only_critics_may() -> None:
-    learner = Learner(Learning(hidden=(32,)), seed=1)
+def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
+    learner = Learner(Learning(hidden=(32,)), WIDTHS, seed=1)
     learner.normaliser.count.fill_(1)
-    goal, action = torch.randn(4, GOAL_WIDTH), torch.randn(4, 20)
-    state = torch.randn(4, STATE_WIDTH)
-    other = state.clone()
-    other[:, input_indices(("joint_velocity", "object_velocity"))] += 1
-    assert torch.equal(learner.act(state, goal), learner.act(other, goal))
-    assert not torch.equal(learner.critics(state, goal, action), learner.critics(other, goal, action))
+    now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
+    action = torch.randn(4, 20)
+    for changed, acts, judges in (("seen", True, False), ("state", False, True), ("hidden", False, True)):
+        other = now | {changed: now[changed] + 1}
+        assert torch.equal(act(learner.actor, now), act(learner.actor, other)) != acts
+        values = (learner.critics(known(which, action)) for which in (now, other))
+        assert torch.equal(*values) != judges
+    blind = now | {"seen": now["seen"].clone()}
+    blind["seen"][:, input_indices(("joint_velocity", "object_velocity"))] += 1
+    assert torch.equal(act(learner.actor, now), act(learner.actor, blind))
+
+
+def test_a_teacher_sees_what_is() -> None:
+    learner = Learner(Learning(hidden=(32,), told=True), WIDTHS, seed=1)
+    now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
+    for changed, acts in (("seen", False), ("state", True), ("hidden", True)):
+        other = now | {changed: now[changed] + 1}
+        assert torch.equal(act(learner.actor, now), act(learner.actor, other)) != acts
+
+
+@pytest.mark.parametrize("memory", [Memory("stack", 3), Memory("gru", 3, 8)])
+def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
+    torch.manual_seed(0)
+    plain, more = Actor(tuple(INPUTS)[:4], (16, 16)), Actor(tuple(INPUTS)[:4], (16, 16), memory)
+    more.take_on(plain)
+    now = tensors(view(np.random.default_rng(0), 5, frames=3), Normaliser(), torch.device("cpu"))
+    torch.testing.assert_close(act(more, now), act(plain, now))
+    more.layers[0].weight.data[:, -1] += 1  # it can learn to look back
+    assert not torch.allclose(act(more, now), act(plain, now))
+    with pytest.raises(ValueError, match="layers"):
+        more.take_on(Actor(tuple(INPUTS)[:4], (16,)))
+    with pytest.raises(ValueError, match="Memory"):
+        plain.take_on(more)
+
+
+@pytest.mark.parametrize("memory", [Memory("stack", 2), Memory("gru", 2, 16)])
+def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
+    """The teacher acts on the last of three hidden numbers; the student can read it in its last frame but one."""
+    torch.manual_seed(0)
+    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), told=3)
+    learning = Learning(("object_position",), (32,), memory, learning_rate=3e-3, batch=256)
+    student = Student(learning, teacher, Normaliser(), WIDTHS, seed=0)
+    blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(), WIDTHS, seed=0)
+    for _ in range(300):
+        now = view(rng, 256, frames=2)
+        now.seen[:] = now.state
+        now.past[:, 1, 15:18] = now.hidden
+        sample = Sample(now, np.zeros((256, 20), np.float32), *np.zeros((2, 256), np.float32), now)
+        seeing, guessing = student.update(sample), blind.update(sample)
+    assert seeing["distance"] < 0.3 * guessing["distance"]
+
+
+def test_targets_of_distributions_keep_mass_and_mean() -> None:
+    critics = Critics(CriticConfig(count=2, hidden=(8,), atoms=11), 4)
+    logits = torch.randn(2, 6, 11)
+    reward, discount = torch.linspace(0, 0.3, 6), torch.tensor([0.7, 0.7, 0.5, 0.7, 0.0, 0.7])
+    target = critics.target(logits, reward, discount)
+    torch.testing.assert_close(target.sum(dim=1), torch.ones(6))
+    least = critics.value(logits).min(dim=0).values
+    torch.testing.assert_close((target * critics.atoms).sum(dim=1), reward + discount * least)
+    sure = torch.full((2, 6, 11), -50.0)
+    sure[..., 4] = 50
+    torch.testing.assert_close(critics.value(sure), torch.full((2, 6), 0.4))
+
+
+def test_a_curriculum_moves_when_its_edge_is_mastered() -> None:
+    curriculum = Curriculum(Widening(first=0.5, step=0.3, share=0.75, goals=8))
+    assert not curriculum.count(reached=5, missed=2)  # too few to tell
+    assert curriculum.count(reached=1, missed=0)
+    assert curriculum.value == pytest.approx(0.8)
+    assert not curriculum.count(reached=5, missed=3)
+    assert curriculum.count(reached=6, missed=0)  # six of the last eight
+    assert curriculum.value == 1
+    assert not curriculum.count(reached=100, missed=0)
 
 
 def outcome(reached: list[int] = [], dropped: list[int] = [], worlds: int = 3) -> Outcome:  # noqa: B006
@@ -108,8 +201,9 @@ def test_trials_end_by_the_papers_rules() -> None:
 
 
 TINY = HerConfig(
-    output=Path(), steps=3072, worlds=8, clean_worlds=2, threads=2, updates=1, replay_steps=300, warmup=1024,
-    start_states=8, log_steps=512, learning=Learning(hidden=(16,), batch=32),
+    output=Path(), steps=3072, players=0, worlds=8, clean_worlds=2, threads=2, chunk=8, updates=1, replay_steps=300,
+    warmup=1024, start_states=8, log_steps=512,
+    learning=Learning(hidden=(16,), critic=CriticConfig(hidden=(16,)), batch=32),
 )  # fmt: skip
 
 
@@ -127,29 +221,82 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     assert [int(row["steps"]) for row in rows] == [512, 1024, 1536, 2048, 2560, 3072]
     assert rows[0]["critic_loss"] == "nan"
     assert float(rows[-1]["critic_loss"]) > 0
+    assert float(rows[-1]["core_seconds"]) > float(rows[0]["core_seconds"]) > 0
     assert (tmp_path / "progress.png").stat().st_size > 1000
     with pytest.raises(DactylError, match="worlds"):
         train(replace(config, worlds=9))
 
 
-def test_a_signal_finds_everything_between_two_steps_and_saves_it(
+def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    learning = replace(TINY.learning, memory=Memory("gru", 3, 8))
+    given = Actor(learning.actor_inputs, learning.hidden)
+    save_policy(tmp_path / "given.pt", given, Normaliser(), {"name": "given", "object": "block"})
+    config = replace(
+        TINY, output=tmp_path / "run", randomized=True, init=str(tmp_path / "given.pt"), learning=learning, players=2,
+        worlds=4, clean_worlds=1, warmup=256, critics_first=1280, steps=1536,
+    )  # fmt: skip
+    train(config)
+    kept, normaliser, _ = load_policy(tmp_path / "run" / "policy.pt")
+    plain = given.get_parameter("layers.0.weight")
+    torch.testing.assert_close(kept.get_parameter("layers.0.weight")[:, : plain.shape[1]], plain)
+    assert normaliser.count == 0  # inputs keep the meaning that the given weights know them by
+    train(replace(config, steps=2048))
+    learnt, _, _ = load_policy(tmp_path / "run" / "policy.pt")
+    assert not torch.equal(learnt.get_parameter("layers.0.weight"), kept.get_parameter("layers.0.weight"))
+
+
+def test_a_teacher_is_trained_and_taught(tmp_path: Path) -> None:
+    taught = replace(TINY.learning, told=True)
+    train(replace(TINY, output=tmp_path / "teacher", randomized=True, learning=taught, steps=1536))
+    path = tmp_path / "teacher" / "policy.pt"
+    with pytest.raises(DactylError, match="student"):
+        create_policy(str(path), BLOCK, 2)
+    learning = replace(TINY.learning, memory=Memory("gru", 2, 8))
+    student = replace(
+        TINY, output=tmp_path / "student", randomized=True, teacher=str(path), learning=learning, warmup=64
+    )
+    train(student)
+    with (tmp_path / "student" / "progress.csv").open() as file:
+        distances = [float(row["distance"]) for row in csv.DictReader(file)]
+    assert distances[-1] < distances[0]
+    assert create_policy(str(tmp_path / "student" / "policy.pt"), BLOCK, 2).name.startswith("policy-")
+
+
+def test_a_player_that_dies_is_one_line() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(DactylError, match="last checkpoint"):
+        Processes([ours]).finish()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("init", "absent.pt"), ("teacher", "absent.pt"), ("device", "nonsense"), ("device", "cuda:99")]
+)
+def test_what_cannot_be_used_is_one_line(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(DactylError, match=value) as caught:
+        train(replace(TINY, output=tmp_path, **{key: value}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_signal_finds_everything_between_two_chunks_and_saves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Training._step
+    advance = Training._advance
     calls = []
 
-    def interrupted(self: Training, over: np.ndarray) -> np.ndarray:
+    def interrupted(self: Training) -> None:
         calls.append(self.steps)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, over)
+        advance(self)
 
-    monkeypatch.setattr(Training, "_step", interrupted)
+    monkeypatch.setattr(Training, "_advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(replace(TINY, output=tmp_path))
-    assert calls == [0, 8, 16]
-    assert torch.load(tmp_path / "checkpoint.pt")["steps"] == 24
-    assert load_policy(tmp_path / "policy.pt")[2]["steps"] == 24
+    assert calls == [0, 64, 128]
+    assert torch.load(tmp_path / "checkpoint.pt")["steps"] == 192
+    assert load_policy(tmp_path / "policy.pt")[2]["steps"] == 192
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

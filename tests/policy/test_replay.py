@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from datagen.policy.features import STATE_WIDTH
-from datagen.policy.replay import Hindsight, Replay
+from datagen.policy.memory import History
+from datagen.policy.replay import Hindsight, Replay, Step, Widths, together
 from vision.geometry.rotations import quaternion_from_rotation
 
 WORLDS = 3
 TURN = 0.09  # rad a step: five steps are more than a goal's threshold, four are less
+WIDTHS = Widths(state=6, hidden=2, actions=4)
 NOBODY = np.zeros(WORLDS, dtype=bool)
 
 
@@ -22,14 +23,31 @@ def turned(steps: float) -> np.ndarray:
     return quaternion_from_rotation(Rotation.from_rotvec(TURN * steps * np.eye(3)))
 
 
+def recorded(state: np.ndarray, quaternion: np.ndarray, goal: np.ndarray, acted: np.ndarray) -> Step:
+    """A step whose sensors report the state plus 100, and orientations TURN further than they are."""
+    seen = quaternion_from_rotation(
+        Rotation.from_rotvec(TURN * np.eye(3)) * Rotation.from_quat(quaternion, scalar_first=True)
+    )
+    return Step(
+        state=state,
+        hidden=-state[:, :2],
+        seen=state + 100,
+        quaternion=quaternion,
+        seen_quaternion=seen,
+        goal=goal,
+        action=np.zeros((WORLDS, WIDTHS.actions)),
+        acted=acted,
+    )
+
+
 def fill(replay: Replay, steps: int, episode: int = 7, drop: bool = True) -> None:
     """Worlds turn by TURN a step in episodes of so many actions; the first state number says world and time."""
     age = 0
     for _ in range(steps):
         acted = np.full(WORLDS, age < episode)
-        state = np.zeros((WORLDS, STATE_WIDTH), np.float32)
+        state = np.zeros((WORLDS, WIDTHS.state), np.float32)
         state[:, 0], state[:, 1], state[:, 2] = replay.time, age, range(WORLDS)
-        replay.add(state, turned(age), turned(20), np.zeros((WORLDS, 20)), acted)
+        replay.add(recorded(state, turned(age), turned(20), acted))
         age += 1
         if age == episode:
             replay.finish(np.arange(WORLDS), np.full(WORLDS, drop), NOBODY)
@@ -38,13 +56,13 @@ def fill(replay: Replay, steps: int, episode: int = 7, drop: bool = True) -> Non
 
 
 def draw(replay: Replay, **how: float) -> dict[str, np.ndarray]:
-    sample = replay.sample(np.random.default_rng(0), 4000, Hindsight(**how))  # type: ignore[arg-type]
-    return dict(vars(sample))
+    sample = replay.sample(np.random.default_rng(0), 4000, Hindsight(**how), 0)  # type: ignore[arg-type]
+    return {**vars(sample.now), **vars(sample), "next_state": sample.then.state}
 
 
 @pytest.mark.parametrize("steps", [40, 95])
 def test_samples_stay_within_their_episode(tmp_path: Path, steps: int) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     fill(replay, steps)
     sample = draw(replay, steps=3)
     now, then = sample["state"], sample["next_state"]
@@ -59,7 +77,7 @@ def test_samples_stay_within_their_episode(tmp_path: Path, steps: int) -> None:
 
 def test_drops_end_the_return_and_time_does_not(tmp_path: Path) -> None:
     for drop in (True, False):
-        replay = Replay(tmp_path / str(drop), 50, WORLDS)
+        replay = Replay(tmp_path / str(drop), 50, WORLDS, WIDTHS)
         fill(replay, 40, drop=drop)
         sample = draw(replay, steps=2, discount=0.9)
         ahead = sample["next_state"][:, 0] - sample["state"][:, 0]
@@ -68,7 +86,7 @@ def test_drops_end_the_return_and_time_does_not(tmp_path: Path) -> None:
 
 
 def test_hindsight_goals_were_reached_later(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     fill(replay, 40)
     sample = draw(replay, relabelled=1.0, steps=1, discount=0.9)
     angle = 2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1)) / TURN  # steps to go
@@ -83,7 +101,7 @@ def test_hindsight_goals_were_reached_later(tmp_path: Path) -> None:
 
 
 def test_returns_sum_the_steps_at_the_goal(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     fill(replay, 40)
     sample = draw(replay, relabelled=1.0, steps=3, discount=0.9)
     away = np.round(2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1)) / TURN)
@@ -96,7 +114,7 @@ def test_returns_sum_the_steps_at_the_goal(tmp_path: Path) -> None:
 
 
 def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     fill(replay, 40)
     sample = draw(replay, relabelled=0.0)
     to_go = 2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1))
@@ -104,23 +122,81 @@ def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_broken_states_are_never_learnt_from(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     for step in range(20):
-        state = np.full((WORLDS, STATE_WIDTH), float(step), np.float32)
+        state = np.full((WORLDS, WIDTHS.state), float(step), np.float32)
         acted = np.ones(WORLDS, dtype=bool)
         if step == 10:
             state[1], acted[1] = 1e9, False
-        replay.add(state, turned(step), turned(0), np.zeros((WORLDS, 20)), acted)
+        replay.add(recorded(state, turned(step), turned(0), acted))
         if step == 9:
             replay.finish(np.array([1]), NOBODY, np.array([False, True, False]))
     sample = draw(replay)
     assert max(sample["state"].max(), sample["next_state"].max()) < 20
 
 
+def test_what_actors_see_is_what_sensors_reported(tmp_path: Path) -> None:
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    fill(replay, 40)
+    sample = replay.sample(np.random.default_rng(0), 500, Hindsight(steps=3), 0)
+    for view in (sample.now, sample.then):
+        np.testing.assert_array_equal(view.seen, view.state + 100)
+        np.testing.assert_array_equal(view.hidden, -view.state[:, :2])
+        # The same goal: one step of TURN less to go from where the object is seen.
+        seen, true = (2 * np.arccos(np.clip(goal[:, 0], -1, 1)) for goal in (view.seen_goal, view.goal))
+        np.testing.assert_allclose(np.abs(true - seen), TURN, atol=1e-3)
+
+
+def test_frames_are_those_before_and_end_where_the_episode_began(tmp_path: Path) -> None:
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    fill(replay, 95)
+    sample = replay.sample(np.random.default_rng(0), 4000, Hindsight(steps=2), 4)
+    for view in (sample.now, sample.then):
+        time, age, world = view.state[:, :3].T
+        back = np.minimum(np.arange(1, 5), np.minimum(age, time - 45)[:, None])  # the ring holds times from 45 on
+        np.testing.assert_array_equal(view.past[..., 0], 100 + time[:, None] - back)
+        np.testing.assert_array_equal(view.past[..., 2], 100 + np.tile(world[:, None], 4))
+        turns = np.linalg.norm(view.turns, axis=-1)
+        np.testing.assert_allclose(turns, TURN * back, atol=1e-3)
+        assert (np.sign(view.turns.sum(axis=-1)) == np.sign(back)).all()  # from then to now
+
+
+def test_a_history_recalls_what_the_replay_gives(tmp_path: Path) -> None:
+    """In use an actor sees the same frames as in training, across episodes."""
+    replay, history = Replay(tmp_path, 50, WORLDS, WIDTHS), History(3, WORLDS, WIDTHS.state)
+    recalled: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    age = 0
+    for time in range(20):
+        acted = np.full(WORLDS, age < 7)
+        state = np.zeros((WORLDS, WIDTHS.state), np.float32)
+        state[:, 0], state[:, 2] = time, range(WORLDS)
+        step = recorded(state, turned(age), turned(20), acted)
+        recalled[time] = history.recall(step.seen, step.seen_quaternion)
+        replay.add(step)
+        age += 1
+        if age == 7:
+            replay.finish(np.arange(WORLDS), NOBODY, NOBODY)
+        if age > 7:
+            age = 0
+            history.forget(range(WORLDS))
+    now = replay.sample(np.random.default_rng(0), 400, Hindsight(), 3).now
+    for row, state in enumerate(now.state):
+        past, turns = recalled[int(state[0])]
+        np.testing.assert_array_equal(now.past[row], past[int(state[2])])
+        np.testing.assert_allclose(now.turns[row], turns[int(state[2])], atol=1e-5)
+
+
+def test_steps_of_several_players_stand_side_by_side() -> None:
+    one, other = (
+        recorded(np.full((WORLDS, WIDTHS.state), value, np.float32), turned(0), turned(1), ~NOBODY) for value in (1, 2)
+    )
+    assert together([one, other]).state[:, 0].tolist() == [1] * WORLDS + [2] * WORLDS
+
+
 def test_experience_survives_a_kill(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
     fill(replay, 30)
-    again = Replay(tmp_path, 50, WORLDS, time=27)  # the checkpoint is older than the files
+    again = Replay(tmp_path, 50, WORLDS, WIDTHS, time=27)  # the checkpoint is older than the files
     fill(again, 20)
     sample = draw(again)
     assert sample["state"][:, 0].min() == 0

@@ -11,6 +11,7 @@ import torch
 
 from datagen.policy import RandomExploration, create_policy
 from datagen.policy.features import INPUTS
+from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.targets import JointTargets
 from datagen.policy.trained import _blank_observation
@@ -57,6 +58,27 @@ def test_targets_become_relative_actions() -> None:
     np.testing.assert_allclose(targets.relative(np.zeros((1, 20)), joints), 0.5)
     np.testing.assert_allclose(targets.relative(np.ones((1, 20)), joints), 1)  # 1.5, clipped
     np.testing.assert_allclose(targets.holding(joints), -0.5)
+
+
+@pytest.mark.parametrize("memory", [Memory("stack", 2), Memory("gru", 2, 8)])
+def test_memory_is_each_worlds_own_and_ends_with_the_episode(tmp_path: Path, memory: Memory) -> None:
+    path = tmp_path / "mine.pt"
+    torch.manual_seed(0)
+    save_policy(path, Actor(tuple(INPUTS)[:4], (16,), memory), Normaliser(), {"name": "mine", "object": "block"})
+    policy = create_policy(str(path), BLOCK, 2)
+    generators = [np.random.default_rng(world) for world in range(2)]
+    policy.reset(range(2), generators)
+    observation = _blank_observation(2)
+    first = policy.act(observation)
+    moved = _blank_observation(2)
+    moved["object_position"][0] += 0.5
+    policy.act(moved)
+    later = policy.act(observation)
+    assert not np.allclose(later[0], first[0])  # it remembers that the object was elsewhere
+    policy.reset([0], generators[:1])
+    again = policy.act(observation)
+    np.testing.assert_array_equal(again[0], first[0])
+    assert not np.array_equal(again[1], first[1])  # what it did before it still knows
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

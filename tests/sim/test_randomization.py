@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import mujoco
@@ -17,11 +17,11 @@ from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Physics, PhysicsRandomization
-from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, SimRandomizer, StepTiming
+from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, Randomization, SimRandomizer, StepTiming
 from datagen.sim.scene import OBJECT_SIZES, SceneConfig, build_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.variation import Uniform, generator
+from datagen.variation import LogUniform, Normal, Uniform, generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 MANY = 300
@@ -380,6 +380,72 @@ def test_randomized_episodes_are_the_same_in_any_world() -> None:
         return np.hstack([environment.batch.qpos, told["fingertip_position"].reshape(worlds, -1)])[ids]
 
     np.testing.assert_array_equal(end(2, [0, 1]), end(5, [4, 2]))
+
+
+def test_width_draws_every_range_in() -> None:
+    assert EVERYTHING.scaled(1.0) == EVERYTHING
+    assert EVERYTHING.only("backlash").scaled(0.5) == replace(NOTHING, backlash=Backlash(0.1, 0.5))
+    half = EVERYTHING.scaled(0.5)
+    assert half.physics is not None
+    assert half.physics.mass == Uniform(0.75, 1.25)
+    assert half.physics.joint_damping == LogUniform(0.3**0.5, 3.0**0.5)
+    assert half.physics.gravity == Normal(0.0, 0.2)
+    assert half.action_delay == ActionDelay(0.25)
+    assert half.step_timing == StepTiming(Uniform(2500.0, 20000.0))
+    with pytest.raises(ValueError, match="width"):
+        EVERYTHING.scaled(1.5)
+
+
+def test_at_no_width_the_randomized_hand_is_the_calibrated_one() -> None:
+    def end(config: Randomization, width: float | None) -> np.ndarray:
+        environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=config)
+        if width is not None and environment.effects is not None:
+            environment.effects.configure(config.scaled(width))
+        environment.restore([0, 1], STARTS, [5, 6])
+        for action in np.random.default_rng(0).uniform(-1, 1, (15, 2, 20)):
+            environment.step(action)
+        return environment.sense()["joint_position"]
+
+    calm = end(NOTHING, None)
+    np.testing.assert_allclose(end(EVERYTHING, 0.0), calm, atol=1e-3)
+    assert np.abs(end(EVERYTHING, 0.2) - calm).max() > 0.02
+    worked = effects("action_noise")
+    with pytest.raises(ValueError, match="action_noise"):
+        worked.configure(EVERYTHING.only("backlash"))
+
+
+def test_hidden_numbers_say_what_was_drawn() -> None:
+    environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=EVERYTHING)
+    environment.restore([0, 1], STARTS, [5, 6])
+    first = environment.hidden()
+    assert np.isfinite(first).all()
+    assert np.abs(first).max() < 10  # networks read them as they are
+    environment.restore([1], STARTS[:1], [5])
+    again = environment.hidden()
+    np.testing.assert_array_equal(again[1], again[0])  # the same episode
+    np.testing.assert_array_equal(again[0], first[0])
+    assert (first[0] != first[1]).mean() > 0.5
+    environment.step(np.random.default_rng(0).uniform(-1, 1, (2, 20)))
+    assert (environment.hidden() != again).sum(axis=1).min() >= 45  # average, last action, slack of half
+    calm = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1)
+    assert calm.hidden().shape == (2, 20)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(PhysicsRandomization)])
+def test_hidden_numbers_hold_every_parameter_of_the_physics(name: str) -> None:
+    alone = PhysicsRandomization(
+        **{
+            field.name: getattr(PhysicsRandomization(), name) if field.name == name else None
+            for field in fields(PhysicsRandomization)
+        }
+    )
+    physics = Physics(alone, BLOCK, Batch(BLOCK.model, nsim=2, nthread=1))
+    for world in range(2):
+        physics.begin(world, episode(world))
+    changed = physics.drawn[0] != 0
+    counts = {"mass": BLOCK.model.nbody, "joint_damping": 24, "actuator_gain": 20, "joint_limit": 48, "gravity": 3}
+    assert changed.sum() == counts.get(name, 1)
+    assert (physics.drawn[0] != physics.drawn[1])[changed].all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""The simulation as a standard vector environment, for learners of other libraries.
+
+.. code-block:: python
+
+    import gymnasium, dactyl.policies
+    env = gymnasium.make_vec("dactyl/Block-v0", num_envs=64, randomization=EVERYTHING)
+
+or ``dactyl.policies.env(...)``, which is the same. Reward, trials and actions are the paper's: a trial is truncated at
+50 goals or after 8 s without reaching one, and terminated by a drop. A policy that learnt with it is used by
+``--policy package.module:function`` (`datagen.policy.trained`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.starts import drawn_starts
+from datagen.sim.environment import Environment
+from datagen.sim.randomization import NOTHING, Randomization
+from datagen.sim.scene import SceneConfig
+from datagen.sim.trials import TRAINING, TrialRules, Trials
+from vision.scene.objects import OBJECTS
+
+Vectors = NDArray[np.float32]
+Booleans = NDArray[np.bool_]
+
+
+class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
+    """N hands, each with an object to turn.
+
+    Observations are float32 vectors of what the sensors report: a state vector (`datagen.policy.features.INPUTS`, the
+    last action among it) and a goal vector. ``info["privileged"]`` holds what only a simulation knows, for critics: the
+    same as it is, and what was drawn (`Environment.hidden`). Actions are relative joint targets in [-1, 1]. A world
+    whose episode is over begins another in the step after, which ignores its action and gives no reward.
+
+    Args:
+        num_envs: N.
+        object: block or prism.
+        randomization: of physics, actions and sensors; `datagen.sim.randomization.EVERYTHING` is the paper's.
+        rules: when a trial is over.
+        locked_wrist: hold the two wrist joints.
+        threads: that simulate; 0 for all processors.
+        starts: states that episodes begin from, each made by the paper's 100 random actions at the first reset.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        object: str = "block",
+        randomization: Randomization = NOTHING,
+        rules: TrialRules = TRAINING,
+        locked_wrist: bool = False,
+        threads: int = 0,
+        starts: int = 64,
+    ) -> None:
+        if num_envs < 1 or starts < 1:
+            raise ValueError(f"num_envs and starts: must be at least 1, got {num_envs} and {starts}")
+        self.num_envs, self._starts_wanted = num_envs, starts
+        self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+        scene = SceneConfig(object, locked_wrist=locked_wrist)
+        self.environment = Environment(scene, 0, num_envs, threads, randomization)
+        actions = self.environment.scene.model.nu
+        self._last_action = np.zeros((num_envs, actions))
+        self._trials, self._over = Trials(rules, num_envs), np.zeros(num_envs, dtype=bool)
+        width = self._observations()[0].shape[1]
+        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1, 1, (actions,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Vectors, dict[str, Any]]:
+        """Begin episodes in all worlds. The same seed gives the same episodes for the same actions; without one, they
+        go on from those before."""
+        first = self._np_random is None
+        super().reset(seed=seed)
+        if first or seed is not None:
+            self.environment.seed = int(self.np_random.integers(2**31))
+            self._starts = drawn_starts(self.environment, self._starts_wanted)
+            self._episode = self._starts_wanted  # those before made the starts
+        self._begin(np.arange(self.num_envs))
+        self._over[:] = False
+        observation, privileged = self._observations()
+        return observation, {"privileged": privileged}
+
+    def step(self, actions: Any) -> tuple[Vectors, NDArray[np.float64], Booleans, Booleans, dict[str, Any]]:
+        """80 ms in all worlds; ``info["goals"]`` counts the goals of each trial, int64 (N,)."""
+        action = np.asarray(actions, dtype=np.float64)
+        if action.shape != self._last_action.shape:
+            raise ValueError(f"expected actions of shape {self._last_action.shape}, got {action.shape}")
+        acting, over = np.flatnonzero(~self._over), self._over
+        outcome = self.environment.step(action, acting)
+        self._last_action = np.clip(action, -1, 1)
+        self._begin(np.flatnonzero(over))
+        ended, _ = self._trials.update(outcome, acting)
+        self._over = ended
+        observation, privileged = self._observations()
+        info = {"privileged": privileged, "goals": self._trials.reached.copy()}
+        return observation, outcome.reward, outcome.ended, ended & ~outcome.ended, info
+
+    def _begin(self, worlds: NDArray[np.int64]) -> None:
+        if not len(worlds):
+            return
+        self._trials.begin(worlds)
+        chosen = self._starts[self.np_random.integers(len(self._starts), size=len(worlds))]
+        self.environment.restore(worlds, chosen, self._episode + np.arange(len(worlds)))
+        self._episode += len(worlds)
+        self._last_action[worlds] = 0
+
+    def _observations(self) -> tuple[Vectors, Vectors]:
+        """What is sensed, and what is."""
+        scene, vectors = self.environment.scene, []
+        for observation in (self.environment.sense(), self.environment.observe()):
+            state = np.nan_to_num(state_vector(scene, observation, self._last_action))
+            vectors += [state, goal_vector(observation["relative_goal"])]
+        hidden = self.environment.hidden().astype(np.float32)
+        return np.hstack(vectors[:2]), np.hstack([*vectors[2:], hidden])
+
+
+class HandEnv(gymnasium.Env[Vectors, Vectors]):
+    """One hand: a `HandVectorEnv` of one world, for learners that take no other."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        self._env = HandVectorEnv(1, **options)
+        self.observation_space = self._env.single_observation_space
+        self.action_space = self._env.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Vectors, dict[str, Any]]:
+        """As `HandVectorEnv.reset`."""
+        super().reset(seed=seed)
+        observation, info = self._env.reset(seed=seed)
+        return observation[0], {key: value[0] for key, value in info.items()}
+
+    def step(self, action: Vectors) -> tuple[Vectors, float, bool, bool, dict[str, Any]]:
+        """As `HandVectorEnv.step`."""
+        observation, reward, terminated, truncated, info = self._env.step(action[None])
+        row = {key: value[0] for key, value in info.items()}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), row
+
+
+def register() -> None:
+    """Make ``dactyl/Block-v0`` and the other objects' environments known to `gymnasium.make` and ``make_vec``."""
+    for name in OBJECTS:
+        identity = f"dactyl/{name.capitalize()}-v0"
+        if identity not in gymnasium.registry:
+            gymnasium.register(
+                identity,
+                entry_point=f"{__name__}:HandEnv",
+                vector_entry_point=f"{__name__}:HandVectorEnv",
+                kwargs={"object": name},
+            )

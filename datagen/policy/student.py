@@ -1,0 +1,84 @@
+"""Teacher to student: an actor that sees what sensors report learns to act as one that is told everything.
+
+DAgger (arXiv 1011.0686): the student acts, and learns what the teacher would have done in the states that it gets into
+itself. What it cannot see it can only infer from what it remembers.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from datagen.policy.her import Learning, act, tensors
+from datagen.policy.network import Actor, Normaliser
+from datagen.policy.replay import Sample, Widths
+from vision.hardware import fast_bfloat16
+
+
+class Student:
+    """Learns from samples like `datagen.policy.her.Learner`, by another measure: the distance to the teacher's action.
+
+    Args:
+        config: of the student's networks; what concerns critics is not used.
+        teacher: whose actions are learnt.
+        normaliser: of its inputs, and of the student's.
+        widths: of the vectors.
+        seed: of the initial weights.
+        device: that learns, as torch calls it.
+    """
+
+    def __init__(
+        self, config: Learning, teacher: Actor, normaliser: Normaliser, widths: Widths, seed: int, device: str = "cpu"
+    ) -> None:
+        self.config, self.device = config, torch.device(device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.actor = config.actor(widths).to(self.device)
+        self.teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device)
+        self.normaliser = copy.deepcopy(normaliser).to(self.device)
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate)
+
+    def take_on(self, actor: Actor, normaliser: Normaliser) -> None:
+        """Begin with a trained actor.
+
+        Raises:
+            ValueError: it has other inputs or layers.
+        """
+        pairs = zip(normaliser.buffers(), self.normaliser.cpu().buffers(), strict=True)
+        if not all(torch.equal(theirs, ours) for theirs, ours in pairs):
+            raise ValueError("it scales its inputs otherwise than the teacher")
+        self.normaliser.to(self.device)
+        self.actor.take_on(actor)
+
+    def update(self, sample: Sample, actor: bool = True, anchor: float = 0.0) -> dict[str, float]:
+        """Learn from a sample, in as many updates as it holds batches; returns the mean distance. The teacher is all that
+        holds a student: `anchor` is not used."""
+        view, losses = tensors(sample.now, self.normaliser, self.device), []
+        for start in range(0, len(sample.action), self.config.batch):
+            batch = {name: column[start : start + self.config.batch] for name, column in view.items()}
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device))):
+                with torch.no_grad():
+                    right = act(self.teacher, batch)
+                chosen = act(self.actor, batch)
+            loss = nn.functional.mse_loss(chosen, right)
+            if actor:
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.optimizer.step()
+            losses.append(loss.item())
+        return {"distance": sum(losses) / len(losses)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "actor": self.actor, "teacher": self.teacher, "normaliser": self.normaliser, "optimizer": self.optimizer
+        }  # fmt: skip
