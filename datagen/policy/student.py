@@ -54,8 +54,10 @@ class Student:
         self.actor.take_on(actor)
 
     def update(self, sample: Sample, actor: bool = True, anchor: float = 0.0) -> dict[str, float]:
-        """Learn from a sample, in as many updates as it holds batches; returns the mean distance. The teacher is all that
-        holds a student: `anchor` is not used."""
+        """Learn from a sample, in as many updates as it holds batches; returns the mean distance.
+
+        The teacher alone holds a student: `anchor` is not used.
+        """
         view, losses = tensors(sample.now, self.normaliser, self.device), []
         for start in range(0, len(sample.action), self.config.batch):
             batch = {name: column[start : start + self.config.batch] for name, column in view.items()}

@@ -151,6 +151,22 @@ def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
     assert seeing["distance"] < 0.3 * guessing["distance"]
 
 
+def test_an_anchor_holds_the_given_actor() -> None:
+    """Critics that know nothing pull it away; with an anchor it stays near, and moves no more than that."""
+    moved = []
+    for anchor in (0.0, 30.0):
+        rng, learner = np.random.default_rng(0), Learner(LEARNING, WIDTHS, seed=0)
+        torch.manual_seed(0)
+        learner.take_on(Actor(LEARNING.actor_inputs, LEARNING.hidden), Normaliser())
+        for _ in range(60):
+            now = view(rng, 512)
+            action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
+            learner.update(Sample(now, action, nothing, nothing, now), anchor=anchor)
+        seen = tensors(now, learner.normaliser, learner.device)
+        moved.append(float(((act(learner.actor, seen) - act(learner.given, seen)) ** 2).mean()))
+    assert moved[1] < 0.3 * moved[0]
+
+
 def test_targets_of_distributions_keep_mass_and_mean() -> None:
     critics = Critics(CriticConfig(count=2, hidden=(8,), atoms=11), 4)
     logits = torch.randn(2, 6, 11)
@@ -234,7 +250,7 @@ def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path:
     save_policy(tmp_path / "given.pt", given, Normaliser(), {"name": "given", "object": "block"})
     config = replace(
         TINY, output=tmp_path / "run", randomized=True, init=str(tmp_path / "given.pt"), learning=learning, players=2,
-        worlds=4, clean_worlds=1, warmup=256, critics_first=1280, steps=1536,
+        worlds=4, clean_worlds=1, warmup=256, critics_first=1280, first_updates=1, steps=1536,
     )  # fmt: skip
     train(config)
     kept, normaliser, _ = load_policy(tmp_path / "run" / "policy.pt")
