@@ -163,7 +163,8 @@ def test_an_anchor_holds_the_given_actor() -> None:
             action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
             learner.update(Sample(now, action, nothing, nothing, now), anchor=anchor)
         seen = tensors(now, learner.normaliser, learner.device)
-        moved.append(float(((act(learner.actor, seen) - act(learner.given, seen)) ** 2).mean()))
+        difference = act(learner.actor, seen) - act(learner.given, seen)
+        moved.append((difference**2).mean().item())
     assert moved[1] < 0.3 * moved[0]
 
 
