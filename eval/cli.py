@@ -79,7 +79,7 @@ def main_export_model(argv: Sequence[str]) -> None:
     """Export a checkpoint's network to ONNX or torch.export, preprocessing included.
 
     A regression gives poses; a geometric network gives the object's corners in pixels with their expected errors, from
-    which vision.solvers.bundle.solve_pose makes poses.
+    which vision.solvers.bundle.solve_pose makes poses. Either takes any number of triplets from one on.
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx

@@ -6,7 +6,8 @@ row by row, OpenCV's camera. What is ours to choose:
 - A triplet is a scene and its cameras are that scene's images, in rig order. In a BOP scene nothing but the camera
   moves, and estimators of several views rely on that; every triplet shows another moment.
 - BOP's principal points are OpenCV's, whose first pixel has its centre in (0, 0); ours is in (0.5, 0.5).
-- Pictures are copied as they are, JPEG. There is no depth, so ``px_count_valid`` is 0 and ``depth_scale`` idle.
+- Pictures are PNG, which the toolkit expects everywhere but in ``train_pbr``, where they are copied as they are, JPEG.
+  There is no depth, so ``px_count_valid`` is 0 and ``depth_scale`` idle.
 - What hides the object is known only where the dataset has masks; without them the visible share and its masks are left
   out, and every image is a target.
 """
@@ -36,6 +37,7 @@ from vision.storage.store import Location
 
 LEAST_VISIBLE = 0.1  # share of the object below which BOP sets no target
 _PIXEL_CENTRE = 0.5
+_JPEG_SPLIT = "train_pbr"
 
 _ABOUT = """# {name}
 
@@ -57,13 +59,13 @@ class BopConfig:
     Attributes:
         dataset: folder or URL of a finished dataset.
         output: folder to make; it must not be there yet.
-        split: train, val or test.
+        split: train, train_pbr, val or test; train_pbr holds the pictures as JPEG, the others as PNG.
         count: triplets, the first of the dataset; null for all.
     """
 
     dataset: Location
     output: Path
-    split: Literal["train", "val", "test"] = "test"
+    split: Literal["train", "train_pbr", "val", "test"] = "test"
     count: int | None = None
 
     def __post_init__(self) -> None:
@@ -138,7 +140,11 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
         infos[str(image)] = [info]
         if info.get("visib_fract", 1.0) >= LEAST_VISIBLE:
             targets.append({"im_id": image, "inst_count": 1, "obj_id": OBJECT_ID, "scene_id": scene_id})
-        (folder / "rgb" / f"{image:06d}.jpg").write_bytes(dataset.member(number, f"{name}.jpg"))
+        jpeg, path = dataset.member(number, f"{name}.jpg"), folder / "rgb" / f"{image:06d}.jpg"
+        if split.name == _JPEG_SPLIT:
+            path.write_bytes(jpeg)
+        else:
+            _write_png(path.with_suffix(".png"), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
         in_picture = _crop(silhouette, origin, dataset.image_size)
         _write_mask(folder / "mask" / f"{image:06d}_000000.png", in_picture)
         if visible is not None:
@@ -223,5 +229,10 @@ def _write_json(path: Path, value: Any) -> None:
 
 def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     """White where it is true."""
-    _, data = cv2.imencode(".png", mask.astype(np.uint8) * 255)
+    _write_png(path, mask.astype(np.uint8) * 255)
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """A picture in OpenCV's order of channels."""
+    _, data = cv2.imencode(".png", picture)
     path.write_bytes(data.tobytes())

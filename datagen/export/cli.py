@@ -38,7 +38,7 @@ def main_bop(argv: Sequence[str]) -> None:
 
     examples:
       dactyl export bop --dataset data/test-filament --output bop/dactyl
-      dactyl export bop --dataset data/train --output bop/dactyl-train --split train --count 10000
+      dactyl export bop --dataset data/train --output bop/dactyl-train --split train_pbr --count 10000
     """
     from datagen.export.bop import BopConfig, export_bop
 

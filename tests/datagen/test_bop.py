@@ -100,11 +100,19 @@ def test_a_scene_stands_still(exported: Path) -> None:
         np.testing.assert_allclose(worlds, worlds[:1] * 3, atol=1e-6)
 
 
-def test_pictures_are_copied_as_they_are(exported: Path, dataset: TripletDataset) -> None:
+def test_pictures_are_what_the_toolkit_looks_for(exported: Path, dataset: TripletDataset, tmp_path: Path) -> None:
+    """It takes the suffix from the split: .jpg in train_pbr, else .png."""
+    export_bop(BopConfig(dataset.folder, tmp_path / "pbr", "train_pbr", count=2))
     for number in range(SAMPLES):
         for image, name in enumerate(DACTYL_RIG.names):
-            path = exported / "test" / f"{number:06d}" / "rgb" / f"{image:06d}.jpg"
-            assert path.read_bytes() == dataset.member(number, f"{name}.jpg")
+            rgb = Path(f"{number:06d}") / "rgb" / f"{image:06d}.png"
+            jpeg = dataset.member(number, f"{name}.jpg")
+            decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            np.testing.assert_array_equal(cv2.imread(str(exported / "test" / rgb)), decoded)
+            if number < 2:
+                assert (tmp_path / "pbr" / "train_pbr" / rgb.with_suffix(".jpg")).read_bytes() == jpeg
+    assert not list((exported / "test").rglob("*.jpg"))
+    assert not list((tmp_path / "pbr" / "train_pbr").glob("*/rgb/*.png"))
 
 
 def rasterized(corners: np.ndarray, pad: int = 2 * SIZE) -> np.ndarray:

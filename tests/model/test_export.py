@@ -43,6 +43,7 @@ def test_parity(head: Literal["regression", "geometric"], tmp_path: Path) -> Non
     session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
     network = ExportedNetwork(model)
     assert [output.name for output in session.get_outputs()] == list(network.outputs)
+    assert session.get_modelmeta().description.startswith(f"images: uint8 (B, 3, 3, {SIZE}, {SIZE}), B >= 1; RGB")
     for samples in (1, 5):
         images = pictures(samples)
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """The network for other programs: ``torch.export`` and ONNX.
 
-What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B, and holds all
+What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B >= 1, and holds all
 preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; one with
 ``camera_input`` gives what it answers when nobody knows the cameras' displacements. A geometric network gives
 ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of each in pixels; with a
@@ -58,7 +58,7 @@ def export_program(model: PoseModel, path: Path) -> None:
 
 
 def export_onnx(model: PoseModel, path: Path) -> None:
-    """Write an ONNX file (opset 18).
+    """Write an ONNX file (opset 18). Its description says what goes in; no batch is empty, ONNX Runtime fails on it.
 
     Raises:
         DactylError: the packages of the extra ``export`` are missing.
@@ -82,8 +82,14 @@ def export_onnx(model: PoseModel, path: Path) -> None:
         )
     assert program is not None
     proto = program.model_proto
+    proto.doc_string = proto.graph.input[0].doc_string = _images_text(example)
     onnx.checker.check_model(proto)
     atomic_write(path, proto.SerializeToString())
+
+
+def _images_text(example: Tensor) -> str:
+    _, cameras, channels, height, width = example.shape
+    return f"images: uint8 (B, {cameras}, {channels}, {height}, {width}), B >= 1; RGB, cameras in the order of the rig"
 
 
 def _traced(model: PoseModel) -> tuple[ExportedNetwork, Tensor, tuple[dict[int, Any]]]:
