@@ -144,7 +144,10 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
         if split.name == _JPEG_SPLIT:
             path.write_bytes(jpeg)
         else:
-            _write_png(path.with_suffix(".png"), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+            picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise DactylError(f"{dataset.where(number)}: {name}.jpg is no readable picture; run dactyl check")
+            _write_png(path.with_suffix(".png"), picture)
         in_picture = _crop(silhouette, origin, dataset.image_size)
         _write_mask(folder / "mask" / f"{image:06d}_000000.png", in_picture)
         if visible is not None:
@@ -232,7 +235,7 @@ def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     _write_png(path, mask.astype(np.uint8) * 255)
 
 
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+def _write_png(path: Path, picture: NDArray[Any]) -> None:
     """A picture in OpenCV's order of channels."""
     _, data = cv2.imencode(".png", picture)
     path.write_bytes(data.tobytes())
