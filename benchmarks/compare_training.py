@@ -98,10 +98,10 @@ def draw(look: str, data: Path, train: Path, states: Path | None) -> None:
         raise DactylError(f"--states: of which {train} was rendered; the look {look!r} is drawn of them again")
     manifest = TripletDataset(train).manifest
     argv = [*LOOKS[look], "--states", str(states), "--output", str(data), "--workers", "1"]
-    argv += ["--count", str(manifest["samples"]), "--seed", str(manifest["seed"])]
+    argv += ["--count", str(manifest.samples), "--seed", str(manifest.seed)]
     with contextlib.redirect_stdout(sys.stderr):
         main_render(argv)
-    if TripletDataset(data).manifest["config"]["states"] != manifest["config"]["states"]:
+    if TripletDataset(data).manifest.config["states"] != manifest.config["states"]:
         raise DactylError(f"{states}: {train} was rendered of other states")
 
 

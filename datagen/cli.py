@@ -65,7 +65,7 @@ def main_render(argv: Sequence[str]) -> None:
         Console().print(f"sample {config.only}: {render_one(config, config.only)}")
         return
     dataset = generate(config)
-    devices = ", ".join(f"{info['name']} on {info['device']}" for info in dataset.manifest["renderers"])
+    devices = ", ".join(f"{info['name']} on {info['device']}" for info in dataset.manifest.renderers)
     Console().print(
         f"{config.output}: {len(dataset):,} triplets in {len(dataset.shards)} shards, rendered by {devices}"
     )

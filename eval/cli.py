@@ -6,9 +6,9 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict, astuple
 from rich.console import Console
 
 from eval.report.charts import Curve, error_curves
@@ -28,7 +28,15 @@ from eval.scoring.predict import (
     renderer_of,
 )
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, software
-from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_record, write_samples
+from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
+from eval.scoring.record_types import (
+    CheckpointFile,
+    CheckpointRecord,
+    ConstantRecord,
+    EvaluationRecord,
+    PredictionsRecord,
+    TestSetRecord,
+)
 from eval.scoring.samples import describe_samples
 from eval.scoring.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
 from vision.config import parse, to_jsonable
@@ -36,6 +44,7 @@ from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import atomic_write, exclusive_folder, remove
+from vision.storage.records import write_record
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
@@ -133,17 +142,19 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         remove(config.output / RECORD)
         sets, made = {}, {}
         for name, dataset in test_sets.items():
-            sets[name], made[name] = run.predictions(name, dataset, conditions)
-            sets[name] |= write_samples(config.output, name, describe_samples(dataset, training_set))
-        record = {
-            "software": software(),
-            "device": str(getattr(estimator, "device", "cpu")),
-            "config": to_jsonable(config),
-            "checkpoint": run.checkpoint_record(),
-            "training_set": dataset_origin(training_set) if training_set else None,
-            "constant": best_constant(training_set).to_json() if training_set else None,
-            "test_sets": sets,
-        }
+            entries, made[name] = run.predictions(name, dataset, conditions)
+            samples = write_samples(config.output, name, describe_samples(dataset, training_set))
+            origin = asdict(dataset_origin(dataset)) | samples
+            sets[name] = TestSetRecord(**origin, renderer=renderer_of(dataset), predictions=entries)
+        record = EvaluationRecord(
+            software=software(),
+            device=str(getattr(estimator, "device", "cpu")),
+            config=to_jsonable(config),
+            checkpoint=run.checkpoint_record(),
+            training_set=dataset_origin(training_set) if training_set else None,
+            constant=ConstantRecord(**best_constant(training_set).to_json()) if training_set else None,
+            test_sets=sets,
+        )
         evaluation = Evaluation("ours", config.output, record)
         rows = [*PAPER_ROWS, *SUCCESSOR_ROWS, *evaluation_rows(evaluation)]
         rows += missing_rows(rows)
@@ -153,7 +164,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         atomic_write(config.output / "table.md", markdown(rows, notes).encode())
         atomic_write(config.output / "table.csv", comma_separated(rows).encode())
         save_figure(error_curves(_curves(evaluation), PUBLISHED_MEANS), config.output / "errors.png")
-        write_record(config.output, record)
+        write_record(config.output / RECORD, record)
     return rows
 
 
@@ -183,12 +194,12 @@ class _Run:
 
     config: EvaluateConfig
     estimator: Estimator
-    checkpoint: dict[str, Any]
+    checkpoint: CheckpointFile
 
     def predictions(
         self, name: str, dataset: TripletDataset, conditions: Sequence[Condition]
-    ) -> tuple[dict[str, Any], dict[str, Predictions]]:
-        """Obtain all predictions on a test set: what the record says about it, and those of the protocols."""
+    ) -> tuple[tuple[PredictionsRecord, ...], dict[str, Predictions]]:
+        """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
         entries, kept = [], {}
         for condition in conditions:
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
@@ -198,7 +209,7 @@ class _Run:
                 numbers = [int(number) for number in np.linspace(0, len(dataset) - 1, count)]
             predictions, why = obtain_predictions(
                 self.estimator,
-                self.checkpoint["sha256"],
+                self.checkpoint.sha256,
                 dataset,
                 condition,
                 path,
@@ -211,13 +222,12 @@ class _Run:
             entries.append(prediction_entry(self.config.output, path, condition))
             if condition.study == "protocol":
                 kept[condition.name] = predictions
-        about = dataset_origin(dataset) | {"renderer": renderer_of(dataset), "predictions": entries}
-        return about, kept
+        return tuple(entries), kept
 
-    def checkpoint_record(self) -> dict[str, Any]:
-        estimator = self.estimator
-        about = {"head": estimator.head, "uses_cameras": estimator.uses_cameras, "object": estimator.object.name}
-        return about | self.checkpoint
+    def checkpoint_record(self) -> CheckpointRecord:
+        estimator, (path, digest, training) = self.estimator, astuple(self.checkpoint)
+        about = (estimator.head, estimator.uses_cameras, estimator.object.name)
+        return CheckpointRecord(path, digest, training, *about)
 
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
         (test_set,) = (one for one in evaluation.sets if one.name == name)
@@ -236,9 +246,9 @@ def _curves(evaluation: Evaluation) -> list[Curve]:
     return curves
 
 
-def _origin(record: dict[str, Any]) -> str:
+def _origin(record: EvaluationRecord) -> str:
     """A note that names what the table was made from."""
-    hashes = {"checkpoint": record["checkpoint"]["sha256"]}
-    hashes |= {name: about["fingerprint"] for name, about in record["test_sets"].items()}
+    hashes = {"checkpoint": record.checkpoint.sha256}
+    hashes |= {name: about.fingerprint for name, about in record.test_sets.items()}
     listed = ", ".join(f"{name} {value[:12]}" for name, value in hashes.items())
     return f"Made by dactyl evaluate {importlib.metadata.version('dactyl-vision')} from (SHA-256): {listed}."

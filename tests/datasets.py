@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import DACTYL_RIG
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.storage.files import atomic_write, canonical_json
+from vision.storage.datasets import DatasetManifest, rig_records
+from vision.storage.files import canonical_json, fingerprint
 from vision.storage.folders import MANIFEST
-from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.storage.records import write_record
+from vision.storage.schema import HAND_JOINTS
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
@@ -51,14 +53,22 @@ def make_sample(index: int, image_size: int = 32) -> dict[str, Any]:
 
 def write_manifest(folder: Path, records: Sequence[ShardRecord], image_size: int = 32, **changes: Any) -> None:
     """The manifest that publishes ``records``; ``changes`` replace its keys."""
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
+    fields = {
         "object": "block",
         "image_size": image_size,
-        "rig": DACTYL_RIG.to_json(),
-        "shards": [asdict(record) for record in records],
+        "rig": rig_records(DACTYL_RIG),
+        "samples": sum(record.samples for record in records),
+        "shards": tuple(records),
     }
-    atomic_write(folder / MANIFEST, canonical_json(manifest | changes))
+    write_record(folder / MANIFEST, DatasetManifest(**fields | changes))
+
+
+def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a record's fields and compute its checksum anew: what somebody does on purpose."""
+    fields = json.loads(path.read_bytes())
+    del fields["checksum"]
+    change(fields)
+    path.write_bytes(canonical_json(fields | {"checksum": fingerprint(fields)}))
 
 
 def write_dataset(folder: Path, samples_by_shard: Sequence[int] = (3, 2), image_size: int = 32) -> Path:

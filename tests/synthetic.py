@@ -21,9 +21,11 @@ from scipy.spatial.transform import Rotation
 from vision.geometry.cameras import DACTYL_RIG, CameraPose, Rig, extrinsics, intrinsics, project
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.objects import Face, PoseObject, get_object
-from vision.storage.files import atomic_write, canonical_json, fingerprint
+from vision.storage.datasets import DatasetManifest, rig_records
+from vision.storage.files import fingerprint
 from vision.storage.folders import MANIFEST
-from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
+from vision.storage.records import write_record
+from vision.storage.schema import HAND_JOINTS
 from vision.storage.shards import encode_sample, write_shard
 
 WORKSPACE = np.array([1.02, 0.87, 0.145])  # metres; where the block sits in the hand
@@ -62,19 +64,16 @@ def make_dataset(
             for index in indices
         )
         shards.append(write_shard(folder, number, _members(drawn, rig), mark, renderer))
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "object": object_name,
-        "image_size": image_size,
-        "rig": rig.to_json(),
-        "seed": seed,
-        "config": config,
-        "config_fingerprint": mark,
-        "renderer": renderer,
-        "samples": samples,
-        "shards": [vars(shard) for shard in shards],
-    }
-    atomic_write(folder / MANIFEST, canonical_json(manifest))
+    manifest = DatasetManifest(
+        object=object_name,
+        image_size=image_size,
+        rig=rig_records(rig),
+        seed=seed,
+        config=config,
+        samples=samples,
+        shards=tuple(shards),
+    )
+    write_record(folder / MANIFEST, manifest)
     return folder
 
 

@@ -29,9 +29,10 @@ from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from vision.config import UsageError, format_error, to_jsonable
 from vision.errors import DactylError
-from vision.estimator import first_mismatched_tensor, read_checkpoint
+from vision.estimator import read_checkpoint
 from vision.storage.files import fingerprint
 from vision.storage.folders import reserve_output
+from vision.storage.tensors import first_mismatched_tensor
 
 _LATER_KEYS = (
     ("model", "camera_input", False),

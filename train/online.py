@@ -63,7 +63,7 @@ class OnlineTriplets:
 
     def refuse_repetition(self, stored: TripletDataset) -> None:
         """Raise DactylError where ``stored`` already holds the samples that would be rendered."""
-        if self._is_of_these_states(stored) and stored.manifest.get("seed") == self.config.seed:
+        if self._is_of_these_states(stored) and stored.manifest.seed == self.config.seed:
             raise DactylError(
                 f"{stored.folder}: has the seed of data.online, {self.config.seed}; choose another for it"
             )
@@ -111,8 +111,7 @@ class OnlineTriplets:
         return OnlineBatches(chunks, workers, config.patience_s)
 
     def _is_of_these_states(self, dataset: TripletDataset) -> bool:
-        made_of = dataset.manifest.get("config")
-        return isinstance(made_of, dict) and made_of.get("states") == states_fingerprint(self.config.states)
+        return dataset.manifest.config.get("states") == states_fingerprint(self.config.states)
 
 
 class OnlineBatches:

@@ -1,21 +1,40 @@
-"""The two errors that users see."""
+"""The two errors that users see, and text that is safe to show them."""
 
-_LONGEST = 1200  # characters of a message
+_MAX_MESSAGE = 300  # characters
 
 
 class DactylError(Exception):
     """A fault that the user can mend: bad input, a missing file, a missing system library.
 
     The message is one line that names the file, key, shard or sample and says what to do. The command line prints it
-    to standard error without a traceback and exits with status 1.
+    to standard error without a traceback and exits with status 1. It often quotes what others wrote, so it is made
+    safe here, for every error: printable characters only, no more than a few lines of a terminal.
     """
 
     def __init__(self, message: str) -> None:
-        text = " ".join(str(message).split())
-        if len(text) > _LONGEST:  # it quotes a file that is not what it should be
-            text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
-        super().__init__(text)
+        super().__init__(shortened(printable(message), _MAX_MESSAGE))
 
 
 class UsageError(Exception):
     """A command line or configuration that cannot be used, in one line. The command exits with status 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: object) -> str:
+    """Text in one line, with everything that a terminal would not show (escape sequences, marks that turn the writing
+    direction, halves of characters) written out, as ``\\x1b``."""
+    line = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
+def shortened(text: str, length: int) -> str:
+    """At most ``length`` characters of a text: its beginning, which names the file, and its end, which says what to do.
+
+    The middle quotes a file that is not what it should be.
+    """
+    if len(text) <= length:
+        return text
+    head = length * 2 // 3
+    return f"{text[:head]} ... {text[head + 5 - length :]}"

@@ -6,35 +6,37 @@
     ((8, 3), (8, 4))
 
 Reads a training checkpoint or the smaller file that :func:`export_weights` writes. Both are refused whole when a bit of
-them is wrong: ``torch.load`` itself does not compare the checksums that the file holds.
+them is wrong (``vision.storage.tensors``), and no file makes a larger network than it holds.
 """
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry.cameras import Rig
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.networks.model import build_model
 from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel
 from vision.solvers.triangulate import Cameras
+from vision.storage.datasets import CameraRecord, rig_from_records
+from vision.storage.decode import ImageSize, Name, Record, from_plain
 from vision.storage.files import atomic_write
-from vision.storage.schema import SCHEMA_VERSION, check_version
+from vision.storage.schema import check_version
+from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped networks, ``<object>.pt``, each with its model card ``<object>.md``."""
+
+CHECKPOINT_VERSION = 1
+"""Raised whenever a reader of the old checkpoints would misread the new ones."""
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -138,7 +140,7 @@ class PoseEstimator:
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:
     """What makes a checkpoint readable alone, as plain values."""
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": CHECKPOINT_VERSION,
         "hyper_parameters": {
             "model": to_jsonable(model.config),
             "object": model.data.object,
@@ -161,64 +163,48 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DactylError: the file is missing, damaged, of another schema version, or no checkpoint.
     """
-    if not path.is_file():
-        raise DactylError(f"{path}: no such checkpoint; check the path, or train one with dactyl train")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise DactylError(f"{path}: damaged at '{damaged}'; copy it again, or go back to an earlier checkpoint")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        NotImplementedError,
-    ) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DactylError(f"{path}: not a readable checkpoint ({reason}); copy it again, or train anew") from error
+    again = "copy it again, or go back to an earlier checkpoint"
+    checkpoint = load_tensors(path, "checkpoint", again)
     if not isinstance(checkpoint, dict):
         raise DactylError(f"{path}: not a checkpoint of dactyl train")
-    check_version(checkpoint.get("schema_version"), str(path))
+    check_version(checkpoint.get("schema_version"), str(path), CHECKPOINT_VERSION)
     for key in ("hyper_parameters", "state_dict"):
         if not isinstance(checkpoint.get(key), Mapping):
             raise DactylError(f"{path}: key '{key}' is missing; not a checkpoint of dactyl train")
+    checkpoint["state_dict"] = checked_tensors(checkpoint["state_dict"], str(path))
     return checkpoint
 
 
-def first_mismatched_tensor(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
-    """The first tensor by name that only one of them has, or that has another shape; None where all fit."""
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found or name not in expected or expected[name].shape != found[name].shape:
-            return name
-    return None
+class HyperParameters(Record, frozen=True):
+    """What a checkpoint says of its network, beside the tensors.
+
+    Attributes:
+        model: configuration of the network, as :class:`vision.networks.pose_model.ModelConfig`.
+        object: that it knows.
+        rig: nominal cameras, in the order of its images.
+        image_size: of its images, pixels.
+    """
+
+    model: dict[str, Any]
+    object: Name
+    rig: tuple[CameraRecord, ...]
+    image_size: ImageSize
+
+    def spec(self) -> DataSpec:
+        """What pictures the network is for. ValueError for a rig that is none."""
+        return DataSpec(self.object, rig_from_records(self.rig), self.image_size)
 
 
 def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
-    record = checkpoint["hyper_parameters"]
-    try:
-        data = DataSpec(record["object"], Rig.from_json(record["rig"]), record["image_size"])
-        model = build_model(_model_config(record["model"]), data)
-    except (KeyError, TypeError, ValueError, ArgumentError) as error:
-        reason = " ".join(str(error).split())
-        raise DactylError(f"{path}: made for another version of the network ({reason}); train anew") from error
+    record = from_plain(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
+    config = from_plain(record.model, ModelConfig, f"{path}: hyper_parameters.model")
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(_PREFIX)
     }
-    if (name := first_mismatched_tensor(model.state_dict(), weights)) is not None:
-        raise DactylError(f"{path}: its tensor '{name}' does not fit the network it names; train anew")
-    model.load_state_dict(weights)
-    return model
-
-
-def _model_config(record: Any) -> ModelConfig:
-    """The typed configuration of its plain values; refuses unknown keys and wrong types."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(ModelConfig, "model")
-    return parser.instantiate(parser.parse_object({"model": record})).model
+    try:
+        data = record.spec()
+        return fitted(lambda: build_model(config, data), weights, str(path))
+    except ValueError as error:
+        raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error

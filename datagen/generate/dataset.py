@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
@@ -18,10 +17,10 @@ from datagen.workers.pool import TaskFailedError, default_workers, run
 from vision.errors import DactylError
 from vision.geometry.cameras import DACTYL_RIG
 from vision.progress import Advance, progress
-from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
+from vision.storage.datasets import DatasetManifest, TripletDataset, rig_records
+from vision.storage.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.storage.folders import MANIFEST, reserve_output
-from vision.storage.schema import SCHEMA_VERSION
+from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, shard_name
 from vision.storage.store import Location
 
@@ -40,19 +39,18 @@ def generate(config: RenderConfig) -> TripletDataset:
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "shard-*")
         records = _make_missing(config, fingerprint(identity))
-        manifest = {
-            "schema_version": SCHEMA_VERSION,
-            "object": config.object,
-            "image_size": config.render.image_size,
-            "rig": DACTYL_RIG.to_json(),
-            "samples": sum(record.samples for record in records),
-            "seed": config.seed,
-            "renderers": _distinct([record.renderer for record in records]),
-            "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
-            "config": identity,
-            "shards": [asdict(record) for record in records],
-        }
-        atomic_write(config.output / MANIFEST, canonical_json(manifest))
+        manifest = DatasetManifest(
+            object=config.object,
+            image_size=config.render.image_size,
+            rig=rig_records(DACTYL_RIG),
+            samples=sum(record.samples for record in records),
+            seed=config.seed,
+            renderers=_distinct([record.renderer for record in records]),
+            versions={name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
+            config=identity,
+            shards=tuple(records),
+        )
+        write_record(config.output / MANIFEST, manifest)
     return TripletDataset(config.output)
 
 
@@ -82,7 +80,7 @@ def _require_states(config: RenderConfig) -> None:
 def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[ShardRecord]:
     """Records of all shards, after making those that are not committed."""
     records: dict[int, ShardRecord] = {}
-    # In threads for the sake of URLs, where each record is a journey.
+    # Read records concurrently: on a remote store each read is a network round trip.
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
         committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), range(config.shards))
         for number, record in enumerate(committed):
@@ -120,5 +118,5 @@ def _execute(
     return run_on_ray(task, numbers, states, advance, address=address, workers=workers, patience_s=config.patience_s)
 
 
-def _distinct(values: list[dict[str, str]]) -> list[dict[str, str]]:
-    return list({tuple(value.items()): value for value in values}.values())
+def _distinct(values: list[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    return tuple({tuple(value.items()): value for value in values}.values())

@@ -14,13 +14,13 @@ from datagen.generate.frames import is_blank
 from datagen.generate.shard_task import shard_renderer
 from datagen.generate.view_labels import Views, mask_box
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
-from datagen.render.unity_options import UnityOptions
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import rotation_from_quaternion
 from vision.progress import progress
 from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.decode import from_plain
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL
@@ -85,7 +85,7 @@ def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
 def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
     """A rendered dataset has the samples 0 to N - 1; recordings may leave some out."""
     missing = np.setdiff1d(np.arange(len(dataset)), dataset.indices)
-    if "shard_size" in dataset.manifest.get("config", {}) and len(missing):
+    if "shard_size" in dataset.manifest.config and len(missing):
         first = sample_key(int(missing[0]))
         yield f"{dataset.folder / MANIFEST}: {len(missing)} samples are missing, the first is {first}; render again"
 
@@ -150,7 +150,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     """Render random samples again from label and appearance, each from its place in its shard."""
     if count == 0:
         return
-    config = dataset.manifest.get("config", {})
+    config = dataset.manifest.config
     if config.get("renderer") not in ("filament", "classic"):
         raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
     if config.get("rendering") != RENDERING:
@@ -158,10 +158,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
             f"version {RENDERING}; check it without rerender"
         )
-    try:
-        options = RenderOptions(**config["render"] | {"unity": UnityOptions(**config["render"].get("unity", {}))})
-    except (KeyError, TypeError, ValueError) as error:
-        raise DactylError(f"{dataset.folder}: its manifest's options of the renderer are not ours ({error})") from None
+    options = from_plain(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
     with progress("rendering again", len(chosen), "samples") as advance:

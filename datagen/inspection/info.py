@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import AugmentConfig
 from datagen.render.base import RenderOptions
 from vision.config import to_jsonable
+from vision.errors import printable
 from vision.geometry.rotations import cube_rotations, matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
+from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.store import Location
 
 _MOST_LABELS = 1000
@@ -36,9 +39,9 @@ class InfoConfig:
 def summary(dataset: TripletDataset) -> Table:
     """Counts, sizes, renderer, and how a thousand labels, spread evenly, are distributed."""
     labels = [dataset.label(number) for number in spread(len(dataset), _MOST_LABELS)]
-    table = Table(title=str(dataset.folder), show_header=False, title_justify="left")
+    table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")
     for key, value in (_facts(dataset) | _distributions(labels)).items():
-        table.add_row(key, value)
+        table.add_row(Text(printable(key)), Text(printable(value)))  # words of others are neither codes nor markup
     return table
 
 
@@ -52,18 +55,18 @@ def _facts(dataset: TripletDataset) -> dict[str, str]:
     size = sum(shard.bytes for shard in dataset.shards)
     written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
     first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") for time in (written[0], written[-1]))
-    versions = ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     return {
         "triplets": f"{len(dataset):,} in {len(dataset.shards)} shards",
         "size": f"{size / 1e6:,.1f} MB, {size / max(1, len(dataset)) / 1e3:.1f} kB a triplet",
         "pictures": f"{dataset.image_size} x {dataset.image_size}, cameras {', '.join(dataset.rig.names)}",
         "object": dataset.object.name,
-        "renderer": "; ".join(" ".join(info.values()) for info in manifest.get("renderers", [])),
+        "renderer": "; ".join(" ".join(info.values()) for info in manifest.renderers),
         "made with": versions,
         "shards written": f"{first} to {last}" if written[0] else "not told by this store",
-        "seed": str(manifest.get("seed")),
-        **_configuration(manifest.get("config", {})),
-        "schema": f"version {manifest['schema_version']}",
+        "seed": str(manifest.seed),
+        **_configuration(manifest.config),
+        "schema": f"version {SCHEMA_VERSION}",
         "fingerprint": dataset.fingerprint,
     }
 

@@ -37,8 +37,10 @@ class Memory:
     def __post_init__(self) -> None:
         if (self.kind == "none") != (self.frames == 0):
             raise ValueError(f"frames: none remembers 0, others at least 1, got {self.kind} with {self.frames}")
-        if self.frames < 0 or self.units < 1:
-            raise ValueError(f"frames and units: must not be negative or 0, got {self.frames} and {self.units}")
+        if not 0 <= self.frames <= 1000 or not 1 <= self.units <= 65_536:
+            raise ValueError(
+                f"frames and units: must be 0 to 1,000 and 1 to 65,536, got {self.frames} and {self.units}"
+            )
 
 
 class History:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +16,16 @@ from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
 from datagen.policy.memory import FRAME_INPUTS, Memory
 from datagen.sim.interface import ACTIONS
 from vision.errors import DactylError
+from vision.storage.decode import Text, from_plain
 from vision.storage.files import atomic_write
+from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
 FORMAT, VERSION = "dactyl-policy", 1
 _TURN_SCALE = 4.0  # of rotations of the object in the last steps, rad: then of order 1
+Names = Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)]
+Widths = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=65_536)], ...], msgspec.Meta(max_length=32)]
+Told = Annotated[int, msgspec.Meta(ge=0, le=65_536)]
+
 CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)
 
 
@@ -158,12 +164,17 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     if content.get("version") != VERSION:
         raise DactylError(f"{path}: version {content.get('version')} of the format, this is {VERSION}; train it again")
     with fitting(path):
-        memory = Memory(**content.get("memory", {}))  # files from before there was any say nothing of it
-        actor = Actor(content["inputs"], content["hidden"], memory, content.get("told", 0))
-        normaliser = Normaliser()
-        actor.load_state_dict(content["actor"])
-        normaliser.load_state_dict(content["normaliser"])
-        about = {"name": str(content["about"]["name"]), "object": str(content["about"]["object"]), **content["about"]}
+        inputs = from_plain(content["inputs"], Names, f"{path}: inputs")
+        hidden = from_plain(content["hidden"], Widths, f"{path}: hidden")
+        # Files from before there was any memory say nothing of it.
+        memory = from_plain(content.get("memory", {}), Memory, f"{path}: memory")
+        told = from_plain(content.get("told", 0), Told, f"{path}: told")
+        actor = fitted(
+            lambda: Actor(inputs, hidden, memory, told), checked_tensors(content["actor"], f"{path}: actor"), str(path)
+        )
+        normaliser = fitted(Normaliser, checked_tensors(content["normaliser"], f"{path}: normaliser"), str(path))
+        about = from_plain(content["about"], dict[str, Any], f"{path}: about")
+        about |= {key: from_plain(about[key], Text, f"{path}: about.{key}") for key in ("name", "object")}
     return actor.eval(), normaliser.eval(), about
 
 
@@ -179,14 +190,4 @@ def fitting(path: Path) -> Iterator[None]:
 
 def load_file(path: Path, what: str) -> Any:
     """What torch saved in `path`, without running code from it and after its checksums; errors call it `what`."""
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load ignores the checksums
-            if (member := archive.testzip()) is not None:
-                raise DactylError(f"{path}: damaged at {member}; fetch or train it again")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DactylError(f"{path}: no such {what}; check the path") from None
-    except DactylError:
-        raise
-    except Exception as error:  # a hostile or damaged file raises anything
-        raise DactylError(f"{path}: not a readable {what} ({type(error).__name__}); fetch or train it again") from error
+    return load_tensors(path, what, "fetch or train it again")

@@ -168,7 +168,7 @@ def _claim(config: StatesConfig) -> None:
     """Note the configuration in a new folder; refuse one that was begun with another, or finished with more states."""
     folder = config.output
     reserve_output(folder, config.identity(), "part-*")
-    if (folder / MANIFEST).exists() and (there := read_manifest(folder)["states"]) > config.count:
+    if (folder / MANIFEST).exists() and (there := read_manifest(folder).states) > config.count:
         raise DactylError(f"{folder}: holds {there} states, more than count {config.count}; choose another output")
 
 

@@ -149,7 +149,7 @@ def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:
 def coverage(config: CoverageConfig) -> Coverage:
     """Measure the states of a folder, draw them, and write the figures beside the picture."""
     states = load_states(config.states)
-    result = measure(states, read_manifest(config.states)["rejected"]["dropped"])
+    result = measure(states, read_manifest(config.states).rejected.dropped)
     path = config.output or config.states / "coverage.png"
     atomic_write(path.with_suffix(".json"), canonical_json(result.figures()))
     atomic_write(path, _draw(states, result))

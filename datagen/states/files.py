@@ -11,36 +11,83 @@ A states folder holds::
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
-from vision.storage.files import atomic_write, canonical_json, fingerprint, read_json, sha256
+from vision.storage.decode import Count, Name, Record, Sha256, Text
+from vision.storage.files import MAX_MANIFEST_BYTES, fingerprint, sha256
 from vision.storage.folders import CONFIG, MANIFEST
-from vision.storage.schema import SCHEMA_VERSION, STATES, check_version
+from vision.storage.records import read_record, write_record
+from vision.storage.schema import STATES
 from vision.storage.tables import read_table, write_table
-
-REJECTIONS = ("non_finite", "physics_warning", "dropped", "initial_lost")
-"""Why states are rejected: NaN or infinity; MuJoCo warned; the object fell; it was lost before the episode began."""
 
 Columns = dict[str, NDArray[Any]]
 """Rows of states by key of ``vision.storage.schema.STATES``."""
 
 
-@dataclass(frozen=True)
-class PartRecord:
+class Rejected(Record, frozen=True, omit_defaults=False):
+    """How many states were rejected, by reason.
+
+    Attributes:
+        non_finite: NaN or infinity.
+        physics_warning: MuJoCo warned.
+        dropped: the object fell.
+        initial_lost: it was lost before the episode began.
+    """
+
+    non_finite: Count = 0
+    physics_warning: Count = 0
+    dropped: Count = 0
+    initial_lost: Count = 0
+
+
+class PartRecord(Record, frozen=True):
     """What commits a part. ``complete`` is False when the count cut it short."""
 
-    name: str
-    states: int
+    name: Name
+    states: Count
     complete: bool
-    bytes: int
-    sha256: str
-    rejected: dict[str, int]
+    bytes: Count
+    sha256: Sha256
+    rejected: Rejected
+
+
+class StatesManifest(Record, frozen=True):
+    """What ``manifest.json`` of states holds.
+
+    Attributes:
+        object: in the hand.
+        policy: that moved the hand.
+        seed: of every random draw.
+        states: in all parts.
+        rejected: from all parts.
+        versions: of the packages that simulated.
+        config: what was asked for.
+        parts: their records, in the order of the states.
+    """
+
+    object: Name
+    policy: Text
+    seed: Count
+    states: Count
+    rejected: Rejected
+    versions: dict[Text, Text]
+    config: dict[str, Any]
+    parts: Annotated[tuple[PartRecord, ...], msgspec.Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if (count := sum(part.states for part in self.parts)) != self.states:
+            raise ValueError(f"lists parts of {count} states, and says {self.states}")
+
+
+REJECTIONS = Rejected.__struct_fields__
+"""Why states are rejected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +133,9 @@ def write_part(
     """
     path = folder / _part_name(part)
     write_table(path, columns, STATES, made_by)
-    record = PartRecord(path.name, len(columns["episode"]), complete, path.stat().st_size, sha256(path), rejected)
-    atomic_write(path.with_suffix(".json"), canonical_json({"schema_version": SCHEMA_VERSION, **asdict(record)}))
+    size, digest = path.stat().st_size, sha256(path)
+    record = PartRecord(path.name, len(columns["episode"]), complete, size, digest, Rejected(**rejected))
+    write_record(path.with_suffix(".json"), record)
     return record
 
 
@@ -95,26 +143,23 @@ def committed_part(folder: Path, part: int) -> PartRecord | None:
     """The record of a part that is there and whole; None when it has to be made (again)."""
     path = folder / _part_name(part)
     record_path = path.with_suffix(".json")
-    if not record_path.exists() or not path.exists():
+    if not record_path.exists() or not path.is_file():
         return None
-    fields = read_json(record_path, "part record")
-    check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
-    record = _record(fields, record_path)
+    record = read_record(record_path, PartRecord, "part record", "delete it and rerun dactyl states")
     return record if path.stat().st_size == record.bytes and sha256(path) == record.sha256 else None
 
 
 def write_manifest(folder: Path, identity: dict[str, Any], records: list[PartRecord]) -> None:
     """Finish the folder: ``identity`` is the configuration that its parts are made of."""
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
+    manifest = StatesManifest(
         **{key: identity[key] for key in ("object", "policy", "seed")},
-        "states": sum(record.states for record in records),
-        "rejected": {reason: sum(record.rejected[reason] for record in records) for reason in REJECTIONS},
-        "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
-        "config": identity,
-        "parts": [asdict(record) for record in records],
-    }
-    atomic_write(folder / MANIFEST, canonical_json(manifest))
+        states=sum(record.states for record in records),
+        rejected=Rejected(*(sum(getattr(record.rejected, reason) for record in records) for reason in REJECTIONS)),
+        versions={name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
+        config=identity,
+        parts=tuple(records),
+    )
+    write_record(folder / MANIFEST, manifest)
 
 
 def _part_name(part: int) -> str:
@@ -132,55 +177,31 @@ def load_states(folder: str | Path) -> States:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    parts = [_read_part(folder, _record(fields, folder / MANIFEST)) for fields in manifest["parts"]]
+    parts = [_read_part(folder, part) for part in manifest.parts]
     columns = {key: np.concatenate([part[key] for part in parts]) for key in STATES}
-    if (count := len(columns["episode"])) != manifest["states"]:
-        said = f"lists parts of {count} states, and says {manifest['states']}"
-        raise DactylError(f"{folder / MANIFEST}: {said}; rerun dactyl states with output {folder}")
-    return States(manifest["object"], manifest["policy"], manifest["seed"], **columns)
+    return States(manifest.object, manifest.policy, manifest.seed, **columns)
 
 
 def states_fingerprint(folder: str | Path) -> str:
     """Identifies the states in a folder by content: equal for equal states, wherever they lie."""
-    folder = Path(folder)
-    return fingerprint([_record(fields, folder / MANIFEST).sha256 for fields in read_manifest(folder)["parts"]])
+    return fingerprint([part.sha256 for part in read_manifest(Path(folder)).parts])
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> StatesManifest:
     """The manifest of a finished folder, of this schema version."""
     path = folder / MANIFEST
     if not path.exists() and (folder / CONFIG).exists():
         raise DactylError(f"{folder}: these states are unfinished; rerun dactyl states with this output")
-    manifest = read_json(path, "states manifest")
-    check_version(manifest.get("schema_version") if isinstance(manifest, dict) else None, str(path))
-    for key, kind in {"object": str, "policy": str, "seed": int, "states": int, "parts": list}.items():
-        if not isinstance(manifest.get(key), kind):
-            raise DactylError(f"{path}: key '{key}' is missing or not {kind.__name__}; collect the states again")
-    if not manifest["parts"]:
-        raise DactylError(f"{path}: lists no parts; collect the states again")
-    return manifest
-
-
-def _record(fields: Any, where: Path) -> PartRecord:
-    try:
-        record = PartRecord(**fields)
-    except TypeError:
-        raise DactylError(f"{where}: not the record of a part; delete it and rerun dactyl states") from None
-    kinds = (str, int, bool, int, str, dict)
-    kinds_fit = all(type(value) is kind for value, kind in zip(vars(record).values(), kinds, strict=True))
-    # A name with a folder in it would reach outside the states' own.
-    if not kinds_fit or record.rejected.keys() != set(REJECTIONS) or Path(record.name).name != record.name:
-        raise DactylError(f"{where}: the record of a part with a wrong value; delete it and rerun dactyl states")
-    return record
+    return read_record(path, StatesManifest, "states manifest", "collect the states again", limit=MAX_MANIFEST_BYTES)
 
 
 def _read_part(folder: Path, record: PartRecord) -> Columns:
     path = folder / record.name
-    if not path.exists():
+    if not path.is_file():
         raise DactylError(f"{path}: is missing; rerun dactyl states with output {folder}")
     if path.stat().st_size != record.bytes or sha256(path) != record.sha256:
         raise DactylError(f"{path}: differs from its manifest; rerun dactyl states with output {folder}")
-    columns, _ = read_table(path, STATES)
+    columns, _ = read_table(path, STATES, rows=record.states)
     if len(columns["episode"]) != record.states:
         raise DactylError(f"{path}: not as many states as its manifest says; collect the states again")
     return columns

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -21,10 +21,36 @@ from eval.closed_loop.sight import TrialAppearance, VisionObserver, draw_look
 from eval.scoring.predict import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
 from vision.progress import Advance
-from vision.storage.files import atomic_write, canonical_json, read_json, sha256
+from vision.storage.decode import Count, Record, Sha256, Text
+from vision.storage.files import sha256
+from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
 
 BLOCK = 10  # trials in one task, stepped and estimated together
+
+
+class BlockRecord(Record, frozen=True, omit_defaults=False):
+    """A block that was played.
+
+    Attributes:
+        mark: fingerprint of what was played.
+        trials: numbers of its trials.
+        goals: consecutive goals of each.
+        endings: dropped, late or complete, of each.
+        policy: that played.
+        trace_sha256: of the file of estimates beside it; None where there were none.
+    """
+
+    mark: Text
+    trials: tuple[Count, ...]
+    goals: tuple[Count, ...]
+    endings: tuple[Literal["dropped", "late", "complete"], ...]
+    policy: Text
+    trace_sha256: Sha256 | None
+
+    def __post_init__(self) -> None:
+        if not len(self.trials) == len(self.goals) == len(self.endings):
+            raise ValueError("trials, goals and endings of different length")
 
 
 @dataclass(frozen=True)
@@ -52,21 +78,20 @@ class BlockTask:
         first = number % self.blocks * BLOCK
         return range(first, min(first + BLOCK, self.config.trials))
 
-    def done(self, number: int) -> dict[str, Any] | None:
+    def done(self, number: int) -> BlockRecord | None:
         """The record of a block that was played as configured; None where it has to be played."""
         path = self.path(number)
         if not path.exists():
             return None
-        record = read_json(path, "block of trials")
-        same = isinstance(record, dict) and record.get("mark") == self.mark
+        record = read_record(path, BlockRecord, "block of trials", "delete it, and rerun to resume")
         trace = path.with_suffix(".parquet")
-        if not same or record["trials"] != list(self.trials(number)):
+        if record.mark != self.mark or record.trials != tuple(self.trials(number)):
             return None
-        if record["trace_sha256"] and not (trace.exists() and sha256(trace) == record["trace_sha256"]):
+        if record.trace_sha256 and not (trace.is_file() and sha256(trace) == record.trace_sha256):
             return None
         return record
 
-    def __call__(self, number: int, advance: Advance) -> dict[str, Any]:
+    def __call__(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
         simulation, told = list(config.plays())[number // self.blocks]
         estimator = cached_estimator(config.checkpoint, config.device)
@@ -86,15 +111,8 @@ class BlockTask:
             columns = {key: np.concatenate([row[key] for row in sight.rows]) for key in TRACE}
             write_table(trace, columns, TRACE, {"mark": self.mark})
             trace_sha256 = sha256(trace)
-        record = {
-            "mark": self.mark,
-            "trials": list(trials),
-            "goals": goals,
-            "endings": endings,
-            "policy": policy.name,
-            "trace_sha256": trace_sha256,
-        }
-        atomic_write(path, canonical_json(record))
+        record = BlockRecord(self.mark, tuple(trials), tuple(goals), tuple(endings), policy.name, trace_sha256)
+        write_record(path, record)
         return record
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,14 @@ from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from eval.scoring.predict import Estimator
-from eval.scoring.trial_results import STEP_SECONDS, TRACE, Simulation, over_time
+from eval.scoring.trial_results import (
+    STEP_SECONDS,
+    TRACE,
+    EstimatesRecord,
+    OverTimeRecord,
+    Simulation,
+    over_time,
+)
 from vision.drawing.wireframes import crop
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
@@ -29,7 +36,7 @@ _GOAL_CAMERA = 1  # that looks down on it
 
 
 def picture_play(
-    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, goals: list[int], paths: list[Path]
+    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, goals: Sequence[int], paths: list[Path]
 ) -> dict[str, Any]:
     """Draw a play's errors over time and its film; what the results say about its estimates.
 
@@ -60,7 +67,11 @@ def picture_play(
         save_film(config.output / f"film-{simulation}.gif", frames)
     summaries = {part: summarise(getattr(errors, part)) for part in ("rotation_deg", "position_mm")}
     figures = {f"{part}_{name}": value for part, one in summaries.items() for name, value in vars(one).items()}
-    return {"errors": {"estimates": len(errors), **figures}, "over_time": course, "filmed": filmed}
+    return {
+        "errors": EstimatesRecord(estimates=len(errors), **figures),
+        "over_time": OverTimeRecord(**{name: tuple(values) for name, values in course.items()}),
+        "filmed": filmed,
+    }
 
 
 def _frames(

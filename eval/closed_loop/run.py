@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from msgspec.structs import replace
 
 from datagen.policy import create_policy
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.workers.pool import TaskFailedError, default_workers, run
-from eval.closed_loop.block import BlockTask, cached_estimator
+from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
 from eval.report.trial_table import trial_table
 from eval.scoring.provenance import checkpoint_origin, software
-from eval.scoring.trial_results import RESULTS, ClosedLoop, load_closed_loop
+from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.progress import progress
-from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove
+from vision.storage.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.storage.folders import reserve_output
-from vision.storage.schema import SCHEMA_VERSION
+from vision.storage.records import write_record
 
 _PATIENCE_S = 600.0  # without a step, after which a worker is taken to hang
 
@@ -42,34 +42,31 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
         plays = []
         for place, (simulation, told) in enumerate(config.plays()):
             blocks = range(place * task.blocks, (place + 1) * task.blocks)
-            play = {
-                "simulation": simulation,
-                "told": told,
-                "policy": records[blocks[0]]["policy"],
-                "goals": [goals for number in blocks for goals in records[number]["goals"]],
-                "endings": [ending for number in blocks for ending in records[number]["endings"]],
-                "errors": None,
-                "over_time": None,
-            }
+            play = PlayRecord(
+                simulation=simulation,
+                told=told,
+                policy=records[blocks[0]].policy,
+                goals=tuple(goals for number in blocks for goals in records[number].goals),
+                endings=tuple(ending for number in blocks for ending in records[number].endings),
+            )
             if told == "vision":
                 paths = [task.path(number) for number in blocks]
-                play |= picture_play(config, simulation, estimator, play["goals"], paths)
+                play = replace(play, **picture_play(config, simulation, estimator, play.goals, paths))
             plays.append(play)
-        record = {
-            "schema_version": SCHEMA_VERSION,
-            "object": estimator.object.name,
-            "config": to_jsonable(config),
-            "checkpoint": checkpoint_origin(config.checkpoint),
-            "software": software(),
-            "plays": plays,
-        }
-        atomic_write(config.output / RESULTS, canonical_json(record))
+        record = ClosedLoopRecord(
+            object=estimator.object.name,
+            config=to_jsonable(config),
+            checkpoint=checkpoint_origin(config.checkpoint),
+            software=software(),
+            plays=tuple(plays),
+        )
+        write_record(config.output / RESULTS, record)
         loop = load_closed_loop(config.output)
         atomic_write(config.output / "table.md", trial_table({"": loop}).encode())
     return loop
 
 
-def _play_missing(task: BlockTask) -> dict[int, dict[str, Any]]:
+def _play_missing(task: BlockTask) -> dict[int, BlockRecord]:
     """Records of all blocks by number, after playing those that are not there."""
     config = task.config
     numbers = range(len(list(config.plays())) * task.blocks)

@@ -19,7 +19,8 @@ from PIL import Image
 
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, rigid_transform
-from vision.storage.files import atomic_write, canonical_json, read_json
+from vision.storage.decode import parse_json
+from vision.storage.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
 _MIN_CORNERS = 6  # of one picture that counts
@@ -130,7 +131,7 @@ def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> Non
 
 def load_calibration(path: Path) -> dict[str, CalibratedCamera]:
     """Cameras by name; :class:`DactylError` names what is wrong in the file."""
-    content = read_json(path, "calibration")
+    content = parse_json(read_file(path, MAX_TABLE_BYTES, "calibration"), path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("cameras"), dict):
         raise DactylError(f"{path}: not a calibration file ({FORMAT}); dactyl calibrate writes one")
     return {name: _camera(about, f"{path}: camera '{name}'") for name, about in content["cameras"].items()}

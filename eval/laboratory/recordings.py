@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ from vision.geometry.rotations import (
 )
 from vision.progress import Advance, progress
 from vision.scene.objects import OBJECTS, PoseObject, get_object
-from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write, canonical_json, exclusive_folder, fingerprint, remove, sha256
+from vision.storage.datasets import DatasetManifest, TripletDataset, rig_records
+from vision.storage.files import exclusive_folder, fingerprint, remove, sha256
 from vision.storage.folders import MANIFEST, reserve_output
-from vision.storage.schema import HAND_JOINTS, SCHEMA_VERSION
-from vision.storage.shards import encode_sample, write_shard
+from vision.storage.records import write_record
+from vision.storage.schema import HAND_JOINTS
+from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 _EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
@@ -114,21 +115,20 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
         reserve_output(config.output, identity, "shard-*")
         remove(config.output / MANIFEST)
         shards = _write_shards(config, rig, views, triplets, fingerprint(identity))
-        manifest = {
-            "schema_version": SCHEMA_VERSION,
-            "object": config.object,
-            "image_size": config.image_size,
-            "rig": rig.to_json(),
-            "samples": len(triplets),
-            "config": identity,
-            "recording": {
+        manifest = DatasetManifest(
+            object=config.object,
+            image_size=config.image_size,
+            rig=rig_records(rig),
+            samples=len(triplets),
+            config=identity,
+            recording={
                 "dropped": dict(dropped),
                 "unknown": ["joint_position"],
                 "calibration_rms_px": {name: calibration[name].rms for name in rig.names},
             },
-            "shards": shards,
-        }
-        atomic_write(config.output / MANIFEST, canonical_json(manifest))
+            shards=shards,
+        )
+        write_record(config.output / MANIFEST, manifest)
     return TripletDataset(config.output), dropped
 
 
@@ -211,7 +211,7 @@ def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject, si
 
 def _write_shards(
     config: ImportConfig, rig: Rig, views: Mapping[str, View], triplets: list[Triplet], mark: str
-) -> list[dict[str, Any]]:
+) -> tuple[ShardRecord, ...]:
     """Records of all shards."""
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
@@ -243,10 +243,10 @@ def _write_shards(
 
     with progress(f"importing {config.recording.name}", len(triplets), "triplets") as advance:
         starts = range(0, len(triplets), config.shard_size)
-        return [
-            asdict(write_shard(config.output, number, samples(first, advance), mark, renderer))
+        return tuple(
+            write_shard(config.output, number, samples(first, advance), mark, renderer)
             for number, first in enumerate(starts)
-        ]
+        )
 
 
 def _hashes(recording: Path, rig: Rig) -> dict[str, str]:

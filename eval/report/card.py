@@ -13,6 +13,7 @@ from rich.console import Console
 
 from eval.report.table_text import markdown
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
+from eval.scoring.record_types import DatasetRecord
 from eval.scoring.table import NOTES, Row, evaluation_rows, missing_rows
 from vision.config import parse
 from vision.errors import DactylError
@@ -68,12 +69,12 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
     from vision.estimator import WEIGHTS, export_weights  # brings torch
 
     evaluation = load_evaluation("ours", config.evaluation)
-    checkpoint = evaluation.record["checkpoint"]
+    checkpoint = evaluation.record.checkpoint
     if not config.checkpoint.is_file():
         raise DactylError(f"{config.checkpoint}: no such checkpoint; check the path")
-    if sha256(config.checkpoint) != checkpoint["sha256"]:
+    if sha256(config.checkpoint) != checkpoint.sha256:
         raise DactylError(
-            f"{config.evaluation / RECORD}: evaluated another checkpoint ({checkpoint['path']}) than "
+            f"{config.evaluation / RECORD}: evaluated another checkpoint ({checkpoint.path}) than "
             f"{config.checkpoint}; run dactyl evaluate for it"
         )
     name = config.name or evaluation.object.name
@@ -126,11 +127,11 @@ def _errors(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
 def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield "## What it cannot do"
     target, record = evaluation.object, evaluation.record
-    about = next(iter(record["test_sets"].values()))  # all test sets are of one rig and size, or none were evaluated
+    about = next(iter(record.test_sets.values()))  # all test sets are of one rig and size, or none were evaluated
     lines = [
         f"It knows one object, the {target.name} of `vision/scene/objects.py` ({1e3 * target.diameter:.0f} mm across), "
-        f"in the Shadow hand, as {about['cameras']} cameras near the rig's places see it in square pictures of "
-        f"{about['image_size']} pixels.",
+        f"in the Shadow hand, as {about.cameras} cameras near the rig's places see it in square pictures of "
+        f"{about.image_size} pixels.",
     ]
     absent = [row.renderer for row in missing_rows(rows)]
     if absent:
@@ -149,25 +150,24 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
 
 def _data(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield "## Data"
-    named = {f"test set {name}": about for name, about in evaluation.record["test_sets"].items()}
-    training = evaluation.record["training_set"]
+    named: dict[str, DatasetRecord] = {f"test set {name}": about for name, about in evaluation.record.test_sets.items()}
+    training = evaluation.record.training_set
     if training is not None:
         named = {"training set": training, **named}
     lines = ["| set | triplets | pictures by | seed | fingerprint |", "|---|---:|---|---|---|"]
     for name, about in named.items():
-        by = "; ".join(f"{one.get('name')} ({one.get('version')}, {one.get('device')})" for one in about["renderers"])
-        lines.append(
-            f"| {name} | {about['samples']:,} | {by} | {about.get('seed', '–')} | `{about['fingerprint'][:12]}` |"
-        )
+        by = "; ".join(f"{one.get('name')} ({one.get('version')}, {one.get('device')})" for one in about.renderers)
+        seed = "–" if about.seed is None else about.seed
+        lines.append(f"| {name} | {about.samples:,} | {by} | {seed} | `{about.fingerprint[:12]}` |")
     yield "\n".join(lines)
-    if training is not None and isinstance(training.get("config"), dict):
+    if training is not None and training.config:
         yield "The training set's configuration:"
-        yield _yaml(training["config"])
+        yield _yaml(training.config)
 
 
 def _recipe(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield "## Recipe"
-    training = evaluation.record["checkpoint"]["training"]
+    training = evaluation.record.checkpoint.training
     if training is None:
         yield "No record of the training lay beside the checkpoint."
         return
@@ -176,10 +176,10 @@ def _recipe(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _origin(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    software = evaluation.record["software"]
-    versions = ", ".join(f"{name} {version}" for name, version in software["versions"].items() if version)
+    software = evaluation.record.software
+    versions = ", ".join(f"{name} {version}" for name, version in software.versions.items() if version)
     yield "## Origin"
-    yield f"Evaluated at commit `{software['commit']}` with {versions}, on {software['machine']}."
+    yield f"Evaluated at commit `{software.commit}` with {versions}, on {software.machine}."
 
 
 def _yaml(value: dict[str, Any]) -> str:

@@ -118,13 +118,13 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
     """What the table's words mean, and how the trials of each policy were played."""
     notes = list(TRIAL_NOTES)
     for name, loop in loops.items():
-        config, rules = loop.record["config"], loop.record["config"]["rules"]
-        told = {"nominal": "should be", "calibrated": "are"}[config["protocol"]]
-        late, held_out = config["latency_steps"] * STEP_SECONDS, ", ".join(config["hold_out"])
+        played = loop.played
+        told = {"nominal": "should be", "calibrated": "are"}[played.protocol]
+        late, held_out = played.latency_steps * STEP_SECONDS, ", ".join(played.hold_out)
         notes.append(
-            f"{name or 'Here'}: policy {loop.record['plays'][0]['policy']}, checkpoint "
-            f"{loop.record['checkpoint']['sha256'][:12]}; trials until a drop, {rules['goals']} goals, or "
-            f"{rules['seconds']:g} s at one goal; {config['protocol']} protocol (the estimator is told where the "
+            f"{name or 'Here'}: policy {loop.record.plays[0].policy}, checkpoint "
+            f"{loop.record.checkpoint.sha256[:12]}; trials until a drop, {played.rules.goals} goals, or "
+            f"{played.rules.seconds:g} s at one goal; {played.protocol} protocol (the estimator is told where the "
             f"cameras {told}); estimates {late:g} s late" + (f"; not randomized: {held_out}." if held_out else ".")
         )
         notes += _paired(name, loop)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from eval.report.page import to_html, to_markdown
@@ -93,7 +94,7 @@ def report(config: ReportConfig) -> list[Row]:
         "title": config.title,
         "rows": [flat(row) for row in rows],
         "evaluations": {evaluation.name: _numbers(evaluation) for evaluation in evaluations},
-        "closed_loops": {name: loop.record for name, loop in loops.items()},
+        "closed_loops": {name: msgspec.to_builtins(loop.record) for name, loop in loops.items()},
     }
     for name, content in (
         ("report.html", to_html(config.title, subtitle, chapters)),
@@ -120,14 +121,14 @@ def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 def _refuse_mixture(evaluations: Sequence[Evaluation]) -> None:
     first = evaluations[0]
-    prints = {name: about["fingerprint"] for name, about in first.record["test_sets"].items()}
+    prints = {name: about.fingerprint for name, about in first.record.test_sets.items()}
     for other in evaluations[1:]:
         if other.object.name != first.object.name:
             raise DactylError(
                 f"{other.folder}: of the {other.object.name}, {first.folder} of the {first.object.name}; report apart"
             )
-        for name, about in other.record["test_sets"].items():
-            if prints.setdefault(name, about["fingerprint"]) != about["fingerprint"]:
+        for name, about in other.record.test_sets.items():
+            if prints.setdefault(name, about.fingerprint) != about.fingerprint:
                 raise DactylError(f"{other.folder}: its test set '{name}' is another than in {first.folder}; rename it")
 
 
@@ -140,4 +141,4 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
             | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }
-    return {"conditions": found, "origin": evaluation.record}
+    return {"conditions": found, "origin": msgspec.to_builtins(evaluation.record)}

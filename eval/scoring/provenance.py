@@ -7,49 +7,50 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
+from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import read_json, sha256
-from vision.storage.folders import CONFIG
+from vision.storage.files import sha256
+from vision.storage.folders import CONFIG, read_reservation
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
 
 
-def software() -> dict[str, Any]:
+def software() -> SoftwareRecord:
     """Versions, the commit of this checkout (with ``+`` when files differ from it; None outside of one), machine."""
-    return {
-        "versions": {name: _version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "commit": _commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
-    }
+    return SoftwareRecord(
+        versions={name: _version(name) for name in PACKAGES},
+        python=platform.python_version(),
+        commit=_commit(),
+        machine=f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+    )
 
 
-def dataset_origin(dataset: TripletDataset) -> dict[str, Any]:
+def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
     """What a report says about a dataset."""
     manifest = dataset.manifest
-    kept = ("seed", "versions", "config", "recording")
-    return {
-        "folder": str(dataset.folder),
-        "fingerprint": dataset.fingerprint,
-        "samples": len(dataset),
-        "object": dataset.object.name,
-        "image_size": dataset.image_size,
-        "renderers": list({tuple(shard.renderer.items()): shard.renderer for shard in dataset.shards}.values()),
-        **{key: manifest[key] for key in kept if key in manifest},
-    }
+    return DatasetRecord(
+        folder=str(dataset.folder),
+        fingerprint=dataset.fingerprint,
+        samples=len(dataset),
+        object=dataset.object.name,
+        image_size=dataset.image_size,
+        renderers=tuple({tuple(shard.renderer.items()): shard.renderer for shard in dataset.shards}.values()),
+        seed=manifest.seed,
+        versions=manifest.versions,
+        config=manifest.config,
+        recording=manifest.recording,
+    )
 
 
-def checkpoint_origin(path: Path) -> dict[str, Any]:
+def checkpoint_origin(path: Path) -> CheckpointFile:
     """A checkpoint's hash, and the configuration of the training that wrote it where that lies beside it."""
-    config = path.parent / CONFIG
     try:
-        training = read_json(config, "configuration") if config.exists() else None
+        training = read_reservation(path.parent) if (path.parent / CONFIG).exists() else None
     except DactylError:
         training = None
-    return {"path": str(path), "sha256": sha256(path), "training": training}
+    return CheckpointFile(str(path), sha256(path), training)
 
 
 def _version(package: str) -> str | None:

@@ -12,21 +12,23 @@ A report needs this folder alone: no dataset, no checkpoint, no network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from eval.scoring.conditions import Condition
 from eval.scoring.metrics import PoseErrors, pose_errors
+from eval.scoring.record_types import ConditionRecord, EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
 from vision.scene.objects import PoseObject, get_object
-from vision.storage.files import atomic_write, canonical_json, read_json, sha256
-from vision.storage.schema import PREDICTIONS, SCHEMA_VERSION, check_version
+from vision.storage.files import sha256
+from vision.storage.records import read_record
+from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
 
 RECORD = "evaluation.json"
@@ -74,50 +76,50 @@ class Evaluation:
 
     name: str
     folder: Path
-    record: dict[str, Any]
+    record: EvaluationRecord
 
     @property
     def head(self) -> str:
-        return self.record["checkpoint"]["head"]
+        return self.record.checkpoint.head
 
     @property
     def uses_cameras(self) -> bool:
-        return self.record["checkpoint"]["uses_cameras"]
+        return self.record.checkpoint.uses_cameras
 
     @property
     def object(self) -> PoseObject:
-        return get_object(self.record["checkpoint"]["object"])
+        return get_object(self.record.checkpoint.object)
 
     @property
     def training_renderer(self) -> str:
         """Name of what made the training pictures."""
-        training = self.record["training_set"]
-        names = [renderer.get("name", "unknown") for renderer in training["renderers"]] if training else ["unknown"]
+        training = self.record.training_set
+        names = [renderer.get("name", "unknown") for renderer in training.renderers] if training else ["unknown"]
         return ", ".join(dict.fromkeys(names))
 
     @cached_property
     def sets(self) -> list[EvaluatedSet]:
-        return [self._set(name, about) for name, about in self.record["test_sets"].items()]
+        return [self._set(name, about) for name, about in self.record.test_sets.items()]
 
-    def _set(self, name: str, about: Mapping[str, Any]) -> EvaluatedSet:
-        table = sample_table(about["cameras"], tuple(about["facts"]))
-        columns, _ = read_table(self._whole(f"samples/{name}.parquet", about["samples_sha256"]), table)
+    def _set(self, name: str, about: TestSetRecord) -> EvaluatedSet:
+        table = sample_table(about.cameras, about.facts)
+        columns, _ = read_table(self._whole(f"samples/{name}.parquet", about.samples_sha256), table, about.samples)
         scored: dict[str, Scored] = {}
         constant = None
-        for entry in about["predictions"]:
-            condition = Condition(**entry["condition"])
+        for entry in about.predictions:
+            condition = Condition(**asdict(entry.condition))
             one = self._score(entry, condition, columns)
             scored[condition.name] = one
-            if self.record["constant"] and constant is None and len(one.errors) == len(columns["index"]):
+            if self.record.constant and constant is None and len(one.errors) == len(columns["index"]):
                 constant = self._constant(entry, columns)
         names = {condition: self.folder / f"predictions-{name}-{condition}.png" for condition in scored}
         pictures = {condition: path for condition, path in names.items() if path.exists()}
-        return EvaluatedSet(name, about["renderer"], columns, scored, constant, pictures)
+        return EvaluatedSet(name, about.renderer, columns, scored, constant, pictures)
 
-    def _score(self, entry: Mapping[str, Any], condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
-        found, _ = read_table(self._whole(entry["file"], entry["sha256"]), PREDICTIONS)
+    def _score(self, entry: PredictionsRecord, condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
+        found, _ = read_table(self._whole(entry.file, entry.sha256), PREDICTIONS)
         some = condition.study == "miscalibration"  # on some samples only; all others on all
-        places = _places(columns["index"], found["index"], some, self.folder / entry["file"])
+        places = _places(columns["index"], found["index"], some, self.folder / entry.file)
         cameras = columns["camera_intrinsics"][places], columns["camera_extrinsics"][places]
         errors = pose_errors(
             self.object,
@@ -129,17 +131,18 @@ class Evaluation:
         )
         return Scored(condition, errors, found["confidence"], found["episode"], places)
 
-    def _constant(self, entry: Mapping[str, Any], columns: dict[str, np.ndarray]) -> PoseErrors:
-        found, _ = read_table(self.folder / entry["file"], PREDICTIONS)
-        guess = self.record["constant"]
-        position, quaternion = (np.tile(guess[key], (len(found["index"]), 1)) for key in ("position", "quaternion"))
+    def _constant(self, entry: PredictionsRecord, columns: dict[str, np.ndarray]) -> PoseErrors:
+        found, _ = read_table(self.folder / entry.file, PREDICTIONS)
+        guess = self.record.constant
+        assert guess is not None
+        position, quaternion = (np.tile(part, (len(found["index"]), 1)) for part in (guess.position, guess.quaternion))
         cameras = columns["camera_intrinsics"], columns["camera_extrinsics"]
         return pose_errors(self.object, found["true_position"], found["true_quaternion"], position, quaternion, cameras)
 
     def _whole(self, file: str, expected: str) -> Path:
         """The path of one of its files, after comparing its content with the record."""
         path = self.folder / file
-        if not path.is_file() or Path(file).is_absolute() or ".." in Path(file).parts:
+        if not path.is_file():
             raise DactylError(f"{path}: is missing; run dactyl evaluate again")
         if sha256(path) != expected:
             raise DactylError(f"{path}: content differs from {RECORD}; run dactyl evaluate again")
@@ -155,16 +158,7 @@ def load_evaluation(name: str, folder: Path) -> Evaluation:
     path = folder / RECORD
     if folder.is_dir() and not path.exists():
         raise DactylError(f"{folder}: no finished evaluation (no {RECORD}); run dactyl evaluate --output {folder}")
-    record = read_json(path, "evaluation")
-    if not isinstance(record, dict):
-        raise DactylError(f"{path}: not a record of dactyl evaluate; evaluate again")
-    check_version(record.get("schema_version"), str(path))
-    evaluation = Evaluation(name, folder, record)
-    try:
-        _ = evaluation.sets, evaluation.head, evaluation.training_renderer, record["software"], record["config"]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DactylError(f"{path}: not a record of dactyl evaluate ({error!r}); evaluate again") from error
-    return evaluation
+    return Evaluation(name, folder, read_record(path, EvaluationRecord, "evaluation", "evaluate again"))
 
 
 def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -176,14 +170,9 @@ def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> di
     return {"cameras": cameras, "facts": facts, "samples_sha256": sha256(path)}
 
 
-def prediction_entry(folder: Path, file: Path, condition: Condition) -> dict[str, Any]:
+def prediction_entry(folder: Path, file: Path, condition: Condition) -> PredictionsRecord:
     """What the record says about a predictions file."""
-    return {"condition": asdict(condition), "file": str(file.relative_to(folder)), "sha256": sha256(file)}
-
-
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Finish an evaluation."""
-    atomic_write(folder / RECORD, canonical_json({"schema_version": SCHEMA_VERSION, **record}))
+    return PredictionsRecord(ConditionRecord(**vars(condition)), str(file.relative_to(folder)), sha256(file))
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:

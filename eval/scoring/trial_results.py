@@ -16,20 +16,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec.structs import asdict
 
 from eval.scoring.metrics import PoseErrors
+from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
-from vision.storage.files import read_json
-from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field, check_version
+from vision.storage.decode import Count, Name, Record, Text, from_plain
+from vision.storage.records import read_record
+from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 
 RESULTS = "results.json"
 STEP_SECONDS = 0.08  # s, one step of the environment, one picture of each camera
 
 Simulation = Literal["calibrated", "randomized"]
 Told = Literal["state", "vision"]
+Error = Annotated[float, msgspec.Meta(ge=0)]
 
 TRACE: dict[str, Field] = {
     **PREDICTIONS,
@@ -60,24 +65,103 @@ class Play:
     over_time: Mapping[str, Sequence[float]] | None = None
 
 
+class EstimatesRecord(Record, frozen=True):
+    """Errors of all estimates of a play: degrees and millimetres."""
+
+    estimates: Count
+    rotation_deg_mean: Error
+    rotation_deg_std: Error
+    rotation_deg_median: Error
+    rotation_deg_p90: Error
+    position_mm_mean: Error
+    position_mm_std: Error
+    position_mm_median: Error
+    position_mm_p90: Error
+
+
+class OverTimeRecord(Record, frozen=True):
+    """As :func:`over_time`."""
+
+    seconds: tuple[float, ...]
+    trials: tuple[float, ...]
+    rotation_deg_p10: tuple[Error, ...]
+    rotation_deg_p50: tuple[Error, ...]
+    rotation_deg_p90: tuple[Error, ...]
+    position_mm_p10: tuple[Error, ...]
+    position_mm_p50: tuple[Error, ...]
+    position_mm_p90: tuple[Error, ...]
+
+    def __post_init__(self) -> None:
+        if len({len(getattr(self, name)) for name in self.__struct_fields__}) > 1:
+            raise ValueError("over_time: lists of different length")
+
+
+class PlayRecord(Record, frozen=True, omit_defaults=False):
+    """A play, as :class:`Play`; ``filmed`` is the trial of the film."""
+
+    simulation: Simulation
+    told: Told
+    policy: Text
+    goals: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]
+    endings: tuple[Literal["dropped", "late", "complete"], ...]
+    errors: EstimatesRecord | None = None
+    over_time: OverTimeRecord | None = None
+    filmed: Count | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.goals) != len(self.endings):
+            raise ValueError(f"goals of {len(self.goals)} trials, endings of {len(self.endings)}")
+
+
+class ClosedLoopRecord(Record, frozen=True):
+    """What ``results.json`` holds."""
+
+    object: Name
+    config: dict[str, Any]
+    checkpoint: CheckpointFile
+    software: SoftwareRecord
+    plays: Annotated[tuple[PlayRecord, ...], msgspec.Meta(min_length=1)]
+
+
+class HowPlayed(msgspec.Struct, frozen=True):
+    """What a table says of ``config``."""
+
+    rules: HowLong
+    protocol: Literal["nominal", "calibrated"]
+    latency_steps: Count
+    hold_out: tuple[Text, ...]
+
+
+class HowLong(msgspec.Struct, frozen=True):
+    """What a table says of the rules of a trial."""
+
+    goals: Count
+    seconds: float
+
+
 @dataclass(frozen=True)
 class ClosedLoop:
     """The folder of one ``dactyl closed-loop``."""
 
     folder: Path
-    record: dict[str, Any]
+    record: ClosedLoopRecord
 
     @property
     def object(self) -> str:
-        return self.record["object"]
+        return self.record.object
+
+    @property
+    def played(self) -> HowPlayed:
+        """How the trials were played."""
+        return from_plain(self.record.config, HowPlayed, f"{self.folder / RESULTS}: key 'config'")
 
     @property
     def plays(self) -> list[Play]:
         plays = []
-        for one in self.record["plays"]:
-            errors = one["errors"]
-            means = None if errors is None else (errors["rotation_deg_mean"], errors["position_mm_mean"])
-            plays.append(Play(one["simulation"], one["told"], one["goals"], one["endings"], means, one["over_time"]))
+        for one in self.record.plays:
+            means = None if one.errors is None else (one.errors.rotation_deg_mean, one.errors.position_mm_mean)
+            course = None if one.over_time is None else asdict(one.over_time)
+            plays.append(Play(one.simulation, one.told, one.goals, one.endings, means, course))
         return plays
 
     def film(self, simulation: Simulation) -> Path:
@@ -93,17 +177,8 @@ def load_closed_loop(folder: Path) -> ClosedLoop:
     path = folder / RESULTS
     if folder.is_dir() and not path.exists():
         raise DactylError(f"{folder}: no finished trials (no {RESULTS}); run dactyl closed-loop --output {folder}")
-    record = read_json(path, "closed loop")
-    if not isinstance(record, dict):
-        raise DactylError(f"{path}: not the results of dactyl closed-loop; play again")
-    check_version(record.get("schema_version"), str(path))
-    found = ClosedLoop(folder, record)
-    try:
-        _ = [np.asarray(play.goals, np.float64).mean() for play in found.plays], record["plays"][0]["policy"]
-        _ = [record["config"][key] for key in ("rules", "protocol", "latency_steps", "hold_out")]
-        _ = record["checkpoint"]["sha256"], found.object
-    except (LookupError, TypeError, ValueError) as error:
-        raise DactylError(f"{path}: not the results of dactyl closed-loop ({error!r}); play again") from error
+    found = ClosedLoop(folder, read_record(path, ClosedLoopRecord, "result of dactyl closed-loop", "play again"))
+    _ = found.played
     return found
 
 

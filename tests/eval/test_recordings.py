@@ -139,7 +139,7 @@ def test_the_command_says_what_it_dropped_and_why(
         assert f"dropped 1: {reason}\n" in said
     dataset = TripletDataset(tmp_path / "set")
     assert len(dataset) == 5
-    assert sum(dataset.manifest["recording"]["dropped"].values()) == 5
+    assert sum(dataset.manifest.recording["dropped"].values()) == 5
     assert main(arguments) == 0, "the same again is no fault"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html.parser
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from eval.scoring.conditions import Condition
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import RECORD, Scored
+from eval.scoring.trial_results import ClosedLoopRecord
+from tests.datasets import reseal
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.networks.geometric import CONFIDENT_ANGLE
 from vision.storage.datasets import TripletDataset
+from vision.storage.decode import from_plain
 from vision.storage.files import sha256
+from vision.storage.records import write_record
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
 
@@ -169,22 +174,34 @@ def test_damaged_unfinished_and_mixed_evaluations(folders: dict[str, Path], tmp_
         path = other / "predictions" / "made-nominal.parquet"
         columns, origin = read_table(path, PREDICTIONS)
         write_table(path, {key: values[rows] for key, values in columns.items()}, PREDICTIONS, origin)
-        record = json.loads((other / RECORD).read_text())
-        record["test_sets"]["made"]["predictions"][0]["sha256"] = sha256(path)
-        (other / RECORD).write_text(json.dumps(record))
+        digest = sha256(path)
+        reseal(other / RECORD, lambda record, digest=digest: _predictions(record).update(sha256=digest))
         assert text in complaint(a=other)
-    for change, text in (
-        ({"test_sets": 3}, "not a record of dactyl evaluate"),
-        ({"checkpoint": {}}, "not a record of dactyl evaluate"),
-        ({"schema_version": 0}, "schema version 0"),
-    ):
+    changes: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+        (lambda record: record.update(test_sets=3), "key 'test_sets': expected 'object', got 'int'"),
+        (lambda record: record.update(checkpoint={}), "key 'checkpoint': missing key 'path'"),
+        (lambda record: record["checkpoint"].update(head="third"), "key 'checkpoint.head': invalid enum value"),
+        (lambda record: _predictions(record)["condition"].update(told=0), "expected 'str', got 'int'"),
+        (lambda record: _predictions(record).update(file="../../etc/passwd"), "predictions[0].file"),
+        (lambda record: record["constant"].update(position=[1, 2]), "key 'constant.position'"),
+        (lambda record: record["test_sets"].update({"\x1b[2J": {}}), "a key that is no name"),
+        (lambda record: record.update(schema_version=0), "schema version 0"),
+    ]
+    for change, text in changes:
         other = copy("other")
-        record = json.loads((other / RECORD).read_text())
-        (other / RECORD).write_text(json.dumps(record | change))
-        assert text in complaint(a=other)
-    record["test_sets"]["made"]["fingerprint"] = "0" * 64
-    (other / RECORD).write_text(json.dumps(record))
+        reseal(other / RECORD, change)
+        assert text in complaint(a=other), text
+    other = copy("other")
+    path = other / RECORD
+    path.write_text(path.read_text().replace('"uses_cameras": true', '"uses_cameras": false'))
+    assert "was changed after it was written" in complaint(a=other)
+    other = copy("other")
+    reseal(other / RECORD, lambda record: record["test_sets"]["made"].update(fingerprint="0" * 64))
     assert "its test set 'made' is another" in complaint(good=folders["good"], b=other)
+
+
+def _predictions(record: dict[str, Any]) -> dict[str, Any]:
+    return record["test_sets"]["made"]["predictions"][0]
 
 
 def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +260,8 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     """What dactyl closed-loop leaves, next to the paper's trials, with errors over time and the film."""
     keys = [f"{part}_{name}" for part in ("rotation_deg", "position_mm") for name in ("p10", "p50", "p90")]
     course = {"seconds": [0.5, 1.5], "trials": [3.0, 2.0], **{key: [1.0, 2.0] for key in keys}}
+    errors: dict[str, Any] = {"estimates": 3, "rotation_deg_mean": 1.25, "position_mm_mean": 2.5}
+    errors |= {f"{part}_{name}": 1.0 for part in ("rotation_deg", "position_mm") for name in ("std", "median", "p90")}
     plays = [
         {
             "simulation": "randomized",
@@ -251,15 +270,19 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
             "goals": [4, 0, 50 - 3 * (told == "vision")],
             "endings": ["late", "dropped", "complete"],
         }
-        | {"errors": None if told == "state" else {"rotation_deg_mean": 1.25, "position_mm_mean": 2.5}}
+        | {"errors": None if told == "state" else errors, "filmed": None}
         | {"over_time": None if told == "state" else course}
         for told in ("state", "vision")
     ]
     config: dict[str, Any] = {"rules": {"goals": 50, "seconds": 10.0}, "protocol": "nominal", "latency_steps": 1}
-    about = {"config": config | {"hold_out": ["physics"]}, "checkpoint": {"sha256": "c0ffee" * 10}, "software": {}}
-    record = {"schema_version": 1, "object": "block", "plays": plays, **about}
+    about = {
+        "config": config | {"hold_out": ["physics"]},
+        "checkpoint": {"path": "a.ckpt", "sha256": "c0ffee" * 10 + "c0ff", "training": None},
+        "software": {"versions": {}, "python": "3", "commit": None, "machine": "none"},
+    }
+    record = {"object": "block", **about, "plays": plays}
     (tmp_path / "loop").mkdir()
-    (tmp_path / "loop" / "results.json").write_text(json.dumps(record))
+    write_record(tmp_path / "loop" / "results.json", from_plain(record, ClosedLoopRecord, "made"))
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "loop" / "film-randomized.gif", save_all=True, append_images=frames[1:])
     report(ReportConfig({"a": folders["good"]}, tmp_path / "out", {"her": tmp_path / "loop"}))

@@ -14,15 +14,15 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from dactyl.cli import main
 from datagen.inspection.check import CheckConfig, faults
-from tests.datasets import write_dataset, write_manifest
+from tests.datasets import reseal, write_dataset, write_manifest
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
 from vision.geometry.cameras import DACTYL_RIG
@@ -35,9 +35,7 @@ from vision.storage.shards import shard_name
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six samples in three shards; not to be changed."""
-    folder = write_dataset(tmp_path_factory.mktemp("pristine"), (2, 2, 2))
-    write_manifest(folder, DatasetFolder(folder).shards, samples=6)
-    return folder
+    return write_dataset(tmp_path_factory.mktemp("pristine"), (2, 2, 2))
 
 
 @pytest.fixture
@@ -167,7 +165,7 @@ def vouch(folder: Path, members: list[tuple[tarfile.TarInfo, bytes]] | bytes) ->
         path.write_bytes(members)
     else:
         write_tar(path, members)
-    records = DatasetFolder(folder).shards
+    records = list(DatasetFolder(folder).shards)
     records[0] = replace(records[0], bytes=path.stat().st_size, sha256=sha256(path))
     write_manifest(folder, records)
     path.with_suffix(".json").unlink()
@@ -267,9 +265,7 @@ def test_a_hostile_member_is_refused_and_runs_nothing(
 )
 def test_a_manifest_names_only_files_of_its_folder(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    manifest["shards"][0]["name"] = name
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    reseal(folder / MANIFEST, lambda manifest: manifest["shards"][0].update(name=name))
     for said in (outcome(lambda: TripletDataset(folder), MANIFEST if "/" in name else ""), *found(folder)):
         assert isinstance(said, str)
     assert not (folder / "sung").exists()
@@ -301,8 +297,8 @@ def test_a_record_cannot_send_the_reader_elsewhere(folder: Path) -> None:
         [sizes[1], sizes[0], *sizes[2:]],
         [-1, *sizes[1:]],
     ):
-        record["layout"]["samples"][0] = " ".join(map(str, [first[0], *evil]))
-        path.write_text(json.dumps(record))
+        line = " ".join(map(str, [first[0], *evil]))
+        reseal(path, lambda record, line=line: record["layout"]["samples"].__setitem__(0, line))
         with memory_bounded():
             said = outcome(lambda: TripletDataset(folder)[0], shard_name(0))
         assert isinstance(said, str) or np.array_equal(said["index"], 0)
@@ -312,4 +308,4 @@ def test_the_manifest_vouches_for_what_is_written(folder: Path) -> None:
     """The helper above makes sound datasets too: its refusals come from what was put in."""
     vouch(folder, members_of(folder / shard_name(0)))
     assert not found(folder)
-    assert asdict(DatasetFolder(folder).shards[0])["samples"] == 2
+    assert DatasetFolder(folder).shards[0].samples == 2

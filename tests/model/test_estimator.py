@@ -112,7 +112,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         "schema version None": {"schema_version": None},
         "does not fit": {"state_dict": {f"model.{k}": v for k, v in other.state_dict().items()}},
         "'state_dict' is missing": {"state_dict": None},
-        "another version of the network": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
+        "hyper_parameters.model: key 'head'": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
         "dropout": {"hyper_parameters": {**record, "model": {**record["model"], "dropout": 0.5}}},
         "unknown object 'teapot'": {"hyper_parameters": {**record, "object": "teapot"}},
         "rig": {"hyper_parameters": {key: value for key, value in record.items() if key != "rig"}},
@@ -125,7 +125,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         assert "\n" not in str(caught.value)
     with pytest.raises(DactylError, match="no such checkpoint"):
         PoseEstimator.from_checkpoint(tmp_path / "nothing.ckpt")
-    with pytest.raises(DactylError, match="no such checkpoint"):
+    with pytest.raises(DactylError, match="not a readable checkpoint"):
         PoseEstimator.from_checkpoint(tmp_path)
     for content in (b"", b"not a zip", pickle.dumps({"a": 1})):
         (tmp_path / "other").write_bytes(content)

@@ -25,6 +25,7 @@ from datagen.sim.environment import Environment
 from datagen.sim.outcome import DROP_HEIGHT, Outcome
 from datagen.states.collect import StatesConfig, _rejections, collect, load_states, states_fingerprint
 from datagen.states.files import REJECTIONS
+from tests.datasets import reseal
 from vision.errors import DactylError
 from vision.storage.schema import HAND_JOINTS, STATES, check_column
 from vision.storage.tables import read_table
@@ -263,8 +264,7 @@ def test_an_episode_is_rejected_for_one_reason() -> None:
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    reseal(folder / "manifest.json", lambda manifest: manifest.update(changes))
 
 
 def flip_a_byte(folder: Path) -> None:
@@ -293,9 +293,9 @@ FAULTS = {
     "version": (lambda folder: edit_manifest(folder, schema_version=99), "schema version 99"),
     "no version": (lambda folder: edit_manifest(folder, schema_version=None), "schema version None"),
     "wrong type": (lambda folder: edit_manifest(folder, seed="zero"), "seed"),
-    "no parts": (lambda folder: edit_manifest(folder, parts=[]), "no parts"),
-    "strange part": (lambda folder: edit_manifest(folder, parts=[{"name": "x"}]), "record"),
-    "outside": (escape, "record"),
+    "no parts": (lambda folder: edit_manifest(folder, parts=[]), "key 'parts'"),
+    "strange part": (lambda folder: edit_manifest(folder, parts=[{"name": "x"}]), "missing key"),
+    "outside": (escape, "parts[0].name"),
     "no JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json"),
     "a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json"),
     "no folder": (shutil.rmtree, "manifest.json: no such"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from datagen.generate import shard_task
@@ -19,6 +18,7 @@ from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.sim.scene import SceneConfig, build_scene
 from datagen.states.collect import StatesConfig, collect
+from tests.datasets import reseal
 from tests.synthetic import make_dataset
 from train.batches import BATCH_KEYS, MixedBatches, collate
 from train.data import TripletDataModule
@@ -27,8 +27,8 @@ from train.online import OnlineTriplets, decode
 from train.online_config import OnlineConfig
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import canonical_json, read_json
 from vision.storage.folders import MANIFEST
+from vision.storage.records import write_record
 
 SIZE = 32
 
@@ -166,12 +166,10 @@ def test_a_mixed_batch_has_stored_triplets_first(tiny: Path) -> None:
 
 
 def _dataset(folder: Path, records: Sequence) -> TripletDataset:
-    manifest = {
-        **json.loads((make_dataset(folder / "frame", 1, image_size=SIZE) / MANIFEST).read_bytes()),
-        "samples": sum(record.samples for record in records),
-        "shards": [dataclasses.asdict(record) for record in records],
-    }
-    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    frame = make_dataset(folder / "frame", 1, image_size=SIZE)
+    samples = sum(record.samples for record in records)
+    manifest = replace(TripletDataset(frame).manifest, samples=samples, shards=tuple(records))
+    write_record(folder / MANIFEST, manifest)
     return TripletDataset(folder)
 
 
@@ -179,7 +177,5 @@ def _of_states(folder: Path, states: Path) -> TripletDataset:
     """A made-up dataset that says it was rendered from these states."""
     from datagen.states.files import states_fingerprint
 
-    manifest = read_json(folder / MANIFEST, "manifest")
-    manifest["config"]["states"] = states_fingerprint(states)
-    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    reseal(folder / MANIFEST, lambda manifest: manifest["config"].update(states=states_fingerprint(states)))
     return TripletDataset(folder)

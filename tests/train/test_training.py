@@ -1,5 +1,4 @@
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
+from vision.storage.folders import read_reservation
 
 FAST = [
     *("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--threads", "1"),
@@ -184,7 +184,7 @@ def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path
 def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path, tmp_path: Path) -> None:
     command = arguments(tiny, tmp_path / "run", *GEOMETRIC, "--trainer.max_steps", "1", "--data.batch_size", "2")
     main_train(command)
-    note = json.loads((tmp_path / "run" / "config.json").read_text())
+    note = read_reservation(tmp_path / "run")
     assert "ema" not in note["optimizer"]
     assert "camera_input" not in note["model"]
     assert not {"exposure", "gamma"} & note["augment"].keys()

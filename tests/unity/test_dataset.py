@@ -51,7 +51,7 @@ def test_it_equals_a_direct_render_sample_by_sample(states: Path, by_unity: Trip
     assert render(states, tmp_path / "classic", "--renderer", "classic") == 0
     direct = TripletDataset(tmp_path / "classic")
     by_unity.verify()
-    (info,) = by_unity.manifest["renderers"]
+    (info,) = by_unity.manifest.renderers
     assert info["name"] == "unity"
     assert info["version"].startswith("stand-in, mujoco")
     assert len(by_unity) == len(direct) == 6

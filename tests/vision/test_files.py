@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from tests.faults.harness import memory_bounded
 from vision.errors import DactylError
 from vision.storage import files
 
@@ -116,27 +118,45 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         pytest.fail("locked a file")
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [(b"{", "not a readable thing"), (b"\xff\xfe\x00", "not a readable"), (b"[" * 100_000, "not a readable")],
-)
-def test_unreadable_json_is_one_line(tmp_path: Path, content: bytes, complaint: str) -> None:
-    path = tmp_path / "a.json"
-    with pytest.raises(DactylError, match="no such thing"):
-        files.read_json(path, "thing")
-    path.write_bytes(content)
-    with pytest.raises(DactylError, match=complaint):
-        files.read_json(path, "thing")
-    with pytest.raises(DactylError, match="not a readable"):
-        files.read_json(tmp_path, "thing")
+@pytest.mark.parametrize("what", ["absent", "pipe", "folder", "device", "large", "sparse", "link to nothing", "grows"])
+def test_what_others_made_is_no_file_or_too_large(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "thing"
+    {
+        "absent": lambda: None,
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "large": lambda: path.write_bytes(bytes(1001)),
+        "sparse": lambda: path.touch() or os.truncate(path, 3 << 30),
+        "link to nothing": lambda: path.symlink_to("nowhere"),
+        "grows": lambda: path.symlink_to("/proc/self/smaps"),  # says that it has no bytes, and has some
+    }[what]()
+    with memory_bounded(64), pytest.raises(DactylError, match=f"{path}: (no such|not a|more than 1,000 bytes)"):
+        files.read_file(path, 1000, "thing")
+
+
+def test_a_file_at_its_limit_is_read(tmp_path: Path) -> None:
+    (tmp_path / "whole").write_bytes(bytes(range(250)) * 9000)
+    (tmp_path / "link").symlink_to("whole")
+    assert files.read_file(tmp_path / "link", 250 * 9000, "thing") == bytes(range(250)) * 9000
+
+
+def test_temporaries_of_killed_writers_go_but_not_those_of_others(tmp_path: Path) -> None:
+    """Found: what a kill left in a folder of the folder stayed for good."""
+    for name in (".tmp-7-a", "inner/.tmp-7-b", "other/.tmp-8-c", "other/.lock", "inner/kept"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with files.exclusive_folder(tmp_path):
+        left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".lock", "inner/kept", "other/.tmp-8-c", "other/.lock"}
 
 
 def test_hashes_and_canonical_json(tmp_path: Path) -> None:
     value = {"b": [1, 2.5, "é"], "a": {"x": None}}
     path = tmp_path / "a.json"
     files.atomic_write(path, files.canonical_json(value))
-    assert files.read_json(path, "thing") == value
-    assert list(files.read_json(path, "thing")) == ["b", "a"], "keeps the order of its keys"
+    assert json.loads(path.read_bytes()) == value
+    assert list(json.loads(path.read_bytes())) == ["b", "a"], "keeps the order of its keys"
     assert files.sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     assert files.fingerprint({"a": 1, "b": 2}) == files.fingerprint({"b": 2, "a": 1})
     assert files.fingerprint({"a": 1}) != files.fingerprint({"a": 2})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
+from tests.datasets import RENDERER, make_images, make_label, reseal, write_dataset, write_manifest
 from vision.errors import DactylError
 from vision.geometry.cameras import DACTYL_RIG
 from vision.storage import datasets
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.layout import ShardLayout, scan_tar
-from vision.storage.shards import encode_sample, shard_name, write_shard
+from vision.storage.shards import encode_sample, read_shard_record, shard_name, write_shard
 
 REQUIRED = {*(f"{name}.jpg" for name in DACTYL_RIG.names), "label.json", "appearance.json"}
 
@@ -32,36 +31,28 @@ def folder(pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "set"))
 
 
-def layout_of(folder: Path, number: int = 0) -> tuple[Any, int]:
-    record = json.loads((folder / shard_name(number)).with_suffix(".json").read_text())
-    return record["layout"], record["bytes"]
-
-
 def change_record(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = (folder / shard_name(0)).with_suffix(".json")
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
+    reseal((folder / shard_name(0)).with_suffix(".json"), change)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_record_says_what_the_tar_holds(pristine: Path, number: int) -> None:
-    fields, size = layout_of(pristine, number)
-    recorded = ShardLayout.from_json(fields, size)
+    said = read_shard_record((pristine / shard_name(number)).with_suffix(".json"))
+    recorded = ShardLayout.from_record(said.layout, said.shard.bytes)
     assert recorded == scan_tar(pristine / shard_name(number), 3 - number, REQUIRED, ())
     assert recorded is not None
-    assert recorded.to_json() == fields
+    assert recorded.to_record() == said.layout
 
 
 def test_opening_walks_no_tar(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "walk", lambda *arguments: pytest.fail("walked a tar"))
+    monkeypatch.setattr(datasets, "scan_tar", lambda *arguments: pytest.fail("walked a tar"))
     dataset = TripletDataset(pristine)
     assert [int(dataset[number]["index"]) for number in (4, 0, 3)] == [4, 0, 3]
 
 
 MISFITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "none, as older programs wrote": lambda record: record.pop("layout"),
-    "of another shard": lambda record: record.update(sha256="0" * 64),
+    "of another shard": lambda record: record["shard"].update(sha256="0" * 64),
     "not a table": lambda record: record.update(layout=[1, 2]),
     "not numbers": lambda record: record["layout"]["samples"].__setitem__(0, "0 a b c d e"),
     "ragged": lambda record: record["layout"]["samples"].__setitem__(0, "0 1 2"),
@@ -105,7 +96,7 @@ def test_a_layout_that_lies_is_found_out_when_read_and_by_check(folder: Path, li
     dataset[0]
     with pytest.raises(DactylError, match=r"shard-000000\.tar: 00000000\d\.\w+\.\w+ is not where it was"):
         dataset[1]
-    with pytest.raises(DactylError, match=r"shard-000000\.json: its layout is not the shard's"):
+    with pytest.raises(DactylError, match=r"shard-000000\.json: is not of the shard beside it"):
         DatasetFolder(folder).check_shard(dataset.shards[0])
 
 

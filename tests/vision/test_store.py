@@ -226,7 +226,7 @@ def test_whatever_a_store_raises_is_one_line(place: UPath, monkeypatch: pytest.M
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(DactylError, match=r"^http://127\.0\.0\.1:9/set/manifest\.json: no such dataset manifest.*$"):
+    with pytest.raises(DactylError, match=r"^http://127\.0\.0\.1:9/set/manifest\.json: not a readable .*network$"):
         TripletDataset("http://127.0.0.1:9/set")
 
 

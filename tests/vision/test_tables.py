@@ -75,9 +75,14 @@ def test_other_files_are_one_line(path: Path, tmp_path: Path) -> None:
         read_table(tmp_path, TABLE)
     with pytest.raises(DactylError, match="column 'points' is missing or unknown"):
         read_table(path, {"number": TABLE["number"]})
-    for table in (pa.table({"number": [1]}), pq.read_table(path).replace_schema_metadata({b"dactyl": b"[]"})):
+    for table, complaint in (
+        (pa.table({"number": [1]}), "column 'points' is missing or unknown"),
+        (pq.read_table(path).replace_schema_metadata({b"dactyl": b"[]"}), "not a table of ours"),
+        (pq.read_table(path).replace_schema_metadata({b"dactyl": b"[" * 10_000}), "not readable JSON"),
+        (pq.read_table(path).replace_schema_metadata({}), "not a readable table"),
+    ):
         pq.write_table(table, tmp_path / "b.parquet")
-        with pytest.raises(DactylError, match="not a readable table"):
+        with pytest.raises(DactylError, match=complaint):
             read_table(tmp_path / "b.parquet", TABLE)
     other = pq.read_table(path).replace_schema_metadata({b"dactyl": b'{"schema_version": 99}'})
     pq.write_table(other, tmp_path / "b.parquet")

@@ -50,12 +50,13 @@ class BackboneConfig:
     norm: Literal["batch", "group"] = "batch"
 
     def __post_init__(self) -> None:
-        if min(self.pool_stride, *self.stage_strides) < 1:
-            raise ValueError(f"strides must be 1 or more, got {self.pool_stride} and {self.stage_strides}")
-        if self.width < 8 or self.width % 8:
-            raise ValueError(f"width must be a multiple of 8, got {self.width}")
-        if self.blocks < 1:
-            raise ValueError(f"blocks must be 1 or more, got {self.blocks}")
+        strides = (self.pool_stride, *self.stage_strides)
+        if min(strides) < 1 or max(strides) > 16:
+            raise ValueError(f"strides must be 1 to 16, got {self.pool_stride} and {self.stage_strides}")
+        if not 8 <= self.width <= 1024 or self.width % 8:
+            raise ValueError(f"width must be a multiple of 8 up to 1024, got {self.width}")
+        if not 1 <= self.blocks <= 64:
+            raise ValueError(f"blocks must be 1 to 64, got {self.blocks}")
 
 
 class Tower(nn.Module):

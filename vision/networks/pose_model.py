@@ -45,8 +45,11 @@ class WindowConfig:
     def __post_init__(self) -> None:
         if not 0 < self.side <= 2:
             raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
-        if min(self.size, self.locator_size) < 32:
-            raise ValueError(f"window size and locator_size must be 32 or more, got {self.size}, {self.locator_size}")
+        sizes = (self.size, self.locator_size)
+        if min(sizes) < 32 or max(sizes) > 4096:
+            raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
+        if not 8 <= self.locator_width <= 1024:
+            raise ValueError(f"window locator_width must be 8 to 1024, got {self.locator_width}")
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,12 @@ class ModelConfig:
     camera_input: bool = False
 
     def __post_init__(self) -> None:
-        if self.hidden < 1 or self.iterations < 0:
-            raise ValueError(f"hidden must be 1 or more and iterations 0 or more, got {self.hidden}, {self.iterations}")
-        if self.image_size is not None and self.image_size < 32:
-            raise ValueError(f"image_size must be 32 or more, got {self.image_size}")
+        if not 1 <= self.hidden <= 65_536 or not 0 <= self.iterations <= 1000:
+            raise ValueError(
+                f"hidden must be 1 to 65,536 and iterations 0 to 1,000, got {self.hidden}, {self.iterations}"
+            )
+        if self.image_size is not None and not 32 <= self.image_size <= 4096:
+            raise ValueError(f"image_size must be 32 to 4,096, got {self.image_size}")
         if self.window is not None and (self.head != "geometric" or self.image_size is not None):
             raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
         if self.camera_input and self.head != "regression":

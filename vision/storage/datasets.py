@@ -1,36 +1,92 @@
 """Read datasets of image triplets by sample number.
 
 Tars carry no checksum of their data, so the reader trusts only the manifest: sizes are compared when a dataset is
-opened, hashes by :meth:`TripletDataset.verify`. Only plain files with the names that we write are let in, and nothing
-in them is ever run: labels are JSON, pictures are JPEG whose header is checked before they are decoded.
+opened, and a shard's hash before its first sample is given out, once in a process. Only plain files with the names that
+we write are let in, and nothing in them is ever run: labels are JSON, pictures are JPEG whose header is checked before
+they are decoded.
 """
 
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simplejpeg
+from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
-from vision.geometry.cameras import Rig
+from vision.geometry.cameras import CameraPose, Rig
 from vision.scene.objects import PoseObject, get_object
 from vision.storage import store
 from vision.storage.cache import local_file
-from vision.storage.files import read_json, sha256
+from vision.storage.decode import Count, ImageSize, Name, Record, Text, parse_json
+from vision.storage.files import MAX_MANIFEST_BYTES, sha256
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import ShardLayout, read_member, sample_key, scan_tar
+from vision.storage.records import read_record
 from vision.storage.schema import LABEL, check_record, check_version
-from vision.storage.shards import ShardRecord, mask_suffix, shard_record
+from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
 from vision.storage.store import Location, is_remote, locate
 
 _MAX_JSON_BYTES = 1 << 20
+_VERIFIED: set[tuple[str, str, int, int, int]] = set()  # by this process: path, SHA-256, inode, size, time of writing
 _AT_ONCE = 16  # requests to a remote store
+
+
+class CameraRecord(Record, frozen=True):
+    """A nominal camera, as :class:`vision.geometry.cameras.CameraPose`."""
+
+    name: Name
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+    fovy_deg: float
+
+
+class DatasetManifest(Record, frozen=True):
+    """What ``manifest.json`` of a dataset holds.
+
+    Attributes:
+        object: what is in the pictures.
+        image_size: pixels, square.
+        rig: nominal cameras, in the order of the images.
+        samples: in all shards.
+        shards: their records, in the order of the samples.
+        seed: of every drawn value.
+        renderers: that made the pictures: name, version, device, api.
+        versions: of the packages that wrote the shards.
+        config: what was asked for.
+        recording: of a set that was recorded: what was dropped, and how well the cameras were calibrated.
+    """
+
+    object: Name
+    image_size: ImageSize
+    rig: tuple[CameraRecord, ...]
+    samples: Count
+    shards: tuple[ShardRecord, ...]
+    seed: int | None = None
+    renderers: tuple[dict[Text, Text], ...] = ()
+    versions: dict[Text, Text] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    recording: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if (samples := sum(shard.samples for shard in self.shards)) != self.samples:
+            raise ValueError(f"lists shards of {samples} samples, and says {self.samples}")
+
+
+def rig_records(rig: Rig) -> tuple[CameraRecord, ...]:
+    """A rig as a record holds it."""
+    return tuple(CameraRecord(each.name, each.position, each.quaternion, each.fovy_deg) for each in rig)
+
+
+def rig_from_records(records: Iterable[CameraRecord]) -> Rig:
+    """The rig that a record holds. ValueError for one that is none."""
+    return Rig(tuple(CameraPose(each.name, each.position, each.quaternion, each.fovy_deg) for each in records))
 
 
 class DatasetFolder:
@@ -38,7 +94,7 @@ class DatasetFolder:
 
     Attributes:
         folder: of the dataset, or its URL.
-        manifest: as it was read.
+        manifest: what it says of itself.
         rig: nominal cameras, in the order of the images.
         object: what is in the pictures.
         image_size: pixels, square.
@@ -51,14 +107,9 @@ class DatasetFolder:
     def __init__(self, folder: str | Location) -> None:
         self.folder = locate(folder)
         self.manifest = self._read_manifest()
-        self.rig = self._read_rig()
-        self.object: PoseObject = get_object(self.manifest["object"])
-        self.image_size: int = self.manifest["image_size"]
-        self.shards = [shard_record(fields, self.folder / MANIFEST) for fields in self.manifest["shards"]]
-        samples = sum(shard.samples for shard in self.shards)
-        if self.manifest.get("samples", samples) != samples:
-            said = f"lists shards of {samples} samples, and says {self.manifest['samples']}"
-            raise DactylError(f"{self.folder / MANIFEST}: {said}; make the dataset again")
+        self.rig, self.object = self._read_rig(), self._read_object()
+        self.image_size = self.manifest.image_size
+        self.shards = self.manifest.shards
         self._required = {*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json"}
         self._optional = {mask_suffix(name) for name in self.rig.names}
 
@@ -71,12 +122,15 @@ class DatasetFolder:
         """Raise DactylError unless the shard is there with the bytes that the manifest says, whole samples in them."""
         self._check_size(shard)
         self._check_hash(shard)
-        layout, recorded = self._walk(shard), self._recorded_layout(shard)
-        if recorded is not None and recorded != layout:
-            record = (self.folder / shard.name).with_suffix(".json")
-            raise DactylError(f"{record}: its layout is not the shard's; delete it and rerun dactyl render")
+        layout = self._walk(shard)
+        record = (self.folder / shard.name).with_suffix(".json")
+        if store.size(record) is None:
+            return
+        said = read_shard_record(record)
+        if said.shard != shard or ShardLayout.from_record(said.layout, shard.bytes) != layout:
+            raise DactylError(f"{record}: is not of the shard beside it; delete it and rerun dactyl render")
 
-    def _read_manifest(self) -> dict[str, Any]:
+    def _read_manifest(self) -> DatasetManifest:
         path = self.folder / MANIFEST
         try:
             unfinished = store.size(path) is None and store.size(self.folder / CONFIG) is not None
@@ -86,20 +140,21 @@ class DatasetFolder:
             raise DactylError(
                 f"{self.folder}: unfinished dataset (no {MANIFEST}); rerun the dactyl render that made it"
             )
-        manifest = read_json(path, "dataset manifest")
-        if not isinstance(manifest, dict):
-            raise DactylError(f"{path}: not a dataset manifest; make the dataset again")
-        check_version(manifest.get("schema_version"), str(path))
-        for key, kind in (("rig", list), ("object", str), ("image_size", int), ("shards", list)):
-            if type(manifest.get(key)) is not kind:
-                raise DactylError(f"{path}: key '{key}' is missing or of a wrong type; make the dataset again")
-        return manifest
+        return read_record(
+            path, DatasetManifest, "dataset manifest", "make the dataset again", limit=MAX_MANIFEST_BYTES
+        )
 
     def _read_rig(self) -> Rig:
         try:
-            return Rig.from_json(self.manifest["rig"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DactylError(f"{self.folder / MANIFEST}: rig: {error!r}; make the dataset again") from error
+            return rig_from_records(self.manifest.rig)
+        except ValueError as error:
+            raise DactylError(f"{self.folder / MANIFEST}: key 'rig': {error}; make the dataset again") from None
+
+    def _read_object(self) -> PoseObject:
+        try:
+            return get_object(self.manifest.object)
+        except DactylError as error:
+            raise DactylError(f"{self.folder / MANIFEST}: key 'object': {error}") from None
 
     def _shard_file(self, shard: ShardRecord) -> Path:
         """The shard on this machine; one under a URL is fetched and compared with its hash first."""
@@ -115,23 +170,33 @@ class DatasetFolder:
             )
 
     def _check_hash(self, shard: ShardRecord) -> None:
+        """Compare a shard with its hash, unless this process has done so since the file was last written."""
         path = self._shard_file(shard)
-        if sha256(path) != shard.sha256:
+        try:
+            about = path.stat()
+            state = (str(path), shard.sha256, about.st_ino, about.st_size, about.st_mtime_ns)
+            if state in _VERIFIED:
+                return
+            found = sha256(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DactylError(f"{path}: cannot read: {reason}; was the dataset moved or deleted?") from error
+        if found != shard.sha256:
             raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
+        _VERIFIED.add(state)
 
     def _walk(self, shard: ShardRecord) -> ShardLayout:
         return scan_tar(self._shard_file(shard), shard.samples, self._required, self._optional)
 
     def _recorded_layout(self, shard: ShardRecord) -> ShardLayout | None:
-        """What the shard's record says; None where there is none, or one of another shard."""
-        path = (self.folder / shard.name).with_suffix(".json")
+        """What the shard's own file says; None where there is none, a damaged one, or one of another shard."""
         try:
-            record = json.loads(store.read(path))
-        except (OSError, ValueError, RecursionError):
+            said = read_shard_record((self.folder / shard.name).with_suffix(".json"))
+        except DactylError:
             return None
-        if not isinstance(record, dict) or record.get("sha256") != shard.sha256:
+        if said.shard.sha256 != shard.sha256:
             return None
-        layout = ShardLayout.from_json(record.get("layout"), shard.bytes)
+        layout = ShardLayout.from_record(said.layout, shard.bytes)
         if layout is None or len(layout.indices) != shard.samples or not self._fits(layout.members):
             return None
         return layout
@@ -147,6 +212,12 @@ class TripletDataset(DatasetFolder):
     whose record does not say so is walked); samples are then read by offset, so that any order is equally fast. It
     holds no open file: worker processes can share it, and no number of shards meets the limit on open files.
 
+    A shard is compared with its hash before its first sample is given out.
+
+    Args:
+        folder: of the dataset, or its URL.
+        verify: compare shards with their hashes; False for whoever knows that it was done.
+
     Attributes:
         indices: ``LABEL``'s index of every sample, (N,) int64, all different.
 
@@ -154,10 +225,11 @@ class TripletDataset(DatasetFolder):
         DactylError: no or unfinished dataset, another schema version, a missing, truncated or foreign shard.
     """
 
-    def __init__(self, folder: str | Location) -> None:
+    def __init__(self, folder: str | Location, verify: bool = True) -> None:
         super().__init__(folder)
+        self._unverified = set(range(len(self.shards))) if verify else set[int]()
         self._first = np.cumsum([0] + [shard.samples for shard in self.shards])
-        # In threads for the sake of URLs, where each record is a journey.
+        # Read records concurrently: on a remote store each read is a network round trip.
         with ThreadPoolExecutor(_AT_ONCE if is_remote(self.folder) else 1) as threads:
             self._layouts = list(threads.map(self._open_shard, self.shards))
         indices = [layout.indices for layout in self._layouts]
@@ -208,6 +280,9 @@ class TripletDataset(DatasetFolder):
     def member(self, number: int, suffix: str) -> bytes:
         """A file of sample ``number`` as its tar holds it, for example ``left.jpg``."""
         shard = self._shard_of(number)
+        if shard in self._unverified:
+            self._check_hash(self.shards[shard])
+            self._unverified.discard(shard)
         layout, row = self._layouts[shard], number - self._first[shard]
         column = layout.members.index(suffix)
         name = f"{sample_key(int(self.indices[number]))}.{suffix}"
@@ -222,6 +297,7 @@ class TripletDataset(DatasetFolder):
         """Compare every shard's SHA-256 with the manifest; :class:`DactylError` names the first that differs."""
         for shard in self.shards:
             self._check_hash(shard)
+        self._unverified.clear()
 
     def _open_shard(self, shard: ShardRecord) -> ShardLayout:
         if not is_remote(self.folder):  # there the hash tells, when the shard is fetched
@@ -244,10 +320,7 @@ class TripletDataset(DatasetFolder):
 def _decode_json(data: bytes, where: str) -> dict[str, Any]:
     if len(data) > _MAX_JSON_BYTES:
         raise DactylError(f"{where}: {len(data)} bytes of JSON, more than {_MAX_JSON_BYTES}; make the dataset again")
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise DactylError(f"{where}: not readable JSON; make the dataset again") from None
+    value = parse_json(data, where)
     if not isinstance(value, dict):
         raise DactylError(f"{where}: not a record; make the dataset again")
     return value

@@ -1,8 +1,11 @@
-"""Files that are whole or absent.
+"""Files that are whole or absent, and files of others, which are neither trusted to be files nor to be small.
 
 A file is written under a temporary name in its own folder, flushed to the disk, then renamed: a reader never sees half
 a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes. Under a
 URL it is put in one piece, which an object store shows whole or not at all.
+
+Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file`: a pipe, device or
+folder in a file's place is refused and not waited for, and size is asked before anything is read.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +27,17 @@ from vision.storage import store
 from vision.storage.store import Location, is_remote
 
 _TEMPORARY = ".tmp-"
+_LOCK = ".lock"
+_PIECE = 1 << 20  # bytes
+
+MAX_RECORD_BYTES = 16 << 20
+"""Of a JSON record: one of a shard of 100,000 samples has 5 MB."""
+
+MAX_MANIFEST_BYTES = 128 << 20
+"""Of a manifest: one of ten million triplets in shards of 128 has 30 MB."""
+
+MAX_TABLE_BYTES = 64 << 20
+"""Of a recording's CSV or calibration: an hour of poses at 240 Hz has 60 MB."""
 
 
 def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> None:
@@ -94,16 +110,65 @@ def remove(path: Location) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in ``folder``; only for the holder of its lock."""
-    for path in folder.glob(f"{_TEMPORARY}*"):
-        remove(path)
+    """Remove what killed writers left in ``folder`` and the folders in it; only for the holder of its lock.
+
+    A folder with a lock of its own is another writer's.
+    """
+    for path in (*folder.glob(f"{_TEMPORARY}*"), *folder.glob(f"*/{_TEMPORARY}*")):
+        if path.parent == folder or not (path.parent / _LOCK).exists():
+            remove(path)
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """A file of others, opened for reading, unbuffered.
+
+    Raises:
+        OSError: it is missing or cannot be read, or it is no regular file but a pipe, a device or a folder.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for whoever writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a file")
+    return io.FileIO(descriptor)
+
+
+def read_file(path: Location, limit: int, what: str) -> bytes:
+    """The content of a file of others.
+
+    Args:
+        path: of the file, or its URL.
+        limit: bytes that such a file may have.
+        what: it is, for messages.
+
+    Raises:
+        DactylError: it is missing, no regular file, larger, or cannot be read.
+    """
+    too_large = DactylError(f"{path}: more than {limit:,} bytes, which no {what} has; check the path")
+    try:
+        if is_remote(path):
+            content = store.read(path, limit + 1)
+        else:
+            with open_regular(path) as file:
+                if os.fstat(file.fileno()).st_size > limit:
+                    raise too_large
+                pieces = iter(lambda: file.read(_PIECE), b"")  # it may grow meanwhile
+                content = b"".join(itertools.islice(pieces, limit // _PIECE + 2))
+    except FileNotFoundError:
+        raise DactylError(f"{path}: no such {what}; check the path") from None
+    except OSError as error:
+        mend = "check the URL, credentials and network" if is_remote(path) else "make it again"
+        raise DactylError(f"{path}: not a readable {what} ({error.strerror or error}); {mend}") from error
+    if len(content) > limit:
+        raise too_large
+    return content
 
 
 def sha256(path: Location) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file. OSError where it cannot be read."""
     if is_remote(path):
         return hashlib.sha256(store.read(path)).hexdigest()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -115,16 +180,6 @@ def canonical_json(value: Any) -> bytes:
 def fingerprint(value: Any) -> str:
     """Hexadecimal SHA-256 of a JSON value, for comparing configurations."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def read_json(path: Location, what: str) -> Any:
-    """The JSON value in ``path``; :class:`DactylError` calls the file ``what`` when it is missing or unreadable."""
-    try:
-        return json.loads(store.read(path))
-    except FileNotFoundError:
-        raise DactylError(f"{path}: no such {what}; check the path") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DactylError(f"{path}: not a readable {what} ({error}); make it again") from error
 
 
 @contextlib.contextmanager
@@ -140,7 +195,7 @@ def exclusive_folder(folder: Location) -> Iterator[None]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise DactylError(f"{folder}: cannot write here: {error.strerror}; choose another output folder") from error
     with os.fdopen(descriptor, "r+") as lock:

@@ -7,7 +7,9 @@ from typing import Any
 from vision.config import differences
 from vision.errors import DactylError
 from vision.storage import store
-from vision.storage.files import atomic_write, canonical_json, read_json
+from vision.storage.decode import Record
+from vision.storage.files import atomic_write
+from vision.storage.records import encode_record, read_record
 from vision.storage.store import Location, is_remote
 
 CONFIG = "config.json"
@@ -15,6 +17,21 @@ CONFIG = "config.json"
 
 MANIFEST = "manifest.json"
 """What was made: written after everything else; a folder without it is unfinished."""
+
+
+class Reservation(Record, frozen=True):
+    """What ``config.json`` holds.
+
+    Attributes:
+        config: the keys that decide the bytes of the folder's pieces.
+    """
+
+    config: dict[str, Any]
+
+
+def read_reservation(folder: Location) -> dict[str, Any]:
+    """The configuration that a folder was begun with."""
+    return read_record(folder / CONFIG, Reservation, "configuration", "choose another output").config
 
 
 def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> None:
@@ -31,14 +48,14 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
     Raises:
         DactylError: the folder was begun with another configuration (the differing keys are named) or with none.
     """
-    path, note = folder / CONFIG, canonical_json(identity)
+    path, note = folder / CONFIG, encode_record(Reservation(identity))
     try:
         begun = bool(store.names(folder, pieces)) or (is_remote(path) and not store.create(path, note))
     except OSError as error:
         raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
     if begun and store.size(path) is None:
         raise DactylError(f"{folder}: holds {pieces} but no {CONFIG}; choose another output")
-    if begun and (changed := differences(read_json(path, "configuration"), identity)):
+    if begun and (changed := differences(read_reservation(folder), identity)):
         raise DactylError(
             f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
         )

@@ -8,19 +8,38 @@ and a shard without a layout that fits it is walked.
 from __future__ import annotations
 
 import os
+import re
 import tarfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
+from vision.storage.decode import Record, Text
+from vision.storage.files import open_regular
 
 _BLOCK = tarfile.BLOCKSIZE  # of headers, and what contents are padded to
-_NAME, _SIZE, _TYPE = slice(0, 100), slice(124, 136), slice(156, 157)  # fields of a header
+# Fields of a header.
+_NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
+_TYPE, _PREFIX = slice(156, 157), slice(345, 500)
+_OCTAL = re.compile("[0-7]{1,11}")
+
+_MAX_MEMBER_BYTES = 64 << 20  # a picture of 4096 pixels has some 30 MB at the most
+
+
+class LayoutRecord(Record, frozen=True):
+    """A layout in a shard's file.
+
+    Attributes:
+        members: suffixes.
+        samples: a line for each sample: its number, then the sizes of its members.
+    """
+
+    members: tuple[Text, ...]
+    samples: tuple[Text, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +73,22 @@ class ShardLayout:
         ends = np.cumsum(_BLOCK + padded).reshape(sizes.shape)
         return cls(tuple(members), rows[:, 0], ends - padded, sizes)
 
-    def to_json(self) -> dict[str, Any]:
-        """A line for each sample: its number, then the sizes of its members."""
+    def to_record(self) -> LayoutRecord:
+        """As a shard's file holds it."""
         rows = np.column_stack([self.indices, self.sizes])
-        return {"members": list(self.members), "samples": [" ".join(map(str, row)) for row in rows.tolist()]}
+        return LayoutRecord(self.members, tuple(" ".join(map(str, row)) for row in rows.tolist()))
 
     @classmethod
-    def from_json(cls, fields: Any, bytes_in_tar: int) -> ShardLayout | None:
-        """None where the fields describe no tar of that many bytes."""
+    def from_record(cls, record: LayoutRecord, bytes_in_tar: int) -> ShardLayout | None:
+        """None where the record describes no tar of that many bytes."""
+        members = record.members
         try:
-            members = [str(member) for member in fields["members"]]
-            rows = np.array([line.split() for line in fields["samples"]], dtype=np.int64)
-            if rows.ndim != 2 or rows.shape[1] != 1 + len(members) or (rows < 0).any() or not rows[:, 1:].all():
-                return None
-            if (rows[:, 1:] > bytes_in_tar).any():  # their sum could overflow, and fit
-                return None
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            rows = np.array([line.split() for line in record.samples], dtype=np.int64)
+        except (OverflowError, ValueError):
+            return None
+        if rows.ndim != 2 or rows.shape[1] != 1 + len(members) or (rows < 0).any() or not rows[:, 1:].all():
+            return None
+        if (rows[:, 1:] > min(bytes_in_tar, _MAX_MEMBER_BYTES)).any():  # their sum could overflow, and fit
             return None
         layout = cls.of_sizes(members, rows)
         return layout if layout._tar_bytes() == bytes_in_tar else None
@@ -96,18 +115,19 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
     keys: list[str] = []
     rows: list[dict[str, tuple[int, int]]] = []
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                key, _, suffix = member.name.partition(".")
-                known = suffix in required or suffix in optional
-                if not member.isreg() or member.issparse() or not known or not _is_key(key):
-                    raise DactylError(f"{path}: unexpected member '{member.name}'; {again}")
+        with open_regular(path) as file:
+            for name, offset, size in _walk_headers(file.fileno()):
+                key, _, suffix = name.partition(".")
+                if not (suffix in required or suffix in optional) or not _is_key(key):
+                    raise ValueError(f"unexpected member '{name}'")
                 if not keys or key != keys[-1] or suffix in rows[-1]:
+                    if len(keys) == samples:
+                        raise ValueError(f"more samples than the {samples} that the manifest says")
                     keys.append(key)
                     rows.append({})
-                rows[-1][suffix] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise DactylError(f"{path}: not a readable tar ({error}); {again}") from error
+                rows[-1][suffix] = (offset, size)
+    except (OSError, ValueError) as error:
+        raise DactylError(f"{path}: {error}; {again}") from None
     members = tuple(rows[0]) if rows else tuple(sorted(required))
     for key, row in zip(keys, rows, strict=True):
         if tuple(row) != members or not row.keys() >= set(required) or not all(size for _, size in row.values()):
@@ -118,6 +138,41 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
     return ShardLayout(members, np.array([int(key) for key in keys], np.int64), places[..., 0], places[..., 1])
 
 
+def _walk_headers(descriptor: int) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of each member of a tar, in its order.
+
+    Python's ``tarfile`` believes what a header says: a negative size sends it back to where it was, for ever, and a
+    long name or an extended header is read whole. Shards have none of the formats' extensions, so any is refused here:
+    a size is eleven octal digits, every header is behind the one before, and a header's own 512 bytes are all that is
+    read of it.
+
+    Raises:
+        ValueError: a header that is none, is damaged, or is of another kind than a plain file's.
+    """
+    end, position = os.fstat(descriptor).st_size, 0
+    while header := os.pread(descriptor, _BLOCK, position):
+        if len(header) < _BLOCK:
+            raise ValueError("not a whole tar: its last header is cut short")
+        if not any(header):
+            return
+        name, size, kind, checksum = (
+            header[field].rstrip(b"\0 ").decode("ascii", "backslashreplace")
+            for field in (_NAME, _SIZE, _TYPE, _CHECKSUM)
+        )
+        # As if the checksum's own field held blanks.
+        if not _OCTAL.fullmatch(checksum) or int(checksum, 8) != sum(header) - sum(header[_CHECKSUM]) + 8 * 32:
+            raise ValueError(f"not a readable tar: no header at byte {position:,}")
+        if kind not in ("", "0") or any(header[_PREFIX]):
+            raise ValueError(f"unexpected member '{name}', which is no plain file")
+        if not _OCTAL.fullmatch(size) or position + _BLOCK + int(size, 8) > end:
+            raise ValueError(f"member '{name}' does not say its size, or is cut short")
+        if int(size, 8) > _MAX_MEMBER_BYTES:
+            raise ValueError(f"member '{name}' has {int(size, 8):,} bytes, more than any of ours")
+        yield name, position + _BLOCK, int(size, 8)
+        position += _BLOCK + -(-int(size, 8) // _BLOCK) * _BLOCK
+    raise ValueError("not a whole tar: its end is missing")
+
+
 def read_member(path: Path, name: str, offset: int, size: int) -> bytes:
     """Content of a member, after comparing the header before it.
 
@@ -125,10 +180,12 @@ def read_member(path: Path, name: str, offset: int, size: int) -> bytes:
         DactylError: the tar cannot be read, or has something else in this place.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             data = os.pread(file.fileno(), _BLOCK + size, offset - _BLOCK)
     except OSError as error:
-        raise DactylError(f"{path}: cannot read: {error.strerror}; was the dataset moved or deleted?") from error
+        raise DactylError(
+            f"{path}: cannot read: {error.strerror or error}; was the dataset moved or deleted?"
+        ) from error
     header, content = data[:_BLOCK], data[_BLOCK:]
     expected = (name.encode(), b"%011o" % size, tarfile.REGTYPE)
     if tuple(header[field].rstrip(b"\0 ") for field in (_NAME, _SIZE, _TYPE)) != expected or len(content) != size:

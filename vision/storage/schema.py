@@ -27,7 +27,7 @@ import numpy as np
 
 from vision.errors import DactylError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a reader of the old files would misread the new ones."""
 
 HAND_JOINTS = 24
@@ -167,9 +167,7 @@ def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
             raise DactylError(f"{where}: expected a unit quaternion w x y z with w >= 0")
 
 
-def check_version(version: object, where: str) -> None:
-    """Refuse a file of another schema version."""
-    if version != SCHEMA_VERSION:
-        raise DactylError(
-            f"{where}: schema version {version}, this program reads version {SCHEMA_VERSION}; make it again"
-        )
+def check_version(version: object, where: str, expected: int = SCHEMA_VERSION) -> None:
+    """Refuse a file of another version of the schema (or of what else ``expected`` counts)."""
+    if type(version) is not int or version != expected:
+        raise DactylError(f"{where}: schema version {version}, this program reads version {expected}; make it again")

@@ -17,22 +17,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import simplejpeg
+from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
 from vision.storage import store
-from vision.storage.files import atomic_write, canonical_json, read_json, sha256
-from vision.storage.layout import ShardLayout, sample_key
-from vision.storage.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record, check_version
+from vision.storage.decode import Count, Name, Record, Sha256, Text
+from vision.storage.files import atomic_write, sha256
+from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
+from vision.storage.records import read_record, write_record
+from vision.storage.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record
 from vision.storage.store import Location, is_remote
 
 JPEG_QUALITY = 95
@@ -40,16 +40,22 @@ JPEG_QUALITY = 95
 JPEG_SUBSAMPLING = "444"
 
 
-@dataclass(frozen=True)
-class ShardRecord:
+class ShardRecord(Record, frozen=True):
     """What commits a shard: its name, number of samples, size, hash, and what made it."""
 
-    name: str
-    samples: int
-    bytes: int
-    sha256: str
-    config_fingerprint: str
-    renderer: dict[str, str] = field(default_factory=dict)
+    name: Name
+    samples: Count
+    bytes: Count
+    sha256: Sha256
+    config_fingerprint: Text
+    renderer: dict[Text, Text] = field(default_factory=dict)
+
+
+class CommittedShard(Record, frozen=True):
+    """What a shard's own file holds: its record, and where its members lie, which a manifest leaves out."""
+
+    shard: ShardRecord
+    layout: LayoutRecord
 
 
 def shard_name(number: int) -> str:
@@ -148,8 +154,7 @@ def write_shard(
     atomic_write(path, content)
     record = ShardRecord(path.name, len(rows), len(content), digest, config_fingerprint, dict(renderer))
     layout = ShardLayout.of_sizes(members, np.array(rows, np.int64).reshape(len(rows), 1 + len(members)))
-    fields = {"schema_version": SCHEMA_VERSION, **asdict(record), "layout": layout.to_json()}
-    atomic_write(path.with_suffix(".json"), canonical_json(fields))
+    write_record(path.with_suffix(".json"), CommittedShard(record, layout.to_record()))
     return record
 
 
@@ -169,24 +174,12 @@ def committed_shard(folder: Location, number: int, config_fingerprint: str) -> S
             return None
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); check that place") from error
-    fields = read_json(record_path, "shard record")
-    check_version(fields.pop("schema_version", None) if isinstance(fields, dict) else None, str(record_path))
-    fields.pop("layout", None)
-    record = shard_record(fields, record_path)
+    record = read_shard_record(record_path).shard
     if record.config_fingerprint != config_fingerprint or size != record.bytes:
         return None
     return record if is_remote(path) or sha256(path) == record.sha256 else None
 
 
-def shard_record(fields: Any, where: Location) -> ShardRecord:
-    """The record that ``fields`` describe; :class:`DactylError` names ``where`` they came from when they do not."""
-    try:
-        record = ShardRecord(**fields)
-    except TypeError:
-        raise DactylError(f"{where}: not a shard record; delete it and rerun dactyl render") from None
-    types = (str, int, int, str, str, dict)
-    fitting = all(type(value) is kind for value, kind in zip(vars(record).values(), types, strict=True))
-    # Name and hash become parts of paths: one with a folder in it would reach outside.
-    if not fitting or PurePath(record.name).name != record.name or not re.fullmatch("[0-9a-f]{64}", record.sha256):
-        raise DactylError(f"{where}: a shard record with a wrong value; delete it and rerun dactyl render")
-    return record
+def read_shard_record(path: Location) -> CommittedShard:
+    """What is in a shard's own file; :class:`DactylError` names it when it is no such record."""
+    return read_record(path, CommittedShard, "shard record", "delete it and rerun dactyl render")

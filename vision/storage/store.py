@@ -58,10 +58,13 @@ def is_remote(path: Location) -> TypeIs[UPath]:
     return not isinstance(path, Path)
 
 
-def read(path: Location) -> bytes:
-    """The whole file. FileNotFoundError where there is none."""
+def read(path: Location, limit: int | None = None) -> bytes:
+    """The whole file, or its first ``limit`` bytes. FileNotFoundError where there is none."""
     with _reached(path):
-        return _here(path).read_bytes()
+        place = _here(path)
+        if limit is None or not is_remote(place):
+            return place.read_bytes()
+        return place.fs.cat_file(place.path, start=0, end=limit)
 
 
 def size(path: Location) -> int | None:

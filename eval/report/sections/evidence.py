@@ -26,24 +26,25 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
     checkpoints, datasets = [], []
     for evaluation in evaluations:
         record = evaluation.record
-        software = record["software"]
-        versions = ", ".join(f"{name} {version}" for name, version in software["versions"].items() if version)
-        commit = (software["commit"] or "unknown")[:12] + ("+" if (software["commit"] or "").endswith("+") else "")
-        machine = f"{software['machine']}; network on {record['device']}"
-        sha = record["checkpoint"]["sha256"][:16]
+        software = record.software
+        versions = ", ".join(f"{name} {version}" for name, version in software.versions.items() if version)
+        commit = (software.commit or "unknown")[:12] + ("+" if (software.commit or "").endswith("+") else "")
+        machine = f"{software.machine}; network on {record.device}"
+        sha = record.checkpoint.sha256[:16]
         checkpoints.append([evaluation.name, evaluation.head, sha, commit, versions, machine])
-        sets = [("training", record["training_set"]), *record["test_sets"].items()]
+        sets = [("training", record.training_set), *record.test_sets.items()]
         for role, about in sets:
             if about is not None:
                 device = "; ".join(
                     " ".join(str(renderer.get(key, "")) for key in ("name", "version", "api", "device"))
-                    for renderer in about["renderers"]
+                    for renderer in about.renderers
                 )
-                facts = [role, f"{about['samples']:,}", str(about.get("seed", "–")), device, about["folder"]]
-                datasets.append([evaluation.name, *facts, about["fingerprint"][:16]])
-        parts.append(Listing(f"{evaluation.name}: configuration of the evaluation", record["config"]))
-        parts.append(Listing(f"{evaluation.name}: configuration of the training", record["checkpoint"]["training"]))
-        configs = {role: about.get("config") for role, about in sets if about is not None}
+                seed = "–" if about.seed is None else str(about.seed)
+                facts = [role, f"{about.samples:,}", seed, device, about.folder]
+                datasets.append([evaluation.name, *facts, about.fingerprint[:16]])
+        parts.append(Listing(f"{evaluation.name}: configuration of the evaluation", record.config))
+        parts.append(Listing(f"{evaluation.name}: configuration of the training", record.checkpoint.training))
+        configs = {role: about.config for role, about in sets if about is not None}
         parts.append(Listing(f"{evaluation.name}: configurations of the datasets", configs))
     titles = ["estimator", "head", "checkpoint SHA-256", "commit", "versions", "machine"]
     tables = [

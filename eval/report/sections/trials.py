@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from eval.report.charts import trial_errors
 from eval.report.page import Drawing, Listing, Paragraph, Photo, Section, Table
 from eval.report.plots import svg
 from eval.report.sections.parts import absent
 from eval.report.trial_table import TRIAL_TITLES, trial_cells, trial_notes, trial_rows
 from eval.scoring.trial_results import ClosedLoop
+from vision.storage.files import read_file
+
+_MAX_FILM_BYTES = 64 << 20
 
 
 def trials_section(loops: Mapping[str, ClosedLoop]) -> Section:
@@ -38,7 +43,7 @@ def trials_section(loops: Mapping[str, ClosedLoop]) -> Section:
                     f"{where}: the trial with the most goals, its first seconds, at its own speed; green the true "
                     "object, magenta the estimated one, right the orientation asked for."
                 )
-                parts.append(Photo(film.read_bytes(), caption))
-        played = {key: loop.record[key] for key in ("config", "checkpoint", "software")}
+                parts.append(Photo(read_file(film, _MAX_FILM_BYTES, "film"), caption))
+        played = {key: msgspec.to_builtins(getattr(loop.record, key)) for key in ("config", "checkpoint", "software")}
         parts.append(Listing(f"{name}: what was played", played))
     return Section(title, parts)

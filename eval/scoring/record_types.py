@@ -1,0 +1,101 @@
+"""What the records of an evaluation and of trials hold, key by key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import field
+
+from eval.scoring.conditions import Displaced, ProtocolName
+from vision.storage.decode import Count, ImageSize, Name, Record, Sha256, Text
+
+SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
+"""Of a test set; part of file names."""
+
+
+class SoftwareRecord(Record, frozen=True, omit_defaults=False):
+    """What ran (``eval.scoring.provenance``)."""
+
+    versions: dict[Text, Text | None]
+    python: Text
+    commit: Text | None
+    machine: Text
+
+
+class CheckpointFile(Record, frozen=True, omit_defaults=False):
+    """A checkpoint, and the configuration of the training that wrote it where that is known."""
+
+    path: str
+    sha256: Sha256
+    training: dict[str, Any] | None
+
+
+class CheckpointRecord(CheckpointFile, frozen=True):
+    """What was evaluated."""
+
+    head: Literal["regression", "geometric"]
+    uses_cameras: bool
+    object: Name
+
+
+class ConstantRecord(Record, frozen=True):
+    """The best constant pose: metres, w x y z, world frame; of how many labels."""
+
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+    labels: Count
+
+
+class ConditionRecord(Record, frozen=True, omit_defaults=False):
+    """As :class:`eval.scoring.conditions.Condition`."""
+
+    told: ProtocolName
+    without: Name | None = None
+    displaced: Displaced | None = None
+    amount: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
+
+
+class PredictionsRecord(Record, frozen=True):
+    """A file of predictions, below the evaluation's folder."""
+
+    condition: ConditionRecord
+    file: Annotated[str, msgspec.Meta(pattern=r"\Apredictions/[0-9A-Za-z._-]{1,250}\Z")]
+    sha256: Sha256
+
+
+class DatasetRecord(Record, frozen=True):
+    """Where a dataset came from (``eval.scoring.provenance``)."""
+
+    folder: str
+    fingerprint: Sha256
+    samples: Count
+    object: Name
+    image_size: ImageSize
+    renderers: tuple[dict[Text, Text], ...]
+    seed: int | None = None
+    versions: dict[Text, Text] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    recording: dict[str, Any] | None = None
+
+
+class TestSetRecord(DatasetRecord, frozen=True, kw_only=True):
+    """A test set, what was predicted on it, and its samples file."""
+
+    renderer: Text
+    predictions: tuple[PredictionsRecord, ...]
+    cameras: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    facts: tuple[Literal["training_distance_mm", "visibility"], ...]
+    samples_sha256: Sha256
+
+
+class EvaluationRecord(Record, frozen=True, omit_defaults=False):
+    """What ``evaluation.json`` holds."""
+
+    software: SoftwareRecord
+    device: Text
+    config: dict[str, Any]
+    checkpoint: CheckpointRecord
+    training_set: DatasetRecord | None
+    constant: ConstantRecord | None
+    test_sets: dict[SetName, TestSetRecord]

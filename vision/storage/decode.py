@@ -1,0 +1,133 @@
+"""One typed decoder for everything that comes from a file of others.
+
+A file's values become typed ones here or nowhere: types are taken literally (1.0 is no integer, "1" no number), numbers
+are finite and have ranges, keys are those of the type, texts are short and hold no control characters, nesting and the
+number of values are limited before anything is built of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import is_dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from vision.errors import DactylError, shortened
+from vision.storage.store import Location
+
+T = TypeVar("T")
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+"""A number of things, or the number of one."""
+
+ImageSize = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+"""Side of a square image, pixels."""
+
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z][0-9A-Za-z._ -]{0,99}\Z")]
+"""What something is called, for example ``block``; part of file names, so neither a folder nor hidden."""
+
+Text = Annotated[str, msgspec.Meta(max_length=300)]
+"""What somebody reads: versions, devices."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A hash in hexadecimal digits; part of file names."""
+
+_MAX_DEPTH = 24
+_MAX_TEXT = 4096  # characters: a path is the longest text that a file of ours holds
+_MAX_VALUES = 4_000_000  # of one file: some 200 MB in memory; a manifest of a million triplets has 100,000
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a JSON file holds, by key. A file with any other key is refused."""
+
+
+def decode(content: bytes, kind: type[T], where: str | Location) -> T:
+    """The value of type ``kind`` that JSON describes; ``where`` names it in errors.
+
+    Raises:
+        DactylError: no JSON, or a value that does not fit the type; its key is named.
+    """
+    return from_plain(parse_json(content, where), kind, where)
+
+
+def from_plain(value: Any, kind: type[T], where: str | Location) -> T:
+    """As :func:`decode`, of values that are parsed already: a checkpoint's, or those of a YAML file.
+
+    ``kind`` may be a :class:`Record`, a dataclass with others in it, or any type of values that JSON knows.
+    """
+    _refuse_excess(value, where)
+    try:
+        found = msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise DactylError(f"{where}: {_reason(error)}; make it again") from None
+    # msgspec passes over keys that a dataclass does not have.
+    if is_dataclass(kind) and (key := _unknown_key(value, msgspec.to_builtins(found))) is not None:
+        raise DactylError(f"{where}: unknown key '{shortened(key, 60)}'; make it again")
+    return found
+
+
+def parse_json(content: bytes, where: str | Location) -> Any:
+    """Plain values of JSON, within the limits of this module; a byte order mark is passed over."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > _MAX_VALUES:
+        raise DactylError(f"{where}: more than {_MAX_VALUES:,} values; this is no file of this program")
+    try:
+        value = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise DactylError(f"{where}: not readable JSON ({_reason(error)}); make it again") from None
+    _refuse_excess(value, where)
+    return value
+
+
+def _refuse_excess(value: Any, where: str | Location) -> None:
+    """Refuse deep nesting, numbers that are not finite, and texts that are long or would act on a terminal."""
+    level: list[tuple[str, Any]] = [("", value)]
+    for _ in range(_MAX_DEPTH):
+        inner: list[tuple[str, Any]] = []
+        for key, each in level:
+            if isinstance(each, dict):
+                for name in each:
+                    if not isinstance(name, str) or len(name) > _MAX_TEXT or _CONTROL.search(name):
+                        raise DactylError(f"{where}: a key that is no name, {shortened(repr(name), 60)}; make it again")
+                inner += each.items()
+            elif isinstance(each, (list, tuple)):
+                inner += ((key, item) for item in each)
+            elif isinstance(each, str) and (len(each) > _MAX_TEXT or _CONTROL.search(each)):
+                said = f"key '{shortened(key, 60)}': " if key else ""
+                raise DactylError(f"{where}: {said}a text of {len(each)} characters that none should be; make it again")
+            elif isinstance(each, float) and not math.isfinite(each):
+                raise DactylError(f"{where}: key '{shortened(key, 60)}': expected a finite number; make it again")
+        level = inner
+        if not level:
+            return
+    raise DactylError(f"{where}: nested deeper than {_MAX_DEPTH} levels; this is no file of this program")
+
+
+def _unknown_key(given: Any, known: Any) -> str | None:
+    """The first key of nested values that the typed ones do not have."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        for key, value in given.items():
+            if key not in known:
+                return str(key)
+            if (inner := _unknown_key(value, known[key])) is not None:
+                return inner
+    elif isinstance(given, (list, tuple)) and isinstance(known, (list, tuple)):
+        for value, other in zip(given, known, strict=False):
+            if (inner := _unknown_key(value, other)) is not None:
+                return inner
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    """What msgspec says, with the key first: ``key 'shards[...].bytes': expected `int`, got `str```."""
+    text = str(error).replace("Object missing required field", "missing key")
+    text = text.replace("Object contains unknown field", "unknown key").replace("`", "'")
+    text = re.sub(r" matching regex '.*?\\Z'", " of another form", text)
+    what, _, key = text.partition(" - at '$")
+    if isinstance(error, RecursionError):
+        what = "nested too deep"
+    place = key.rstrip("'").lstrip(".")
+    return f"key '{place}': {what[:1].lower()}{what[1:]}" if place else f"{what[:1].lower()}{what[1:]}"

@@ -1,0 +1,58 @@
+"""Records on disk: JSON files with a schema version, the keys of a type, and a checksum of both.
+
+The checksum is the SHA-256 of everything else in the file, so that a flag, name or count that changed by itself is not
+believed. It protects against damage, not against somebody who computes it anew.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from vision.errors import DactylError
+from vision.storage.decode import Record, from_plain, parse_json
+from vision.storage.files import MAX_RECORD_BYTES, atomic_write, canonical_json, fingerprint, read_file
+from vision.storage.schema import SCHEMA_VERSION, check_version
+from vision.storage.store import Location
+
+R = TypeVar("R", bound=Record)
+
+_VERSION, _CHECKSUM = "schema_version", "checksum"
+
+
+def encode_record(record: Record) -> bytes:
+    """The file's content: the version first, the checksum last. Equal records give equal bytes."""
+    # NumPy's numbers become Python's.
+    fields = {_VERSION: SCHEMA_VERSION, **msgspec.to_builtins(record, enc_hook=lambda value: value.item())}
+    return canonical_json(fields | {_CHECKSUM: fingerprint(fields)})
+
+
+def write_record(path: Location, record: Record) -> None:
+    """Write a record, whole or not at all."""
+    atomic_write(path, encode_record(record))
+
+
+def read_record(
+    path: Location, kind: type[R], what: str, again: str = "make it again", limit: int = MAX_RECORD_BYTES
+) -> R:
+    """The record in a file.
+
+    Args:
+        kind: its type.
+        what: it is, for messages.
+        again: what to do where it is no such record, for messages.
+        limit: bytes that it may have.
+
+    Raises:
+        DactylError: missing, too large, of another schema version, changed after it was written, or no such record.
+    """
+    fields = parse_json(read_file(path, limit, what), path)
+    if not isinstance(fields, dict):
+        raise DactylError(f"{path}: not a {what}; {again}")
+    check_version(fields.get(_VERSION), str(path))
+    checksum = fields.pop(_CHECKSUM, None)
+    if checksum != fingerprint(fields):
+        raise DactylError(f"{path}: this {what} was changed after it was written (another checksum); {again}")
+    del fields[_VERSION]
+    return from_plain(fields, kind, path)

@@ -1,0 +1,129 @@
+"""Files that ``torch.save`` wrote: read whole or refused, without running anything, and without trusting their sizes.
+
+Such a file is a zip archive. Ours are stored without compression, so that what is in them is never more than they are;
+``torch.load`` itself compares no checksum.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vision.errors import DactylError, shortened
+from vision.storage.files import open_regular
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_MAX_BYTES = 4 << 30  # of a file
+_MAX_MEMBERS = 100_000  # tensors of a network, its optimiser and its average
+_MAX_PICKLE_BYTES = 4 << 20  # of what names the tensors; some 100 bytes each
+_TAIL = 22 + 20 + 56  # bytes: the records that end an archive, without a comment
+
+
+def load_tensors(path: Path, what: str, again: str) -> Any:
+    """What ``torch.save`` put into a file: tensors and plain values only, and only when every checksum holds.
+
+    Args:
+        what: it is, for messages.
+        again: what to do where it is damaged, for messages.
+
+    Raises:
+        DactylError: missing, no regular file, damaged, too large, or not of plain values.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_members(size, os.pread(file.fileno(), _TAIL, max(0, size - _TAIL)))
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                    raise ValueError("a compressed archive, which torch does not write")
+                if sum(member.file_size for member in members) > size:
+                    raise ValueError("its members claim more bytes than it has")
+                if any(member.file_size > _MAX_PICKLE_BYTES for member in members if member.filename.endswith(".pkl")):
+                    raise ValueError("names more tensors than any network has")
+                if (damaged := archive.testzip()) is not None:
+                    raise DactylError(f"{path}: damaged at '{shortened(damaged, 60)}'; {again}")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DactylError(f"{path}: no such {what}; check the path") from None
+    except (DactylError, MemoryError):
+        raise
+    except Exception as error:  # a hostile or damaged file raises anything
+        reason = shortened((str(error).splitlines() or [""])[0] or type(error).__name__, 120)
+        raise DactylError(f"{path}: not a readable {what} ({reason}); {again}") from error
+
+
+def _check_members(size: int, tail: bytes) -> None:
+    """A ValueError for an archive that is too large, or whose list of members is."""
+    if size > _MAX_BYTES:
+        raise ValueError(f"{size:,} bytes, more than {_MAX_BYTES:,}")
+    end = tail.rfind(b"PK\5\6")
+    members = int.from_bytes(tail[end + 10 : end + 12], "little")
+    if members == 0xFFFF and (end := tail.rfind(b"PK\6\6")) >= 0:  # as many as it can say: the longer record says it
+        members = int.from_bytes(tail[end + 32 : end + 40], "little")
+    if end < 0 or members > _MAX_MEMBERS:
+        raise ValueError("not a zip archive as torch writes it")
+
+
+def checked_tensors(values: Any, where: str) -> dict[str, Tensor]:
+    """Tensors by name, as a network loads them.
+
+    Raises:
+        DactylError: no names, or something else than dense tensors of finite numbers.
+    """
+    if not isinstance(values, Mapping):
+        raise DactylError(f"{where}: expected tensors by name, got {type(values).__name__}; train anew")
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise DactylError(f"{where}: expected a tensor's name, got {shortened(repr(name), 60)}; train anew")
+        if (fault := tensor_fault(value)) is not None:
+            raise DactylError(f"{where}: tensor '{shortened(name, 100)}' {fault}; train anew")
+    return dict(values)
+
+
+def tensor_fault(value: Any) -> str | None:
+    """What is wrong with a tensor from a file; None where nothing is."""
+    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
+        return "is none, or is not a dense one"
+    if value.is_quantized or value.dtype.is_complex or value.is_nested:
+        return f"is of a kind that no network of ours has ({value.dtype})"
+    if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        return "claims more numbers than the file holds"  # one number, seen as gigabytes of them
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        return "has numbers that are not finite (NaN or infinity): it has learnt nothing that can be used"
+    return None
+
+
+def first_mismatched_tensor(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """The first tensor by name that only one of them has, or that has another shape or type; None where all fit."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or name not in expected:
+            return name
+        if expected[name].shape != found[name].shape or expected[name].dtype != found[name].dtype:
+            return name
+    return None
+
+
+def fitted(build: Callable[[], Module], tensors: Mapping[str, Tensor], where: str) -> Module:
+    """The network that ``build`` makes, with the tensors of a file.
+
+    It is built without memory for its numbers first: no file makes a larger network than it holds.
+
+    Raises:
+        DactylError: a tensor does not fit it.
+    """
+    with torch.device("meta"):
+        outline = build().state_dict()
+    if (name := first_mismatched_tensor(outline, tensors)) is not None:
+        raise DactylError(f"{where}: its tensor '{shortened(name, 100)}' does not fit the network it names; train anew")
+    network = build()
+    network.load_state_dict(tensors)
+    return network
