@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 
+from train.camera_model import CameraConfig
 from train.checkpoints import BEST, LAST, SafeCheckpointIO, SaveLast, save_best
 from train.config import TrainConfig
 from train.data import TripletDataModule
@@ -38,6 +39,7 @@ _LATER_KEYS = (
     ("model", "camera_input", False),
     ("augment", "exposure", 0.0),
     ("augment", "gamma", 0.0),
+    ("augment", "camera", to_jsonable(CameraConfig())),
     ("optimizer", "ema", None),
 )
 """Keys that trainings begun before them have not on file: at these values they change nothing, and are left out."""

@@ -6,11 +6,12 @@ Every value is drawn from a generator that the caller hands in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from train.camera_model import CameraConfig, CameraModel
 from vision.networks.windows import make_windows
 
 
@@ -31,6 +32,7 @@ class AugmentConfig:
         window_roll_deg: largest turn of a window about its centre.
         scene_shift, scene_zoom, scene_roll_deg: the same of the whole image as the locator sees it: as if the camera
             had been displaced by so much more.
+        camera: what a real camera does to the whole image, before all else.
     """
 
     exposure: float = 0.0
@@ -44,6 +46,7 @@ class AugmentConfig:
     scene_shift: float = 0.03
     scene_zoom: float = 0.05
     scene_roll_deg: float = 5.0
+    camera: CameraConfig = field(default_factory=CameraConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
@@ -65,11 +68,16 @@ ENCODING = 2.2
 
 
 class ImageAugment:
-    """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device."""
+    """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device.
+
+    Attributes:
+        photographed: what a camera does to whole images uint8 (N, 3, H, W).
+    """
 
     def __init__(self, config: AugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
+        self.photographed = CameraModel(config.camera, generator)
 
     def adjust_tone(self, images: Tensor) -> Tensor:
         """Images of levels from 0 to 255 under another exposure and tone curve."""

@@ -201,6 +201,7 @@ class PoseTask(lightning.LightningModule):
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Loss of every sample, (B,)."""
         model, images = self.model, batch["images"]
+        images = augment.photographed(images.flatten(0, 1)).view(images.shape)
         position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])
         if isinstance(model, RegressionModel):
             target = (position - model.position_mean) / model.position_deviation

@@ -187,7 +187,7 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
     note = read_reservation(tmp_path / "run")
     assert "ema" not in note["optimizer"]
     assert "camera_input" not in note["model"]
-    assert not {"exposure", "gamma"} & note["augment"].keys()
+    assert not {"exposure", "gamma", "camera"} & note["augment"].keys()
     with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
         main_train([*command, "--optimizer.ema", "0.9"])
 
@@ -195,7 +195,8 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
 def test_a_regression_learns_with_and_without_its_cameras(tiny: Path, tmp_path: Path) -> None:
     """Half of the samples of a batch are told theirs; both protocols are validated."""
     steps = ["--trainer.max_steps", "2", "--data.batch_size", "8", "--model.camera_input", "true"]
-    main_train(arguments(tiny, tmp_path, *SMALL, *steps))
+    camera = ["--augment.camera.shot_noise", "0.05", "--augment.camera.jpeg_quality", "[40, 90]"]
+    main_train(arguments(tiny, tmp_path, *SMALL, *steps, *camera))
     (row,) = [row for row in _rows(tmp_path) if row.get("val/rotation_mean_deg")]
     assert row["val/nominal_rotation_mean_deg"] != row["val/rotation_mean_deg"]
     checkpoint = weights(tmp_path)

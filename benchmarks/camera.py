@@ -1,0 +1,126 @@
+"""What each effect of the camera model costs, and JPEG against libjpeg and against Kornia's codec.
+
+Milliseconds for each image, by processor time on a CPU and by the clock on a GPU, the best of several runs. All but
+JPEG include the way from levels to light and back, which all together take once. Kornia takes part where it is
+installed. Reading and moving images is not part of it.
+
+    python -m benchmarks.camera > benchmarks/results/camera.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.machine import describe
+from train.camera_model import CameraConfig, CameraModel
+from train.jpeg import compressed
+
+SIZE = 200
+EFFECTS = {
+    "defocus, up to 2 pixels": CameraConfig(defocus=2.0),
+    "motion, up to 6 pixels": CameraConfig(motion=6.0),
+    "vignette": CameraConfig(vignette=0.5),
+    "exposure": CameraConfig(exposure=1.0),
+    "white balance": CameraConfig(white_balance=0.3),
+    "shot and read noise": CameraConfig(shot_noise=0.05, read_noise=0.01),
+    "gamma": CameraConfig(gamma=0.5),
+    "JPEG": CameraConfig(jpeg_quality=(30, 95)),
+}
+ALL = CameraConfig(
+    defocus=2.0, motion=6.0, vignette=0.5, exposure=1.0, white_balance=0.3, shot_noise=0.05, read_noise=0.01,
+    gamma=0.5, jpeg_quality=(30, 95),
+)  # fmt: skip
+QUALITIES = (10, 30, 50, 75, 95)
+
+
+def images(count: int, rng: np.random.Generator) -> Tensor:
+    """Smooth colours and sharp edges, uint8 (N, 3, SIZE, SIZE)."""
+    coarse = torch.from_numpy(rng.uniform(0, 255, (count, 3, 6, 6)))
+    smooth = functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear")
+    smooth[:, :, 60:140, 80:150] = torch.from_numpy(rng.uniform(0, 255, (count, 3, 1, 1)))
+    noise = torch.from_numpy(rng.normal(0, 3, smooth.shape))
+    return (smooth + noise).clamp(0, 255).to(torch.uint8)
+
+
+def milliseconds(work: Callable[[], object], count: int, device: torch.device, runs: int) -> float:
+    """For each image; one more run warms up."""
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()
+
+    seconds = []
+    for _ in range(runs + 1):
+        began = now()
+        work()
+        seconds.append(now() - began)
+    return 1e3 * min(seconds[1:]) / count
+
+
+def kornia_jpeg(batch: Tensor, quality: float) -> Tensor:
+    """As `compressed`, by Kornia."""
+    from kornia.enhance import jpeg_codec_differentiable
+
+    padded = functional.pad(batch.float() / 255, (0, -SIZE % 16, 0, -SIZE % 16), mode="replicate")
+    found = jpeg_codec_differentiable(padded, torch.full((len(batch),), quality, device=batch.device))
+    return (255 * found[..., :SIZE, :SIZE]).round().clamp(0, 255).to(torch.uint8)
+
+
+def distance_to_libjpeg(batch: Tensor, codec: Callable[[Tensor, float], Tensor], quality: int) -> float:
+    """Mean difference in levels."""
+    found = codec(batch, float(quality)).permute(0, 2, 3, 1).cpu().numpy().astype(int)
+    differences = []
+    for image, ours in zip(batch.permute(0, 2, 3, 1).cpu().numpy(), found, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        differences.append(np.abs(np.asarray(Image.open(file)).astype(int) - ours).mean())
+    return float(np.mean(differences))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=48, help="images, 3 a triplet")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    batch = images(arguments.batch, np.random.default_rng(0)).to(device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{describe()}\non {where}; batches of {arguments.batch} images of {SIZE} x {SIZE}\n")
+
+    def cost(work: Callable[[], object]) -> float:
+        return milliseconds(work, arguments.batch, device, arguments.runs)
+
+    print(f"{'effect':28}{'ms an image':>12}{'ms a triplet':>14}")
+    for name, config in {**EFFECTS, "all of them": ALL}.items():
+        camera = CameraModel(config, torch.Generator(device).manual_seed(0))
+        each = cost(lambda camera=camera: camera(batch))  # type: ignore[misc]
+        print(f"{name:28}{each:12.2f}{3 * each:14.2f}", flush=True)
+
+    codecs: dict[str, Callable[[Tensor, float], Tensor]] = {
+        "ours": lambda batch, quality: compressed(batch, torch.full((len(batch),), quality, device=batch.device))
+    }
+    if importlib.util.find_spec("kornia"):
+        codecs["kornia"] = kornia_jpeg
+    print(f"\n{'JPEG alone':12}{'ms an image':>12}   mean difference to libjpeg's picture, levels, by quality")
+    print(f"{'':27}{''.join(f'{quality:8}' for quality in QUALITIES)}")
+    for name, codec in codecs.items():
+        each = cost(lambda codec=codec: codec(batch, 50.0))  # type: ignore[misc]
+        distances = "".join(f"{distance_to_libjpeg(batch, codec, quality):8.2f}" for quality in QUALITIES)
+        print(f"{name:12}{each:12.2f}   {distances}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What a camera does to the light that reaches it, batched and on the device: lens, exposure, sensor noise, tone, JPEG.
+
+Renderers deliver what a perfect camera would see. In the order in which it happens: the lens blurs and darkens the
+corners, the exposure time smears, gains for exposure and white balance scale, the sensor adds noise and clips, the tone
+curve encodes, eight bits round, JPEG compresses. All up to the clipping is done in light, not in levels.
+
+Every effect is off by default. Every value is drawn from a generator that the caller hands in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from train.jpeg import compressed
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """Ranges of a camera's effects, drawn for each image by itself.
+
+    Attributes:
+        fraction: of the images that go through the camera; the others stay as they are.
+        defocus: largest radius of the disc that a point becomes, pixels.
+        motion: longest path of a point while the shutter is open, pixels; straight, in any direction.
+        vignette: largest loss of light in the corners, as a fraction of it; it grows with the square of the distance
+            from the centre.
+        exposure: largest change of the light, in stops (factors of two); what is brighter than white is white.
+        white_balance: largest change of the gains of red and of blue, in stops.
+        shot_noise: largest standard deviation of white, as a fraction of white; the variance grows with the light.
+        read_noise: largest standard deviation that every pixel has, as a fraction of white.
+        chroma: fraction of the noise's variance that is coloured, in blots of two by two pixels, as sensors that see
+            one colour a pixel have it; the rest is grey.
+        gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
+            to its inverse.
+        jpeg_quality: range of the quality of JPEG, 1 to 100; null for no compression.
+    """
+
+    fraction: float = 1.0
+    defocus: float = 0.0
+    motion: float = 0.0
+    vignette: float = 0.0
+    exposure: float = 0.0
+    white_balance: float = 0.0
+    shot_noise: float = 0.0
+    read_noise: float = 0.0
+    chroma: float = 0.5
+    gamma: float = 0.0
+    jpeg_quality: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fraction", "vignette", "chroma"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        for name, largest in _LARGEST.items():
+            if not 0 <= getattr(self, name) <= largest:
+                raise ValueError(f"{name} must lie between 0 and {largest}, got {getattr(self, name)}")
+        if self.jpeg_quality is not None and not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
+            raise ValueError(f"jpeg_quality must be a range from 1 to 100, got {self.jpeg_quality}")
+
+    @property
+    def on(self) -> bool:
+        """Whether it changes anything."""
+        return self.fraction > 0 and (self._touches_light or self.jpeg_quality is not None)
+
+    @property
+    def _touches_light(self) -> bool:
+        return any(getattr(self, name) for name in ("vignette", *_LARGEST))
+
+
+_LARGEST = {
+    "defocus": 16.0,
+    "motion": 32.0,
+    "exposure": 8.0,
+    "white_balance": 8.0,
+    "shot_noise": 1.0,
+    "read_noise": 1.0,
+    "gamma": 4.0,
+}
+"""Of the values that 0 switches off: what is larger leaves no picture, and blurs of any size would cost any time."""
+
+
+class CameraModel:
+    """A camera for images uint8 (N, 3, H, W), sRGB-encoded; on the generator's device."""
+
+    def __init__(self, config: CameraConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.generator = generator
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images as the camera delivers them; they themselves, and nothing is drawn, where all effects are off."""
+        if not self.config.on or not len(images):
+            return images
+        with torch.autocast(images.device.type, enabled=False):
+            if self.config.fraction == 1:
+                return self._taken(images)
+            chosen = (self._uniform(len(images)) < self.config.fraction).nonzero()[:, 0]
+            return images.index_copy(0, chosen, self._taken(images[chosen])) if len(chosen) else images
+
+    def _taken(self, images: Tensor) -> Tensor:
+        config, count = self.config, len(images)
+        if config._touches_light:
+            light = linear_from_srgb(images)
+            if config.defocus:
+                light = convolved(light, disc_kernels(config.defocus * self._uniform(count), config.defocus))
+            if config.motion:
+                angle = torch.pi * self._uniform(count)
+                light = convolved(light, line_kernels(config.motion * self._uniform(count), angle, config.motion))
+            light = light * self._gains(light)
+            if config.shot_noise or config.read_noise:
+                light = light + self._noise(light)
+            levels = srgb_from_linear(light.clamp(0.0, 1.0))
+            if config.gamma:
+                levels = levels ** torch.exp2(config.gamma * self._signed(count, 1, 1, 1))
+            images = (255 * levels).round().to(torch.uint8)
+        if config.jpeg_quality is not None:
+            low, high = config.jpeg_quality
+            images = compressed(images, low + (high - low) * self._uniform(count))
+        return images
+
+    def _gains(self, light: Tensor) -> Tensor:
+        """Factors on the light (N, 3, H, W): (N, 1 or 3, 1 or H, 1 or W)."""
+        config, (count, _, height, width) = self.config, light.shape
+        stops = config.exposure * self._signed(count, 1, 1, 1)
+        if config.white_balance:
+            balance = config.white_balance * self._signed(count, 2, 1, 1)
+            stops = stops + torch.cat([balance[:, :1], torch.zeros_like(stops), balance[:, 1:]], dim=1)
+        gains = torch.exp2(stops)
+        if config.vignette:
+            loss = config.vignette * self._uniform(count, 1, 1, 1)
+            gains = gains * (1 - loss * _square_of_distance(height, width, gains.device))
+        return gains
+
+    def _noise(self, light: Tensor) -> Tensor:
+        """Gaussian, of the variance that electrons counted one by one and the read-out have."""
+        config, (count, channels, height, width) = self.config, light.shape
+        shot, read = (largest * self._uniform(count, 1, 1, 1) for largest in (config.shot_noise, config.read_noise))
+        grey = self._normal(count, 1, height, width)
+        blots = self._normal(count, channels, (height + 1) // 2, (width + 1) // 2)
+        blots = blots.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)[..., :height, :width]
+        unit = (1 - config.chroma) ** 0.5 * grey + config.chroma**0.5 * blots
+        return unit * (shot**2 * light + read**2).sqrt()
+
+    def _uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.generator.device)
+
+    def _signed(self, *shape: int) -> Tensor:
+        return 2 * self._uniform(*shape) - 1
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+
+def linear_from_srgb(images: Tensor) -> Tensor:
+    """Light from 0 to 1, float32, of levels uint8: by a table of all 256."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    table = torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    return table.float().to(images.device)[images.int()]
+
+
+def srgb_from_linear(light: Tensor) -> Tensor:
+    """Levels from 0 to 1 of light from 0 to 1."""
+    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
+
+
+def disc_kernels(radius: Tensor, largest: float) -> Tensor:
+    """What a point out of focus becomes, for each radius (N,) in pixels up to the largest: (N, K, K), of sum 1."""
+    x, y = _offsets(largest, radius.device)
+    return _normalised((radius[:, None, None] + 0.5 - torch.hypot(x, y)).clamp(0.0, 1.0))
+
+
+def line_kernels(length: Tensor, angle: Tensor, longest: float) -> Tensor:
+    """What a moving point becomes, for each path of a length (N,) in pixels and an angle (N,) to the x axis, radians:
+    (N, K, K), of sum 1."""
+    x, y = _offsets(longest / 2, length.device)
+    cosine, sine = (function(angle)[:, None, None] for function in (torch.cos, torch.sin))
+    along, across = (x * cosine + y * sine).abs(), (y * cosine - x * sine).abs()
+    within = (length[:, None, None] / 2 + 0.5 - along).clamp(0.0, 1.0)
+    return _normalised(within * (1.0 - across).clamp_min(0.0))
+
+
+def convolved(images: Tensor, kernels: Tensor) -> Tensor:
+    """Images (N, C, H, W), each with its own kernel (N, K, K); borders are continued."""
+    count, channels, height, width = images.shape
+    size = kernels.shape[-1]
+    padded = functional.pad(images, [size // 2] * 4, mode="replicate")
+    weights = kernels.repeat_interleave(channels, dim=0)[:, None]
+    # One group for each image and channel.
+    result = functional.conv2d(padded.reshape(1, count * channels, *padded.shape[-2:]), weights, groups=len(weights))
+    return result.reshape(count, channels, height, width)
+
+
+def _offsets(reach: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """x and y (K, K), pixels from the centre, with room for the reach and an anti-aliased edge."""
+    half = int(reach + 0.5) + 1
+    steps = torch.arange(-half, half + 1, dtype=torch.float32, device=device)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    return x, y
+
+
+def _normalised(kernels: Tensor) -> Tensor:
+    return kernels / kernels.sum(dim=(1, 2), keepdim=True)
+
+
+def _square_of_distance(height: int, width: int, device: torch.device) -> Tensor:
+    """(H, W), from the image's centre; 1 in the corners of the image."""
+    y, x = (((torch.arange(size, device=device) + 0.5) * 2 / size - 1) ** 2 for size in (height, width))
+    return (y[:, None] + x) / 2
