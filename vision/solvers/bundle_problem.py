@@ -188,8 +188,12 @@ class Problem:
             cost = cost + 0.5 * (displacement(state).square() * self.camera_precision).sum(dim=(1, 2))
         return cost
 
-    def equations(self, view: Linearization, weight: Tensor) -> Equations:
-        """Of the pixels alone."""
+    def equations(self, state: State, view: Linearization, weight: Tensor, more: Tensor | None = None) -> Equations:
+        """Gradients and matrices of :meth:`cost` in a state.
+
+        Args:
+            more: (B, C, 2 N, E) derivatives of the pixels by further numbers of each free camera, after its seven.
+        """
         # d(u, v)/d(x, y, z) = K[:2, :2] [I, -slope] / z, then to the world
         eye = torch.eye(3, dtype=view.world.dtype, device=view.world.device)
         through = torch.cat([eye[:2, :2].expand(*view.slope.shape, 2), -view.slope[..., None]], dim=-1)
@@ -210,16 +214,14 @@ class Problem:
         matrix = (by_body.mT @ (robust * by_body)).sum(dim=1)
         if self.camera_precision is None:
             nothing = gradient.new_zeros(0)
-            return Equations(gradient, matrix, nothing, nothing, nothing)
+            return self._with_priors(state, Equations(gradient, matrix, nothing, nothing, nothing))
         by_camera = torch.cat([by_point @ skew(view.ray), -by_point, view.off_axis[..., None]], dim=-1).flatten(2, 3)
+        if more is not None:
+            by_camera = torch.cat([by_camera, more], dim=-1)
         weighted_camera = robust * by_camera
-        return Equations(
-            gradient,
-            matrix,
-            (by_camera.mT @ weighted).squeeze(-1),
-            by_camera.mT @ weighted_camera,
-            by_body.mT @ weighted_camera,
-        )
+        camera_gradient = (by_camera.mT @ weighted).squeeze(-1)
+        camera_matrix, coupling = by_camera.mT @ weighted_camera, by_body.mT @ weighted_camera
+        return self._with_priors(state, Equations(gradient, matrix, camera_gradient, camera_matrix, coupling))
 
     def _with_priors(self, state: State, found: Equations) -> Equations:
         gradient, matrix = found.gradient, found.matrix
@@ -228,14 +230,17 @@ class Problem:
             gradient, matrix = gradient + off * self.body_precision, matrix + torch.diag(self.body_precision)
         if self.camera_precision is None:
             return found._replace(gradient=gradient, matrix=matrix)
-        camera_gradient = found.camera_gradient + displacement(state) * self.camera_precision
-        camera_matrix = found.camera_matrix + torch.diag_embed(self.camera_precision)
+        further = (0, found.camera_gradient.shape[-1] - 7)  # numbers that have no prior here
+        off = torch.nn.functional.pad(displacement(state) * self.camera_precision, further)
+        camera_gradient = found.camera_gradient + off
+        precision = torch.nn.functional.pad(self.camera_precision, further)
+        camera_matrix = found.camera_matrix + torch.diag_embed(precision)
         return Equations(gradient, matrix, camera_gradient, camera_matrix, found.coupling)
 
     def covariance(self, state: State) -> Tensor:
         """Of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's axes, then
         metres."""
-        _, matrix, _, camera, coupling = self._with_priors(state, self.equations(self.view(state), self.weight))
+        _, matrix, _, camera, coupling = self.equations(state, self.view(state), self.weight)
         if self.camera_precision is not None:
             matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
@@ -243,7 +248,7 @@ class Problem:
 
     def step(self, state: State, view: Linearization, weight: Tensor, damping: Tensor) -> State:
         """A damped Gauss-Newton step (Levenberg-Marquardt; ``damping`` (B,)), which may be for the worse."""
-        gradient, matrix, camera_gradient, camera, coupling = self._with_priors(state, self.equations(view, weight))
+        gradient, matrix, camera_gradient, camera, coupling = self.equations(state, view, weight)
         matrix = damped(matrix, damping)
         if self.camera_precision is None:
             step = -torch.linalg.solve_ex(matrix, gradient)[0]
