@@ -20,7 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eval.laboratory.calibration import load_calibration, read_picture
+from eval.laboratory.calibration import load_calibration
+from eval.laboratory.pictures import read_picture
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator

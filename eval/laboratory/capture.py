@@ -1,12 +1,15 @@
 """Time-stamped streams of a recording: pictures and motion-captured poses, and what they say at one moment.
 
 Both are CSV files with a header. Pictures: ``time_s,file``. Poses: ``time_s,x,y,z,qw,qx,qy,qz``, metres and a unit
-quaternion, body to capture; the pose's fields are empty where the markers were not seen. One clock for all.
+quaternion, body to capture; the pose's fields are empty where the markers were not seen, or the zeros that trackers
+write then. Columns may come in another order. One clock for all.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +17,18 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from eval.laboratory.poses import MAX_POSITION_M
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
+from vision.storage.files import MAX_TABLE_BYTES, read_file
 
 POSE_COLUMNS = ("time_s", "x", "y", "z", "qw", "qx", "qy", "qz")
 PICTURE_COLUMNS = ("time_s", "file")
 _STALE_COPIES = 3  # equal readings in a row: a body that moves, or a sensor that measures, does not repeat itself
+_POSE_STEP_S = (1e-4, 1.0)  # between most readings of the motion capture; from one a second on nothing is interpolated
+_PICTURE_STEP_S = (1e-4, 5.0)  # between most pictures; a pause of two seconds begins another episode
+_UNITS = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
+_LONGEST_NAME = 255  # bytes of a file's name
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,19 @@ def read_poses(path: Path) -> PoseStream:
     """A pose stream; :class:`DactylError` names the line that is wrong."""
     lines = _read(path, POSE_COLUMNS)
     values = np.array([[_number(cell, path, line) for cell in row] for line, row in lines]).reshape(-1, 8)
-    time, position, quaternion = values[:, 0], values[:, 1:4], values[:, 4:]
-    _refuse_disorder(time, path, lines)
-    seen = np.isfinite(values[:, 1:]).all(axis=1)
-    off = np.abs(np.linalg.norm(quaternion[seen], axis=1) - 1)
-    if (off > 1e-2).any():
-        line = lines[int(np.flatnonzero(seen)[int((off > 1e-2).argmax())])][0]
-        raise DactylError(f"{path}: line {line}: the quaternion is not of length 1; expected qw,qx,qy,qz")
-    position, quaternion = position.copy(), quaternion.copy()
-    position[~seen], quaternion[~seen] = np.nan, np.nan
+    time, position, quaternion = values[:, 0], values[:, 1:4].copy(), values[:, 4:].copy()
+    _check_time(time, path, lines, _POSE_STEP_S)
+    lost = ~np.isfinite(values[:, 1:]).all(axis=1) | (quaternion == 0).all(axis=1)
+    # A tracker that has lost its markers may also write its frame's origin: nothing measures that to the last digit.
+    lost |= (position == 0).all(axis=1) & ((quaternion != 0).sum(axis=1) == 1)
+    position[lost], quaternion[lost] = np.nan, np.nan
+    if (off := np.abs(np.linalg.norm(quaternion, axis=1) - 1) > 1e-2).any():
+        raise DactylError(f"{path}: line {_first(lines, off)}: the quaternion is not of length 1; expected qw,qx,qy,qz")
+    if (far := np.abs(position).max(axis=1) > MAX_POSITION_M).any():
+        raise DactylError(
+            f"{path}: line {_first(lines, far)}: position {position[far][0].tolist()} m, expected at most "
+            f"{MAX_POSITION_M:g}; are these millimetres?"
+        )
     repeats = (np.diff(values[:, 1:], axis=0) == 0).all(axis=1)
     return PoseStream(time, position, quaternion, _runs(repeats))
 
@@ -97,50 +110,77 @@ def read_pictures(path: Path) -> PictureStream:
     """A picture stream; files are relative to the CSV's folder and must lie in it."""
     lines = _read(path, PICTURE_COLUMNS)
     time = np.array([_number(row[0], path, line) for line, row in lines])
-    _refuse_disorder(time, path, lines)
+    _check_time(time, path, lines, _PICTURE_STEP_S)
     files = []
     for line, (_, name) in lines:
         file = Path(name)
-        if not name or "\0" in name or file.is_absolute() or ".." in file.parts:
-            raise DactylError(f"{path}: line {line}: '{name}' is not a file below {path.parent}")
+        too_long = any(len(part.encode()) > _LONGEST_NAME for part in file.parts)
+        if not name or "\0" in name or too_long or file.is_absolute() or ".." in file.parts:
+            raise DactylError(f"{path}: line {line}: '{name[:80]}' is not a file below {path.parent}")
         files.append(path.parent / file)
     return PictureStream(time, tuple(files))
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of every line."""
+    """(line number, cells in the order of ``columns``) of every line."""
+    content = read_file(path, MAX_TABLE_BYTES, "table of a recording (docs/recording.md)")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DactylError(f"{path}: expected UTF-8, got UTF-16; export it again as CSV in UTF-8")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(reader, 2) if row]
-    except FileNotFoundError:
-        raise DactylError(f"{path}: no such file; docs/recording.md lists what a recording holds") from None
-    except (OSError, ValueError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        header = [cell.strip() for cell in next(reader, [])]
+        lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(reader, 2) if row]
+    except (ValueError, csv.Error) as error:
         raise DactylError(f"{path}: not a readable CSV ({error}); export it again") from error
-    if tuple(cell.strip() for cell in header) != columns:
-        raise DactylError(f"{path}: expected the header {','.join(columns)}, got {','.join(header)[:80]}")
+    if sorted(header) != sorted(columns):
+        raise DactylError(f"{path}: expected the header {','.join(columns)}, {_header_fault(header, columns)}")
+    order = [header.index(name) for name in columns]
     for number, row in lines:
         if len(row) != len(columns):
-            raise DactylError(f"{path}: line {number}: expected {len(columns)} cells, got {len(row)}")
+            hint = "; are there decimal commas?" if len(row) > len(columns) else ""
+            raise DactylError(f"{path}: line {number}: expected {len(columns)} cells, got {len(row)}{hint}")
     if not lines:
         raise DactylError(f"{path}: no lines; record again")
-    return lines
+    return [(number, [row[column] for column in order]) for number, row in lines]
+
+
+def _header_fault(header: list[str], columns: tuple[str, ...]) -> str:
+    text = ",".join(header)
+    for separator, name in ((";", "semicolons"), ("\t", "tabulators")):
+        if sorted(cell.strip(' "') for cell in text.split(separator)) == sorted(columns):
+            return f"got its names between {name}; export it with commas"
+    try:
+        [float(cell) for cell in header]
+    except ValueError:
+        return f"got {text[:80]!r}"
+    return "got numbers; write the header into the first line" if header else "got an empty file"
 
 
 def _number(cell: str, path: Path, line: int) -> float:
     try:
+        if "_" in cell:  # Python reads 1_000
+            raise ValueError
         return float(cell) if cell else math.nan
     except ValueError:
-        raise DactylError(f"{path}: line {line}: '{cell}' is not a number") from None
+        raise DactylError(f"{path}: line {line}: '{cell[:80]}' is not a number") from None
 
 
-def _refuse_disorder(time: FloatArray, path: Path, lines: list[tuple[int, list[str]]]) -> None:
-    wrong = ~np.isfinite(time) | np.concatenate([[False], ~(np.diff(time) > 0)])
-    if wrong.any():
-        raise DactylError(
-            f"{path}: line {lines[int(wrong.argmax())][0]}: time does not rise; sort it, one clock for all"
-        )
+def _check_time(time: FloatArray, path: Path, lines: list[tuple[int, list[str]]], steps: tuple[float, float]) -> None:
+    """Refuse times that do not rise, or that most often do so by less or more than ``steps`` seconds."""
+    if (wrong := ~np.isfinite(time) | np.concatenate([[False], ~(np.diff(time) > 0)])).any():
+        raise DactylError(f"{path}: line {_first(lines, wrong)}: time does not rise; sort it, one clock for all")
+    if len(time) < 2 or steps[0] <= (step := float(np.median(np.diff(time)))) < steps[1]:
+        return
+    likely = [unit for unit, seconds in _UNITS.items() if steps[0] <= step * seconds < steps[1]]
+    raise DactylError(
+        f"{path}: time_s rises by {step:g} from line to line, expected {steps[0]:g} to {steps[1]:g} seconds; "
+        + (f"are these {likely[0]}?" if likely else "which unit is it?")
+    )
+
+
+def _first(lines: list[tuple[int, list[str]]], wrong: np.ndarray) -> int:
+    """Number of the first line that is wrong."""
+    return lines[int(wrong.argmax())][0]
 
 
 def _runs(repeats: np.ndarray) -> np.ndarray:

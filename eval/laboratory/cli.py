@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from eval.laboratory.calibration import CalibrateConfig, calibrate
+from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
+from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import ImportConfig, import_recording
 from vision.config import parse
 
@@ -14,19 +15,37 @@ from vision.config import parse
 def main_calibrate(argv: Sequence[str]) -> None:
     """Calibrate a laboratory's cameras from pictures of a ChArUco board.
 
-    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which pictures to take.
+    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which pictures to take. Two
+    or more reference places check each other: how far each is from where the camera sees the board is printed.
 
     examples:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
     """
     config = parse(CalibrateConfig, argv, "dactyl calibrate", main_calibrate.__doc__ or "")
     console = Console()
-    for name, camera in calibrate(config).items():
-        console.print(
-            f"{name}: focal length {camera.matrix[0, 0]:.1f} px, reprojection error {camera.rms:.3f} px",
-            highlight=False,
-        )
+    for name, result in calibrate(config).items():
+        for line in _said_of(name, result):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(f"{config.output}: {len(config.pictures)} cameras", soft_wrap=True, highlight=False)
+
+
+def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
+    camera, pictures, placement = result.camera, result.pictures, result.placement
+    yield f"{name}: focal length {camera.matrix[0, 0]:.1f} px, reprojection error {camera.rms:.3f} px"
+    if pictures.ignored:
+        yield f"{name}: ignored, for they are no PNG or JPEG: {shown(pictures.ignored)}"
+    if pictures.left_out:
+        reasons = [f"{file} ({reason})" for file, reason in pictures.left_out.items()]
+        yield f"{name}: left out, for they do not show enough of the board: {shown(reasons)}"
+    for file, distance in placement.distance.items():
+        checked = (
+            f", reference {placement.rms_mm[file]:.1f} mm ({placement.rms_px[file]:.2f} px) off"
+            if placement.rms_mm
+            else ""
+        )
+        yield f"{name}: {distance:.3f} m from the board in {file}{checked}"
+    if placement.unchecked:
+        yield f"{name}: {placement.unchecked}: lay the board at a second place, 5 cm or more from the first, and turned"
 
 
 def main_import_recording(argv: Sequence[str]) -> None:
@@ -41,6 +60,16 @@ def main_import_recording(argv: Sequence[str]) -> None:
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
     dataset, dropped = import_recording(config)
     console = Console()
+    about = dataset.manifest.recording
+    for name, placed in about["camera_displacement"].items():
+        console.print(
+            f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera",
+            highlight=False,
+        )
+    if about["colors"] == "cannot tell":
+        console.print(
+            "the object's colours cannot tell whether its rotations are right: look at some pictures", highlight=False
+        )
     for reason, count in dropped.most_common():
         console.print(f"dropped {count:,}: {reason}", highlight=False)
     console.print(f"{config.output}: {len(dataset):,} triplets", soft_wrap=True, highlight=False)

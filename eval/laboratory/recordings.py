@@ -10,22 +10,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eval.laboratory.calibration import load_calibration, opencv, read_picture
+from eval.laboratory.calibration import load_calibration
 from eval.laboratory.capture import PictureStream, PoseStream, read_pictures, read_poses
-from eval.laboratory.swapped import refuse_swapped
+from eval.laboratory.face_colors import check_colors
+from eval.laboratory.opencv import opencv
+from eval.laboratory.pictures import check_bits, read_picture
+from eval.laboratory.placement import check_placement, displacements
+from eval.laboratory.poses import check_pose, inverse, transform_from_pose
 from eval.laboratory.undistortion import Triplet, View, make_view
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, Rig, project
+from vision.geometry.cameras import DACTYL_RIG, Rig
 from vision.geometry.rotations import (
     FloatArray,
-    matrix_from_quaternion,
     quaternion_from_matrix,
     rigid_transform,
     rotation_from_quaternion,
@@ -41,6 +44,7 @@ from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 _EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
+_MARKER_OFFSET_M = 1.0  # the object's frame from that of its markers
 _BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
 
 
@@ -59,6 +63,8 @@ class ImportConfig:
         max_gap_s: largest time between two readings of the motion capture that are interpolated.
         warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
             kept); false only crops and reduces it.
+        check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
+        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
         image_size: of the trained network, pixels.
         shard_size: samples in a shard.
     """
@@ -71,14 +77,15 @@ class ImportConfig:
     tolerance_s: float = 0.01
     max_gap_s: float = 0.05
     warp: bool = True
+    check_colors: bool = True
+    picture_bits: int | None = None
     image_size: int = 200
     shard_size: int = 128
 
     def __post_init__(self) -> None:
-        for key in ("capture_in_world", "object_in_markers"):
-            pose = getattr(self, key)
-            if len(pose) != 7 or not np.isfinite(pose).all() or abs(np.linalg.norm(pose[3:]) - 1) > 1e-3:
-                raise ValueError(f"{key}: expected x y z and a unit quaternion w x y z, got {pose}")
+        check_pose("capture_in_world", self.capture_in_world)
+        check_pose("object_in_markers", self.object_in_markers, _MARKER_OFFSET_M)
+        check_bits("picture_bits", self.picture_bits)
         if self.object not in OBJECTS:
             raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
         if min(self.tolerance_s, self.max_gap_s) <= 0 or min(self.image_size, self.shard_size) < 1:
@@ -98,7 +105,11 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
         )
     target = get_object(config.object)
     world_from_capture = find_world(config)
-    capture_from_world = np.asarray(np.linalg.inv(world_from_capture), np.float64)
+    capture_from_world = inverse(world_from_capture)
+    if config.warp:
+        placed = check_placement(config.recording, calibration, config.capture_in_world, world_from_capture, rig)
+    else:
+        placed = displacements(calibration, capture_from_world, rig)
     nominal = zip(rig.names, rig.intrinsics(config.image_size, config.image_size), rig.extrinsics(), strict=True)
     views = {
         name: make_view(calibration[name], capture_from_world, K, T, config.warp, config.image_size)
@@ -108,7 +119,11 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
     if not triplets:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
         raise DactylError(f"{config.recording}: no triplet is left of {dropped.total()}: {reasons}")
-    refuse_swapped(config.recording, triplets, views, rig, target)
+    colors = "not compared"
+    if config.check_colors:
+        colors = check_colors(
+            config.recording, triplets, views, target, world_from_capture, config.object_in_markers, config.picture_bits
+        )
     identity = to_jsonable(config) | {"kind": "recording", "files": _hashes(config.recording, rig)}
     del identity["output"]
     with exclusive_folder(config.output):
@@ -125,6 +140,8 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
                 "dropped": dict(dropped),
                 "unknown": ["joint_position"],
                 "calibration_rms_px": {name: calibration[name].rms for name in rig.names},
+                "camera_displacement": {name: asdict(each) for name, each in placed.items()},
+                "colors": colors,
             },
             shards=shards,
         )
@@ -140,7 +157,7 @@ def find_world(config: ImportConfig) -> FloatArray:
     """
     path = config.recording / "base.csv"
     if not path.exists():
-        return _matrix(config.capture_in_world)
+        return transform_from_pose(config.capture_in_world)
     base = read_poses(path)
     seen = np.isfinite(base.position).all(axis=1)
     if not seen.any():
@@ -154,7 +171,7 @@ def find_world(config: ImportConfig) -> FloatArray:
         raise DactylError(
             f"{path}: the hand's base moved by {moved:.1f} mm and {turned:.1f} degrees; fix it and record again"
         )
-    return _matrix(config.capture_in_world) @ np.linalg.inv(rigid_transform(turn.as_matrix(), position))
+    return transform_from_pose(config.capture_in_world) @ np.linalg.inv(rigid_transform(turn.as_matrix(), position))
 
 
 def synchronise(
@@ -163,16 +180,27 @@ def synchronise(
     """Triplets with a pose, in order of time, and how many were dropped for which reason."""
     pictures = {name: read_pictures(config.recording / f"{name}.csv") for name in rig.names}
     poses = read_poses(config.recording / "object.csv")
+    _refuse_other_clocks(config.recording, pictures, poses)
     triplets, dropped = [], Counter[str]()
     for first in range(len(pictures[rig.names[0]].files)):
         found = _one(config, world_from_capture, rig, pictures, poses, first)
-        if not isinstance(found, str) and (hidden := _outside(found.pose, views, target, config.image_size)):
+        if not isinstance(found, str) and (hidden := _outside(found.pose, views, target)):
             found = f"object outside of camera {hidden}"
         if isinstance(found, str):
             dropped[found] += 1
         else:
             triplets.append(found)
     return triplets, dropped
+
+
+def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream], poses: PoseStream) -> None:
+    """Refuse streams none of whose times is another's."""
+    spans = {f"{name}.csv": (stream.time[0], stream.time[-1]) for name, stream in pictures.items()}
+    spans["object.csv"] = poses.time[0], poses.time[-1]
+    latest, earliest = max(spans, key=lambda name: spans[name][0]), min(spans, key=lambda name: spans[name][1])
+    if spans[latest][0] > spans[earliest][1]:
+        first, second = ("{} from {:.10g} to {:.10g} s".format(name, *spans[name]) for name in (earliest, latest))
+        raise DactylError(f"{recording}: times do not overlap: {first}, {second}; one clock for all")
 
 
 def _one(
@@ -196,17 +224,13 @@ def _one(
     markers = poses.at(time, config.max_gap_s)
     if isinstance(markers, str):
         return markers
-    return Triplet(files, time, world_from_capture @ markers @ _matrix(config.object_in_markers))
+    return Triplet(files, time, world_from_capture @ markers @ transform_from_pose(config.object_in_markers))
 
 
-def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject, size: int) -> str | None:
+def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) -> str | None:
     """Name of a camera whose picture does not hold all corners of the object."""
     corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
-    for name, view in views.items():
-        pixels = project(corners, view.matrix, view.transform)
-        if not ((pixels >= 0) & (pixels <= size)).all():
-            return name
-    return None
+    return next((name for name, view in views.items() if not view.holds(corners)), None)
 
 
 def _write_shards(
@@ -233,7 +257,7 @@ def _write_shards(
                 "camera_extrinsics": transforms,
             }
             seen = zip(rig.names, triplet.files, strict=True)
-            images = np.stack([views[name](read_picture(file), file) for name, file in seen])
+            images = np.stack([views[name](read_picture(file, config.picture_bits), file) for name, file in seen])
             about = {
                 "time_s": triplet.time,
                 "files": [str(file.relative_to(config.recording)) for file in triplet.files],
@@ -253,8 +277,3 @@ def _hashes(recording: Path, rig: Rig) -> dict[str, str]:
     """SHA-256 of the recording's tables."""
     names = ["calibration.json", "object.csv", "base.csv", *(f"{name}.csv" for name in rig.names)]
     return {name: sha256(recording / name) for name in names if (recording / name).exists()}
-
-
-def _matrix(pose: list[float]) -> FloatArray:
-    """(4, 4) of 7 numbers."""
-    return rigid_transform(matrix_from_quaternion(pose[3:]), pose[:3])

@@ -14,11 +14,13 @@ from scipy.spatial.transform import Rotation
 from eval.laboratory.calibration import CalibratedCamera, save_calibration
 from tests.synthetic import draw_triplet
 from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
 from vision.scene.objects import get_object
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])
+LENS = Lens("radial-tangential", tuple(DISTORTION.tolist()))
 WORLD_FROM_CAPTURE = rigid_transform(
     Rotation.from_euler("xyz", [90, 5, 30], degrees=True).as_matrix(), [0.4, -0.3, 0.2]
 )
@@ -42,7 +44,7 @@ def cameras() -> dict[str, CalibratedCamera]:
         world = rigid_transform(turn, rng.normal(0, 0.003, 3)) @ extrinsics(camera.position, camera.quaternion)
         matrix = intrinsics(camera.fovy_deg + 4.0, WIDTH, HEIGHT)
         matrix[:2, 2] += [5.5, -3.5]  # OpenCV's convention
-        found[camera.name] = CalibratedCamera(matrix, DISTORTION, WIDTH, HEIGHT, world @ WORLD_FROM_CAPTURE)
+        found[camera.name] = CalibratedCamera(matrix, LENS, WIDTH, HEIGHT, world @ WORLD_FROM_CAPTURE)
     return found
 
 
@@ -62,7 +64,9 @@ def distort(ideal: np.ndarray, camera: CalibratedCamera) -> np.ndarray:
     """What the lens makes of a pinhole's picture."""
     u, v = np.meshgrid(np.arange(WIDTH, dtype=np.float64), np.arange(HEIGHT, dtype=np.float64))
     points = np.stack([u.ravel(), v.ravel()], axis=-1)[:, None]
-    where = cv2.undistortPoints(points, camera.matrix, camera.distortion, P=camera.matrix).reshape(HEIGHT, WIDTH, 2)
+    where = cv2.undistortPoints(points, camera.matrix, np.array(camera.lens.coefficients), P=camera.matrix).reshape(
+        HEIGHT, WIDTH, 2
+    )
     where = where.astype(np.float32)
     return cv2.remap(ideal, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

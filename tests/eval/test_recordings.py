@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +16,13 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.laboratory.calibration import load_calibration, save_calibration
 from eval.laboratory.capture import read_poses
+from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import ImportConfig, import_recording
 from eval.laboratory.undistortion import make_view
 from tests.eval.lab import (
+    LENS,
     OBJECT_IN_MARKERS,
     WORLD_FROM_CAPTURE,
     cameras,
@@ -29,7 +34,8 @@ from tests.eval.lab import (
 from tests.synthetic import draw_triplet
 from vision.errors import DactylError
 from vision.geometry.cameras import DACTYL_RIG, project
-from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
+from vision.geometry.distortion import Lens
+from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
 from vision.scene.objects import get_object
 from vision.storage.datasets import TripletDataset
 
@@ -46,6 +52,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recording(original: Path, tmp_path: Path) -> Path:
     """A copy to spoil."""
     return Path(shutil.copytree(original, tmp_path / "recording"))
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """A recording of four triplets."""
+    return make_recording(tmp_path / "recording", pictures=4)
 
 
 def configure(recording: Path, output: Path, **changes: object) -> ImportConfig:
@@ -85,23 +97,54 @@ def test_poses_and_pictures_come_back(original: Path, tmp_path: Path, warp: bool
     np.testing.assert_allclose(angles, 0.0 if warp else 1.5, atol=1e-5)
 
 
+FISHEYE = Lens("equidistant", (-0.05, 0.02, -0.004, 0.001))
+
+
+@pytest.mark.parametrize("lens", [LENS, FISHEYE], ids=lambda lens: lens.model)
 @pytest.mark.parametrize("warp", [True, False])
-def test_pixels_come_from_where_opencv_projects_the_point(warp: bool) -> None:
+def test_pixels_come_from_where_opencv_projects_the_point(warp: bool, lens: Lens) -> None:
     """Exact: a world point through K and T of the result, then through the maps, is where the lens puts it."""
     rng = np.random.default_rng(0)
     points = np.array([1.02, 0.87, 0.145]) + rng.uniform(-0.04, 0.04, (50, 3))
     in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
     nominal = zip(cameras().values(), DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics(), strict=True)
-    for camera, K, T in nominal:
+    for given, K, T in nominal:
+        camera = replace(given, lens=lens)
         view = make_view(camera, in_capture, K, T, warp, 200)
         result = project(points, view.matrix, view.transform)
         assert ((result > 5) & (result < 195)).all()
+        assert view.holds(points)
         large = (3 * result - 0.5).astype(np.float32)  # OpenCV's coordinates of the picture before it is averaged
         found = [cv2.remap(each, large[:, :1], large[:, 1:], cv2.INTER_LINEAR)[:, 0] for each in view.maps]
         captured = points @ in_capture[:3, :3].T + in_capture[:3, 3]
         turn, shift = cv2.Rodrigues(camera.transform[:3, :3])[0], camera.transform[:3, 3]
-        expected = cv2.projectPoints(captured, turn, shift, camera.matrix, camera.distortion)[0][:, 0]
+        coefficients = np.array(lens.coefficients)
+        if lens is FISHEYE:
+            expected = cv2.fisheye.projectPoints(captured[:, None], turn, shift, camera.matrix, coefficients)[0][:, 0]
+        else:
+            expected = cv2.projectPoints(captured, turn, shift, camera.matrix, coefficients)[0][:, 0]
         np.testing.assert_allclose(np.stack(found, axis=-1), expected, atol=0.1)
+        np.testing.assert_allclose(camera.project(captured), expected, atol=1e-6)
+
+
+def test_a_fisheye_calibration_is_read_back(tmp_path: Path) -> None:
+    written = {name: replace(camera, lens=FISHEYE) for name, camera in cameras().items()}
+    save_calibration(tmp_path / "c.json", written)
+    read = load_calibration(tmp_path / "c.json")
+    assert {name: camera.lens for name, camera in read.items()} == dict.fromkeys(written, FISHEYE)
+
+
+def test_a_view_does_not_hold_what_the_recorded_picture_does_not_show() -> None:
+    """The trained camera would see the point; the recorded picture ends before, or its lens turns back."""
+    camera, K, T = cameras()["left"], DACTYL_RIG.intrinsics(200, 200)[0], DACTYL_RIG.extrinsics()[0]
+    in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
+    points = np.array([[1.02, 0.87, 0.145]])
+    assert make_view(camera, in_capture, K, T, True, 200).holds(points)
+    shifted = camera.matrix - [[0, 0, camera.width / 2], [0, 0, 0], [0, 0, 0]]
+    assert not make_view(replace(camera, matrix=shifted), in_capture, K, T, True, 200).holds(points)
+    assert not make_view(camera, in_capture, K, T, True, 200).holds(2 * np.linalg.inv(T)[:3, 3] - points)
+    strong = Lens("radial-tangential", (-1e6, 0.0, 0.0, 0.0))
+    assert not make_view(replace(camera, lens=strong), in_capture, K, T, True, 200).holds(points)
 
 
 def test_the_command_says_what_it_dropped_and_why(
@@ -171,6 +214,137 @@ def test_swapped_cameras_are_noticed_by_the_projected_pose(recording: Path, tmp_
     assert not (tmp_path / "set").exists()
 
 
+def narrowed(recording: Path, name: str, width: int) -> None:
+    """The camera's pictures cut to the middle ``width`` columns, with a calibration that says so."""
+    calibration = json.loads((recording / "calibration.json").read_text())
+    camera = calibration["cameras"][name]
+    left = (camera["width"] - width) // 2
+    camera["matrix"][0][2] -= left
+    camera["width"] = width
+    (recording / "calibration.json").write_text(json.dumps(calibration))
+    for path in (recording / name).iterdir():
+        with Image.open(path) as picture:
+            picture.crop((left, 0, left + width, picture.height)).save(path)
+
+
+def test_an_object_that_a_recorded_picture_cuts_off_is_dropped(recording: Path, tmp_path: Path) -> None:
+    narrowed(recording, "top", 150)
+    with pytest.raises(DactylError, match="no triplet is left of 10: 10 object outside of camera top"):
+        import_recording(configure(recording, tmp_path / "set"))
+
+
+def respell(recording: Path) -> None:
+    """object.csv with quaternions x y z w under the header w x y z."""
+    with (recording / "object.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    write_csv(recording / "object.csv", ",".join(header), [[*line[:4], *line[5:], line[4]] for line in lines])
+
+
+def repaint(recording: Path, change: Callable[[Image.Image], Image.Image]) -> None:
+    for name in DACTYL_RIG.names:
+        for path in (recording / name).iterdir():
+            with Image.open(path) as picture:
+                change(picture).save(path)
+
+
+def test_the_objects_colours_find_wrong_rotations_and_exchanged_channels(short: Path, tmp_path: Path) -> None:
+    def complaint(**changes: object) -> str:
+        with pytest.raises(DactylError, match="the object's colours do not fit its poses: ") as caught:
+            import_recording(configure(short, tmp_path / "set", **changes))
+        return str(caught.value)
+
+    mount = OBJECT_IN_MARKERS
+    assert "object_in_markers seems to be x y z w" in complaint(object_in_markers=[*mount[:3], *mount[4:], mount[3]])
+    turned = transform_from_pose(mount) @ rigid_transform(cube_rotations()[5], [0, 0, 0])
+    wrong = [*turned[:3, 3], *quaternion_from_matrix(turned[:3, :3])]
+    assert "degrees about its axis" in complaint(object_in_markers=wrong)
+    channels = Image.Image.split
+    repaint(short, lambda picture: Image.merge("RGB", channels(picture)[::-1]))
+    assert "red and blue seem to be exchanged" in complaint()
+    repaint(short, lambda picture: Image.merge("RGB", channels(picture)[::-1]))
+    respell(short)
+    assert "the quaternions of object.csv seem to be x y z w" in complaint()
+    assert not (tmp_path / "set").exists()
+    dataset, _ = import_recording(configure(short, tmp_path / "set", check_colors=False))
+    assert dataset.manifest.recording["colors"] == "not compared"
+
+
+def test_grey_pictures_tell_nothing_and_the_command_says_so(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repaint(short, lambda picture: picture.convert("L"))
+    config = tmp_path / "import.yaml"
+    config.write_text(
+        json.dumps({"capture_in_world": plain(CAPTURE_IN_WORLD), "object_in_markers": plain(OBJECT_IN_MARKERS)})
+    )
+    command = [
+        "import-recording",
+        "--config",
+        str(config),
+        "--recording",
+        str(short),
+        "--output",
+        str(tmp_path / "s"),
+    ]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "the object's colours cannot tell" in said
+    assert "left: 4 mm and 1.5 degrees from the trained camera" in said
+
+
+def plain(pose: Sequence[float]) -> list[float]:
+    return [float(value) for value in pose]
+
+
+def test_cameras_that_are_nowhere_near_the_trained_ones_are_refused(recording: Path, tmp_path: Path) -> None:
+    def complaint(**changes: object) -> str:
+        with pytest.raises(
+            DactylError, match=r"camera 'left' is \d+ mm and \d+ degrees from the trained one"
+        ) as caught:
+            import_recording(configure(recording, tmp_path / "set", **changes))
+        return str(caught.value)
+
+    place = CAPTURE_IN_WORLD
+    assert "capture_in_world seems to be x y z w" in complaint(capture_in_world=[*place[:3], *place[4:], place[3]])
+    inverse = np.linalg.inv(WORLD_FROM_CAPTURE)
+    backwards = [*inverse[:3, 3], *quaternion_from_matrix(inverse[:3, :3])]
+    assert "capture_in_world seems to be the inverse" in complaint(capture_in_world=backwards)
+    assert "check capture_in_world" in complaint(capture_in_world=[1.0, 2.0, 3.0, *place[3:]])
+    calibration = json.loads((recording / "calibration.json").read_text())
+    for camera in calibration["cameras"].values():
+        camera["transform"] = np.linalg.inv(camera["transform"]).tolist()
+    (recording / "calibration.json").write_text(json.dumps(calibration))
+    assert "the calibration's transforms seem to be camera to capture" in complaint()
+
+
+def test_clocks_that_do_not_overlap_are_named(recording: Path, tmp_path: Path) -> None:
+    with (recording / "object.csv").open() as file:
+        header, *lines = list(csv.reader(file))
+    late = [[f"{float(line[0]) + 1.7e9:.6f}", *line[1:]] for line in lines]
+    write_csv(recording / "object.csv", ",".join(header), late)
+    with pytest.raises(DactylError, match=r"do not overlap: right.csv from 0.0972.* object.csv from 1700000000 to"):
+        import_recording(configure(recording, tmp_path / "set"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"capture_in_world": [400.0, -300.0, 200.0, 1, 0, 0, 0]},
+            "position 400 m, expected at most 20; are these mill",
+        ),
+        (
+            {"object_in_markers": [2.0, -4.0, 30.0, 1, 0, 0, 0]},
+            "position 30 m, expected at most 1; are these millimetres",
+        ),
+        ({"picture_bits": 8}, "picture_bits: expected one of 10, 12, 14, 16, got 8"),
+    ],
+)
+def test_impossible_configurations_name_the_key(changes: dict[str, object], text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=text):
+        configure(tmp_path, tmp_path, **changes)
+
+
 def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> None:
     def complaint() -> str:
         with pytest.raises(DactylError) as caught:
@@ -195,12 +369,27 @@ def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> 
     assert "9999.png: no such picture" in spoil("left.csv", "left/0000.png", "left/9999.png")
     calibration = json.loads((recording / "calibration.json").read_text())
     for change, text in (
-        ({"matrix": [[0, 0, 0]] * 3}, "degenerate camera matrix"),
-        ({"transform": np.diag([1, 1, -1, 1]).tolist()}, "no rotation and translation"),
-        ({"distortion": [0.1]}, "expected a 3x3 matrix"),
-        ({"width": 320, "height": 240}, "principal point outside"),
+        ({"matrix": [[0, 0, 0]] * 3}, "matrix: expected the rows fx 0 cx, 0 fy cy and 0 0 1"),
+        ({"matrix": [[900, 0, 320], [0, 900, 240], [0, 0, 2]]}, "matrix: expected the rows"),
+        ({"matrix": [[900, 0, 320], [0, 900, 240], [0.1, 0, 1]]}, "matrix: expected the rows"),
+        ({"matrix": [[900, 3.5, 320], [0, 900, 240], [0, 0, 1]]}, "matrix: skew 3.5 is not supported"),
+        ({"matrix": [[8, 0, 320], [0, 8, 240], [0, 0, 1]]}, "focal length 8, expected 64 to 64000 pixels"),
+        ({"matrix": [[900, 0, 320], [0, 900, 240]]}, "matrix"),
+        ({"transform": np.diag([1, 1, -1, 1]).tolist()}, "transform: its first three rows and columns are no rotation"),
+        (
+            {"transform": (np.eye(4) + np.diag([350.0], 3)).tolist()},
+            "350 m, expected at most 20; are these millimetres?",
+        ),
+        ({"transform": (np.eye(4) + np.diag([0.5], -3)).tolist()}, "expected the last row 0 0 0 1; is it transposed?"),
+        ({"distortion": [0.1]}, "distortion: radial-tangential lens: expected 0, 4, 5, 8, 12, 14 coefficients, got 1"),
+        ({"model": "equidistant"}, "distortion: equidistant lens: expected 4 coefficients, got 5"),
+        ({"model": "fisheye"}, "model"),
+        ({"distortion_model": "equidistant"}, "distortion_model"),
+        ({"width": 320, "height": 240}, "principal point 325.5, 236.5 lies outside of 320x240 pixels"),
         ({"height": 500}, "640x480 pixels, the calibration is of 640x500"),
-        ({"matrix": "wide"}, "expected matrix"),
+        ({"matrix": "wide"}, "matrix"),
+        ({"width": 640.5}, "width"),
+        ({"rms": "good"}, "rms"),
     ):
         left = calibration["cameras"]["left"] | change
         wrong = calibration | {"cameras": calibration["cameras"] | {"left": left}}
@@ -234,12 +423,12 @@ def test_pictures_of_another_size_are_refused(recording: Path, tmp_path: Path) -
 def test_poses_between_readings(tmp_path: Path) -> None:
     """Half way between two readings: half of the way and half of the turn."""
     half = np.sqrt(0.5)
-    lines = [[0, 0, 0, 0, 1, 0, 0, 0], [0.02, 0.01, 0, 0, half, 0, 0, half], [0.5, 0, 0, 0, 1, 0, 0, 0]]
+    lines = [[0, 0, 0, 1, 1, 0, 0, 0], [0.02, 0.01, 0, 1, half, 0, 0, half], [0.5, 0, 0, 1, 1, 0, 0, 0]]
     write_csv(tmp_path / "p.csv", POSE_HEADER, lines)
     stream = read_poses(tmp_path / "p.csv")
     found = stream.at(0.01, 0.05)
     assert not isinstance(found, str)
-    np.testing.assert_allclose(found[:3, 3], [0.005, 0, 0])
+    np.testing.assert_allclose(found[:3, 3], [0.005, 0, 1])
     assert np.rad2deg(Rotation.from_matrix(found[:3, :3]).magnitude()) == pytest.approx(45.0)
     exact = stream.at(0.02, 0.05)
     assert not isinstance(exact, str)

@@ -1,0 +1,145 @@
+"""Calibration of a laboratory's cameras from pictures of a ChArUco board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.board import Board, BoardPictures, advise, find_boards
+from eval.laboratory.calibration import CalibratedCamera, save_calibration
+from eval.laboratory.opencv import opencv, opencv_errors
+from eval.laboratory.pictures import check_bits
+from eval.laboratory.poses import check_pose
+from eval.laboratory.references import Placement, place_camera
+from vision.errors import DactylError
+from vision.geometry.distortion import Lens
+from vision.geometry.rotations import FloatArray
+
+_MIN_PICTURES = 5  # that show the board, for intrinsics
+_MIN_SPREAD_DEG = 15.0  # between the two boards that face the most different ways
+
+
+@dataclass(frozen=True)
+class CalibrateConfig:
+    """Calibration of a laboratory's cameras.
+
+    Attributes:
+        pictures: folder of each camera's pictures of the board, by camera name.
+        output: file to write, for example calibration.json.
+        reference: pictures in which the board lies at a known place: file name (the same in every camera's folder) to
+            the board's position (x y z, metres) and orientation (quaternion w x y z) in capture coordinates, 7 numbers.
+            The board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Two or more
+            places check each other.
+        board: as printed.
+        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
+        max_rms: refuse a camera whose reprojection error is larger, pixels.
+        max_reference_mm: refuse references that disagree with what a camera sees by more, root mean square over the
+            board's corners.
+        max_distance_m: refuse a camera that is further from a reference board, metres.
+    """
+
+    pictures: dict[str, Path]
+    output: Path
+    reference: dict[str, list[float]]
+    board: Board = field(default_factory=Board)
+    picture_bits: int | None = None
+    max_rms: float = 1.0
+    max_reference_mm: float = 5.0
+    max_distance_m: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.pictures or not self.reference:
+            raise ValueError("pictures and reference: name at least one camera and one reference picture")
+        for name, pose in self.reference.items():
+            check_pose(f"reference {name}", pose)
+        self.board.check()
+        check_bits("picture_bits", self.picture_bits)
+        for key in ("max_rms", "max_reference_mm", "max_distance_m"):
+            if (limit := getattr(self, key)) <= 0:
+                raise ValueError(f"{key}: expected a number above 0, got {limit}")
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """A calibrated camera, and what its calibration rests on."""
+
+    camera: CalibratedCamera
+    pictures: BoardPictures
+    placement: Placement
+
+
+def calibrate(config: CalibrateConfig) -> dict[str, CalibrationResult]:
+    """Calibrate every camera and write the file.
+
+    Raises:
+        DactylError: too few pictures show the board, they are too much alike to tell the focal length, the reprojection
+            error is too large, a reference picture does not show the board, the references disagree, or a camera is
+            further away than one in a laboratory.
+    """
+    results = {name: _calibrate_camera(name, folder, config) for name, folder in config.pictures.items()}
+    save_calibration(config.output, {name: result.camera for name, result in results.items()})
+    return results
+
+
+def _calibrate_camera(name: str, folder: Path, config: CalibrateConfig) -> CalibrationResult:
+    where = f"{folder}: camera '{name}'"
+    pictures = find_boards(folder, config.board, config.picture_bits)
+    if len(pictures.found) < _MIN_PICTURES:
+        total = len(pictures.found) + len(pictures.left_out)
+        advice = advise(folder, config.board, list(pictures.left_out), config.picture_bits) if pictures.left_out else ""
+        raise DactylError(
+            f"{where}: {len(pictures.found)} of {total} pictures show the board, expected {_MIN_PICTURES} or more; "
+            f"{advice or 'take more'}"
+        )
+    for file in config.reference:
+        if file not in pictures.found:
+            reason = f" ({pictures.left_out[file]})" if file in pictures.left_out else ""
+            raise DactylError(
+                f"{folder / file}: camera '{name}': reference picture that does not show the board{reason}"
+            )
+    matrix, distortion, rms = _intrinsics(where, pictures, config.max_rms)
+    placement = place_camera(
+        where,
+        {file: pictures.found[file] for file in config.reference},
+        config.reference,
+        matrix,
+        distortion,
+        config.board,
+        config.max_reference_mm,
+    )
+    furthest = max(placement.distance, key=lambda file: placement.distance[file])
+    if placement.distance[furthest] > config.max_distance_m:
+        raise DactylError(
+            f"{where}: {placement.distance[furthest]:.3g} m from the board in {furthest}, expected at most "
+            f"max_distance_m {config.max_distance_m:g}; is board.square {config.board.square:g} m?"
+        )
+    lens = Lens("radial-tangential", tuple(distortion.tolist()))
+    worst = [max(each.values(), default=None) for each in (placement.rms_px, placement.rms_mm)]
+    camera = CalibratedCamera(matrix, lens, *pictures.size, placement.transform, rms, *worst)
+    return CalibrationResult(camera, pictures, placement)
+
+
+def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[FloatArray, FloatArray, float]:
+    """Camera matrix (3, 3), distortion (5) and reprojection error in pixels."""
+    cv2 = opencv()
+    points = [corners.points.astype(np.float32) for corners in pictures.found.values()]
+    pixels = [corners.pixels.astype(np.float32) for corners in pictures.found.values()]
+    with opencv_errors(where):
+        found = cv2.calibrateCameraExtended(points, pixels, pictures.size, None, None)
+        rms, matrix, distortion, turns, _, deviations, _, _ = found
+        normals = np.stack([cv2.Rodrigues(turn)[0][:, 2] for turn in turns])
+    # Boards that all face one way leave the focal length open: the fit looks good, and even its deviation may.
+    spread = np.rad2deg(np.arccos(np.clip((normals @ normals.T).min(), -1, 1)))
+    if not np.isfinite(matrix).all() or not spread > _MIN_SPREAD_DEG or deviations[0, 0] > 0.02 * matrix[0, 0]:
+        raise DactylError(
+            f"{where}: degenerate, the pictures leave the focal length open; tilt the board by 20 to 45 degrees in "
+            "different directions and fill the picture's corners"
+        )
+    if rms > max_rms:
+        raise DactylError(
+            f"{where}: reprojection error {rms:.2f} px is above max_rms {max_rms:g}; check the board's measures, and "
+            "that pictures are sharp"
+        )
+    return matrix, distortion.reshape(-1), float(rms)

@@ -1,0 +1,195 @@
+"""What the object's colours say of a recording: cameras that were exchanged, wrong rotations, red and blue exchanged.
+
+The colour of each visible face is looked up beside its letter, where the recorded pose projects it to, and compared
+with the definition's. Where another reading of the recording fits much better, that is the likely mistake.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from eval.laboratory.pictures import read_picture
+from eval.laboratory.poses import inverse, reordered, transform_from_pose
+from eval.laboratory.undistortion import Triplet, View
+from vision.errors import DactylError
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray, rigid_transform
+from vision.scene.objects import PoseObject
+
+Verdict = Literal["fit", "cannot tell"]
+
+_SAMPLES = 40
+_BETTER = 0.7  # of the cost as recorded: what fits that much better is believed
+_TELLS = 0.8  # of the mean cost of all rotations: colours that fit no better say nothing
+_GREY = 0.04  # spread of chromaticities below which the pictures have no colour
+_FACING = 0.35  # cosine between a face's normal and the direction to the camera
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """Faces that were looked up: number (M,), chromaticity as seen (M, 3); and how many pictures show none."""
+
+    faces: np.ndarray
+    colors: FloatArray
+    empty: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Sighting]) -> _Sighting:
+        faces = np.concatenate([part.faces for part in parts])
+        return cls(faces, np.concatenate([part.colors for part in parts]), sum(part.empty for part in parts))
+
+    def mirrored(self) -> _Sighting:
+        """With red and blue exchanged."""
+        return _Sighting(self.faces, self.colors[:, ::-1], self.empty)
+
+    def spread(self) -> float:
+        """Root mean square distance of the colours from their mean: 0 in grey pictures."""
+        return float(np.sqrt(self.colors.var(axis=0).sum())) if len(self.colors) else 0.0
+
+    def cost(self, target: PoseObject) -> float:
+        """Mean distance of chromaticities as seen and as defined; 1 for a picture that shows no face."""
+        defined = np.array([face.color for face in target.faces])
+        defined /= defined.sum(axis=1, keepdims=True)
+        distances = np.linalg.norm(self.colors - defined[self.faces], axis=1)
+        return float((distances.sum() + self.empty) / max(len(distances) + self.empty, 1))
+
+
+def check_colors(
+    recording: Path,
+    triplets: Sequence[Triplet],
+    views: Mapping[str, View],
+    target: PoseObject,
+    world_from_capture: FloatArray,
+    object_in_markers: Sequence[float],
+    bits: int | None,
+) -> Verdict:
+    """Whether the object's colours fit where the recorded poses project its faces to, or cannot tell.
+
+    Raises:
+        DactylError: exchanged cameras, another rotation, or red and blue exchanged fit much better.
+    """
+    names = list(views)
+    chosen = [triplets[int(n)] for n in np.linspace(0, len(triplets) - 1, min(_SAMPLES, len(triplets)))]
+    poses = np.stack([triplet.pose for triplet in chosen])
+    made = _made_pictures(chosen, views, bits)
+    own = [made[name, name] for name in names]
+
+    def read(other: FloatArray) -> _Sighting:
+        return _Sighting.joined(
+            [_look_up(each, views[name], other, target) for name, each in zip(names, own, strict=True)]
+        )
+
+    recorded = read(poses)
+    if recorded.spread() < _GREY:
+        return "cannot tell"
+    cost = np.ones((len(names), len(names)))  # pictures of, calibration of
+    for (i, first), (j, second) in itertools.product(enumerate(names), repeat=2):
+        if (first, second) in made:
+            cost[i, j] = _look_up(made[first, second], views[second], poses, target).cost(target)
+    as_recorded = recorded.cost(target)
+    readings = _exchanges(cost, names)
+    readings["red and blue seem to be exchanged in the pictures"] = recorded.mirrored().cost(target)
+    for text, other in _other_poses(poses, world_from_capture, transform_from_pose(object_in_markers)):
+        readings[text] = read(other).cost(target)
+    turned = {_turn_text(turn): read(_turned(poses, turn)).cost(target) for turn in target.shape_symmetries[1:]}
+    readings |= turned
+    best = min(readings, key=lambda text: readings[text])
+    if readings[best] < _BETTER * as_recorded:
+        raise DactylError(
+            f"{recording}: the object's colours do not fit its poses: {best}; where the object is painted otherwise, "
+            "import with --check_colors false"
+        )
+    chance = np.mean([as_recorded, *turned.values()])
+    return "fit" if as_recorded < _TELLS * chance else "cannot tell"
+
+
+def _made_pictures(
+    triplets: Sequence[Triplet], views: Mapping[str, View], bits: int | None
+) -> dict[tuple[str, str], np.ndarray]:
+    """Pictures (N, S, S, 3) of each camera through the calibration of each, where it is of the same size."""
+    made = {}
+    for number, first in enumerate(views):
+        files = [triplet.files[number] for triplet in triplets]
+        pictures = [read_picture(file, bits) for file in files]
+        for second, view in views.items():
+            if first == second or all((p.shape[1], p.shape[0]) == view.source for p in pictures):
+                made[first, second] = np.stack([view(p, file) for p, file in zip(pictures, files, strict=True)])
+    return made
+
+
+def _exchanges(cost: FloatArray, names: Sequence[str]) -> dict[str, float]:
+    """Cost of every other order of the cameras, by what it would mean; ``cost`` is of pictures of, calibration of."""
+    found = {}
+    for order in itertools.islice(itertools.permutations(range(len(names))), 1, None):
+        swapped = [f"{names[i]} shows what {names[j]} should see" for i, j in enumerate(order) if i != j]
+        text = f"cameras are swapped: {', '.join(swapped)}; exchange their CSV files"
+        found[text] = float(np.mean([cost[i, j] for i, j in enumerate(order)]))
+    return found
+
+
+def _other_poses(
+    poses: FloatArray, world_from_capture: FloatArray, object_in_markers: FloatArray
+) -> list[tuple[str, FloatArray]]:
+    """What may have been recorded: a text, and the object's poses in the world (N, 4, 4)."""
+    markers = inverse(world_from_capture) @ poses @ inverse(object_in_markers)
+    back = rigid_transform(np.swapaxes(markers[:, :3, :3], 1, 2), markers[:, :3, 3])
+    mount = reordered(object_in_markers)
+    return [
+        (
+            "the quaternions of object.csv seem to be x y z w, expected w x y z",
+            world_from_capture @ reordered(markers) @ object_in_markers,
+        ),
+        (
+            "the quaternions of object.csv seem to turn from capture to body, expected body to capture",
+            world_from_capture @ back @ object_in_markers,
+        ),
+        ("object_in_markers seems to be x y z w, expected w x y z", world_from_capture @ markers @ mount),
+        (
+            "object_in_markers seems to be the inverse, expected the object's frame in that of its markers",
+            world_from_capture @ markers @ inverse(object_in_markers),
+        ),
+    ]
+
+
+def _turned(poses: FloatArray, turn: FloatArray) -> FloatArray:
+    return np.asarray(poses @ rigid_transform(turn, [0, 0, 0]))
+
+
+def _turn_text(turn: FloatArray) -> str:
+    vector = Rotation.from_matrix(turn).as_rotvec()
+    angle = np.linalg.norm(vector)
+    axis = " ".join(f"{value:.3g}" for value in np.round(vector / angle, 3) + 0.0)
+    return (
+        f"they fit when it is turned by {np.rad2deg(angle):.0f} degrees about its axis {axis}: check the rotation in "
+        "object_in_markers"
+    )
+
+
+def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseObject) -> _Sighting:
+    """The faces that pictures (N, S, S, 3) show where poses (N, 4, 4) project them to."""
+    eye = inverse(view.transform)[:3, 3]
+    rotation, place = poses[:, :3, :3], poses[:, :3, 3]
+    faces, colors = [], []
+    looked = np.zeros(len(poses), bool)
+    for number, face in enumerate(target.faces):
+        corners = target.keypoints[list(face.corners)]
+        toward = eye - (rotation @ corners.mean(axis=0) + place)
+        facing = np.einsum("ni,ni->n", rotation @ np.asarray(face.normal), toward)
+        beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
+        points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
+        places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
+        inside = ((places >= 0) & (places < pictures.shape[1])).all(axis=-1)
+        for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
+            x, y = places[n, inside[n]].T
+            seen = pictures[n, y, x].astype(np.float64)
+            faces.append(number)
+            colors.append(np.median(seen / np.maximum(seen.sum(axis=-1, keepdims=True), 1.0), axis=0))
+            looked[n] = True
+    return _Sighting(np.array(faces, int), np.reshape(colors, (-1, 3)), int((~looked).sum()))

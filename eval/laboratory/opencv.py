@@ -1,0 +1,28 @@
+"""OpenCV, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import ModuleType
+
+from vision.errors import DactylError
+
+
+def opencv() -> ModuleType:
+    """OpenCV, imported when it is needed: nothing but recordings needs it."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise DactylError("OpenCV is missing; install opencv-python-headless") from error
+    return cv2
+
+
+@contextlib.contextmanager
+def opencv_errors(where: str) -> Iterator[None]:
+    """Turn an assertion of OpenCV into a :class:`DactylError` about ``where``."""
+    try:
+        yield
+    except opencv().error as error:
+        reason = getattr(error, "err", None) or str(error)
+        raise DactylError(f"{where}: OpenCV cannot work with these numbers ({reason})") from error

@@ -1,0 +1,95 @@
+"""Where a laboratory's cameras stand, against the places for which a network was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.calibration import CalibratedCamera
+from eval.laboratory.poses import inverse, reordered, transform_from_pose
+from vision.errors import DactylError
+from vision.geometry.cameras import Rig
+from vision.geometry.rotations import FloatArray, geodesic_distance
+
+_FAR_M, _FAR_DEG = 0.3, 45.0  # from the trained camera: no displacement, but another frame
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far a camera is from the trained one: millimetres between their centres, degrees between their axes."""
+
+    mm: float
+    degrees: float
+
+
+def displacements(
+    calibration: Mapping[str, CalibratedCamera], capture_from_world: FloatArray, rig: Rig
+) -> dict[str, Displacement]:
+    """Of each camera of the rig, by name."""
+    found = {}
+    for name, nominal in zip(rig.names, rig.extrinsics(), strict=True):
+        true = calibration[name].transform @ capture_from_world
+        between = inverse(true)[:3, 3] - inverse(nominal)[:3, 3]
+        turn = np.rad2deg(geodesic_distance(true[:3, :3], nominal[:3, :3]))
+        found[name] = Displacement(1000 * float(np.linalg.norm(between)), float(turn))
+    return found
+
+
+def check_placement(
+    recording: Path,
+    calibration: Mapping[str, CalibratedCamera],
+    capture_in_world: Sequence[float],
+    world_from_capture: FloatArray,
+    rig: Rig,
+) -> dict[str, Displacement]:
+    """Displacements of all cameras, none of them beyond what a camera that was put up there can have.
+
+    Args:
+        capture_in_world: as configured: of the capture frame, or of the base's markers where a base was recorded.
+        world_from_capture: (4, 4) that followed from it.
+
+    Raises:
+        DactylError: a camera is nowhere near the trained one; the likely mistake is named.
+    """
+    found = displacements(calibration, inverse(world_from_capture), rig)
+    far = [name for name, each in found.items() if _is_far(each)]
+    if not far:
+        return found
+    likely = "check capture_in_world, or import with --warp false where the cameras stand elsewhere"
+    for text, cameras, world in _changes(calibration, capture_in_world, world_from_capture):
+        if not any(map(_is_far, displacements(cameras, inverse(world), rig).values())):
+            likely = text
+            break
+    raise DactylError(
+        f"{recording}: camera '{far[0]}' is {found[far[0]].mm:.0f} mm and {found[far[0]].degrees:.0f} degrees from the "
+        f"trained one, expected at most {1000 * _FAR_M:.0f} and {_FAR_DEG:.0f}; {likely}"
+    )
+
+
+def _is_far(displacement: Displacement) -> bool:
+    return displacement.mm > 1000 * _FAR_M or displacement.degrees > _FAR_DEG
+
+
+def _changes(
+    calibration: Mapping[str, CalibratedCamera], capture_in_world: Sequence[float], world_from_capture: FloatArray
+) -> Iterator[tuple[str, Mapping[str, CalibratedCamera], FloatArray]]:
+    """What may have been meant: a text, cameras, and capture to world (4, 4)."""
+    configured = transform_from_pose(capture_in_world)
+    from_base = inverse(configured) @ world_from_capture  # the inverse of the base's pose, else the identity
+    yield "capture_in_world seems to be x y z w, expected w x y z", calibration, reordered(configured) @ from_base
+    yield (
+        "capture_in_world seems to be the inverse, expected capture in world",
+        calibration,
+        inverse(configured) @ from_base,
+    )
+    base = inverse(reordered(inverse(from_base)))
+    yield "the quaternions of base.csv seem to be x y z w, expected w x y z", calibration, configured @ base
+    turned = {name: _with_transform(camera, inverse(camera.transform)) for name, camera in calibration.items()}
+    yield "the calibration's transforms seem to be camera to capture, expected the inverse", turned, world_from_capture
+
+
+def _with_transform(camera: CalibratedCamera, transform: FloatArray) -> CalibratedCamera:
+    return CalibratedCamera(camera.matrix, camera.lens, camera.width, camera.height, transform)

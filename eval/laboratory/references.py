@@ -1,0 +1,217 @@
+"""Where a camera is, from places of the board that were measured: how far they disagree, and the likely mistake.
+
+A camera sees where the board lies before it, in each picture by itself; the references say where it lies in the
+capture coordinates. One rigid transform must make them one. From a single reference any pose follows; two check it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.laboratory.board import Board, Corners, board_frames, possible_square
+from eval.laboratory.opencv import opencv, opencv_errors
+from eval.laboratory.poses import inverse, reordered, transform_from_pose
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
+
+_APART_M, _APART_DEG = 0.03, 10.0  # references that are nearer than both check nothing
+_UNITS = {"millimetres": 1000.0, "centimetres": 100.0, "inches": 39.37, "feet": 3.281}
+_MOST_PERMUTED = 4  # references: of more, only two at a time are exchanged
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A camera's place by its references.
+
+    Attributes:
+        transform: (4, 4) capture to camera.
+        distance: metres from the camera to the board's middle in each reference picture, by file name.
+        rms_px, rms_mm: disagreement of each reference with what the camera sees, root mean square over the board's
+            corners, by file name; empty where the references cannot be checked.
+        unchecked: why they cannot, else None.
+    """
+
+    transform: FloatArray
+    distance: dict[str, float]
+    rms_px: dict[str, float]
+    rms_mm: dict[str, float]
+    unchecked: str | None
+
+
+def place_camera(
+    where: str,
+    found: Mapping[str, Corners],
+    reference: Mapping[str, list[float]],
+    matrix: FloatArray,
+    distortion: FloatArray,
+    board: Board,
+    max_mm: float,
+) -> Placement:
+    """Find the camera from all corners of all reference pictures at once, and check each against the others.
+
+    Args:
+        where: names the camera in errors.
+        found: corners in the reference pictures, by file name.
+        reference: pose of the board in capture coordinates, 7 numbers, by file name.
+        matrix, distortion: of the camera, OpenCV's radial-tangential model.
+        board: as printed.
+        max_mm: largest disagreement that is accepted.
+
+    Raises:
+        DactylError: no pose explains the pictures, or the references disagree; the likely mistake is named.
+    """
+    cv2 = opencv()
+    names = list(reference)
+    corners = np.array([[x, y, 0.0] for x in (0, board.size[0]) for y in (0, board.size[1])])
+    to_capture = np.stack([transform_from_pose(reference[name]) for name in names])
+    captured = [_apply(pose, found[name].points) for pose, name in zip(to_capture, names, strict=True)]
+    pixels = [found[name].pixels for name in names]
+    with opencv_errors(where):
+        to_camera = np.stack([_solve(found[name].points, found[name].pixels, matrix, distortion) for name in names])
+        # From where the boards agree best: OpenCV's own start is lost where references contradict each other.
+        start = _align(to_capture, to_camera, corners)
+        transform = _solve(np.concatenate(captured), np.concatenate(pixels), matrix, distortion, start)
+        rotation = cv2.Rodrigues(transform[:3, :3])[0]
+        seen = [cv2.projectPoints(p, rotation, transform[:3, 3], matrix, distortion)[0][:, 0] for p in captured]
+    if not np.isfinite(transform).all() or not np.isfinite(to_camera).all():
+        raise DactylError(f"{where}: no pose explains the reference pictures; check reference")
+    distance = {
+        n: float(np.linalg.norm(_apply(t, corners).mean(axis=0))) for n, t in zip(names, to_camera, strict=True)
+    }
+    if unchecked := _unchecked(to_capture):
+        return Placement(transform, distance, {}, {}, unchecked)
+    apart = [_apply(t, corners) - _apply(transform @ p, corners) for t, p in zip(to_camera, to_capture, strict=True)]
+    rms_mm = {name: 1000 * _rms(a) for name, a in zip(names, apart, strict=True)}
+    rms_px = {name: _rms(there - here) for name, there, here in zip(names, seen, pixels, strict=True)}
+    if (worst := max(rms_mm, key=lambda name: rms_mm[name])) and rms_mm[worst] > max_mm:
+        likely = _likely_mistake(names, to_capture, to_camera, board, max_mm)
+        raise DactylError(
+            f"{where}: reference {worst}: {rms_mm[worst]:.1f} mm ({rms_px[worst]:.1f} px) from where the camera sees "
+            f"the board, above max_reference_mm {max_mm:g}; {likely}"
+        )
+    return Placement(transform, distance, rms_px, rms_mm, None)
+
+
+def _unchecked(to_capture: FloatArray) -> str | None:
+    """Why places of the board cannot check each other, or None."""
+    if len(to_capture) == 1:
+        return "one reference cannot be checked"
+    shift = np.linalg.norm(to_capture[1:, :3, 3] - to_capture[0, :3, 3], axis=-1).max()
+    turn = np.rad2deg(geodesic_distance(to_capture[1:, :3, :3], to_capture[0, :3, :3])).max()
+    if shift < _APART_M and turn < _APART_DEG:
+        return f"references {1000 * shift:.0f} mm and {turn:.0f} degrees apart cannot check each other"
+    return None
+
+
+def _likely_mistake(
+    names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board, max_mm: float
+) -> str:
+    """The first change to the references that makes them agree."""
+    corners = np.array([[x, y, 0.0] for x in (0, board.size[0]) for y in (0, board.size[1])])
+    for text, poses, seen in _changes(names, to_capture, to_camera, board):
+        if 1000 * _disagreement(poses, seen, corners) <= max_mm:
+            return text
+    return "measure the places again, and check board.square and that the board is flat"
+
+
+def _changes(
+    names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board
+) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """What may have been meant: a text, references (N, 4, 4) and what the camera sees of them (N, 4, 4)."""
+    yield "the quaternions seem to be x y z w, expected w x y z", reordered(to_capture), to_camera
+    yield (
+        "the poses seem to be of the capture frame in the board's, expected the inverse",
+        inverse(to_capture),
+        to_camera,
+    )
+    turned_back = rigid_transform(np.swapaxes(to_capture[:, :3, :3], 1, 2), to_capture[:, :3, 3])
+    yield "the rotations seem to be capture to board, expected board to capture", turned_back, to_camera
+    for unit, factor in _UNITS.items():
+        scaled = rigid_transform(to_capture[:, :3, :3], to_capture[:, :3, 3] / factor)
+        yield f"the positions seem to be in {unit}, expected metres", scaled, to_camera
+    for frame in board_frames(board)[1:]:
+        yield (
+            "the board's frame seems to be another: its origin is the corner of the first square in OpenCV's picture "
+            "of it, x along the columns, y along the rows",
+            to_capture @ inverse(frame),
+            to_camera,
+        )
+    for order in _orders(len(names)):
+        exchanged = [f"{names[i]} has the pose of {names[j]}" for i, j in enumerate(order) if i != j]
+        yield f"they seem to be exchanged: {', '.join(exchanged)}", to_capture[order], to_camera
+    ratio = _scale(to_capture, to_camera)
+    # Two places one of which is wrong look like a board that is somewhat larger or smaller.
+    if ratio and possible_square(board.square * ratio) and (len(names) > 2 or abs(math.log10(ratio)) > 0.5):
+        scaled = rigid_transform(to_capture[:, :3, :3], to_capture[:, :3, 3] / ratio)
+        square = f"{board.square * ratio:.3g} m and not {board.square:g}"
+        yield f"board.square seems to be {square}: measure it on the print", scaled, to_camera
+    if len(names) > 2:
+        for number, name in enumerate(names):
+            others = np.arange(len(names)) != number
+            yield f"the others agree without {name}: measure that place again", to_capture[others], to_camera[others]
+
+
+def _orders(count: int) -> Iterator[list[int]]:
+    if count <= _MOST_PERMUTED:
+        yield from (list(order) for order in itertools.islice(itertools.permutations(range(count)), 1, None))
+        return
+    for i, j in itertools.combinations(range(count), 2):
+        order = list(range(count))
+        order[i], order[j] = j, i
+        yield order
+
+
+def _scale(to_capture: FloatArray, to_camera: FloatArray) -> float | None:
+    """By how much distances between references exceed those between the places that the camera sees."""
+    measured, seen = (np.linalg.norm(t[:, :3, 3] - t[:, :3, 3].mean(axis=0)) for t in (to_capture, to_camera))
+    return float(measured / seen) if seen > _APART_M else None
+
+
+def _disagreement(to_capture: FloatArray, to_camera: FloatArray, corners: FloatArray) -> float:
+    """Root mean square distance, metres, of the board's corners by (N, 4, 4) and (N, 4, 4) under the best transform."""
+    transform = _align(to_capture, to_camera, corners)
+    apart = [_apply(transform @ a, corners) - _apply(b, corners) for a, b in zip(to_capture, to_camera, strict=True)]
+    return _rms(np.concatenate(apart))
+
+
+def _align(to_capture: FloatArray, to_camera: FloatArray, corners: FloatArray) -> FloatArray:
+    """Capture to camera (4, 4) that brings the board's corners by the one (N, 4, 4) nearest to those by the other."""
+    here = np.concatenate([_apply(pose, corners) for pose in to_capture])
+    there = np.concatenate([_apply(pose, corners) for pose in to_camera])
+    a, b = here - here.mean(axis=0), there - there.mean(axis=0)
+    u, _, v = np.linalg.svd(b.T @ a)
+    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
+    return rigid_transform(rotation, there.mean(axis=0) - rotation @ here.mean(axis=0))
+
+
+def _solve(
+    points: FloatArray,
+    pixels: FloatArray,
+    matrix: FloatArray,
+    distortion: FloatArray,
+    start: FloatArray | None = None,
+) -> FloatArray:
+    """(4, 4) from the frame of points (N, 3) to the camera that sees them at pixels (N, 2)."""
+    cv2 = opencv()
+    if start is None:
+        solved, turn, shift = cv2.solvePnP(points, pixels, matrix, distortion)
+    else:
+        guess = cv2.Rodrigues(start[:3, :3])[0], start[:3, 3].reshape(3, 1).copy()
+        solved, turn, shift = cv2.solvePnP(points, pixels, matrix, distortion, *guess, useExtrinsicGuess=True)
+    if not solved:
+        return np.full((4, 4), np.nan)
+    return rigid_transform(cv2.Rodrigues(turn)[0], shift.reshape(3))
+
+
+def _apply(transform: FloatArray, points: FloatArray) -> FloatArray:
+    return np.asarray(points @ transform[:3, :3].T + transform[:3, 3])
+
+
+def _rms(differences: FloatArray) -> float:
+    """Root mean square length of vectors (N, D)."""
+    return float(np.sqrt((differences**2).sum(axis=-1).mean()))
