@@ -3,8 +3,9 @@
     python examples/estimate.py runs/best/best.ckpt left.png top.png right.png
     python examples/estimate.py runs/best/best.ckpt 0 1 2 --calibration lab/recording/calibration.json
 
-Pictures come in the order left, top, right. Without a calibration they must be square and taken by the nominal cameras;
-with one (``dactyl calibrate``), pictures of the calibrated cameras are undistorted and turned to the nominal ones.
+Pictures come in the order of the checkpoint's cameras: left, top, right. Without a calibration they must be square and
+taken by the nominal cameras; with one (``dactyl calibrate``), pictures of the calibrated cameras are undistorted and
+turned to the nominal ones.
 Prints one JSON line for each triplet: position in metres, quaternion w x y z, both of the object in the world frame of
 the simulation (with a calibration: of the capture frame), and the estimator's confidence.
 """
@@ -38,6 +39,17 @@ def triplets(sources: list[str]) -> Iterator[list[np.ndarray]]:
     raise DactylError(f"webcams {', '.join(sources)}: one gives no picture; check numbers and cables")
 
 
+def square(picture: np.ndarray, source: str, size: int) -> np.ndarray:
+    """(size, size, 3) of a square picture."""
+    height, width, _ = picture.shape
+    if width != height:
+        raise DactylError(
+            f"{source}: {width}x{height} pixels; without --calibration pictures must be square, as the trained "
+            "cameras' are"
+        )
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
@@ -50,14 +62,17 @@ def main() -> None:
     views = None
     if arguments.calibration:
         calibration = load_calibration(arguments.calibration)
+        if missing := [name for name in rig.names if name not in calibration]:
+            raise DactylError(f"{arguments.calibration}: camera '{missing[0]}' is missing; calibrate it too")
         nominal = zip(rig.names, matrices, transforms, strict=True)
         views = [make_view(calibration[name], np.eye(4), K, T, True, size) for name, K, T in nominal]
         matrices, transforms = np.stack([v.matrix for v in views]), np.stack([v.transform for v in views])
     for pictures in triplets(arguments.sources):
         if views:
-            images = [view(picture, Path(name)) for view, picture, name in zip(views, pictures, rig.names, strict=True)]
+            seen = zip(views, pictures, arguments.sources, strict=True)
+            images = [view(picture, Path(source)) for view, picture, source in seen]
         else:
-            images = [cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures]
+            images = [square(picture, name, size) for picture, name in zip(pictures, arguments.sources, strict=True)]
         found = estimator.predict(np.stack(images)[None], matrices, transforms, nominal=views is None)
         print(json.dumps({key: np.round(values[0], 5).tolist() for key, values in found.items()}), flush=True)  # noqa: T201
 

@@ -60,7 +60,7 @@ def main_import_recording(argv: Sequence[str]) -> None:
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
     dataset, dropped = import_recording(config)
     console = Console()
-    about = dataset.manifest.recording
+    about = dataset.manifest.recording or {}
     for name, placed in about["camera_displacement"].items():
         console.print(
             f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera",

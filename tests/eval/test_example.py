@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eval.laboratory.calibration import save_calibration
+from tests.eval.lab import cameras as cameras_of_a_laboratory
 from tests.synthetic import make_dataset
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
@@ -41,9 +43,24 @@ def test_three_files(tmp_path: Path) -> None:
     expected = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt").predict(images[None], *cameras)
     for key, values in expected.items():
         np.testing.assert_allclose(found[key], values[0], atol=1e-4)
-    wrong = subprocess.run(
-        [*command[:3], "x.png", "y.png", "z.png"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert wrong.returncode == 1
-    assert "x.png: not a readable picture" in wrong.stderr
-    assert len(wrong.stderr.splitlines()) == 1
+    Image.new("RGB", (640, 480)).save(tmp_path / "wide.png")
+    (tmp_path / "note.bmp").write_bytes(b"BM")
+    some = cameras_of_a_laboratory()
+    save_calibration(tmp_path / "all.json", some)
+    del some["top"]
+    save_calibration(tmp_path / "some.json", some)
+    wide = [str(tmp_path / "wide.png")] * 3
+    for sources, text in (
+        (["x.png", "y.png", "z.png"], "x.png: no such picture"),
+        ([str(tmp_path / "note.bmp")] * 3, "note.bmp: not a readable picture: neither PNG nor JPEG"),
+        (wide, "wide.png: 640x480 pixels; without --calibration pictures must be square"),
+        (
+            [*map(str, files), "--calibration", str(tmp_path / "all.json")],
+            "left.png: 64x64 pixels, the calibration is of",
+        ),
+        ([*wide, "--calibration", str(tmp_path / "some.json")], "some.json: camera 'top' is missing; calibrate it too"),
+    ):
+        wrong = subprocess.run([*command[:3], *sources], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert wrong.returncode == 1
+        assert text in wrong.stderr
+        assert len(wrong.stderr.splitlines()) == 1
