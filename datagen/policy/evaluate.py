@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from datagen.policy import TRAINED, RandomExploration, create_policy
 from datagen.policy.recorder import Recorder
@@ -101,6 +102,14 @@ class Result:
     def median(self) -> float:
         return float(np.median(self.goals))
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
+        if len(set(self.goals)) == 1:
+            return self.mean, self.mean
+        draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
+        return float(draws.confidence_interval.low), float(draws.confidence_interval.high)
+
 
 def play(
     config: EvaluateConfig, policy: str, randomization: Randomization, label: str, recorder: Recorder | None = None
@@ -174,7 +183,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
             results[label] = play(config, RandomExploration.name, randomization, label)
     content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
     for kind, result in results.items():
-        content[kind] = {"mean": result.mean, "std": result.std, "median": result.median, **asdict(result)}
+        content[kind] = {
+            "mean": result.mean,
+            "interval": result.interval,
+            "std": result.std,
+            "median": result.median,
+            **asdict(result),
+        }
     atomic_write(config.output / "results.json", canonical_json(content))
     if config.gif and recorder:
         from datagen.policy.trial_gif import film  # brings the renderers
@@ -187,15 +202,17 @@ def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
     """Markdown: consecutive goals next to the paper's Table 3."""
     wrist = ", locked wrist" if config.locked_wrist else ""
     rows = [
-        "| consecutive goals | trials | mean | std | median | dropped | out of time |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| consecutive goals | trials | mean | 95 % | std | median | dropped | out of time |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, result in results.items():
-        figures = f"{result.mean:.1f} | {result.std:.1f} | {result.median:g} | {result.dropped} | {result.late}"
+        low, high = result.interval
+        figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
+        figures += f" | {result.dropped} | {result.late}"
         rows.append(f"| {config.object}{wrist}, {kind} | {len(result.goals)} | {figures} |")
     paper = PAPER.get(f"{config.object} (state{wrist})")
     if paper:
-        rows.append(f"| paper, {config.object} (state{wrist}) | 100 | {paper[0]} | {paper[1]} | {paper[2]:g} | | |")
+        rows.append(f"| paper, {config.object} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
     for kind, result in results.items():
         rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
     return "\n".join(rows)

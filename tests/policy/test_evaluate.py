@@ -63,7 +63,7 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
         assert result.dropped + result.late + result.complete == 2
         assert content[kind]["mean"] == np.mean(result.goals)
     text = table(config, results)
-    assert "| paper, block (state) | 100 | 43.4 | 13.8 | 50 |" in text
+    assert "| paper, block (state) | 100 | 43.4 | | 13.8 | 50 |" in text
     assert "random-exploration" in text
     again = evaluate(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["calibrated"] == results["calibrated"]
@@ -87,6 +87,9 @@ def test_results_count_as_they_should() -> None:
     result = Result("mine", [3, 0, 6], 2, 1, 0)
     assert (result.mean, result.median) == (3, 3)
     assert result.std == pytest.approx(np.sqrt(6))
+    many = Result("mine", np.random.default_rng(0).poisson(9, 400).tolist(), 400, 0, 0)
+    assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
+    assert Result("mine", [50, 50], 0, 0, 2).interval == (50, 50)
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:
