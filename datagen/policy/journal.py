@@ -19,7 +19,10 @@ from vision.storage.files import atomic_write
 _COMMON = (
     "steps", "seconds", "steps_per_second", "goals", "success", "dropped", "late", "consecutive", "trials",
 )  # fmt: skip
-_SHARES = {"success": "reached", "dropped": "dropped", "late": "out of time", "exploring_success": "exploring"}
+_SHARES = {
+    "success": "reached", "dropped": "dropped", "late": "out of time", "exploring_success": "exploring",
+    "width": "width of the randomizations",
+}  # fmt: skip
 
 
 @dataclass
@@ -117,6 +120,12 @@ class Journal:
         shares.legend()
         counts.plot(millions, [row["consecutive"] for row in self.rows])
         counts.set(xlabel="million steps of 80 ms", ylabel="consecutive goals, mean", ylim=(0, None))
+        if len(millions) > 1 and "core_seconds" in self._columns:  # a second axis, for who counts hours
+            hours = [row["core_seconds"] / 3600 for row in self.rows]
+            axis = counts.secondary_xaxis(
+                "top", functions=(lambda x: np.interp(x, millions, hours), lambda x: np.interp(x, hours, millions))
+            )
+            axis.set_xlabel("core hours")
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=120)
         atomic_write(self.path.with_suffix(".png"), image.getvalue())
