@@ -126,6 +126,7 @@ class Journal:
                 "top", functions=(lambda x: np.interp(x, millions, hours), lambda x: np.interp(x, hours, millions))
             )
             axis.set_xlabel("core hours")
+            counts.margins(x=0)
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=120)
         atomic_write(self.path.with_suffix(".png"), image.getvalue())
