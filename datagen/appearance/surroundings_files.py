@@ -1,0 +1,105 @@
+"""Surroundings from files: equirectangular pictures in ``.hdr`` (Radiance), ``.exr`` (OpenEXR), JPEG or PNG."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from datagen.appearance.surroundings import Surroundings, normalised
+from datagen.appearance.texture_files import bytes_hash, read_bytes
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import linear_from_srgb
+
+SUFFIXES = (".hdr", ".exr", ".jpg", ".jpeg", ".png")
+_MAX_BYTES = 512 * 2**20
+_MAX_PIXELS = 150_000_000
+
+
+def read_surroundings(path: Path, height: int) -> Surroundings:
+    """A file's map, averaged down to ``height`` rows and twice as many columns, under the name of file and bytes.
+
+    Ordinary pictures are taken as sRGB-encoded; what was too bright for them is no brighter here.
+
+    Raises:
+        DactylError: the file is no picture, is not twice as wide as high, too large, black all over, or holds values
+            that are no light.
+    """
+    data = read_bytes(path, _MAX_BYTES)
+    radiance = _READERS.get(path.suffix.lower(), _ordinary)(path, data)
+    rows, columns = radiance.shape[:2]
+    if columns != 2 * rows:
+        raise DactylError(f"{path}: {columns} x {rows} pixels; an equirectangular picture is twice as wide as high")
+    if not np.isfinite(radiance).all():
+        raise DactylError(f"{path}: holds values that are not finite; write it again from its source")
+    # Compression and resampling leave some values a little below zero.
+    radiance = cv2.resize(
+        np.maximum(radiance, 0).astype(np.float32), (2 * height, height), interpolation=cv2.INTER_AREA
+    )
+    if not radiance.any():
+        raise DactylError(f"{path}: is black all over, so it lights nothing; replace it or take it away")
+    return Surroundings(f"{path.stem}-{bytes_hash(data)}", normalised(radiance.astype(np.float64)))
+
+
+def _ordinary(path: Path, data: bytes) -> FloatArray:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(path, image.width, image.height)
+            levels = np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+    return linear_from_srgb(levels / 255)
+
+
+def _radiance(path: Path, data: bytes) -> FloatArray:
+    # The size stands in the header's last line, "-Y rows +X columns", and OpenCV allocates what that says.
+    header = data[:4096].split(b"\n\n", 1)
+    words = header[1].split(b"\n", 1)[0].split() if len(header) == 2 else []
+    if not data.startswith(b"#?") or len(words) != 4 or words[::2] != [b"-Y", b"+X"]:
+        raise _unreadable(path, "not the header of a Radiance picture, top row first")
+    try:
+        _check_size(path, int(words[3]), int(words[1]))
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+    except (ValueError, cv2.error) as error:
+        raise _unreadable(path, error) from None
+    if image is None:
+        raise _unreadable(path, "its pixels are damaged")
+    return image[..., ::-1].astype(np.float64)
+
+
+def _openexr(path: Path, data: bytes) -> FloatArray:
+    del data  # the library reads files only
+    try:
+        import OpenEXR
+    except ImportError:
+        raise DactylError(f"{path}: .exr files need OpenEXR: pip install 'dactyl-vision[exr]'") from None
+    try:
+        with OpenEXR.File(str(path), header_only=True) as file:
+            low, high = file.header()["dataWindow"]
+            _check_size(path, int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
+        with OpenEXR.File(str(path)) as file:
+            channels = file.channels()
+            for name in ("RGB", "RGBA"):
+                if name in channels:
+                    return channels[name].pixels[..., :3].astype(np.float64)
+            if "Y" in channels:
+                return channels["Y"].pixels[..., None].astype(np.float64).repeat(3, axis=2)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from None
+    raise DactylError(f"{path}: has channels {', '.join(channels)}; R, G and B are needed")
+
+
+_READERS = {".hdr": _radiance, ".exr": _openexr}
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width < 1 or height < 1 or width * height > _MAX_PIXELS:
+        raise DactylError(f"{path}: {width} x {height} pixels; 1 to {_MAX_PIXELS:,} can be read")
+
+
+def _unreadable(path: Path, error: object) -> DactylError:
+    return DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away")

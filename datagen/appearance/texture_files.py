@@ -1,0 +1,79 @@
+"""Textures from a folder of pictures that others took."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datagen.appearance.textures import Texture
+from vision.errors import DactylError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_MAX_BYTES = 64 * 2**20
+_MAX_PIXELS = 100_000_000
+
+
+class TextureFolder:
+    """The pictures of a folder and of those in it, by name; opened when they are asked for.
+
+    Args:
+        folder: where they are.
+        suffixes: of the files to take, in lower case.
+
+    Raises:
+        DactylError: there is no such folder, or no picture in it.
+    """
+
+    def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+        if not folder.is_dir():
+            raise DactylError(f"{folder}: no such folder of pictures; correct the path")
+        found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        self.paths = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        if not self.paths:
+            raise DactylError(f"{folder}: no pictures in it; expected files that end in {', '.join(suffixes)}")
+
+    def draw(self, rng: np.random.Generator, count: int, size: int) -> list[Texture]:
+        """So many different textures, ``size`` pixels wide and high; some more than once where the folder has fewer.
+
+        Raises:
+            DactylError: a file is no picture, or too large.
+        """
+        chosen = rng.choice(len(self.paths), count, replace=count > len(self.paths))
+        return [read_texture(self.paths[number], size) for number in chosen]
+
+
+def read_texture(path: Path, size: int) -> Texture:
+    """The middle square of a picture, the way up that its camera says, under the name of its file and bytes.
+
+    Raises:
+        DactylError: the file is no picture, or too large.
+    """
+    data = read_bytes(path)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise DactylError(f"{path}: {image.width} x {image.height} pixels are too many; make it smaller")
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away") from None
+    square = ImageOps.fit(upright, (size, size), Image.Resampling.BOX)
+    return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square), tileable=False)
+
+
+def read_bytes(path: Path, largest: int = _MAX_BYTES) -> bytes:
+    """A file whole, unless it is larger than any that is meant to be read here."""
+    try:
+        if path.stat().st_size > largest:
+            raise DactylError(f"{path}: larger than {largest // 2**20} MiB; make it smaller")
+        return path.read_bytes()
+    except OSError as error:
+        raise DactylError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def bytes_hash(data: bytes) -> str:
+    """Sixteen digits that tell files apart."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
