@@ -45,6 +45,7 @@ from eval.scoring.predict import load_estimator, predict
 from train.cli import TrainConfig, parse
 from vision.errors import DactylError
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
+from vision.hardware import fast_bfloat16
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import atomic_write, canonical_json
 
@@ -125,9 +126,8 @@ def _folder(name: str, output: Path) -> Path:
 
 
 def batches_per_second(config: TrainConfig) -> float:
-    """Of whole training steps in bfloat16, on random pictures: processor time, the best of several probes."""
-    # "lean" is what --trainer.precision bf16-mixed does.
-    contender = Contender(config, lean=True, device=torch.device("cpu"))
+    """Of whole training steps, as ``dactyl train`` makes them here: processor time, the best of several probes."""
+    contender = Contender(config, channels_last=True, bfloat16=fast_bfloat16(), device=torch.device("cpu"))
     batch = made_up_batch(config.data.batch_size)
     contender.rate(batch, 2)  # warms up
     took = []
@@ -147,7 +147,6 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
         command += ["--data.workers", "0", "--data.cache", "true", "--trainer.val_check_interval", str(batches)]
         # In a process of its own, which gives back the memory of its pictures.
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command += ["--trainer.precision", "bf16-mixed"]
         if status := subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode:
             raise DactylError(f"{folder}: dactyl train ended with status {status}; the same command goes on")
         estimator = load_estimator(folder / "training" / "last.ckpt", "auto")

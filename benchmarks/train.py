@@ -1,10 +1,13 @@
 """Training triplets per second: a whole step (augmentation, forward, backward, optimiser) of the shipped networks.
 
-float32 in torch's default memory layout against bfloat16 autocast in channels-last, in turns within one run, for the
-paper's network and the demo's; and the demo's with group normalisation, to show why it has batch normalisation. The
-data are random bytes in memory: reading shards is not part of it.
+float32 in torch's default memory layout, in channels-last, and bfloat16 autocast in channels-last, in turns within one
+run, for the paper's network and the demo's; and the demo's with group normalisation, to show why it has batch
+normalisation. The data are random bytes in memory: reading shards is not part of it. ``dactyl train`` is always
+channels-last, and its ``trainer.precision: auto`` takes what the last line says. A processor without AVX-512 and
+bfloat16 is had by forbidding them:
 
     python -m benchmarks.train > benchmarks/results/train.txt
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.train --steps 1
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from train.cli import TrainConfig, parse
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
 from vision.geometry.cameras import DACTYL_RIG
+from vision.hardware import fast_bfloat16
 from vision.networks.pose_model import DataSpec
 from vision.storage.schema import HAND_JOINTS
 
@@ -47,24 +51,23 @@ def made_up_batch(count: int) -> dict[str, Tensor]:
 
 
 class Contender:
-    """One network in one precision."""
+    """One network in one memory layout and precision."""
 
-    def __init__(self, config: TrainConfig, lean: bool, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, channels_last: bool, bfloat16: bool, device: torch.device) -> None:
         data = DataSpec("block", DACTYL_RIG, SIZE)
         task = PoseTask(config.model, data, config.loss, config.augment, config.optimizer, config.seed).to(device)
-        layout = torch.channels_last if lean else torch.contiguous_format
-        self.task = task.to(memory_format=layout)
-        self.lean = lean
+        self.task = task.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        self.channels_last, self.bfloat16 = channels_last, bfloat16
         self.device = device
         self.optimizer = torch.optim.AdamW(task.parameters(), 1e-4)
         self.augment = ImageAugment(config.augment, torch.Generator(device).manual_seed(0))
 
     def rate(self, batch: dict[str, Tensor], steps: int) -> float:
         """Triplets per second over ``steps`` batches."""
-        images = batch["images"] if self.lean else batch["images"].contiguous()
+        images = batch["images"] if self.channels_last else batch["images"].contiguous()
         began = self._now()
         for _ in range(steps):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.lean):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 loss = self.task.losses({**batch, "images": images}, self.augment).mean()
             self.optimizer.zero_grad()
             loss.backward()
@@ -99,13 +102,15 @@ def main() -> None:
     print(f"{describe()}\non {where}")
     print(f"\ntraining triplets (3 x {SIZE} x {SIZE}) per second, batches of {arguments.batch}, ", end="")
     print(f"median of {arguments.runs} runs\n")
-    print(f"{'network':18}{'parameters':>12}{'float32':>10}{'bfloat16, channels-last':>26}{'ratio':>8}")
+    print(f"{'':30}{'float32':>10}{'float32':>16}{'bfloat16':>16}")
+    print(f"{'network':18}{'parameters':>12}{'':10}{'channels-last':>16}{'channels-last':>16}")
     for name, config in configs.items():
-        contenders = [Contender(config, lean, device) for lean in (False, True)]
+        contenders = [Contender(config, *kind, device) for kind in ((False, False), (True, False), (True, True))]
         runs = [[contender.rate(batch, arguments.steps) for contender in contenders] for _ in range(arguments.runs + 1)]
-        plain, lean = (statistics.median(rates) for rates in zip(*runs[1:], strict=True))
+        plain, wide, short = (statistics.median(rates) for rates in zip(*runs[1:], strict=True))
         weights = sum(weight.numel() for weight in contenders[0].task.model.parameters())
-        print(f"{name:18}{weights:12,}{plain:10.1f}{lean:26.1f}{lean / plain:8.1f}", flush=True)
+        print(f"{name:18}{weights:12,}{plain:10.1f}{wide:16.1f}{short:16.1f}", flush=True)
+    print(f"\ntrainer.precision auto takes {'bfloat16' if fast_bfloat16(str(device)) else 'float32'} here")
 
 
 def _config(name: str) -> TrainConfig:

@@ -35,6 +35,7 @@ from train.data import _Triplets
 from train.fit import make_trainer
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
+from train.precision import resolve_precision
 from vision.geometry.cameras import DACTYL_RIG
 from vision.networks.pose_model import DataSpec
 from vision.storage.datasets import TripletDataset
@@ -149,6 +150,7 @@ def main() -> None:
         config, options = parse(
             ["--config", str(CONFIGS / f"{arguments.config}.yaml"), "--data.train", "-", "--output", folder]
         )
+        options["precision"], _ = resolve_precision(options, None)
         consumed = _loops(config, options, arguments)
     if arguments.data is not None:
         _reading(arguments, consumed)

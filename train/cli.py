@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 import lightning
 
 from train.config import TrainConfig
 from train.data import TripletDataModule
 from train.fit import rank, train
+from train.precision import AUTO
 from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
 from vision.storage.files import exclusive_folder
 
 # Ours to set: they decide where things go and what a batch is.
 _OWN_TRAINER_KEYS = {
     "logger", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "max_epochs", "min_epochs",
-    "reload_dataloaders_every_n_epochs", "num_sanity_val_steps", "check_val_every_n_epoch", "barebones",
+    "reload_dataloaders_every_n_epochs", "num_sanity_val_steps", "check_val_every_n_epoch", "barebones", "precision",
 }  # fmt: skip
 _TRAINER_DEFAULTS = {
     "max_steps": 400_000,
@@ -40,7 +41,7 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl train --config configs/train/best.yaml --data.train data/train --data.val data/val --output runs/best
       dactyl train --config configs/train/online.yaml --data.val data/val --output runs/online
       dactyl train ... --data.train data/train --data.online.states data/states --data.online.share 0.25
-      dactyl train ... --trainer.devices 8 --trainer.strategy ddp --trainer.precision bf16-mixed
+      dactyl train ... --trainer.devices 8 --trainer.strategy ddp
       dactyl train ... --model.backbone.name resnet50 --optimizer.learning_rate 1e-4
     """
     config, options = parse(argv)
@@ -55,6 +56,12 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
     parser = new_parser("dactyl train", main_train.__doc__ or "")
     parser.add_class_arguments(TrainConfig, None)
     keys = parser.add_class_arguments(lightning.Trainer, "trainer", skip=_OWN_TRAINER_KEYS, instantiate=False)
+    parser.add_argument(
+        "--trainer.precision",
+        type=Literal["auto"] | get_type_hints(lightning.Trainer.__init__)["precision"],
+        default=AUTO,
+        help="auto: bf16-mixed where that is faster, else 32-true; a training that goes on keeps its own",
+    )
     parser.set_defaults({f"trainer.{key}": value for key, value in _TRAINER_DEFAULTS.items()})
     try:
         values = parser.instantiate(parser.parse_args(list(argv))).as_dict()
@@ -66,4 +73,6 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
         refuse_not_finite({"trainer": options, **vars(config)})
         return config, options
     except CONFIG_ERRORS as error:
-        raise usage_error("dactyl train", argv, error, [*known_keys(TrainConfig), *keys]) from error
+        raise usage_error(
+            "dactyl train", argv, error, [*known_keys(TrainConfig), *keys, "trainer.precision"]
+        ) from error

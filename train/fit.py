@@ -26,6 +26,7 @@ from train.data import TripletDataModule
 from train.faults import LossNotFiniteError
 from train.module import PoseTask
 from train.pictures import ValidationPictures
+from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from vision.config import UsageError, format_error, to_jsonable
@@ -61,9 +62,11 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     """
     first = rank() == 0
     console = Console(stderr=True, quiet=not first)
+    last = config.output / LAST
+    precision, reason = resolve_precision(options, config.output if last.exists() else None)
+    options = {**options, "precision": precision}
     if first:
         reserve_output(config.output, _identity(config, options, data), "*.ckpt")
-    last = config.output / LAST
     saved = read_checkpoint(last) if last.exists() else {}
     done = saved["global_step"] if saved else 0
     if done >= options["max_steps"]:
@@ -71,6 +74,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         return
     if done:
         console.print(f"{config.output}: resuming at batch {done:,} of {options['max_steps']:,}")
+    console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
     if config.data.verify and first:
         data.verify()
     if config.threads is not None:

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from torch import nn
+
 from vision.networks.backbones import BackboneConfig, build_backbone
 from vision.networks.heads import spatial_softmax
 
@@ -44,3 +46,19 @@ def test_strides_are_parameters_of_every_tower_with_stages() -> None:
 def test_impossible_values_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         BackboneConfig(**wrong)
+
+
+def test_the_smallest_tower_has_the_right_gradients_in_float32_and_channels_last() -> None:
+    """oneDNN's kernel for its strided shortcuts crashes the process on processors with AVX-512 and no bfloat16."""
+    tower = build_backbone(BackboneConfig("pyramid", width=8, blocks=1)).to(memory_format=torch.channels_last)
+    shortcut = tower.levels[0][0].downsample[0]
+    plain = nn.Conv2d(8, 16, 1, 2, bias=False).double()
+    plain.weight.data = shortcut.weight.detach().double().contiguous()
+    images = torch.rand(6, 8, 50, 50).to(memory_format=torch.channels_last).requires_grad_()
+    exact = images.detach().double().contiguous().requires_grad_()
+    ours, theirs = shortcut(images), plain(exact)
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(images.grad.double(), exact.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(shortcut.weight.grad.double(), plain.weight.grad, rtol=1e-4, atol=1e-2)

@@ -1,0 +1,48 @@
+"""Which numbers a training computes in: the machine's choice, made once and kept for as long as the training lasts."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vision.hardware import fast_bfloat16
+from vision.storage.files import read_json
+from vision.storage.folders import CONFIG
+
+AUTO = "auto"
+
+
+def resolve_precision(options: dict[str, Any], begun: Path | None) -> tuple[Any, str]:
+    """The Trainer's precision where it is asked for as ``auto``, and why in a few words.
+
+    Args:
+        options: the Trainer's.
+        begun: folder of the training that is resumed; None for a new one.
+
+    Returns:
+        ``bf16-mixed`` where that is faster, else ``32-true``; what a resumed training has on file, on whatever machine
+        it goes on; anything but ``auto`` as it is.
+    """
+    precision = options["precision"]
+    if precision != AUTO:
+        return precision, "as asked for"
+    if begun is not None and (begun / CONFIG).exists():  # without one the folder is refused, later and by name
+        note = read_json(begun / CONFIG, "configuration")
+        with contextlib.suppress(KeyError, TypeError):
+            return note["trainer"]["precision"], "as the training was begun"
+    device = device_type(options["accelerator"])
+    if fast_bfloat16(device):
+        return "bf16-mixed", f"this {device} computes fast in bfloat16"
+    return "32-true", f"this {device} does not compute fast in bfloat16"
+
+
+def device_type(accelerator: Any) -> str:
+    """torch's name of what Lightning takes for its option ``accelerator``."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    return accelerator if isinstance(accelerator, str) and accelerator not in ("auto", "gpu") else "cpu"
