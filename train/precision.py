@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from vision.hardware import fast_bfloat16
-from vision.storage.files import read_json
-from vision.storage.folders import CONFIG
+from vision.storage.folders import CONFIG, read_reservation
 
 AUTO = "auto"
 
@@ -30,9 +29,9 @@ def resolve_precision(options: dict[str, Any], begun: Path | None) -> tuple[Any,
     if precision != AUTO:
         return precision, "as asked for"
     if begun is not None and (begun / CONFIG).exists():  # without one the folder is refused, later and by name
-        note = read_json(begun / CONFIG, "configuration")
+        identity = read_reservation(begun)
         with contextlib.suppress(KeyError, TypeError):
-            return note["trainer"]["precision"], "as the training was begun"
+            return identity["trainer"]["precision"], "as the training was begun"
     device = device_type(options["accelerator"])
     if fast_bfloat16(device):
         return "bf16-mixed", f"this {device} computes fast in bfloat16"

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from torch import nn
 
 from vision.networks.backbones import BackboneConfig, build_backbone

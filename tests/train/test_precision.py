@@ -52,7 +52,7 @@ def test_a_training_keeps_its_precision_on_another_machine(
     monkeypatch.setattr(precision, "fast_bfloat16", lambda device: False)
     main_train([*run, "--data.batch_size", "2"])
     assert "precision 32-true" in " ".join(capsys.readouterr().err.split())
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["trainer"]["precision"] == "32-true"
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["trainer"]["precision"] == "32-true"
 
     monkeypatch.setattr(precision, "fast_bfloat16", lambda device: True)
     main_train([*run, "--data.batch_size", "2"])
