@@ -22,16 +22,16 @@ import cv2
 import numpy as np
 
 from eval.laboratory.calibration import load_calibration
-from eval.laboratory.pictures import read_picture
+from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 
 
-def triplets(sources: list[str]) -> Iterator[list[np.ndarray]]:
+def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]:
     """Pictures (H, W, 3) uint8 RGB: once from files, for ever from webcams (their numbers)."""
     if not all(source.isdecimal() for source in sources):
-        yield [read_picture(Path(source)) for source in sources]
+        yield [read_picture(Path(source), bits) for source in sources]
         return
     cameras = [cv2.VideoCapture(int(source)) for source in sources]
     while sum(camera.grab() for camera in cameras) == len(cameras):  # all first: decoding takes time
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("sources", nargs=3, metavar="source", help="picture files, or numbers of webcams")
     parser.add_argument("--calibration", type=Path, help="calibration.json of the three cameras")
+    parser.add_argument("--picture_bits", type=int, choices=BIT_DEPTHS, help="of 16-bit PNG pictures, how many count")
     arguments = parser.parse_args()
     estimator = PoseEstimator.from_checkpoint(arguments.checkpoint)
     rig, size = estimator.rig, estimator.image_size
@@ -67,7 +68,7 @@ def main() -> None:
         nominal = zip(rig.names, matrices, transforms, strict=True)
         views = [make_view(calibration[name], np.eye(4), K, T, True, size) for name, K, T in nominal]
         matrices, transforms = np.stack([v.matrix for v in views]), np.stack([v.transform for v in views])
-    for pictures in triplets(arguments.sources):
+    for pictures in triplets(arguments.sources, arguments.picture_bits):
         if views:
             seen = zip(views, pictures, arguments.sources, strict=True)
             images = [view(picture, Path(source)) for view, picture, source in seen]

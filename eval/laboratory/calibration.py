@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from eval.laboratory.poses import MAX_POSITION_M
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray
-from vision.storage.decode import Record, decode
+from vision.storage.decode import Record, decode, from_plain
 from vision.storage.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
@@ -80,7 +80,7 @@ class _CameraRecord(Record, frozen=True):
 
 class _CalibrationRecord(Record, frozen=True):
     format: Literal["dactyl-calibration-1"]
-    cameras: dict[str, _CameraRecord]
+    cameras: dict[str, dict[str, Any]]
 
 
 def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> None:
@@ -108,7 +108,8 @@ def load_calibration(path: Path) -> dict[str, CalibratedCamera]:
     return {name: _camera(camera, f"{path}: camera '{name}'") for name, camera in record.cameras.items()}
 
 
-def _camera(record: _CameraRecord, where: str) -> CalibratedCamera:
+def _camera(about: dict[str, Any], where: str) -> CalibratedCamera:
+    record = from_plain(about, _CameraRecord, where)
     matrix, transform = np.array(record.matrix), np.array(record.transform)
     _check_matrix(matrix, record.width, record.height, f"{where}: matrix")
     _check_transform(transform, f"{where}: transform")

@@ -10,6 +10,7 @@ from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibr
 from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import ImportConfig, import_recording
 from vision.config import parse
+from vision.errors import printable
 
 
 def main_calibrate(argv: Sequence[str]) -> None:
@@ -22,11 +23,15 @@ def main_calibrate(argv: Sequence[str]) -> None:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
     """
     config = parse(CalibrateConfig, argv, "dactyl calibrate", main_calibrate.__doc__ or "")
-    console = Console()
     for name, result in calibrate(config).items():
         for line in _said_of(name, result):
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print(f"{config.output}: {len(config.pictures)} cameras", soft_wrap=True, highlight=False)
+            _say(line)
+    _say(f"{config.output}: {len(config.pictures)} cameras")
+
+
+def _say(line: str) -> None:
+    """Print a line as it is; names of files may hold what a terminal would obey."""
+    Console().print(printable(line), soft_wrap=True, highlight=False, markup=False)
 
 
 def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
@@ -59,17 +64,11 @@ def main_import_recording(argv: Sequence[str]) -> None:
     """
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
     dataset, dropped = import_recording(config)
-    console = Console()
     about = dataset.manifest.recording or {}
     for name, placed in about["camera_displacement"].items():
-        console.print(
-            f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera",
-            highlight=False,
-        )
+        _say(f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera")
     if about["colors"] == "cannot tell":
-        console.print(
-            "the object's colours cannot tell whether its rotations are right: look at some pictures", highlight=False
-        )
+        _say("the object's colours cannot tell whether its rotations are right: look at some pictures")
     for reason, count in dropped.most_common():
-        console.print(f"dropped {count:,}: {reason}", highlight=False)
-    console.print(f"{config.output}: {len(dataset):,} triplets", soft_wrap=True, highlight=False)
+        _say(f"dropped {count:,}: {reason}")
+    _say(f"{config.output}: {len(dataset):,} triplets")

@@ -310,6 +310,13 @@ def test_cameras_that_are_nowhere_near_the_trained_ones_are_refused(recording: P
     backwards = [*inverse[:3, 3], *quaternion_from_matrix(inverse[:3, :3])]
     assert "capture_in_world seems to be the inverse" in complaint(capture_in_world=backwards)
     assert "check capture_in_world" in complaint(capture_in_world=[1.0, 2.0, 3.0, *place[3:]])
+    base_in_world = rigid_transform(Rotation.from_euler("zx", [40, 20], degrees=True).as_matrix(), [1.0, 1.2, 0.1])
+    base = np.linalg.inv(WORLD_FROM_CAPTURE) @ base_in_world
+    lines = [pose_line(t, base, RNG) for t in np.arange(0, 3, 0.01)]
+    write_csv(recording / "base.csv", POSE_HEADER, [[*line[:4], *line[5:], line[4]] for line in lines])
+    place = [*base_in_world[:3, 3], *quaternion_from_matrix(base_in_world[:3, :3])]
+    assert "the quaternions of base.csv seem to be x y z w" in complaint(capture_in_world=place)
+    (recording / "base.csv").unlink()
     calibration = json.loads((recording / "calibration.json").read_text())
     for camera in calibration["cameras"].values():
         camera["transform"] = np.linalg.inv(camera["transform"]).tolist()
@@ -374,7 +381,7 @@ def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> 
         ({"matrix": [[900, 0, 320], [0, 900, 240], [0.1, 0, 1]]}, "matrix: expected the rows"),
         ({"matrix": [[900, 3.5, 320], [0, 900, 240], [0, 0, 1]]}, "matrix: skew 3.5 is not supported"),
         ({"matrix": [[8, 0, 320], [0, 8, 240], [0, 0, 1]]}, "focal length 8, expected 64 to 64000 pixels"),
-        ({"matrix": [[900, 0, 320], [0, 900, 240]]}, "matrix"),
+        ({"matrix": [[900, 0, 320], [0, 900, 240]]}, "camera 'left': key 'matrix'"),
         ({"transform": np.diag([1, 1, -1, 1]).tolist()}, "transform: its first three rows and columns are no rotation"),
         (
             {"transform": (np.eye(4) + np.diag([350.0], 3)).tolist()},
@@ -383,13 +390,13 @@ def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> 
         ({"transform": (np.eye(4) + np.diag([0.5], -3)).tolist()}, "expected the last row 0 0 0 1; is it transposed?"),
         ({"distortion": [0.1]}, "distortion: radial-tangential lens: expected 0, 4, 5, 8, 12, 14 coefficients, got 1"),
         ({"model": "equidistant"}, "distortion: equidistant lens: expected 4 coefficients, got 5"),
-        ({"model": "fisheye"}, "model"),
-        ({"distortion_model": "equidistant"}, "distortion_model"),
+        ({"model": "fisheye"}, "camera 'left': key 'model'"),
+        ({"distortion_model": "equidistant"}, "camera 'left': unknown key 'distortion_model'"),
         ({"width": 320, "height": 240}, "principal point 325.5, 236.5 lies outside of 320x240 pixels"),
         ({"height": 500}, "640x480 pixels, the calibration is of 640x500"),
-        ({"matrix": "wide"}, "matrix"),
-        ({"width": 640.5}, "width"),
-        ({"rms": "good"}, "rms"),
+        ({"matrix": "wide"}, "camera 'left': key 'matrix'"),
+        ({"width": 640.5}, "camera 'left': key 'width'"),
+        ({"rms": "good"}, "camera 'left': key 'rms'"),
     ):
         left = calibration["cameras"]["left"] | change
         wrong = calibration | {"cameras": calibration["cameras"] | {"left": left}}
