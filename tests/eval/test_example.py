@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from eval.laboratory.calibration import save_calibration
 from tests.eval.lab import cameras as cameras_of_a_laboratory
 from tests.synthetic import make_dataset
+from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
@@ -23,7 +26,7 @@ from vision.storage.datasets import TripletDataset
 ROOT = Path(__file__).parents[2]
 
 
-def test_three_files(tmp_path: Path) -> None:
+def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = TripletDataset(make_dataset(tmp_path / "set", 1, image_size=64))
     torch.manual_seed(0)
     spec = DataSpec(dataset.object.name, dataset.rig, dataset.image_size)
@@ -43,24 +46,32 @@ def test_three_files(tmp_path: Path) -> None:
     expected = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt").predict(images[None], *cameras)
     for key, values in expected.items():
         np.testing.assert_allclose(found[key], values[0], atol=1e-4)
-    Image.new("RGB", (640, 480)).save(tmp_path / "wide.png")
-    (tmp_path / "note.bmp").write_bytes(b"BM")
+    wrong = subprocess.run(
+        [*command[:3], "x.png", "y.png", "z.png"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert wrong.returncode == 1
+    assert "x.png: no such picture" in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
+    refuses_by_name(tmp_path, [str(file) for file in files], monkeypatch)
+
+
+def refuses_by_name(folder: Path, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: another one would import all of torch for each."""
+    main = runpy.run_path(str(ROOT / "examples" / "estimate.py"))["main"]
+    Image.new("RGB", (640, 480)).save(folder / "wide.png")
+    (folder / "note.bmp").write_bytes(b"BM")
     some = cameras_of_a_laboratory()
-    save_calibration(tmp_path / "all.json", some)
+    save_calibration(folder / "all.json", some)
     del some["top"]
-    save_calibration(tmp_path / "some.json", some)
-    wide = [str(tmp_path / "wide.png")] * 3
+    save_calibration(folder / "some.json", some)
+    wide = [str(folder / "wide.png")] * 3
     for sources, text in (
-        (["x.png", "y.png", "z.png"], "x.png: no such picture"),
-        ([str(tmp_path / "note.bmp")] * 3, "note.bmp: not a readable picture: neither PNG nor JPEG"),
+        ([str(folder / "note.bmp")] * 3, "note.bmp: not a readable picture: neither PNG nor JPEG"),
         (wide, "wide.png: 640x480 pixels; without --calibration pictures must be square"),
-        (
-            [*map(str, files), "--calibration", str(tmp_path / "all.json")],
-            "left.png: 64x64 pixels, the calibration is of",
-        ),
-        ([*wide, "--calibration", str(tmp_path / "some.json")], "some.json: camera 'top' is missing; calibrate it too"),
+        ([*files, "--calibration", str(folder / "all.json")], "left.png: 64x64 pixels, the calibration is of"),
+        ([*wide, "--calibration", str(folder / "some.json")], "some.json: camera 'top' is missing; calibrate it too"),
     ):
-        wrong = subprocess.run([*command[:3], *sources], capture_output=True, text=True, cwd=ROOT, check=False)
-        assert wrong.returncode == 1
-        assert text in wrong.stderr
-        assert len(wrong.stderr.splitlines()) == 1
+        monkeypatch.setattr(sys, "argv", ["estimate.py", str(folder / "a.ckpt"), *sources])
+        with pytest.raises(DactylError) as caught:
+            main()
+        assert text in str(caught.value)

@@ -42,6 +42,18 @@ def test_as_opencv_and_back(lens: Lens) -> None:
     np.testing.assert_allclose(lens.undistort(distorted), points, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("lens", LENSES[:-1], ids=lambda lens: str(len(lens.coefficients)))
+def test_the_jacobian_is_the_derivative(lens: Lens) -> None:
+    """A wrong one would only slow the iteration down."""
+    points = np.random.default_rng(1).uniform(-0.4, 0.4, (50, 2))
+    _, jacobian = lens._bend(points)
+    step = 1e-6
+    for axis in (0, 1):
+        shift = step * np.eye(2)[axis]
+        difference = (lens._bend(points + shift)[0] - lens._bend(points - shift)[0]) / (2 * step)
+        np.testing.assert_allclose(jacobian[..., axis], difference, atol=1e-8)
+
+
 def test_shapes_and_the_pinhole() -> None:
     points = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 3, 4, 2))
     assert np.array_equal(Lens().distort(points), points)
