@@ -47,6 +47,11 @@ class Board:
         """Metres along the columns and the rows, (2,)."""
         return np.array([self.columns, self.rows]) * self.square
 
+    @property
+    def outline(self) -> FloatArray:
+        """Its four corners in its own frame, (4, 3) metres."""
+        return np.array([[x, y, 0.0] for x in (0, self.size[0]) for y in (0, self.size[1])])
+
     def check(self) -> None:
         """A ValueError that names the key unless such a board exists."""
         for key in ("columns", "rows"):

@@ -27,7 +27,8 @@ Verdict = Literal["fit", "cannot tell"]
 
 _SAMPLES = 40
 _BETTER = 0.7  # of the cost as recorded: what fits that much better is believed
-_TELLS = 0.8  # of the mean cost of all rotations: colours that fit no better say nothing
+_CONVINCES = 0.6  # of the mean cost of all rotations: and it must fit well by itself, for many readings are tried
+_TELLS = 0.8  # of the same: colours that fit no better say nothing
 _GREY = 0.04  # spread of chromaticities below which the pictures have no colour
 _FACING = 0.35  # cosine between a face's normal and the direction to the camera
 
@@ -100,13 +101,13 @@ def check_colors(
         readings[text] = read(other).cost(target)
     turned = {_turn_text(turn): read(_turned(poses, turn)).cost(target) for turn in target.shape_symmetries[1:]}
     readings |= turned
+    chance = float(np.mean([as_recorded, *turned.values()]))
     best = min(readings, key=lambda text: readings[text])
-    if readings[best] < _BETTER * as_recorded:
+    if readings[best] < min(_BETTER * as_recorded, _CONVINCES * chance):
         raise DactylError(
             f"{recording}: the object's colours do not fit its poses: {best}; where the object is painted otherwise, "
             "import with --check_colors false"
         )
-    chance = np.mean([as_recorded, *turned.values()])
     return "fit" if as_recorded < _TELLS * chance else "cannot tell"
 
 

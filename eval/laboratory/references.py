@@ -67,28 +67,29 @@ def place_camera(
     """
     cv2 = opencv()
     names = list(reference)
-    corners = np.array([[x, y, 0.0] for x in (0, board.size[0]) for y in (0, board.size[1])])
     to_capture = np.stack([transform_from_pose(reference[name]) for name in names])
     captured = [_apply(pose, found[name].points) for pose, name in zip(to_capture, names, strict=True)]
     pixels = [found[name].pixels for name in names]
     with opencv_errors(where):
         to_camera = np.stack([_solve(found[name].points, found[name].pixels, matrix, distortion) for name in names])
+        if not np.isfinite(to_camera).all():
+            raise DactylError(f"{where}: no pose of the board explains a reference picture; take it again")
         # From where the boards agree best: OpenCV's own start is lost where references contradict each other.
-        start = _align(to_capture, to_camera, corners)
+        start = _align(to_capture, to_camera, board.outline)
         transform = _solve(np.concatenate(captured), np.concatenate(pixels), matrix, distortion, start)
+        if not np.isfinite(transform).all():
+            raise DactylError(f"{where}: no pose explains the reference pictures; check reference")
         rotation = cv2.Rodrigues(transform[:3, :3])[0]
         seen = [cv2.projectPoints(p, rotation, transform[:3, 3], matrix, distortion)[0][:, 0] for p in captured]
-    if not np.isfinite(transform).all() or not np.isfinite(to_camera).all():
-        raise DactylError(f"{where}: no pose explains the reference pictures; check reference")
-    distance = {
-        n: float(np.linalg.norm(_apply(t, corners).mean(axis=0))) for n, t in zip(names, to_camera, strict=True)
-    }
-    if unchecked := _unchecked(to_capture):
+    outlines = [_apply(each, board.outline) for each in to_camera]
+    distance = {name: float(np.linalg.norm(each.mean(axis=0))) for name, each in zip(names, outlines, strict=True)}
+    if unchecked := _unchecked(to_capture, to_camera):
         return Placement(transform, distance, {}, {}, unchecked)
-    apart = [_apply(t, corners) - _apply(transform @ p, corners) for t, p in zip(to_camera, to_capture, strict=True)]
-    rms_mm = {name: 1000 * _rms(a) for name, a in zip(names, apart, strict=True)}
-    rms_px = {name: _rms(there - here) for name, there, here in zip(names, seen, pixels, strict=True)}
-    if (worst := max(rms_mm, key=lambda name: rms_mm[name])) and rms_mm[worst] > max_mm:
+    expected = [_apply(transform @ each, board.outline) for each in to_capture]
+    rms_mm = {name: 1000 * _rms(a - b) for name, a, b in zip(names, expected, outlines, strict=True)}
+    rms_px = {name: _rms(a - b) for name, a, b in zip(names, seen, pixels, strict=True)}
+    worst = max(names, key=lambda name: rms_mm[name])
+    if rms_mm[worst] > max_mm:
         likely = _likely_mistake(names, to_capture, to_camera, board, max_mm)
         raise DactylError(
             f"{where}: reference {worst}: {rms_mm[worst]:.1f} mm ({rms_px[worst]:.1f} px) from where the camera sees "
@@ -97,12 +98,13 @@ def place_camera(
     return Placement(transform, distance, rms_px, rms_mm, None)
 
 
-def _unchecked(to_capture: FloatArray) -> str | None:
+def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
     """Why places of the board cannot check each other, or None."""
     if len(to_capture) == 1:
         return "one reference cannot be checked"
-    shift = np.linalg.norm(to_capture[1:, :3, 3] - to_capture[0, :3, 3], axis=-1).max()
-    turn = np.rad2deg(geodesic_distance(to_capture[1:, :3, :3], to_capture[0, :3, :3])).max()
+    both = np.stack([to_capture, to_camera])  # places that only the references take for one are a mistake
+    shift = np.linalg.norm(both[:, 1:, :3, 3] - both[:, :1, :3, 3], axis=-1).max()
+    turn = np.rad2deg(geodesic_distance(both[:, 1:, :3, :3], both[:, :1, :3, :3])).max()
     if shift < _APART_M and turn < _APART_DEG:
         return f"references {1000 * shift:.0f} mm and {turn:.0f} degrees apart cannot check each other"
     return None
@@ -112,9 +114,8 @@ def _likely_mistake(
     names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board, max_mm: float
 ) -> str:
     """The first change to the references that makes them agree."""
-    corners = np.array([[x, y, 0.0] for x in (0, board.size[0]) for y in (0, board.size[1])])
     for text, poses, seen in _changes(names, to_capture, to_camera, board):
-        if 1000 * _disagreement(poses, seen, corners) <= max_mm:
+        if 1000 * _disagreement(poses, seen, board.outline) <= max_mm:
             return text
     return "measure the places again, and check board.square and that the board is flat"
 
@@ -172,17 +173,17 @@ def _scale(to_capture: FloatArray, to_camera: FloatArray) -> float | None:
     return float(measured / seen) if seen > _APART_M else None
 
 
-def _disagreement(to_capture: FloatArray, to_camera: FloatArray, corners: FloatArray) -> float:
-    """Root mean square distance, metres, of the board's corners by (N, 4, 4) and (N, 4, 4) under the best transform."""
-    transform = _align(to_capture, to_camera, corners)
-    apart = [_apply(transform @ a, corners) - _apply(b, corners) for a, b in zip(to_capture, to_camera, strict=True)]
+def _disagreement(to_capture: FloatArray, to_camera: FloatArray, outline: FloatArray) -> float:
+    """Root mean square distance, metres, of the board's outline by (N, 4, 4) and (N, 4, 4) under the best transform."""
+    transform = _align(to_capture, to_camera, outline)
+    apart = [_apply(transform @ a, outline) - _apply(b, outline) for a, b in zip(to_capture, to_camera, strict=True)]
     return _rms(np.concatenate(apart))
 
 
-def _align(to_capture: FloatArray, to_camera: FloatArray, corners: FloatArray) -> FloatArray:
-    """Capture to camera (4, 4) that brings the board's corners by the one (N, 4, 4) nearest to those by the other."""
-    here = np.concatenate([_apply(pose, corners) for pose in to_capture])
-    there = np.concatenate([_apply(pose, corners) for pose in to_camera])
+def _align(to_capture: FloatArray, to_camera: FloatArray, outline: FloatArray) -> FloatArray:
+    """Capture to camera (4, 4) that brings the board's outline by the one (N, 4, 4) nearest to that by the other."""
+    here = np.concatenate([_apply(pose, outline) for pose in to_capture])
+    there = np.concatenate([_apply(pose, outline) for pose in to_camera])
     a, b = here - here.mean(axis=0), there - there.mean(axis=0)
     u, _, v = np.linalg.svd(b.T @ a)
     rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v

@@ -269,6 +269,18 @@ def test_the_objects_colours_find_wrong_rotations_and_exchanged_channels(short: 
     assert dataset.manifest.recording["colors"] == "not compared"
 
 
+def test_a_strong_cast_of_colour_is_no_mistake(short: Path, tmp_path: Path) -> None:
+    """Warm light and no white balance: other readings fit a little better, and are not believed."""
+
+    def warm(picture: Image.Image) -> Image.Image:
+        return Image.fromarray((np.asarray(picture) * [1.8, 1.0, 0.4]).clip(0, 255).astype(np.uint8))
+
+    repaint(short, warm)
+    dataset, _ = import_recording(configure(short, tmp_path / "set"))
+    assert dataset.manifest.recording is not None
+    assert dataset.manifest.recording["colors"] in ("fit", "cannot tell")
+
+
 def test_grey_pictures_tell_nothing_and_the_command_says_so(
     short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,9 @@ def test_references_that_cannot_check_each_other_are_said_to_be() -> None:
     )
     assert twice.unchecked == "references 0 mm and 0 degrees apart cannot check each other"
     assert not twice.rms_mm
+    apart, _ = seen_boards(2)
+    with pytest.raises(DactylError, match="measure the places again"):
+        place(apart, dict.fromkeys(apart, poses["0.png"]))
 
 
 def xyzw(poses: Poses) -> Poses:
