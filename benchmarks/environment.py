@@ -19,9 +19,9 @@ import numpy as np
 
 from benchmarks.machine import describe
 from datagen.policy import TRAINED, create_policy, policy_label
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import SUBSTEPS, Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING
-from datagen.sim.scene import SceneConfig
 from datagen.variation import generator
 
 PARTS = ("sensing", "policy", "step", "bare")
@@ -32,11 +32,10 @@ def measure(
 ) -> Iterator[dict[str, float]]:
     """Seconds of each part of each run: what the policy is told, its actions, the environment's step, the bare one."""
     randomization = EVERYTHING if randomized else NOTHING
-    environment, twin = (
-        Environment(SceneConfig(name), 0, worlds, threads, randomization) for _ in ("measured", "bare")
-    )
+    scene = complete_scene(name)
+    environment, twin = (Environment(scene, 0, worlds, threads, randomization) for _ in ("measured", "bare"))
     everyone = np.arange(worlds)
-    start = Environment(SceneConfig(name), 0, worlds, threads)
+    start = Environment(scene, 0, worlds, threads)
     start.reset(everyone, everyone)
     states = start.batch.state.copy()
     policy = create_policy(policy_name, environment.scene, worlds)
@@ -71,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default=TRAINED, help="as for dactyl states")
     parser.add_argument("--worlds", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--objects", nargs="+", default=["block", "prism"])
+    parser.add_argument("--scenes", nargs="+", default=["block", "prism"])
     parser.add_argument("--steps", type=int, default=20, help="environment steps of each run")
     parser.add_argument("--runs", type=int, default=5, help="medians are printed; one more run warms up")
     parser.add_argument("--threads", type=int, default=0)
@@ -80,9 +79,9 @@ def main() -> None:
     print(
         f"\nsteps of 80 ms ({SUBSTEPS} MuJoCo steps) per second, medians of {options.runs} runs, shares of the time\n"
     )
-    columns = "| object, policy | randomizations | worlds | environment + policy | bare Batch.step | ratio "
+    columns = "| scene, policy | randomizations | worlds | environment + policy | bare Batch.step | ratio "
     print(columns + "| policy | sensing | rest of step |\n|---|---|---:|---:|---:|---:|---:|---:|---:|")
-    for name in options.objects:
+    for name in options.scenes:
         for randomized in (True, False):
             for worlds in options.worlds:
                 shape = worlds, options.steps, options.runs + 1, options.threads
@@ -93,7 +92,7 @@ def main() -> None:
                     f"{count / np.median(whole):,.0f} | {count / np.median(bare):,.0f} | {np.median(bare / whole):.2f}"
                 )
                 shares = (f"{np.median(part / whole):.1%}" for part in (policy, sensing, step - bare))
-                label = f"{name}, {policy_label(options.policy, name)}"
+                label = f"{name}, {policy_label(options.policy, complete_scene(name))}"
                 print(
                     f"| {label} | {'all' if randomized else 'none'} | {worlds} | {rates} | {' | '.join(shares)} |",
                     flush=True,

@@ -20,15 +20,13 @@ from functools import partial
 import torch
 
 from benchmarks.machine import describe
-from benchmarks.train import CONFIGS, SIZE, made_up_batch
+from benchmarks.train import CONFIGS, SIZE, made_up_batch, sized_scene
 from train.cli import parse
-from vision.geometry.cameras import DACTYL_RIG, project_torch
+from vision.geometry.cameras import Cameras, project_torch
 from vision.networks.geometric import GeometricModel, GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec
-from vision.scene.landmarks import HAND_LANDMARKS, locate
-from vision.solvers.triangulate import Cameras
+from vision.solvers.landmarks import locate
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
     print(f"{'network':12}{'':22}{'wall ms':>10}{'process ms':>12}")
     for name in ("demo", "shipped"):
         config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
-        model = build_model(config.model, DataSpec("block", DACTYL_RIG, SIZE)).to(memory_format=torch.channels_last)
+        model = build_model(config.model, sized_scene()).to(memory_format=torch.channels_last)
         assert isinstance(model, GeometricModel)
         model.eval()
         images, cameras = made_up_batch(1)["images"], nominal()
@@ -61,21 +59,25 @@ def main() -> None:
 
 
 def nominal() -> Cameras:
-    matrices = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
-    return Cameras(*(torch.from_numpy(matrix).float()[None] for matrix in matrices))
+    """Of one triplet."""
+    cameras = sized_scene().rig.nominal
+    return Cameras(*(torch.from_numpy(matrix).float()[None] for matrix in cameras[:2]))
 
 
 def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
     """What a trained network answers, one pixel off, for a block in its usual place and cameras turned by 2 degrees."""
     generator = torch.Generator().manual_seed(0)
-    k, t = nominal()
+    k, t, *_ = nominal()
+    hand = sized_scene().hand
+    assert hand is not None
+    assert hand.landmarks is not None
     angle = torch.deg2rad(torch.tensor(2.0))
     turn = torch.eye(4)
     turn[:2, :2] = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
     found = model(images)
     points = {
         "corners": model.keypoints.float()[None] + torch.tensor([1.02, 0.87, 0.145]),
-        "landmarks": locate(HAND_LANDMARKS, torch.tensor([[-0.17, -0.33]]))[0],
+        "landmarks": locate(hand.landmarks, torch.tensor([[-0.17, -0.33]]))[0],
     }
     seen = {}
     for what, world in points.items():

@@ -32,12 +32,13 @@ from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # no
 from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E402
 from datagen.generate.view_labels import Views  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
-from datagen.render.base import Renderer, RenderOptions, Sample  # noqa: E402
+from datagen.render.base import Renderer, RenderOptions, Sample, rendered_scene  # noqa: E402
 from datagen.render.filament import FilamentRenderer  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
-from datagen.sim.hand import CUPPED_POSE  # noqa: E402
+from datagen.sim.complete import complete_scene  # noqa: E402
 from datagen.variation import generator  # noqa: E402
-from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics  # noqa: E402
+from vision.geometry.cameras import Cameras  # noqa: E402
+from vision.scene.scene import Scene  # noqa: E402
 from vision.storage.shards import encode_sample, write_shard  # noqa: E402
 
 OURS = RenderOptions()
@@ -56,14 +57,32 @@ OURSELVES = {label: RENDERERS[label][1] for label in ("filament", "filament-fast
 Draw = Callable[[Sequence[Sample]], object]
 
 
-def make_samples(materials: Sequence[str], joints: Sequence[str], count: int) -> list[Sample]:
-    posture = np.array([CUPPED_POSE.get(joint, 0.0) for joint in joints])
+def drawn(options: RenderOptions) -> Scene:
+    """The block's scene, with pictures of the size that the options ask for."""
+    return rendered_scene(complete_scene("block"), options)
+
+
+def for_size(samples: Sequence[Sample], options: RenderOptions) -> list[Sample]:
+    """The same samples with the cameras of pictures of another size."""
+    scale = drawn(options).rig.width / drawn(OURS).rig.width
+    resize = np.diag([scale, scale, 1.0])
+    looks = (
+        dataclasses.replace(sample.appearance, camera_intrinsics=resize @ sample.appearance.camera_intrinsics)
+        for sample in samples
+    )
+    return [dataclasses.replace(sample, appearance=look) for sample, look in zip(samples, looks, strict=True)]
+
+
+def make_samples(materials: Sequence[str], count: int) -> list[Sample]:
+    scene = drawn(OURS)
+    assert scene.hand is not None
+    posture = scene.hand.start
     samples = []
     for index in range(count):
         rng = generator(0, index, "benchmark")
-        look = draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", materials, 0, index)
+        look = draw_appearance(AppearanceConfig(), scene, materials, 0, index)
         position = np.array([1.0, 0.87, 0.18]) + rng.normal(0, 0.01, 3)
-        samples.append(Sample(index, posture + rng.normal(0, 0.1, 24), position, _unit_quaternion(rng), look))
+        samples.append(Sample(index, posture + rng.normal(0, 0.1, len(posture)), position, _unit_quaternion(rng), look))
     return samples
 
 
@@ -73,14 +92,14 @@ def _unit_quaternion(rng: np.random.Generator) -> np.ndarray:
 
 
 def make_label(sample: Sample) -> dict[str, Any]:
-    look, size = sample.appearance, OURS.image_size
+    look = sample.appearance
     quaternion = sample.object_quaternion * np.sign(sample.object_quaternion[0])
     return {
         **{"index": sample.index, "state_index": 0, "episode": 0, "augmentation": "none"},
         **{"object_position": sample.object_position, "object_quaternion": quaternion},
         "joint_position": sample.joint_position,
-        "camera_intrinsics": intrinsics(look.camera_fovy_deg, size, size),
-        "camera_extrinsics": extrinsics(look.camera_position, look.camera_quaternion),
+        "camera_intrinsics": look.camera_intrinsics,
+        "camera_extrinsics": look.camera_extrinsics,
     }
 
 
@@ -95,14 +114,15 @@ def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]
     """Triplets per second (wall, processor) of each renderer in one process: medians of interleaved runs."""
     with ExitStack() as stack:
         draw: dict[str, Draw] = {
-            label: stack.enter_context(create_renderer(name, "block", options)).render
+            label: stack.enter_context(create_renderer(name, drawn(options), options)).render
             for label, (name, options) in RENDERERS.items()
         }
-        draw["Filament as MuJoCo's documentation has it"] = FilamentAsDocumented(OURS.image_size).render
-        draw["mujoco.Renderer at its defaults"] = StockRenderer(OURS.image_size).render
-        for render in draw.values():
-            render(samples[:1])  # compiles shaders
-        times = [{label: seconds(render, samples) for label, render in draw.items()} for _ in range(runs)]
+        given = {label: for_size(samples, options) for label, (_, options) in RENDERERS.items()}
+        draw["Filament as MuJoCo's documentation has it"] = FilamentAsDocumented(drawn(OURS)).render
+        draw["mujoco.Renderer at its defaults"] = StockRenderer(drawn(OURS)).render
+        for label, render in draw.items():
+            render(given.setdefault(label, list(samples))[:1])  # compiles shaders
+        times = [{label: seconds(render, given[label]) for label, render in draw.items()} for _ in range(runs)]
     return {
         label: (
             1 / statistics.median(run[label][0] for run in times),
@@ -122,26 +142,27 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
         yield
         spent[stage] = spent.get(stage, 0.0) + time.process_time() - start
 
-    views = Views("block", options)
+    scene = drawn(options)
+    views = Views(scene, options)
     members = []
     with timed("a new context, and its shaders"):
-        renderer: Renderer = create_renderer("filament", "block", options)
+        renderer: Renderer = create_renderer("filament", scene, options)
         renderer.render(samples[:1])
-    kinematics = Stage("block", options)
+    kinematics = Stage(scene, options)
     with renderer:
         for sample in samples:
             with timed("values"):
-                draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", renderer.materials, 0, sample.index)
+                draw_appearance(AppearanceConfig(), scene, renderer.materials, 0, sample.index)
                 label = make_label(sample)
             with timed("kinematics"):  # once more, by itself: the renderer's own is part of the drawing
                 kinematics.set(sample)
             with timed("drawing and readback"):
                 images = renderer.render([sample])[0]
             with timed("labels of the views"):
-                seen, masks = views(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+                seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
             with timed("encoding"):
                 look = sample.appearance.to_json()
-                members.append(encode_sample(label | seen, images, DACTYL_RIG.names, look, masks))
+                members.append(encode_sample(label | seen, images, scene.rig, look, masks))
     with timed("writing"):
         record = write_shard(folder, 0, members, "benchmark", {})
     spent["drawing and readback"] -= spent["kinematics"]
@@ -151,7 +172,7 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
 
 def readback(samples: Sequence[Sample], options: RenderOptions) -> float:
     """Milliseconds a triplet for reading pixels back: drawn twice and read once, less what it costs beyond once."""
-    with FilamentRenderer("block", options) as renderer:
+    with FilamentRenderer(drawn(options), options) as renderer:
 
         def draw(times: int) -> float:
             start = time.process_time()
@@ -174,7 +195,7 @@ def one_of_many(
     rates: multiprocessing.Queue,
 ) -> None:
     """A process of its own: renders when all others are ready too."""
-    with create_renderer("filament", "block", options) as renderer:
+    with create_renderer("filament", drawn(options), options) as renderer:
         renderer.render(samples[:1])
         ready.wait()
         wall, processor = seconds(renderer.render, list(samples) * rounds)
@@ -200,9 +221,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8, help="triplets of each run")
     parser.add_argument("--runs", type=int, default=5, help="the median is printed")
     arguments = parser.parse_args()
-    scene = Stage("block", OURS).scene
-    samples = make_samples(scene.materials, scene.joint_names, arguments.samples)
-    with create_renderer("filament", "block", OURS) as filament, create_renderer("classic", "block", OURS) as classic:
+    scene = drawn(OURS)
+    samples = make_samples(Stage(scene, OURS).scene.materials, arguments.samples)
+    with create_renderer("filament", scene, OURS) as filament, create_renderer("classic", scene, OURS) as classic:
         devices = f"Filament on {filament.info.device}, classic on {classic.info.device} ({classic.info.api})"
     print(describe())
     print(devices)

@@ -14,11 +14,12 @@ import numpy as np
 from datagen.render.base import RenderOptions, Sample
 from datagen.render.filament import FilamentRenderer
 from datagen.render.stage import Stage
-from vision.geometry.cameras import DACTYL_RIG
+from datagen.sim.cameras import vertical_field_of_view
+from vision.scene.scene import Scene
 
 
-def _whole_stage(options: RenderOptions) -> Stage:
-    stage = Stage("block", options)
+def _whole_stage(scene: Scene, options: RenderOptions) -> Stage:
+    stage = Stage(scene, options)
     stage.model.geom_castshadow[:] = True
     return stage
 
@@ -26,17 +27,20 @@ def _whole_stage(options: RenderOptions) -> Stage:
 class StockRenderer:
     """``mujoco.Renderer``."""
 
-    def __init__(self, image_size: int) -> None:
-        self.stage = _whole_stage(RenderOptions(mesh_fraction=1.0))
-        self.renderer = mujoco.Renderer(self.stage.model, image_size, image_size)
+    def __init__(self, scene: Scene) -> None:
+        self.stage = _whole_stage(scene, RenderOptions(mesh_fraction=1.0))
+        # It knows centred cameras alone, by their vertical field of view; the model's cameras have one of their own.
+        ids, nominal = self.stage.scene.camera_ids, scene.rig.nominal
+        self.stage.model.cam_fovy[ids] = vertical_field_of_view(nominal.intrinsics, nominal.height)
+        self.renderer = mujoco.Renderer(self.stage.model, scene.rig.height, scene.rig.width)
 
     def render(self, samples: Sequence[Sample]) -> list[np.ndarray]:
         images = []
         for sample in samples:
             self.stage.set(sample)
             mujoco.mj_forward(self.stage.model, self.stage.data)
-            for camera in DACTYL_RIG.names:
-                self.renderer.update_scene(self.stage.data, camera)
+            for camera in self.stage.scene.camera_ids:
+                self.renderer.update_scene(self.stage.data, int(camera))
                 images.append(self.renderer.render())
         return images
 
@@ -44,9 +48,9 @@ class StockRenderer:
 class FilamentAsDocumented(FilamentRenderer):
     """``mujoco.mjrf`` with the settings that it takes from a model which says nothing about them."""
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, scene: Scene) -> None:
         # 2048 texels is what Filament takes for MuJoCo's default shadowsize.
-        super().__init__("block", RenderOptions(image_size, mesh_fraction=1.0, shadow_map_size=2048))
+        super().__init__(scene, RenderOptions(mesh_fraction=1.0, shadow_map_size=2048))
 
     def _build_scene(self) -> None:
         self._stage.model.geom_castshadow[:] = True
@@ -56,12 +60,12 @@ class FilamentAsDocumented(FilamentRenderer):
             request.reflections = request.skybox = request.haze = True
 
     def render(self, samples: Sequence[Sample]) -> np.ndarray:
-        size = self._options.image_size
-        images = np.empty((len(samples), len(self._requests), size, size, 3), dtype=np.uint8)
+        height, width = self._padded
+        images = np.empty((len(samples), len(self._requests), height, width, 3), dtype=np.uint8)
         for number, sample in enumerate(samples):
             self._apply(sample)
             mujoco.mj_forward(self._stage.model, self._stage.data)
             for camera, request in enumerate(self._requests):
                 self._context.wait_for_frame(self._context.render([request], [self._read]))
-                images[number, camera] = self._frame[:, camera * size : (camera + 1) * size]
+                images[number, camera] = self._frame[:, camera * width : (camera + 1) * width]
         return images

@@ -23,28 +23,35 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import describe
+from datagen.sim.complete import complete_scene
 from train.cli import TrainConfig, parse
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
-from vision.geometry.cameras import DACTYL_RIG
 from vision.hardware import fast_bfloat16
-from vision.networks.pose_model import DataSpec
-from vision.storage.schema import HAND_JOINTS
+from vision.scene.scene import Scene
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 SIZE = 200
+
+
+def sized_scene() -> Scene:
+    """The block's, with pictures of ``SIZE`` pixels."""
+    scene = complete_scene("block")
+    return scene.with_rig(scene.rig.resized(SIZE))
 
 
 def made_up_batch(count: int) -> dict[str, Tensor]:
     """Random pictures of a block that stands where it usually is."""
     generator = np.random.default_rng(0)
     images = torch.from_numpy(generator.integers(0, 256, (count, 3, SIZE, SIZE, 3), dtype=np.uint8))
-    k, t = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
+    scene = sized_scene()
+    assert scene.hand is not None
+    k, t, *_ = scene.rig.nominal
     return {
         "images": images.permute(0, 1, 4, 2, 3),
         "object_position": torch.tensor([1.02, 0.87, 0.145]).expand(count, 3),
         "object_quaternion": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
-        "joint_position": torch.zeros(count, HAND_JOINTS),
+        "joint_position": torch.zeros(count, len(scene.hand.joints)),
         "camera_intrinsics": torch.from_numpy(k).float().expand(count, 3, 3, 3),
         "camera_extrinsics": torch.from_numpy(t).float().expand(count, 3, 4, 4),
     }
@@ -54,8 +61,9 @@ class Contender:
     """One network in one memory layout and precision."""
 
     def __init__(self, config: TrainConfig, channels_last: bool, bfloat16: bool, device: torch.device) -> None:
-        data = DataSpec("block", DACTYL_RIG, SIZE)
-        task = PoseTask(config.model, data, config.loss, config.augment, config.optimizer, config.seed).to(device)
+        task = PoseTask(config.model, sized_scene(), config.loss, config.augment, config.optimizer, config.seed).to(
+            device
+        )
         self.task = task.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         self.channels_last, self.bfloat16 = channels_last, bfloat16
         self.device = device

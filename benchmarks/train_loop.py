@@ -27,7 +27,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.machine import describe
-from benchmarks.train import SIZE, made_up_batch
+from benchmarks.train import made_up_batch, sized_scene
 from train.batches import Batch, MixedBatches, StepSampler, collate
 from train.cli import parse
 from train.config import TrainConfig
@@ -36,8 +36,6 @@ from train.fit import make_trainer
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
 from train.precision import resolve_precision
-from vision.geometry.cameras import DACTYL_RIG
-from vision.networks.pose_model import DataSpec
 from vision.storage.datasets import TripletDataset
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
@@ -204,8 +202,7 @@ def _print_rates(rates: dict[str, list[tuple[float, float]]]) -> None:
 
 
 def _task(config: TrainConfig) -> PoseTask:
-    data = DataSpec("block", DACTYL_RIG, SIZE)
-    return PoseTask(config.model, data, config.loss, config.augment, config.optimizer, config.seed)
+    return PoseTask(config.model, sized_scene(), config.loss, config.augment, config.optimizer, config.seed)
 
 
 def _device() -> str:

@@ -19,13 +19,15 @@ def main_states(argv: Sequence[str]) -> None:
     examples:
       dactyl states --config configs/states/trained.yaml --output data/states
       dactyl states --output data/states-test --count 5000 --seed 1     states for a test set: a seed of their own
-      dactyl states --object prism --output data/states-prism --count 100000
+      dactyl states --scene prism --output data/states-prism --count 100000
     """
     from datagen.states.collect import StatesConfig, collect
 
     config = parse(StatesConfig, argv, "dactyl states", main_states.__doc__ or "")
     states = collect(config)
-    Console().print(f"{config.output}: {len(states):,} states of the {states.object} by policy {states.policy}")
+    Console().print(
+        f"{config.output}: {len(states):,} states of the {states.scene.object.name} by policy {states.policy}"
+    )
 
 
 def main_coverage(argv: Sequence[str]) -> None:

@@ -182,7 +182,7 @@ def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Cond
     """The protocols and studies that are asked for and mean something for this estimator."""
     conditions = [Condition(protocol) for protocol in usable_protocols(estimator, config.protocols)]
     if estimator.head == "geometric" and config.camera_subsets:  # a regression needs all its cameras
-        conditions += camera_subsets(estimator.rig)
+        conditions += camera_subsets(estimator.scene.rig)
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()
     return conditions
@@ -226,7 +226,7 @@ class _Run:
 
     def checkpoint_record(self) -> CheckpointRecord:
         estimator, (path, digest, training) = self.estimator, astuple(self.checkpoint)
-        about = (estimator.head, estimator.uses_cameras, estimator.object.name)
+        about = (estimator.head, estimator.uses_cameras, estimator.scene.to_json())
         return CheckpointRecord(path, digest, training, *about)
 
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
@@ -240,7 +240,9 @@ class _Run:
 def _curves(evaluation: Evaluation) -> list[Curve]:
     curves = []
     for test_set in evaluation.sets:
-        curves += [Curve(test_set.name, one.condition.told, one.errors) for one in test_set.study("protocol")]
+        curves += [
+            Curve(test_set.name, one.condition.camera_knowledge, one.errors) for one in test_set.study("protocol")
+        ]
         if test_set.constant is not None:
             curves.append(Curve(test_set.name, None, test_set.constant))
     return curves

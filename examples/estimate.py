@@ -26,6 +26,7 @@ from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
+from vision.scene.rig import Camera
 
 
 def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]:
@@ -39,15 +40,15 @@ def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]
     raise DactylError(f"webcams {', '.join(sources)}: one gives no picture; check numbers and cables")
 
 
-def square(picture: np.ndarray, source: str, size: int) -> np.ndarray:
-    """(size, size, 3) of a square picture."""
+def reduced(picture: np.ndarray, source: str, camera: Camera) -> np.ndarray:
+    """(H, W, 3) as a camera's images have it, of a picture of the same shape."""
     height, width, _ = picture.shape
-    if width != height:
+    if abs(width * camera.height - height * camera.width) > max(width, height):
         raise DactylError(
-            f"{source}: {width}x{height} pixels; without --calibration pictures must be square, as the trained "
-            "cameras' are"
+            f"{source}: {width}x{height} pixels; without --calibration pictures must have the shape of the trained "
+            f"cameras' images, {camera.width}x{camera.height}"
         )
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
 
 
 def main() -> None:
@@ -58,22 +59,22 @@ def main() -> None:
     parser.add_argument("--picture_bits", type=int, choices=BIT_DEPTHS, help="of 16-bit PNG pictures, how many count")
     arguments = parser.parse_args()
     estimator = PoseEstimator.from_checkpoint(arguments.checkpoint)
-    rig, size = estimator.rig, estimator.image_size
-    matrices, transforms = rig.intrinsics(size, size), rig.extrinsics()
+    rig = estimator.rig
+    matrices, transforms = rig.nominal.intrinsics, rig.nominal.extrinsics
     views = None
     if arguments.calibration:
         calibration = load_calibration(arguments.calibration)
         if missing := [name for name in rig.names if name not in calibration]:
             raise DactylError(f"{arguments.calibration}: camera '{missing[0]}' is missing; calibrate it too")
-        nominal = zip(rig.names, matrices, transforms, strict=True)
-        views = [make_view(calibration[name], np.eye(4), K, T, True, size) for name, K, T in nominal]
+        views = [make_view(calibration[camera.name], np.eye(4), camera, True) for camera in rig.cameras]
         matrices, transforms = np.stack([v.matrix for v in views]), np.stack([v.transform for v in views])
     for pictures in triplets(arguments.sources, arguments.picture_bits):
         if views:
             seen = zip(views, pictures, arguments.sources, strict=True)
             images = [view(picture, Path(source)) for view, picture, source in seen]
         else:
-            images = [square(picture, name, size) for picture, name in zip(pictures, arguments.sources, strict=True)]
+            seen = zip(pictures, arguments.sources, rig.cameras, strict=True)
+            images = [reduced(picture, name, camera) for picture, name, camera in seen]
         found = estimator.predict(np.stack(images)[None], matrices, transforms, nominal=views is None)
         print(json.dumps({key: np.round(values[0], 5).tolist() for key, values in found.items()}), flush=True)  # noqa: T201
 

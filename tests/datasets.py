@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.cameras import DACTYL_RIG
+from tests.scenes import JOINTS, rig, scene
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.storage.datasets import DatasetManifest, rig_records
+from vision.storage.datasets import DatasetManifest
 from vision.storage.files import canonical_json, fingerprint
 from vision.storage.folders import MANIFEST
 from vision.storage.records import write_record
-from vision.storage.schema import HAND_JOINTS
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
@@ -32,9 +31,9 @@ def make_label(index: int, image_size: int = 32) -> dict[str, Any]:
         "augmentation": "none",
         "object_position": np.array([1.02, 0.87, 0.145]) + rng.normal(0, 0.01, 3),
         "object_quaternion": quaternion_from_rotation(Rotation.random(random_state=rng)),
-        "joint_position": rng.uniform(-0.5, 0.5, HAND_JOINTS),
-        "camera_intrinsics": DACTYL_RIG.intrinsics(image_size, image_size),
-        "camera_extrinsics": DACTYL_RIG.extrinsics(),
+        "joint_position": rng.uniform(-0.5, 0.5, JOINTS),
+        "camera_intrinsics": rig(image_size).nominal.intrinsics,
+        "camera_extrinsics": rig(image_size).nominal.extrinsics,
     }
 
 
@@ -48,15 +47,13 @@ def make_images(index: int, image_size: int = 32) -> np.ndarray:
 def make_sample(index: int, image_size: int = 32) -> dict[str, Any]:
     """The members of one sample, as :func:`vision.storage.shards.write_shard` takes them."""
     label, images = make_label(index, image_size), make_images(index, image_size)
-    return encode_sample(label, images, DACTYL_RIG.names, {"exposure": index / 10})
+    return encode_sample(label, images, rig(image_size), {"exposure": index / 10})
 
 
 def write_manifest(folder: Path, records: Sequence[ShardRecord], image_size: int = 32, **changes: Any) -> None:
     """The manifest that publishes ``records``; ``changes`` replace its keys."""
     fields = {
-        "object": "block",
-        "image_size": image_size,
-        "rig": rig_records(DACTYL_RIG),
+        "scene": scene("block", image_size).to_json(),
         "samples": sum(record.samples for record in records),
         "shards": tuple(records),
     }

@@ -18,14 +18,16 @@ from matplotlib.textpath import TextPath
 from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.cameras import DACTYL_RIG, CameraPose, Rig, extrinsics, intrinsics, project
-from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import Face, PoseObject, get_object
-from vision.storage.datasets import DatasetManifest, rig_records
+from tests.scenes import JOINTS
+from tests.scenes import scene as scene_of
+from vision.geometry.cameras import Cameras, change_field_of_view, displace, project
+from vision.geometry.rotations import quaternion_from_rotation
+from vision.scene.objects import Face, PoseObject
+from vision.scene.scene import Scene
+from vision.storage.datasets import DatasetManifest
 from vision.storage.files import fingerprint
 from vision.storage.folders import MANIFEST
 from vision.storage.records import write_record
-from vision.storage.schema import HAND_JOINTS
 from vision.storage.shards import encode_sample, write_shard
 
 WORKSPACE = np.array([1.02, 0.87, 0.145])  # metres; where the block sits in the hand
@@ -39,7 +41,7 @@ def make_dataset(
     seed: int = 0,
     image_size: int = 200,
     object_name: str = "block",
-    rig: Rig = DACTYL_RIG,
+    scene: Scene | None = None,
     clutter: bool = True,
     spread: float = 0.02,
     samples_per_shard: int = 256,
@@ -49,25 +51,22 @@ def make_dataset(
 
     Args:
         seed: equal seeds give equal bytes.
-        image_size: pixels, square.
+        image_size: pixels, square; with
+        object_name: of the scene, where ``scene`` is not given.
         clutter: random background, occluding bars and displaced cameras as in Table 9; else grey and nominal.
         spread: standard deviation of the object's centre around the workspace's, metres.
     """
     config = {"synthetic": True, "seed": seed, "samples": samples, "image_size": image_size, "clutter": clutter}
     mark = fingerprint(config)
     renderer = {"name": "synthetic", "version": "1", "device": "cpu", "api": "PIL"}
+    scene = scene or scene_of(object_name, image_size)
     shards = []
     for number, first in enumerate(range(0, samples, samples_per_shard)):
         indices = range(first, min(first + samples_per_shard, samples))
-        drawn = (
-            _sample(index, seed, image_size, get_object(object_name), rig, clutter, spread, samples_per_episode)
-            for index in indices
-        )
-        shards.append(write_shard(folder, number, _members(drawn, rig), mark, renderer))
+        drawn = (_sample(index, seed, scene, clutter, spread, samples_per_episode) for index in indices)
+        shards.append(write_shard(folder, number, _members(drawn, scene), mark, renderer))
     manifest = DatasetManifest(
-        object=object_name,
-        image_size=image_size,
-        rig=rig_records(rig),
+        scene=scene.to_json(),
         seed=seed,
         config=config,
         samples=samples,
@@ -112,9 +111,7 @@ def draw_triplet(
 def _sample(
     index: int,
     seed: int,
-    image_size: int,
-    target: PoseObject,
-    rig: Rig,
+    scene: Scene,
     clutter: bool,
     spread: float,
     samples_per_episode: int,
@@ -122,9 +119,8 @@ def _sample(
     generator = np.random.default_rng([seed, index])
     turn = Rotation.random(random_state=generator)
     position = WORKSPACE + spread * generator.standard_normal(3).clip(-2, 2)
-    cameras = [_displaced(camera, generator) if clutter else camera for camera in rig]
-    matrices = intrinsics([camera.fovy_deg for camera in cameras], image_size, image_size)
-    transforms = extrinsics([camera.position for camera in cameras], [camera.quaternion for camera in cameras])
+    cameras = _displaced(scene.rig.nominal, generator) if clutter else scene.rig.nominal
+    matrices, transforms = cameras.intrinsics, cameras.extrinsics
     label = {
         "index": index,
         "state_index": index,
@@ -132,26 +128,29 @@ def _sample(
         "augmentation": "none",
         "object_position": position,
         "object_quaternion": quaternion_from_rotation(turn),
-        "joint_position": np.zeros(HAND_JOINTS),
+        "joint_position": np.zeros(JOINTS),
         "camera_intrinsics": matrices,
         "camera_extrinsics": transforms,
     }
-    images = draw_triplet(target, position, turn.as_matrix(), matrices, transforms, image_size, generator, clutter)
+    images = draw_triplet(
+        scene.object, position, turn.as_matrix(), matrices, transforms, scene.rig.width, generator, clutter
+    )
     return label, images
 
 
-def _members(drawn: Iterator[tuple[dict[str, Any], np.ndarray]], rig: Rig) -> Iterator[dict[str, Any]]:
+def _members(drawn: Iterator[tuple[dict[str, Any], np.ndarray]], scene: Scene) -> Iterator[dict[str, Any]]:
     for label, images in drawn:
-        yield encode_sample(label, images, rig.names, {})
+        yield encode_sample(label, images, scene.rig, {})
 
 
-def _displaced(camera: CameraPose, generator: np.random.Generator) -> CameraPose:
+def _displaced(nominal: Cameras, generator: np.random.Generator) -> Cameras:
     """Table 9's camera displacement."""
-    axis = Rotation.random(random_state=generator).as_matrix()[0]
-    turn = Rotation.from_rotvec(np.deg2rad(generator.uniform(0, 3)) * axis)
-    quaternion = quaternion_from_rotation(turn * rotation_from_quaternion(camera.quaternion))
-    position = np.array(camera.position) + generator.uniform(-0.0015, 0.0015, 3)
-    return CameraPose(camera.name, tuple(position), tuple(quaternion), camera.fovy_deg + generator.uniform(-1, 1))  # type: ignore[arg-type]
+    count = len(nominal.intrinsics)
+    axis = Rotation.random(count, random_state=generator).as_matrix()[:, 0]
+    turn = Rotation.from_rotvec(np.deg2rad(generator.uniform(0, 3, (count, 1))) * axis).as_matrix()
+    transforms = displace(nominal.extrinsics, turn, generator.uniform(-0.0015, 0.0015, (count, 3)))
+    matrices = change_field_of_view(nominal.intrinsics, nominal.height, generator.uniform(-1, 1, count))
+    return nominal._replace(intrinsics=matrices, extrinsics=transforms)
 
 
 def _draw_face(
@@ -174,9 +173,10 @@ def _draw_face(
     shade = 0.35 + 0.65 * max(0.0, float(normal @ light))
     fills = _rgb(color * shade), _rgb(np.ones(3) * (0.3 + 0.7 * shade))
     pen.polygon(_pixels(corners @ rotation.T + position, matrix, transform), fill=fills[0])
-    for level, outline in enumerate(_letter(face.letter)):
-        plane = outline * face.letter_height
-        points = centre + plane[:, :1] * face.right + plane[:, 1:] * np.array(face.up)
+    letter = dict(zip(["+x", "-x", "+y", "-y", "+z", "-z"], "NPOEAI", strict=True)).get(face.name, "X")
+    for level, outline in enumerate(_letter(letter)):
+        plane = outline * 0.7 * np.ptp((corners - centre) @ np.array(face.up))
+        points = centre + plane[:, :1] * np.cross(face.up, face.normal) + plane[:, 1:] * np.array(face.up)
         # Outlines come outermost first: the letter, then the hole in it.
         pen.polygon(_pixels(points @ rotation.T + position, matrix, transform), fill=fills[1 - level % 2])
 

@@ -21,7 +21,7 @@ EXCEPTIONS = {
     "train/online.py": {"datagen"},  # renders while it trains
     "train/online_config.py": {"datagen"},  # by datagen's options
     "eval/closed_loop": {"datagen"},  # runs the simulation
-    "eval/testsets.py": {"datagen"},  # renders test sets
+    "eval/laboratory/cli.py": {"datagen"},  # completes a scene by its hand's model
 }
 SIMULATORS = {"mujoco", "gymnasium", "gymnasium_robotics", "mlagents_envs"}
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, collate
 from train.data_config import DataConfig
 from vision.errors import DactylError
-from vision.networks.pose_model import DataSpec
+from vision.scene.scene import SEEN, require_same
 from vision.storage.datasets import TripletDataset
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TripletDataModule(lightning.LightningDataModule):
     """Opens, checks and splits the datasets, and serves them to the trainer.
 
     Attributes:
-        spec: what the pictures show.
+        scene: what the images show.
 
     Raises:
         DactylError: a dataset is missing, damaged or empty, or they do not show the same thing.
@@ -44,7 +44,7 @@ class TripletDataModule(lightning.LightningDataModule):
         val_source = self.source if config.val is None else TripletDataset(config.val)
         assert val_source is not None  # the configuration sees to it
         self.val_source = val_source
-        self.spec = DataSpec(val_source.object.name, val_source.rig, val_source.image_size)
+        self.scene = val_source.scene
         self.train_numbers, self.val_numbers = self._split()
         for folder, numbers, needed in (
             (config.train, self.train_numbers, config.stored_per_batch > 0),
@@ -148,21 +148,11 @@ class TripletDataModule(lightning.LightningDataModule):
         return online
 
     def _refuse_mismatch(self) -> None:
-        """Raise DactylError unless all that is trained and validated on shows the same object and cameras."""
-        config, spec = self.config, self.spec
-        ours = (spec.object, spec.image_size, spec.rig.names)
-        sources: list[tuple[str, tuple[Any, ...]]] = []
+        """Raise DactylError unless all that is trained and validated on shows the same scene."""
         if self.source is not None:
-            sources.append(
-                (str(config.train), (self.source.object.name, self.source.image_size, self.source.rig.names))
-            )
+            require_same(self.scene, self.source.scene, str(self.config.train), SEEN)
         if self.online is not None:
-            sources.append(("data.online", (self.online.object, self.online.image_size, self.online.rig.names)))
-        for name, theirs in sources:
-            for what, one, other in zip(("object", "image size", "cameras"), ours, theirs, strict=True):
-                if one != other:
-                    val = config.val or config.train
-                    raise DactylError(f"{val}: {what} {one}, but {name} has {other}; make one of them again")
+            require_same(self.scene, self.online.scene, "data.online", SEEN)
 
     def _loader(self, dataset: Dataset[dict[str, Any]], **options: Any) -> DataLoader[Batch]:
         workers = self.config.workers

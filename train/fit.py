@@ -80,7 +80,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
-    task = PoseTask(config.model, data.spec, config.loss, config.augment, config.optimizer, config.seed)
+    task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
     if done and (name := first_mismatched_tensor(task.state_dict(), saved["state_dict"])) is not None:
         raise DactylError(

@@ -103,7 +103,7 @@ class ImageAugment:
         """(count, 1, 1) ones and zeros, with even odds: which samples are told their true cameras."""
         return (self._uniform(count, 1, 1) < 0.5).float()
 
-    def windows(self, centre: Tensor, side: float, size: int) -> Tensor:
+    def windows(self, centre: Tensor, side: Tensor | float, size: int) -> Tensor:
         """Windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in ``make_windows``."""
         config = self.config
         return self._near(centre, side, size, config.window_shift, config.window_zoom, config.window_roll_deg)
@@ -113,10 +113,13 @@ class ImageAugment:
         config, centre = self.config, torch.full((*shape, 2), side / 2, device=self.generator.device)
         return self._near(centre, side, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
 
-    def _near(self, centre: Tensor, side: float, size: int, shift: float, zoom: float, roll_deg: float) -> Tensor:
+    def _near(
+        self, centre: Tensor, side: Tensor | float, size: int, shift: float, zoom: float, roll_deg: float
+    ) -> Tensor:
         shape = centre.shape[:-1]
-        centre = centre + shift * side * self._normal(*centre.shape)
-        sides = side * (1 + zoom * (2 * self._uniform(*shape) - 1))
+        sides = torch.as_tensor(side, dtype=centre.dtype, device=centre.device).expand(shape)
+        centre = centre + shift * sides[..., None] * self._normal(*centre.shape)
+        sides = sides * (1 + zoom * (2 * self._uniform(*shape) - 1))
         roll = math.radians(roll_deg) * (2 * self._uniform(*shape) - 1)
         return make_windows(centre, sides, size, roll)
 

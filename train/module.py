@@ -19,13 +19,13 @@ from train.image_augmentation import AugmentConfig, ImageAugment
 from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 from train.surface import SurfaceTargets
 from vision.estimator import checkpoint_record
-from vision.geometry.cameras import project_torch
+from vision.geometry.cameras import Cameras, project_torch
 from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
 from vision.networks.geometric import GeometricModel
 from vision.networks.model import RegressionModel, build_model
-from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel
-from vision.scene.landmarks import HAND_LANDMARKS, locate
-from vision.solvers.triangulate import Cameras
+from vision.networks.pose_model import ModelConfig, PoseModel
+from vision.scene.scene import Scene
+from vision.solvers.landmarks import locate
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class PoseTask(lightning.LightningModule):
     def __init__(
         self,
         model: ModelConfig,
-        data: DataSpec,
+        scene: Scene,
         loss: LossConfig,
         augment: AugmentConfig,
         optimizer: OptimizerConfig,
@@ -90,7 +90,7 @@ class PoseTask(lightning.LightningModule):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model: PoseModel = build_model(model, data).to(memory_format=torch.channels_last)
+            self.model: PoseModel = build_model(model, scene).to(memory_format=torch.channels_last)
         self.average = None if optimizer.ema is None else _moving_average(self.model, optimizer.ema)
         self.loss_config = loss
         self.augment_config = augment
@@ -121,12 +121,13 @@ class PoseTask(lightning.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         del batch_index
         model, images = self.validated, batch["images"]
-        told, nominal = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]), self._nominal(len(images))
+        true, nominal = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]), self._nominal(len(images))
         if isinstance(model, GeometricModel):
             output = model(images)
-            found = [model.pose(output, told), model.pose(output, nominal, nominal=True)]
+            found = [model.pose(output, true)]
+            found += [model.pose(output, nominal, nominal=True)] if model.finds_cameras else []
         else:
-            found = [model.predict(images, told)]
+            found = [model.predict(images, true)]
             found += [model.predict(images, nominal, nominal=True)] if model.uses_cameras else []
         truth, position = quaternion_to_matrix(batch["object_quaternion"].double()), batch["object_position"]
         columns = []
@@ -137,7 +138,8 @@ class PoseTask(lightning.LightningModule):
         self.errors.update(torch.stack(columns, dim=-1).flatten())
 
     def on_validation_epoch_end(self) -> None:
-        protocols = ("", "nominal_") if self.model.uses_cameras else ("",)
+        both = self.model.finds_cameras or (isinstance(self.model, RegressionModel) and self.model.uses_cameras)
+        protocols = ("", "nominal_") if both else ("",)
         errors = self.errors.compute().unflatten(0, (-1, len(protocols), 3)).unbind(1)
         self.errors.reset()
         for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
@@ -155,9 +157,9 @@ class PoseTask(lightning.LightningModule):
 
     def _nominal(self, batch: int) -> Cameras:
         """The rig's cameras for every sample of a batch."""
-        rig, size = self.model.data.rig, self.model.data.image_size
-        matrices = (rig.intrinsics(size, size), rig.extrinsics())
-        return Cameras(*(torch.from_numpy(m).float().to(self.device).expand(batch, -1, -1, -1) for m in matrices))
+        nominal = self.model.scene.rig.nominal
+        matrices = (nominal.intrinsics, nominal.extrinsics)
+        return Cameras(*(torch.tensor(m).float().to(self.device).expand(batch, -1, -1, -1) for m in matrices))
 
     def configure_optimizers(self) -> Any:
         config = self.optimizer_config
@@ -205,26 +207,31 @@ class PoseTask(lightning.LightningModule):
         position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])
         if isinstance(model, RegressionModel):
             target = (position - model.position_mean) / model.position_deviation
-            told = None
+            features = None
             if model.config.camera_input:  # of half of the samples, so that one network learns both protocols
                 known = augment.cameras_known(len(images))
-                told = known * model.told(Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]))
-            output = model(images, augment, told)
+                features = known * model.camera_features(
+                    Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+                )
+            output = model(images, augment, features)
             return regression_loss(output.values, target, rotation, model.config.rotation, self.loss_config.rotation)
         assert isinstance(model, GeometricModel)
         cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
         with torch.autocast(self.device.type, enabled=False):
             corners = model.keypoints.float() @ rotation.mT + position[:, None]
-            targets = project_torch(torch.cat([corners, position[:, None]], dim=1)[:, None], *cameras)
-        windows, scenes, window, side = None, None, model.config.window, model.data.image_size
+            targets = project_torch(
+                torch.cat([corners, position[:, None]], dim=1)[:, None], cameras.intrinsics, cameras.extrinsics
+            )
+        windows, scenes, window, side = None, None, model.config.window, model.image_side
         if window is not None:
-            windows = augment.windows(targets[:, :, -1], window.side * side, window.size)
+            windows = augment.windows(targets[:, :, -1], model.sides(images.shape[:2]), window.size)
             scenes = augment.scenes((images.shape[0], images.shape[1]), side, window.locator_size)
         output = model(images, augment, windows, scenes)
         losses = laplace_loss(output.corners, targets[:, :, :-1])
         if output.centre is not None:
             losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
-            losses = losses + self.loss_config.landmarks * laplace_loss(output.landmarks, self._landmarks(batch))
+            if model.finds_cameras:
+                losses = losses + self.loss_config.landmarks * laplace_loss(output.landmarks, self._landmarks(batch))
         if self.loss_config.surface:
             with torch.autocast(self.device.type, enabled=False):
                 points, hit = self.surface(
@@ -236,7 +243,10 @@ class PoseTask(lightning.LightningModule):
     def _landmarks(self, batch: dict[str, Tensor]) -> Tensor:
         """True pixels (B, C, L, 2) of the hand's landmarks."""
         with torch.autocast(self.device.type, enabled=False):
-            points, _ = locate(HAND_LANDMARKS, batch["joint_position"][:, list(HAND_LANDMARKS.joints)])
+            hand = self.model.scene.hand
+            assert hand is not None
+            assert hand.landmarks is not None
+            points, _ = locate(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
             return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
 
     def _generator(self) -> torch.Generator:

@@ -10,6 +10,7 @@ samples are the same but for the dithering, a quarter of a level on average.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
+from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import LABEL
 
@@ -57,9 +58,8 @@ class OnlineTriplets:
         self._states = states_excluding(config.states, self._held_out)
         if not len(self._states):
             raise DactylError(f"{config.states}: every episode is held out for validation; collect more states")
-        self.object = self._states.object
-        self.image_size = config.render.image_size
-        self.rig = DACTYL_RIG
+        self._described = self._describe()
+        self.scene = self._described.drawn_scene()
 
     def refuse_repetition(self, stored: TripletDataset) -> None:
         """Raise DactylError where ``stored`` already holds the samples that would be rendered."""
@@ -74,7 +74,12 @@ class OnlineTriplets:
         rows = np.random.default_rng([config.seed]).integers(len(states), size=count)
         drawn = (
             augment_pose(
-                config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, n
+                config.augmentation,
+                self.scene.object,
+                states.object_position[row],
+                states.object_quaternion[row],
+                config.seed,
+                n,
             )
             for n, row in enumerate(rows)
         )
@@ -94,21 +99,24 @@ class OnlineTriplets:
         Args:
             processes: training processes on this machine, which share its cores.
         """
+        config, begin, stop = self.config, first * per_batch, end * per_batch
+        chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
+        workers = config.workers or max(1, default_workers() // processes)
+        return OnlineBatches(chunks, workers, config.patience_s)
+
+    def _describe(self) -> RenderConfig:
         config = self.config
-        described = RenderConfig(
+        return RenderConfig(
             states=config.states,
             output=Path(),
             seed=config.seed,
             shard_size=config.chunk,
-            object=self.object,
+            scene=config.scene,
             renderer=config.renderer,
             appearance=config.appearance,
             augmentation=config.augmentation,
             render=config.render,
         )
-        chunks = Chunks(described, self._held_out, per_batch, rank, world, first * per_batch, end * per_batch)
-        workers = config.workers or max(1, default_workers() // processes)
-        return OnlineBatches(chunks, workers, config.patience_s)
 
     def _is_of_these_states(self, dataset: TripletDataset) -> bool:
         return dataset.manifest.config.get("states") == states_fingerprint(self.config.states)
@@ -124,7 +132,8 @@ class OnlineBatches:
     def __iter__(self) -> Iterator[Batch]:
         self.close()
         chunks = self._chunks
-        stream = OrderedStream(chunks, chunks.numbers, self._workers, _decode_chunk, patience_s=self._patience_s)
+        decode_chunk = functools.partial(_decode_chunk, chunks.scene.rig)
+        stream = OrderedStream(chunks, chunks.numbers, self._workers, decode_chunk, patience_s=self._patience_s)
         self._stream = stream
         samples = itertools.chain.from_iterable(stream)
         try:
@@ -142,13 +151,15 @@ class OnlineBatches:
             self._stream.close()
 
 
-def _decode_chunk(encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
-    return [decode(members) for members in encoded]
+def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
+    return [decode(members, rig) for members in encoded]
 
 
-def decode(members: dict[str, bytes]) -> dict[str, Any]:
+def decode(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
     """``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
     label = json.loads(members["label.json"])
     sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}
-    pictures = [simplejpeg.decode_jpeg(members[f"{name}.jpg"], "RGB") for name in DACTYL_RIG.names]
-    return sample | {"images": np.stack(pictures)}
+    images = np.zeros((len(rig), rig.height, rig.width, 3), np.uint8)
+    for image, camera in zip(images, rig.cameras, strict=True):
+        image[: camera.height, : camera.width] = simplejpeg.decode_jpeg(members[f"{camera.name}.jpg"], "RGB")
+    return sample | {"images": images}

@@ -17,6 +17,7 @@ class OnlineConfig:
 
     Attributes:
         states: folder of states (dactyl states).
+        scene: name or file of a scene with the states' hand and object; null for the scene of the states.
         share: of each batch that is rendered afresh; the rest comes from the stored training set.
         seed: of every drawn value; not that of a stored set of the same states, or the same samples come again.
         chunk: triplets that one render process draws in a row.
@@ -29,6 +30,7 @@ class OnlineConfig:
     """
 
     states: Path
+    scene: str | None = None
     share: float = 1.0
     seed: int = 1_000
     chunk: int = 64

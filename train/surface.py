@@ -1,4 +1,4 @@
-"""Which point of the object each cell of a feature map looks at: dense targets, by casting rays at a convex body.
+"""Which point of the object each cell of a feature map looks at: dense targets, by casting rays at its triangles.
 
 Fingers are not known here: a cell that sees a finger in front of the object gets the object's point all the same, and
 the network learns to expect a large error there.
@@ -12,29 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import FloatArray
 from vision.networks.heads import cell_centres
 from vision.networks.windows import to_image
 from vision.scene.objects import PoseObject
-from vision.solvers.triangulate import Cameras
+
+_MOST_TRIANGLES = 300
 
 
 class SurfaceTargets(nn.Module):
-    """Casts the rays of a map's cells at an object.
+    """Casts the rays of a map's cells at an object's triangles.
 
     Attributes:
         radius: metres; surface points are given in units of it.
     """
 
-    normals: Tensor
-    offsets: Tensor
+    triangles: Tensor
 
     def __init__(self, target: PoseObject) -> None:
         super().__init__()
-        normals = np.array([face.normal for face in target.faces], dtype=np.float64)
-        offsets = (target.keypoints @ normals.T).max(axis=0)
         self.radius = target.diameter / 2
-        self.register_buffer("normals", torch.from_numpy(normals).float(), persistent=False)
-        self.register_buffer("offsets", torch.from_numpy(offsets).float(), persistent=False)
+        triangles = torch.from_numpy(coarse_triangles(target)).float()
+        self.register_buffer("triangles", triangles, persistent=False)
 
     def forward(
         self, windows: Tensor, side: int, cells: Sequence[int], cameras: Cameras, position: Tensor, rotation: Tensor
@@ -54,12 +54,47 @@ class SurfaceTargets(nn.Module):
         in_camera = torch.linalg.solve(cameras.intrinsics, homogeneous.mT).mT
         direction = in_camera @ to_camera @ rotation[:, None]  # object frame, (B, C, cells, 3)
         origin = ((-to_camera.mT @ shift).squeeze(-1) - position[:, None]) @ rotation  # (B, C, 3)
-
-        # A ray is inside of a convex body from the last plane it enters to the first it leaves.
-        slope = direction @ self.normals.T
-        distance = (self.offsets - origin @ self.normals.T)[:, :, None] / torch.where(slope == 0, 1e-9, slope)
-        enter = torch.where(slope < 0, distance, -torch.inf).amax(dim=-1)
-        leave = torch.where(slope > 0, distance, torch.inf).amin(dim=-1)
-        hit = enter < leave
-        points = origin[:, :, None] + torch.where(hit, enter, 0.0)[..., None] * direction
+        nearest = self._nearest(origin.flatten(0, 1), direction.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        hit = torch.isfinite(nearest)
+        points = origin[:, :, None] + torch.where(hit, nearest, 0.0)[..., None] * direction
         return points / self.radius, hit
+
+    def _nearest(self, origin: Tensor, direction: Tensor) -> Tensor:
+        """Where rays from (N, 3) along (N, n, 3) first meet a triangle, in lengths of the directions; infinity (N, n)
+        for none. Moeller and Trumbore's test against all triangles: a sum of triple products for each pair.
+        """
+        a, b, c = (corner - origin[:, None] for corner in self.triangles.unbind(1))  # (N, F, 3)
+        # The ray is a weighted mean of the corners' directions where all three weights have one sign.
+        weights = [
+            direction @ torch.linalg.cross(one, other).mT for one, other in ((b, c), (c, a), (a, b))
+        ]  # (N, n, F)
+        volume = (a * torch.linalg.cross(b, c)).sum(dim=-1)[:, None]
+        total = weights[0] + weights[1] + weights[2]
+        front = torch.stack([weight <= 0 for weight in weights]).all(dim=0) & (total < 0)  # that look at the origin
+        distance = torch.where(front, volume / torch.where(front, total, 1.0), torch.inf)
+        return torch.where(distance > 0, distance, torch.inf).amin(dim=-1)
+
+
+def coarse_triangles(target: PoseObject) -> FloatArray:
+    """Corners (F, 3, 3) of the object's surface in metres, reduced to some hundred triangles: targets of a map with
+    ten cells across need no more. Triangles inside a convex solid are left out."""
+    if target.faces:
+        corners = target.keypoints
+        return np.stack(
+            [
+                corners[[face.corners[0], face.corners[i], face.corners[i + 1]]]
+                for face in target.faces
+                for i in range(1, len(face.corners) - 1)
+            ]
+        )
+    mesh = target.mesh
+    if len(mesh.faces) <= _MOST_TRIANGLES:
+        return mesh.triangles
+    import fast_simplification
+
+    vertices, faces = fast_simplification.simplify(
+        np.asarray(mesh.vertices, np.float32),
+        np.asarray(mesh.faces, np.int32),
+        target_reduction=1 - _MOST_TRIANGLES / len(mesh.faces),
+    )
+    return np.asarray(vertices[faces], np.float64)

@@ -1,5 +1,7 @@
 """The two errors that users see, and text that is safe to show them."""
 
+import re
+
 _MAX_MESSAGE = 300  # characters
 
 
@@ -38,3 +40,15 @@ def shortened(text: str, length: int) -> str:
         return text
     head = length * 2 // 3
     return f"{text[:head]} ... {text[head + 5 - length :]}"
+
+
+def decoding_reason(error: BaseException) -> str:
+    """What msgspec says, with the key first: ``key 'shards[...].bytes': expected `int`, got `str```."""
+    text = str(error).replace("Object missing required field", "missing key")
+    text = text.replace("Object contains unknown field", "unknown key").replace("`", "'")
+    text = re.sub(r" matching regex '.*?\\Z'", " of another form", text)
+    what, _, key = text.partition(" - at '$")
+    if isinstance(error, RecursionError):
+        what = "nested too deep"
+    place = key.rstrip("'").lstrip(".")
+    return f"key '{place}': {what[:1].lower()}{what[1:]}" if place else f"{what[:1].lower()}{what[1:]}"

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel
-from vision.solvers.triangulate import Cameras
-from vision.storage.datasets import CameraRecord, rig_from_records
-from vision.storage.decode import ImageSize, Name, Record, from_plain
+from vision.networks.pose_model import ModelConfig, PoseModel
+from vision.scene.scene import Scene
+from vision.storage.decode import Record, from_plain
 from vision.storage.files import atomic_write
 from vision.storage.schema import check_version
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
@@ -35,8 +35,12 @@ from vision.storage.tensors import checked_tensors, fitted, load_tensors
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped networks, ``<object>.pt``, each with its model card ``<object>.md``."""
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 """Raised whenever a reader of the old checkpoints would misread the new ones."""
+NO_LANDMARKS = (
+    "the nominal protocol needs landmarks on parts of the hand that stand still, to find where the cameras are, and "
+    "this network knows none; calibrate the cameras"
+)
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -45,21 +49,22 @@ class PoseEstimator:
     """Estimates poses with a trained network.
 
     Attributes:
-        object: the object it knows.
-        rig: nominal cameras it was trained with, in the order of its images.
-        image_size: side of its images in pixels.
+        scene: what it was trained on, whole: the object it knows, and the nominal cameras with the size of its images.
+        object: of the scene.
+        rig: of the scene, in the order of the images.
         head: "regression" or "geometric".
         uses_cameras: whether its answers depend on the intrinsics and extrinsics that it is given.
+        finds_cameras: whether it can tell where nominal cameras really are.
     """
 
     def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.object = model.object
-        self.rig = model.data.rig
-        self.image_size = model.data.image_size
+        self.scene = model.scene
+        self.object, self.rig = model.scene.object, model.scene.rig
         self.head = model.config.head
         self.uses_cameras = model.uses_cameras
+        self.finds_cameras = model.finds_cameras
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
@@ -97,8 +102,8 @@ class PoseEstimator:
         """Poses of the object in the world.
 
         Args:
-            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, cameras in the order of ``rig``. A geometric head
-                takes any number of any cameras.
+            images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, undistorted, cameras in the order of ``rig``; smaller
+                images are padded right and below. A geometric head takes any number of any cameras.
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
             extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression without
                 ``camera_input`` ignores both.
@@ -112,11 +117,14 @@ class PoseEstimator:
 
         Raises:
             ValueError: an array has another shape or type.
+            DactylError: nominal cameras, and a network that cannot find out where they really are.
         """
+        if nominal and self.uses_cameras and not self.finds_cameras and self.head == "geometric":
+            raise DactylError(NO_LANDMARKS)
         images = np.asarray(images)
         any_number = self.head == "geometric" and images.ndim == 5 and images.shape[1] > 0
         count, cameras = images.shape[0], images.shape[1] if any_number else len(self.rig)
-        expected = (count, cameras, self.image_size, self.image_size, 3)
+        expected = (count, cameras, self.rig.height, self.rig.width, 3)
         if images.shape != expected or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
@@ -143,9 +151,7 @@ def checkpoint_record(model: PoseModel) -> dict[str, Any]:
         "schema_version": CHECKPOINT_VERSION,
         "hyper_parameters": {
             "model": to_jsonable(model.config),
-            "object": model.data.object,
-            "rig": model.data.rig.to_json(),
-            "image_size": model.data.image_size,
+            "scene": model.scene.to_json(),
         },
     }
 
@@ -180,19 +186,11 @@ class HyperParameters(Record, frozen=True):
 
     Attributes:
         model: configuration of the network, as :class:`vision.networks.pose_model.ModelConfig`.
-        object: that it knows.
-        rig: nominal cameras, in the order of its images.
-        image_size: of its images, pixels.
+        scene: that it was trained on, whole.
     """
 
     model: dict[str, Any]
-    object: Name
-    rig: tuple[CameraRecord, ...]
-    image_size: ImageSize
-
-    def spec(self) -> DataSpec:
-        """What pictures the network is for. ValueError for a rig that is none."""
-        return DataSpec(self.object, rig_from_records(self.rig), self.image_size)
+    scene: dict[str, Any]
 
 
 def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
@@ -204,7 +202,7 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
         if name.startswith(_PREFIX)
     }
     try:
-        data = record.spec()
-        return fitted(lambda: build_model(config, data), weights, str(path))
+        scene = Scene.from_json(record.scene, f"{path}: hyper_parameters.scene")
+        return fitted(lambda: build_model(config, scene), weights, str(path))
     except ValueError as error:
         raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error

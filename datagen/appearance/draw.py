@@ -15,10 +15,11 @@ from scipy.spatial.transform import Rotation
 
 from datagen.render.base import Appearance
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
-from vision.geometry.cameras import Rig
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import Face, get_object
-from vision.scene.workspace import LIGHT_CENTRE
+from vision.geometry.cameras import change_field_of_view, displace
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import Color
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ class AppearanceConfig:
 
 def draw_appearance(
     config: AppearanceConfig,
-    rig: Rig,
-    object_name: str,
+    scene: Scene,
     materials: Sequence[str],
     seed: int,
     index: int,
@@ -99,39 +99,27 @@ def draw_appearance(
 
     Args:
         config: ranges.
-        rig: nominal cameras.
-        object_name: whose faces carry calibrated colours.
-        materials: the scene's, ``link/...``, ``face/...``, ``letter/...`` and ``background``.
+        scene: whose cameras are displaced, and whose object's parts carry calibrated colours.
+        materials: the compiled scene's: ``link/...``, the object's parts, ``background...``.
         seed, index: key of every generator.
         recording: number that takes the place of ``index`` for the cameras: samples of one recording share them.
     """
-    rgb, metallic, glossiness = _materials(config, object_name, materials, seed, index)
-    light_position, light_intensity = _lights(config, seed, index)
-    camera_position, camera_quaternion, camera_fovy = _cameras(
-        config, rig, seed, index if recording is None else recording
-    )
-    return Appearance(
-        rgb,
-        metallic,
-        glossiness,
-        light_position,
-        light_intensity,
-        camera_position,
-        camera_quaternion,
-        camera_fovy,
-    )
+    rgb, metallic, glossiness = _materials(config, scene, materials, seed, index)
+    light_position, light_intensity = _lights(config, scene, seed, index)
+    intrinsics, extrinsics = _cameras(config, scene.rig, seed, index if recording is None else recording)
+    return Appearance(rgb, metallic, glossiness, light_position, light_intensity, intrinsics, extrinsics)
 
 
 def _materials(
-    config: AppearanceConfig, object_name: str, materials: Sequence[str], seed: int, index: int
+    config: AppearanceConfig, scene: Scene, materials: Sequence[str], seed: int, index: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """One generator for each material: its values do not depend on which others the scene has."""
-    faces = {face.name: face for face in get_object(object_name).faces}
+    colors = {part.name: part.color for part in scene.object.parts}
     rgb = np.empty((len(materials), 3))
     metallic, glossiness = np.empty(len(materials)), np.empty(len(materials))
     for number, material in enumerate(materials):
         rng = generator(seed, index, f"material/{material}")
-        kind, _, name = material.partition("/")
+        kind = material.partition("/")[0]
         if kind == "link":
             rgb[number] = config.robot_color(rng, 3)
             metallic[number], glossiness[number] = config.robot_metallic(rng), config.robot_glossiness(rng)
@@ -139,21 +127,21 @@ def _materials(
             rgb[number] = config.background_color(rng, 3)
             metallic[number], glossiness[number] = config.background_metallic(rng), config.background_glossiness(rng)
         else:
-            rgb[number] = config.letter_value(rng) if kind == "letter" else _face_color(config, faces[name], rng)
+            rgb[number] = config.letter_value(rng) if kind == "letter" else _calibrated(config, colors[material], rng)
             metallic[number], glossiness[number] = config.object_metallic(rng), config.object_glossiness(rng)
     return rgb, metallic, glossiness
 
 
-def _face_color(config: AppearanceConfig, face: Face, rng: np.random.Generator) -> tuple[float, float, float]:
+def _calibrated(config: AppearanceConfig, color: Color, rng: np.random.Generator) -> tuple[float, float, float]:
     """The calibrated colour, shifted in hue, saturation and value as Unity's colour picker has them (sRGB-encoded)."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*face.color)
+    hue, saturation, value = colorsys.rgb_to_hsv(*color)
     hue = (hue + float(config.object_hue(rng))) % 1.0
     saturation = float(np.clip(saturation + config.object_saturation(rng), 0.0, 1.0))
     value = float(np.clip(value + config.object_value(rng), 0.0, 1.0))
     return colorsys.hsv_to_rgb(hue, saturation, value)
 
 
-def _lights(config: AppearanceConfig, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
+def _lights(config: AppearanceConfig, scene: Scene, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
     """Positions (L, 3) on the upper half-sphere, and the total intensity shared out by relative ones (L,)."""
     count = config.lights(generator(seed, index, "light.count"))
     direction = unit_vector(generator(seed, index, "light.direction"), count)
@@ -161,20 +149,18 @@ def _lights(config: AppearanceConfig, seed: int, index: int) -> tuple[FloatArray
     distance = config.light_distance(generator(seed, index, "light.distance"), count)
     relative = config.light_relative_intensity(generator(seed, index, "light.relative_intensity"), count)
     total = config.light_total_intensity(generator(seed, index, "light.total_intensity"))
-    return np.asarray(LIGHT_CENTRE) + distance[:, None] * direction, total * relative / relative.sum()
+    return np.asarray(scene.workspace.light_centre) + distance[:, None] * direction, total * relative / relative.sum()
 
 
-def _cameras(config: AppearanceConfig, rig: Rig, seed: int, index: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """True cameras: positions (C, 3), quaternions (C, 4), vertical fields of view (C,) in degrees."""
-    count = len(rig)
+def _cameras(config: AppearanceConfig, rig: Rig, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
+    """True cameras: K (C, 3, 3) in pixels and T (C, 4, 4), world to camera."""
+    count, nominal = len(rig), rig.nominal
     shift = config.camera_position(generator(seed, index, "camera.position"), (count, 3))
     axis = unit_vector(generator(seed, index, "camera.axis"), count)
     angle = np.deg2rad(config.camera_rotation_deg(generator(seed, index, "camera.rotation"), count))
     fovy = config.camera_fovy_deg(generator(seed, index, "camera.fovy"), count)
-    nominal = rotation_from_quaternion([camera.quaternion for camera in rig])
-    turned = Rotation.from_rotvec(axis * angle[:, None]) * nominal
+    turn = Rotation.from_rotvec(axis * angle[:, None]).as_matrix()
     return (
-        np.array([camera.position for camera in rig]) + shift,
-        quaternion_from_rotation(turned),
-        np.array([camera.fovy_deg for camera in rig]) + fovy,
+        change_field_of_view(nominal.intrinsics, nominal.height, fovy),
+        displace(nominal.extrinsics, turn, shift),
     )

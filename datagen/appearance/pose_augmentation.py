@@ -1,7 +1,7 @@
 """Augmentation of the object's pose before rendering (paper, appendix D.2).
 
 The states that a policy visits cover some orientations more than others. 20 % of the samples keep the pose as
-collected, 40 % turn it by 90 degrees about the object's main axes, 40 % jitter it.
+collected, 40 % turn it onto itself (a cube by 90 degrees about its main axes), letters aside, 40 % jitter it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.variation import Normal, generator
-from vision.geometry.rotations import FloatArray, cube_rotations, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import PoseObject
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,8 @@ class AugmentConfig:
     """Shares of the three kinds, and how far the jitter goes. The shares are the paper's, the jitter is ours.
 
     Attributes:
-        rotated: share of samples whose object is turned by one of the 24 rotations that map its main axes onto each
-            other (drawn evenly; one of them is no turn at all). An object without the cube's symmetry takes another
-            place in the hand by this, as it does in the reference.
+        rotated: share of samples whose object is turned by one of the rotations that leave its shape unchanged (a
+            cube's 24, as in the reference; drawn evenly, one of them is no turn at all): it fits into the same grasp.
         jittered: share of samples whose pose gets Gaussian noise; what is left of 1 is as collected.
         position_jitter: metres, each coordinate.
         rotation_jitter: radians, each component of the rotation vector.
@@ -41,12 +41,18 @@ class AugmentConfig:
 
 
 def augment_pose(
-    config: AugmentConfig, position: FloatArray, quaternion: FloatArray, seed: int, index: int
+    config: AugmentConfig,
+    target: PoseObject,
+    position: FloatArray,
+    quaternion: FloatArray,
+    seed: int,
+    index: int,
 ) -> tuple[FloatArray, FloatArray, str]:
     """The pose to render, and which kind of augmentation made it.
 
     Args:
         config: shares and jitter.
+        target: whose pose it is.
         position: object centre (3,), metres, world frame.
         quaternion: object to world (4,), w x y z.
         seed, index: of the dataset and the sample.
@@ -56,7 +62,8 @@ def augment_pose(
     """
     choice = generator(seed, index, "augmentation.kind").random()
     if choice < config.rotated:
-        turn = cube_rotations()[generator(seed, index, "augmentation.rotation").integers(24)]
+        turns = target.shape_symmetries
+        turn = turns[generator(seed, index, "augmentation.rotation").integers(len(turns))]
         turned = rotation_from_quaternion(quaternion) * Rotation.from_matrix(turn)
         return position, quaternion_from_rotation(turned), "rotated"
     if choice < config.rotated + config.jittered:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from datagen.sim.glyphs import FONT
 from vision.geometry.rotations import FloatArray
+from vision.scene.glyphs import FONT
 
 Pixels = NDArray[np.uint8]
 _OVERSAMPLING = 2  # of what has edges, in each direction

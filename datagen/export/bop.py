@@ -24,13 +24,14 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.triangles import fill_triangles
 from vision.progress import progress
+from vision.scene.rig import Camera
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import exclusive_folder
 from vision.storage.store import Location
@@ -107,7 +108,7 @@ def export_bop(config: BopConfig) -> int:
 def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict[str, int]]:
     """Write one triplet; the targets that its images are."""
     label, masks = dataset.label(number), dataset.masks(number)
-    scene_id = int(label["index"])
+    mesh, scene_id = dataset.object.mesh, int(label["index"])
     folder = split / f"{scene_id:06d}"
     for name in ("rgb", "mask", *(["mask_visib"] if masks is not None else [])):
         (folder / name).mkdir(parents=True)
@@ -133,9 +134,10 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
                 "obj_id": OBJECT_ID,
             }
         ]
-        corners = project(dataset.object.keypoints, K, object_to_camera)
-        silhouette, origin = _silhouette(corners, dataset.image_size, dataset.where(number))
-        visible = None if masks is None else masks[image]
+        camera = dataset.rig.cameras[image]
+        outline = project(mesh.vertices, K, object_to_camera)
+        silhouette, origin = _silhouette(outline, mesh.faces, camera, dataset.where(number))
+        visible = None if masks is None else masks[image, : camera.height, : camera.width]
         info = _info(silhouette, origin, visible)
         infos[str(image)] = [info]
         if info.get("visib_fract", 1.0) >= LEAST_VISIBLE:
@@ -148,7 +150,7 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
             if picture is None:
                 raise DactylError(f"{dataset.where(number)}: {name}.jpg is no readable picture; run dactyl check")
             _write_png(path.with_suffix(".png"), picture)
-        in_picture = _crop(silhouette, origin, dataset.image_size)
+        in_picture = _crop(silhouette, origin, camera)
         _write_mask(folder / "mask" / f"{image:06d}_000000.png", in_picture)
         if visible is not None:
             _write_mask(folder / "mask_visib" / f"{image:06d}_000000.png", visible)
@@ -158,29 +160,37 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
     return targets
 
 
-def _silhouette(corners: FloatArray, image_size: int, where: str) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Pixels whose centre a convex object with ``corners`` (K, 2) covers, beyond the picture's border too.
+def _silhouette(
+    outline: FloatArray, faces: np.ndarray, camera: Camera, where: str
+) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Pixels whose centre a mesh covers, beyond the image's border too.
+
+    Args:
+        outline: (V, 2) pixels, its vertices.
+        faces: (F, 3).
+        camera: that sees it.
+        where: names the sample.
 
     Returns:
-        (h, w) bool, and the (x, y) in the picture of its first pixel.
+        (h, w) bool, and the (x, y) in the image of its first pixel.
     """
-    if not np.isfinite(corners).all() or np.abs(corners).max() > 100 * image_size:
+    if not np.isfinite(outline).all() or np.abs(outline).max() > 100 * max(camera.width, camera.height):
         raise DactylError(f"{where}: the object is behind a camera or in it; this sample cannot be exported")
-    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
-    x, y = (np.arange(low[axis], high[axis]) + _PIXEL_CENTRE for axis in (0, 1))
-    sides = ConvexHull(corners).equations  # (S, 3): a x + b y + c <= 0 inside
-    distance = sides[:, 0, None, None] * x + sides[:, 1, None, None] * y[:, None] + sides[:, 2, None, None]
-    return np.asarray((distance <= 0).all(axis=0)), (int(low[0]), int(low[1]))
+    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+    return fill_triangles(outline[faces] - low, int(high[1] - low[1]), int(high[0] - low[0])), (
+        int(low[0]),
+        int(low[1]),
+    )
 
 
-def _crop(silhouette: NDArray[np.bool_], origin: tuple[int, int], size: int) -> NDArray[np.bool_]:
-    """The silhouette's part inside of the picture, (size, size)."""
-    picture = np.zeros((size, size), bool)
+def _crop(silhouette: NDArray[np.bool_], origin: tuple[int, int], camera: Camera) -> NDArray[np.bool_]:
+    """The silhouette's part inside of the image, (H, W)."""
+    image = np.zeros((camera.height, camera.width), bool)
     rows, columns = np.nonzero(silhouette)
     rows, columns = rows + origin[1], columns + origin[0]
-    inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
-    picture[rows[inside], columns[inside]] = True
-    return picture
+    inside = (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
+    image[rows[inside], columns[inside]] = True
+    return image
 
 
 def _info(silhouette: NDArray[np.bool_], origin: tuple[int, int], visible: NDArray[np.bool_] | None) -> dict[str, Any]:
@@ -206,10 +216,10 @@ def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
 
 
 def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) -> None:
-    size = dataset.image_size
-    K = dataset.rig.intrinsics(size, size)[0]
+    first = dataset.rig.cameras[0]
+    K = first.intrinsics
     camera = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2] - _PIXEL_CENTRE, "cy": K[1, 2] - _PIXEL_CENTRE}
-    _write_json(folder / "camera.json", {**camera, "depth_scale": 1.0, "height": size, "width": size})
+    _write_json(folder / "camera.json", {**camera, "depth_scale": 1.0, "height": first.height, "width": first.width})
     has_masks = dataset.masks(0) is not None
     about = _ABOUT.format(
         name=name,

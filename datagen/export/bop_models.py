@@ -28,8 +28,12 @@ def write_models(target: PoseObject, folder: Path) -> None:
     info: dict[str, Any] = {"diameter": target.diameter * MM}
     info |= {f"min_{axis}": float(low[i]) for i, axis in enumerate("xyz")}
     info |= {f"size_{axis}": float(size[i]) for i, axis in enumerate("xyz")}
-    if alike := [rotation for rotation in target.symmetries if not np.allclose(rotation, np.eye(3))]:
-        info["symmetries_discrete"] = [_transform(rotation).ravel().tolist() for rotation in alike]
+    symmetries = target.symmetries
+    if alike := [motion for motion in symmetries.transforms(steps=1) if not np.allclose(motion, np.eye(4))]:
+        info["symmetries_discrete"] = [_in_millimetres(motion).ravel().tolist() for motion in alike]
+    if len(symmetries.axes):
+        offset = (symmetries.centre * MM).tolist()
+        info["symmetries_continuous"] = [{"axis": axis.tolist(), "offset": offset} for axis in symmetries.axes]
     for name, shape in (("models", mesh), ("models_eval", fine)):
         (folder / name).mkdir()
         (folder / name / f"obj_{OBJECT_ID:06d}.ply").write_bytes(_ply(shape))
@@ -37,23 +41,17 @@ def write_models(target: PoseObject, folder: Path) -> None:
 
 
 def object_mesh(target: PoseObject) -> trimesh.Trimesh:
-    """The object in millimetres, its origin in its centre, faces in their colours; no vertex is shared by two faces."""
-    vertices: list[FloatArray] = []
-    triangles: list[tuple[int, int, int]] = []
-    colors: list[list[int]] = []
-    for face in target.faces:
-        first, corners = len(vertices), len(face.corners)
-        vertices += [target.keypoints[corner] * MM for corner in face.corners]
-        triangles += [(first, first + i, first + i + 1) for i in range(1, corners - 1)]
-        colors += [[round(255 * channel) for channel in face.color]] * corners
-    return trimesh.Trimesh(vertices, triangles, vertex_colors=colors, process=False)
+    """The object in millimetres, in its own frame, parts in their colours, letters left out."""
+    surface, colors = target.mesh, np.rint(255 * target.mesh_colors).astype(np.uint8)
+    return trimesh.Trimesh(surface.vertices * MM, surface.faces, vertex_colors=colors, process=False)
 
 
 def _ply(mesh: trimesh.Trimesh) -> bytes:
     return trimesh.exchange.ply.export_ply(mesh, encoding="ascii", vertex_normal=True)
 
 
-def _transform(rotation: FloatArray) -> FloatArray:
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation
+def _in_millimetres(motion: FloatArray) -> FloatArray:
+    """The rigid transform (4, 4) of lengths in millimetres."""
+    matrix = motion.copy()
+    matrix[:3, 3] *= MM
     return matrix

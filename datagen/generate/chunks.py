@@ -17,6 +17,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import encoded_samples, shard_renderer
 from datagen.states.files import States, load_states
 from vision.progress import Advance
+from vision.scene.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Chunks:
 
     Attributes:
         config: what to render.
+        scene: what is drawn, :meth:`RenderConfig.drawn_scene`.
         held_out: episodes that are not used.
         first: position to begin with; those of its chunk before it are skipped.
         end: position to end before.
     """
 
     config: RenderConfig
+    scene: Scene
     held_out: frozenset[int]
     per_batch: int
     rank: int
@@ -60,9 +63,9 @@ class Chunks:
         config, positions = self.config, self.positions(number)
         states = states_excluding(config.states, self.held_out)
         encoded = []
-        with shard_renderer(config.renderer, config.object, config.render) as renderer:
+        with shard_renderer(config.renderer, self.scene, config.render) as renderer:
             renderer.skip(positions.start - number * config.shard_size)
-            for members in encoded_samples(config, states, renderer, map(self.index, positions)):
+            for members in encoded_samples(config, self.scene, states, renderer, map(self.index, positions)):
                 encoded.append(members)
                 advance(1)
         return encoded
@@ -74,4 +77,4 @@ def states_excluding(folder: Path, held_out: frozenset[int]) -> States:
     states = load_states(folder)
     keep = ~np.isin(states.episode, list(held_out))
     arrays = {name: value[keep] for name, value in vars(states).items() if isinstance(value, np.ndarray)}
-    return States(states.object, states.policy, states.seed, **arrays)
+    return States(states.scene, states.policy, states.seed, **arrays)

@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import AugmentConfig
-from datagen.render.base import RENDERING, RenderOptions
-from datagen.states.collect import states_fingerprint
+from datagen.render import RENDERERS
+from datagen.render.base import RENDERING, RenderOptions, rendered_scene
+from datagen.sim.complete import complete_scene
+from datagen.states.files import states_fingerprint, states_scene
 from vision.config import to_jsonable
-from vision.scene.objects import OBJECTS
+from vision.scene.load import check_scene
+from vision.scene.scene import Scene, require_same
 from vision.storage.store import Location
 
 
@@ -25,7 +28,8 @@ class RenderConfig:
         count: number of triplets.
         seed: of every drawn value; test sets need one of their own.
         shard_size: triplets in one tar.
-        object: block or prism.
+        scene: name or file of a scene with the states' hand and object, to render it with other cameras or
+            surroundings; null for the scene of the states.
         renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL) or unity (a Unity player).
         workers: render processes; null for one per core.
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
@@ -44,8 +48,8 @@ class RenderConfig:
     count: int = 1_000_000
     seed: int = 0
     shard_size: int = 128
-    object: str = "block"
-    renderer: Literal["filament", "classic", "unity"] = "filament"
+    scene: str | None = None
+    renderer: str = "filament"
     workers: int | None = None
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
@@ -70,8 +74,10 @@ class RenderConfig:
             raise ValueError(f"only: the dataset has samples 0 to {self.count - 1}, got {self.only}")
         if self.seed < 0:
             raise ValueError(f"seed: must not be negative, got {self.seed}")
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        if self.scene is not None:
+            check_scene(self.scene)
+        if self.renderer not in RENDERERS.names():
+            raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
 
     @property
     def shards(self) -> int:
@@ -82,19 +88,28 @@ class RenderConfig:
         first = shard * self.shard_size
         return range(first, min(first + self.shard_size, self.count))
 
+    def drawn_scene(self) -> Scene:
+        """What is drawn: the states' hand and object, cameras as pinholes of the size that is asked for.
+
+        Raises:
+            DactylError: no states there, or a scene of another hand or object.
+        """
+        scene = states_scene(self.states)
+        if self.scene is not None:
+            asked = complete_scene(self.scene)
+            require_same(asked, scene, str(self.states), ("object", "hand"))
+            scene = asked
+        return rendered_scene(scene, self.render)
+
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
         identity = to_jsonable(self)
         for key in ("output", "workers", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
         del identity["render"]["unity"]["player"]
-        # Not in datasets from before there were these keys, which can so be resumed.
-        if not self.view_labels:
-            del identity["view_labels"]
-        if not self.render.environment_lights:
-            del identity["render"]["environment_lights"]
         if self.render.displacement == "per-sample":
-            del identity["render"]["displacement"], identity["render"]["recording_size"]
+            del identity["render"]["recording_size"]
         identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
+        identity["scene"] = self.drawn_scene().identity()
         return identity

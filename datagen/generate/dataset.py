@@ -15,9 +15,9 @@ from datagen.generate.shard_task import ShardTask, encode_one
 from datagen.states.collect import load_states
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
 from vision.progress import Advance, progress
-from vision.storage.datasets import DatasetManifest, TripletDataset, rig_records
+from vision.scene.scene import Scene
+from vision.storage.datasets import DatasetManifest, TripletDataset
 from vision.storage.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.records import write_record
@@ -34,15 +34,13 @@ def generate(config: RenderConfig) -> TripletDataset:
         DactylError: the output holds a dataset of another configuration (the differing keys are named), another
             process writes to it, the states or a system library are missing, or rendering a sample kept failing.
     """
-    _require_states(config)
+    scene = config.drawn_scene()
     identity = config.identity()
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "shard-*")
-        records = _make_missing(config, fingerprint(identity))
+        records = _make_missing(config, scene, fingerprint(identity))
         manifest = DatasetManifest(
-            object=config.object,
-            image_size=config.render.image_size,
-            rig=rig_records(DACTYL_RIG),
+            scene=scene.to_json(),
             samples=sum(record.samples for record in records),
             seed=config.seed,
             renderers=_distinct([record.renderer for record in records]),
@@ -63,21 +61,13 @@ def render_one(config: RenderConfig, index: int) -> Location:
     Raises:
         DactylError: as :func:`generate`.
     """
-    _require_states(config)
     folder = config.output / "only"
     for name, content in encode_one(config, index).items():
         atomic_write(folder / name, content)
     return folder
 
 
-def _require_states(config: RenderConfig) -> None:
-    """Raise DactylError unless the configuration's states are there, whole and of its object."""
-    states = load_states(config.states)
-    if states.object != config.object:
-        raise DactylError(f"{config.states}: states of the {states.object}, not of the {config.object}; set object")
-
-
-def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[ShardRecord]:
+def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str) -> list[ShardRecord]:
     """Records of all shards, after making those that are not committed."""
     records: dict[int, ShardRecord] = {}
     # Read records concurrently: on a remote store each read is a network round trip.
@@ -92,7 +82,7 @@ def _make_missing(config: RenderConfig, identity_fingerprint: str) -> list[Shard
         remove(config.output / MANIFEST)
         done = sum(record.samples for record in records.values())
         with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
-            task = ShardTask(config, identity_fingerprint)
+            task = ShardTask(config, scene, identity_fingerprint)
             try:
                 for number, record in _execute(config, task, missing, advance):
                     records[number] = record

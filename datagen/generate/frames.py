@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from datagen.render.base import Sample
 from datagen.workers.pool import TransientError
-from vision.geometry.cameras import DACTYL_RIG
 
 # A frame whose grey levels vary less than this is blank: real ones vary by 20 and more.
 _MIN_FRAME_STD = 1.0
@@ -21,8 +20,8 @@ def is_blank(image: NDArray[np.uint8]) -> bool:
 class FrameGuard:
     """Refuses frames that cannot be pictures of their samples. One for each sequence that a renderer draws."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, device: str, cameras: tuple[str, ...]) -> None:
+        self._device, self._cameras = device, cameras
         self._before: tuple[Sample, NDArray[np.uint8]] | None = None
 
     def check(self, sample: Sample, images: NDArray[np.uint8]) -> None:
@@ -45,7 +44,7 @@ class FrameGuard:
 
     def _refuse(self, sample: Sample, camera: int, what: str) -> None:
         raise TransientError(
-            f"sample {sample.index}: camera {DACTYL_RIG.names[camera]} {what} on {self._device}; "
+            f"sample {sample.index}: camera {self._cameras[camera]} {what} on {self._device}; "
             "check the graphics driver (dactyl doctor), then rerun"
         )
 

@@ -21,8 +21,9 @@ from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions, Sample
 from datagen.states.collect import States, load_states
 from datagen.variation import generator
-from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.geometry.cameras import Cameras
 from vision.progress import Advance
+from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 
@@ -33,21 +34,23 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 
 
 def make_samples(
-    config: RenderConfig, states: States, materials: tuple[str, ...], indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: States, materials: tuple[str, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
     """Samples to render and their labels without cameras' pictures: a function of (config, index) each."""
     for index in indices:
         round_number, place = divmod(index, len(states))
         row = int(_state_order(config.seed, round_number, len(states))[place])
         position, quaternion, kind = augment_pose(
-            config.augmentation, states.object_position[row], states.object_quaternion[row], config.seed, index
+            config.augmentation,
+            scene.object,
+            states.object_position[row],
+            states.object_quaternion[row],
+            config.seed,
+            index,
         )
         options = config.render
         recording = index // options.recording_size if options.displacement == "per-recording" else None
-        appearance = draw_appearance(
-            config.appearance, DACTYL_RIG, config.object, materials, config.seed, index, recording
-        )
-        size = options.image_size
+        appearance = draw_appearance(config.appearance, scene, materials, config.seed, index, recording)
         label = {
             "index": index,
             "state_index": row,
@@ -56,17 +59,24 @@ def make_samples(
             "object_position": position,
             "object_quaternion": quaternion,
             "joint_position": states.joint_position[row],
-            "camera_intrinsics": intrinsics(appearance.camera_fovy_deg, size, size),
-            "camera_extrinsics": extrinsics(appearance.camera_position, appearance.camera_quaternion),
+            "camera_intrinsics": appearance.camera_intrinsics,
+            "camera_extrinsics": appearance.camera_extrinsics,
         }
         yield Sample(index, states.joint_position[row], position, quaternion, appearance), label
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Makes one shard: the unit of work that any process on any machine can run, twice if need be."""
+    """Makes one shard: the unit of work that any process on any machine can run, twice if need be.
+
+    Attributes:
+        config: what to render.
+        scene: what is drawn, :meth:`RenderConfig.drawn_scene`: another machine may not have its file.
+        identity_fingerprint: of the configuration.
+    """
 
     config: RenderConfig
+    scene: Scene
     identity_fingerprint: str
 
     def __call__(self, number: int, advance: Advance) -> ShardRecord:
@@ -75,10 +85,10 @@ class ShardTask:
     def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
         """The shard, of states that the caller has at hand: the configuration's folder may lie on another machine."""
         config = self.config
-        with shard_renderer(config.renderer, config.object, config.render) as renderer:
+        with shard_renderer(config.renderer, self.scene, config.render) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
-                for members in encoded_samples(config, states, renderer, config.indices(number)):
+                for members in encoded_samples(config, self.scene, states, renderer, config.indices(number)):
                     yield members
                     advance(1)
 
@@ -87,40 +97,41 @@ class ShardTask:
 
 def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
     """The files of sample ``index`` by their names in its tar, rendered by itself: the bytes that its shard holds."""
-    with shard_renderer(config.renderer, config.object, config.render) as renderer:
+    scene = config.drawn_scene()
+    with shard_renderer(config.renderer, scene, config.render) as renderer:
         renderer.skip(index - config.indices(index // config.shard_size).start)
-        (members,) = encoded_samples(config, _cached_states(config.states), renderer, [index])
+        (members,) = encoded_samples(config, scene, _cached_states(config.states), renderer, [index])
     key = members.pop("__key__")
     return {f"{key}.{suffix}": content for suffix, content in members.items()}
 
 
 def encoded_samples(
-    config: RenderConfig, states: States, renderer: Renderer, indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: States, renderer: Renderer, indices: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
     """Members of the samples' tar, rendered by a renderer that stands where ``indices`` begin."""
-    guard = FrameGuard(renderer.info.device)
-    views = _cached_views(config.object, config.render) if config.view_labels else None
-    samples = make_samples(config, states, renderer.materials, indices)
+    guard = FrameGuard(renderer.info.device, scene.rig.names)
+    views = _cached_views(scene, config.render) if config.view_labels else None
+    samples = make_samples(config, scene, states, renderer.materials, indices)
     while batch := list(itertools.islice(samples, renderer.batch_size)):
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
             guard.check(sample, images)
             masks = None
             if views is not None:
-                seen, masks = views(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+                seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
                 label |= seen
-            yield encode_sample(label, images, DACTYL_RIG.names, sample.appearance.to_json(), masks)
+            yield encode_sample(label, images, scene.rig, sample.appearance.to_json(), masks)
 
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)
 _cached_views = functools.lru_cache(maxsize=1)(Views)
-_kept: dict[tuple[str, str, RenderOptions], Renderer] = {}
+_kept: dict[tuple[str, Scene, RenderOptions], Renderer] = {}
 
 
 @contextlib.contextmanager
-def shard_renderer(name: str, object_name: str, options: RenderOptions) -> Iterator[Renderer]:
+def shard_renderer(name: str, scene: Scene, options: RenderOptions) -> Iterator[Renderer]:
     """A renderer that stands at the beginning of its shard: a new one, or one that is kept until its process ends."""
-    key = (name, object_name, options)
+    key = (name, scene, options)
     renderer = _kept.get(key) or create_renderer(*key)
     if renderer.reusable and key not in _kept:
         _kept[key] = renderer

@@ -6,67 +6,70 @@ whichever renderer, driver or device draws it, and depend on no sample before.
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from datagen.render.base import RenderOptions, Sample
 from datagen.render.stage import Stage
-from vision.geometry.cameras import project
+from datagen.sim.geom_meshes import geom_mesh
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.scene import Scene
 
 _BEHIND = np.packbits([False, False, False, False, True])[0]
 
 
 class Views:
-    """Labels of the views of one object in the hand, by the renderers' own meshes of the hand.
+    """Labels of the views of an object, by the renderers' own meshes of the hand.
 
-    The background hides nothing: it lies below the hand.
+    The background hides nothing: it lies below and behind.
     """
 
-    def __init__(self, object_name: str, options: RenderOptions) -> None:
-        self._size = options.image_size
-        self._stage = Stage(object_name, options)
-        model, scene = self._stage.model, self._stage.scene
-        self._corners = scene.object.keypoints
-        self._hull = ConvexHull(self._corners).simplices
-        is_hand = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
-        is_hand[scene.object_geoms] = False
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
+        self._stage = Stage(scene, options)
+        self._rig = scene.rig
+        self._object = scene.object.mesh
+        self._keypoints = scene.object.keypoints
+        model, compiled = self._stage.model, self._stage.scene
+        others = np.setdiff1d(np.arange(model.ngeom), compiled.object_geoms)
         vertices, geoms, faces, count = [], [], [], 0
-        for geom in np.flatnonzero(is_hand):
-            mesh = model.geom_dataid[geom]
-            first, number = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-            first_face, number_of_faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
-            vertices.append(model.mesh_vert[first : first + number])
-            geoms.append(np.full(number, geom))
-            faces.append(count + model.mesh_face[first_face : first_face + number_of_faces])
-            count += number
-        self._vertices, self._geoms, self._faces = (np.concatenate(parts) for parts in (vertices, geoms, faces))
+        for geom in others:
+            if model.geom_bodyid[geom] == 0 and model.geom(geom).name.startswith("background"):
+                continue
+            shape = geom_mesh(model, int(geom))
+            vertices.append(shape.vertices)
+            geoms.append(np.full(len(shape.vertices), geom))
+            faces.append(count + shape.faces)
+            count += len(shape.vertices)
+        nothing = np.zeros((0, 3))
+        self._vertices = np.concatenate([nothing, *vertices])
+        self._geoms = np.concatenate([np.zeros(0, np.int64), *geoms])
+        self._faces = np.concatenate([nothing.astype(np.int64), *faces])
 
-    def __call__(
-        self, sample: Sample, intrinsics: FloatArray, extrinsics: FloatArray
-    ) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
-        """``vision.storage.schema.VIEW_LABEL`` of a sample seen by cameras K (C, 3, 3) and T (C, 4, 4), and masks (C,
-        H, W).
+    def __call__(self, sample: Sample, cameras: Cameras) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
+        """The labels of a sample's views (``vision.storage.schema.LABEL``, optional keys), and masks (C, H, W).
 
-        A pixel belongs to what its centre shows, as in a picture without antialiasing.
+        A pixel belongs to what its centre shows, as in an image without antialiasing.
         """
-        data, size = self._stage.data, self._size
+        data = self._stage.data
         self._stage.set(sample)
-        corners = self._corners @ matrix_from_quaternion(sample.object_quaternion).T + sample.object_position
-        hand = data.geom_xpos[self._geoms] + np.einsum(
+        rotation = matrix_from_quaternion(sample.object_quaternion).T
+        surface = self._object.vertices @ rotation + sample.object_position
+        others = data.geom_xpos[self._geoms] + np.einsum(
             "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices
         )
-        corners_2d = project(corners, intrinsics, extrinsics)
-        window = np.stack([corners_2d.min(axis=1), corners_2d.max(axis=1)], axis=1).clip(0, size)
-        near = _nearness(corners, self._hull, intrinsics, extrinsics, window, size)
-        near_hand = _nearness(hand, self._faces, intrinsics, extrinsics, window, size)
-        alone, masks = near > 0, near > near_hand
+        K, T = cameras.intrinsics, cameras.extrinsics
+        outline = project(surface, K, T)
+        sizes = np.stack([self._rig.nominal.width, self._rig.nominal.height], axis=-1)  # (C, 2)
+        window = np.stack([outline.min(axis=1), outline.max(axis=1)], axis=1).clip(0, sizes[:, None])
+        shape = (self._rig.height, self._rig.width)
+        near = _nearness(surface, self._object.faces, K, T, window, shape)
+        near_others = _nearness(others, self._faces, K, T, window, shape)
+        alone, masks = near > 0, near > near_others
         labels = {
             "visibility": masks.sum(axis=(1, 2)) / np.maximum(alone.sum(axis=(1, 2)), 1),
             "box_2d": np.array([mask_box(mask) for mask in masks], dtype=np.float64),
-            "corners_2d": corners_2d,
+            "keypoints_2d": project(self._keypoints @ rotation + sample.object_position, K, T),
         }
         return labels, masks
 
@@ -77,16 +80,16 @@ def _nearness(
     intrinsics: FloatArray,
     extrinsics: FloatArray,
     window: FloatArray,
-    size: int,
+    shape: tuple[int, int],
 ) -> FloatArray:
-    """A depth buffer: one over the depth of the nearest triangle at each pixel's centre, 0 for none, (C, size, size).
+    """A depth buffer: one over the depth of the nearest triangle at each pixel's centre, 0 for none, (C, H, W).
 
     Args:
         points: vertices in metres, world frame, (N, 3).
         faces: of each triangle, (T, 3); one with a vertex behind a camera is not drawn for it.
         intrinsics, extrinsics: of the cameras, (C, 3, 3) and (C, 4, 4).
         window: upper left and lower right corner in pixels of what matters; nothing else is drawn, (C, 2, 2).
-        size: of the pictures.
+        shape: height and width of the buffer.
     """
     depth = np.einsum("cj,nj->cn", extrinsics[:, 2, :3], points) + extrinsics[:, 2, 3:]
     seen = np.concatenate([project(points, intrinsics, extrinsics), 1.0 / depth[..., None]], axis=-1)  # (C, N, 3)
@@ -118,7 +121,7 @@ def _nearness(
     inside = (b >= 0) & (c >= 0) & (b + c <= 1)  # false for NaN: a triangle seen edge on
     owner, b, c = owner[inside], b[inside], c[inside]
     at_a, at_b, at_c = corner[owner, :, 2].T
-    buffer = np.zeros((len(intrinsics), size, size))
+    buffer = np.zeros((len(intrinsics), *shape))
     np.maximum.at(buffer, (camera[owner], row[inside], column[inside]), at_a + b * (at_b - at_a) + c * (at_c - at_a))
     return buffer
 

@@ -16,7 +16,7 @@ from datagen.generate.view_labels import Views, mask_box
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rotation_from_quaternion
 from vision.progress import progress
 from vision.storage.datasets import DatasetFolder, TripletDataset
@@ -116,16 +116,17 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
 
 
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
-    corners = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
-    pixels = project(corners + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
-    inside = ((pixels >= 0) & (pixels <= dataset.image_size)).all(axis=-1).any(axis=-1)  # a corner at least, (C,)
+    points = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
+    pixels = project(points + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
+    sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
+    inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # a keypoint at least, (C,)
     if not np.isfinite(pixels).all():
         yield "the object is behind a camera"
     elif not inside.any():
         yield "the object projects outside of every picture"
-    stored = sample.get("corners_2d", pixels)
+    stored = sample.get("keypoints_2d", pixels)
     if stored.shape != pixels.shape or not np.allclose(stored, pixels, rtol=0, atol=_PIXEL_TOLERANCE, equal_nan=True):
-        yield "corners_2d are not where the object's corners project to"
+        yield "keypoints_2d are not where the object's keypoints project to"
 
 
 def _mask_faults(dataset: TripletDataset, number: int, sample: dict[str, Any]) -> Iterator[str]:
@@ -164,7 +165,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     with progress("rendering again", len(chosen), "samples") as advance:
         for number in chosen.tolist():
             shard = int(np.searchsorted(first, number, side="right")) - 1
-            with shard_renderer(config["renderer"], dataset.object.name, options) as renderer:
+            with shard_renderer(config["renderer"], dataset.scene, options) as renderer:
                 renderer.skip(number - int(first[shard]))
                 sample = stored_sample(dataset, number)
                 images = renderer.render([sample])[0]
@@ -176,7 +177,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
 
 def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_device: bool) -> Iterator[str]:
     """Equal bytes on the device that made the shard, a tolerance on any other."""
-    for name, jpeg in encode_images(images, dataset.rig.names).items():
+    for name, jpeg in encode_images(images, dataset.rig).items():
         stored = dataset.member(number, name)
         if jpeg == stored:
             continue
@@ -191,7 +192,8 @@ def _view_differences(dataset: TripletDataset, number: int, sample: Sample, opti
     if stored is None:
         return
     label = dataset.label(number)
-    _, masks = Views(dataset.object.name, options)(sample, label["camera_intrinsics"], label["camera_extrinsics"])
+    cameras = Cameras(label["camera_intrinsics"], label["camera_extrinsics"])
+    _, masks = Views(dataset.scene, options)(sample, cameras)
     for name, mask, there in zip(dataset.rig.names, masks, stored, strict=True):
         if (off := np.count_nonzero(mask != there)) > _OUTLINE_TOLERANCE:
             yield f"{dataset.where(number)}.{mask_suffix(name)}: computed again it differs in {off} pixels"

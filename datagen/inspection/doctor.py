@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from datagen.render import create_renderer
-from datagen.render.base import Appearance, Renderer, RendererInfo, RenderOptions, Sample
+from datagen.render.base import Appearance, Renderer, RendererInfo, RenderOptions, Sample, rendered_scene
+from datagen.sim.complete import complete_scene
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, project
-from vision.scene.objects import get_object
+from vision.geometry.cameras import project
+from vision.scene.scene import Scene
 
 _SIZE = 100
-_JOINTS = np.zeros(24)
 _ABOVE_HAND = np.array([1.01, 0.88, 0.25])  # m; nothing hides an object here from any camera
 _SOFTWARE = ("llvmpipe", "lavapipe", "softpipe", "swrast", "swiftshader")
 
@@ -81,18 +81,18 @@ def examine(name: str, timeout_s: float = 60.0) -> Finding:
     return Finding(name, said["complaint"], seconds, RendererInfo(**said["info"]) if said["info"] else None)
 
 
-def complaint(renderer: Renderer) -> str:
+def complaint(renderer: Renderer, scene: Scene) -> str:
     """What is wrong with a renderer's pictures; empty if nothing is.
 
     The block hangs above the hand under the even sky, once white and once black: the pictures must differ exactly
     inside its projected outline. That finds blank, mirrored, shifted and swapped pictures.
     """
     white, black = renderer.render(
-        [_sample(renderer.materials, number, grey) for number, grey in enumerate((1.0, 0.0))]
+        [_sample(scene, renderer.materials, number, grey) for number, grey in enumerate((1.0, 0.0))]
     )
     difference = (white.astype(float) - black).mean(axis=-1)
-    for camera, name in enumerate(DACTYL_RIG.names):
-        inside, outside = _certain_pixels(camera)
+    for camera, name in enumerate(scene.rig.names):
+        inside, outside = _certain_pixels(scene, camera)
         if difference[camera][inside].min() < 40:
             return f"camera {name} does not show the block where it is"
         if np.abs(difference[camera][outside]).max() > 40:
@@ -100,10 +100,11 @@ def complaint(renderer: Renderer) -> str:
     return ""
 
 
-def _certain_pixels(camera: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _certain_pixels(scene: Scene, camera: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Pixels two and more inside the block's outline, and as far outside, (H, W) each."""
-    corners = get_object("block").keypoints + _ABOVE_HAND
-    pixels = project(corners, DACTYL_RIG.intrinsics(_SIZE, _SIZE)[camera], DACTYL_RIG.extrinsics()[camera])
+    nominal = scene.rig.nominal
+    corners = scene.object.keypoints + _ABOVE_HAND
+    pixels = project(corners, nominal.intrinsics[camera], nominal.extrinsics[camera])
     outline = Outline(pixels[ConvexHull(pixels).vertices])
     centres = np.stack(np.meshgrid(np.arange(_SIZE), np.arange(_SIZE)), axis=-1).reshape(-1, 2) + 0.5
     # Matplotlib grows or shrinks a path by the radius, which of the two depends on the corners' sense.
@@ -111,7 +112,7 @@ def _certain_pixels(camera: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return shrunk.reshape(_SIZE, _SIZE), ~grown.reshape(_SIZE, _SIZE)
 
 
-def _sample(materials: tuple[str, ...], index: int, grey: float) -> Sample:
+def _sample(scene: Scene, materials: tuple[str, ...], index: int, grey: float) -> Sample:
     """No lights but the sky; everything matt and grey, the block in a grey of its own."""
     block = [material.startswith(("face/", "letter/")) for material in materials]
     matt = np.full(len(materials), 0.1)
@@ -121,20 +122,21 @@ def _sample(materials: tuple[str, ...], index: int, grey: float) -> Sample:
         material_glossiness=matt,
         light_position=np.array([[1.0, 0.87, 1.4]]),
         light_intensity=np.zeros(1),
-        camera_position=np.array([camera.position for camera in DACTYL_RIG]),
-        camera_quaternion=np.array([camera.quaternion for camera in DACTYL_RIG]),
-        camera_fovy_deg=np.array([camera.fovy_deg for camera in DACTYL_RIG]),
+        camera_intrinsics=scene.rig.nominal.intrinsics,
+        camera_extrinsics=scene.rig.nominal.extrinsics,
     )
-    return Sample(index, _JOINTS, _ABOVE_HAND, np.array([1.0, 0.0, 0.0, 0.0]), look)
+    joints = np.zeros(len(scene.hand.joints) if scene.hand else 0)
+    return Sample(index, joints, _ABOVE_HAND, np.array([1.0, 0.0, 0.0, 0.0]), look)
 
 
 def main(name: str) -> None:
     """In the process of its own: one line of JSON on standard output."""
-    options = replace(RenderOptions(), image_size=_SIZE, mesh_fraction=0.05)
+    options = RenderOptions(image_size=_SIZE, mesh_fraction=0.05)
+    scene = rendered_scene(complete_scene("block"), options)
     finding: dict[str, object] = {"info": None}
     try:
-        with create_renderer(name, "block", options) as renderer:
-            finding = {"info": asdict(renderer.info), "complaint": complaint(renderer)}
+        with create_renderer(name, scene, options) as renderer:
+            finding = {"info": asdict(renderer.info), "complaint": complaint(renderer, scene)}
     except DactylError as error:
         finding["complaint"] = str(error)
     sys.stdout.write(json.dumps(finding) + "\n")

@@ -70,14 +70,16 @@ def _overlay(dataset: TripletDataset, label: dict[str, Any], camera: int) -> str
     """The object's edges as the label has them; hidden ones dashed."""
     K, T = label["camera_intrinsics"][camera], label["camera_extrinsics"][camera]
     position, quaternion = label["object_position"], label["object_quaternion"]
-    corners = project(dataset.object.keypoints @ matrix_from_quaternion(quaternion).T + position, K, T)
+    edges = dataset.object.edges
+    ends = project(edges.reshape(-1, 3) @ matrix_from_quaternion(quaternion).T + position, K, T).reshape(-1, 2, 2)
     seen = visible_edges(dataset.object, position, quaternion, T)
+    view = dataset.rig.cameras[camera]
     lines = "".join(
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{"" if visible else " class=hidden"}/>'
-        for ((x1, y1), (x2, y2)), visible in zip(corners[np.asarray(dataset.object.edges)], seen, strict=True)
+        for ((x1, y1), (x2, y2)), visible in zip(ends, seen, strict=True)
         if np.isfinite([x1, y1, x2, y2]).all()
     )
-    return f'<svg viewBox="0 0 {dataset.image_size} {dataset.image_size}">{lines}</svg>'
+    return f'<svg viewBox="0 0 {view.width} {view.height}">{lines}</svg>'
 
 
 def _readable(values: dict[str, dict[str, Any]]) -> str:

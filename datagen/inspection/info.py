@@ -56,11 +56,12 @@ def _facts(dataset: TripletDataset) -> dict[str, str]:
     written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
     first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") for time in (written[0], written[-1]))
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    hand = dataset.scene.hand.name if dataset.scene.hand else "no hand"
     return {
         "triplets": f"{len(dataset):,} in {len(dataset.shards)} shards",
         "size": f"{size / 1e6:,.1f} MB, {size / max(1, len(dataset)) / 1e3:.1f} kB a triplet",
-        "pictures": f"{dataset.image_size} x {dataset.image_size}, cameras {', '.join(dataset.rig.names)}",
-        "object": dataset.object.name,
+        "pictures": "; ".join(f"{camera.name} {camera.width} x {camera.height}" for camera in dataset.rig.cameras),
+        "scene": f"{dataset.scene.name}: {hand}, {dataset.object.name}",
         "renderer": "; ".join(" ".join(info.values()) for info in manifest.renderers),
         "made with": versions,
         "shards written": f"{first} to {last}" if written[0] else "not told by this store",

@@ -18,6 +18,7 @@ from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.progress import progress
 from vision.scene.objects import PoseObject
+from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 
 _FRUSTUM_M = 0.25  # distance at which a camera's picture is shown
@@ -53,7 +54,7 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
     except (OSError, RuntimeError) as error:
         what = f"{save}: cannot write" if save else "the viewer does not start"
         raise DactylError(f"{what}: {error}; --save FILE.rrd writes a file to be opened elsewhere") from error
-    skeleton = _Skeleton(dataset.object.name)
+    skeleton = _Skeleton(dataset.scene)
     stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
     stream.log("world/object", *_shape(rr, dataset.object), static=True)
     with progress("logging", len(numbers), "samples") as advance:
@@ -65,16 +66,10 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
 
 
 def _shape(rr: Any, target: PoseObject) -> list[Any]:
-    """The object's faces in their own colours, and its edges, in its own frame."""
-    vertices = [target.keypoints[corner] for face in target.faces for corner in face.corners]
-    colors = [(*face.color, 1.0) for face in target.faces for _ in face.corners]
-    triangles, first = [], 0
-    for face in target.faces:
-        triangles += [(first, first + i, first + i + 1) for i in range(1, len(face.corners) - 1)]
-        first += len(face.corners)
-    edges = [target.keypoints[list(edge)] for edge in target.edges]
-    mesh = rr.Mesh3D(vertex_positions=vertices, triangle_indices=triangles, vertex_colors=np.asarray(colors))
-    return [mesh, rr.LineStrips3D(edges, radii=_EDGE_RADIUS_M, colors=_EDGE_COLOR)]
+    """The object's parts in their own colours, and its edges, in its own frame."""
+    surface, colors = target.mesh, target.mesh_colors
+    mesh = rr.Mesh3D(vertex_positions=surface.vertices, triangle_indices=surface.faces, vertex_colors=colors)
+    return [mesh, rr.LineStrips3D(list(target.edges), radii=_EDGE_RADIUS_M, colors=_EDGE_COLOR)]
 
 
 def _log_sample(rr: Any, stream: Any, dataset: TripletDataset, number: int, skeleton: _Skeleton) -> None:
@@ -84,20 +79,23 @@ def _log_sample(rr: Any, stream: Any, dataset: TripletDataset, number: int, skel
     bones = skeleton(dataset, number)
     stream.log("world/hand", rr.LineStrips3D(bones, radii=_BONE_RADIUS_M, colors=_BONE_COLOR))
     for camera, name in enumerate(dataset.rig.names):
-        place, size = f"world/cameras/{name}", dataset.image_size
+        place, view = f"world/cameras/{name}", dataset.rig.cameras[camera]
         world_to_camera = label["camera_extrinsics"][camera]
         rotation = world_to_camera[:3, :3].T
         stream.log(place, rr.Transform3D(translation=-rotation @ world_to_camera[:3, 3], mat3x3=rotation))
         pinhole = rr.Pinhole(
             image_from_camera=label["camera_intrinsics"][camera],
-            resolution=(size, size),
+            resolution=(view.width, view.height),
             camera_xyz=rr.ViewCoordinates.RDF,
             image_plane_distance=_FRUSTUM_M,
         )
         picture = dataset.member(number, f"{name}.jpg")
         stream.log(f"{place}/image", pinhole, rr.EncodedImage(contents=picture, media_type="image/jpeg"))
         if masks is not None:
-            stream.log(f"{place}/image/mask", rr.SegmentationImage(masks[camera].astype(np.uint8), opacity=0.3))
+            stream.log(
+                f"{place}/image/mask",
+                rr.SegmentationImage(masks[camera, : view.height, : view.width].astype(np.uint8), opacity=0.3),
+            )
     values = "\n".join(f"- {key}: {np.asarray(value).tolist()}" for key, value in label.items())
     stream.log("label", rr.TextDocument(f"# sample {label['index']}\n\n{values}", media_type="text/markdown"))
 
@@ -105,10 +103,10 @@ def _log_sample(rr: Any, stream: Any, dataset: TripletDataset, number: int, skel
 class _Skeleton:
     """Lines from each part of the hand to the part that carries it, (N, 2, 3) metres, world frame."""
 
-    def __init__(self, object_name: str) -> None:
-        self._stage = Stage(object_name, RenderOptions(mesh_fraction=0.05))
-        model, scene = self._stage.model, self._stage.scene
-        bodies = np.unique(model.jnt_bodyid[np.isin(model.jnt_qposadr, scene.hand_qpos)])
+    def __init__(self, scene: Scene) -> None:
+        self._stage = Stage(scene, RenderOptions(mesh_fraction=0.05))
+        model, compiled = self._stage.model, self._stage.scene
+        bodies = np.unique(model.jnt_bodyid[np.isin(model.jnt_qposadr, compiled.hand_qpos)])
         self._bodies = bodies[model.body_parentid[bodies] > 0]
         self._parents = model.body_parentid[self._bodies]
 

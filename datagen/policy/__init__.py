@@ -9,18 +9,19 @@ from rich.console import Console
 
 from datagen.policy.explore import RandomExploration
 from datagen.sim.interface import Policy
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 from vision.errors import DactylError
+from vision.scene.scene import Scene
 from vision.storage.files import sha256
 
-POLICIES: dict[str, Callable[[Scene, int], Policy]] = {RandomExploration.name: RandomExploration}
+POLICIES: dict[str, Callable[[SimScene, int], Policy]] = {RandomExploration.name: RandomExploration}
 """Builders by name: from the scene and the number of worlds."""
 
 TRAINED = "trained"
-"""Stands for the policy that is shipped for the object; for an object without one, for random exploration."""
+"""Stands for the policy that is shipped for the scene's hand and object; without one, for random exploration."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""Policies that come with the package: ``dactyl-<object>.pt``, as `dactyl policy train` writes them."""
+"""Policies that come with the package: ``<hand>-<object>.pt``, as `dactyl policy train` writes them."""
 
 
 def shipped() -> dict[str, Path]:
@@ -28,17 +29,17 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.pt"))}
 
 
-def policy_label(source: str, object_name: str = "block") -> str:
+def policy_label(source: str, scene: Scene) -> str:
     """What states are labelled with: a name or entry point as it is; weights by their name and content.
 
     Args:
         source: as for :func:`create_policy`.
-        object_name: whose policy "trained" stands for.
+        scene: whose policy "trained" stands for.
 
     Raises:
         DactylError: there is no such policy.
     """
-    source = _resolved(source, object_name)
+    source = _resolved(source, scene)
     path = shipped().get(source, Path(source))
     if path.suffix in (".pt", ".pt2") and path.is_file():
         return f"{path.stem}-{sha256(path)[:8]}"
@@ -48,16 +49,16 @@ def policy_label(source: str, object_name: str = "block") -> str:
     raise DactylError(f"no policy '{source}': give one of {known}, a .pt or .pt2 file, or package.module:function")
 
 
-def create_policy(source: str, scene: Scene, worlds: int) -> Policy:
+def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
     """The policy of that name, in that file, or behind that entry point; `datagen.policy.trained` says which files.
 
     Raises:
         DactylError: there is none, or it has another signature.
     """
-    policy_label(source, scene.object.name)
-    found = _resolved(source, scene.object.name)
+    policy_label(source, scene.scene)
+    found = _resolved(source, scene.scene)
     if source == TRAINED and found in POLICIES:
-        Console(stderr=True).print(f"no trained policy of the {scene.object.name} is shipped: {found} instead")
+        Console(stderr=True).print(f"no policy trained in the scene {scene.scene.name} is shipped: {found} instead")
     if found in POLICIES:
         return POLICIES[found](scene, worlds)
     from datagen.policy.trained import load  # brings torch
@@ -65,8 +66,8 @@ def create_policy(source: str, scene: Scene, worlds: int) -> Policy:
     return load(found, scene, worlds)
 
 
-def _resolved(source: str, object_name: str) -> str:
+def _resolved(source: str, scene: Scene) -> str:
     if source != TRAINED:
         return source
-    name = f"dactyl-{object_name}"
+    name = f"{scene.hand.name if scene.hand else 'no-hand'}-{scene.object.name}"
     return name if name in shipped() else RandomExploration.name

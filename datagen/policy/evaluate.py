@@ -13,15 +13,15 @@ from scipy import stats
 
 from datagen.policy import TRAINED, RandomExploration, create_policy
 from datagen.policy.recorder import Recorder
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
-from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
 from vision.config import to_jsonable
 from vision.progress import Advance, progress
-from vision.scene.objects import OBJECTS
+from vision.scene.load import check_scene, load_scene
 from vision.storage.files import atomic_write, canonical_json
 
 Ending = Literal["dropped", "late", "complete"]
@@ -42,7 +42,7 @@ class EvaluateConfig:
     Attributes:
         output: folder for results.json.
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
-        object: block or prism.
+        scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the two wrist joints.
         trials: how many, of each kind.
         seed: of every random draw.
@@ -57,7 +57,7 @@ class EvaluateConfig:
 
     output: Path
     policy: str = TRAINED
-    object: str = "block"
+    scene: str = "block"
     locked_wrist: bool = False
     trials: int = 100
     seed: int = 0
@@ -70,8 +70,7 @@ class EvaluateConfig:
     randomization: Randomization = EVERYTHING
 
     def __post_init__(self) -> None:
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        check_scene(self.scene)
         if self.trials < 1:
             raise ValueError(f"trials: must be at least 1, got {self.trials}")
         if self.gif is not None and self.gif.suffix != ".gif":
@@ -115,8 +114,8 @@ def play(
     config: EvaluateConfig, policy: str, randomization: Randomization, label: str, recorder: Recorder | None = None
 ) -> Result:
     """Play all trials side by side, each until it is over."""
-    scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
-    environment = Environment(scene, config.seed, config.trials, config.threads, randomization)
+    scene = complete_scene(config.scene)
+    environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
     player = create_policy(policy, environment.scene, config.trials)
 
     def sense(going: NDArray[np.int64]) -> Observation:
@@ -194,12 +193,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     if config.gif and recorder:
         from datagen.policy.trial_gif import film  # brings the renderers
 
-        film(config.gif, recorder.best(), config.object)
+        film(config.gif, recorder.best(), complete_scene(config.scene))
     return results
 
 
 def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
     """Markdown: consecutive goals next to the paper's Table 3."""
+    target = load_scene(config.scene).object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
     rows = [
         "| consecutive goals | trials | mean | 95 % | std | median | dropped | out of time |",
@@ -209,10 +209,10 @@ def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
         low, high = result.interval
         figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
         figures += f" | {result.dropped} | {result.late}"
-        rows.append(f"| {config.object}{wrist}, {kind} | {len(result.goals)} | {figures} |")
-    paper = PAPER.get(f"{config.object} (state{wrist})")
+        rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
+    paper = PAPER.get(f"{target} (state{wrist})")
     if paper:
-        rows.append(f"| paper, {config.object} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
+        rows.append(f"| paper, {target} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
     for kind, result in results.items():
         rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
     return "\n".join(rows)

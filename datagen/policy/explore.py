@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.sim.hand import CUPPED_POSE
-from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
-from datagen.sim.scene import Scene
+from datagen.sim.environment import hand_start
+from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.scene import SimScene
 
 _STEP = 0.08  # s
 _CORRELATION_TIME = 0.6  # s: fingers sweep rather than tremble
@@ -24,23 +24,23 @@ class RandomExploration:
 
     name = "random-exploration"
 
-    def __init__(self, scene: Scene, worlds: int) -> None:
+    def __init__(self, scene: SimScene, worlds: int) -> None:
         self._joints = scene.actuated_joints
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
-        self._grasp = np.array([CUPPED_POSE.get(scene.joint_names[joint], 0.0) for joint in self._joints])
-        self._noise = np.zeros((worlds, ACTIONS))
+        self._grasp = hand_start(scene)[self._joints]
+        self._noise = np.zeros((worlds, scene.actions))
         self._generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
         for world, rng in zip(worlds, generators, strict=True):
             self._generators[int(world)] = rng
-            self._noise[world] = rng.normal(size=ACTIONS)
+            self._noise[world] = rng.normal(size=self._noise.shape[1])
 
     def act(self, observation: Observation) -> FloatArray:
         memory = np.exp(-_STEP / _CORRELATION_TIME)
         for world, rng in self._generators.items():
-            fresh = np.sqrt(1 - memory**2) * rng.normal(size=ACTIONS)
+            fresh = np.sqrt(1 - memory**2) * rng.normal(size=self._noise.shape[1])
             self._noise[world] = memory * self._noise[world] + fresh
         target = self._grasp + _SPREAD * self._half_range * self._noise
         current = observation["joint_position"][:, self._joints]

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.sim.interface import ACTIONS, FloatArray, Observation
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 from vision.geometry.rotations import rotation_from_quaternion
-from vision.scene.workspace import PALM
 
 INPUTS = {
     "fingertip_position": 15,
@@ -43,11 +42,11 @@ def input_indices(names: tuple[str, ...]) -> list[int]:
     return [int(starts[name]) + column for name in names for column in range(INPUTS[name])]
 
 
-def state_vector(scene: Scene, observation: Observation, last_action: FloatArray) -> NDArray[np.float32]:
+def state_vector(scene: SimScene, observation: Observation, last_action: FloatArray) -> NDArray[np.float32]:
     """State vectors (N, STATE_WIDTH), float32; `last_action` (N, 20) is the action before, in [-1, 1]."""
     worlds = len(last_action)
     rotation = rotation_from_quaternion(observation["object_quaternion"])
-    palm = np.asarray(PALM)
+    palm = np.asarray(scene.scene.workspace.start)
     parts = {
         "fingertip_position": (observation["fingertip_position"] - palm).reshape(worlds, -1),
         "object_position": observation["object_position"] - palm,
@@ -62,7 +61,7 @@ def state_vector(scene: Scene, observation: Observation, last_action: FloatArray
     return np.hstack([parts[name] for name in INPUTS]).astype(np.float32)
 
 
-def shape_moments(scene: Scene, quaternion: FloatArray) -> FloatArray:
+def shape_moments(scene: SimScene, quaternion: FloatArray) -> FloatArray:
     """Fourth moments of the object's face normals in the world frame, (N, 15): its orientation without the letters.
 
     They are smooth in the orientation, equal for orientations that differ by a symmetry of the shape, and tell all

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.starts import drawn_starts
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import NOTHING, Randomization
-from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TRAINING, TrialRules, Trials
-from vision.scene.objects import OBJECTS
 
 Vectors = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
@@ -42,7 +41,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
 
     Args:
         num_envs: N.
-        object: block or prism.
+        scene: name or file of the scene.
         randomization: of physics, actions and sensors; `datagen.sim.randomization.EVERYTHING` is the paper's.
         rules: when a trial is over.
         locked_wrist: hold the two wrist joints.
@@ -53,7 +52,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
     def __init__(
         self,
         num_envs: int = 1,
-        object: str = "block",
+        scene: str = "block",
         randomization: Randomization = NOTHING,
         rules: TrialRules = TRAINING,
         locked_wrist: bool = False,
@@ -64,8 +63,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
             raise ValueError(f"num_envs and starts: must be at least 1, got {num_envs} and {starts}")
         self.num_envs, self._starts_wanted = num_envs, starts
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
-        scene = SceneConfig(object, locked_wrist=locked_wrist)
-        self.environment = Environment(scene, 0, num_envs, threads, randomization)
+        self.environment = Environment(complete_scene(scene), 0, num_envs, threads, randomization, locked_wrist)
         actions = self.environment.scene.model.nu
         self._last_action = np.zeros((num_envs, actions))
         self._trials, self._over = Trials(rules, num_envs), np.zeros(num_envs, dtype=bool)
@@ -152,12 +150,12 @@ class HandEnv(gymnasium.Env[Vectors, Vectors]):
 
 def register() -> None:
     """Make ``dactyl/Block-v0`` and the other objects' environments known to `gymnasium.make` and ``make_vec``."""
-    for name in OBJECTS:
+    for name in ("block", "prism"):
         identity = f"dactyl/{name.capitalize()}-v0"
         if identity not in gymnasium.registry:
             gymnasium.register(
                 identity,
                 entry_point=f"{__name__}:HandEnv",
                 vector_entry_point=f"{__name__}:HandVectorEnv",
-                kwargs={"object": name},
+                kwargs={"scene": name},
             )

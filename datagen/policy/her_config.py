@@ -8,11 +8,11 @@ from typing import Any
 
 from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
-from datagen.sim.scene import SceneConfig
 from vision.config import to_jsonable
-from vision.scene.objects import OBJECTS
+from vision.scene.load import check_scene
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class HerConfig:
 
     Attributes:
         output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
-        object: block or prism.
+        scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the two wrist joints.
         init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
         teacher: weights of an actor whose actions are learnt on the states that the trained one gets into
@@ -58,7 +58,7 @@ class HerConfig:
     """
 
     output: Path
-    object: str = "block"
+    scene: str = "block"
     locked_wrist: bool = False
     init: str | None = None
     teacher: str | None = None
@@ -90,8 +90,7 @@ class HerConfig:
     learning: Learning = field(default_factory=Learning)
 
     def __post_init__(self) -> None:
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        check_scene(self.scene)
         if not set(self.groups) <= set(GROUPS) or len(set(self.groups)) < len(self.groups):
             raise ValueError(f"groups: expected different ones of {', '.join(GROUPS)}, got {', '.join(self.groups)}")
         for name in ("steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds"):
@@ -129,8 +128,9 @@ class HerConfig:
 
     def environment(self) -> Environment:
         """The worlds of one player."""
-        scene = SceneConfig(self.object, locked_wrist=self.locked_wrist)
-        return Environment(scene, self.seed, self.worlds, self.threads, self.randomization)
+        return Environment(
+            complete_scene(self.scene), self.seed, self.worlds, self.threads, self.randomization, self.locked_wrist
+        )
 
     def identity(self) -> dict[str, Any]:
         """The keys that a training must keep when it goes on."""

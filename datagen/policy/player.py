@@ -21,8 +21,7 @@ from datagen.policy.network import Normaliser
 from datagen.policy.replay import Step, Widths
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
-from datagen.sim.environment import Environment
-from datagen.sim.hand import CUPPED_POSE
+from datagen.sim.environment import Environment, hand_start
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 
@@ -93,7 +92,7 @@ class Player:
         self.starts = start_states(config.output, self.environment, config.start_states)
         scene, worlds = self.environment.scene, config.worlds
         self.targets = JointTargets(scene)
-        self.grasp = self.targets.holding(np.array([[CUPPED_POSE.get(name, 0.0) for name in scene.joint_names]]))
+        self.grasp = self.targets.holding(hand_start(scene)[None])
         self.widths = widths_of(self.environment)
         self.actor = config.learning.actor(self.widths)
         self.normaliser = Normaliser(self.widths.state)

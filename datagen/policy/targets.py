@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datagen.sim.interface import FloatArray
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 
 
 class JointTargets:
@@ -15,7 +15,7 @@ class JointTargets:
     learns first. Every target within half a range of the joint can be told either way.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SimScene) -> None:
         low, high = scene.control_range.T
         self._middle, self._half_range = (low + high) / 2, (high - low) / 2
         self._joints = scene.actuated_joints

@@ -23,14 +23,14 @@ from datagen.policy.memory import History
 from datagen.policy.network import Actor, Normaliser, load_policy
 from datagen.policy.targets import JointTargets
 from datagen.sim.interface import ACTIONS, FloatArray, Observation, Policy, Worlds
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 from vision.errors import DactylError
 
 
 class NetworkPolicy:
     """Weights that `dactyl policy train` made."""
 
-    def __init__(self, name: str, actor: Actor, normaliser: Normaliser, scene: Scene, worlds: int) -> None:
+    def __init__(self, name: str, actor: Actor, normaliser: Normaliser, scene: SimScene, worlds: int) -> None:
         self.name = name
         self._actor, self._normaliser, self._scene = actor, normaliser, scene
         self._targets = JointTargets(scene)
@@ -82,13 +82,13 @@ class ProgramPolicy:
         return action.numpy().astype(np.float64)
 
 
-def load(source: str, scene: Scene, worlds: int) -> Policy:
+def load(source: str, scene: SimScene, worlds: int) -> Policy:
     """The policy in a file (``.pt`` of ours or TorchScript, ``.pt2`` of torch.export) or behind an entry point.
 
     Raises:
         DactylError: it is not there, cannot be read, is for another object, or has another signature.
     """
-    name, path = policy_label(source, scene.object.name), shipped().get(source, Path(source))
+    name, path = policy_label(source, scene.scene), shipped().get(source, Path(source))
     if path.suffix not in (".pt", ".pt2"):
         return _entry_point(source, scene, worlds)
     torch.set_num_threads(1)  # the last bits of a product can depend on it, and states must not
@@ -120,7 +120,7 @@ def _read_program(path: Path, read: Callable[[], Any]) -> Any:
         raise DactylError(f"{path}: not a program that this torch can read ({kind}); export it again") from error
 
 
-def _entry_point(source: str, scene: Scene, worlds: int) -> Policy:
+def _entry_point(source: str, scene: SimScene, worlds: int) -> Policy:
     module, _, name = source.partition(":")
     try:
         build = getattr(importlib.import_module(module), name)

@@ -37,6 +37,7 @@ from datagen.variation import generator
 from vision.config import differences
 from vision.errors import DactylError
 from vision.progress import progress
+from vision.scene.load import load_scene
 from vision.storage.files import atomic_write, exclusive_folder
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
@@ -172,8 +173,8 @@ class Training:
     def _weights(self, source: str) -> tuple[Actor, Normaliser]:
         path = shipped().get(source, Path(source))
         actor, normaliser, about = load_policy(path)
-        if about["object"] != self.config.object:
-            raise DactylError(f"{path}: a policy for the {about['object']}, not the {self.config.object}")
+        if about["object"] != (ours := load_scene(self.config.scene).object.name):
+            raise DactylError(f"{path}: a policy for the {about['object']}, not the {ours}")
         return actor, normaliser
 
     def _take_on(self, source: str) -> None:
@@ -197,9 +198,10 @@ class Training:
             "learner": self.learner.state_dict(),
         }
         atomic_write(self.config.output / CHECKPOINT, lambda file: torch.save(content, file))
+        target = load_scene(self.config.scene).object.name
         about = {
-            "name": f"her-{self.config.object}",
-            "object": self.config.object,
+            "name": f"her-{target}",
+            "object": target,
             "steps": self.steps,
             "seconds": round(self.seconds),
             "core_seconds": round(self.core_seconds),

@@ -6,6 +6,7 @@ import os
 
 from datagen.render.base import Renderer, RenderOptions
 from vision.registry import Registry
+from vision.scene.scene import Scene
 
 RENDERERS = Registry(
     "renderer",
@@ -18,13 +19,13 @@ RENDERERS = Registry(
 )
 
 
-def create_renderer(name: str, object_name: str, options: RenderOptions) -> Renderer:
-    """A renderer of the hand with one object.
+def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:
+    """A renderer of a scene.
 
     Args:
         name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on) or
             ``unity`` (a Unity player, see unity_project).
-        object_name: key of ``vision.scene.objects.OBJECTS``.
+        scene: what to draw; its cameras' images have the size that is drawn (:func:`base.rendered_scene`).
         options: how to render.
 
     Raises:
@@ -32,5 +33,5 @@ def create_renderer(name: str, object_name: str, options: RenderOptions) -> Rend
     """
     # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    renderer: Renderer = RENDERERS.load(name)(object_name, options)
+    renderer: Renderer = RENDERERS.load(name)(scene, options)
     return renderer

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datagen.render.unity_options import UnityOptions
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
+from vision.scene.scene import Scene
 
 RENDERING = 2
 """Raised whenever the same samples and options give other pictures: a dataset holds those of one number.
@@ -34,9 +35,8 @@ class Appearance:
         material_glossiness: [0, 1], (M,); 1 - roughness.
         light_position: metres, world frame, (L, 3).
         light_intensity: the total shared out, in the units of Unity's lights, (L,).
-        camera_position: true (displaced) cameras, metres, world frame, (C, 3).
-        camera_quaternion: w x y z, camera to world, MuJoCo's camera (looks along -z), (C, 4).
-        camera_fovy_deg: vertical field of view, degrees, (C,).
+        camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
+        camera_extrinsics: T, world to camera, metres, (C, 4, 4).
     """
 
     material_rgb: FloatArray
@@ -44,9 +44,8 @@ class Appearance:
     material_glossiness: FloatArray
     light_position: FloatArray
     light_intensity: FloatArray
-    camera_position: FloatArray
-    camera_quaternion: FloatArray
-    camera_fovy_deg: FloatArray
+    camera_intrinsics: FloatArray
+    camera_extrinsics: FloatArray
 
     def __post_init__(self) -> None:
         for names, shapes in _SHAPES.items():
@@ -72,7 +71,7 @@ class Appearance:
 _SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
     ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
     ("light_position", "light_intensity"): ((3,), ()),
-    ("camera_position", "camera_quaternion", "camera_fovy_deg"): ((3,), (4,), ()),
+    ("camera_intrinsics", "camera_extrinsics"): ((3, 3), (4, 4)),
 }
 
 
@@ -82,7 +81,7 @@ class Sample:
 
     Attributes:
         index: sample number in the dataset.
-        joint_position: hand joints in the scene's order, radians, (24,).
+        joint_position: hand joints in the scene's order, radians, (J,).
         object_position: metres, world frame, (3,).
         object_quaternion: w x y z, object to world, (4,).
         appearance: everything else.
@@ -106,7 +105,7 @@ class RendererInfo:
 
 
 class Renderer(Protocol):
-    """A scene of one object, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
+    """A scene, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
 
     info: RendererInfo
     materials: tuple[str, ...]
@@ -120,7 +119,8 @@ class Renderer(Protocol):
         """Before the first sample: as if ``count`` had been drawn. Nothing to do where frames do not depend on that."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in the scene's order and of its sizes:
+        one that is smaller than the largest is padded with black right and below."""
 
     def close(self) -> None:
         """Free the graphics context; twice does no harm."""
@@ -135,7 +135,7 @@ class RenderOptions:
     """How to render; what to render is in the samples.
 
     Attributes:
-        image_size: width and height of every image, pixels.
+        image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
         mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
         shadows: lights cast shadows.
         shadow_lights: how many of a sample's lights do, at most: those drawn first, whatever their brightness.
@@ -148,7 +148,7 @@ class RenderOptions:
         unity: what the renderer unity alone has.
     """
 
-    image_size: int = 200
+    image_size: int | None = None
     mesh_fraction: float = 0.1
     shadows: bool = True
     shadow_lights: int = 6
@@ -161,7 +161,7 @@ class RenderOptions:
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:
-        if not 16 <= self.image_size <= 2048:
+        if self.image_size is not None and not 16 <= self.image_size <= 2048:
             raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
         if not 0 < self.mesh_fraction <= 1:
             raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
@@ -173,3 +173,9 @@ class RenderOptions:
             raise ValueError(f"recording_size: must be at least 1, got {self.recording_size}")
         if not 64 <= self.shadow_map_size <= 4096:
             raise ValueError(f"shadow_map_size: must lie between 64 and 4096 texels, got {self.shadow_map_size}")
+
+
+def rendered_scene(scene: Scene, options: RenderOptions) -> Scene:
+    """The scene with cameras as they are drawn: pinholes, with images of the size that the options ask for."""
+    longest = options.image_size or max(scene.rig.width, scene.rig.height)
+    return scene.with_rig(scene.rig.resized(longest))

@@ -19,7 +19,7 @@ from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
-from vision.scene.workspace import LIGHT_CENTRE
+from vision.scene.scene import Scene
 
 # Linear brightness of a white surface, as measured in Filament's pictures: under the sky alone, and per unit of light
 # from 1 m that falls straight on it. And what every surface reflects whatever its colour: without it a saturated colour
@@ -35,7 +35,7 @@ _NON_METAL_REFLECTANCE = 0.04
 
 
 class ClassicRenderer:
-    """Renders samples of one object with MuJoCo's OpenGL. See :class:`datagen.render.base.Renderer`.
+    """Renders samples of a scene with MuJoCo's OpenGL. See :class:`datagen.render.base.Renderer`.
 
     Raises:
         DactylError: neither EGL nor OSMesa can be used.
@@ -44,15 +44,15 @@ class ClassicRenderer:
     batch_size = 1
     reusable = False
 
-    def __init__(self, object_name: str, options: RenderOptions) -> None:
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
         load_triton_first()
         platform = choose_opengl()
         self._options = options
-        self._stage = Stage(object_name, options)
+        self._stage = Stage(scene, options)
         self.materials = self._stage.scene.materials
         model, lights = self._stage.model, self._stage.scene.light_ids
-        size = options.image_size
-        model.vis.global_.offwidth = model.vis.global_.offheight = size
+        width, height = scene.rig.width, scene.rig.height
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = _MULTISAMPLING
         model.vis.quality.shadowsize = options.shadow_map_size
         model.vis.map.shadowscale = _SHADOW_MAP_SCALE
@@ -65,9 +65,8 @@ class ClassicRenderer:
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = False
         self._view_options = mujoco.MjvOption()
-        self._viewport = mujoco.MjrRect(0, 0, size, size)
         try:
-            self._gl = importlib.import_module(f"mujoco.{platform}").GLContext(size, size)
+            self._gl = importlib.import_module(f"mujoco.{platform}").GLContext(width, height)
             self._gl.make_current()
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
             gl = importlib.import_module("OpenGL.GL")
@@ -90,9 +89,8 @@ class ClassicRenderer:
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
-        size, cameras = self._options.image_size, self._stage.scene.camera_ids
-        images = np.empty((len(samples), len(cameras), size, size, 3), dtype=np.uint8)
-        frame = np.empty((size, size, 3), dtype=np.uint8)
+        rig, cameras = self._stage.rig, self._stage.scene.camera_ids
+        images = np.zeros((len(samples), len(cameras), rig.height, rig.width, 3), dtype=np.uint8)
         view = mujoco.MjvCamera()
         view.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._gl.make_current()
@@ -100,8 +98,8 @@ class ClassicRenderer:
             self._stage.set(sample)
             self._set_materials(sample)
             self._set_lights(sample)
-            for place, camera in enumerate(cameras):
-                view.fixedcamid = camera
+            for place, camera in enumerate(rig.cameras):
+                view.fixedcamid = cameras[place]
                 mujoco.mjv_updateScene(
                     self._stage.model,
                     self._stage.data,
@@ -111,10 +109,21 @@ class ClassicRenderer:
                     mujoco.mjtCatBit.mjCAT_ALL,
                     self._mujoco_scene,
                 )
-                mujoco.mjr_render(self._viewport, self._mujoco_scene, self._context)
-                mujoco.mjr_readPixels(frame, None, self._viewport, self._context)
-                images[number, place] = frame[::-1]  # OpenGL's first row is the bottom one
+                self._set_frustum(sample, place)
+                viewport = mujoco.MjrRect(0, 0, camera.width, camera.height)
+                frame = np.empty((camera.height, camera.width, 3), dtype=np.uint8)
+                mujoco.mjr_render(viewport, self._mujoco_scene, self._context)
+                mujoco.mjr_readPixels(frame, None, viewport, self._context)
+                images[number, place, : camera.height, : camera.width] = frame[::-1]  # OpenGL begins at the bottom
         return images
+
+    def _set_frustum(self, sample: Sample, camera: int) -> None:
+        """Both eyes of the scene's camera: MuJoCo itself knows a vertical field of view alone here."""
+        (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
+        for eye in self._mujoco_scene.camera:
+            eye.frustum_near, eye.frustum_far = near, far
+            eye.frustum_bottom, eye.frustum_top = near * bottom, near * top
+            eye.frustum_center, eye.frustum_width = near * (left + right) / 2, near * (right - left) / 2
 
     def _set_materials(self, sample: Sample) -> None:
         """A normalised Blinn-Phong highlight for the material's roughness.
@@ -132,7 +141,9 @@ class ClassicRenderer:
 
     def _set_lights(self, sample: Sample) -> None:
         model, look = self._stage.model, sample.appearance
-        ambient, lights = encoded_light(look.light_position, look.light_intensity)
+        ambient, lights = encoded_light(
+            look.light_position - np.array(self._stage.scene.scene.workspace.light_centre), look.light_intensity
+        )
         used = self._stage.scene.light_ids[: len(lights)]
         model.vis.headlight.ambient[:] = ambient
         model.light_diffuse[used] = lights[:, None]
@@ -160,13 +171,13 @@ def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, F
     mean cosine of a half-sphere.
 
     Args:
-        position: of the lights, metres, (L, 3).
+        position: of the lights, metres from where they aim, (L, 3).
         intensity: in Unity's units, (L,).
 
     Returns:
         Ambient light, and each light's own (L,).
     """
-    linear = _PER_UNIT * intensity / ((position - np.asarray(LIGHT_CENTRE)) ** 2).sum(axis=1)
+    linear = _PER_UNIT * intensity / (position**2).sum(axis=1)
     ambient = _SKY ** (1.0 / _GAMMA)
     total = linear.sum()
     if total == 0.0:

@@ -1,7 +1,7 @@
 """The default renderer: Filament, physically based, inside MuJoCo 4 (``mujoco.mjrf``), on Vulkan.
 
 Headless on a GPU or in software (Mesa's lavapipe). Materials have metallic and roughness, lights are in candela. One
-scene lives on the device; a sample only changes values in place. The three cameras are viewports of one target, read
+scene lives on the device; a sample only changes values in place. The cameras are viewports of one target, read
 back by one request.
 
 Filament dithers with a sequence that starts anew with each context, so frames depend on how many came before: the same
@@ -27,6 +27,8 @@ from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.render.drivers import require_vulkan
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
+from vision.scene.rig import Camera
+from vision.scene.scene import Scene
 
 # Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
@@ -34,7 +36,7 @@ _MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
 
 
 class FilamentRenderer:
-    """Renders samples of one object with Filament. See :class:`datagen.render.base.Renderer`.
+    """Renders samples of a scene with Filament. See :class:`datagen.render.base.Renderer`.
 
     Raises:
         DactylError: Vulkan or its driver is missing.
@@ -43,14 +45,15 @@ class FilamentRenderer:
     batch_size = 1
     reusable = False
 
-    def __init__(self, object_name: str, options: RenderOptions) -> None:
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
         require_vulkan()
         import mujoco.studio._studio  # registers Filament's shaders; without it a context aborts
         from mujoco import mjrf
 
         self._mjrf = mjrf
         self._options = options
-        self._stage = Stage(object_name, options)
+        self._stage = Stage(scene, options)
+        self._padded = (scene.rig.height, scene.rig.width)
         self.materials = self._stage.scene.materials
         with _captured_output() as log:
             self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
@@ -64,7 +67,7 @@ class FilamentRenderer:
         self._build_scene()
 
     def _build_scene(self) -> None:
-        mjrf, stage, size = self._mjrf, self._stage, self._options.image_size
+        mjrf, stage = self._mjrf, self._stage
         self._filament_scene = self._context.create_scene(mjrf.SceneParams())
         self._filament_scene.configure_from_model(_quality(self._options))
         # Filament multiplies a light's intensity by this colour. Some intensity must be there from the start, or all
@@ -78,17 +81,19 @@ class FilamentRenderer:
         self._resources = resources
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
-        self._sky = Sky(mjrf, self._context, self._filament_scene)
+        self._sky = Sky(mjrf, self._context, self._filament_scene, np.array(stage.scene.scene.workspace.light_centre))
         if not self._options.background_shadows:
             self._take_shadows_off_background()
-        count = len(stage.scene.camera_ids)
+        cameras = stage.rig.cameras
+        width, height = sum(camera.width for camera in cameras), stage.rig.height
         self._target = self._context.create_render_target(
-            mjrf.RenderTargetConfig(width=count * size, height=size, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)
+            mjrf.RenderTargetConfig(width=width, height=height, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)
         )
-        self._frame = np.zeros((size, count * size, 3), dtype=np.uint8)
+        self._frame = np.zeros((height, width, 3), dtype=np.uint8)
         self._read = mjrf.ReadRequest(target=self._target)
         self._read.set_buffer(self._frame)
-        self._requests = [self._view(camera * size) for camera in range(count)]
+        self._left = np.cumsum([0, *(camera.width for camera in cameras)])[:-1]
+        self._requests = [self._view(camera, left) for camera, left in zip(cameras, self._left, strict=True)]
 
     def _take_shadows_off_background(self) -> None:
         """Draw another box in its place: whether shadows fall on something is decided when it is made.
@@ -106,11 +111,11 @@ class FilamentRenderer:
         self._bare_background.set_pose(geom.pos.astype(np.float32), np.eye(3, dtype=np.float32).ravel())
         self._filament_scene.add_renderable(self._bare_background)
 
-    def _view(self, left: int) -> Any:
+    def _view(self, camera: Camera, left: int) -> Any:
         request = self._mjrf.RenderRequest()
         request.scene, request.target = self._filament_scene, self._target
-        request.viewport.left, request.viewport.bottom = left, 0
-        request.viewport.width = request.viewport.height = self._options.image_size
+        request.viewport.left, request.viewport.bottom = int(left), 0
+        request.viewport.width, request.viewport.height = camera.width, camera.height
         request.shadows = self._options.shadows
         request.reflections = request.skybox = request.haze = request.headlight = False
         return request
@@ -129,18 +134,27 @@ class FilamentRenderer:
         view.scene, view.target = nothing, target
         view.viewport.width = view.viewport.height = 1
         view.shadows = view.reflections = view.skybox = view.haze = view.headlight = False
-        view.camera = self._camera(self._stage.scene.camera_ids[0])
+        view.camera = self._mjrf.Camera(
+            pos=np.zeros(3, np.float32),
+            forward=np.array([0, 0, -1], np.float32),
+            up=np.array([0, 1, 0], np.float32),
+            frustum_bottom=-0.1,
+            frustum_top=0.1,
+            frustum_near=0.1,
+            frustum_far=1.0,
+        )
         for _ in range(count):
             self._context.wait_for_frame(self._context.render([view] * len(self._requests), [read]))
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
-        size = self._options.image_size
-        images = np.empty((len(samples), len(self._requests), size, size, 3), dtype=np.uint8)
+        images = np.zeros((len(samples), len(self._requests), *self._padded, 3), dtype=np.uint8)
         for number, sample in enumerate(samples):
             self._apply(sample)
             self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
-            images[number] = self._frame.reshape(size, len(self._requests), size, 3).swapaxes(0, 1)
+            for image, camera, left in zip(images[number], self._stage.rig.cameras, self._left, strict=True):
+                # Viewports stand on the target's lower edge.
+                image[: camera.height, : camera.width] = self._frame[-camera.height :, left : left + camera.width]
         return images
 
     def _apply(self, sample: Sample) -> None:
@@ -160,20 +174,20 @@ class FilamentRenderer:
             intensity[far] = 0.0  # Filament leaves such lights out
         for light, value in zip(stage.scene.light_ids, intensity, strict=True):
             self._lights.get_light(int(light)).set_intensity(_CANDELA_PER_UNIT * value)
-        for request, camera in zip(self._requests, stage.scene.camera_ids, strict=True):
-            request.camera = self._camera(camera)
+        for camera, request in enumerate(self._requests):
+            request.camera = self._camera(sample, camera)
 
-    def _camera(self, camera: int) -> Any:
-        model, data = self._stage.model, self._stage.data
-        near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
-        top = near * np.tan(np.deg2rad(model.cam_fovy[camera]) / 2)
-        axes = data.cam_xmat[camera].reshape(3, 3).astype(np.float32)
+    def _camera(self, sample: Sample, camera: int) -> Any:
+        T = sample.appearance.camera_extrinsics[camera]
+        (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
         return self._mjrf.Camera(
-            pos=data.cam_xpos[camera].astype(np.float32),
-            forward=-axes[:, 2],
-            up=axes[:, 1],
-            frustum_bottom=-top,
-            frustum_top=top,
+            pos=(-T[:3, :3].T @ T[:3, 3]).astype(np.float32),
+            forward=T[2, :3].astype(np.float32),
+            up=-T[1, :3].astype(np.float32),
+            frustum_center=near * (left + right) / 2,
+            frustum_width=near * (right - left) / 2,
+            frustum_bottom=near * bottom,
+            frustum_top=near * top,
             frustum_near=near,
             frustum_far=far,
         )

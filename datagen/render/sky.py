@@ -8,7 +8,6 @@ import numpy as np
 
 from datagen.render.environment_map import SIZE, environment_map
 from vision.geometry.rotations import FloatArray
-from vision.scene.workspace import LIGHT_CENTRE
 
 # On all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
 _LUMINANCE = 3_000.0
@@ -22,22 +21,24 @@ class Sky:
         mjrf: the module of that name.
         context: Filament's.
         scene: Filament's, which the sky lights.
+        light_centre: (3,) metres, where it is looked at from.
     """
 
-    def __init__(self, mjrf: Any, context: Any, scene: Any) -> None:
+    def __init__(self, mjrf: Any, context: Any, scene: Any, light_centre: FloatArray) -> None:
+        self._light_centre = light_centre
         self._mjrf, self._context, self._scene = mjrf, context, scene
         self._light: Any = None
         white = b"\xff" * (3 * 6 * _PLAIN_SIZE**2)
         self._shine(mjrf.PixelFormat.PIXEL_FORMAT_RGB8, _PLAIN_SIZE, white)
 
     def take(self, position: FloatArray, intensity: FloatArray) -> None:
-        """Hold these lights from now on, and no others: each as it is seen and as bright as it is from the hand.
+        """Hold these lights from now on, and no others: each as it is seen, and as bright, from the light centre.
 
         Args:
             position: metres, world frame, (N, 3).
             intensity: candela, (N,).
         """
-        towards = position - np.asarray(LIGHT_CENTRE)
+        towards = position - self._light_centre
         distance = np.linalg.norm(towards, axis=1)
         picture = environment_map(towards / distance[:, None], intensity / distance**2 / _LUMINANCE)
         self._shine(self._mjrf.PixelFormat.PIXEL_FORMAT_KTX, SIZE, picture)

@@ -9,9 +9,10 @@ import mujoco
 import numpy as np
 
 from datagen.render.base import Appearance, RenderOptions, Sample
-from datagen.sim.scene import Scene, SceneConfig, build_scene
+from datagen.sim.cameras import Frustum, frustum, mujoco_pose
+from datagen.sim.scene import compile_scene
 from vision.errors import DactylError
-from vision.scene.workspace import LIGHT_CENTRE
+from vision.scene.scene import Scene
 
 # Half of a light's cone: as narrow as keeps its rim, a dark arc on the background, out of nearly all pictures. A wider
 # one would spread the texels of the shadow map.
@@ -27,10 +28,10 @@ class Stage:
         data: kinematics of the sample last set.
     """
 
-    def __init__(self, object_name: str, options: RenderOptions) -> None:
-        self.scene: Scene = build_scene(
-            SceneConfig(object=object_name, purpose="render", mesh_fraction=options.mesh_fraction)
-        )
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
+        self.scene = compile_scene(scene, "render", mesh_fraction=options.mesh_fraction)
+        self.rig = scene.rig
+        self._light_centre = np.array(scene.workspace.light_centre)
         self.model: mujoco.MjModel = self.scene.model
         self.model.light_cutoff[self.scene.light_ids] = _LIGHT_CONE_DEG
         casting = np.arange(len(self.scene.light_ids)) < options.shadow_lights
@@ -52,17 +53,21 @@ class Stage:
         self.data.qpos[start + 3 : start + 7] = sample.object_quaternion
         model.mat_rgba[scene.material_ids, :3] = look.material_rgb
         used = scene.light_ids[: len(look.light_position)]
-        towards_hand = np.asarray(LIGHT_CENTRE) - look.light_position
+        towards_hand = self._light_centre - look.light_position
         model.light_pos[used] = look.light_position
         model.light_dir[used] = towards_hand / np.linalg.norm(towards_hand, axis=1, keepdims=True)
         model.light_active[scene.light_ids] = np.arange(len(scene.light_ids)) < len(used)
-        model.cam_pos[scene.camera_ids] = look.camera_position
-        model.cam_quat[scene.camera_ids] = look.camera_quaternion
-        model.cam_fovy[scene.camera_ids] = look.camera_fovy_deg
+        model.cam_pos[scene.camera_ids], model.cam_quat[scene.camera_ids] = mujoco_pose(look.camera_extrinsics)
         # All that a picture needs; the full mj_forward would also solve for contacts.
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_comPos(model, self.data)
         mujoco.mj_camlight(model, self.data)
+
+    def frustum(self, sample: Sample, camera: int) -> tuple[Frustum, float, float]:
+        """What camera number ``camera`` of a sample sees: its frustum at 1 m, near and far clip planes (m)."""
+        model, one = self.model, self.rig.cameras[camera]
+        near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
+        return frustum(sample.appearance.camera_intrinsics[camera], one.width, one.height), float(near), float(far)
 
     def _check(self, sample: Sample) -> None:
         scene, look = self.scene, sample.appearance
@@ -71,13 +76,13 @@ class Stage:
             "object_position": (sample.object_position, (3,)),
             "object_quaternion": (sample.object_quaternion, (4,)),
             "material_rgb": (look.material_rgb, (len(scene.materials), 3)),
-            "camera_position": (look.camera_position, (len(scene.camera_ids), 3)),
+            "camera_extrinsics": (look.camera_extrinsics, (len(scene.camera_ids), 4, 4)),
         }
         for name, (value, shape) in expected.items():
             if np.shape(value) != shape:
                 raise DactylError(
-                    f"sample {sample.index}: {name} has shape {np.shape(value)}, the scene of the "
-                    f"{scene.config.object} needs {shape}; draw the sample for this scene"
+                    f"sample {sample.index}: {name} has shape {np.shape(value)}, the scene "
+                    f"{scene.scene.name} needs {shape}; draw the sample for this scene"
                 )
         if len(look.light_position) > len(scene.light_ids):
             raise DactylError(

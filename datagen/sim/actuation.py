@@ -7,24 +7,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.sim.interface import ACTIONS
 from datagen.sim.physics import Generators
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 from datagen.sim.streams import Stream
 from vision.geometry.rotations import FloatArray
 
 _RANGE = 2.0  # of an action: from -1 to 1
 
-# How fast a tendon takes up its slack, as logarithms of 1 / (rad s), in the order of the hand's actuators: calibrated
-# on the reference's hand, published in openai/robogym (MIT licence). 4.25 is next to no backlash.
-_TAKE_UP_DOWN = (
-    4.25, 4.25, 2.93, 4.25, 4.25, 4.25, 4.25, 1.92, 4.25, 3.35,
-    4.25, 4.25, 4.25, 3.87, 1.39, 4.25, 1.25, 4.25, 4.25, 4.25,
-)  # fmt: skip
-_TAKE_UP_UP = (
-    4.25, 4.25, 4.25, 4.25, 1.86, 4.25, 4.25, 1.44, 4.25, 2.98,
-    2.07, 4.25, 4.25, 2.94, 1.41, 2.82, 1.53, 4.25, 2.86, 2.10,
-)  # fmt: skip
+_NO_BACKLASH = 4.25  # logarithm of 1 / (rad s): so fast is slack taken up where a hand says nothing else
 _SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): below it the hand would be of no use
 
 
@@ -96,36 +86,40 @@ class Actuation:
         noise: ActionNoise | None,
         delay: ActionDelay | None,
         backlash: Backlash | None,
-        scene: Scene,
+        scene: SimScene,
         worlds: int,
     ) -> None:
         self.noise, self.delay, self.backlash = noise, delay, backlash
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
-        self._fresh = Stream(worlds, 2 * ACTIONS, "normal")
-        self._offset = np.zeros((worlds, ACTIONS))
-        self._late = np.zeros((worlds, ACTIONS), dtype=bool)
-        self._last = np.zeros((worlds, ACTIONS))
-        self._rate = np.ones((worlds, 2, ACTIONS))  # of taking up slack downwards and upwards, 1 / (rad s)
-        self._slack = np.zeros((worlds, ACTIONS))
+        actions = self._actions = scene.actions
+        hand = scene.hand
+        calibrated = None if hand is None else hand.backlash
+        self._take_up = np.array(calibrated or np.full((2, actions), _NO_BACKLASH))
+        self._fresh = Stream(worlds, 2 * actions, "normal")
+        self._offset = np.zeros((worlds, actions))
+        self._late = np.zeros((worlds, actions), dtype=bool)
+        self._last = np.zeros((worlds, actions))
+        self._rate = np.ones((worlds, 2, actions))  # of taking up slack downwards and upwards, 1 / (rad s)
+        self._slack = np.zeros((worlds, actions))
 
     def begin(self, world: int, generators: Generators) -> None:
         """Begin an episode in `world`."""
         self._last[world] = self._slack[world] = 0
         if self.noise:
             self._fresh.begin(world, generators("action noise"))
-            self._offset[world] = generators("action offset").normal(0, _RANGE * self.noise.offset, ACTIONS)
+            self._offset[world] = generators("action offset").normal(0, _RANGE * self.noise.offset, self._actions)
         if self.delay:
-            self._late[world] = generators("action delay").random(ACTIONS) < self.delay.probability
+            self._late[world] = generators("action delay").random(self._actions) < self.delay.probability
         if self.backlash:
-            spread = 1 + self.backlash.spread * generators("backlash").normal(size=(2, ACTIONS))
-            rate = np.exp(np.array([_TAKE_UP_DOWN, _TAKE_UP_UP]) * spread)
+            spread = 1 + self.backlash.spread * generators("backlash").normal(size=(2, self._actions))
+            rate = np.exp(self._take_up * spread)
             self._rate[world] = np.maximum(rate, _SLOWEST_TAKE_UP)
 
     def __call__(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
-        """What the hand does of `action` (K, 20), asked of the K `worlds`, in a step of so many `seconds` (K,)."""
+        """What the hand does of `action` (K, A), asked of the K `worlds`, in a step of so many `seconds` (K,)."""
         if self.noise:
-            fresh = self._fresh.next(worlds).reshape(-1, 2, ACTIONS)
+            fresh = self._fresh.next(worlds).reshape(-1, 2, self._actions)
             action = action * (1 + self.noise.multiplicative * fresh[:, 0])
             action = action + _RANGE * self.noise.additive * fresh[:, 1] + self._offset[worlds]
         if self.delay:

@@ -1,6 +1,6 @@
 """Many hands that turn an object to asked-for orientations, stepped at once.
 
-One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] (or its bin, one of 11) for each of the 20
+One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] (or its bin, one of 11) for each of the A
 actuators: the joint's target relative to its current angle, in half control ranges, smoothed over time. An episode
 begins with the object on the palm in a random orientation and 100 steps of random actions; one that loses the object on
 the way is redrawn. A goal is a random orientation, replaced as soon as it is reached.
@@ -25,20 +25,18 @@ from scipy.spatial.transform import Rotation
 
 from datagen.sim.bins import actions_from_bins
 from datagen.sim.goals import orientation_near, random_orientation
-from datagen.sim.hand import CUPPED_POSE
-from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
-from datagen.sim.outcome import DROP_HEIGHT, DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
+from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
 from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.scene import SimScene, compile_scene
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.workspace import PALM
+from vision.scene.scene import Scene
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
 SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
 INITIAL_STEPS = 100  # steps of random actions before an episode begins
-POSITION_SPREAD = 0.005  # m, standard deviation of the object's start around PALM, each coordinate
 SENSED = ("fingertip_position", "object_position", "object_quaternion", "relative_goal")
 _MOST_ATTEMPTS = 200  # redraws of one initial state before we say that this object cannot be held
 
@@ -47,34 +45,35 @@ class Environment:
     """N worlds of the same scene. Every world needs a `reset` before it is stepped.
 
     Args:
-        scene: what to simulate; its purpose must be "physics".
+        scene: what to simulate.
         seed: of every random draw, together with an episode's number.
         worlds: N.
         threads: that step the worlds; 0 uses all processors. Results do not depend on it.
         randomization: of physics, actions and sensors.
+        locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
     """
 
     def __init__(
         self,
-        scene: SceneConfig,
+        scene: Scene,
         seed: int,
         worlds: int,
         threads: int = 0,
         randomization: Randomization = NOTHING,
+        locked_wrist: bool = False,
     ) -> None:
-        if scene.purpose != "physics":
-            raise ValueError(f"an environment needs a scene built for physics, got {scene.purpose!r}")
-        self.scene = build_scene(scene)
+        self.scene = compile_scene(scene, locked_wrist=locked_wrist)
+        self._workspace = scene.workspace
         self.seed = seed
         self.worlds = worlds
         self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads)
         self.effects = None if randomization == NOTHING else SimRandomizer(randomization, self.scene, self.batch)
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")
-        self._hand_start = np.array([CUPPED_POSE.get(name, 0.0) for name in self.scene.joint_names])
+        self._hand_start = hand_start(self.scene)
         self._actuated = self.scene.hand_qpos[self.scene.actuated_joints]
         self._low, self._high = self.scene.control_range.T
-        self._smoothed = np.zeros((worlds, ACTIONS))
+        self._smoothed = np.zeros((worlds, self.scene.actions))
         self._warnings = np.zeros(worlds, dtype=np.int64)
         self.goal = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
         self.largest_turn = np.full(worlds, np.pi)
@@ -102,8 +101,8 @@ class Environment:
         shaken = np.array(sorted(numbers), dtype=np.int64)
         self._place(shaken, draws)
         while len(shaken):
-            action = np.zeros((self.worlds, ACTIONS))
-            action[shaken] = [draws[world].uniform(-1, 1, ACTIONS) for world in shaken]
+            action = np.zeros((self.worlds, self.scene.actions))
+            action[shaken] = [draws[world].uniform(-1, 1, self.scene.actions) for world in shaken]
             lost = shaken[self._advance(action, shaken).ended[shaken]]
             age[shaken] += 1
             age[lost] = 0
@@ -127,7 +126,7 @@ class Environment:
         """Advance `worlds`, or all, by 80 ms.
 
         Args:
-            action: (N, 20), numbers that are clipped to [-1, 1], or integers: which of the paper's 11 bins.
+            action: (N, A), numbers that are clipped to [-1, 1], or integers: which of the paper's 11 bins.
             worlds: whose rows of it are used.
 
         Raises:
@@ -135,8 +134,8 @@ class Environment:
             DactylError: it is not finite where it is used.
         """
         stepped = np.arange(self.worlds) if worlds is None else np.unique(np.asarray(worlds, dtype=np.int64))
-        if action.shape != (self.worlds, ACTIONS):
-            raise ValueError(f"expected actions of shape {(self.worlds, ACTIONS)}, got {action.shape}")
+        if action.shape != (self.worlds, self.scene.actions):
+            raise ValueError(f"expected actions of shape {(self.worlds, self.scene.actions)}, got {action.shape}")
         if np.issubdtype(action.dtype, np.integer):
             action = actions_from_bins(action.astype(np.int64))
         if not np.isfinite(action[stepped]).all():
@@ -216,7 +215,8 @@ class Environment:
         height = batch.qpos[:, self.scene.object_qpos + 2]
         distance = self._to_goal().magnitude()
         reached = stepped & finite & (distance < GOAL_THRESHOLD)
-        dropped = stepped & (height < DROP_HEIGHT)
+        drop_height = self._workspace.drop_height
+        dropped = stepped & (height < (-np.inf if drop_height is None else drop_height))
         reward = before - distance + GOAL_REWARD * reached + DROP_REWARD * dropped
         outcome = Outcome(
             reward=np.where(stepped & finite, reward, 0.0),
@@ -235,7 +235,7 @@ class Environment:
         for world in worlds:
             qpos = self.batch.qpos[world]
             qpos[self.scene.hand_qpos] = self._hand_start
-            qpos[position : position + 3] = PALM + draws[world].normal(0, POSITION_SPREAD, 3)
+            qpos[position : position + 3] = self._workspace.start + draws[world].normal(0, self._workspace.start_std, 3)
             qpos[position + 3 : position + 7] = random_orientation(draws[world])
         self._begin_effects(worlds)
         self._smoothed[worlds] = 0
@@ -276,3 +276,9 @@ class Environment:
     def _to_goal(self) -> Rotation:
         """Rotations that take each world's object to its goal."""
         return rotation_from_quaternion(self.goal) * rotation_from_quaternion(self._orientation()).inv()
+
+
+def hand_start(scene: SimScene) -> FloatArray:
+    """The hand's joints at the start of an episode, (J,)."""
+    pose = {} if scene.hand is None else scene.hand.initial_pose
+    return np.array([pose.get(name, 0.0) for name in scene.joint_names])

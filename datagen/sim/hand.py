@@ -1,14 +1,14 @@
-"""The Shadow Dexterous Hand of gymnasium-robotics, stripped to what one purpose needs.
+"""A scene's hand as MuJoCo has it, stripped to what one purpose needs.
 
-The installed package's MJCF and meshes are read in place and edited in memory; no asset is copied. Each
-visible link (a body with a visual mesh) gets a material of its own, so that neighbouring links can differ in
-colour.
+Models are read where they are installed and edited in memory; no asset is copied. Each visible link (a body with a
+visual mesh) gets a material of its own, so that neighbouring links can differ in colour.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import fast_simplification
@@ -17,47 +17,62 @@ import numpy as np
 import trimesh
 
 from vision.errors import DactylError
-
-PREFIX = "robot0:"  # of every name in the hand's MJCF
-WRIST_JOINTS = ("WRJ1", "WRJ0")
-FINGERTIPS = ("fftip", "mftip", "rftip", "lftip", "thtip")  # sites at the ends of the distal links
-
-# Joint angles (rad) in which the hand cups an object on its palm, the initial pose of gymnasium-robotics'
-# manipulation tasks to three decimals. Joints that are not listed start at zero.
-CUPPED_POSE = {
-    "WRJ1": -0.165, "WRJ0": -0.320,
-    "FFJ3": 0.143, "FFJ2": 0.320, "FFJ1": 0.713, "FFJ0": 0.671,
-    "MFJ2": 0.315, "MFJ1": 0.766, "MFJ0": 0.732,
-    "RFJ2": 0.367, "RFJ1": 0.712, "RFJ0": 0.670,
-    "LFJ4": 0.053, "LFJ3": -0.136, "LFJ2": 0.399, "LFJ1": 0.742, "LFJ0": 0.704,
-    "THJ4": 0.004, "THJ3": 0.551, "THJ2": -0.015, "THJ1": -0.002, "THJ0": -0.789,
-}  # fmt: skip
+from vision.scene.hand import Hand
 
 _SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
-_VISUAL_GROUP, _COLLISION_GROUP = 1, 4  # geom groups of the hand's MJCF
 
 
-def load_hand() -> mujoco.MjSpec:
-    """The hand alone: bodies, joints, tendons, actuators, fingertip sites, visual and collision geometry.
+def hand_file(hand: Hand) -> Path:
+    """The MJCF file of a hand.
 
     Raises:
-        DactylError: gymnasium-robotics is not installed or has no hand model.
+        DactylError: the package or the file is not there.
     """
-    path = _assets() / "hand" / "manipulate_block.xml"
+    kind, _, rest = hand.source.partition(":")
+    if kind == "package":
+        module, _, inside = rest.partition("/")
+        found = importlib.util.find_spec(module)
+        if found is None or found.origin is None:
+            raise DactylError(f"hand {hand.name}: package {module} is not installed, it holds the hand's model")
+        path = Path(found.origin).parent / inside
+    elif kind == "menagerie":
+        found = importlib.util.find_spec("mujoco_menagerie")
+        if found is None or not found.submodule_search_locations:
+            raise DactylError(f"hand {hand.name}: package mujoco_menagerie is not installed, it holds the hand's model")
+        path = Path(next(iter(found.submodule_search_locations))) / rest
+    else:
+        path = Path(hand.source)
     if not path.is_file():
-        raise DactylError(f"{path} is missing: reinstall gymnasium-robotics")
-    spec = mujoco.MjSpec.from_file(str(path))
-    for name in ("object", "target", "floor0"):
-        spec.delete(spec.body(name))
-    spec.delete(spec.geom("floor0"))
+        raise DactylError(f"hand {hand.name}: {path} is missing; install its package again, or check the path")
+    return path
+
+
+def load_hand(hand: Hand) -> mujoco.MjSpec:
+    """The hand alone: bodies, joints, tendons, actuators, sites, visual and collision geometry.
+
+    Raises:
+        DactylError: its model is missing, MuJoCo cannot read it, or something that the scene names is not in it.
+    """
+    path = hand_file(hand)
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
+    for name in hand.remove:
+        named = 0
+        for find in (spec.body, spec.geom):  # in this order: a body takes its geoms along
+            if (element := find(name)) is not None:
+                spec.delete(element)
+                named += 1
+        if not named:
+            raise DactylError(f"hand {hand.name}: remove: {path} has no body or geom '{name}'")
     # Touch sensors and their sites serve no one: the environment reads joints and fingertips from the state.
-    touch_sites = [site for site in spec.sites if site.name.startswith(f"{PREFIX}Tch_")]
-    for element in (*spec.sensors, *spec.lights, *touch_sites):
+    sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
+    wanted = {hand.prefix + name for name in hand.fingertips}
+    touch_sites = [site for site in spec.sites if site.name in sensed and site.name not in wanted]
+    for element in (*spec.sensors, *spec.lights, *spec.cameras, *spec.keys, *touch_sites):
         spec.delete(element)
-    # Millimetre boxes without a mesh, hidden inside the thumb: invisible, but they would collide.
-    for name in ("V_thbase", "V_thhub"):
-        spec.delete(spec.geom(PREFIX + name))
     for geom in spec.geoms:
         geom.material = ""
     for element in (*spec.materials, *spec.textures):
@@ -65,32 +80,37 @@ def load_hand() -> mujoco.MjSpec:
     return spec
 
 
-def keep_collision_geometry(spec: mujoco.MjSpec) -> None:
-    """Remove the visual geoms and their meshes."""
-    _delete_geoms(spec, _VISUAL_GROUP)
+def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Remove what is only seen, and its meshes."""
+    if hand.collision_group is not None:
+        _delete_geoms(spec, lambda geom: geom.group != hand.collision_group)
+    else:
+        _delete_geoms(spec, lambda geom: geom.contype == 0 and geom.conaffinity == 0)
 
 
-def keep_visual_geometry(spec: mujoco.MjSpec, mesh_fraction: float) -> list[str]:
-    """Remove the collision geoms, reduce the visual meshes, and give each link the material "link/<body>".
+def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float) -> list[str]:
+    """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
-        mesh_fraction: share of each mesh's triangles to keep, in (0, 1]; small meshes keep more.
+        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; small meshes keep more.
 
     Returns:
         The materials' names in the order of the body tree.
     """
     for pair in list(spec.pairs):
         spec.delete(pair)
-    _delete_geoms(spec, _COLLISION_GROUP)
+    if hand.visual_group is not None:
+        _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
     if mesh_fraction < 1:
+        folder = hand_file(hand).parent / spec.meshdir
         for mesh in spec.meshes:
-            path = (_assets() / "hand" / spec.meshdir / mesh.file).resolve()
-            vertices, faces = _reduced_mesh(path, mesh_fraction)
-            mesh.file = ""
-            mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
-    names = []
+            if mesh.file:
+                vertices, faces = _reduced_mesh((folder / mesh.file).resolve(), mesh_fraction)
+                mesh.file = ""
+                mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
+    names: list[str] = []
     for geom in spec.geoms:
-        name = f"link/{geom.parent.name.removeprefix(PREFIX)}"
+        name = f"link/{geom.parent.name.removeprefix(hand.prefix)}"
         if name not in names:
             spec.add_material(name=name, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5)
             names.append(name)
@@ -98,39 +118,31 @@ def keep_visual_geometry(spec: mujoco.MjSpec, mesh_fraction: float) -> list[str]
     return names
 
 
-def add_nail_sensors(spec: mujoco.MjSpec) -> None:
-    """A touch sensor behind each fingernail, "nail/<finger>" in the order of `FINGERTIPS`: where motion capture has
+def add_nail_sensors(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """A touch sensor behind each fingernail, "nail/<number>" in the order of the fingertips: where motion capture has
     its markers, which whatever touches there hides."""
-    for tip in FINGERTIPS:
-        finger = tip.removesuffix("tip")
-        # Distal links point along z. Fingers bend towards -y, the thumb towards -x: nails are on the other side.
-        position = (0.009, 0, 0.021) if finger == "th" else (0, 0.007, 0.02)
-        body = spec.body(f"{PREFIX}{finger}distal")
-        site = body.add_site(name=f"nail/{finger}", pos=position, size=[_NAIL_RADIUS] * 3)
+    for number, nail in enumerate(hand.nails):
+        body = spec.body(hand.prefix + nail.body)
+        if body is None:
+            raise DactylError(f"hand {hand.name}: nails: the model has no body '{nail.body}'")
+        site = body.add_site(name=f"nail/{number}", pos=nail.position, size=[_NAIL_RADIUS] * 3)
         spec.add_sensor(
-            name=f"nail/{finger}",
+            name=f"nail/{number}",
             type=mujoco.mjtSensor.mjSENS_TOUCH,
             objtype=mujoco.mjtObj.mjOBJ_SITE,
             objname=site.name,
         )
 
 
-def lock_wrist(spec: mujoco.MjSpec) -> None:
-    """Hold both wrist joints at their cupped angles (the paper's locked wrist); they stay in the state."""
-    for name in WRIST_JOINTS:
-        equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=PREFIX + name)
-        equality.data[0] = CUPPED_POSE[name]
+def lock_wrist(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Hold the wrist's joints at their initial angles (the paper's locked wrist); they stay in the state."""
+    for name in hand.wrist:
+        equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=hand.prefix + name)
+        equality.data[0] = hand.initial_pose.get(name, 0.0)
 
 
-def _assets() -> Path:
-    package = importlib.util.find_spec("gymnasium_robotics")
-    if package is None or package.origin is None:
-        raise DactylError("gymnasium-robotics is not installed: run `make setup`, it holds the hand's model")
-    return Path(package.origin).parent / "envs" / "assets"
-
-
-def _delete_geoms(spec: mujoco.MjSpec, group: int) -> None:
-    for geom in [geom for geom in spec.geoms if geom.group == group]:
+def _delete_geoms(spec: mujoco.MjSpec, unwanted: Callable[[mujoco.MjsGeom], bool]) -> None:
+    for geom in [geom for geom in spec.geoms if unwanted(geom)]:
         spec.delete(geom)
     used = {geom.meshname for geom in spec.geoms}
     for mesh in [mesh for mesh in spec.meshes if mesh.name not in used]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from vision.geometry.rotations import FloatArray
 
 GOAL_THRESHOLD = 0.4  # rad, a goal is reached within
-DROP_HEIGHT = 0.09  # m: held objects stay above 0.10 m, dropped ones come to rest below 0.05 m
 GOAL_REWARD, DROP_REWARD = 5.0, -20.0  # on top of the rotation angle (rad) by which the object came closer
 
 
@@ -20,7 +19,7 @@ class Outcome:
 
     Attributes:
         reached: the object came within `GOAL_THRESHOLD` of the goal, which was then replaced.
-        dropped: the object is below `DROP_HEIGHT`.
+        dropped: the object is below the workspace's drop height.
         non_finite: the state holds NaN or infinity.
         warned: MuJoCo's warning counters rose (instability, contact or constraint buffer full).
         reward: the paper's, float64: by how many radians the object came closer to the goal, +5 on reaching it, -20 on

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from datagen.sim.scene import OBJECT_SIZES, Scene
+from datagen.sim.scene import OBJECT_SIZES, SimScene
 from datagen.variation import LogUniform, Normal, Uniform
 
 Generators = Callable[[str], np.random.Generator]
@@ -67,20 +67,25 @@ _LEAST_RANGE = 0.01  # rad, between the limits of a joint
 class Physics:
     """Applies a `PhysicsRandomization` to worlds of a batch. Fields that nothing changes stay shared."""
 
-    def __init__(self, config: PhysicsRandomization, scene: Scene, batch: Batch) -> None:
+    def __init__(self, config: PhysicsRandomization, scene: SimScene, batch: Batch) -> None:
         self.config, self.scene, self.batch = config, scene, batch
         self._fields: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         model = scene.model
         self._object = int(model.geom_bodyid[scene.object_geoms[0]])
-        box = model.geom_type[scene.object_geoms[0]] == mujoco.mjtGeom.mjGEOM_BOX
-        self._sized_meshes = [] if box else [model.mesh(f"object/{i}").id for i in range(len(OBJECT_SIZES))]
+        hulls = [geom for geom in scene.object_geoms if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH]
+        self._sized_meshes = {int(geom): _mesh_sizes(model, model.geom(geom).name) for geom in hulls}
+        aside = bool(model.geom_pos[scene.object_geoms].any() or model.body_ipos[self._object].any())
+        self._moved = ("geom_pos", "body_ipos") if aside else ()  # with the size, where pieces lie beside the origin
         self._hand_joints = model.dof_jntid[scene.hand_dof]
         counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(scene.hand_dof), 3)
         self._places = dict(zip((field.name for field in fields(config)), _slices(counts), strict=True))
         self.drawn = np.zeros((batch.nsim, sum(counts)))
         """What each world's episode drew, (N, D): factors' logarithms and terms, all about 0 and of order 1."""
         used = {
-            "object_size": ("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
+            "object_size": (
+                *("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
+                *self._moved,
+            ),
             "mass": ("body_mass", "body_inertia"),
             "friction": ("geom_friction", "pair_friction"),
             "joint_damping": ("dof_damping",),
@@ -88,8 +93,8 @@ class Physics:
             "joint_limit": ("jnt_range",),
             "gravity": ("opt.gravity",),
         }
-        for parameter, names in used.items():
-            for name in names if getattr(config, parameter) is not None else ():
+        for parameter, changed in used.items():
+            for name in changed if getattr(config, parameter) is not None else ():
                 live = batch.expand(name)
                 self._fields[name] = live, live[0].copy()
 
@@ -114,7 +119,7 @@ class Physics:
             field["pair_friction"] *= factor
             self._note(world, "friction", 4 * np.log(factor))
         if config.joint_damping:
-            factor = config.joint_damping(generators("joint damping"), 24)
+            factor = config.joint_damping(generators("joint damping"), len(self.scene.hand_dof))
             field["dof_damping"][self.scene.hand_dof] *= factor
             self._note(world, "joint_damping", np.log(factor))
         if config.actuator_gain:
@@ -123,7 +128,7 @@ class Physics:
             field["actuator_biasprm"][:, 1] *= factor
             self._note(world, "actuator_gain", 3 * np.log(factor))
         if config.joint_limit:
-            moved = config.joint_limit(generators("joint limit"), (24, 2))
+            moved = config.joint_limit(generators("joint limit"), (len(self._hand_joints), 2))
             limits = field["jnt_range"][self._hand_joints] + moved
             self._note(world, "joint_limit", 7 * moved.ravel())
             limits[:, 1] = np.maximum(limits[:, 1], limits[:, 0] + _LEAST_RANGE)
@@ -135,8 +140,7 @@ class Physics:
         self.batch.set_const([world])
         if config.object_size:  # set_const gives a mesh the radius of the compiled one
             live, nominal = self._fields["geom_rbound"]
-            geom = self.scene.object_geoms[0]
-            live[world, geom] = size * nominal[geom]
+            live[world, self.scene.object_geoms] = size * nominal[self.scene.object_geoms]
 
     def _note(self, world: int, parameter: str, value: np.ndarray | float) -> None:
         self.drawn[world, self._places[parameter]] = value
@@ -148,14 +152,23 @@ class Physics:
 
     def _resize(self, field: dict[str, np.ndarray], factor: float) -> float:
         """Scale the object by about `factor`; returns by how much."""
-        geom, model = int(self.scene.object_geoms[0]), self.scene.model
+        geoms, model = self.scene.object_geoms, self.scene.model
         if self._sized_meshes:
             nearest = int(np.abs(np.array(OBJECT_SIZES) - factor).argmin())
             factor = OBJECT_SIZES[nearest]
-            field["geom_dataid"][geom] = self._sized_meshes[nearest]
+            for geom, sizes in self._sized_meshes.items():
+                field["geom_dataid"][geom] = sizes[nearest]
         for name in ("geom_size", "geom_aabb"):
-            field[name][geom] *= factor
+            field[name][geoms] *= factor
+        if self._moved:
+            field["geom_pos"][geoms] *= factor
+            field["body_ipos"][self._object] *= factor
         tree = slice(model.body_bvhadr[self._object], model.body_bvhadr[self._object] + model.body_bvhnum[self._object])
         field["bvh_aabb"][tree] *= factor
         field["body_inertia"][self._object] *= factor**2
         return factor
+
+
+def _mesh_sizes(model: mujoco.MjModel, name: str) -> list[int]:
+    """Ids of a piece's meshes, one for each of ``OBJECT_SIZES``."""
+    return [model.mesh(f"{name}/{index}").id for index in range(len(OBJECT_SIZES))]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators, Physics, PhysicsRandomization
-from datagen.sim.scene import PHYSICS_TIMESTEP, Scene
+from datagen.sim.scene import PHYSICS_TIMESTEP, SimScene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
 from datagen.variation import LogUniform, Uniform
@@ -109,13 +109,16 @@ NOTHING = EVERYTHING.only()
 class SimRandomizer:
     """A `Randomization` at work in the worlds of a batch."""
 
-    def __init__(self, config: Randomization, scene: Scene, batch: Batch) -> None:
+    def __init__(self, config: Randomization, scene: SimScene, batch: Batch) -> None:
         self.config, self.batch = config, batch
         worlds = batch.nsim
         self._physics = Physics(config.physics, scene, batch) if config.physics else None
         self._actuation = Actuation(config.action_noise, config.action_delay, config.backlash, scene, worlds)
+        if scene.model.nsensor == 0:  # nothing tells which markers are touched
+            config = replace(config, marker_occlusion=None)
+        self.config = config
         senses = (config.observation_noise, config.marker_placement, config.marker_loss, config.marker_occlusion)
-        self._sensing = Sensing(*senses, worlds) if any(senses) else None
+        self._sensing = Sensing(*senses, worlds, len(scene.fingertip_sites)) if any(senses) else None
         self._fingertips = scene.fingertip_sites
         if config.marker_placement:
             self._axes = batch.bind("site_xmat")

@@ -15,7 +15,6 @@ from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
-_TIPS = 5
 _FIRM = 10.0  # N, touches that are hardly ever exceeded
 
 
@@ -125,17 +124,19 @@ class Sensing:
         loss: MarkerLoss | None,
         occlusion: MarkerOcclusion | None,
         worlds: int,
+        fingertips: int,
     ) -> None:
+        self._tips = fingertips
         self.noise, self.placement, self.loss, self.occlusion = noise, placement, loss, occlusion
-        self._fresh = Stream(worlds, 3 * _TIPS + 3 + 4, "normal")
-        self._fades = Stream(worlds, _TIPS, "uniform")
-        self._tip_offset = np.zeros((worlds, _TIPS, 3))
-        self._tip_place = np.zeros((worlds, _TIPS, 3))
+        self._fresh = Stream(worlds, 3 * self._tips + 3 + 4, "normal")
+        self._fades = Stream(worlds, self._tips, "uniform")
+        self._tip_offset = np.zeros((worlds, self._tips, 3))
+        self._tip_place = np.zeros((worlds, self._tips, 3))
         self._base_place = np.zeros((worlds, 1, 3))
         self._position_offset = np.zeros((worlds, 3))
         self._rotation_offset = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
-        self._frozen = np.zeros((worlds, _TIPS))  # s left
-        self._reading = np.full((worlds, _TIPS, 3), np.nan)
+        self._frozen = np.zeros((worlds, self._tips))  # s left
+        self._reading = np.full((worlds, self._tips, 3), np.nan)
 
     def begin(self, world: int, generators: Generators) -> None:
         """Begin an episode in `world`: markers are where they are, and seen at first."""
@@ -143,13 +144,13 @@ class Sensing:
         if self.noise:
             self._fresh.begin(world, generators("observation noise"))
             rng = generators("observation offset")
-            self._tip_offset[world] = rng.normal(0, self.noise.fingertip_offset, (_TIPS, 3))
+            self._tip_offset[world] = rng.normal(0, self.noise.fingertip_offset, (self._tips, 3))
             self._position_offset[world] = rng.normal(0, self.noise.position_offset, 3)
             turn = _turn(rng.normal(size=(1, 4)), self.noise.rotation_offset)
             self._rotation_offset[world] = quaternion_from_rotation(turn)[0]
         if self.placement:
             rng = generators("marker placement")
-            self._tip_place[world] = rng.normal(0, self.placement.fingertip, (_TIPS, 3))
+            self._tip_place[world] = rng.normal(0, self.placement.fingertip, (self._tips, 3))
             self._base_place[world] = rng.normal(0, self.placement.base, (1, 3))
         if self.loss:
             self._fades.begin(world, generators("marker loss"))
@@ -171,8 +172,8 @@ class Sensing:
 
         Args:
             true: the true state; fingertips, object pose and rotation to the goal come back as reported.
-            fingertip_axes: orientation of the fingertips (K, 5, 3, 3), tip to world.
-            touch: force behind each nail, N, (K, 5).
+            fingertip_axes: orientation of the fingertips (K, F, 3, 3), tip to world.
+            touch: force behind each nail, N, (K, F).
             worlds: their numbers, (K,).
             seconds: since the last report.
         """
@@ -183,9 +184,9 @@ class Sensing:
             tips = tips + place - self._base_place[worlds]
         if self.noise:
             fresh = self._fresh.next(worlds)
-            jitter = fresh[:, : 3 * _TIPS].reshape(-1, _TIPS, 3)
+            jitter = fresh[:, : 3 * self._tips].reshape(-1, self._tips, 3)
             tips = tips + self._tip_offset[worlds] + self.noise.fingertip_jitter * jitter
-            jitter = fresh[:, 3 * _TIPS : 3 * _TIPS + 3]
+            jitter = fresh[:, 3 * self._tips : 3 * self._tips + 3]
             position = position + self._position_offset[worlds] + self.noise.position_jitter * jitter
             offset = rotation_from_quaternion(self._rotation_offset[worlds])
             rotation = _turn(fresh[:, -4:], self.noise.rotation_jitter) * offset * rotation
@@ -201,7 +202,7 @@ class Sensing:
     def _unless_hidden(
         self, tips: FloatArray, touch: FloatArray, worlds: NDArray[np.int64], seconds: float
     ) -> FloatArray:
-        hidden = np.zeros((len(worlds), _TIPS), dtype=bool)
+        hidden = np.zeros((len(worlds), self._tips), dtype=bool)
         if self.loss:
             left = np.maximum(self._frozen[worlds] - seconds, 0)
             fading = self._fades.next(worlds) < 1 - (1 - self.loss.probability) ** seconds

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from datagen.policy import TRAINED, create_policy, policy_label
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Policy
 from datagen.sim.outcome import Outcome
 from datagen.sim.randomization import EVERYTHING, NOTHING
-from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TRAINING, Trials
 from datagen.states.files import (
     REJECTIONS,
@@ -35,8 +35,7 @@ from datagen.variation import generator
 from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.progress import Advance, progress
-from vision.scene.objects import OBJECTS
-from vision.scene.workspace import LOST_DISTANCE, PALM
+from vision.scene.load import check_scene, load_scene
 from vision.storage.files import exclusive_folder, remove
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.schema import STATES
@@ -52,7 +51,7 @@ class StatesConfig:
         output: folder for the states; an unfinished one is resumed, a larger count extends it.
         count: number of states.
         seed: of every random draw; test sets need one of their own.
-        object: block or prism.
+        scene: name or file of the scene: hand, object, cameras and surroundings (configs/scenes).
         policy: what moves the hand: a name, a file (.pt, .pt2) or an entry point (package.module:function); trained is
             the one that is shipped for the object, random exploration where none is.
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
@@ -68,7 +67,7 @@ class StatesConfig:
     output: Path
     count: int = 1_000_000
     seed: int = 0
-    object: str = "block"
+    scene: str = "block"
     policy: str = TRAINED
     locked_wrist: bool = False
     randomized: bool = False
@@ -84,17 +83,17 @@ class StatesConfig:
         for name in ("seed", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        check_scene(self.scene)
         try:
-            policy_label(self.policy, self.object)
+            policy_label(self.policy, load_scene(self.scene))
         except DactylError as error:
             raise ValueError(f"policy: {error}") from None
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
         keys = {key: value for key, value in to_jsonable(self).items() if key not in ("output", "count", "threads")}
-        return {**keys, "policy": policy_label(self.policy, self.object)}
+        scene = complete_scene(self.scene)
+        return {**keys, "scene": scene.identity(), "policy": policy_label(self.policy, scene)}
 
 
 def collect(config: StatesConfig) -> States:
@@ -112,7 +111,7 @@ def collect(config: StatesConfig) -> States:
         if _total(records) < config.count:
             remove(config.output / MANIFEST)
             _make_missing(config, records)
-        write_manifest(config.output, config.identity(), records)
+        write_manifest(config.output, complete_scene(config.scene), config.identity(), records)
     return load_states(config.output)
 
 
@@ -133,10 +132,11 @@ def simulate_part(
     policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
     trials = Trials(TRAINING, config.worlds)
     rows: list[Columns] = []
+    workspace = environment.scene.scene.workspace
     room = limit
     for step in range(config.episode_steps):
         observation = environment.observe()
-        lost = np.linalg.norm(observation["object_position"][alive] - PALM, axis=1) > LOST_DISTANCE
+        lost = np.linalg.norm(observation["object_position"][alive] - workspace.start, axis=1) > workspace.lost_distance
         rejected["dropped"] += int(lost.sum())
         alive = alive[~lost]
         if step % config.stride == 0:
@@ -187,11 +187,11 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
 
 def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, made, or found after a gap."""
-    scene = SceneConfig(config.object, locked_wrist=config.locked_wrist)
+    scene = complete_scene(config.scene)
     randomization = EVERYTHING if config.randomized else NOTHING
-    environment = Environment(scene, config.seed, config.worlds, config.threads, randomization)
+    environment = Environment(scene, config.seed, config.worlds, config.threads, randomization, config.locked_wrist)
     policy = create_policy(config.policy, environment.scene, config.worlds)
-    made_by = {"object": config.object, "policy": policy.name, "seed": config.seed}
+    made_by = {"scene": scene.fingerprint, "policy": policy.name, "seed": config.seed}
     with progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance:
         while (room := config.count - _total(records)) > 0:
             record = _reusable_part(config, records)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
+from vision.scene.scene import Scene
 from vision.storage.decode import Count, Name, Record, Sha256, Text
 from vision.storage.files import MAX_MANIFEST_BYTES, fingerprint, sha256
 from vision.storage.folders import CONFIG, MANIFEST
@@ -62,7 +63,7 @@ class StatesManifest(Record, frozen=True):
     """What ``manifest.json`` of states holds.
 
     Attributes:
-        object: in the hand.
+        scene: that the states were collected in, whole.
         policy: that moved the hand.
         seed: of every random draw.
         states: in all parts.
@@ -72,7 +73,7 @@ class StatesManifest(Record, frozen=True):
         parts: their records, in the order of the states.
     """
 
-    object: Name
+    scene: dict[str, Any]
     policy: Text
     seed: Count
     states: Count
@@ -94,7 +95,7 @@ REJECTIONS = Rejected.__struct_fields__
 class States:
     """States as arrays of N rows: ``vision.storage.schema.STATES`` gives shapes, units and frames."""
 
-    object: str
+    scene: Scene
     policy: str
     seed: int
     episode: NDArray[np.int64]
@@ -107,6 +108,13 @@ class States:
     object_angular_velocity: NDArray[np.float64]
     goal_quaternion: NDArray[np.float64]
     fingertip_position: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        joints, there = 0 if self.scene.hand is None else len(self.scene.hand.joints), self.joint_position.shape[1]
+        if joints != there:
+            raise DactylError(
+                f"states of {there} joints, and a scene whose hand has {joints}; collect the states again"
+            )
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -126,7 +134,7 @@ def write_part(
         columns: rows; checked against the schema first.
         rejected: how many states were rejected, for each of ``REJECTIONS``.
         complete: whether these are all states of the part.
-        made_by: object, policy and seed, for the Parquet file's own metadata.
+        made_by: scene's fingerprint, policy and seed, for the Parquet file's own metadata.
 
     Raises:
         DactylError: a column breaks the schema (a value that is not finite, for one), or the disk is full.
@@ -149,10 +157,11 @@ def committed_part(folder: Path, part: int) -> PartRecord | None:
     return record if path.stat().st_size == record.bytes and sha256(path) == record.sha256 else None
 
 
-def write_manifest(folder: Path, identity: dict[str, Any], records: list[PartRecord]) -> None:
-    """Finish the folder: ``identity`` is the configuration that its parts are made of."""
+def write_manifest(folder: Path, scene: Scene, identity: dict[str, Any], records: list[PartRecord]) -> None:
+    """Finish the folder: ``identity`` is the configuration that its parts are made of, ``scene`` what they show."""
     manifest = StatesManifest(
-        **{key: identity[key] for key in ("object", "policy", "seed")},
+        scene=scene.to_json(),
+        **{key: identity[key] for key in ("policy", "seed")},
         states=sum(record.states for record in records),
         rejected=Rejected(*(sum(getattr(record.rejected, reason) for record in records) for reason in REJECTIONS)),
         versions={name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
@@ -179,7 +188,13 @@ def load_states(folder: str | Path) -> States:
     manifest = read_manifest(folder)
     parts = [_read_part(folder, part) for part in manifest.parts]
     columns = {key: np.concatenate([part[key] for part in parts]) for key in STATES}
-    return States(manifest.object, manifest.policy, manifest.seed, **columns)
+    return States(states_scene(folder), manifest.policy, manifest.seed, **columns)
+
+
+def states_scene(folder: str | Path) -> Scene:
+    """The scene that a folder's states were collected in, whole."""
+    folder = Path(folder)
+    return Scene.from_json(read_manifest(folder).scene, f"{folder / MANIFEST}: scene")
 
 
 def states_fingerprint(folder: str | Path) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from vision.config import UsageError, parse
-from vision.scene.objects import OBJECTS
+from vision.scene.load import check_scene
 from vision.storage.files import atomic_write
 
 _USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
@@ -21,7 +21,7 @@ export-scene  write a scene pack: what Unity shows, exported from the MuJoCo mod
 check         start a Unity player and see whether its pictures can be trusted
 
 examples:
-  dactyl unity export-scene --object prism --output prism.pack
+  dactyl unity export-scene --scene prism --output prism.pack
   dactyl unity check --player.executable unity_project/Build/stage.x86_64
 
 dactyl unity COMMAND --help lists a command's options with examples.
@@ -45,17 +45,16 @@ class ExportConfig:
 
     Attributes:
         output: file to write; Unity's menu Dactyl > Show scene pack... opens it.
-        object: block or prism.
+        scene: name or file of the scene.
         mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
     """
 
     output: Path
-    object: str = "block"
+    scene: str = "block"
     mesh_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
+        check_scene(self.scene)
         if not 0 < self.mesh_fraction <= 1:
             raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
 
@@ -67,14 +66,15 @@ def export_scene(argv: Sequence[str]) -> None:
 
     examples:
       dactyl unity export-scene --output block.pack
-      dactyl unity export-scene --object prism --mesh_fraction 1 --output prism.pack
+      dactyl unity export-scene --scene prism --mesh_fraction 1 --output prism.pack
     """
-    from datagen.sim.scene import SceneConfig, build_scene
+    from datagen.sim.complete import complete_scene
+    from datagen.sim.scene import compile_scene
     from datagen.unity import scene_export
     from datagen.unity.scene_pack import scene_hash
 
     config = parse(ExportConfig, argv, "dactyl unity export-scene", export_scene.__doc__ or "")
-    scene = build_scene(SceneConfig(config.object, "render", config.mesh_fraction))
+    scene = compile_scene(complete_scene(config.scene), "render", mesh_fraction=config.mesh_fraction)
     pack = scene_export.export_scene(scene)
     encoded = pack.encode()
     atomic_write(config.output, encoded)
@@ -112,26 +112,25 @@ def check(argv: Sequence[str]) -> None:
     import numpy as np
 
     from datagen.appearance.draw import AppearanceConfig, draw_appearance
-    from datagen.render.base import RenderOptions, Sample
+    from datagen.render.base import RenderOptions, Sample, rendered_scene
+    from datagen.sim.complete import complete_scene
     from datagen.unity.renderer import UnityRenderer
-    from vision.geometry.cameras import DACTYL_RIG
-    from vision.scene.workspace import LIGHT_CENTRE
-    from vision.storage.schema import HAND_JOINTS
 
     config = parse(CheckConfig, argv, "dactyl unity check", check.__doc__ or "")
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))
     console = Console()
-    with UnityRenderer("block", options) as renderer:
+    scene = rendered_scene(complete_scene("block"), options)
+    with UnityRenderer(scene, options) as renderer:
         for name, value in dataclasses.asdict(renderer.info).items():
             console.print(f"{name}: {value}", soft_wrap=True)
         console.print("orientation, cameras and colours: as they should be")
         samples = [
             Sample(
                 index,
-                np.zeros(HAND_JOINTS),
-                np.array(LIGHT_CENTRE),
+                np.zeros(len(scene.hand.joints) if scene.hand else 0),
+                np.array(scene.workspace.light_centre),
                 np.array([1.0, 0.0, 0.0, 0.0]),
-                draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", renderer.materials, 0, index),
+                draw_appearance(AppearanceConfig(), scene, renderer.materials, 0, index),
             )
             for index in range(config.player.players * config.player.batch_size)
         ]

@@ -36,7 +36,7 @@ class Crew:
         options: how many players, and how to run them.
         pack: encoded scene pack.
         cameras: pictures for each sample.
-        image_size: width and height of a picture, pixels.
+        image_size: side of the square images, pixels.
         msaa: samples per pixel.
 
     Raises:

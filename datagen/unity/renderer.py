@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from datagen.render.base import RendererInfo, RenderOptions, Sample
 from datagen.render.stage import Stage
+from datagen.sim.cameras import mujoco_pose, vertical_field_of_view
 from datagen.unity import wire
 from datagen.unity.crew import Crew
 from datagen.unity.scene_export import export_scene
+from vision.errors import DactylError
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
 
 
 class UnityRenderer:
@@ -29,16 +33,18 @@ class UnityRenderer:
 
     reusable = True
 
-    def __init__(self, object_name: str, options: RenderOptions) -> None:
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options
-        self._stage = Stage(object_name, options)
-        scene = self._stage.scene
-        self.materials = scene.materials
-        self._pack = export_scene(scene)
-        self._bodies = np.array([scene.model.body(body.name).id for body in self._pack.bodies])
+        _require_centred(scene.rig)
+        self._rig = scene.rig
+        self._stage = Stage(scene, options)
+        compiled = self._stage.scene
+        self.materials = compiled.materials
+        self._pack = export_scene(compiled)
+        self._bodies = np.array([compiled.model.body(body.name).id for body in self._pack.bodies])
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
-        self._crew = Crew(unity.player, self._pack.encode(), len(scene.camera_ids), options.image_size, unity.msaa)
+        self._crew = Crew(unity.player, self._pack.encode(), len(scene.rig), scene.rig.width, unity.msaa)
         said = self._crew.description
         protocol = f"protocol {wire.MAJOR}.{wire.MINOR}"
         self.info = RendererInfo(
@@ -86,8 +92,8 @@ class UnityRenderer:
         for row, sample in enumerate(samples):
             self._stage.set(sample)
             look, used = sample.appearance, scene.light_ids[: len(sample.appearance.light_position)]
-            cameras["position"][row], cameras["quaternion"][row] = look.camera_position, look.camera_quaternion
-            cameras["fovy_deg"][row] = look.camera_fovy_deg
+            cameras["position"][row], cameras["quaternion"][row] = mujoco_pose(look.camera_extrinsics)
+            cameras["fovy_deg"][row] = vertical_field_of_view(look.camera_intrinsics, self._rig.height)
             bodies["position"][row] = self._stage.data.xpos[self._bodies]
             bodies["quaternion"][row] = self._stage.data.xquat[self._bodies]
             materials["color"][row], materials["metallic"][row] = look.material_rgb, look.material_metallic
@@ -97,6 +103,19 @@ class UnityRenderer:
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
             on["shadow"] = model.light_castshadow[used]
         return wire.RenderBatch(
-            cameras, bodies, materials, lights, frames, options.image_size, options.image_size, self._crew.form,
+            cameras, bodies, materials, lights, frames, self._rig.width, self._rig.height, self._crew.form,
             options.unity.msaa, options.shadow_map_size,
         )  # fmt: skip
+
+
+def _require_centred(rig: Rig) -> None:
+    """The protocol has a vertical field of view and one size of image for each batch."""
+    for camera in rig.cameras:
+        K = camera.intrinsics
+        middle = np.array([camera.width, camera.height]) / 2
+        if not camera.width == camera.height == rig.width:
+            raise DactylError(f"camera {camera.name}: renderer unity draws square images of one size; use filament")
+        if abs(K[0, 0] / K[1, 1] - 1) > 1e-3 or np.abs(K[:2, 2] - middle).max() > 0.5:
+            raise DactylError(
+                f"camera {camera.name}: renderer unity draws square pixels and centred images alone; use filament"
+            )

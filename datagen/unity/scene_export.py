@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from PIL import Image
 
-from datagen.sim.scene import Scene
+from datagen.sim.scene import SimScene
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
@@ -21,7 +21,7 @@ _SHARP_COSINE = 0.8  # between a corner's normal and its triangle's, as in MuJoC
 _VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 unless told otherwise
 
 
-def export_scene(scene: Scene) -> ScenePack:
+def export_scene(scene: SimScene) -> ScenePack:
     """The visible geometry of a scene built to render, its materials in the order of `scene.materials`.
 
     Raises:

@@ -15,7 +15,6 @@ from datagen.policy.evaluate import play_trials
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.environment import Environment
-from datagen.sim.scene import SceneConfig
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.sight import TrialAppearance, VisionObserver, draw_look
 from eval.scoring.predict import Estimator, load_estimator
@@ -33,7 +32,7 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
     """A block that was played.
 
     Attributes:
-        mark: fingerprint of what was played.
+        config_fingerprint: of what was played.
         trials: numbers of its trials.
         goals: consecutive goals of each.
         endings: dropped, late or complete, of each.
@@ -41,7 +40,7 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
         trace_sha256: of the file of estimates beside it; None where there were none.
     """
 
-    mark: Text
+    config_fingerprint: Text
     trials: tuple[Count, ...]
     goals: tuple[Count, ...]
     endings: tuple[Literal["dropped", "late", "complete"], ...]
@@ -61,7 +60,7 @@ class BlockTask:
     """
 
     config: ClosedLoopConfig
-    mark: str
+    config_fingerprint: str
 
     @property
     def blocks(self) -> int:
@@ -70,8 +69,8 @@ class BlockTask:
     def path(self, number: int) -> Path:
         """Of a block's record; its estimates lie beside it."""
         play, block = divmod(number, self.blocks)
-        simulation, told = list(self.config.plays())[play]
-        return self.config.output / "blocks" / f"{simulation}-{told}-{block:04d}.json"
+        simulation, source = list(self.config.plays())[play]
+        return self.config.output / "blocks" / f"{simulation}-{source}-{block:04d}.json"
 
     def trials(self, number: int) -> range:
         """Numbers of its trials."""
@@ -85,7 +84,7 @@ class BlockTask:
             return None
         record = read_record(path, BlockRecord, "block of trials", "delete it, and rerun to resume")
         trace = path.with_suffix(".parquet")
-        if record.mark != self.mark or record.trials != tuple(self.trials(number)):
+        if record.config_fingerprint != self.config_fingerprint or record.trials != tuple(self.trials(number)):
             return None
         if record.trace_sha256 and not (trace.is_file() and sha256(trace) == record.trace_sha256):
             return None
@@ -93,14 +92,15 @@ class BlockTask:
 
     def __call__(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
-        simulation, told = list(config.plays())[number // self.blocks]
+        simulation, source = list(config.plays())[number // self.blocks]
         estimator = cached_estimator(config.checkpoint, config.device)
-        scene = SceneConfig(estimator.object.name, locked_wrist=config.locked_wrist)
-        environment = Environment(scene, config.seed, len(trials), 1, config.effects(simulation))
+        environment = Environment(
+            estimator.scene, config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
+        )
         policy = create_policy(config.policy, environment.scene, len(trials))
         path = self.path(number)
         trace_sha256 = None
-        if told == "state":
+        if source == "state":
             goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance)
         else:
             with plain_renderer(estimator) as renderer:
@@ -109,9 +109,11 @@ class BlockTask:
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
             trace = path.with_suffix(".parquet")
             columns = {key: np.concatenate([row[key] for row in sight.rows]) for key in TRACE}
-            write_table(trace, columns, TRACE, {"mark": self.mark})
+            write_table(trace, columns, TRACE, {"config_fingerprint": self.config_fingerprint})
             trace_sha256 = sha256(trace)
-        record = BlockRecord(self.mark, tuple(trials), tuple(goals), tuple(endings), policy.name, trace_sha256)
+        record = BlockRecord(
+            self.config_fingerprint, tuple(trials), tuple(goals), tuple(endings), policy.name, trace_sha256
+        )
         write_record(path, record)
         return record
 
@@ -124,7 +126,7 @@ def look_of(
 
 def plain_renderer(estimator: Estimator) -> Renderer:
     """Without shadows, which in software cost far more than all else."""
-    return create_renderer("classic", estimator.object.name, RenderOptions(estimator.image_size, shadows=False))
+    return create_renderer("classic", estimator.scene, RenderOptions(shadows=False))
 
 
 @functools.lru_cache(maxsize=1)

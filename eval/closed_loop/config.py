@@ -12,8 +12,9 @@ from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
-from eval.scoring.trial_results import Simulation, Told
+from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.config import to_jsonable
+from vision.scene.scene import Scene
 from vision.storage.files import sha256
 
 Group = Literal["physics", "observation", "unmodelled"]
@@ -81,7 +82,7 @@ class ClosedLoopConfig:
         if not (self.calibrated or self.randomized):
             raise ValueError("calibrated, randomized: at least one of them must be true")
 
-    def plays(self) -> Iterator[tuple[Simulation, Told]]:
+    def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
         """What is asked for, in the order of the table."""
         for simulation, wanted in (("calibrated", self.calibrated), ("randomized", self.randomized)):
             if wanted:
@@ -95,8 +96,8 @@ class ClosedLoopConfig:
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
-    def identity(self, object_name: str) -> dict[str, Any]:
-        """The keys that decide what happens in a trial with the estimator's object."""
+    def identity(self, scene: Scene) -> dict[str, Any]:
+        """The keys that decide what happens in a trial in the estimator's scene."""
         free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
-        return content | {"policy": policy_label(self.policy, object_name), "checkpoint": sha256(self.checkpoint)}
+        return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}

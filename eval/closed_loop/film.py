@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.drawing.gif import save_gif
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
+from vision.geometry.cameras import Cameras
 from vision.scene.objects import PoseObject
 
 _BAR = 26  # pixels below the pictures, for the caption
@@ -24,8 +25,8 @@ class Frame:
     """One step.
 
     Attributes:
-        images: of the cameras, (C, S, S, 3) uint8.
-        goal: a picture of the object as it is asked for, (S, S, 3) uint8.
+        images: of the cameras, (C, H, W, 3) uint8.
+        goal: a picture of the object as it is asked for, (H, H, 3) uint8.
         caption: below.
     """
 
@@ -35,9 +36,9 @@ class Frame:
 
 
 def draw_estimate(
-    images: np.ndarray, target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: tuple
+    images: np.ndarray, target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: Cameras
 ) -> np.ndarray:
-    """Pictures (C, S, S, 3) with the true object in green and the estimated one in magenta, through true cameras.
+    """Pictures (C, H, W, 3) with the true object in green and the estimated one in magenta, through true cameras.
 
     Args:
         columns: of ``eval.scoring.trial_results.TRACE``.
@@ -48,7 +49,7 @@ def draw_estimate(
         Wireframe(target, columns[f"{whose}_position"][row], columns[f"{whose}_quaternion"][row], color)
         for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
     ]
-    return draw_triplet(images, wireframes, *cameras)
+    return draw_triplet(images, wireframes, cameras.intrinsics, cameras.extrinsics)
 
 
 def save_film(path: Path, frames: Iterable[Frame]) -> None:
@@ -57,13 +58,13 @@ def save_film(path: Path, frames: Iterable[Frame]) -> None:
 
 
 def _compose(frame: Frame) -> Image.Image:
-    side = frame.images.shape[1]
-    sheet = Image.new("RGB", ((len(frame.images) + 1) * side, side + _BAR), "#16181c")
+    count, height, width = frame.images.shape[:3]
+    sheet = Image.new("RGB", (count * width + height, height + _BAR), "#16181c")
     for place, image in enumerate([*frame.images, frame.goal]):
-        sheet.paste(Image.fromarray(image), (place * side, 0))
+        sheet.paste(Image.fromarray(image), (place * width, 0))
     pen = ImageDraw.Draw(sheet)
-    pen.line([(len(frame.images) * side, 0), (len(frame.images) * side, side)], "#16181c", 3)
+    pen.line([(count * width, 0), (count * width, height)], "#16181c", 3)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
-    pen.text((8, side + _BAR / 2), frame.caption, "#e8eaed", font, anchor="lm")
-    pen.text((len(frame.images) * side + 8, side + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
+    pen.text((8, height + _BAR / 2), frame.caption, "#e8eaed", font, anchor="lm")
+    pen.text((count * width + 8, height + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
     return sheet

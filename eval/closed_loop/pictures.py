@@ -27,12 +27,12 @@ from eval.scoring.trial_results import (
     over_time,
 )
 from vision.drawing.wireframes import crop
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray
 from vision.storage.tables import read_table
 
 _GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object as it is asked for
-_GOAL_CAMERA = 1  # that looks down on it
+_GOAL_CAMERA = 1  # of the rig's, where there are two: the reference's looks down on it
 
 
 def picture_play(
@@ -47,7 +47,7 @@ def picture_play(
     tables = [read_table(path.with_suffix(".parquet"), TRACE)[0] for path in paths]
     columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
     errors = pose_errors(
-        estimator.object,
+        estimator.scene.object,
         columns["true_position"],
         columns["true_quaternion"],
         columns["predicted_position"],
@@ -85,7 +85,7 @@ def _frames(
     trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
     with plain_renderer(estimator) as renderer:
         look = look_of(config, simulation, estimator, renderer, [trial])
-        cameras = look.true[0][0], look.true[1][0]
+        cameras = Cameras(look.true.intrinsics[0], look.true.extrinsics[0])
 
         def draw(position: FloatArray, quaternion: FloatArray) -> NDArray[np.uint8]:
             joints = columns["joint_position"][row]
@@ -99,7 +99,7 @@ def _frames(
             turn, shift = errors.rotation_deg[row], errors.position_mm[row]
             images = draw(position, columns["true_quaternion"][row])
             yield Frame(
-                draw_estimate(images, estimator.object, columns, row, cameras),
+                draw_estimate(images, estimator.scene.object, columns, row, cameras),
                 picture,
                 f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · goals reached: {goals} · "
                 f"error {turn:.1f}°, {shift:.1f} mm",
@@ -110,12 +110,13 @@ def _goal_picture(
     draw: Callable[[FloatArray, FloatArray], NDArray[np.uint8]],
     position: FloatArray,
     quaternion: FloatArray,
-    cameras: tuple[FloatArray, FloatArray],
+    cameras: Cameras,
 ) -> NDArray[np.uint8]:
     """The object as it is asked for, lifted out of the hand, (S, S, 3)."""
     lifted = position + np.array([0.0, 0.0, _GOAL_HEIGHT])
-    matrix, transform = (part[_GOAL_CAMERA] for part in cameras)
-    image = draw(lifted, quaternion)[_GOAL_CAMERA]
-    centre = project(lifted[None], matrix, transform)[0]
-    small, _ = crop(image, matrix, centre, len(image) // 2)
-    return np.asarray(Image.fromarray(small).resize(image.shape[:2], Image.Resampling.BICUBIC))
+    images = draw(lifted, quaternion)
+    camera = min(_GOAL_CAMERA, len(images) - 1)
+    image, matrix = images[camera], cameras.intrinsics[camera]
+    centre = project(lifted[None], matrix, cameras.extrinsics[camera])[0]
+    small, _ = crop(image, matrix, centre, min(image.shape[:2]) // 2)
+    return np.asarray(Image.fromarray(small).resize((len(image), len(image)), Image.Resampling.BICUBIC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from datagen.policy import create_policy
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
@@ -32,29 +32,29 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
             another configuration.
     """
     estimator = cached_estimator(config.checkpoint, config.device)
-    create_policy(config.policy, build_scene(SceneConfig(estimator.object.name)), 1)  # refused before anything is made
-    identity = config.identity(estimator.object.name)
+    create_policy(config.policy, compile_scene(estimator.scene), 1)  # refused before anything is made
+    identity = config.identity(estimator.scene)
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "blocks/*.json")
         remove(config.output / RESULTS)
         records = _play_missing(task)
         plays = []
-        for place, (simulation, told) in enumerate(config.plays()):
+        for place, (simulation, source) in enumerate(config.plays()):
             blocks = range(place * task.blocks, (place + 1) * task.blocks)
             play = PlayRecord(
                 simulation=simulation,
-                told=told,
+                observation_source=source,
                 policy=records[blocks[0]].policy,
                 goals=tuple(goals for number in blocks for goals in records[number].goals),
                 endings=tuple(ending for number in blocks for ending in records[number].endings),
             )
-            if told == "vision":
+            if source == "vision":
                 paths = [task.path(number) for number in blocks]
                 play = replace(play, **picture_play(config, simulation, estimator, play.goals, paths))
             plays.append(play)
         record = ClosedLoopRecord(
-            object=estimator.object.name,
+            scene=estimator.scene.to_json(),
             config=to_jsonable(config),
             checkpoint=checkpoint_origin(config.checkpoint),
             software=software(),

@@ -16,7 +16,7 @@ from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.predict import Estimator, unit_quaternion
 from eval.scoring.trial_results import STEP_SECONDS, Simulation
-from vision.geometry.cameras import extrinsics, intrinsics
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 
@@ -48,14 +48,14 @@ CALIBRATED_LOOK = AppearanceConfig(
 
 @dataclass(frozen=True)
 class TrialAppearance:
-    """How trials look: an appearance for each, and the cameras that are told and that draw.
+    """How trials look: an appearance for each, the cameras that the estimator knows, and those that draw.
 
-    ``nominal`` says that the told ones are only where cameras should be.
+    ``nominal`` says that the known ones are only where cameras should be.
     """
 
     appearances: list[Appearance]
-    told: tuple[FloatArray, FloatArray]  # K (N, C, 3, 3) and T (N, C, 4, 4)
-    true: tuple[FloatArray, FloatArray]
+    known: Cameras  # K (N, C, 3, 3) and T (N, C, 4, 4)
+    true: Cameras
     nominal: bool
 
 
@@ -74,26 +74,24 @@ def draw_look(
         simulation: in the calibrated one all trials look the same.
         appearance: drawn from in the randomized one, with a trial's number.
         protocol: what the estimator is told of the cameras.
-        estimator: its rig, object and image size.
+        estimator: its scene.
         materials: of the renderer.
         seed: of the trials.
         trials: their numbers, N.
     """
-    rig, size = estimator.rig, estimator.image_size
+    scene = estimator.scene
     looks = [
-        draw_appearance(CALIBRATED_LOOK, rig, estimator.object.name, materials, seed, 0)
+        draw_appearance(CALIBRATED_LOOK, scene, materials, seed, 0)
         if simulation == "calibrated"
-        else draw_appearance(appearance, rig, estimator.object.name, materials, seed, trial)
+        else draw_appearance(appearance, scene, materials, seed, trial)
         for trial in trials
     ]
-    true = (
-        np.stack([intrinsics(look.camera_fovy_deg, size, size) for look in looks]),
-        np.stack([extrinsics(look.camera_position, look.camera_quaternion) for look in looks]),
+    true = Cameras(
+        np.stack([look.camera_intrinsics for look in looks]), np.stack([look.camera_extrinsics for look in looks])
     )
     if protocol == "calibrated":
         return TrialAppearance(looks, true, true, False)
-    count = len(looks)
-    nominal = np.stack([rig.intrinsics(size, size)] * count), np.stack([rig.extrinsics()] * count)
+    nominal = Cameras(*(np.stack([array] * len(looks)) for array in scene.rig.nominal[:2]))
     return TrialAppearance(looks, nominal, true, True)
 
 
@@ -119,7 +117,7 @@ class VisionObserver:
         self._estimates: list[tuple[FloatArray, FloatArray]] = []  # position (N, 3) and quaternion (N, 4) of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
-        """TrialAppearance at the worlds that are still ``going`` (K,); the others keep their last estimate."""
+        """Look at the worlds that are still ``going`` (K,); the others keep their last estimate."""
         true = self.environment.observe()
         found = self._estimate(true, going)
         step = len(self._estimates)
@@ -157,8 +155,10 @@ class VisionObserver:
             )
             for world in going
         ]
-        matrices, transforms = (part[going] for part in self.look.told)
-        found = self.estimator.predict(self.renderer.render(samples), matrices, transforms, nominal=self.look.nominal)
+        known = self.look.known
+        found = self.estimator.predict(
+            self.renderer.render(samples), known.intrinsics[going], known.extrinsics[going], nominal=self.look.nominal
+        )
         return {
             "position": np.asarray(found["position"], np.float64),
             "quaternion": unit_quaternion(found["quaternion"]),

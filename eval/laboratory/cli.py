@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from datagen.sim.complete import complete_scene
 from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
 from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import ImportConfig, import_recording
@@ -63,7 +64,7 @@ def main_import_recording(argv: Sequence[str]) -> None:
       dactyl import-recording --recording lab/recording --output data/test-real --warp false
     """
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
-    dataset, dropped = import_recording(config)
+    dataset, dropped = import_recording(config, complete_scene(config.scene))
     about = dataset.manifest.recording or {}
     for name, placed in about["camera_displacement"].items():
         _say(f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera")

@@ -11,8 +11,8 @@ import numpy as np
 from eval.laboratory.calibration import CalibratedCamera
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
-from vision.geometry.cameras import Rig
 from vision.geometry.rotations import FloatArray, geodesic_distance
+from vision.scene.rig import Rig
 
 _FAR_M, _FAR_DEG = 0.3, 45.0  # from the trained camera: no displacement, but another frame
 
@@ -30,7 +30,7 @@ def displacements(
 ) -> dict[str, Displacement]:
     """Of each camera of the rig, by name."""
     found = {}
-    for name, nominal in zip(rig.names, rig.extrinsics(), strict=True):
+    for name, nominal in zip(rig.names, rig.nominal.extrinsics, strict=True):
         true = calibration[name].transform @ capture_from_world
         between = inverse(true)[:3, 3] - inverse(nominal)[:3, 3]
         turn = np.rad2deg(geodesic_distance(true[:3, :3], nominal[:3, :3]))

@@ -26,7 +26,6 @@ from eval.laboratory.poses import check_pose, inverse, transform_from_pose
 from eval.laboratory.undistortion import Triplet, View, make_view
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, Rig
 from vision.geometry.rotations import (
     FloatArray,
     quaternion_from_matrix,
@@ -34,12 +33,14 @@ from vision.geometry.rotations import (
     rotation_from_quaternion,
 )
 from vision.progress import Advance, progress
-from vision.scene.objects import OBJECTS, PoseObject, get_object
-from vision.storage.datasets import DatasetManifest, TripletDataset, rig_records
+from vision.scene.load import check_scene
+from vision.scene.objects import PoseObject
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
+from vision.storage.datasets import DatasetManifest, TripletDataset
 from vision.storage.files import exclusive_folder, fingerprint, remove, sha256
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.records import write_record
-from vision.storage.schema import HAND_JOINTS
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
@@ -55,7 +56,7 @@ class ImportConfig:
     Attributes:
         recording: folder of the recording.
         output: folder of the dataset.
-        object: block or prism.
+        scene: name or file of the scene that the trained network knows.
         capture_in_world: pose of the capture frame in the world (of the simulation); where a base is recorded, that of
             its markers instead.
         object_in_markers: pose of the object's frame in that of its markers.
@@ -65,13 +66,13 @@ class ImportConfig:
             kept); false only crops and reduces it.
         check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
         picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
-        image_size: of the trained network, pixels.
+        image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
         shard_size: samples in a shard.
     """
 
     recording: Path
     output: Path
-    object: str = "block"
+    scene: str = "block"
     capture_in_world: list[float] = field(default_factory=lambda: list(_IDENTITY))
     object_in_markers: list[float] = field(default_factory=lambda: list(_IDENTITY))
     tolerance_s: float = 0.01
@@ -79,41 +80,42 @@ class ImportConfig:
     warp: bool = True
     check_colors: bool = True
     picture_bits: int | None = None
-    image_size: int = 200
+    image_size: int | None = None
     shard_size: int = 128
 
     def __post_init__(self) -> None:
         check_pose("capture_in_world", self.capture_in_world)
         check_pose("object_in_markers", self.object_in_markers, _MARKER_OFFSET_M)
         check_bits("picture_bits", self.picture_bits)
-        if self.object not in OBJECTS:
-            raise ValueError(f"object: expected one of {', '.join(OBJECTS)}, got {self.object}")
-        if min(self.tolerance_s, self.max_gap_s) <= 0 or min(self.image_size, self.shard_size) < 1:
-            raise ValueError("tolerance_s, max_gap_s, image_size and shard_size: must be above 0")
+        check_scene(self.scene)
+        if min(self.tolerance_s, self.max_gap_s) <= 0 or self.shard_size < 1:
+            raise ValueError("tolerance_s, max_gap_s and shard_size: must be above 0")
+        if self.image_size is not None and not 16 <= self.image_size <= 2048:
+            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
 
 
-def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[TripletDataset, Counter[str]]:
+def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset, Counter[str]]:
     """Write the test set; how many triplets were dropped for which reason.
 
     Raises:
         DactylError: a file of the recording is missing or wrong, no triplet is left, or two cameras are swapped.
     """
     calibration = load_calibration(config.recording / "calibration.json")
+    scene = scene.with_rig(scene.rig.resized(config.image_size or max(scene.rig.width, scene.rig.height)))
+    rig, target = scene.rig, scene.object
     if missing := [name for name in rig.names if name not in calibration]:
         raise DactylError(
             f"{config.recording / 'calibration.json'}: camera '{missing[0]}' is missing; calibrate it too"
         )
-    target = get_object(config.object)
     world_from_capture = find_world(config)
     capture_from_world = inverse(world_from_capture)
     if config.warp:
         placed = check_placement(config.recording, calibration, config.capture_in_world, world_from_capture, rig)
     else:
         placed = displacements(calibration, capture_from_world, rig)
-    nominal = zip(rig.names, rig.intrinsics(config.image_size, config.image_size), rig.extrinsics(), strict=True)
     views = {
-        name: make_view(calibration[name], capture_from_world, K, T, config.warp, config.image_size)
-        for name, K, T in nominal
+        camera.name: make_view(calibration[camera.name], capture_from_world, camera, config.warp)
+        for camera in rig.cameras
     }
     triplets, dropped = synchronise(config, world_from_capture, rig, views, target)
     if not triplets:
@@ -126,14 +128,13 @@ def import_recording(config: ImportConfig, rig: Rig = DACTYL_RIG) -> tuple[Tripl
         )
     identity = to_jsonable(config) | {"kind": "recording", "files": _hashes(config.recording, rig)}
     del identity["output"]
+    identity["scene"] = scene.identity()
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "shard-*")
         remove(config.output / MANIFEST)
-        shards = _write_shards(config, rig, views, triplets, fingerprint(identity))
+        shards = _write_shards(config, scene, views, triplets, fingerprint(identity))
         manifest = DatasetManifest(
-            object=config.object,
-            image_size=config.image_size,
-            rig=rig_records(rig),
+            scene=scene.to_json(),
             samples=len(triplets),
             config=identity,
             recording={
@@ -234,11 +235,13 @@ def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) ->
 
 
 def _write_shards(
-    config: ImportConfig, rig: Rig, views: Mapping[str, View], triplets: list[Triplet], mark: str
+    config: ImportConfig, scene: Scene, views: Mapping[str, View], triplets: list[Triplet], config_fingerprint: str
 ) -> tuple[ShardRecord, ...]:
     """Records of all shards."""
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
+    rig = scene.rig
+    joints = 0 if scene.hand is None else len(scene.hand.joints)
     matrices = np.stack([views[name].matrix for name in rig.names])
     transforms = np.stack([views[name].transform for name in rig.names])
     renderer = {"name": "real", "version": opencv().__version__, "device": "three cameras", "api": "recording"}
@@ -252,23 +255,26 @@ def _write_shards(
                 "augmentation": "none",
                 "object_position": triplet.pose[:3, 3],
                 "object_quaternion": quaternion_from_matrix(triplet.pose[:3, :3]),
-                "joint_position": np.zeros(HAND_JOINTS),  # nobody measured them; the manifest says so
+                "joint_position": np.zeros(joints),  # nobody measured them; the manifest says so
                 "camera_intrinsics": matrices,
                 "camera_extrinsics": transforms,
             }
-            seen = zip(rig.names, triplet.files, strict=True)
-            images = np.stack([views[name](read_picture(file, config.picture_bits), file) for name, file in seen])
+            images = np.zeros((len(rig), rig.height, rig.width, 3), np.uint8)
+            for image, camera, file in zip(images, rig.cameras, triplet.files, strict=True):
+                image[: camera.height, : camera.width] = views[camera.name](
+                    read_picture(file, config.picture_bits), file
+                )
             about = {
                 "time_s": triplet.time,
                 "files": [str(file.relative_to(config.recording)) for file in triplet.files],
             }
-            yield encode_sample(label, images, rig.names, about)
+            yield encode_sample(label, images, rig, about)
             advance(1)
 
     with progress(f"importing {config.recording.name}", len(triplets), "triplets") as advance:
         starts = range(0, len(triplets), config.shard_size)
         return tuple(
-            write_shard(config.output, number, samples(first, advance), mark, renderer)
+            write_shard(config.output, number, samples(first, advance), config_fingerprint, renderer)
             for number, first in enumerate(starts)
         )
 

@@ -17,6 +17,7 @@ from eval.scoring.record_types import DatasetRecord
 from eval.scoring.table import NOTES, Row, evaluation_rows, missing_rows
 from vision.config import parse
 from vision.errors import DactylError
+from vision.scene.scene import Scene
 from vision.storage.files import atomic_write, remove, sha256
 
 MOST_BYTES = 10_000_000
@@ -124,14 +125,18 @@ def _errors(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield markdown([*rows, *missing_rows(rows)], NOTES).rstrip()
 
 
+def _hand(scene: Scene) -> str:
+    return f"in the hand {scene.hand.name}" if scene.hand else "without a hand"
+
+
 def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield "## What it cannot do"
     target, record = evaluation.object, evaluation.record
     about = next(iter(record.test_sets.values()))  # all test sets are of one rig and size, or none were evaluated
     lines = [
-        f"It knows one object, the {target.name} of `vision/scene/objects.py` ({1e3 * target.diameter:.0f} mm across), "
-        f"in the Shadow hand, as {about.cameras} cameras near the rig's places see it in square pictures of "
-        f"{about.image_size} pixels.",
+        f"It knows one object, the {target.name} of the scene {evaluation.scene.name} ({1e3 * target.diameter:.0f} mm "
+        f"across), {_hand(evaluation.scene)}, as {about.cameras} cameras near the rig's places see it in images of "
+        f"{' and '.join(dict.fromkeys(about.images))} pixels.",
     ]
     absent = [row.renderer for row in missing_rows(rows)]
     if absent:

@@ -9,9 +9,9 @@ from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import Predictions
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, crop, draw_triplet
 from vision.geometry.cameras import project
+from vision.scene.framing import window_sides
 from vision.storage.datasets import TripletDataset
 
-_CROP = 0.55  # share of the picture's side that is shown around the object
 _SIDE = 260  # pixels of a shown picture, about
 
 
@@ -36,7 +36,7 @@ def predictions_sheet(
 ) -> Image.Image:
     """Best, typical and worst test triplets, true and estimated object drawn over, seen by the true cameras."""
     columns = predictions.columns
-    side = round(_CROP * dataset.image_size)
+    side = min(round(max(window_sides(dataset.scene))), dataset.rig.width, dataset.rig.height)
     scale = max(1, round(_SIDE / side))
     tiles = []
     for kind, number in telling_samples(errors, each):

@@ -76,7 +76,7 @@ def play_row(play: Play, name: str) -> TrialRow:
     """A play's line of the table, for a policy and object called ``name``."""
     goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
     return TrialRow(
-        f"{name} ({play.told})",
+        f"{name} ({play.observation_source})",
         play.simulation,
         len(goals),
         float(goals.mean()),
@@ -133,9 +133,9 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
 
 def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
     """What seeing through the estimator costs: the same trials, told the state and told what is seen."""
-    goals = {(play.simulation, play.told): np.asarray(play.goals, np.float64) for play in loop.plays}
-    for simulation, told in goals:
-        if told == "vision" and (simulation, "state") in goals:
+    goals = {(play.simulation, play.observation_source): np.asarray(play.goals, np.float64) for play in loop.plays}
+    for simulation, source in goals:
+        if source == "vision" and (simulation, "state") in goals:
             less = goals[simulation, "vision"] - goals[simulation, "state"]
             interval = mean_interval(less, np.arange(len(less)), np.random.default_rng(0))
             between = f" (95 % {interval.low:+.1f} to {interval.high:+.1f})" if interval else ""

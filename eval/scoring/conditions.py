@@ -21,8 +21,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.cameras import Rig, fovy_from_intrinsics, intrinsics
+from vision.geometry.cameras import change_field_of_view
 from vision.geometry.rotations import FloatArray
+from vision.scene.rig import Rig
 
 ProtocolName = Literal["nominal", "calibrated"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "calibrated")
@@ -42,13 +43,13 @@ class Condition:
     """One way to ask an estimator.
 
     Attributes:
-        told: the cameras it is told: of the rig, or the sample's true ones.
+        camera_knowledge: which cameras it is given: those of the rig, or the sample's true ones.
         without: name of a camera that is taken away.
         displaced: what is wrong about the cameras it is told.
         amount: how wrong, in :data:`UNITS`.
     """
 
-    told: ProtocolName
+    camera_knowledge: ProtocolName
     without: str | None = None
     displaced: Displaced | None = None
     amount: float = 0.0
@@ -58,7 +59,7 @@ class Condition:
         """Unique; part of file names."""
         if self.without:
             return f"without-{self.without}"
-        return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.told
+        return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.camera_knowledge
 
     @property
     def study(self) -> Literal["protocol", "subset", "miscalibration"]:
@@ -76,7 +77,7 @@ def miscalibrations() -> list[Condition]:
 
 
 def estimator_inputs(
-    condition: Condition, batch: Mapping[str, Any], rig: Rig, image_size: int
+    condition: Condition, batch: Mapping[str, Any], rig: Rig
 ) -> tuple[np.ndarray, FloatArray, FloatArray]:
     """Images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, of a batch of samples.
 
@@ -84,14 +85,14 @@ def estimator_inputs(
         batch: ``images``, ``index`` and the true cameras as a dataset gives them, (B, ...).
     """
     images = batch["images"]
-    if condition.told == "nominal":
-        nominal = rig.intrinsics(image_size, image_size), rig.extrinsics()
+    if condition.camera_knowledge == "nominal":
+        nominal = rig.nominal.intrinsics, rig.nominal.extrinsics
         matrices, transforms = (np.broadcast_to(array, (len(images), *array.shape)) for array in nominal)
     else:
         matrices, transforms = batch["camera_intrinsics"], batch["camera_extrinsics"]
     if condition.displaced:
         moved = [
-            _displaced(condition.displaced, condition.amount, int(index), K, T, image_size)
+            _displaced(condition.displaced, condition.amount, int(index), K, T, rig)
             for index, K, T in zip(batch["index"], matrices, transforms, strict=True)
         ]
         matrices, transforms = (np.stack(parts) for parts in zip(*moved, strict=True))
@@ -100,7 +101,7 @@ def estimator_inputs(
 
 
 def _displaced(
-    kind: Displaced, amount: float, index: int, matrices: FloatArray, transforms: FloatArray, image_size: int
+    kind: Displaced, amount: float, index: int, matrices: FloatArray, transforms: FloatArray, rig: Rig
 ) -> tuple[FloatArray, FloatArray]:
     """K (C, 3, 3) and T (C, 4, 4), each camera wrong by ``amount``. The same direction at every amount: curves over
     the amount then compare like with like."""
@@ -109,10 +110,7 @@ def _displaced(
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     matrices, transforms = matrices.copy(), transforms.copy()
     if kind == "field-of-view":
-        told = fovy_from_intrinsics(matrices, image_size) + amount * np.sign(directions[:, 0])
-        wrong = intrinsics(told, image_size, image_size)
-        matrices[:, 0, 0] *= wrong[:, 1, 1] / matrices[:, 1, 1]
-        matrices[:, 1, 1] = wrong[:, 1, 1]
+        matrices = change_field_of_view(matrices, rig.nominal.height, amount * np.sign(directions[:, 0]))
     elif kind == "rotation":  # about the camera's centre: x' = R (R_T x + t)
         transforms[:, :3] = Rotation.from_rotvec(np.deg2rad(amount) * directions).as_matrix() @ transforms[:, :3]
     else:  # the centre moves by d: t' = t - R_T d

@@ -11,14 +11,15 @@ error              unit  definition and source
 ``add_s``          mm    ADD-S, the same to the nearest point of the other pose; blind to which face is which
 ``mssd``           mm    largest distance of any surface point, the least over the object's symmetries (BOP Challenge,
                          Hodan et al., ECCVW 2020); a linear map differs most at a corner: exact
-``mspd``           px    largest distance of the projected corners, the least over the symmetries (BOP, as above), the
+``mspd``           px    largest distance of the projected points, the least over the symmetries (BOP, as above), the
                          largest over the sample's true cameras
 ``face_confusion`` bool  the estimate takes one face for another: nearer to the truth turned by one of the other
                          rotations that leave the object's shape unchanged than to the truth
 =================  ====  =============================================================================================
 
-Points are the object's corners. Lettered objects have no symmetry but the identity, so MSSD and MSPD are not blind to
-letters; ADD-S is, as its authors define it.
+Points are points of the object's surface, the corners of a convex solid. Rotation, MSSD and MSPD are the least over the
+object's symmetries; position is that of the point which they leave in place. Lettered objects have no symmetry but the
+identity, so these errors are not blind to letters; ADD-S is, as its authors define it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, geodesic_distance, matrix_from_quaternion
 from vision.scene.objects import PoseObject
+from vision.scene.symmetries import Symmetries
 
 MetricName = Literal["axis", "add", "add_s", "mssd", "mspd", "within", "face_confusion"]
 METRICS: tuple[MetricName, ...] = ("axis", "add", "add_s", "mssd", "mspd", "within", "face_confusion")
@@ -112,27 +115,52 @@ def pose_errors(
     """All errors of N samples.
 
     Args:
-        target: the object; its corners, symmetries and shape symmetries.
+        target: the object; its points, symmetries and shape symmetries.
         true_position, predicted_position: (N, 3) metres, world frame.
         true_quaternion, predicted_quaternion: (N, 4) w x y z, of either sign.
         cameras: true K (N, C, 3, 3) and T (N, C, 4, 4), for MSPD.
     """
     true, predicted = matrix_from_quaternion(true_quaternion), matrix_from_quaternion(predicted_quaternion)
-    true_centre, predicted_centre = np.asarray(true_position, np.float64), np.asarray(predicted_position, np.float64)
-    found = _corners(target, predicted, predicted_centre)  # (N, K, 3)
-    # The truth in every pose that looks the same: (S, N, K, 3)
-    truths = np.stack([_corners(target, true @ symmetry, true_centre) for symmetry in target.symmetries])
-    distances = np.linalg.norm(truths - found, axis=-1)  # (S, N, K)
+    true_origin, predicted_origin = np.asarray(true_position, np.float64), np.asarray(predicted_position, np.float64)
+    found = _world(target.points, predicted, predicted_origin)  # (N, P, 3)
+    truth = _world(target.points, true, true_origin)
+    centre = target.symmetries.centre
+    shift = (predicted @ centre + predicted_origin) - (true @ centre + true_origin)
+    mssd, mspd = np.full(len(true), np.inf), np.full(len(true), np.inf)
+    for motion in target.symmetries.transforms():  # the truth in every pose that looks the same
+        alike = _world(target.points @ motion[:3, :3].T + motion[:3, 3], true, true_origin)
+        mssd = np.minimum(mssd, np.linalg.norm(alike - found, axis=-1).max(axis=-1))
+        if cameras is not None:
+            mspd = np.minimum(mspd, _largest_pixel_distance(alike, found, *map(np.asarray, cameras)))
     return PoseErrors(
-        rotation_deg=np.rad2deg(geodesic_distance(true, predicted)),
-        position_mm=position_error_mm(true_centre, predicted_centre),
-        axis_mm=1000.0 * (predicted_centre - true_centre),
-        add_mm=1000.0 * distances[0].mean(axis=-1),
-        add_s_mm=1000.0 * _nearest(truths[0], found).mean(axis=-1),
-        mssd_mm=1000.0 * distances.max(axis=-1).min(axis=0),
+        rotation_deg=np.rad2deg(symmetric_distance(target.symmetries, true, predicted)),
+        position_mm=1000.0 * np.linalg.norm(shift, axis=-1),
+        axis_mm=1000.0 * shift,
+        add_mm=1000.0 * np.linalg.norm(truth - found, axis=-1).mean(axis=-1),
+        add_s_mm=1000.0 * _nearest(target.points, truth, predicted, predicted_origin).mean(axis=-1),
+        mssd_mm=1000.0 * mssd,
         face_confusion=_takes_another_face(target, true, predicted),
-        mspd_px=None if cameras is None else _mspd_px(truths, found, *map(np.asarray, cameras)),
+        mspd_px=None if cameras is None else mspd,
     )
+
+
+def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Geodesic distances (N,) in radians of rotations (N, 3, 3) to the nearest that looks like the true one.
+
+    About a continuous symmetry's axis an object may turn as it likes: what is left is the angle between the axes.
+    """
+    if len(symmetries.axes) > 1:
+        return np.zeros(len(true))  # a sphere
+    distances = []
+    for rotation in symmetries.rotations:
+        alike = true @ rotation
+        if len(symmetries.axes):
+            (axis,) = symmetries.axes
+            one, other = alike @ axis, predicted @ axis
+            distances.append(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1)))
+        else:
+            distances.append(geodesic_distance(alike, predicted))
+    return np.min(distances, axis=0)
 
 
 def summarise(errors: ArrayLike) -> Summary:
@@ -145,26 +173,30 @@ def summarise(errors: ArrayLike) -> Summary:
     )
 
 
-def _corners(target: PoseObject, rotation: FloatArray, position: FloatArray) -> FloatArray:
-    """Corners (N, K, 3) in the world."""
-    return target.keypoints @ np.swapaxes(rotation, -1, -2) + position[:, None]
+def _world(points: FloatArray, rotation: FloatArray, position: FloatArray) -> FloatArray:
+    """Points (P, 3) of the object in the world, (N, P, 3)."""
+    return np.asarray(points @ np.swapaxes(rotation, -1, -2) + position[:, None])
 
 
-def _nearest(true: FloatArray, found: FloatArray) -> FloatArray:
-    """Distance of every true point (N, K) to the nearest found one."""
-    return np.linalg.norm(true[:, :, None] - found[:, None], axis=-1).min(axis=-1)
+def _nearest(points: FloatArray, truth: FloatArray, rotation: FloatArray, position: FloatArray) -> FloatArray:
+    """Distance of every true point (N, P, 3) in the world to the nearest of the points in the estimated pose, (N, P):
+    looked for in the object's own frame, where the points are the same for every sample."""
+    own = (truth - position[:, None]) @ rotation
+    return np.asarray(cKDTree(points).query(own)[0])
 
 
 def _takes_another_face(target: PoseObject, true: FloatArray, predicted: FloatArray) -> np.ndarray:
-    """(N,) bool; the object's shape symmetries begin with the identity."""
-    turned = true[:, None] @ target.shape_symmetries  # (N, R, 3, 3)
+    """(N,) bool; never for an object whose look has all the symmetries of its shape."""
+    if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
+        return np.zeros(len(true), bool)
+    turned = true[:, None] @ target.shape_symmetries  # (N, R, 3, 3), the first by the identity
     return geodesic_distance(turned, predicted[:, None]).argmin(axis=-1) != 0
 
 
-def _mspd_px(truths: FloatArray, found: FloatArray, matrices: np.ndarray, transforms: np.ndarray) -> FloatArray:
-    """(N,); a corner behind a camera is infinitely far off."""
-    pixels = project(found[:, None], matrices, transforms)  # (N, C, K, 2)
-    per_symmetry = [
-        np.linalg.norm(project(true[:, None], matrices, transforms) - pixels, axis=-1).max(axis=-1) for true in truths
-    ]
-    return np.nan_to_num(np.stack(per_symmetry), nan=np.inf).min(axis=0).max(axis=-1)
+def _largest_pixel_distance(
+    truth: FloatArray, found: FloatArray, matrices: np.ndarray, transforms: np.ndarray
+) -> FloatArray:
+    """(N,) over points (N, P, 3) and cameras; a point behind a camera is infinitely far off."""
+    pixels = [project(points[:, None], matrices, transforms) for points in (truth, found)]  # (N, C, P, 2)
+    distance = np.linalg.norm(pixels[0] - pixels[1], axis=-1)
+    return np.nan_to_num(distance, nan=np.inf).max(axis=(1, 2))

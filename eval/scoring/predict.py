@@ -20,10 +20,9 @@ import numpy as np
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
 from vision.config import differences
 from vision.errors import DactylError
-from vision.geometry.cameras import Rig
 from vision.geometry.rotations import canonical_quaternion
 from vision.progress import progress
-from vision.scene.objects import PoseObject
+from vision.scene.scene import SEEN, Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.store import Location
@@ -81,15 +80,13 @@ class Estimator(Protocol):
     """
 
     @property
-    def object(self) -> PoseObject: ...
-    @property
-    def rig(self) -> Rig: ...
-    @property
-    def image_size(self) -> int: ...
+    def scene(self) -> Scene: ...
     @property
     def head(self) -> Literal["regression", "geometric"]: ...
     @property
     def uses_cameras(self) -> bool: ...
+    @property
+    def finds_cameras(self) -> bool: ...
 
     def predict(
         self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
@@ -114,7 +111,7 @@ class Predictions:
 
     Attributes:
         columns: ``PREDICTIONS`` of the schema, (N, ...) each, in the order of the test set.
-        origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, object, renderer, versions.
+        origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, scene, renderer, versions.
     """
 
     columns: dict[str, np.ndarray]
@@ -145,10 +142,10 @@ def obtain_predictions(
     origin = {
         "checkpoint_sha256": checkpoint_sha256,
         "dataset_fingerprint": dataset.fingerprint,
-        "protocol": condition.told,
+        "protocol": condition.camera_knowledge,
         "condition": condition.name,
         "head": estimator.head,
-        "object": dataset.object.name,
+        "scene": dataset.scene.identity(),
         "renderer": renderer_of(dataset),
         "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "torch", "numpy")},
     }
@@ -194,8 +191,8 @@ def predict(
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            told = estimator_inputs(condition, batch, dataset.rig, dataset.image_size)
-            answer = estimator.predict(*told, nominal=condition.told == "nominal")
+            told = estimator_inputs(condition, batch, dataset.rig)
+            answer = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])
@@ -209,17 +206,7 @@ def predict(
 
 def refuse_mismatch(estimator: Estimator, dataset: TripletDataset) -> None:
     """A :class:`DactylError` unless the dataset shows what the estimator was trained on."""
-    for what, there, here in (
-        ("object", dataset.object.name, estimator.object.name),
-        ("image size", dataset.image_size, estimator.image_size),
-        ("set of cameras", dataset.rig.names, estimator.rig.names),
-        ("nominal camera rig", dataset.rig, estimator.rig),
-    ):
-        if there != here:
-            values = "" if isinstance(there, Rig) else f" ({_plain(there)}, trained on {_plain(here)})"
-            raise DactylError(
-                f"{dataset.folder}: another {what} than the checkpoint's{values}; choose another test set"
-            )
+    require_same(estimator.scene, dataset.scene, f"{dataset.folder}: not what the checkpoint was trained on", SEEN)
 
 
 def renderer_of(dataset: TripletDataset) -> str:
@@ -231,7 +218,3 @@ def unit_quaternion(quaternion: np.ndarray) -> np.ndarray:
     """Estimators may answer in float32; files hold unit quaternions to float64's precision."""
     quaternion = np.asarray(quaternion, np.float64)
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True))
-
-
-def _plain(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -25,7 +25,8 @@ from eval.scoring.metrics import PoseErrors, pose_errors
 from eval.scoring.record_types import ConditionRecord, EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
-from vision.scene.objects import PoseObject, get_object
+from vision.scene.objects import PoseObject
+from vision.scene.scene import Scene
 from vision.storage.files import sha256
 from vision.storage.records import read_record
 from vision.storage.schema import PREDICTIONS
@@ -86,9 +87,14 @@ class Evaluation:
     def uses_cameras(self) -> bool:
         return self.record.checkpoint.uses_cameras
 
+    @cached_property
+    def scene(self) -> Scene:
+        """What the checkpoint was trained on."""
+        return Scene.from_json(self.record.checkpoint.scene, f"{self.folder / RECORD}: checkpoint.scene")
+
     @property
     def object(self) -> PoseObject:
-        return get_object(self.record.checkpoint.object)
+        return self.scene.object
 
     @property
     def training_renderer(self) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import field
 
 from eval.scoring.conditions import Displaced, ProtocolName
-from vision.storage.decode import Count, ImageSize, Name, Record, Sha256, Text
+from vision.storage.decode import Count, Name, Record, Sha256, Text
 
 SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
 """Of a test set; part of file names."""
@@ -36,7 +36,7 @@ class CheckpointRecord(CheckpointFile, frozen=True):
 
     head: Literal["regression", "geometric"]
     uses_cameras: bool
-    object: Name
+    scene: dict[str, Any]
 
 
 class ConstantRecord(Record, frozen=True):
@@ -70,8 +70,9 @@ class DatasetRecord(Record, frozen=True):
     folder: str
     fingerprint: Sha256
     samples: Count
+    scene: Name
     object: Name
-    image_size: ImageSize
+    images: tuple[Text, ...]
     renderers: tuple[dict[Text, Text], ...]
     seed: int | None = None
     versions: dict[Text, Text] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """What is known about each sample of a test set besides its pose: the cameras that saw it, and what makes it hard.
 
 ``training distance``
-    How far the pose is from the training set's: the root mean square distance, over the object's corners, to the
+    How far the pose is from the training set's: the root mean square distance, over points of the object, to the
     nearest training pose, in millimetres. It joins rotation and position as ADD does.
 ``visibility``
     The object's visible share in each camera's picture, for datasets whose labels have it.
@@ -90,6 +90,6 @@ def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:
 
 def _flat_corners(target: PoseObject, position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
     """(N, 3 K), scaled so that their Euclidean distance is the root mean square distance of corners."""
-    corners = target.keypoints @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
+    corners = target.points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
     corners = corners + np.asarray(position, dtype=np.float64)[:, None]
-    return corners.reshape(len(corners), -1) / np.sqrt(len(target.keypoints))
+    return corners.reshape(len(corners), -1) / np.sqrt(len(target.points))

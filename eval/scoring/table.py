@@ -143,7 +143,7 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
                     test_set.name,
                     test_set.renderer,
                     evaluation.head,
-                    scored.condition.told,
+                    scored.condition.camera_knowledge,
                     evaluation.uses_cameras,
                     scored.errors,
                     scored.episodes,

@@ -25,7 +25,8 @@ from msgspec.structs import asdict
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
-from vision.storage.decode import Count, Name, Record, Text, from_plain
+from vision.scene.scene import Scene
+from vision.storage.decode import Count, Record, Text, from_plain
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 
@@ -33,7 +34,7 @@ RESULTS = "results.json"
 STEP_SECONDS = 0.08  # s, one step of the environment, one picture of each camera
 
 Simulation = Literal["calibrated", "randomized"]
-Told = Literal["state", "vision"]
+ObservationSource = Literal["state", "vision"]
 Error = Annotated[float, msgspec.Meta(ge=0)]
 
 TRACE: dict[str, Field] = {
@@ -50,7 +51,7 @@ class Play:
 
     Attributes:
         simulation: calibrated or randomized.
-        told: state or vision.
+        observation_source: state or vision: what the policy knows the object by.
         goals: consecutive goals of each trial.
         endings: dropped, late or complete, of each trial.
         errors: mean rotation (degrees) and position error (mm) of all estimates; None for the state.
@@ -58,7 +59,7 @@ class Play:
     """
 
     simulation: Simulation
-    told: Told
+    observation_source: ObservationSource
     goals: Sequence[int]
     endings: Sequence[str]
     errors: tuple[float, float] | None = None
@@ -100,7 +101,7 @@ class PlayRecord(Record, frozen=True, omit_defaults=False):
     """A play, as :class:`Play`; ``filmed`` is the trial of the film."""
 
     simulation: Simulation
-    told: Told
+    observation_source: ObservationSource
     policy: Text
     goals: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]
     endings: tuple[Literal["dropped", "late", "complete"], ...]
@@ -116,7 +117,7 @@ class PlayRecord(Record, frozen=True, omit_defaults=False):
 class ClosedLoopRecord(Record, frozen=True):
     """What ``results.json`` holds."""
 
-    object: Name
+    scene: dict[str, Any]
     config: dict[str, Any]
     checkpoint: CheckpointFile
     software: SoftwareRecord
@@ -148,7 +149,7 @@ class ClosedLoop:
 
     @property
     def object(self) -> str:
-        return self.record.object
+        return Scene.from_json(self.record.scene, f"{self.folder / RESULTS}: scene").object.name
 
     @property
     def played(self) -> HowPlayed:
@@ -161,7 +162,7 @@ class ClosedLoop:
         for one in self.record.plays:
             means = None if one.errors is None else (one.errors.rotation_deg_mean, one.errors.position_mm_mean)
             course = None if one.over_time is None else asdict(one.over_time)
-            plays.append(Play(one.simulation, one.told, one.goals, one.endings, means, course))
+            plays.append(Play(one.simulation, one.observation_source, one.goals, one.endings, means, course))
         return plays
 
     def film(self, simulation: Simulation) -> Path:

@@ -17,9 +17,13 @@ from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.predict import EvaluateConfig
 from train.cli import parse as parse_train
 from vision.config import parse
+from vision.scene.load import load_scene
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NAMES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
+NAMES = sorted(
+    str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml") if "scenes" not in path.parts
+)
+SCENES = sorted(path.stem for path in (CONFIGS / "scenes").glob("*.yaml"))
 
 
 def reader(kind: type, *needed: str) -> Callable[[list[str]], Any]:
@@ -46,6 +50,13 @@ def test_its_command_reads_it(name: str) -> None:
     read(name)
 
 
+@pytest.mark.parametrize("name", SCENES)
+def test_every_scene_can_be_loaded_and_has_a_line_of_its_own(name: str) -> None:
+    scene = load_scene(name)
+    assert scene.name == name
+    assert (CONFIGS / "scenes" / f"{name}.yaml").read_text().startswith("# ")
+
+
 def test_filament_yaml_spells_out_the_defaults() -> None:
     spelt, default = read("render/filament"), READERS["render"]([])
     assert (spelt.appearance, spelt.augmentation, spelt.render) == (
@@ -58,7 +69,7 @@ def test_filament_yaml_spells_out_the_defaults() -> None:
 @pytest.mark.parametrize("name", ["render/filament-test", "render/classic", "render/unity-test"])
 def test_test_sets_of_all_renderers_are_of_the_same_samples(name: str) -> None:
     one, other = read("render/filament-test"), read(name)
-    for key in ("count", "seed", "object", "appearance", "augmentation", "view_labels"):
+    for key in ("count", "seed", "scene", "appearance", "augmentation", "view_labels"):
         assert getattr(one, key) == getattr(other, key), key
 
 

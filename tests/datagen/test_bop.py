@@ -15,11 +15,12 @@ from datagen.export.bop import BopConfig, export_bop
 from datagen.export.bop_models import object_mesh
 from datagen.export.cli import main_export
 from tests.datasets import RENDERER, make_images, make_label, write_manifest
+from tests.scenes import rig
+from tests.scenes import scene as scene_of
 from vision.config import UsageError
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.objects import OBJECTS, get_object
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 
@@ -43,7 +44,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     labels = [make_label(index, SIZE) for index in range(SAMPLES)]
     labels[3] = truncated(labels[3])
     samples = [
-        encode_sample(label, make_images(index, SIZE), DACTYL_RIG.names, {}, masks if request.param else None)
+        encode_sample(label, make_images(index, SIZE), rig(SIZE), {}, masks if request.param else None)
         for index, label in enumerate(labels)
     ]
     records = [write_shard(folder, number, samples[3 * number : 3 * number + 3], "test", RENDERER) for number in (0, 1)]
@@ -104,7 +105,7 @@ def test_pictures_are_what_the_toolkit_looks_for(exported: Path, dataset: Triple
     """It takes the suffix from the split: .jpg in train_pbr, else .png."""
     export_bop(BopConfig(dataset.folder, tmp_path / "pbr", "train_pbr", count=2))
     for number in range(SAMPLES):
-        for image, name in enumerate(DACTYL_RIG.names):
+        for image, name in enumerate(rig().names):
             rgb = Path(f"{number:06d}") / "rgb" / f"{image:06d}.png"
             jpeg = dataset.member(number, f"{name}.jpg")
             decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
@@ -185,9 +186,9 @@ def test_models(exported: Path, dataset: TripletDataset) -> None:
     assert trimesh.load(exported / "models_eval" / "obj_000001.ply").edges_unique_length.max() <= 5.01
 
 
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("name", ["block", "prism"])
 def test_faces_look_outwards(name: str) -> None:
-    target = get_object(name)
+    target = scene_of(name).object
     mesh = object_mesh(target)
     assert trimesh.Trimesh(mesh.vertices, mesh.faces).is_winding_consistent
     assert mesh.volume > 0
@@ -224,7 +225,7 @@ def test_the_folder_appears_when_it_is_whole(
 def test_an_object_behind_a_camera_is_named(tmp_path: Path) -> None:
     label = make_label(0, SIZE)
     label["object_position"] = np.linalg.inv(label["camera_extrinsics"][1])[:3, 3]
-    sample = encode_sample(label, make_images(0, SIZE), DACTYL_RIG.names, {})
+    sample = encode_sample(label, make_images(0, SIZE), rig(SIZE), {})
     write_manifest(tmp_path, [write_shard(tmp_path, 0, [sample], "test", RENDERER)], SIZE)
     with pytest.raises(DactylError, match=r"shard-000000\.tar: 000000000: the object is behind a camera"):
         export_bop(BopConfig(tmp_path, tmp_path / "out"))

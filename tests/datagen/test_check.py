@@ -19,9 +19,9 @@ from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
 from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
+from tests.scenes import rig, scene
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
@@ -61,7 +61,7 @@ def test_every_bad_sample_is_named(tmp_path: Path) -> None:
     images[1][2] = 90
     images[3][0] = images[2][1]
     labels[4]["object_position"] = np.array([3.0, 0.87, 0.15])
-    samples = [encode_sample(label, image, DACTYL_RIG.names, {}) for label, image in zip(labels, images, strict=True)]
+    samples = [encode_sample(label, image, rig(32), {}) for label, image in zip(labels, images, strict=True)]
     write_manifest(tmp_path, [write_shard(tmp_path, 0, samples, "test", RENDERER)])
     named = found(tmp_path)
     assert len(named) == 3
@@ -94,7 +94,7 @@ def test_info_says_what_was_not_the_default(tmp_path: Path, capsys: pytest.Captu
     assert main(["info", "--dataset", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "light_total_intensity.high 9.5 (15.0)" in said
-    assert "image_size 32 (200)" in said
+    assert "image_size 32 (None)" in said
     assert "light_distance" not in said
 
 
@@ -127,7 +127,7 @@ class Spoiled:
     """A renderer whose pictures are changed on the way."""
 
     def __init__(self, how: str) -> None:
-        self.renderer = create_renderer("classic", "block", RenderOptions(image_size=100, mesh_fraction=0.05))
+        self.renderer = create_renderer("classic", scene("block", 100), RenderOptions(mesh_fraction=0.05))
         self.materials, self.how = self.renderer.materials, how
 
     def render(self, samples: Sequence[Sample]) -> np.ndarray:
@@ -147,7 +147,7 @@ class Spoiled:
 def test_doctor_knows_wrong_pictures(how: str) -> None:
     spoiled = Spoiled(how)
     try:
-        assert bool(complaint(spoiled)) == (how != "nothing")  # type: ignore[arg-type]
+        assert bool(complaint(spoiled, scene("block", 100))) == (how != "nothing")  # type: ignore[arg-type]
     finally:
         spoiled.renderer.close()
 

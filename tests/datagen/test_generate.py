@@ -18,12 +18,12 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
-from datagen.render.base import RendererInfo, RenderOptions, Sample
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import states_scene
 from datagen.workers.pool import TransientError
+from tests.scenes import compiled, rig
 from vision.errors import DactylError
-from vision.geometry.cameras import extrinsics, intrinsics
 from vision.storage.datasets import TripletDataset
 
 SIZE = 32
@@ -47,7 +47,7 @@ class Painter:
     batch_size = 3
     reusable = False
     info = RendererInfo("painter", "1", "none", "none")
-    materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+    materials = compiled().materials
 
     def __init__(self, blank: int | None = None, stuck: int | None = None) -> None:
         self.blank, self.stuck = blank, stuck
@@ -100,10 +100,14 @@ def test_labels_say_what_was_rendered(states: Path, tmp_path: Path, painted: pyt
     for number in range(10):
         label, look = dataset.label(number), dataset.appearance(number)
         assert label["index"] == number
-        assert np.array_equal(label["camera_intrinsics"], intrinsics(look["camera_fovy_deg"], SIZE, SIZE))
-        assert np.array_equal(
-            label["camera_extrinsics"], extrinsics(look["camera_position"], look["camera_quaternion"])
-        )
+        assert np.array_equal(label["camera_intrinsics"], look["camera_intrinsics"])
+        assert np.array_equal(label["camera_extrinsics"], look["camera_extrinsics"])
+        # Displaced, and of pictures of that size: a few degrees and millimetres, a degree's zoom.
+        nominal = rig(SIZE).nominal
+        zoom = label["camera_intrinsics"][:, 0, 0] / nominal.intrinsics[:, 0, 0]
+        assert np.abs(np.log(zoom)).max() < 0.08
+        assert np.array_equal(label["camera_intrinsics"][:, :2, 2], nominal.intrinsics[:, :2, 2])
+        assert not np.isin(label["camera_extrinsics"][:, :3], nominal.extrinsics[:, :3]).any()
     first_round = [int(dataset.label(number)["state_index"]) for number in range(7)]
     assert sorted(first_round) == list(range(7)), "every state once before any comes again"
 
@@ -180,8 +184,33 @@ def test_a_bad_frame_is_never_written(
 
 
 def test_states_of_another_object_are_refused(states: Path, tmp_path: Path) -> None:
-    with pytest.raises(DactylError, match="states of the block, not of the prism"):
-        generate(config_of(states, tmp_path / "set", object="prism"))
+    with pytest.raises(DactylError, match=f"{states}: object is block, expected prism"):
+        generate(config_of(states, tmp_path / "set", scene="prism"))
+
+
+def test_states_are_drawn_by_another_rig_of_the_same_scene(
+    states: Path, tmp_path: Path, painted: pytest.MonkeyPatch
+) -> None:
+    """A scene file with other cameras and surroundings; the manifest holds what was drawn."""
+    cameras = [
+        {"name": name, "width": 160, "height": 160, "fx": 700, "cx": 90, "position": [1.0, 1.5, 0.8]}
+        | {"look_at": [1.0, 0.87, 0.15]}
+        for name in rig().names
+    ]
+    workspace = {"start": [1.0, 0.87, 0.3], "light_centre": [1.0, 0.8, 0.2], "drop_height": 0.1}
+    scene = {"hand": "shadow", "object": "block", "rig": {"cameras": cameras}, "workspace": workspace}
+    path = tmp_path / "lab.yaml"
+    path.write_text(json.dumps(scene))
+    dataset = generate(config_of(states, tmp_path / "set", scene=str(path)))
+    assert dataset.scene.name == "lab"
+    assert dataset.rig.width == SIZE
+    np.testing.assert_allclose(dataset.rig.nominal.intrinsics[:, 0, 2], 18.0)
+    np.testing.assert_allclose([dataset.label(n)["camera_intrinsics"][:, 0, 2] for n in range(10)], 18.0)
+    np.testing.assert_allclose(dataset.rig.cameras[0].position, [1.0, 1.5, 0.8])
+    assert dataset.scene.workspace.start == (1.0, 0.87, 0.3)
+    other = generate(config_of(states, tmp_path / "other"))
+    expected = rendered_scene(states_scene(states), RenderOptions(image_size=SIZE))
+    assert other.scene == expected != dataset.scene
 
 
 def test_an_unfinished_dataset_says_so(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:

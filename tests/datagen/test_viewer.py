@@ -31,7 +31,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
     config: RenderConfig = config_of(folder / "states", folder / "set", count=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_task, "create_renderer", lambda *arguments: Painter())
-        write_manifest(config.output, [ShardTask(config, "test")(0, lambda count: None)], 32)
+        write_manifest(config.output, [ShardTask(config, config.drawn_scene(), "test")(0, lambda count: None)], 32)
     return TripletDataset(config.output)
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from eval.laboratory.calibration import CalibratedCamera, save_calibration
+from tests.scenes import rig, scene
 from tests.synthetic import draw_triplet
-from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
+from vision.geometry.cameras import camera_matrix
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.objects import get_object
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])
@@ -39,10 +39,11 @@ def cameras() -> dict[str, CalibratedCamera]:
     """Three cameras near the rig's, turned by 1.5 degrees, moved by some millimetres, with a wider view."""
     rng = np.random.default_rng(5)
     found = {}
-    for camera in DACTYL_RIG:
+    for camera in rig().cameras:
         turn = Rotation.from_rotvec(np.deg2rad(1.5) * rng.choice([-1, 1], 3) / np.sqrt(3)).as_matrix()
-        world = rigid_transform(turn, rng.normal(0, 0.003, 3)) @ extrinsics(camera.position, camera.quaternion)
-        matrix = intrinsics(camera.fovy_deg + 4.0, WIDTH, HEIGHT)
+        world = rigid_transform(turn, rng.normal(0, 0.003, 3)) @ camera.extrinsics
+        fovy_deg = np.rad2deg(2 * np.arctan(camera.height / 2 / camera.intrinsics[1, 1]))
+        matrix = camera_matrix(fovy_deg + 4.0, WIDTH, HEIGHT)
         matrix[:2, 2] += [5.5, -3.5]  # OpenCV's convention
         found[camera.name] = CalibratedCamera(matrix, LENS, WIDTH, HEIGHT, world @ WORLD_FROM_CAPTURE)
     return found
@@ -53,7 +54,7 @@ def photograph(camera: CalibratedCamera, pose: np.ndarray, rng: np.random.Genera
     square = camera.matrix.copy()
     square[:2, 2] += [0.5, 0.5 + (WIDTH - HEIGHT) / 2]
     world = camera.transform @ np.linalg.inv(WORLD_FROM_CAPTURE)
-    target = get_object("block")
+    target = scene("block").object
     ideal = draw_triplet(
         target, pose[:3, 3], pose[:3, :3], square[None], world[None], WIDTH, np.random.default_rng(0), clutter=False
     )[0][(WIDTH - HEIGHT) // 2 :][:HEIGHT]

@@ -24,7 +24,7 @@ class Oracle:
         uses_cameras: bool = True,
     ) -> None:
         datasets = list(datasets)
-        self.object, self.rig, self.image_size = datasets[0].object, datasets[0].rig, datasets[0].image_size
+        self.scene, self.finds_cameras = datasets[0].scene, uses_cameras
         self.head, self.uses_cameras = head, uses_cameras
         self.angle_deg, self.distance_mm = angle_deg, distance_mm
         self.calls = 0

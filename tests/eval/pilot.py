@@ -10,10 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from datagen.render.base import Sample
 from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
-from datagen.sim.scene import Scene, SceneConfig, build_scene
-from vision.geometry.cameras import DACTYL_RIG
+from datagen.sim.scene import SimScene
+from tests.scenes import compiled, scene
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import get_object
 
 
 class Pilot:
@@ -35,7 +34,7 @@ class Pilot:
         return np.tanh((np.nan_to_num(np.hstack(parts))[:, :, None] * weights).sum(axis=1))
 
 
-def build(scene: Scene, worlds: int) -> Pilot:
+def build(scene: SimScene, worlds: int) -> Pilot:
     return Pilot()
 
 
@@ -44,7 +43,7 @@ class Canvas:
 
     def __init__(self, size: int) -> None:
         self.size, self.asked = size, list[Sample]()
-        self.materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+        self.materials = compiled().materials
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         self.asked = list(samples)
@@ -62,17 +61,17 @@ class Eye:
     """An estimator that sees what a :class:`Canvas` was asked for, wrong by ``turn_deg`` about z and ``shift_mm``
     along x."""
 
-    head, uses_cameras, device = "geometric", True, "cpu"
+    head, uses_cameras, finds_cameras, device = "geometric", True, True, "cpu"
 
     def __init__(self, canvas: Canvas, turn_deg: float = 0.0, shift_mm: float = 0.0) -> None:
         self.canvas, self.turn_deg, self.shift_mm = canvas, turn_deg, shift_mm
-        self.object, self.rig, self.image_size = get_object("block"), DACTYL_RIG, canvas.size
+        self.scene = scene("block", canvas.size)
         self.told: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
     def predict(
         self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
     ) -> dict[str, np.ndarray]:
-        assert images.shape == (len(self.canvas.asked), 3, self.image_size, self.image_size, 3)
+        assert images.shape == (len(self.canvas.asked), 3, self.canvas.size, self.canvas.size, 3)
         assert (intrinsics.shape[:2], extrinsics.shape[:2]) == (images.shape[:2],) * 2
         self.told.append((intrinsics, extrinsics, nominal))
         turn = Rotation.from_euler("z", self.turn_deg, degrees=True)

@@ -11,15 +11,15 @@ import torch
 from eval.cli import main_evaluate
 from eval.report.card import main_package_model
 from eval.scoring.record import load_evaluation
+from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision import estimator as estimators
 from vision.config import UsageError
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
-from vision.geometry.cameras import DACTYL_RIG
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.networks.pose_model import ModelConfig
 from vision.storage.datasets import TripletDataset
 
 SIZE = 64
@@ -30,7 +30,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path
     """A checkpoint that knows nothing, its evaluation, and the test set."""
     folder = tmp_path_factory.mktemp("measured")
     data = make_dataset(folder / "set", 4, image_size=SIZE)
-    model = build_model(ModelConfig(backbone=BackboneConfig("pyramid", width=8)), DataSpec("block", DACTYL_RIG, SIZE))
+    model = build_model(ModelConfig(backbone=BackboneConfig("pyramid", width=8)), scene("block", SIZE))
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     checkpoint = folder / "best.ckpt"
     torch.save({**checkpoint_record(model), "state_dict": state, "optimizer_states": [torch.zeros(9)]}, checkpoint)

@@ -24,7 +24,7 @@ from vision.errors import DactylError
 from vision.estimator import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.networks.pose_model import ModelConfig
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import exclusive_folder
 from vision.storage.shards import shard_name
@@ -184,9 +184,8 @@ def test_a_real_checkpoint_from_file_to_table(
     itself is true: a regression's answers change with the cameras only where it is told them."""
     dataset = TripletDataset(data / "first")
     torch.manual_seed(0)
-    spec = DataSpec(dataset.object.name, dataset.rig, dataset.image_size)
     tower = BackboneConfig("pyramid", width=8, blocks=1)
-    model = build_model(ModelConfig(head=head, backbone=tower, hidden=8, camera_input=camera_input), spec)
+    model = build_model(ModelConfig(head=head, backbone=tower, hidden=8, camera_input=camera_input), dataset.scene)
     checkpoint = tmp_path / "untrained.ckpt"
     torch.save(
         {**checkpoint_record(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, checkpoint

@@ -19,20 +19,19 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.policy.evaluate import play_trials
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
-from datagen.sim.scene import SceneConfig
 from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
 from eval.closed_loop.config import GROUPS, ClosedLoopConfig
 from eval.closed_loop.sight import VisionObserver, draw_look, told_by_sight
 from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop
 from tests.eval.pilot import Canvas, Eye, Pilot
+from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
-from vision.geometry.cameras import DACTYL_RIG
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.networks.pose_model import ModelConfig
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table
 
@@ -44,7 +43,7 @@ def play(
     eye: Eye | None, trials: Sequence[int] = (0, 1, 2), randomization: Randomization = NOTHING, latency: int = 0
 ) -> tuple[list[int], list[str], Pilot, VisionObserver | None]:
     """Goals, endings, what the policy was told and what was seen, of a few short trials."""
-    environment = Environment(SceneConfig(), 0, len(trials), 1, randomization)
+    environment = Environment(scene(), 0, len(trials), 1, randomization)
     pilot, sight = Pilot(), None
     if eye is not None:
         look = draw_look("calibrated", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
@@ -122,12 +121,12 @@ def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
     eye = Eye(Canvas(SIZE))
     look = draw_look("randomized", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
     assert look.nominal == (protocol == "nominal")
-    moved = ~np.isclose(look.told[1], DACTYL_RIG.extrinsics()).all(axis=(1, 2, 3))
+    moved = ~np.isclose(look.known.extrinsics, rig().nominal.extrinsics).all(axis=(1, 2, 3))
     assert list(moved) == [protocol == "calibrated"] * 2
     assert not np.allclose(look.true[1][0], look.true[1][1]), "each trial has its own displacement"
     same = draw_look("calibrated", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
-    np.testing.assert_allclose(same.told[1], [DACTYL_RIG.extrinsics()] * 2, atol=1e-9)
-    np.testing.assert_allclose(same.true[0], [DACTYL_RIG.intrinsics(SIZE, SIZE)] * 2)
+    np.testing.assert_allclose(same.known.extrinsics, [rig().nominal.extrinsics] * 2, atol=1e-9)
+    np.testing.assert_allclose(same.true[0], [rig(SIZE).nominal.intrinsics] * 2)
 
 
 def test_groups_of_randomizations_are_held_out() -> None:
@@ -175,12 +174,12 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[int]) -> None:
     loop = run.closed_loop(config)
     assert played == list(range(8))
-    assert [(one.simulation, one.told, len(one.goals)) for one in loop.plays] == [
+    assert [(one.simulation, one.observation_source, len(one.goals)) for one in loop.plays] == [
         (simulation, told, 3) for simulation in ("calibrated", "randomized") for told in ("state", "vision")
     ]
     for one in loop.plays:
         assert set(one.endings) <= {"dropped", "late", "complete"}
-        if one.told == "vision":
+        if one.observation_source == "vision":
             assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
             assert one.over_time is not None
             assert one.over_time["trials"][0] == 3
@@ -244,7 +243,7 @@ def test_unfinished_and_damaged_results(tmp_path: Path) -> None:
 def test_the_command_from_files_with_real_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An untrained network, a worker process and the classic renderer: every part is the one that users run."""
     torch.manual_seed(0)
-    spec = DataSpec("block", DACTYL_RIG, 64)
+    spec = scene("block", 64)
     model = build_model(
         ModelConfig(head="regression", backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8), spec
     )

@@ -9,9 +9,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from eval.scoring.conditions import AMOUNTS, Condition, camera_subsets, estimator_inputs, miscalibrations
-from vision.geometry.cameras import DACTYL_RIG, Rig, fovy_from_intrinsics, project
+from tests.scenes import rig
+from vision.geometry.cameras import project
+from vision.scene.rig import Rig
 
 SIZE = 200
+RIG = rig(SIZE)
 
 
 @pytest.fixture
@@ -22,35 +25,35 @@ def batch() -> dict[str, Any]:
     return {
         "index": np.arange(5) * 7,
         "images": rng.integers(0, 256, (5, 3, SIZE, SIZE, 3)).astype(np.uint8),
-        "camera_intrinsics": np.tile(DACTYL_RIG.intrinsics(SIZE, SIZE), (5, 1, 1, 1)),
-        "camera_extrinsics": shift @ DACTYL_RIG.extrinsics(),
+        "camera_intrinsics": np.tile(RIG.nominal.intrinsics, (5, 1, 1, 1)),
+        "camera_extrinsics": shift @ RIG.nominal.extrinsics,
     }
 
 
 def test_protocols(batch: dict[str, Any]) -> None:
-    images, matrices, transforms = estimator_inputs(Condition("nominal"), batch, DACTYL_RIG, SIZE)
+    images, matrices, transforms = estimator_inputs(Condition("nominal"), batch, RIG)
     assert images.shape == (5, 3, SIZE, SIZE, 3)
-    np.testing.assert_array_equal(transforms, np.tile(DACTYL_RIG.extrinsics(), (5, 1, 1, 1)))
-    _, matrices, transforms = estimator_inputs(Condition("calibrated"), batch, DACTYL_RIG, SIZE)
+    np.testing.assert_array_equal(transforms, np.tile(RIG.nominal.extrinsics, (5, 1, 1, 1)))
+    _, matrices, transforms = estimator_inputs(Condition("calibrated"), batch, RIG)
     np.testing.assert_array_equal(matrices, batch["camera_intrinsics"])
     np.testing.assert_array_equal(transforms, batch["camera_extrinsics"])
 
 
 def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None:
-    assert [condition.name for condition in camera_subsets(DACTYL_RIG)] == [
+    assert [condition.name for condition in camera_subsets(RIG)] == [
         "without-left", "without-top", "without-right",
     ]  # fmt: skip
-    images, matrices, transforms = estimator_inputs(Condition("calibrated", without="top"), batch, DACTYL_RIG, SIZE)
+    images, matrices, transforms = estimator_inputs(Condition("calibrated", without="top"), batch, RIG)
     np.testing.assert_array_equal(images, batch["images"][:, [0, 2]])
     np.testing.assert_array_equal(matrices, batch["camera_intrinsics"][:, [0, 2]])
     np.testing.assert_array_equal(transforms, batch["camera_extrinsics"][:, [0, 2]])
-    assert camera_subsets(Rig(DACTYL_RIG.cameras[:2])) == []
+    assert camera_subsets(Rig(cameras=RIG.cameras[:2])) == []
 
 
 @pytest.mark.parametrize("condition", miscalibrations(), ids=lambda condition: condition.name)
 def test_cameras_are_wrong_by_the_amount_and_only_in_that(condition: Condition, batch: dict[str, Any]) -> None:
     before = {key: values.copy() for key, values in batch.items()}
-    _, matrices, transforms = estimator_inputs(condition, batch, DACTYL_RIG, SIZE)
+    _, matrices, transforms = estimator_inputs(condition, batch, RIG)
     for key, values in before.items():
         np.testing.assert_array_equal(batch[key], values, err_msg="the samples themselves stay")
 
@@ -60,7 +63,10 @@ def test_cameras_are_wrong_by_the_amount_and_only_in_that(condition: Condition, 
     moved = 1000 * np.linalg.norm(centres(transforms) - centres(batch["camera_extrinsics"]), axis=-1)
     relative = transforms[..., :3, :3] @ np.swapaxes(batch["camera_extrinsics"][..., :3, :3], -1, -2)
     turned = np.rad2deg(Rotation.from_matrix(relative.reshape(-1, 3, 3)).magnitude())
-    wider = np.abs(fovy_from_intrinsics(matrices, SIZE) - fovy_from_intrinsics(batch["camera_intrinsics"], SIZE))
+    wider = np.abs(
+        np.rad2deg(2 * np.arctan(SIZE / 2 / matrices[..., 1, 1]))
+        - np.rad2deg(2 * np.arctan(SIZE / 2 / batch["camera_intrinsics"][..., 1, 1]))
+    )
     for kind, found in (("position", moved), ("rotation", turned), ("field-of-view", wider)):
         expected = condition.amount if kind == condition.displaced else 0.0
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -71,7 +77,7 @@ def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any])
     point = np.array([[1.0, 0.87, 0.15]])
 
     def shifts(amount: float) -> np.ndarray:
-        told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, DACTYL_RIG, SIZE)[1:]
+        told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, RIG)[1:]
         true = project(point, batch["camera_intrinsics"], batch["camera_extrinsics"])
         return (project(point, *told) - true)[:, :, 0]
 

@@ -20,7 +20,7 @@ from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig
+from vision.networks.pose_model import ModelConfig
 from vision.storage.datasets import TripletDataset
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +29,8 @@ ROOT = Path(__file__).parents[2]
 def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = TripletDataset(make_dataset(tmp_path / "set", 1, image_size=64))
     torch.manual_seed(0)
-    spec = DataSpec(dataset.object.name, dataset.rig, dataset.image_size)
     config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8, blocks=1))
-    model = build_model(config, spec)
+    model = build_model(config, dataset.scene)
     weights = {f"model.{key}": value for key, value in model.state_dict().items()}
     torch.save({**checkpoint_record(model), "state_dict": weights}, tmp_path / "a.ckpt")
     images = dataset[0]["images"]

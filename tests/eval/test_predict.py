@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from eval.scoring.conditions import Condition
 from eval.scoring.metrics import position_error_mm, rotation_error_deg
 from eval.scoring.predict import EvaluateConfig, obtain_predictions, predict
 from tests.datasets import write_dataset
 from tests.eval.oracle import Oracle
+from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, Rig
-from vision.scene.objects import get_object
+from vision.geometry.cameras import look_at
+from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
@@ -120,21 +121,18 @@ def test_predictions_of_other_samples_are_not_used(
 
 
 def test_a_test_set_of_something_else_is_refused(oracle: Oracle, dataset: TripletDataset) -> None:
-    cameras = DACTYL_RIG.cameras
-    moved = Rig((replace(cameras[0], fovy_deg=15.5), *cameras[1:]))
-    renamed = Rig((replace(cameras[0], name="front"), *cameras[1:]))
-    for attribute, value, complaint in (
-        ("object", get_object("prism"), r"another object than the checkpoint's \(block, trained on prism\)"),
-        ("image_size", 200, r"another image size than the checkpoint's \(48, trained on 200\)"),
-        (
-            "rig",
-            renamed,
-            r"another set of cameras than the checkpoint's \(left, top, right, trained on front, top, right\)",
-        ),
-        ("rig", moved, "another nominal camera rig than the checkpoint's;"),
+    ours = dataset.scene
+    first, *others = ours.rig.cameras
+    moved = structs.replace(first, extrinsics=look_at([1.7, 1.3, 0.9], [1.0, 0.9, 0.1]))
+    renamed = structs.replace(first, name="front")
+    for other, complaint in (
+        (scene("prism", 48), "object is block, expected prism"),
+        (scene("block", 200), "rig.cameras differs"),
+        (ours.with_rig(Rig(cameras=(renamed, *others))), "rig.cameras differs"),
+        (ours.with_rig(Rig(cameras=(moved, *others))), "rig.cameras differs"),
     ):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(oracle, attribute, value)
+            patch.setattr(oracle, "scene", other)
             with pytest.raises(DactylError, match=complaint):
                 predict(oracle, dataset, NOMINAL, 4)
     assert oracle.calls == 0

@@ -31,12 +31,12 @@ from tests.eval.lab import (
     pose_line,
     write_csv,
 )
+from tests.scenes import rig, scene
 from tests.synthetic import draw_triplet
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.cameras import project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
-from vision.scene.objects import get_object
 from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
@@ -67,11 +67,11 @@ def configure(recording: Path, output: Path, **changes: object) -> ImportConfig:
 
 @pytest.mark.parametrize("warp", [True, False])
 def test_poses_and_pictures_come_back(original: Path, tmp_path: Path, warp: bool) -> None:
-    dataset, dropped = import_recording(configure(original, tmp_path / "set", warp=warp))
+    dataset, dropped = import_recording(configure(original, tmp_path / "set", warp=warp), scene())
     assert len(dataset) == 10
     assert not dropped
     dataset.verify()
-    target = get_object("block")
+    target = scene("block").object
     for number in range(len(dataset)):
         sample = dataset[number]
         pose = object_pose(dataset.appearance(number)["time_s"])
@@ -89,7 +89,7 @@ def test_poses_and_pictures_come_back(original: Path, tmp_path: Path, warp: bool
             shift, _ = cv2.phaseCorrelate(seen, drawn)
             assert np.linalg.norm(shift) < 0.4, "pixels; the exact test of the geometry is below"
             assert np.corrcoef(seen.ravel(), drawn.ravel())[0, 1] > 0.93
-    nominal = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
+    nominal = rig(200).nominal.intrinsics, rig().nominal.extrinsics
     same = np.allclose(sample["camera_intrinsics"], nominal[0])
     assert same == warp
     turned = sample["camera_extrinsics"][:, :3, :3] @ np.swapaxes(nominal[1][:, :3, :3], 1, 2)
@@ -107,10 +107,9 @@ def test_pixels_come_from_where_opencv_projects_the_point(warp: bool, lens: Lens
     rng = np.random.default_rng(0)
     points = np.array([1.02, 0.87, 0.145]) + rng.uniform(-0.04, 0.04, (50, 3))
     in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
-    nominal = zip(cameras().values(), DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics(), strict=True)
-    for given, K, T in nominal:
+    for given, nominal in zip(cameras().values(), rig(200).cameras, strict=True):
         camera = replace(given, lens=lens)
-        view = make_view(camera, in_capture, K, T, warp, 200)
+        view = make_view(camera, in_capture, nominal, warp)
         result = project(points, view.matrix, view.transform)
         assert ((result > 5) & (result < 195)).all()
         assert view.holds(points)
@@ -136,15 +135,15 @@ def test_a_fisheye_calibration_is_read_back(tmp_path: Path) -> None:
 
 def test_a_view_does_not_hold_what_the_recorded_picture_does_not_show() -> None:
     """The trained camera would see the point; the recorded picture ends before, or its lens turns back."""
-    camera, K, T = cameras()["left"], DACTYL_RIG.intrinsics(200, 200)[0], DACTYL_RIG.extrinsics()[0]
+    camera, nominal = cameras()["left"], rig(200).cameras[0]
     in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
     points = np.array([[1.02, 0.87, 0.145]])
-    assert make_view(camera, in_capture, K, T, True, 200).holds(points)
+    assert make_view(camera, in_capture, nominal, True).holds(points)
     shifted = camera.matrix - [[0, 0, camera.width / 2], [0, 0, 0], [0, 0, 0]]
-    assert not make_view(replace(camera, matrix=shifted), in_capture, K, T, True, 200).holds(points)
-    assert not make_view(camera, in_capture, K, T, True, 200).holds(2 * np.linalg.inv(T)[:3, 3] - points)
+    assert not make_view(replace(camera, matrix=shifted), in_capture, nominal, True).holds(points)
+    assert not make_view(camera, in_capture, nominal, True).holds(2 * nominal.position - points)
     strong = Lens("radial-tangential", (-1e6, 0.0, 0.0, 0.0))
-    assert not make_view(replace(camera, lens=strong), in_capture, K, T, True, 200).holds(points)
+    assert not make_view(replace(camera, lens=strong), in_capture, nominal, True).holds(points)
 
 
 def test_the_command_says_what_it_dropped_and_why(
@@ -194,14 +193,14 @@ def test_a_recorded_base_replaces_the_capture_frame(recording: Path, tmp_path: P
     lines = [pose_line(t, np.linalg.inv(WORLD_FROM_CAPTURE) @ base_in_world, RNG) for t in np.arange(0, 3, 0.01)]
     write_csv(recording / "base.csv", POSE_HEADER, lines)
     place = [*base_in_world[:3, 3], *quaternion_from_matrix(base_in_world[:3, :3])]
-    dataset, _ = import_recording(configure(recording, tmp_path / "set", capture_in_world=place))
+    dataset, _ = import_recording(configure(recording, tmp_path / "set", capture_in_world=place), scene())
     pose = object_pose(dataset.appearance(3)["time_s"])
     assert np.linalg.norm(dataset.label(3)["object_position"] - pose[:3, 3]) < 0.0015
     moving = np.linalg.inv(WORLD_FROM_CAPTURE) @ rigid_transform(np.eye(3), [0.02, 0, 0]) @ base_in_world
     lines += [pose_line(t, moving, RNG) for t in np.arange(3, 6, 0.01)]
     write_csv(recording / "base.csv", POSE_HEADER, lines)
     with pytest.raises(DactylError, match=r"base\.csv: the hand's base moved by"):
-        import_recording(configure(recording, tmp_path / "other", capture_in_world=place))
+        import_recording(configure(recording, tmp_path / "other", capture_in_world=place), scene())
 
 
 def test_swapped_cameras_are_noticed_by_the_projected_pose(recording: Path, tmp_path: Path) -> None:
@@ -210,7 +209,7 @@ def test_swapped_cameras_are_noticed_by_the_projected_pose(recording: Path, tmp_
     for path, content in zip(names, reversed(contents), strict=True):
         path.write_text(content)
     with pytest.raises(DactylError, match="cameras are swapped: left shows what right should see"):
-        import_recording(configure(recording, tmp_path / "set"))
+        import_recording(configure(recording, tmp_path / "set"), scene())
     assert not (tmp_path / "set").exists()
 
 
@@ -230,7 +229,7 @@ def narrowed(recording: Path, name: str, width: int) -> None:
 def test_an_object_that_a_recorded_picture_cuts_off_is_dropped(recording: Path, tmp_path: Path) -> None:
     narrowed(recording, "top", 150)
     with pytest.raises(DactylError, match="no triplet is left of 10: 10 object outside of camera top"):
-        import_recording(configure(recording, tmp_path / "set"))
+        import_recording(configure(recording, tmp_path / "set"), scene())
 
 
 def respell(recording: Path) -> None:
@@ -241,7 +240,7 @@ def respell(recording: Path) -> None:
 
 
 def repaint(recording: Path, change: Callable[[Image.Image], Image.Image]) -> None:
-    for name in DACTYL_RIG.names:
+    for name in rig().names:
         for path in (recording / name).iterdir():
             with Image.open(path) as picture:
                 change(picture).save(path)
@@ -250,7 +249,7 @@ def repaint(recording: Path, change: Callable[[Image.Image], Image.Image]) -> No
 def test_the_objects_colours_find_wrong_rotations_and_exchanged_channels(short: Path, tmp_path: Path) -> None:
     def complaint(**changes: object) -> str:
         with pytest.raises(DactylError, match="the object's colours do not fit its poses: ") as caught:
-            import_recording(configure(short, tmp_path / "set", **changes))
+            import_recording(configure(short, tmp_path / "set", **changes), scene())
         return str(caught.value)
 
     mount = OBJECT_IN_MARKERS
@@ -265,7 +264,7 @@ def test_the_objects_colours_find_wrong_rotations_and_exchanged_channels(short: 
     respell(short)
     assert "the quaternions of object.csv seem to be x y z w" in complaint()
     assert not (tmp_path / "set").exists()
-    dataset, _ = import_recording(configure(short, tmp_path / "set", check_colors=False))
+    dataset, _ = import_recording(configure(short, tmp_path / "set", check_colors=False), scene())
     assert dataset.manifest.recording["colors"] == "not compared"
 
 
@@ -313,7 +312,7 @@ def test_cameras_that_are_nowhere_near_the_trained_ones_are_refused(recording: P
         with pytest.raises(
             DactylError, match=r"camera 'left' is \d+ mm and \d+ degrees from the trained one"
         ) as caught:
-            import_recording(configure(recording, tmp_path / "set", **changes))
+            import_recording(configure(recording, tmp_path / "set", **changes), scene())
         return str(caught.value)
 
     place = CAPTURE_IN_WORLD
@@ -342,7 +341,7 @@ def test_clocks_that_do_not_overlap_are_named(recording: Path, tmp_path: Path) -
     late = [[f"{float(line[0]) + 1.7e9:.6f}", *line[1:]] for line in lines]
     write_csv(recording / "object.csv", ",".join(header), late)
     with pytest.raises(DactylError, match=r"do not overlap: right.csv from 0.0972.* object.csv from 1700000000 to"):
-        import_recording(configure(recording, tmp_path / "set"))
+        import_recording(configure(recording, tmp_path / "set"), scene())
 
 
 @pytest.mark.parametrize(
@@ -367,7 +366,7 @@ def test_impossible_configurations_name_the_key(changes: dict[str, object], text
 def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> None:
     def complaint() -> str:
         with pytest.raises(DactylError) as caught:
-            import_recording(configure(recording, tmp_path / "set"))
+            import_recording(configure(recording, tmp_path / "set"), scene())
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -425,7 +424,7 @@ def test_a_recording_of_gaps_alone_says_so(recording: Path, tmp_path: Path) -> N
         header, *lines = list(csv.reader(file))
     write_csv(recording / "object.csv", ",".join(header), lines[:100:50])
     with pytest.raises(DactylError) as caught:
-        import_recording(configure(recording, tmp_path / "set"))
+        import_recording(configure(recording, tmp_path / "set"), scene())
     said = str(caught.value)
     assert "\n" not in said
     for part in ("no triplet is left of 10: ", " gap in the motion capture", " outside of the motion capture's time"):
@@ -436,7 +435,7 @@ def test_a_recording_of_gaps_alone_says_so(recording: Path, tmp_path: Path) -> N
 def test_pictures_of_another_size_are_refused(recording: Path, tmp_path: Path) -> None:
     Image.new("RGB", (320, 240)).save(recording / "top" / "0000.png")
     with pytest.raises(DactylError, match=r"0000\.png: 320x240 pixels, the calibration is of 640x480"):
-        import_recording(configure(recording, tmp_path / "set"))
+        import_recording(configure(recording, tmp_path / "set"), scene())
 
 
 def test_poses_between_readings(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from eval.scoring.record import RECORD, Scored
 from eval.scoring.trial_results import ClosedLoopRecord
 from tests.datasets import reseal
 from tests.eval.oracle import Oracle
+from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.networks.geometric import CONFIDENT_ANGLE
@@ -265,7 +266,7 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     plays = [
         {
             "simulation": "randomized",
-            "told": told,
+            "observation_source": told,
             "policy": "her-1",
             "goals": [4, 0, 50 - 3 * (told == "vision")],
             "endings": ["late", "dropped", "complete"],
@@ -280,7 +281,7 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
         "checkpoint": {"path": "a.ckpt", "sha256": "c0ffee" * 10 + "c0ff", "training": None},
         "software": {"versions": {}, "python": "3", "commit": None, "machine": "none"},
     }
-    record = {"object": "block", **about, "plays": plays}
+    record = {"scene": scene().to_json(), **about, "plays": plays}
     (tmp_path / "loop").mkdir()
     write_record(tmp_path / "loop" / "results.json", from_plain(record, ClosedLoopRecord, "made"))
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]

@@ -11,7 +11,7 @@ from datagen.generate import dataset as generate
 from datagen.generate import shard_task
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, Sample
-from datagen.sim.scene import SceneConfig, build_scene
+from tests.scenes import compiled
 from vision.progress import Advance
 from vision.storage.shards import ShardRecord
 
@@ -24,7 +24,7 @@ class Painter:
     batch_size = 3
     reusable = False
     info = RendererInfo("painter", "1", "none", "none")
-    materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+    materials = compiled().materials
 
     def skip(self, count: int) -> None: ...
 

@@ -88,7 +88,7 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "deep lines": ("".join(" " * depth + "a:\n" for depth in range(300)), "nested deeper than 20 levels"),
     "huge": ("# " + "x" * (1 << 20) + "\ncount: 3\n", "expected at most 65,536 bytes of YAML"),
     "5,000 keys": ("".join(f"k{number}: 1\n" for number in range(5_000)), "unknown key"),
-    "one long word": ("object: " + "x" * 60_000, "object: expected one of block, prism"),
+    "one long word": ("scene: " + "x" * 60_000, "scene: no scene"),
     "not UTF-8": (b"object: \xff\xfe\n", "utf-8"),
     "UTF-16": ("count: 3\n".encode("utf-16"), "utf-8"),
     "a zero byte": ("count: 3\0\n", "control characters are not allowed"),

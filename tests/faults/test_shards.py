@@ -25,7 +25,7 @@ from datagen.inspection.check import CheckConfig, faults
 from tests.datasets import reseal, write_dataset, write_manifest
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
-from vision.geometry.cameras import DACTYL_RIG
+from tests.scenes import rig
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.files import sha256
 from vision.storage.folders import MANIFEST
@@ -205,7 +205,7 @@ def jpeg_bomb(jpeg: bytes) -> bytes:
 
 
 def bombs(name: str) -> list[tuple[tarfile.TarInfo, bytes]]:
-    return [plain(f"{name.partition('.')[0]}.mask_{camera}.png", png_bomb()) for camera in DACTYL_RIG.names]
+    return [plain(f"{name.partition('.')[0]}.mask_{camera}.png", png_bomb()) for camera in rig().names]
 
 
 HOSTILE = (

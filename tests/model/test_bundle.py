@@ -10,15 +10,19 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from vision.geometry.cameras import DACTYL_RIG, project, project_torch
-from vision.scene.landmarks import HAND_LANDMARKS, locate
-from vision.scene.objects import get_object
+from tests.scenes import rig, scene
+from vision.geometry.cameras import Cameras, project, project_torch
 from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
 from vision.solvers.bundle_problem import Displacement, PointObservations
-from vision.solvers.triangulate import Cameras, PoseSolution
+from vision.solvers.landmarks import locate
+from vision.solvers.triangulate import PoseSolution
 
 SIZE = 200
-BLOCK = torch.tensor(get_object("block").keypoints)
+HAND = scene().hand
+assert HAND is not None
+assert HAND.landmarks is not None
+LANDMARKS = HAND.landmarks
+BLOCK = torch.tensor(scene("block").object.keypoints)
 ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
 
 
@@ -29,9 +33,9 @@ class Truth:
         self.generator = torch.Generator().manual_seed(seed)
         self.rotation = roma.random_rotmat(count, generator=self.generator, dtype=torch.float64)
         self.position = ANCHOR + 0.02 * self.noise(count, 3)
-        limits = torch.tensor(HAND_LANDMARKS.limits)
+        limits = torch.tensor(LANDMARKS.limits)
         self.angles = limits[:, 0] + (limits[:, 1] - limits[:, 0]) * self.uniform(count, 2)
-        nominal = DACTYL_RIG.intrinsics(SIZE, SIZE), DACTYL_RIG.extrinsics()
+        nominal = rig(SIZE).nominal.intrinsics, rig().nominal.extrinsics
         self.nominal = Cameras(*(torch.tensor(array).expand(count, -1, -1, -1) for array in nominal))
         axis = torch.nn.functional.normalize(self.noise(count, 3, 3), dim=-1)
         angle = displacement * torch.deg2rad(3 * self.uniform(count, 3, 1))
@@ -57,14 +61,14 @@ class Truth:
     def sights(self, corner_noise: float, landmark_noise: float) -> tuple[PointObservations, PointObservations]:
         world = BLOCK @ self.rotation.mT + self.position[:, None]
         seen = []
-        for points, noise in ((world, corner_noise), (locate(HAND_LANDMARKS, self.angles)[0], landmark_noise)):
-            pixels = project_torch(points[:, None], *self.cameras)
+        for points, noise in ((world, corner_noise), (locate(LANDMARKS, self.angles)[0], landmark_noise)):
+            pixels = project_torch(points[:, None], *self.cameras[:2])
             pixels = pixels + noise * self.noise(*pixels.shape)
             seen.append(PointObservations(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
         return seen[0], seen[1]
 
     def solve(self, corners: PointObservations, landmarks: PointObservations, **options: int) -> BundleSolution:
-        return solve_bundle(BLOCK, corners, HAND_LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
+        return solve_bundle(BLOCK, corners, LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
 
     def errors(self, found: PoseSolution) -> tuple[Tensor, Tensor]:
         """Degrees and millimetres, (B,) each."""
@@ -80,8 +84,8 @@ def test_perfect_pixels_undo_table_9() -> None:
     assert shift.max() < 0.05
     assert (found.angles - truth.angles).abs().max() < 1e-3
     world = truth.position[:, None, None]
-    seen = project_torch(world, *found.cameras) - project_torch(world, *truth.cameras)
-    off = project_torch(world, *truth.nominal) - project_torch(world, *truth.cameras)
+    seen = project_torch(world, *found.cameras[:2]) - project_torch(world, *truth.cameras[:2])
+    off = project_torch(world, *truth.nominal[:2]) - project_torch(world, *truth.cameras[:2])
     assert seen.abs().max() < 0.05
     assert off.norm(dim=-1).mean() > 10  # pixels that had to be undone
 
@@ -142,9 +146,9 @@ def test_no_small_change_is_more_probable() -> None:
     truth = Truth(1, seed=4)
     corners, landmarks = truth.sights(1.0, 1.0)
     found = truth.solve(corners, landmarks, iterations=30)
-    prior, limits = Displacement(), HAND_LANDMARKS.limits
-    matrices, transforms = (array[0].numpy() for array in truth.nominal)
-    found_matrices, found_transforms = (array[0].numpy() for array in found.cameras)
+    prior, limits = Displacement(), LANDMARKS.limits
+    matrices, transforms = (array[0].numpy() for array in truth.nominal[:2])
+    found_matrices, found_transforms = (array[0].numpy() for array in found.cameras[:2])
     body = np.concatenate([np.zeros(3), found.pose.position[0].numpy(), found.angles[0].numpy()])
     cameras = []
     for number in range(3):
@@ -157,7 +161,7 @@ def test_no_small_change_is_more_probable() -> None:
     def surprise(x: np.ndarray) -> float:
         """Minus the logarithm of the probability, up to a constant."""
         rotation = Rotation.from_rotvec(x[:3]).as_matrix() @ found.pose.rotation[0].numpy()
-        hand = locate(HAND_LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
+        hand = locate(LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
         total = (((x[6:8] - limits.mean(axis=1)) / (np.ptp(limits, axis=1) / np.sqrt(12))) ** 2).sum() / 2
         for number, camera in enumerate(x[8:].reshape(3, 7)):
             transform = np.eye(4)
@@ -169,7 +173,7 @@ def test_no_small_change_is_more_probable() -> None:
             for world, seen in ((BLOCK.numpy() @ rotation.T + x[3:6], corners), (hand, landmarks)):
                 off = project(world, matrix, transform) - seen.pixels[0, number].numpy()
                 total += 4.5 * np.log1p((off**2).sum(axis=-1) / 9.0).sum()  # all scales are one pixel
-            zoom = prior.fovy / np.sin(np.deg2rad(DACTYL_RIG.cameras[number].fovy_deg))
+            zoom = prior.fovy / np.sin(2 * np.arctan(SIZE / 2 / matrices[number, 1, 1]))
             for numbers, deviation in ((camera[:3], prior.rotation), (camera[3:6], prior.position), (camera[6:], zoom)):
                 total += ((numbers / deviation) ** 2).sum() / 2
         return float(total)
@@ -208,5 +212,5 @@ def test_no_input_gives_nan(spoil: Callable[[Tensor], Tensor], scale: float) -> 
             for n, s in enumerate(good)
         ]
         found = truth.solve(*sights)
-        for tensor in (*vars(found.pose).values(), *found.cameras, found.angles):
+        for tensor in (*vars(found.pose).values(), *found.cameras[:2], found.angles):
             assert torch.isfinite(tensor).all()

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.model.test_model import model_and_cameras, pictures
+from tests.scenes import rig
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record, export_weights
-from vision.geometry.cameras import DACTYL_RIG
 from vision.networks.pose_model import PoseModel
 
-K, T = DACTYL_RIG.intrinsics(64, 64), DACTYL_RIG.extrinsics()
+K, T = rig(64).nominal.intrinsics, rig().nominal.extrinsics
 IMAGES = np.ascontiguousarray(pictures().permute(0, 1, 3, 4, 2).numpy())
 
 
@@ -37,7 +37,8 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
     }
     assert np.abs(np.linalg.norm(found["quaternion"], axis=-1) - 1).max() < 1e-9
     assert (found["quaternion"][:, 0] >= 0).all()
-    assert (estimator.object.name, estimator.image_size, estimator.rig) == ("block", 64, DACTYL_RIG)
+    assert estimator.scene == model.scene
+    assert (estimator.object.name, estimator.rig.width) == ("block", 64)
 
     export_weights(path, tmp_path / "weights.pt")
     assert (tmp_path / "weights.pt").stat().st_size < path.stat().st_size
@@ -114,8 +115,8 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         "'state_dict' is missing": {"state_dict": None},
         "hyper_parameters.model: key 'head'": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
         "dropout": {"hyper_parameters": {**record, "model": {**record["model"], "dropout": 0.5}}},
-        "unknown object 'teapot'": {"hyper_parameters": {**record, "object": "teapot"}},
-        "rig": {"hyper_parameters": {key: value for key, value in record.items() if key != "rig"}},
+        "scene: object": {"hyper_parameters": {**record, "scene": {**record["scene"], "object": "teapot"}}},
+        "'scene'": {"hyper_parameters": {key: value for key, value in record.items() if key != "scene"}},
     }
     for words, changes in cases.items():
         path = save(model, tmp_path / "case.ckpt", **changes)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from vision.geometry.cameras import DACTYL_RIG
+from tests.scenes import scene
 from vision.networks.backbones import BackboneConfig
 from vision.networks.export import ExportedNetwork, export_onnx, export_program
 from vision.networks.model import build_model
-from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig
+from vision.networks.pose_model import ModelConfig, PoseModel, WindowConfig
 
 SIZE = 64
 
@@ -22,7 +22,7 @@ def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
     torch.manual_seed(0)
     window = WindowConfig(size=48, locator_size=32) if head == "geometric" else None
     config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8, window=window)
-    model = build_model(config, DataSpec("block", DACTYL_RIG, SIZE))
+    model = build_model(config, scene("block", SIZE))
     model.set_position_statistics(torch.tensor([1.0, 0.9, 0.15]), torch.tensor([0.01, 0.02, 0.03]))
     return model.eval()
 

@@ -2,19 +2,21 @@ import math
 
 import pytest
 import torch
+from msgspec import structs
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from tests.model.test_bundle import Truth
-from vision.geometry.cameras import DACTYL_RIG, Rig
+from tests.scenes import scene
+from vision.geometry.cameras import Cameras, camera_matrix
 from vision.networks.backbones import BackboneConfig
 from vision.networks.geometric import GeometricModel, GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.model import RegressionModel, build_model
-from vision.networks.pose_model import DataSpec, ModelConfig, PoseModel, WindowConfig, normalize, resize
+from vision.networks.pose_model import ModelConfig, PoseModel, WindowConfig, normalize, resize
 from vision.networks.windows import make_windows
-from vision.scene.landmarks import HAND_LANDMARKS
-from vision.solvers.triangulate import Cameras
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
 
 SMALL = BackboneConfig("pyramid", width=8, blocks=1)
 CONFIGS = {
@@ -23,22 +25,27 @@ CONFIGS = {
     "resnet18": ModelConfig(backbone=BackboneConfig("resnet18")),
     "told": ModelConfig(rotation="six_d", backbone=SMALL, camera_input=True),
     "geometric": ModelConfig("geometric", SMALL),
-    "windowed": ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_size=48, locator_width=8)),
+    "windowed": ModelConfig(
+        "geometric", SMALL, window=WindowConfig(side=0.38, size=48, locator_size=48, locator_width=8)
+    ),
 }
 
 
-def rig(cameras: int) -> Rig:
-    first = DACTYL_RIG.cameras[0]
-    poses = [*DACTYL_RIG, *(type(first)(f"more{n}", first.position, first.quaternion, 20.0 + n) for n in range(2))]
-    return Rig(tuple(poses[:cameras]))
+def scene_of(cameras: int, size: int) -> Scene:
+    """The block seen by up to three cameras of the rig and two more beside the first."""
+    whole = scene("block", size)
+    first = whole.rig.cameras[0]
+    more = [structs.replace(first, name=f"more{n}", intrinsics=camera_matrix(20.0 + n, size, size)) for n in range(2)]
+    return whole.with_rig(Rig(cameras=(*whole.rig.cameras, *more)[:cameras]))
 
 
 def model_and_cameras(name: str, cameras: int = 3, size: int = 64, batch: int = 2) -> tuple[PoseModel, Cameras]:
+    shown = scene_of(cameras, size)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = build_model(CONFIGS[name], DataSpec("block", rig(cameras), size)).eval()
+        model = build_model(CONFIGS[name], shown).eval()
     model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
-    tensors = (rig(cameras).intrinsics(size, size), rig(cameras).extrinsics())
+    tensors = (shown.rig.nominal.intrinsics, shown.rig.nominal.extrinsics)
     return model, Cameras(*(torch.tensor(array).float().expand(batch, -1, -1, -1) for array in tensors))
 
 
@@ -119,7 +126,7 @@ def test_bfloat16_and_channels_last_change_little(name: str) -> None:
 
 def test_a_reduced_image_still_speaks_of_the_pixels_it_was_given() -> None:
     config = ModelConfig("geometric", SMALL, image_size=32)
-    model = build_model(config, DataSpec("block", DACTYL_RIG, 64)).eval()
+    model = build_model(config, scene("block", 64)).eval()
     with torch.no_grad():
         for weight in model.head.parameters():
             weight.zero_()  # every point in the middle
@@ -136,7 +143,7 @@ def test_landmarks_are_in_the_image_whatever_scene_shows_them() -> None:
     whole = make_windows(torch.full((2, 3, 2), 32.0), 64.0, size)
     with torch.no_grad():
         there, same = model(images), model(images, scenes=whole)
-        assert there.landmarks.pixels.shape == (2, 3, len(HAND_LANDMARKS.points), 2)
+        assert there.landmarks.pixels.shape == (2, 3, 15, 2)
         torch.testing.assert_close(same.landmarks.pixels, there.landmarks.pixels, atol=1e-2, rtol=0)
         torch.testing.assert_close(same.landmarks.log_scale, there.landmarks.log_scale, atol=1e-2, rtol=0)
         for weight in model.locator_head.parameters():
@@ -150,8 +157,8 @@ def test_nominal_cameras_are_mended_and_exact_ones_are_not() -> None:
     """A network that sees all points where they are, through cameras that are displaced."""
     truth = Truth(8, seed=6)
     corners, landmarks = truth.sights(0.0, 0.0)
-    windowed = ModelConfig("geometric", SMALL, window=WindowConfig(size=48, locator_width=8))
-    model = build_model(windowed, DataSpec("block", DACTYL_RIG, 200)).eval()
+    windowed = ModelConfig("geometric", SMALL, window=WindowConfig(side=0.38, size=48, locator_width=8))
+    model = build_model(windowed, scene("block", 200)).eval()
     model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
     seen = [PointOutput(sight.pixels.float(), sight.scale.float().log()) for sight in (corners, landmarks)]
     output = GeometricOutput(seen[0], None, seen[1], None, torch.zeros(8, 3, 2, 3))
@@ -180,11 +187,11 @@ def displaced(cameras: Cameras, shift_m: float, turn_deg: float, zoom: float) ->
 def test_a_regression_is_told_of_its_cameras_how_they_differ_from_the_rigs() -> None:
     model, nominal = model_and_cameras("told")
     assert isinstance(model, RegressionModel)
-    there = model.told(displaced(nominal, 1.5e-3, 2.0, 1.06))
+    there = model.camera_features(displaced(nominal, 1.5e-3, 2.0, 1.06))
     numbers = torch.tensor([-1.5, 0, 0, math.radians(2) / 0.02, 0, 0, math.log(1.06) / 0.03, 1.0])
     torch.testing.assert_close(there, numbers.expand(2, 3, 8), atol=2e-3, rtol=0)  # float32 near a metre
     nowhere = torch.tensor([0.0] * 7 + [1.0]).expand(2, 3, 8)
-    torch.testing.assert_close(model.told(nominal), nowhere, atol=2e-3, rtol=0)
+    torch.testing.assert_close(model.camera_features(nominal), nowhere, atol=2e-3, rtol=0)
 
 
 def test_only_a_regression_that_is_told_its_cameras_heeds_them() -> None:
@@ -210,7 +217,7 @@ def test_reduction_smooths_first() -> None:
 
 def test_statistics_travel_with_the_weights() -> None:
     model, cameras = model_and_cameras("paper")
-    fresh = build_model(model.config, model.data).eval()
+    fresh = build_model(model.config, model.scene).eval()
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(fresh.predict(pictures(), cameras).position, model.predict(pictures(), cameras).position)
 

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from vision.geometry.cameras import DACTYL_RIG, project
+from tests.scenes import rig, scene
+from vision.geometry.cameras import project
 from vision.geometry.rotations import cube_rotations, geodesic_distance
-from vision.scene.objects import get_object
 from vision.solvers.bundle import refine, solve_pose
 from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, triangulate
 
 ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
-MATRICES, TRANSFORMS = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
-BLOCK = torch.tensor(get_object("block").keypoints)
+MATRICES, TRANSFORMS = rig(200).nominal.intrinsics, rig().nominal.extrinsics
+BLOCK = torch.tensor(scene("block").object.keypoints)
 
 turns = st.integers(0, 2**31).map(lambda seed: Rotation.random(random_state=seed).as_matrix())
 shifts = st.tuples(*[st.floats(-0.06, 0.06)] * 3).map(np.array)
@@ -46,7 +46,7 @@ def scales(seen: Tensor, value: float = 1.0) -> Tensor:
     chosen=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
 )
 def test_perfect_pixels_give_the_exact_pose(turn: np.ndarray, shift: np.ndarray, name: str, chosen: tuple) -> None:
-    points, position = get_object(name).keypoints, ANCHOR.numpy() + shift
+    points, position = scene(name).object.keypoints, ANCHOR.numpy() + shift
     seen = pixels(points, turn, position, chosen)
     found = solve_pose(torch.tensor(points), seen, scales(seen), cameras(chosen), ANCHOR)
     assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1e-3

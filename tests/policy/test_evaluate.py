@@ -20,8 +20,9 @@ from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.recorder import Frame, Recorder
 from datagen.policy.trained import _blank_observation
 from datagen.sim.interface import Observation
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
+from tests.scenes import scene
 from vision.geometry.rotations import quaternion_from_matrix
 
 
@@ -29,27 +30,28 @@ from vision.geometry.rotations import quaternion_from_matrix
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that comes with a policy of the block, and none of the prism."""
     torch.manual_seed(0)
-    path = tmp_path / "dactyl-block.pt"
+    path = tmp_path / "shadow-block.pt"
     save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
     monkeypatch.setattr("datagen.policy.WEIGHTS", tmp_path)
     return path
 
 
 def test_trained_stands_for_what_is_shipped(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    label = policy_label("trained")
-    assert label == policy_label("dactyl-block") == policy_label(str(shipped))
-    assert label.startswith("dactyl-block-")
-    assert create_policy("trained", build_scene(SceneConfig("block")), 2).name == label
+    block = scene("block")
+    label = policy_label("trained", block)
+    assert label == policy_label("shadow-block", block) == policy_label(str(shipped), block)
+    assert label.startswith("shadow-block-")
+    assert create_policy("trained", compile_scene(block), 2).name == label
     shipped.write_bytes(shipped.read_bytes() + b"\0")
-    assert policy_label("trained") != label  # other weights, other states
+    assert policy_label("trained", block) != label  # other weights, other states
 
 
 def test_an_object_without_a_policy_gets_exploration_and_a_line(
     shipped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert policy_label("trained", "prism") == RandomExploration.name
-    assert create_policy("trained", build_scene(SceneConfig("prism")), 2).name == RandomExploration.name
-    assert "no trained policy of the prism is shipped" in capsys.readouterr().err
+    assert policy_label("trained", scene("prism")) == RandomExploration.name
+    assert create_policy("trained", compile_scene(scene("prism")), 2).name == RandomExploration.name
+    assert "no policy trained in the scene prism is shipped" in capsys.readouterr().err
 
 
 def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:

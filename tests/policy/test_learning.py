@@ -27,13 +27,14 @@ from datagen.policy.replay import Sample, View, Widths
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.scene import compile_scene
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
+from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
-BLOCK = build_scene(SceneConfig("block"))
+BLOCK = compile_scene(scene("block"))
 
 
 def test_turning_the_block_by_its_symmetries_changes_nothing() -> None:

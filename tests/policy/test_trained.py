@@ -15,11 +15,12 @@ from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.targets import JointTargets
 from datagen.policy.trained import _blank_observation
-from datagen.sim.scene import SceneConfig, build_scene
+from datagen.sim.scene import compile_scene
+from tests.scenes import scene
 from vision.errors import DactylError
 
-BLOCK = build_scene(SceneConfig("block"))
-PRISM = build_scene(SceneConfig("prism"))
+BLOCK = compile_scene(scene("block"))
+PRISM = compile_scene(scene("prism"))
 
 
 class Half(torch.nn.Module):

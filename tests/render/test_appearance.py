@@ -15,14 +15,15 @@ from scipy.spatial.transform import Rotation
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.base import Appearance
 from datagen.variation import Uniform, UniformInt
+from tests.scenes import scene
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
-from vision.geometry.rotations import rotation_from_quaternion
-from vision.scene.objects import get_object
-from vision.scene.workspace import LIGHT_CENTRE
+from vision.scene.rig import Camera, Rig
 
 SAMPLES = 1000
-FACES = get_object("block").faces
+SCENE = scene("block")
+FACES = SCENE.object.faces
+NOMINAL = SCENE.rig.nominal
+LIGHT_CENTRE = np.array(SCENE.workspace.light_centre)
 MATERIALS = (
     "link/palm",
     "link/thdistal",
@@ -59,11 +60,28 @@ TABLE_9 = {
 
 
 def draw(config: AppearanceConfig, count: int = SAMPLES, seed: int = 0) -> list[Appearance]:
-    return [draw_appearance(config, DACTYL_RIG, "block", MATERIALS, seed, index) for index in range(count)]
+    return [draw_appearance(config, SCENE, MATERIALS, seed, index) for index in range(count)]
 
 
 def stack(looks: list[Appearance], name: str) -> NDArray[np.float64]:
     return np.concatenate([getattr(look, name)[None] for look in looks])
+
+
+def centres(extrinsics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of cameras in the world, (..., 3)."""
+    return np.linalg.inv(extrinsics)[..., :3, 3]
+
+
+def camera_turns(looks: list[Appearance]) -> Rotation:
+    """By which cameras are turned in the world, all in a row."""
+    drawn = np.linalg.inv(stack(looks, "camera_extrinsics"))[..., :3, :3]
+    return Rotation.from_matrix((drawn @ NOMINAL.extrinsics[:, :3, :3]).reshape(-1, 3, 3))
+
+
+def fovy_deg(intrinsics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between the rays through the middles of the upper and the lower border."""
+    upper, lower = intrinsics[..., 1, 2], NOMINAL.height - intrinsics[..., 1, 2]
+    return np.rad2deg(np.arctan(upper / intrinsics[..., 1, 1]) + np.arctan(lower / intrinsics[..., 1, 1]))
 
 
 def measured(looks: list[Appearance]) -> dict[str, NDArray[np.float64]]:
@@ -71,13 +89,12 @@ def measured(looks: list[Appearance]) -> dict[str, NDArray[np.float64]]:
     rgb, metallic, glossiness = (stack(looks, f"material_{name}") for name in ("rgb", "metallic", "glossiness"))
     hsv = np.array([[colorsys.rgb_to_hsv(*face) for face in sample] for sample in rgb[:, FACE]])
     shift = hsv - [colorsys.rgb_to_hsv(*face.color) for face in FACES]
-    nominal = rotation_from_quaternion([camera.quaternion for camera in DACTYL_RIG])
-    turns = [rotation_from_quaternion(look.camera_quaternion) * nominal.inv() for look in looks]
+    intrinsics = stack(looks, "camera_intrinsics")
     lights = np.concatenate([look.light_position for look in looks]) - LIGHT_CENTRE
     return {
-        "camera_position": stack(looks, "camera_position") - [camera.position for camera in DACTYL_RIG],
-        "camera_rotation_deg": np.rad2deg([turn.magnitude() for turn in turns]),
-        "camera_fovy_deg": stack(looks, "camera_fovy_deg") - [camera.fovy_deg for camera in DACTYL_RIG],
+        "camera_position": centres(stack(looks, "camera_extrinsics")) - centres(NOMINAL.extrinsics),
+        "camera_rotation_deg": np.rad2deg(camera_turns(looks).magnitude()),
+        "camera_fovy_deg": fovy_deg(intrinsics) - fovy_deg(NOMINAL.intrinsics),
         "robot_color": rgb[:, LINKS],
         "robot_metallic": metallic[:, LINKS],
         "robot_glossiness": glossiness[:, LINKS],
@@ -171,32 +188,43 @@ def test_total_is_shared_out_by_relative_intensities_of_one_to_five(looks: list[
 
 
 def test_camera_axes_are_uniform_on_the_sphere(looks: list[Appearance]) -> None:
-    nominal = rotation_from_quaternion([camera.quaternion for camera in DACTYL_RIG])
-    vectors = Rotation.concatenate(
-        [rotation_from_quaternion(look.camera_quaternion) * nominal.inv() for look in looks]
-    ).as_rotvec()
+    vectors = camera_turns(looks).as_rotvec()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for axis in range(3):
         assert is_uniform(vectors[:, axis], -1, 1)
 
 
+def test_zoom_keeps_the_principal_point_and_the_pixels_shape() -> None:
+    """Of a camera whose own is off the middle, with pixels that are not square."""
+    K = np.array([[310.0, 0, 71.5], [0, 275.0, 104.25], [0, 0, 1]])
+    camera = Camera(name="one", width=160, height=120, intrinsics=K, extrinsics=NOMINAL.extrinsics[0])
+    other = SCENE.with_rig(Rig(cameras=(camera,)))
+    drawn = np.array([draw_appearance(AppearanceConfig(), other, MATERIALS, 0, i).camera_intrinsics for i in range(50)])
+    assert drawn.shape == (50, 1, 3, 3)
+    np.testing.assert_allclose(drawn[..., :2, 2], np.tile([71.5, 104.25], (50, 1, 1)))
+    np.testing.assert_allclose(drawn[..., 0, 0] / drawn[..., 1, 1], 310 / 275)
+    zoom = np.rad2deg(2 * np.arctan(60 / drawn[..., 1, 1]) - 2 * np.arctan(60 / 275))
+    assert -1 <= zoom.min() < -0.7
+    assert 0.7 < zoom.max() <= 1
+
+
 def test_a_sample_depends_on_seed_and_index_alone() -> None:
     config = AppearanceConfig()
-    alone = draw_appearance(config, DACTYL_RIG, "block", MATERIALS, 3, 17)
+    alone = draw_appearance(config, SCENE, MATERIALS, 3, 17)
     draw(config, 5)
-    again = draw_appearance(config, DACTYL_RIG, "block", MATERIALS, 3, 17)
+    again = draw_appearance(config, SCENE, MATERIALS, 3, 17)
     assert alone.to_json() == again.to_json()
     for other in ((4, 17), (3, 18)):
-        different = draw_appearance(config, DACTYL_RIG, "block", MATERIALS, *other).to_json()
+        different = draw_appearance(config, SCENE, MATERIALS, *other).to_json()
         assert all(different[name] != values for name, values in alone.to_json().items())
 
 
 def test_parameters_do_not_disturb_each_other() -> None:
     """Another range for one row, another material in the scene: every other value stays as it was."""
-    plain = draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", MATERIALS, 0, 0).to_json()
-    lights = draw_appearance(AppearanceConfig(lights=UniformInt(2, 2)), DACTYL_RIG, "block", MATERIALS, 0, 0).to_json()
+    plain = draw_appearance(AppearanceConfig(), SCENE, MATERIALS, 0, 0).to_json()
+    lights = draw_appearance(AppearanceConfig(lights=UniformInt(2, 2)), SCENE, MATERIALS, 0, 0).to_json()
     assert {name for name in plain if plain[name] != lights[name]} == {"light_position", "light_intensity"}
-    fewer = draw_appearance(AppearanceConfig(), DACTYL_RIG, "block", MATERIALS[1:], 0, 0).to_json()
+    fewer = draw_appearance(AppearanceConfig(), SCENE, MATERIALS[1:], 0, 0).to_json()
     for name, values in plain.items():
         assert fewer[name] == (values[1:] if name.startswith("material") else values)
 

@@ -16,9 +16,10 @@ CREATE = """
 import sys
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
+from tests.scenes import scene
 from vision.errors import DactylError
 try:
-    with create_renderer(sys.argv[1], "block", RenderOptions(image_size=32, mesh_fraction=0.05)) as renderer:
+    with create_renderer(sys.argv[1], scene(image_size=32), RenderOptions(mesh_fraction=0.05)) as renderer:
         print(renderer.info.api)
 except DactylError as error:
     print("refused:", error)

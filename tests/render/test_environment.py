@@ -10,8 +10,9 @@ import pytest
 
 from datagen.render import create_renderer
 from datagen.render import environment_map as environment
-from datagen.render.base import RenderOptions
+from datagen.render.base import RenderOptions, rendered_scene
 from tests.render.looks import at, plain_look, random_sample
+from tests.scenes import scene
 from vision.geometry.rotations import FloatArray
 
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
@@ -73,8 +74,11 @@ def test_far_lights_light_as_lights_do() -> None:
     """One light, held by the sky, against the same as a light of its own: nearly the same hand and block."""
     options = RenderOptions(image_size=64, shadows=False, shadow_lights=1)
     far = dataclasses.replace(options, environment_lights=True)
-    with create_renderer("filament", "block", options) as drawn, create_renderer("filament", "block", far) as held:
-        look = plain_look("block", drawn.materials, 8.0)
+    with (
+        create_renderer("filament", rendered_scene(scene(), options), options) as drawn,
+        create_renderer("filament", rendered_scene(scene(), far), far) as held,
+    ):
+        look = plain_look(rendered_scene(scene(), options), drawn.materials, 8.0)
         # A background far from the hand gets less of a near light, and so would differ.
         rgb = np.where(np.array(drawn.materials)[:, None] == "background", 0.0, look.material_rgb)
         pictures = []
@@ -94,9 +98,9 @@ def test_far_lights_light_as_lights_do() -> None:
 
 def test_a_later_sample_does_not_see_the_lights_of_the_one_before() -> None:
     options = RenderOptions(image_size=48, shadow_lights=1, shadow_map_size=128, environment_lights=True)
-    with create_renderer("filament", "block", options) as renderer:
-        samples = [random_sample("block", renderer.materials, index) for index in range(3)]
+    with create_renderer("filament", rendered_scene(scene(), options), options) as renderer:
+        samples = [random_sample(rendered_scene(scene(), options), renderer.materials, index) for index in range(3)]
         images = renderer.render(samples)
-    with create_renderer("filament", "block", options) as renderer:
+    with create_renderer("filament", rendered_scene(scene(), options), options) as renderer:
         renderer.skip(2)
         assert np.array_equal(renderer.render(samples[2:])[0], images[2])

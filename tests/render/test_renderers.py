@@ -15,76 +15,75 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.render import create_renderer
-from datagen.render.base import Renderer, RenderOptions, Sample
-from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample
+from datagen.render.base import Renderer, RenderOptions, Sample, rendered_scene
+from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample, uneven_rig
+from tests.scenes import rig
+from tests.scenes import scene as scene_of
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics, project
+from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import get_object
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
 
 NAMES = ("filament", "classic")
 SILHOUETTE = RenderOptions(mesh_fraction=0.1, shadows=False)
 COLOR = RenderOptions(image_size=100, mesh_fraction=0.1)
 SMALL = RenderOptions(image_size=48, mesh_fraction=0.1, shadow_map_size=128)
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
-TOP = DACTYL_RIG.names.index("top")
+TOP = rig().names.index("top")
 
 
-def pixel_centres(size: int) -> NDArray[np.object_]:
+def scene(options: RenderOptions = COLOR, name: str = "block") -> Scene:
+    """With images of the options' size."""
+    return rendered_scene(scene_of(name), options)
+
+
+def pixel_centres(width: int, height: int) -> NDArray[np.object_]:
     """Points (H, W)."""
-    return shapely.points(np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1) + 0.5)
+    return shapely.points(np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + 0.5)
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def renderer(request: pytest.FixtureRequest) -> Iterator[Renderer]:
-    with create_renderer(request.param, "block", COLOR) as renderer:
+    with create_renderer(request.param, scene(), COLOR) as renderer:
         yield renderer
 
 
-def outline(sample: Sample, object_name: str, camera: int) -> shapely.Polygon:
+def outline(sample: Sample, drawn: Scene, camera: int) -> shapely.Polygon:
     """Where the label puts the object: the hull of its projected corners, in pixels."""
-    look, size = sample.appearance, SILHOUETTE.image_size
-    corners = rotation_from_quaternion(sample.object_quaternion).apply(get_object(object_name).keypoints)
-    pixels = project(
-        corners + sample.object_position,
-        intrinsics(look.camera_fovy_deg[camera], size, size),
-        extrinsics(look.camera_position[camera], look.camera_quaternion[camera]),
-    )
+    look = sample.appearance
+    corners = rotation_from_quaternion(sample.object_quaternion).apply(drawn.object.keypoints) + sample.object_position
+    pixels = project(corners, look.camera_intrinsics[camera], look.camera_extrinsics[camera])
     return shapely.MultiPoint(pixels).convex_hull
 
 
-def coverage(renderer: Renderer, sample: Sample, object_name: str) -> FloatArray:
+def coverage(renderer: Renderer, sample: Sample, drawn: Scene) -> FloatArray:
     """How much of each pixel the object covers, (C, H, W): where a white one and a black one differ.
 
     Under the even sky alone all faces are equally bright. The cameras are the sample's, displaced.
     """
-    cameras = {
-        name: getattr(sample.appearance, name) for name in ("camera_position", "camera_quaternion", "camera_fovy_deg")
-    }
+    cameras = {name: getattr(sample.appearance, name) for name in ("camera_intrinsics", "camera_extrinsics")}
     white, black = (
-        dataclasses.replace(plain_look(object_name, renderer.materials, 0.0, grey), **cameras) for grey in (1.0, 0.0)
+        dataclasses.replace(plain_look(drawn, renderer.materials, 0.0, grey), **cameras) for grey in (1.0, 0.0)
     )
     images = renderer.render([dataclasses.replace(sample, appearance=look) for look in (white, black)])
     difference = (images[0].astype(float) - images[1]).mean(axis=-1)
     return difference / np.quantile(difference, 0.99)
 
 
-@pytest.mark.parametrize("object_name", ["block", "prism"])
-@pytest.mark.parametrize("name", NAMES)
-def test_silhouette_is_the_labels(name: str, object_name: str) -> None:
+def assert_silhouettes_are_the_labels(renderer: Renderer, samples: list[Sample], drawn: Scene) -> None:
     """Every pixel that is a pixel or more inside the projected outline shows the object, none outside does."""
-    size = SILHOUETTE.image_size
-    centres = pixel_centres(size)
-    with create_renderer(name, object_name, SILHOUETTE) as renderer:
-        samples = [random_sample(object_name, renderer.materials, index) for index in range(4)]
-        covered = [coverage(renderer, sample, object_name) for sample in samples]
-    for sample, cover in zip(samples, covered, strict=True):
-        for camera in range(len(DACTYL_RIG)):
-            where = f"{name}, sample {sample.index}, camera {camera}"
-            polygon = outline(sample, object_name, camera)
-            assert polygon.within(shapely.box(2, 2, size - 2, size - 2)), where
+    for sample in samples:
+        cover = coverage(renderer, sample, drawn)
+        for number, camera in enumerate(drawn.rig.cameras):
+            where = f"{renderer.info.name}, sample {sample.index}, camera {camera.name}"
+            centres = pixel_centres(camera.width, camera.height)
+            polygon = outline(sample, drawn, number)
+            assert polygon.within(shapely.box(2, 2, camera.width - 2, camera.height - 2)), where
             depth = shapely.distance(centres, polygon.exterior)
-            shown = cover[camera] > 0.5
+            assert not cover[number, camera.height :].any(), f"{where}: the padding is not black"
+            assert not cover[number, :, camera.width :].any(), f"{where}: the padding is not black"
+            shown = cover[number, : camera.height, : camera.width] > 0.5
             wrong = np.where(shown != shapely.contains(polygon, centres), depth, 0.0)
             assert wrong.max() < 1.0, f"{where}: {wrong.max():.2f} pixels off"
             # And no systematic shift or swelling, far below a pixel.
@@ -93,17 +92,76 @@ def test_silhouette_is_the_labels(name: str, object_name: str) -> None:
             assert abs(shown.sum() - polygon.area) / polygon.length < 0.35, where
 
 
+@pytest.mark.parametrize("object_name", ["block", "prism"])
+@pytest.mark.parametrize("name", NAMES)
+def test_silhouette_is_the_labels(name: str, object_name: str) -> None:
+    drawn = scene(SILHOUETTE, object_name)
+    with create_renderer(name, drawn, SILHOUETTE) as renderer:
+        samples = [random_sample(drawn, renderer.materials, index) for index in range(4)]
+        assert_silhouettes_are_the_labels(renderer, samples, drawn)
+
+
+@pytest.mark.parametrize("object_name", ["block", "prism"])
+@pytest.mark.parametrize("name", NAMES)
+def test_silhouette_is_the_labels_through_any_lens(name: str, object_name: str) -> None:
+    """Principal points off the middle, pixels that are not square, cameras of different sizes. The test tells: with
+    fx and fy exchanged, or a principal point in the middle or mirrored, outlines lie many pixels apart."""
+    drawn = scene_of(object_name).with_rig(uneven_rig(ABOVE_HAND))
+    with create_renderer(name, drawn, SILHOUETTE) as renderer:
+        samples = [random_sample(drawn, renderer.materials, index) for index in range(3)]
+        assert renderer.render(samples[:1]).shape == (1, 3, 210, 240, 3)
+        assert_silhouettes_are_the_labels(renderer, samples, drawn)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resized_rig_shows_the_same(name: str) -> None:
+    """At two thirds of their size, which is no whole number of pixels for every camera."""
+    options = dataclasses.replace(SILHOUETTE, image_size=160)
+    drawn = rendered_scene(scene_of().with_rig(uneven_rig(ABOVE_HAND)), options)
+    assert [(camera.width, camera.height) for camera in drawn.rig.cameras] == [(160, 100), (64, 48), (73, 140)]
+    with create_renderer(name, drawn, options) as renderer:
+        assert_silhouettes_are_the_labels(renderer, [random_sample(drawn, renderer.materials, 0)], drawn)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_camera_shows_does_not_depend_on_the_others(name: str) -> None:
+    """Alone, or in a row of three: the same picture but for Filament's dithering, and nothing but black beside it."""
+    drawn = scene_of().with_rig(uneven_rig(ABOVE_HAND))
+    with create_renderer(name, drawn, SMALL) as renderer:
+        sample = random_sample(drawn, renderer.materials, 0)
+        together = renderer.render([sample])[0]
+    for number, camera in enumerate(drawn.rig.cameras):
+        only = slice(number, number + 1)
+        look = sample.appearance
+        look = dataclasses.replace(
+            look, camera_intrinsics=look.camera_intrinsics[only], camera_extrinsics=look.camera_extrinsics[only]
+        )
+        alone = scene_of().with_rig(Rig(cameras=(camera,)))
+        with create_renderer(name, alone, SMALL) as renderer:
+            picture = renderer.render([dataclasses.replace(sample, appearance=look)])[0, 0]
+        assert picture.shape == (camera.height, camera.width, 3)
+        padded = together[number]
+        apart = np.abs(padded[: camera.height, : camera.width].astype(int) - picture)
+        if name == "classic":
+            assert not apart.any()
+        else:  # dithering, which also decides on a few pixels of edges and shadows
+            assert apart.mean() < 0.7
+            assert (apart > 3).mean() < 0.005
+        assert not padded[camera.height :].any()
+        assert not padded[:, camera.width :].any()
+
+
 def median_face_colors(renderer: Renderer, total: float) -> NDArray[np.float64]:
     """Of each face of the block in turn, towards the top camera; (F, 3)."""
-    look = plain_look("block", renderer.materials, total)
-    block, size = get_object("block"), COLOR.image_size
+    look = plain_look(scene(), renderer.materials, total)
+    block, size = scene().object, scene().rig.width
     turns = [Rotation.align_vectors([[0, 0, 1], [0, 1, 0]], [face.normal, face.up])[0] for face in block.faces]
     images = renderer.render([at(number, quaternion_from_rotation(turn), look) for number, turn in enumerate(turns)])
     colors = []
     for face, turn, image in zip(block.faces, turns, images[:, TOP], strict=True):
         corners = turn.apply(block.keypoints[list(face.corners)]) + ABOVE_HAND
-        pixels = project(corners, DACTYL_RIG.intrinsics(size, size)[TOP], DACTYL_RIG.extrinsics()[TOP])
-        within = shapely.contains(shapely.Polygon(pixels).buffer(-2), pixel_centres(size))
+        pixels = project(corners, rig(size).nominal.intrinsics[TOP], rig(size).nominal.extrinsics[TOP])
+        within = shapely.contains(shapely.Polygon(pixels).buffer(-2), pixel_centres(size, size))
         colors.append(np.median(image[within], axis=0))
     return np.array(colors)
 
@@ -118,7 +176,7 @@ def face_colors() -> dict[str, NDArray[np.float64]]:
     """By renderer: (total of the lights, face, channel)."""
     colors = {}
     for name in NAMES:
-        with create_renderer(name, "block", COLOR) as renderer:
+        with create_renderer(name, scene(), COLOR) as renderer:
             colors[name] = np.array([median_face_colors(renderer, total) for total in TOTALS])
     return colors
 
@@ -129,7 +187,7 @@ def test_a_red_face_is_the_same_red(face_colors: dict[str, NDArray[np.float64]])
 
 def test_full_light_shows_the_calibrated_colors(face_colors: dict[str, NDArray[np.float64]]) -> None:
     """Fifteen units from all around: each face has its own colour, but for the white sheen of every surface."""
-    calibrated = 255 * np.array([face.color for face in get_object("block").faces])
+    calibrated = 255 * np.array([face.color for face in scene().object.faces])
     for colors in face_colors.values():
         dark = calibrated < 30  # there the sheen, 1.6 % of white, counts most: 0 becomes 35
         assert np.abs(colors[-1] - calibrated)[~dark].max() <= 30
@@ -137,7 +195,7 @@ def test_full_light_shows_the_calibrated_colors(face_colors: dict[str, NDArray[n
 
 
 def test_without_lights_pictures_are_dim_not_black(renderer: Renderer) -> None:
-    images = renderer.render([at(0, UPRIGHT, plain_look("block", renderer.materials, 0.0))])
+    images = renderer.render([at(0, UPRIGHT, plain_look(scene(), renderer.materials, 0.0))])
     assert images.shape == (1, 3, COLOR.image_size, COLOR.image_size, 3)
     assert images.dtype == np.uint8
     assert 15 < images.mean() < 90
@@ -145,15 +203,15 @@ def test_without_lights_pictures_are_dim_not_black(renderer: Renderer) -> None:
 
 
 def test_more_light_is_brighter(renderer: Renderer) -> None:
-    looks = [plain_look("block", renderer.materials, total) for total in (2.0, 8.0, 15.0)]
+    looks = [plain_look(scene(), renderer.materials, total) for total in (2.0, 8.0, 15.0)]
     dim, middling, bright = renderer.render([at(0, UPRIGHT, look) for look in looks]).mean(axis=(1, 2, 3, 4))
     assert dim + 15 < middling < bright - 15
 
 
 def test_lights_cast_shadows(renderer: Renderer) -> None:
-    look = plain_look("block", renderer.materials, 8.0)
+    look = plain_look(scene(), renderer.materials, 8.0)
     side = dataclasses.replace(look, light_position=look.light_position[:1], light_intensity=np.array([8.0]))
-    with create_renderer(renderer.info.name, "block", dataclasses.replace(COLOR, shadows=False)) as unshadowed:
+    with create_renderer(renderer.info.name, scene(), dataclasses.replace(COLOR, shadows=False)) as unshadowed:
         shadowed, lit = (r.render([at(0, UPRIGHT, side)])[0].astype(int) for r in (renderer, unshadowed))
     darker = (lit - shadowed).mean(axis=-1) > 15
     assert 0.01 < darker.mean() < 0.4
@@ -165,8 +223,11 @@ def test_only_the_first_lights_cast_shadows_if_so_asked(name: str) -> None:
     """Two lights, then the same in the other order: with one caster each picture lacks the other's shadows."""
     options = dataclasses.replace(COLOR, image_size=64)
     few = dataclasses.replace(options, shadow_lights=1)
-    with create_renderer(name, "block", options) as all_cast, create_renderer(name, "block", few) as one_casts:
-        look = plain_look("block", all_cast.materials, 12.0)
+    with (
+        create_renderer(name, scene(options), options) as all_cast,
+        create_renderer(name, scene(few), few) as one_casts,
+    ):
+        look = plain_look(scene(), all_cast.materials, 12.0)
         look = dataclasses.replace(look, light_position=look.light_position[[0, 2]], light_intensity=np.full(2, 6.0))
         turned = dataclasses.replace(look, light_position=look.light_position[::-1])
         samples = [at(0, UPRIGHT, one) for one in (look, turned)]
@@ -184,8 +245,8 @@ def test_the_background_can_do_without_shadows() -> None:
     dark = dataclasses.replace(options, shadows=False)
     images = []
     for chosen in (options, bare, dark):
-        with create_renderer("filament", "block", chosen) as renderer:
-            look = plain_look("block", renderer.materials, 8.0)
+        with create_renderer("filament", scene(chosen), chosen) as renderer:
+            look = plain_look(scene(), renderer.materials, 8.0)
             look = dataclasses.replace(look, light_position=look.light_position[:1], light_intensity=np.array([8.0]))
             red = np.array([name == "background" for name in renderer.materials])
             look = dataclasses.replace(look, material_rgb=np.where(red[:, None], [0.8, 0.1, 0.1], look.material_rgb))
@@ -200,8 +261,8 @@ def test_the_background_can_do_without_shadows() -> None:
 
 
 def checksum(name: str) -> str:
-    with create_renderer(name, "block", SMALL) as renderer:
-        images = renderer.render([random_sample("block", renderer.materials, index) for index in range(3)])
+    with create_renderer(name, scene(SMALL), SMALL) as renderer:
+        images = renderer.render([random_sample(scene(SMALL), renderer.materials, index) for index in range(3)])
     return hashlib.sha256(images.tobytes()).hexdigest()
 
 
@@ -222,14 +283,14 @@ def test_info_names_what_really_ran(renderer: Renderer) -> None:
 
 
 def test_samples_that_are_none_are_refused_by_name() -> None:
-    with create_renderer("classic", "block", SMALL) as renderer:
-        sample = random_sample("block", renderer.materials, 41)
+    with create_renderer("classic", scene(SMALL), SMALL) as renderer:
+        sample = random_sample(scene(SMALL), renderer.materials, 41)
         nan = np.full(3, np.nan)
         with pytest.raises(DactylError, match="sample 41: object_position is not finite"):
             renderer.render([dataclasses.replace(sample, object_position=nan)])
         with pytest.raises(DactylError, match="sample 41: joint_position has shape"):
             renderer.render([dataclasses.replace(sample, joint_position=np.zeros(20))])
-        other = random_sample("block", renderer.materials[1:], 41)
+        other = random_sample(scene(SMALL), renderer.materials[1:], 41)
         with pytest.raises(DactylError, match="sample 41: material_rgb has shape"):
             renderer.render([other])
         dark = dataclasses.replace(
@@ -242,7 +303,7 @@ def test_samples_that_are_none_are_refused_by_name() -> None:
 
 def test_unknown_renderer_is_refused() -> None:
     with pytest.raises(DactylError, match="unknown renderer 'opengl': choose one of filament, classic"):
-        create_renderer("opengl", "block", SMALL)
+        create_renderer("opengl", scene(SMALL), SMALL)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +324,10 @@ def test_reduced_meshes_change_the_picture_little() -> None:
     """What the default `mesh_fraction` costs: less than a grey level on average, few pixels by much."""
     images = []
     for fraction in (1.0, RenderOptions().mesh_fraction):
-        with create_renderer("classic", "block", RenderOptions(mesh_fraction=fraction, shadows=False)) as renderer:
-            samples = [random_sample("block", renderer.materials, index) for index in range(4)]
+        with create_renderer(
+            "classic", scene(SILHOUETTE), RenderOptions(mesh_fraction=fraction, shadows=False)
+        ) as renderer:
+            samples = [random_sample(scene(SILHOUETTE), renderer.materials, index) for index in range(4)]
             images.append(renderer.render(samples).astype(int))
     difference = np.abs(images[1] - images[0])
     assert 0 < difference.mean() < 1.0

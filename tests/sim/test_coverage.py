@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.coverage import CoverageConfig, cell_of, coverage, measure
 from datagen.states.files import States
+from tests.scenes import scene
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
 
 
@@ -19,7 +20,7 @@ def states(orientation: Rotation, episode: np.ndarray, step: np.ndarray, positio
     count = len(episode)
     nothing = np.zeros((count, 24))
     return States(
-        "block", "test", 0, episode, step.astype(np.int32), nothing, nothing, position,
+        scene("block"), "test", 0, episode, step.astype(np.int32), nothing, nothing, position,
         quaternion_from_rotation(orientation), position, position, np.zeros((count, 4)), np.zeros((count, 5, 3)),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import mujoco
 import numpy as np
 import pytest
@@ -11,9 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy import RandomExploration, create_policy
 from datagen.sim.environment import SMOOTHING, Environment
-from datagen.sim.outcome import DROP_HEIGHT
-from datagen.sim.scene import SceneConfig
 from datagen.variation import generator
+from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
@@ -23,7 +23,7 @@ WORLDS = 6
 @pytest.fixture(scope="module")
 def shared() -> Environment:
     """One environment for the tests that only step it; `environment` resets it."""
-    return Environment(SceneConfig("block"), seed=3, worlds=WORLDS, threads=2)
+    return Environment(scene("block"), seed=3, worlds=WORLDS, threads=2)
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_actions_are_relative_and_smoothed(environment: Environment) -> None:
 
 
 def test_actuators_drive_the_joints_they_are_named_after(environment: Environment) -> None:
-    scene = environment.scene
-    driven = [scene.joint_names[joint] for joint in scene.actuated_joints]
-    named = [scene.model.actuator(i).name.removeprefix("robot0:A_") for i in range(scene.model.nu)]
+    simulated = environment.scene
+    driven = [simulated.joint_names[joint] for joint in simulated.actuated_joints]
+    named = [simulated.model.actuator(i).name.removeprefix("robot0:A_") for i in range(simulated.model.nu)]
     assert driven == named
 
 
@@ -95,25 +95,34 @@ def test_a_policy_that_diverged_is_named(environment: Environment) -> None:
 
 
 def test_episodes_begin_in_the_hand_after_random_actions(environment: Environment) -> None:
-    assert (environment.batch.qpos[:, environment.scene.object_qpos + 2] > DROP_HEIGHT).all()
+    assert (environment.batch.qpos[:, environment.scene.object_qpos + 2] > scene().workspace.drop_height).all()
     np.testing.assert_allclose(environment.batch.time, 100 * 0.08)
 
 
 def test_lost_initial_states_are_drawn_anew() -> None:
-    environment = Environment(SceneConfig("prism"), seed=0, worlds=12)
+    environment = Environment(scene("prism"), seed=0, worlds=12)
     assert environment.reset(range(12), range(12)).sum() > 0  # more than half of the prism's are lost
-    assert (environment.batch.qpos[:, environment.scene.object_qpos + 2] > DROP_HEIGHT).all()
+    assert (environment.batch.qpos[:, environment.scene.object_qpos + 2] > scene().workspace.drop_height).all()
 
 
-def test_an_object_that_cannot_be_held_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.sim.environment.DROP_HEIGHT", 1.0)
+def test_an_object_that_cannot_be_held_is_named() -> None:
+    workspace = msgspec.structs.replace(scene("block").workspace, drop_height=1.0)
     with pytest.raises(DactylError, match="block"):
-        Environment(SceneConfig("block"), seed=0, worlds=1).reset([0], [0])
+        Environment(msgspec.structs.replace(scene("block"), workspace=workspace), seed=0, worlds=1).reset([0], [0])
+
+
+def test_without_a_drop_height_nothing_is_dropped() -> None:
+    workspace = msgspec.structs.replace(scene("block").workspace, drop_height=None)
+    environment = Environment(msgspec.structs.replace(scene("block"), workspace=workspace), seed=3, worlds=1, threads=1)
+    environment.reset([0], [0])
+    beside = environment.scene.object_qpos
+    environment.batch.qpos[0, beside : beside + 3] = [1.3, 0.87, 0.05]
+    assert not environment.step(np.zeros((1, 20))).dropped.any()
 
 
 def run(worlds: int, threads: int, place: dict[int, int], steps: int = 6) -> dict[int, np.ndarray]:
     """Object and hand positions and goals of episodes that a policy acts in; `place` maps episode to world."""
-    environment = Environment(SceneConfig("block"), seed=5, worlds=worlds, threads=threads)
+    environment = Environment(scene("block"), seed=5, worlds=worlds, threads=threads)
     policy = create_policy(RandomExploration.name, environment.scene, worlds)
     ids = list(place.values())
     environment.reset(ids, list(place))
@@ -133,8 +142,8 @@ def test_an_episode_is_the_same_in_any_world_at_any_number_of_threads() -> None:
 
 
 def test_a_second_reset_forgets_the_first() -> None:
-    fresh = Environment(SceneConfig("block"), seed=1, worlds=2)
-    used = Environment(SceneConfig("block"), seed=1, worlds=2)
+    fresh = Environment(scene("block"), seed=1, worlds=2)
+    used = Environment(scene("block"), seed=1, worlds=2)
     used.reset([0, 1], [7, 8])
     used.step(np.ones((2, 20)))
     for environment in (fresh, used):
@@ -164,19 +173,21 @@ def test_reached_goals_are_replaced(environment: Environment) -> None:
 def test_observation_is_of_the_present_state(environment: Environment) -> None:
     environment.step(np.full((WORLDS, 20), 0.4))
     observation = environment.observe()
-    scene = environment.scene
+    simulated = environment.scene
     for world in range(WORLDS):
         data = environment.batch.get_data(world)
-        mujoco.mj_forward(scene.model, data)
+        mujoco.mj_forward(simulated.model, data)
         np.testing.assert_allclose(
-            observation["fingertip_position"][world], data.site_xpos[scene.fingertip_sites], atol=1e-12
+            observation["fingertip_position"][world], data.site_xpos[simulated.fingertip_sites], atol=1e-12
         )
         np.testing.assert_array_equal(observation["object_position"][world], data.body("object").xpos)
-        angles = [data.joint(f"robot0:{name}").qpos[0] for name in scene.joint_names]
+        angles = [data.joint(f"robot0:{name}").qpos[0] for name in simulated.joint_names]
         np.testing.assert_array_equal(observation["joint_position"][world], angles)
         # MuJoCo's own account of a free body's velocity: rotation first, in the world frame.
         velocity = np.zeros(6)
-        mujoco.mj_objectVelocity(scene.model, data, mujoco.mjtObj.mjOBJ_BODY, data.body("object").id, velocity, False)
+        mujoco.mj_objectVelocity(
+            simulated.model, data, mujoco.mjtObj.mjOBJ_BODY, data.body("object").id, velocity, False
+        )
         np.testing.assert_allclose(observation["object_linear_velocity"][world], velocity[3:], atol=1e-9)
         rotation = data.body("object").xmat.reshape(3, 3)
         np.testing.assert_allclose(rotation @ observation["object_angular_velocity"][world], velocity[:3], atol=1e-9)
@@ -219,6 +230,7 @@ def test_unknown_policy_is_refused(environment: Environment) -> None:
         create_policy("master", environment.scene, 1)
 
 
-def test_a_scene_to_render_cannot_be_stepped() -> None:
-    with pytest.raises(ValueError, match="physics"):
-        Environment(SceneConfig(purpose="render"), seed=0, worlds=1)
+def test_it_compiles_its_scene_for_physics(environment: Environment) -> None:
+    """A scene to render cannot be stepped: nothing in it collides."""
+    assert environment.scene.purpose == "physics"
+    assert not environment.scene.materials

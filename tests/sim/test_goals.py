@@ -11,10 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from datagen.sim.environment import Environment
 from datagen.sim.goals import orientation_near, random_orientation
-from datagen.sim.hand import CUPPED_POSE, WRIST_JOINTS
 from datagen.sim.outcome import GOAL_THRESHOLD
 from datagen.sim.randomization import EVERYTHING
-from datagen.sim.scene import SceneConfig
+from tests.scenes import scene
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 STILL = np.zeros((2, 20))
@@ -22,7 +21,7 @@ STILL = np.zeros((2, 20))
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
-    environment = Environment(SceneConfig("block"), seed=3, worlds=2, threads=1)
+    environment = Environment(scene("block"), seed=3, worlds=2, threads=1)
     environment.reset([0, 1], [0, 1])
     return environment
 
@@ -94,7 +93,7 @@ def test_goals_nearby_are_uniform_within_their_angle(largest: float) -> None:
 
 
 def test_the_environment_draws_goals_within_the_angle_of_each_world() -> None:
-    environment = Environment(SceneConfig("block"), seed=0, worlds=2, threads=1)
+    environment = Environment(scene("block"), seed=0, worlds=2, threads=1)
     environment.largest_turn[:] = [0.6, np.pi]
     start = environment.batch.state.copy()
     turns = []
@@ -108,14 +107,16 @@ def test_the_environment_draws_goals_within_the_angle_of_each_world() -> None:
 
 
 def test_a_locked_wrist_stays_where_it_is() -> None:
-    angles = {}
+    angles, hand = {}, scene().hand
+    assert hand is not None
+    assert hand.wrist == ("WRJ1", "WRJ0")
     for locked in (False, True):
-        environment = Environment(SceneConfig("block", locked_wrist=locked), seed=0, worlds=2, threads=1)
+        environment = Environment(scene("block"), seed=0, worlds=2, threads=1, locked_wrist=locked)
         environment.reset([0, 1], [0, 1])
         for _ in range(15):
             environment.step(np.ones((2, 20)))
-        joints = [environment.scene.joint_names.index(name) for name in WRIST_JOINTS]
-        cupped = [CUPPED_POSE[name] for name in WRIST_JOINTS]
+        joints = [environment.scene.joint_names.index(name) for name in hand.wrist]
+        cupped = [hand.initial_pose[name] for name in hand.wrist]
         angles[locked] = np.abs(environment.observe()["joint_position"][:, joints] - cupped).max()
     assert angles[True] < 0.03  # rad: a constraint is a stiff spring
     assert angles[False] > 0.2
@@ -124,7 +125,7 @@ def test_a_locked_wrist_stays_where_it_is() -> None:
 @pytest.mark.parametrize("randomized", [False, True])
 def test_the_prism_plays_along(randomized: bool) -> None:
     randomization = EVERYTHING if randomized else replace(EVERYTHING).only()
-    environment = Environment(SceneConfig("prism"), 1, 2, threads=1, randomization=randomization)
+    environment = Environment(scene("prism"), 1, 2, threads=1, randomization=randomization)
     environment.reset([0, 1], [3, 4])
     ends = []
     for _ in range(5):

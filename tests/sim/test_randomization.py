@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 
+import msgspec
 import mujoco
 import numpy as np
 import pytest
@@ -18,15 +19,17 @@ from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Physics, PhysicsRandomization
 from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, Randomization, SimRandomizer, StepTiming
-from datagen.sim.scene import OBJECT_SIZES, SceneConfig, build_scene
+from datagen.sim.scene import OBJECT_SIZES, SimScene, compile_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
 from datagen.variation import LogUniform, Normal, Uniform, generator
+from tests.scenes import scene
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.objects import Piece
 
 MANY = 300
 WORLDS = np.arange(MANY)
-BLOCK = build_scene(SceneConfig("block"))
+BLOCK = compile_scene(scene("block"))
 ALPHA = 1e-4  # of the tests of distribution; seeds are fixed, so that they pass or fail for good
 
 
@@ -109,20 +112,65 @@ def test_derived_constants_follow(randomized: Batch) -> None:
 
 
 def test_a_prism_takes_the_mesh_of_its_size() -> None:
-    scene = build_scene(SceneConfig("prism"))
-    batch = Batch(scene.model, nsim=40, nthread=1)
-    physics = Physics(PhysicsRandomization(), scene, batch)
+    prism = compile_scene(scene("prism"))
+    batch = Batch(prism.model, nsim=40, nthread=1)
+    physics = Physics(PhysicsRandomization(), prism, batch)
     for world in range(40):
         physics.begin(world, episode(world))
-    geom = scene.object_geoms[0]
+    geom = prism.object_geoms[0]
     assert len(set(batch.expand("geom_dataid")[:, geom])) > 10
     for world in range(40):
-        mesh = scene.model.mesh(int(batch.expand("geom_dataid")[world, geom]))
-        vertices = scene.model.mesh_vert[mesh.vertadr[0] : mesh.vertadr[0] + mesh.vertnum[0]]
+        mesh = prism.model.mesh(int(batch.expand("geom_dataid")[world, geom]))
+        vertices = prism.model.mesh_vert[mesh.vertadr[0] : mesh.vertadr[0] + mesh.vertnum[0]]
         radius = np.linalg.norm(vertices, axis=1).max()
-        factor = radius / np.linalg.norm(scene.object.keypoints, axis=1).max()
+        factor = radius / np.linalg.norm(prism.object.keypoints, axis=1).max()
         assert np.abs(np.array(OBJECT_SIZES) - factor).min() < 1e-6
-        np.testing.assert_allclose(batch.expand("geom_rbound")[world, geom], scene.model.geom_rbound[geom] * factor)
+        np.testing.assert_allclose(batch.expand("geom_rbound")[world, geom], prism.model.geom_rbound[geom] * factor)
+
+
+CORNERS = np.array([(x, y, z) for x in (0.0, 1.0) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * 0.04
+BOX = Piece(kind="box", size=np.array([0.02, 0.01, 0.01]))
+
+
+def built_of(pieces: tuple[Piece, ...]) -> SimScene:
+    block = scene("block")
+    return compile_scene(msgspec.structs.replace(block, object=msgspec.structs.replace(block.object, pieces=pieces)))
+
+
+@pytest.mark.parametrize("shape", ["one hull beside the origin", "two hulls", "box and hull", "hull and box"])
+def test_whatever_an_object_is_made_of_grows_as_a_whole(shape: str) -> None:
+    """Five per cent more in a world is the object that is five per cent larger, compiled."""
+
+    def pieces(size: float) -> tuple[Piece, ...]:
+        left, right = (Piece(kind="hull", vertices=size * CORNERS * (length, 1, 1)) for length in (-1.0, 2.0))
+        box = Piece(kind="box", size=size * BOX.size)
+        return {
+            "one hull beside the origin": (right,),
+            "two hulls": (left, right),
+            "box and hull": (box, right),
+            "hull and box": (left, box),
+        }[shape]
+
+    nominal, expected = built_of(pieces(1.0)), built_of(pieces(1.05))
+    batch = Batch(nominal.model, nsim=2, nthread=1)
+    only_size = PhysicsRandomization(Uniform(1.05, 1.05), None, None, None, None, None, None)
+    Physics(only_size, nominal, batch).begin(1, episode(0))
+    body, geoms = nominal.model.body("object").id, nominal.object_geoms
+    for name in ("geom_size", "geom_pos", "geom_rbound", "geom_aabb"):
+        there = batch.expand(name)[1, geoms]
+        np.testing.assert_allclose(there, getattr(expected.model, name)[geoms], atol=1e-8, err_msg=name)
+    for name in ("body_ipos", "body_inertia", "body_mass"):
+        there = batch.expand(name)[1, body]
+        np.testing.assert_allclose(there, getattr(expected.model, name)[body], rtol=1e-6, atol=1e-9, err_msg=name)
+    for geom, mesh in zip(geoms, batch.expand("geom_dataid")[1, geoms], strict=True):
+        assert (mesh >= 0) == (nominal.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH)
+        if mesh >= 0:
+            ours, theirs = nominal.model.mesh(int(mesh)), expected.model.mesh(int(expected.model.geom_dataid[geom]))
+            one, other = (
+                model.mesh_vert[mesh.vertadr[0] :][: mesh.vertnum[0]]
+                for model, mesh in ((nominal.model, ours), (expected.model, theirs))
+            )
+            np.testing.assert_allclose(one, other, atol=1e-8)
 
 
 def actuation(
@@ -200,7 +248,7 @@ def truth(worlds: int) -> Observation:
 def sensing(*effects: object) -> Sensing:
     kinds = (ObservationNoise, MarkerPlacement, MarkerLoss, MarkerOcclusion)
     chosen = [next((effect for effect in effects if isinstance(effect, kind)), None) for kind in kinds]
-    sensors = Sensing(*chosen, MANY)  # type: ignore[arg-type]
+    sensors = Sensing(*chosen, MANY, 5)  # type: ignore[arg-type]
     for world in WORLDS:
         sensors.begin(int(world), episode(int(world)))
     return sensors
@@ -325,7 +373,7 @@ def test_streams_do_not_depend_on_the_other_worlds() -> None:
 
 
 def test_nothing_is_the_calibrated_simulation() -> None:
-    assert Environment(SceneConfig("block"), seed=0, worlds=1).effects is None
+    assert Environment(scene("block"), seed=0, worlds=1).effects is None
     assert all(getattr(NOTHING, field.name) is None for field in fields(NOTHING))
 
 
@@ -333,7 +381,7 @@ def test_nothing_is_the_calibrated_simulation() -> None:
 def test_each_effect_changes_the_environment_alone(name: str) -> None:
     def end(randomized: bool) -> tuple[np.ndarray, np.ndarray]:
         config = EVERYTHING.only(name) if randomized else NOTHING
-        environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=config)
+        environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=config)
         environment.restore([0, 1], STARTS, [5, 6])
         told = []
         for action in np.random.default_rng(0).uniform(-1, 1, (40, 2, 20)):
@@ -349,17 +397,17 @@ def test_each_effect_changes_the_environment_alone(name: str) -> None:
 
 def test_what_touches_a_nail_hides_its_marker() -> None:
     config = EVERYTHING.only("marker_occlusion")
-    environment = Environment(SceneConfig("block"), seed=0, worlds=2, threads=1, randomization=config)
+    environment = Environment(scene("block"), seed=0, worlds=2, threads=1, randomization=config)
     environment.restore([0, 1], STARTS, [0, 1])
-    scene, before = environment.scene, environment.sense()["fingertip_position"]
+    simulated, before = environment.scene, environment.sense()["fingertip_position"]
     data = environment.batch.get_data(0)
-    mujoco.mj_forward(scene.model, data)
-    site = data.site("nail/mf")
+    mujoco.mj_forward(simulated.model, data)
+    site = data.site("nail/1")
     outwards = data.body("robot0:mfdistal").xmat.reshape(3, 3) @ [0, 1, 0]
-    start = scene.object_qpos
+    start = simulated.object_qpos
     environment.batch.qpos[0, start : start + 3] = site.xpos + 0.0285 * outwards
     environment.batch.qpos[0, start + 3 : start + 7] = data.body("robot0:mfdistal").xquat
-    environment.batch.xfrc_applied[0, scene.model.body("object").id, :3] = -2 * outwards  # N: pressed on
+    environment.batch.xfrc_applied[0, simulated.model.body("object").id, :3] = -2 * outwards  # N: pressed on
     environment.step(np.zeros((2, 20)))
     kept = (environment.sense()["fingertip_position"] == before).all(axis=-1)
     # The block also covers the nails beside the middle finger's.
@@ -367,12 +415,12 @@ def test_what_touches_a_nail_hides_its_marker() -> None:
     assert (environment.observe()["fingertip_position"] != before).all()
 
 
-STARTS = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1).batch.state.copy()
+STARTS = Environment(scene("block"), seed=2, worlds=2, threads=1).batch.state.copy()
 
 
 def test_randomized_episodes_are_the_same_in_any_world() -> None:
     def end(worlds: int, ids: list[int]) -> np.ndarray:
-        environment = Environment(SceneConfig("block"), 4, worlds, threads=2, randomization=EVERYTHING)
+        environment = Environment(scene("block"), 4, worlds, threads=2, randomization=EVERYTHING)
         environment.restore(ids, STARTS, [8, 9])
         for action in np.random.default_rng(0).uniform(-1, 1, (10, 20)):
             environment.step(np.tile(action, (worlds, 1)), ids)
@@ -398,7 +446,7 @@ def test_width_draws_every_range_in() -> None:
 
 def test_at_no_width_the_randomized_hand_is_the_calibrated_one() -> None:
     def end(config: Randomization, width: float | None) -> np.ndarray:
-        environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=config)
+        environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=config)
         if width is not None and environment.effects is not None:
             environment.effects.configure(config.scaled(width))
         environment.restore([0, 1], STARTS, [5, 6])
@@ -415,7 +463,7 @@ def test_at_no_width_the_randomized_hand_is_the_calibrated_one() -> None:
 
 
 def test_hidden_numbers_say_what_was_drawn() -> None:
-    environment = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1, randomization=EVERYTHING)
+    environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=EVERYTHING)
     environment.restore([0, 1], STARTS, [5, 6])
     first = environment.hidden()
     assert np.isfinite(first).all()
@@ -427,7 +475,7 @@ def test_hidden_numbers_say_what_was_drawn() -> None:
     assert (first[0] != first[1]).mean() > 0.5
     environment.step(np.random.default_rng(0).uniform(-1, 1, (2, 20)))
     assert (environment.hidden() != again).sum(axis=1).min() >= 45  # average, last action, slack of half
-    calm = Environment(SceneConfig("block"), seed=2, worlds=2, threads=1)
+    calm = Environment(scene("block"), seed=2, worlds=2, threads=1)
     assert calm.hidden().shape == (2, 20)
 
 

@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
 import mujoco
 import numpy as np
 import pytest
+import trimesh
+import yaml
 from mujoco.batch import Batch
 from PIL import Image, ImageDraw, ImageFont
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.glyphs import FONT, letter_mesh
-from datagen.sim.hand import CUPPED_POSE
-from datagen.sim.scene import LETTER_RELIEF, Scene, SceneConfig, build_scene
+from datagen.sim.cameras import mujoco_pose
+from datagen.sim.scene import SimScene, compile_scene
+from tests.scenes import JOINTS, compiled, rig, scene
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, extrinsics, intrinsics
-from vision.scene.objects import OBJECTS, Face, get_object
+from vision.geometry.cameras import change_field_of_view
+from vision.scene.glyphs import FONT, letter_mesh
+from vision.scene.lettered import LETTER_RELIEF
+from vision.scene.load import SCENES
+from vision.scene.objects import Face, Piece
+from vision.scene.surroundings import Background
+
+OBJECTS = ("block", "prism")
 
 
-@pytest.fixture(scope="module", params=sorted(OBJECTS))
-def render_scene(request: pytest.FixtureRequest) -> Scene:
-    return build_scene(SceneConfig(request.param, purpose="render", mesh_fraction=0.2))
+@pytest.fixture(scope="module", params=OBJECTS)
+def render_scene(request: pytest.FixtureRequest) -> SimScene:
+    return compiled(request.param, mesh_fraction=0.2)
 
 
 @pytest.fixture(scope="module")
-def physics_scene(render_scene: Scene) -> Scene:
-    return build_scene(SceneConfig(render_scene.config.object))
+def physics_scene(render_scene: SimScene) -> SimScene:
+    return compile_scene(render_scene.scene)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a face should bear; height in metres."""
+
+    text: str
+    height: float
+
+
+def letters(name: str) -> dict[str, Letter]:
+    """By face, as the object's file has them."""
+    file = yaml.safe_load(Path(SCENES / "objects" / f"{name}.yaml").read_text())
+    if name == "block":
+        return {face: Letter(look["letter"], file["letter_height"]) for face, look in file["faces"].items()}
+    sides = {f"side{n}": Letter(look["letter"], file["letter_height"]) for n, look in enumerate(file["side_looks"])}
+    ends = zip(("+z", "-z"), file["end_looks"], strict=True)
+    return sides | {face: Letter(look["letter"], file["end_letter_height"]) for face, look in ends}
 
 
 PICTURE_PIXEL = 0.057 / 34  # m on the object, as the cameras see it
 
 
-def face_picture(scene: Scene, face: Face, pixel: float) -> np.ndarray:
-    """What someone sees who looks straight at a letter, its up upwards: names of geoms, (N, N), `pixel` m apart."""
+def face_picture(scene: SimScene, face: Face, height: float, pixel: float) -> np.ndarray:
+    """What someone sees who looks straight at a letter, its up upwards: names of geoms, (N, N), `pixel` m apart.
+
+    Letters are `height` m high."""
     batch = Batch(scene.model, nsim=1, nthread=1)
     batch.qpos[0, scene.object_qpos : scene.object_qpos + 7] = [1, 0.87, 0.5, 1, 0, 0, 0]  # clear of the hand
     forward, up = -np.array(face.normal, float), np.array(face.up, float)
     right = np.cross(forward, up)  # of the onlooker
     centre = scene.object.keypoints[list(face.corners)].mean(axis=0)
-    half = 0.53 * face.letter_height
+    half = 0.53 * height
     pixels = round(2 * half / pixel)
     offsets = half * (2 * (np.arange(pixels) + 0.5) / pixels - 1)
     start = centre - 0.1 * forward + offsets[:, None] * right - offsets[:, None, None] * up + [1, 0.87, 0.5]
@@ -65,13 +97,15 @@ def typeset(letter: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def test_letters_are_upright_and_not_mirrored(render_scene: Scene) -> None:
+def test_letters_are_upright_and_not_mirrored(render_scene: SimScene) -> None:
+    expected_letters = letters(render_scene.object.name)
     for face in render_scene.object.faces:
-        seen = face_picture(render_scene, face, face.letter_height / 100)
+        letter = expected_letters[face.name]
+        seen = face_picture(render_scene, face, letter.height, letter.height / 100)
         mask = seen == f"letter/{face.name}"
         assert set(np.unique(seen)) == {f"face/{face.name}", f"letter/{face.name}"}
-        expected = typeset(face.letter)
-        assert overlap(mask, expected) > 0.9, face.letter
+        expected = typeset(letter.text)
+        assert overlap(mask, expected) > 0.9, letter
         # A bounding box brought to one size hides a quarter turn of I and O from the overlap, not from the proportions.
         height, width = crop(mask).shape
         assert height / width == pytest.approx(np.divide(*crop(expected).shape), rel=0.1)
@@ -82,18 +116,19 @@ def test_the_overlap_tells_turned_and_mirrored_letters() -> None:
         assert overlap(typeset(letter), change(typeset(letter))) < 0.8, letter
 
 
-def test_letters_differ_at_the_size_of_a_picture(render_scene: Scene) -> None:
-    faces = render_scene.object.faces
-    masks = [crop(face_picture(render_scene, face, PICTURE_PIXEL) == f"letter/{face.name}") for face in faces]
+def test_letters_differ_at_the_size_of_a_picture(render_scene: SimScene) -> None:
+    faces, letter = render_scene.object.faces, letters(render_scene.object.name)
+    pictures = [face_picture(render_scene, face, letter[face.name].height, PICTURE_PIXEL) for face in faces]
+    masks = [crop(seen == f"letter/{face.name}") for face, seen in zip(faces, pictures, strict=True)]
     for first in range(len(faces)):
         for second in range(first):
             # I and E differ in width, which one size for all hides.
             alike = overlap(masks[first], masks[second])
             shape = np.abs(np.log(np.divide(*masks[first].shape) / np.divide(*masks[second].shape)))
-            assert alike < 0.8 or shape > 0.5, (faces[first].letter, faces[second].letter)
+            assert alike < 0.8 or shape > 0.5, (faces[first].name, faces[second].name)
 
 
-def object_vertices(scene: Scene, prefix: str) -> dict[str, np.ndarray]:
+def object_vertices(scene: SimScene, prefix: str) -> dict[str, np.ndarray]:
     """Vertices (V, 3) in the object's frame of the object's meshes whose geom's name begins with `prefix`."""
     model = scene.model
     vertices = {}
@@ -106,7 +141,7 @@ def object_vertices(scene: Scene, prefix: str) -> dict[str, np.ndarray]:
     return vertices
 
 
-def test_faces_are_the_solid(render_scene: Scene) -> None:
+def test_faces_are_the_solid(render_scene: SimScene) -> None:
     target = render_scene.object
     vertices = object_vertices(render_scene, "face/")
     for face in target.faces:
@@ -117,34 +152,34 @@ def test_faces_are_the_solid(render_scene: Scene) -> None:
         assert distance.min(axis=0).max() < 1e-7
 
 
-def test_letters_stay_on_their_faces(render_scene: Scene) -> None:
+def test_letters_stay_on_their_faces(render_scene: SimScene) -> None:
     target = render_scene.object
-    vertices = object_vertices(render_scene, "letter/")
+    vertices, expected = object_vertices(render_scene, "letter/"), letters(target.name)
     for face in target.faces:
         height = vertices[face.name] @ face.normal - target.keypoints[face.corners[0]] @ face.normal
         assert height.max() == pytest.approx(LETTER_RELIEF, abs=1e-7)
         upward = vertices[face.name] @ np.array(face.up, float)
-        assert np.ptp(upward) == pytest.approx(face.letter_height, rel=1e-4)
+        assert np.ptp(upward) == pytest.approx(expected[face.name].height, rel=1e-4)
         corners = target.keypoints[list(face.corners)]
         for here, there in zip(corners, np.roll(corners, -1, axis=0), strict=True):
             inward = np.cross(face.normal, there - here)
             assert ((vertices[face.name] - here) @ inward).min() > 0
 
 
-def test_both_purposes_have_one_kinematics(render_scene: Scene, physics_scene: Scene) -> None:
+def test_both_purposes_have_one_kinematics(render_scene: SimScene, physics_scene: SimScene) -> None:
     assert render_scene.joint_names == physics_scene.joint_names
-    assert len(render_scene.joint_names) == 24
+    assert len(render_scene.joint_names) == JOINTS
     rng = np.random.default_rng(0)
     frames = []
-    angles = rng.uniform(-0.3, 1.0, 24)
+    angles = rng.uniform(-0.3, 1.0, JOINTS)
     pose = np.concatenate([rng.normal(size=3), Rotation.random(rng=rng).as_quat()])
-    for scene in (render_scene, physics_scene):
-        data = mujoco.MjData(scene.model)
-        data.qpos[scene.hand_qpos] = angles
-        data.qpos[scene.object_qpos : scene.object_qpos + 7] = pose
-        mujoco.mj_forward(scene.model, data)
-        bodies = {scene.model.body(i).name: (data.xpos[i], data.xmat[i]) for i in range(scene.model.nbody)}
-        frames.append((bodies, data.site_xpos[scene.fingertip_sites]))
+    for one in (render_scene, physics_scene):
+        data = mujoco.MjData(one.model)
+        data.qpos[one.hand_qpos] = angles
+        data.qpos[one.object_qpos : one.object_qpos + 7] = pose
+        mujoco.mj_forward(one.model, data)
+        bodies = {one.model.body(i).name: (data.xpos[i], data.xmat[i]) for i in range(one.model.nbody)}
+        frames.append((bodies, data.site_xpos[one.fingertip_sites]))
     (first, first_tips), (second, second_tips) = frames
     assert first.keys() == second.keys()
     for name, (position, rotation) in first.items():
@@ -153,15 +188,47 @@ def test_both_purposes_have_one_kinematics(render_scene: Scene, physics_scene: S
     np.testing.assert_allclose(first_tips, second_tips, atol=1e-12)
 
 
-def test_the_visible_solid_weighs_what_the_simulated_one_does(render_scene: Scene, physics_scene: Scene) -> None:
-    visible, simulated = (scene.model.body("object") for scene in (render_scene, physics_scene))
-    assert visible.mass == pytest.approx(render_scene.object.mass, rel=1e-5)
-    assert simulated.mass == pytest.approx(render_scene.object.mass, rel=1e-5)
-    np.testing.assert_allclose(np.sort(visible.inertia), np.sort(simulated.inertia), rtol=1e-4)
-    np.testing.assert_allclose(visible.ipos, 0, atol=1e-7)
+def test_the_simulated_solid_weighs_what_the_visible_one_would(render_scene: SimScene, physics_scene: SimScene) -> None:
+    """Mass as the file says, inertia and centre those of an even solid within the visible surface."""
+    target, simulated = render_scene.object, physics_scene.model.body("object")
+    visible = trimesh.convex.convex_hull(np.concatenate(list(object_vertices(render_scene, "face/").values())))
+    visible.density = target.mass / visible.volume
+    assert simulated.mass == pytest.approx(target.mass, rel=1e-5)
+    np.testing.assert_allclose(np.sort(simulated.inertia), np.linalg.eigvalsh(visible.moment_inertia), rtol=1e-4)
+    np.testing.assert_allclose(simulated.ipos, visible.center_mass, atol=1e-7)
 
 
-def test_every_visible_thing_has_a_material_of_its_own(render_scene: Scene) -> None:
+def test_pieces_share_the_mass_by_volume() -> None:
+    """A bar of two boxes' volume, made of hulls: it weighs and balances as one."""
+    block = scene("block")
+    corners = np.array([(x, y, z) for x in (0.0, 1.0) for y in (-0.5, 0.5) for z in (-0.5, 0.5)]) * 0.04
+    pieces = tuple(Piece(kind="hull", vertices=corners * (length, 1, 1)) for length in (-1.0, 2.0))
+    bar = msgspec.structs.replace(block, object=msgspec.structs.replace(block.object, pieces=pieces))
+    simulated = compile_scene(bar)
+    body = simulated.model.body("object")
+    assert len(simulated.object_geoms) == 2
+    assert body.mass == pytest.approx(block.object.mass)
+    np.testing.assert_allclose(body.ipos, [0.02, 0, 0], atol=1e-6)
+    whole = block.object.mass / 12 * (np.array([0.04, 0.12, 0.12]) ** 2 + 0.04**2)
+    np.testing.assert_allclose(np.sort(body.inertia), whole, rtol=1e-4)
+
+
+def test_a_scene_can_do_without_a_hand() -> None:
+    alone = msgspec.structs.replace(scene("block"), hand=None)
+    for purpose in ("physics", "render"):
+        simulated = compile_scene(alone, purpose)
+        assert simulated.joint_names == ()
+        assert (simulated.actions, len(simulated.fingertip_sites)) == (0, 0)
+        assert (simulated.object_qpos, simulated.object_dof) == (0, 0)
+        assert (simulated.model.nq, simulated.model.nv) == (7, 6)
+
+
+def test_a_scene_can_do_without_a_background() -> None:
+    bare = msgspec.structs.replace(scene("block"), background=Background(kind="none"))
+    assert "background" not in compile_scene(bare, "render", mesh_fraction=0.05).materials
+
+
+def test_every_visible_thing_has_a_material_of_its_own(render_scene: SimScene) -> None:
     model, materials = render_scene.model, render_scene.materials
     faces = [face.name for face in render_scene.object.faces]
     assert [name for name in materials if name.startswith("face/")] == [f"face/{name}" for name in faces]
@@ -174,27 +241,29 @@ def test_every_visible_thing_has_a_material_of_its_own(render_scene: Scene) -> N
         np.testing.assert_allclose(model.material(f"face/{face.name}").rgba[:3], face.color, atol=1e-6)
 
 
-def test_every_picture_is_filled(render_scene: Scene) -> None:
+def test_every_picture_is_filled(render_scene: SimScene) -> None:
     """No ray of a camera, displaced as Table 9 allows, leaves the scene: an empty spot could not be randomised."""
     batch = Batch(render_scene.model, nsim=1, nthread=1)
     edge = np.linspace(0, 1, 9)
     border = [(x, y) for x in edge for y in (0, 1)] + [(x, y) for x in (0, 1) for y in edge]
-    for camera in DACTYL_RIG:
-        matrix = intrinsics(camera.fovy_deg + 1, 1, 1)
-        transform = extrinsics(camera.position, camera.quaternion)
+    for camera in rig().cameras:
+        matrix = change_field_of_view(camera.intrinsics, camera.height, 1) / [[camera.width], [camera.height], [1]]
+        transform = camera.extrinsics
         rays = np.column_stack([border, np.ones(len(border))]) @ np.linalg.inv(matrix).T
         turns = Rotation.from_rotvec(np.radians(3) * np.vstack([np.eye(3), -np.eye(3)]))
         for turn in turns:
-            _, geoms = batch.ray(np.array(camera.position), turn.apply(rays) @ transform[:3, :3])
+            _, geoms = batch.ray(camera.position, turn.apply(rays) @ transform[:3, :3])
             assert (geoms >= 0).all(), camera.name
 
 
-def test_cameras_and_lights(render_scene: Scene, physics_scene: Scene) -> None:
+def test_cameras_and_lights(render_scene: SimScene, physics_scene: SimScene) -> None:
     model = render_scene.model
-    assert tuple(model.camera(int(i)).name for i in render_scene.camera_ids) == DACTYL_RIG.names
-    for camera, index in zip(DACTYL_RIG, render_scene.camera_ids, strict=True):
-        np.testing.assert_allclose(model.cam_pos[index], camera.position)
-        np.testing.assert_allclose(model.cam_fovy[index], camera.fovy_deg)
+    assert tuple(model.camera(int(i)).name for i in render_scene.camera_ids) == tuple(
+        f"camera/{name}" for name in rig().names
+    )
+    positions, quaternions = mujoco_pose(rig().nominal.extrinsics)
+    np.testing.assert_allclose(model.cam_pos[render_scene.camera_ids], positions)
+    np.testing.assert_allclose(model.cam_quat[render_scene.camera_ids], quaternions)
     assert len(render_scene.light_ids) == 6
     assert model.nlight == 6
     assert len(physics_scene.light_ids) == len(physics_scene.camera_ids) == len(physics_scene.materials) == 0
@@ -202,7 +271,7 @@ def test_cameras_and_lights(render_scene: Scene, physics_scene: Scene) -> None:
 
 def test_mesh_reduction_keeps_the_hand_in_shape() -> None:
     whole, reduced, again = (
-        build_scene(SceneConfig(purpose="render", mesh_fraction=fraction)).model for fraction in (1.0, 0.2, 0.2)
+        compile_scene(scene(), "render", mesh_fraction=fraction).model for fraction in (1.0, 0.2, 0.2)
     )
     assert reduced.nmeshface < 0.3 * whole.nmeshface
     np.testing.assert_array_equal(reduced.mesh_vert, again.mesh_vert)
@@ -212,28 +281,34 @@ def test_mesh_reduction_keeps_the_hand_in_shape() -> None:
 
 
 def test_locked_wrist_is_held_where_the_hand_cups() -> None:
-    scene = build_scene(SceneConfig(locked_wrist=True))
-    free = build_scene(SceneConfig())
+    hand = scene().hand
+    assert hand is not None
+    locked, free = compile_scene(scene(), locked_wrist=True), compile_scene(scene())
     angles = []
-    for variant in (scene, free):
+    for variant in (locked, free):
         data = mujoco.MjData(variant.model)
-        data.qpos[variant.hand_qpos] = [CUPPED_POSE.get(name, 0.0) for name in variant.joint_names]
+        data.qpos[variant.hand_qpos] = hand.start
         data.ctrl[:] = variant.control_range[:, 1]
         mujoco.mj_step(variant.model, data, nstep=100)
-        angles.append([data.joint(f"robot0:{name}").qpos[0] - CUPPED_POSE[name] for name in ("WRJ1", "WRJ0")])
+        angles.append([data.joint(f"robot0:{name}").qpos[0] - hand.initial_pose[name] for name in ("WRJ1", "WRJ0")])
     assert np.abs(angles[0]).max() < 0.02
     assert np.abs(angles[1]).min() > 0.1
 
 
-@pytest.mark.parametrize("bad", [{"mesh_fraction": 0.0}, {"mesh_fraction": 1.5}, {"purpose": "draw"}])
-def test_impossible_scenes_are_refused(bad: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        SceneConfig(**bad)
+def test_a_fingertip_that_the_hand_lacks_is_named() -> None:
+    hand = scene().hand
+    assert hand is not None
+    wrong = msgspec.structs.replace(hand, fingertips=(*hand.fingertips[:4], "S_tail"))
+    with pytest.raises(DactylError, match=r"hand shadow: fingertips: .*S_tail"):
+        compile_scene(msgspec.structs.replace(scene(), hand=wrong))
 
 
-def test_unknown_object_is_refused() -> None:
-    with pytest.raises(DactylError, match="ball"):
-        SceneConfig("ball")
+def test_what_mujoco_cannot_compile_is_named() -> None:
+    """Pieces without volume: MuJoCo's own words, after the scene's name, on one line."""
+    flat = Piece(kind="hull", vertices=np.array([(0.0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]) * 1e-9)
+    thin = msgspec.structs.replace(scene().object, pieces=(flat,))
+    with pytest.raises(DactylError, match=r"scene block: MuJoCo cannot compile it: [^\n]+$"):
+        compile_scene(msgspec.structs.replace(scene(), object=thin))
 
 
 @pytest.mark.parametrize("letter", ["", "AB", " ", "\n"])
@@ -242,7 +317,7 @@ def test_only_one_letter_is_a_glyph(letter: str) -> None:
         letter_mesh(letter, 0.01, 0.001)
 
 
-@pytest.mark.parametrize("letter", sorted({face.letter for name in OBJECTS for face in get_object(name).faces}))
+@pytest.mark.parametrize("letter", sorted({letter.text for name in OBJECTS for letter in letters(name).values()}))
 def test_glyphs_are_solids(letter: str) -> None:
     mesh = letter_mesh(letter, 0.038, 0.0002)
     assert mesh.is_watertight

@@ -21,13 +21,15 @@ import torch
 from datagen.policy import RandomExploration
 from datagen.policy.features import INPUTS
 from datagen.policy.network import Actor, Normaliser, save_policy
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
-from datagen.sim.outcome import DROP_HEIGHT, Outcome
+from datagen.sim.outcome import Outcome
 from datagen.states.collect import StatesConfig, _rejections, collect, load_states, states_fingerprint
 from datagen.states.files import REJECTIONS
 from tests.datasets import reseal
+from tests.scenes import JOINTS, scene
 from vision.errors import DactylError
-from vision.storage.schema import HAND_JOINTS, STATES, check_column
+from vision.storage.schema import STATES, check_column
 from vision.storage.tables import read_table
 
 # At most 12 states a part.
@@ -56,14 +58,15 @@ def copied(finished: StatesConfig, tmp_path: Path) -> StatesConfig:
 def test_states_follow_the_schema(finished: StatesConfig) -> None:
     states = load_states(finished.output)
     assert len(states) == COUNT
-    assert (states.object, states.policy, states.seed) == ("block", RandomExploration.name, 0)
+    assert (states.scene.name, states.policy, states.seed) == ("block", RandomExploration.name, 0)
+    assert states.scene == complete_scene("block")
     for key, field in STATES.items():
         column = getattr(states, key)
         assert column.dtype == field.dtype, key
         assert len(column) == COUNT
         check_column(column, field, key)
-    assert states.joint_position.shape == (COUNT, HAND_JOINTS)
-    assert (states.object_position[:, 2] > DROP_HEIGHT).all()
+    assert states.joint_position.shape == (COUNT, JOINTS)
+    assert (states.object_position[:, 2] > scene().workspace.drop_height).all()
     assert set(states.step) == {0, 4, 8}
     assert len({(e, s) for e, s in zip(states.episode, states.step, strict=True)}) == COUNT
     assert len(np.unique(states.object_position, axis=0)) == COUNT
@@ -79,7 +82,7 @@ def test_every_file_names_its_policy(finished: StatesConfig) -> None:
     assert len(parts) > 3
     for path in parts:
         _, metadata = read_table(path, STATES)
-        assert metadata == {"object": "block", "policy": RandomExploration.name, "seed": 0}
+        assert metadata == {"scene": complete_scene("block").fingerprint, "policy": RandomExploration.name, "seed": 0}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +333,7 @@ def test_another_configuration_is_refused_and_named(copied: StatesConfig) -> Non
         ("episode_steps", 0),
         ("seed", -1),
         ("threads", -2),
-        ("object", "ball"),
+        ("scene", "ball"),
         ("policy", "expert"),
     ],
 )

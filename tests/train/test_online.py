@@ -16,9 +16,9 @@ from datagen.generate.chunks import Chunks, states_excluding
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, RenderOptions, Sample
-from datagen.sim.scene import SceneConfig, build_scene
 from datagen.states.collect import StatesConfig, collect
 from tests.datasets import reseal
+from tests.scenes import compiled
 from tests.synthetic import make_dataset
 from train.batches import BATCH_KEYS, MixedBatches, collate
 from train.data import TripletDataModule
@@ -46,7 +46,7 @@ class Dither:
     batch_size = 2
     reusable = False
     info = RendererInfo("dither", "1", "none", "none")
-    materials = build_scene(SceneConfig(purpose="render", mesh_fraction=0.05)).materials
+    materials = compiled().materials
 
     def __init__(self) -> None:
         self.drawn = 0

@@ -4,19 +4,18 @@ import torch
 from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
+from tests.scenes import rig, scene
 from train.surface import SurfaceTargets
-from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.cameras import Cameras, project
 from vision.networks.heads import cell_centres
 from vision.networks.windows import make_windows, to_image
-from vision.scene.objects import get_object
-from vision.solvers.triangulate import Cameras
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])
 def test_rays_meet_the_surface_where_the_camera_sees_it(name: str) -> None:
-    target, side, cells = get_object(name), 80, (20, 20)
+    target, side, cells = scene(name).object, 80, (20, 20)
     position, turn = np.array([1.03, 0.86, 0.15]), Rotation.random(random_state=1).as_matrix()
-    matrices, transforms = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
+    matrices, transforms = rig(200).nominal.intrinsics, rig().nominal.extrinsics
     centre = torch.from_numpy(project(position[None], matrices, transforms)[:, 0]).float()
     windows = make_windows(centre + 5, 90.0, side, torch.tensor([0.3, -0.5, 2.0]))[None]
     cameras = Cameras(torch.tensor(matrices)[None].float(), torch.tensor(transforms)[None].float())

@@ -17,8 +17,10 @@ from PIL import Image
 
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.render.classic import ClassicRenderer
+from datagen.sim.cameras import Frustum
 from datagen.unity import wire
 from datagen.unity.scene_pack import ScenePack
+from tests.scenes import scene
 from vision.scene.objects import srgb_from_linear
 
 _LIGHTS = 6
@@ -58,8 +60,10 @@ class MujocoStage:
 class PackStage:
     """Stands in for `datagen.render.stage.Stage`, with a model made from a pack."""
 
-    def __init__(self, pack: ScenePack, cameras: int) -> None:
+    def __init__(self, pack: ScenePack, cameras: int, size: int = 64) -> None:
         self._pack = pack
+        image = SimpleNamespace(width=size, height=size)
+        self.rig = SimpleNamespace(width=size, height=size, cameras=[image] * cameras)
         spec = mujoco.MjSpec()
         spec.stat.extent = 1.0
         self._add_materials(spec)
@@ -87,6 +91,7 @@ class PackStage:
         self.model: mujoco.MjModel = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.scene = SimpleNamespace(
+            scene=scene(),  # whose lights aim where the OpenGL renderer's light model takes them to aim
             materials=tuple(material.name for material in pack.materials),
             material_ids=np.array([self.model.material(f"material{m}").id for m in range(len(pack.materials))]),
             camera_ids=np.array([self.model.camera(f"camera{c}").id for c in range(cameras)]),
@@ -120,12 +125,18 @@ class PackStage:
         model.light_type[used] = [_LIGHT_TYPES[int(kind)] for kind in lights["type"]]
         model.light_castshadow[used] = lights["shadow"] > 0
         model.light_active[self.scene.light_ids] = np.arange(_LIGHTS) < len(used)
-        model.cam_pos[self.scene.camera_ids] = look.camera_position
-        model.cam_quat[self.scene.camera_ids] = look.camera_quaternion
-        model.cam_fovy[self.scene.camera_ids] = look.camera_fovy_deg
+        model.cam_pos[self.scene.camera_ids] = cameras["position"]
+        model.cam_quat[self.scene.camera_ids] = cameras["quaternion"]
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_comPos(model, self.data)
         mujoco.mj_camlight(model, self.data)
+
+    def frustum(self, sample: Sample, camera: int) -> tuple[Frustum, float, float]:
+        """Of a camera of the wire: square, centred, with its vertical field of view."""
+        values: Any = sample.joint_position
+        one = values["cameras"][camera]
+        top = float(np.tan(np.deg2rad(one["fovy_deg"]) / 2))
+        return Frustum(-top, top, -top, top), float(one["near"]), float(one["far"])
 
 
 class _WireRenderer(ClassicRenderer):
@@ -133,8 +144,9 @@ class _WireRenderer(ClassicRenderer):
 
     def __init__(self, pack: ScenePack, size: int, cameras: int, shadows: bool, shadow_size: int) -> None:
         options = RenderOptions(image_size=size, shadows=shadows, shadow_map_size=shadow_size or 512)
-        with mock.patch("datagen.render.classic.Stage", return_value=PackStage(pack, cameras)):
-            super().__init__("", options)
+        stage: Any = PackStage(pack, cameras, size)
+        with mock.patch("datagen.render.classic.Stage", return_value=stage):
+            super().__init__(stage, options)
 
     def draw(self, batch: wire.RenderBatch) -> np.ndarray:
         images = np.empty(batch.image_shape, np.uint8)
@@ -147,9 +159,9 @@ class _WireRenderer(ClassicRenderer):
                 material_glossiness=materials["smoothness"],
                 light_position=lights["position"],
                 light_intensity=lights["intensity"],
-                camera_position=cameras["position"],
-                camera_quaternion=cameras["quaternion"],
-                camera_fovy_deg=cameras["fovy_deg"],
+                # The stage takes its cameras from the wire, as they are there.
+                camera_intrinsics=np.zeros((len(cameras), 3, 3)),
+                camera_extrinsics=np.zeros((len(cameras), 4, 4)),
             )
             # The OpenGL renderer has a light model of its own. Where either even light is off or all others are, it is
             # Unity's, as far as light that adds up in encoded values can be.

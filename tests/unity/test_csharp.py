@@ -15,14 +15,16 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.scene import SceneConfig, build_scene
 from datagen.unity import probe, wire
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack, scene_hash
+from tests.scenes import compiled
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import ASSETS, REPOSITORY
 from tests.unity.test_wire import lengthened
-from vision.geometry.cameras import extrinsics, intrinsics, project
+from vision.geometry.cameras import camera_matrix, project
+from vision.geometry.rotations import FloatArray
+from vision.scene.rig_files import CameraFile
 
 Check = Callable[..., str]
 
@@ -31,6 +33,12 @@ _MODULES = """
     physics2d screencapture terrain terrainphysics tilemap ui uielements umbra unityanalytics unitywebrequest
     unitywebrequestassetbundle unitywebrequestaudio unitywebrequesttexture unitywebrequestwww vehicles video vr wind xr
 """
+
+
+def extrinsics(position: FloatArray, quaternion: FloatArray) -> FloatArray:
+    """T (4, 4) of a camera in MuJoCo's convention, as scene files have it."""
+    place = {"position": tuple(position), "quaternion": tuple(quaternion)}
+    return CameraFile(name="one", width=200, height=200, fovy_deg=45.0, **place).build().extrinsics  # type: ignore[arg-type]
 
 
 def test_all_code_compiles(assemblies: dict[str, Path]) -> None:
@@ -190,7 +198,7 @@ class TestServer:
 
 
 def test_packs_are_read_as_they_were_written(check: Check, tmp_path: Path) -> None:
-    block = export_scene(build_scene(SceneConfig("block", "render", 0.1)))
+    block = export_scene(compiled("block", 0.1))
     for name, pack in {"small": small_pack(), "block": block, "probe": probe.probe_pack(3)}.items():
         (tmp_path / f"{name}.pack").write_bytes(pack.encode())
     good = small_pack().encode()
@@ -256,13 +264,13 @@ class TestFrames:
             transform = extrinsics(position, quaternion)
             in_camera = rng.uniform((-0.5, -0.5, 1), (0.5, 0.5, 3), (8, 3))
             points = (in_camera - transform[:3, 3]) @ transform[:3, :3]
-            expected = project(points, intrinsics(fovy, size, size), transform)
+            expected = project(points, camera_matrix(fovy, size, size), transform)
             # Unity: the world with y and z exchanged, seen by a camera that looks along +z with +y up.
             seen = Rotation.from_quat(row[7:11]).inv().apply(points[:, [0, 2, 1]] - row[:3])
             pixels = size / 2 + focal * seen[:, :2] / seen[:, 2:] * (1, -1)
             np.testing.assert_allclose(pixels, expected, atol=1e-3)
         point = np.array([[0.2, 1.2, 0.35]])
-        worked = project(point, intrinsics(fovy, size, size), extrinsics(positions[0], quaternions[0]))
+        worked = project(point, camera_matrix(fovy, size, size), extrinsics(positions[0], quaternions[0]))
         np.testing.assert_allclose(worked, [[124.142, 87.929]], atol=1e-3)
 
     def test_bodies_keep_their_points(self, check: Check, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_player_that_keeps_dying_leaves_no_dataset(
 
 def test_export_scene_writes_a_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "prism.pack"
-    assert main(["unity", "export-scene", "--object", "prism", "--mesh_fraction", "0.1", "--output", str(output)]) == 0
+    assert main(["unity", "export-scene", "--scene", "prism", "--mesh_fraction", "0.1", "--output", str(output)]) == 0
     pack = ScenePack.decode(output.read_bytes())
     assert pack.bodies[-1].name == "object"
     assert "face/side0" in [material.name for material in pack.materials]
@@ -124,7 +124,10 @@ def test_check_reports_the_player(executable: Path, tmp_path: Path, capsys: pyte
     [
         ([], "expected one of export-scene, check"),
         (["exprt"], "got 'exprt'"),
-        (["export-scene", "--output", "x", "--object", "sphere"], "expected one of block, prism, got sphere"),
+        (
+            ["export-scene", "--output", "x", "--scene", "sphere"],
+            "no scene 'sphere': give a file (.yaml), or one of block, prism",
+        ),
         (["check", "--player.players", "2"], "more than one needs an executable"),
         (["check", "--player.reply", "jpeg"], "player.reply"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -16,9 +17,11 @@ from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
 from tests.render.looks import random_sample
+from tests.scenes import scene
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
 from vision.errors import DactylError
+from vision.scene.rig import Camera, Rig
 
 
 @pytest.mark.parametrize(
@@ -37,20 +40,38 @@ def test_pictures_equal_a_direct_render(
 ) -> None:
     unity = UnityOptions(player=player_options(**player))
     options = RenderOptions(image_size=size, mesh_fraction=0.2, shadow_lights=shadow_lights, unity=unity)
-    with create_renderer("unity", object_name, options) as renderer:
-        samples = [random_sample(object_name, renderer.materials, index) for index in range(5)]
+    drawn = scene(object_name, size)
+    with create_renderer("unity", drawn, options) as renderer:
+        samples = [random_sample(drawn, renderer.materials, index) for index in range(5)]
         images = renderer.render(samples)
         with pytest.raises(DactylError, match="sample 9: material_rgb"):  # of a scene with fewer materials
-            renderer.render([random_sample(object_name, renderer.materials[:-1], 9)])
+            renderer.render([random_sample(drawn, renderer.materials[:-1], 9)])
         assert renderer.info.name == "unity"
         assert renderer.info.version.startswith("stand-in, mujoco")
-    with create_renderer("classic", object_name, options) as direct:
+    with create_renderer("classic", drawn, options) as direct:
         assert direct.materials == renderer.materials
         expected = direct.render(samples)
     assert_same_pictures(images, expected)
     # The tolerance tells samples apart: another sample's pictures fail it.
     with pytest.raises(AssertionError):
         assert_same_pictures(images, np.roll(expected, 1, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 80}, "square images of one size"),
+        ({"intrinsics": np.array([[300.0, 0, 33], [0, 300, 32], [0, 0, 1]])}, "centred images alone"),
+        ({"intrinsics": np.array([[300.0, 0, 32], [0, 310, 32], [0, 0, 1]])}, "square pixels"),
+    ],
+)
+def test_cameras_that_the_wire_cannot_describe_are_refused(change: dict[str, Any], message: str) -> None:
+    plain = scene(image_size=64)
+    first, *others = plain.rig.cameras
+    fields = {name: getattr(first, name) for name in ("name", "width", "height", "intrinsics", "extrinsics")}
+    other = plain.with_rig(Rig(cameras=(Camera(**fields | change), *others)))
+    with pytest.raises(DactylError, match=f"camera left: .*{message}.*use filament"):
+        create_renderer("unity", other, RenderOptions())
 
 
 def assert_same_pictures(images: np.ndarray, expected: np.ndarray) -> None:

@@ -8,21 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.sim.scene import Scene, SceneConfig, build_scene
+from datagen.sim.scene import SimScene, compile_scene
 from datagen.unity import wire
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack, scene_hash
+from tests.scenes import compiled
+from tests.scenes import scene as scene_named
 from tests.unity.batches import small_pack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 
 
 @pytest.fixture(scope="module", params=["block", "prism"])
-def scene(request: pytest.FixtureRequest) -> Scene:
-    return build_scene(SceneConfig(request.param, "render", 0.1))
+def scene(request: pytest.FixtureRequest) -> SimScene:
+    return compiled(request.param, 0.1)
 
 
-def test_every_triangle_of_the_model_is_there_once(scene: Scene) -> None:
+def test_every_triangle_of_the_model_is_there_once(scene: SimScene) -> None:
     pack, model = export_scene(scene), scene.model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -45,7 +47,7 @@ def test_every_triangle_of_the_model_is_there_once(scene: Scene) -> None:
         np.testing.assert_allclose(packed, in_world, atol=1e-6)
 
 
-def test_normals_point_out_of_the_triangles(scene: Scene) -> None:
+def test_normals_point_out_of_the_triangles(scene: SimScene) -> None:
     for part in export_scene(scene).parts:
         corners = part.positions[part.triangles].astype(np.float64)
         flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -57,7 +59,8 @@ def test_normals_point_out_of_the_triangles(scene: Scene) -> None:
 
 def test_equal_scenes_give_equal_bytes_and_others_do_not() -> None:
     first, again, other = (
-        export_scene(build_scene(SceneConfig(name, "render", 0.1))).encode() for name in ("block", "block", "prism")
+        export_scene(compile_scene(scene_named(name), "render", mesh_fraction=0.1)).encode()
+        for name in ("block", "block", "prism")
     )
     assert first == again
     assert scene_hash(first) != scene_hash(other)
@@ -100,7 +103,7 @@ def test_what_a_pack_cannot_hold_is_named(geom: str, message: str) -> None:
         export_scene(handmade_scene(geom))
 
 
-def handmade_scene(geom: str) -> Scene:
+def handmade_scene(geom: str) -> SimScene:
     """A scene of one body; its materials are skin, a plain colour, and sky, a cube texture."""
     model = mujoco.MjModel.from_xml_string(f"""
         <mujoco>
@@ -114,8 +117,12 @@ def handmade_scene(geom: str) -> Scene:
     return scene_of(model, "sky" if "sky" in geom else "skin")
 
 
-def scene_of(model: mujoco.MjModel, *materials: str) -> Scene:
+def scene_of(model: mujoco.MjModel, *materials: str) -> SimScene:
     """A scene that knows of its model and materials only."""
     ids = np.array([model.material(name).id for name in materials])
-    fields = dict.fromkeys(Scene.__dataclass_fields__) | {"model": model, "materials": materials, "material_ids": ids}
-    return Scene(**fields)  # type: ignore[arg-type]
+    fields = dict.fromkeys(SimScene.__dataclass_fields__) | {
+        "model": model,
+        "materials": materials,
+        "material_ids": ids,
+    }
+    return SimScene(**fields)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from tests.datasets import write_dataset
+from tests.scenes import rig, scene
 from vision.drawing.wireframes import (
     LABEL_COLOR,
     Tile,
@@ -22,22 +23,23 @@ from vision.drawing.wireframes import (
     save_png,
     visible_edges,
 )
-from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.cameras import project
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.scene.objects import OBJECTS, PoseObject, get_object
+from vision.scene.objects import PoseObject
 from vision.storage.datasets import TripletDataset
 
 POSITION = np.array([1.02, 0.87, 0.145])
-K, T = DACTYL_RIG.intrinsics(200, 200), DACTYL_RIG.extrinsics()
+K, T = rig(200).nominal.intrinsics, rig().nominal.extrinsics
 
 
-@pytest.fixture(params=sorted(OBJECTS))
+@pytest.fixture(params=["block", "prism"])
 def subject(request: pytest.FixtureRequest) -> PoseObject:
-    return get_object(request.param)
+    return scene(request.param).object
 
 
-def corners(subject: PoseObject, turn: Rotation, camera: int, matrix: np.ndarray) -> np.ndarray:
-    return project(turn.apply(subject.keypoints) + POSITION, matrix, T[camera])
+def edges_in_image(subject: PoseObject, turn: Rotation, camera: int, matrix: np.ndarray) -> np.ndarray:
+    ends = turn.apply(subject.edges.reshape(-1, 3)) + POSITION
+    return project(ends, matrix, T[camera]).reshape(-1, 2, 2)
 
 
 def contains(sheet: np.ndarray, image: np.ndarray) -> bool:
@@ -58,8 +60,8 @@ def test_edges_that_are_seen_are_those_at_corners_on_the_near_side(subject: Pose
     for camera in range(3):
         eye = -T[camera, :3, :3].T @ T[camera, :3, 3]
         seen = visible_edges(subject, POSITION, quaternion, T[camera])
-        for (a, b), answer in zip(subject.edges, seen, strict=True):
-            middle = turn.apply(subject.keypoints[[a, b]].mean(axis=0)) + POSITION
+        for ends, answer in zip(subject.edges, seen, strict=True):
+            middle = turn.apply(ends.mean(axis=0)) + POSITION
             step = middle + 1e-5 * (eye - middle) / np.linalg.norm(eye - middle)
             inside = (normals @ (step - POSITION) < np.array(offsets) - 1e-12).all()
             assert answer == (not inside)
@@ -72,8 +74,7 @@ def test_lines_cover_the_projected_edges_and_nothing_else(subject: PoseObject, s
     for camera in range(3):
         drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [frame], K[camera], T[camera], scale)
         assert drawn.shape == (200 * scale, 200 * scale, 3)
-        pixels = corners(subject, turn, camera, K[camera]) * scale
-        edges = pixels[np.asarray(subject.edges)]
+        edges = edges_in_image(subject, turn, camera, K[camera]) * scale
         seen = visible_edges(subject, POSITION, quaternion_from_rotation(turn), T[camera])
         share = np.linspace(0.0, 1.0, 60)[:, None, None]
         points = share * edges[:, 0] + (1 - share) * edges[:, 1]  # (60, E, 2)
@@ -86,11 +87,11 @@ def test_lines_cover_the_projected_edges_and_nothing_else(subject: PoseObject, s
 
 
 def test_hidden_edges_are_fainter() -> None:
-    block = get_object("block")
+    block = scene("block").object
     turn = Rotation.from_euler("xyz", [20, 30, 40], degrees=True)
     quaternion = quaternion_from_rotation(turn)
     drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [Wireframe(block, POSITION, quaternion)], K[0], T[0], 4)
-    edges = 4 * corners(block, turn, 0, K[0])[np.asarray(block.edges)]
+    edges = 4 * edges_in_image(block, turn, 0, K[0])
     seen = visible_edges(block, POSITION, quaternion, T[0])
     assert seen.sum() == 9, "three faces of a cube are seen, and nine edges"
     middle = edges.mean(axis=1).astype(int)
@@ -100,7 +101,7 @@ def test_hidden_edges_are_fainter() -> None:
 
 
 def test_later_wireframes_lie_on_top_and_the_picture_stays_elsewhere() -> None:
-    block = get_object("block")
+    block = scene("block").object
     picture = np.full((200, 200, 3), 77, np.uint8)
     below, above = (Wireframe(block, POSITION, [1, 0, 0, 0], color) for color in ("red", "blue"))
     drawn = draw_wireframes(picture, [below, above], K[1], T[1])
@@ -113,7 +114,7 @@ def test_later_wireframes_lie_on_top_and_the_picture_stays_elsewhere() -> None:
 @pytest.mark.parametrize("position", [[1.0, 0.9, 5.0], [1e9, 0.0, 0.0], [1.01696, 0.892165, 0.880369]])
 def test_absurd_poses_draw_without_failing(position: list[float]) -> None:
     """Behind the camera, far outside the picture, in the camera."""
-    frame = Wireframe(get_object("block"), position, [1, 0, 0, 0], axes=True)
+    frame = Wireframe(scene("block").object, position, [1, 0, 0, 0], axes=True)
     images = np.zeros((3, 200, 200, 3), np.uint8)
     assert draw_triplet(images, [frame], K, T, 2).shape == (3, 400, 400, 3)
 

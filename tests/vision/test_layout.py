@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from tests.datasets import RENDERER, make_images, make_label, reseal, write_dataset, write_manifest
+from tests.scenes import rig
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
 from vision.storage import datasets
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.layout import ShardLayout, scan_tar
 from vision.storage.shards import encode_sample, read_shard_record, shard_name, write_shard
 
-REQUIRED = {*(f"{name}.jpg" for name in DACTYL_RIG.names), "label.json", "appearance.json"}
+REQUIRED = {*(f"{name}.jpg" for name in rig().names), "label.json", "appearance.json"}
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,7 @@ def test_a_layout_that_lies_is_found_out_when_read_and_by_check(folder: Path, li
 
 def test_masks_come_back_and_are_optional(pristine: Path, tmp_path: Path) -> None:
     masks = np.random.default_rng(0).random((2, 3, 32, 32)) < 0.3
-    samples = [
-        encode_sample(make_label(index), make_images(index), DACTYL_RIG.names, {}, masks[index]) for index in range(2)
-    ]
+    samples = [encode_sample(make_label(index), make_images(index), rig(32), {}, masks[index]) for index in range(2)]
     write_manifest(tmp_path, [write_shard(tmp_path, 0, samples, "test", RENDERER)])
     dataset = TripletDataset(tmp_path)
     for index in range(2):
@@ -116,10 +114,10 @@ def test_masks_come_back_and_are_optional(pristine: Path, tmp_path: Path) -> Non
 
 def test_samples_of_a_shard_have_the_same_members(tmp_path: Path) -> None:
     mask = np.zeros((3, 32, 32), bool)
-    plain = encode_sample(make_label(0), make_images(0), DACTYL_RIG.names, {})
-    masked = encode_sample(make_label(1), make_images(1), DACTYL_RIG.names, {}, mask)
+    plain = encode_sample(make_label(0), make_images(0), rig(32), {})
+    masked = encode_sample(make_label(1), make_images(1), rig(32), {}, mask)
     with pytest.raises(ValueError, match="sample 000000001: has"):
         write_shard(tmp_path, 0, [plain, masked], "test", RENDERER)
     for bad in (mask[:2], mask.astype(np.uint8)):
         with pytest.raises(ValueError, match="expected masks"):
-            encode_sample(make_label(0), make_images(0), DACTYL_RIG.names, {}, bad)
+            encode_sample(make_label(0), make_images(0), rig(32), {}, bad)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import trimesh
+import yaml
 from scipy.spatial import ConvexHull
 
-from vision.errors import DactylError
-from vision.scene.objects import OBJECTS, PoseObject, get_object, linear_from_srgb, srgb_from_linear
+from tests.scenes import scene
+from vision.scene.lettered import LETTER_RELIEF, BoxFile, FaceLook
+from vision.scene.load import SCENES
+from vision.scene.objects import PoseObject, linear_from_srgb, srgb_from_linear
 
 
-@pytest.fixture(params=sorted(OBJECTS))
+@pytest.fixture(params=["block", "prism"])
 def subject(request: pytest.FixtureRequest) -> PoseObject:
-    return get_object(request.param)
+    return scene(request.param).object
 
 
 def test_faces_close_a_convex_solid(subject: PoseObject) -> None:
@@ -37,31 +43,56 @@ def test_face_polygons_are_flat_outward_and_counter_clockwise(subject: PoseObjec
 
 
 def test_letters_stand_upright_in_their_faces(subject: PoseObject) -> None:
+    parts = {part.name: part for part in subject.parts}
     for face in subject.faces:
-        frame = np.stack([face.right, face.up, face.normal])
+        right = np.cross(face.up, face.normal)
+        frame = np.stack([right, face.up, face.normal])
         np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(frame) == pytest.approx(1.0)
-        # A square as high as the letter must fit inside the face.
-        half = face.letter_height / 2
+        # A letter must fit inside the face, and stands out of it by its relief.
+        letter = parts[f"letter/{face.name}"].mesh.vertices
         corners = subject.keypoints[list(face.corners)]
-        centre = corners.mean(axis=0)
         inward = np.cross(face.normal, np.roll(corners, -1, axis=0) - corners)
-        for x, y in ((-half, -half), (half, half), (-half, half), (half, -half)):
-            point = centre + x * face.right + y * np.asarray(face.up)
-            assert ((point - corners) * inward).sum(axis=1).min() > 0, face.name
+        assert min(((point - corners) * inward).sum(axis=1).min() for point in letter) > 0, face.name
+        height = (letter - corners.mean(axis=0)) @ np.array(face.normal)
+        np.testing.assert_allclose([height.min(), height.max()], [-LETTER_RELIEF, LETTER_RELIEF], atol=1e-12)
 
 
 def test_faces_can_be_told_apart(subject: PoseObject) -> None:
-    assert len({face.letter for face in subject.faces}) == len(subject.faces)
     colors = np.array([face.color for face in subject.faces])
     assert (colors >= 0).all()
     assert (colors <= 1).all()
     distance = np.linalg.norm(colors[:, None] - colors[None], axis=-1) + 10 * np.eye(len(colors))
     assert distance.min() > 0.08
+    shapes = {part.mesh.vertices.shape for part in subject.parts if part.name.startswith("letter/")}
+    assert len(shapes) > len(subject.faces) / 2, "letters differ"
+
+
+def test_parts_make_the_solid_and_pieces_its_shape(subject: PoseObject) -> None:
+    solid = trimesh.util.concatenate(
+        [
+            trimesh.Trimesh(part.mesh.vertices, part.mesh.faces)
+            for part in subject.parts
+            if part.name.startswith("face/")
+        ]
+    )
+    assert solid.volume == pytest.approx(ConvexHull(subject.keypoints).volume)
+    (piece,) = subject.pieces
+    extent = np.abs(subject.keypoints).max(axis=0)
+    np.testing.assert_allclose(piece.size if piece.kind == "box" else np.abs(piece.vertices).max(axis=0), extent)
+
+
+def test_edges_lie_between_the_faces_that_they_name(subject: PoseObject) -> None:
+    for ends, normals in zip(subject.edges, subject.edge_normals, strict=True):
+        for normal in normals:
+            heights = subject.keypoints @ normal
+            np.testing.assert_allclose(ends @ normal, heights.max(), atol=1e-12)
+        assert not np.allclose(*normals)
 
 
 def test_symmetries_map_the_corners_onto_themselves(subject: PoseObject) -> None:
-    np.testing.assert_array_equal(subject.symmetries, np.eye(3)[None])
+    np.testing.assert_array_equal(subject.symmetries.rotations, np.eye(3)[None])
+    assert subject.symmetries.trivial
     np.testing.assert_allclose(subject.shape_symmetries[0], np.eye(3), atol=1e-15)
     for rotation in subject.shape_symmetries:
         assert np.linalg.det(rotation) == pytest.approx(1.0)
@@ -73,9 +104,10 @@ def test_symmetries_map_the_corners_onto_themselves(subject: PoseObject) -> None
 
 
 def test_the_block_is_the_published_one() -> None:
-    block = get_object("block")
-    assert {(face.name, face.letter) for face in block.faces} == {
-        ("+x", "N"), ("-x", "P"), ("+y", "O"), ("-y", "E"), ("+z", "A"), ("-z", "I"),
+    block = scene("block").object
+    file = yaml.safe_load((SCENES / "objects" / "block.yaml").read_text())
+    assert {name: look["letter"] for name, look in file["faces"].items()} == {
+        "+x": "N", "-x": "P", "+y": "O", "-y": "E", "+z": "A", "-z": "I",
     }  # fmt: skip
     np.testing.assert_allclose(np.ptp(block.keypoints, axis=0), 0.057)
     assert len(block.edges) == 12
@@ -87,13 +119,13 @@ def test_the_block_is_the_published_one() -> None:
 
 
 def test_the_prism_is_octagonal() -> None:
-    prism = get_object("prism")
+    prism = scene("prism").object
     assert sorted(len(face.corners) for face in prism.faces) == [4] * 8 + [8] * 2
     assert len(prism.keypoints) == 16
     assert len(prism.edges) == 24
     assert len(prism.shape_symmetries) == 16
     volume = ConvexHull(prism.keypoints).volume
-    block = get_object("block")
+    block = scene("block").object
     assert prism.mass / volume == pytest.approx(block.mass / ConvexHull(block.keypoints).volume), "of one material"
 
 
@@ -105,6 +137,34 @@ def test_srgb_encoding_round_trips_and_is_monotone() -> None:
     assert srgb_from_linear(0.5) == pytest.approx(0.7353569)  # a published value of the curve
 
 
-def test_an_unknown_object_names_the_known_ones() -> None:
-    with pytest.raises(DactylError, match="block, prism"):
-        get_object("sphere")
+PLAIN = {name: FaceLook(color=(0.5, 0.5, 0.5)) for name in ("+x", "-x", "+y", "-y", "+z", "-z")}
+
+
+def test_a_box_without_letters_has_the_symmetries_of_its_sides() -> None:
+    def count(size: tuple[float, float, float], **looks: FaceLook) -> tuple[int, int]:
+        box = BoxFile(name="box", size=size, mass=0.1, faces=PLAIN | looks).build()
+        return len(box.symmetries.rotations), len(box.shape_symmetries)
+
+    assert count((0.05, 0.05, 0.05)) == (24, 24)
+    assert count((0.05, 0.05, 0.08)) == (8, 8)
+    assert count((0.05, 0.06, 0.08)) == (4, 4)
+    red = FaceLook(color=(1.0, 0.0, 0.0))
+    assert count((0.05, 0.05, 0.05), **{"+z": red}) == (4, 24)
+    assert count((0.05, 0.05, 0.05), **{"+z": red, "-z": red}) == (8, 24)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": (57.0, 57.0, 57.0)}, "millimetres"),
+        ({"faces": {"+x": FaceLook(color=(0, 0, 0))}}, "faces: expected"),
+        ({"faces": PLAIN | {"+x": FaceLook(color=(0, 0, 0), letter="N")}}, "no letter height"),
+        ({"faces": PLAIN | {"+x": FaceLook(color=(0, 0, 2))}}, r"lie in \[0, 1\]"),
+        ({"faces": PLAIN | {"+x": FaceLook(color=(0, 0, 0), up=(1, 0, 0))}}, "up must be"),
+        ({"mass": -1.0}, "mass"),
+    ],
+)
+def test_an_impossible_box_is_refused(changes: dict[str, Any], words: str) -> None:
+    keys: dict[str, Any] = {"name": "box", "size": (0.05, 0.05, 0.05), "mass": 0.1, "faces": PLAIN, **changes}
+    with pytest.raises(ValueError, match=words):
+        BoxFile(**keys).build()

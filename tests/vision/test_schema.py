@@ -48,7 +48,7 @@ def test_a_valid_label_passes() -> None:
         ("object_position", {"x": 1.0}, "shape"),
         ("object_quaternion", [-1.0, 0.0, 0.0, 0.0], "w >= 0"),
         ("object_quaternion", [0.5, 0.0, 0.0, 0.0], "unit quaternion"),
-        ("joint_position", [0.0] * 23, "shape"),
+        ("joint_position", [[0.0] * 24], "shape"),
         ("joint_position", [180.0] * 24, "outside"),
         ("camera_extrinsics", np.zeros((2, 4, 4)), "shape"),  # the intrinsics are of three cameras
         ("camera_intrinsics", np.zeros((3, 3)), "shape"),

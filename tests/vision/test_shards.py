@@ -21,8 +21,9 @@ import webdataset as wds
 from msgspec.structs import replace
 
 from tests.datasets import RENDERER, make_images, make_label, make_sample, reseal, write_dataset, write_manifest
+from tests.scenes import rig, scene
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
+from vision.scene.rig import Rig
 from vision.storage import datasets
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.files import sha256
@@ -72,7 +73,7 @@ def plain_member(name: str, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
 def test_samples_come_back(pristine: Path) -> None:
     dataset = TripletDataset(pristine)
     assert len(dataset) == 5
-    assert dataset.rig == DACTYL_RIG
+    assert dataset.scene == scene("block", 32)
     assert dataset.object.name == "block"
     np.testing.assert_array_equal(dataset.indices, np.arange(5))
     for number in (4, 0, 2, 3, 1):
@@ -170,7 +171,7 @@ def test_only_a_whole_shard_of_this_config_counts_as_committed(folder: Path) -> 
     assert committed_shard(folder, 1, "test") is not None
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"schema_version": 1, "name": "x"}', b"nonsense"])
+@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"schema_version": 2, "name": "x"}', b"nonsense"])
 def test_a_damaged_record_is_named(folder: Path, content: bytes) -> None:
     (folder / "shard-000000.json").write_bytes(content)
     with pytest.raises(DactylError, match=r"shard-000000\.json: "):
@@ -180,12 +181,12 @@ def test_a_damaged_record_is_named(folder: Path, content: bytes) -> None:
 def test_what_breaks_the_contract_is_not_written() -> None:
     label, images = make_label(0), make_images(0)
     with pytest.raises(DactylError, match="sample 000000000: object_quaternion"):
-        encode_sample(label | {"object_quaternion": np.zeros(4)}, images, DACTYL_RIG.names, {})
+        encode_sample(label | {"object_quaternion": np.zeros(4)}, images, rig(32), {})
     for bad in (images[:2], images[0], images.astype(np.float32), images[..., :1]):
         with pytest.raises(ValueError, match="expected images"):
-            encode_sample(label, bad, DACTYL_RIG.names, {})
+            encode_sample(label, bad, rig(32), {})
     with pytest.raises(ValueError, match="3 camera matrices, 2 cameras"):
-        encode_sample(label, images[:2], DACTYL_RIG.names[:2], {})
+        encode_sample(label, images[:2], Rig(cameras=rig(32).cameras[:2]), {})
 
 
 # ------------------------------------------------------------------------------------------------- what is wrong
@@ -395,6 +396,23 @@ def shard_with(**changes: Any) -> Callable[[dict[str, Any]], object]:
     return lambda manifest: manifest["shards"][0].update(changes)
 
 
+def in_scene(path: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    """Changes what stands at a dotted path of keys in the scene."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        *keys, last = path.split(".")
+        inner = manifest["scene"]
+        for key in keys:
+            inner = inner[key]
+        inner[last] = value
+
+    return change
+
+
+def first_camera(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda manifest: manifest["scene"]["rig"]["cameras"][0].update({key: value})
+
+
 def with_(**changes: Any) -> Callable[[dict[str, Any]], object]:
     return lambda manifest: manifest.update(changes)
 
@@ -404,17 +422,21 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    *((without(key), f"missing key '{key}'") for key in ("rig", "object", "image_size", "shards", "samples")),
+    *((without(key), f"missing key '{key}'") for key in ("scene", "shards", "samples")),
     (without("schema_version"), "schema version None"),
     (with_(schema_version=1), "schema version 1"),
     (with_(colour=1), "unknown key 'colour'"),
-    (with_(object="sphere"), "unknown object 'sphere'"),
-    (with_(object=["block"]), "key 'object': expected 'str', got 'array'"),
-    (with_(object="x" * 5000), "a text of 5000 characters"),
-    (with_(object="\x1b]0;title\x07"), "key 'object': a text of 10 characters"),
-    *((with_(image_size=value), "key 'image_size'") for value in ("32", -5, 0, 10**6, 1.5, True, 10**40)),
-    *((with_(rig=value), "rig") for value in ([{"name": "left"}], [], ["left"], {}, None)),
-    (lambda manifest: manifest["rig"][0].update(fovy_deg=400), "fovy_deg must lie between 0 and 180"),
+    (with_(scene="sphere"), "key 'scene': expected 'object', got 'str'"),
+    (in_scene("name", "x" * 5000), "a text of 5000 characters"),
+    (in_scene("name", "\x1b]0;title\x07"), "key 'name': a text of 10 characters"),
+    (in_scene("object", "sphere"), "scene: key 'object': expected 'object', got 'str'"),
+    (in_scene("object.keypoints", 3), "scene: key 'object.keypoints': expected numbers"),
+    (in_scene("object.mass", -1.0), "scene: key 'object': mass: expected kilograms"),
+    (in_scene("colour", "red"), "scene: unknown key 'colour'"),
+    *((in_scene("rig.cameras", value), "scene: .*rig") for value in ([{"name": "left"}], [], ["left"], {}, None)),
+    *((first_camera("width", value), "width") for value in ("32", -5, 0, 10**6, 1.5, True)),
+    (first_camera("name", "../left"), "letters, digits"),
+    (first_camera("intrinsics", [[1.0]]), "intrinsics"),
     *((with_(shards=value), "shards") for value in (["shard-000000.tar"], 3, [3])),
     (with_(shards=[]), "lists shards of 0 samples, and says 5"),
     (with_(samples=6), "lists shards of 5 samples, and says 6"),

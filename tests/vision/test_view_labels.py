@@ -14,10 +14,10 @@ from PIL import Image
 from datagen.inspection.check import CheckConfig, faults
 from eval.scoring.samples import VISIBILITY, describe_samples
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
+from tests.scenes import rig, scene
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG, project
+from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.objects import get_object
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_sample, mask_suffix, write_shard
@@ -29,14 +29,14 @@ VIEW_LABEL = {key: field for key, field in LABEL.items() if field.optional}
 def make_labelled(index: int) -> tuple[dict[str, Any], np.ndarray]:
     """A label with ``VIEW_LABEL``, and its masks: a rectangle for each camera, none for the second."""
     label = make_label(index, SIZE)
-    corners = get_object("block").keypoints @ matrix_from_quaternion(label["object_quaternion"]).T
-    corners_2d = project(corners + label["object_position"], label["camera_intrinsics"], label["camera_extrinsics"])
+    corners = scene("block").object.keypoints @ matrix_from_quaternion(label["object_quaternion"]).T
+    keypoints_2d = project(corners + label["object_position"], label["camera_intrinsics"], label["camera_extrinsics"])
     masks, boxes = np.zeros((3, SIZE, SIZE), dtype=bool), np.zeros((3, 4))
     for camera in (0, 2):
         left, top = 5 + index, 7 + camera
         boxes[camera] = left, top, left + 6, top + 9
         masks[camera, top : top + 9, left : left + 6] = True
-    return {**label, "visibility": np.array([0.5, 0.0, 1.0]), "box_2d": boxes, "corners_2d": corners_2d}, masks
+    return {**label, "visibility": np.array([0.5, 0.0, 1.0]), "box_2d": boxes, "keypoints_2d": keypoints_2d}, masks
 
 
 def write(folder: Path, spoil: Callable[[dict[str, Any], np.ndarray], None] = lambda label, masks: None) -> Path:
@@ -46,7 +46,7 @@ def write(folder: Path, spoil: Callable[[dict[str, Any], np.ndarray], None] = la
         label, masks = make_labelled(index)
         if index == COUNT - 1:
             spoil(label, masks)
-        samples.append(encode_sample(label, make_images(index), DACTYL_RIG.names, {}, masks))
+        samples.append(encode_sample(label, make_images(index), rig(32), {}, masks))
     write_manifest(folder, [write_shard(folder, 0, samples, "test", RENDERER)])
     return folder
 
@@ -82,7 +82,7 @@ def test_evaluation_finds_the_visible_share(tmp_path: Path) -> None:
         ("visibility", np.array([0.5, 0.0, 1.1]), "visibility: outside"),
         ("visibility", np.array([0.5, 0.0]), "visibility: expected shape"),
         ("box_2d", np.zeros((3, 3)), "box_2d: expected shape"),
-        ("corners_2d", np.full((3, 8, 2), np.nan), "corners_2d: not finite"),
+        ("keypoints_2d", np.full((3, 8, 2), np.nan), "keypoints_2d: not finite"),
     ],
 )
 def test_wrong_labels_are_never_written(tmp_path: Path, key: str, value: Any, complaint: str) -> None:
@@ -97,12 +97,12 @@ def test_check_names_labels_that_contradict_each_other(tmp_path: Path) -> None:
     def spoil(label: dict[str, Any], masks: np.ndarray) -> None:
         masks[0, 0, 0] = True
         label["visibility"][2] = 0.0
-        label["corners_2d"][1, 3, 0] += 0.1
+        label["keypoints_2d"][1, 3, 0] += 0.1
 
     found = list(faults(CheckConfig(write(tmp_path, spoil))))
     assert len(found) == 3
     assert all("shard-000000.tar: 000000002" in line for line in found)
-    assert "label.json: corners_2d" in found[0]
+    assert "label.json: keypoints_2d" in found[0]
     assert "mask_left.png: its box is (0, 0, 13, 16)" in found[1]
     assert "mask_right.png: shows 54 pixels, the label says that 0%" in found[2]
 
@@ -117,7 +117,7 @@ def test_check_names_labels_that_contradict_each_other(tmp_path: Path) -> None:
 )
 def test_foreign_masks_are_refused(tmp_path: Path, image: Image.Image | None, complaint: str) -> None:
     label, masks = make_labelled(0)
-    members = encode_sample(label, make_images(0), DACTYL_RIG.names, {}, masks)
+    members = encode_sample(label, make_images(0), rig(32), {}, masks)
     buffer = io.BytesIO()
     if image is not None:
         image.save(buffer, "PNG")
@@ -134,14 +134,14 @@ def test_foreign_masks_are_refused(tmp_path: Path, image: Image.Image | None, co
     [
         ({"visibility"}, True, "'box_2d' is missing beside other labels"),
         (set(), True, "'box_2d' is missing beside other labels"),
-        ({"box_2d", "corners_2d"}, False, "'visibility' is missing beside other labels"),
+        ({"box_2d", "keypoints_2d"}, False, "'visibility' is missing beside other labels"),
         (VIEW_LABEL.keys(), False, "labels of the views without masks"),
     ],
 )
 def test_check_wants_all_of_them_or_none(tmp_path: Path, left: Set[str], with_masks: bool, complaint: str) -> None:
     label, masks = make_labelled(0)
     label = {key: value for key, value in label.items() if key not in VIEW_LABEL or key in left}
-    members = encode_sample(label, make_images(0), DACTYL_RIG.names, {}, masks if with_masks else None)
+    members = encode_sample(label, make_images(0), rig(32), {}, masks if with_masks else None)
     write_manifest(tmp_path, [write_shard(tmp_path, 0, [members], "test", RENDERER)])
     (found,) = faults(CheckConfig(tmp_path))
     assert complaint in found

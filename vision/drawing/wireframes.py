@@ -107,25 +107,21 @@ def crop(image: np.ndarray, matrix: ArrayLike, centre: ArrayLike, size: int) -> 
 
 
 def visible_edges(target: PoseObject, position: ArrayLike, quaternion: ArrayLike, transform: ArrayLike) -> np.ndarray:
-    """Which of the object's edges a camera sees, (E,) bool: on a convex object those of a face that looks at it."""
+    """Which of the object's edges a camera sees, (E,) bool: those of a face that looks at it. What hides an edge of a
+    body that is not convex does not count."""
     rotation = matrix_from_quaternion(quaternion)
     transform = np.asarray(transform, dtype=np.float64)
     camera = -transform[:3, :3].T @ transform[:3, 3]
     eye = rotation.T @ (camera - np.asarray(position, dtype=np.float64))  # the camera in the object's frame
-    seen: set[tuple[int, int]] = set()
-    for face in target.faces:
-        if np.asarray(face.normal) @ (eye - target.keypoints[face.corners[0]]) > 0:
-            around = (*face.corners[1:], face.corners[0])
-            seen.update((min(a, b), max(a, b)) for a, b in zip(face.corners, around, strict=True))
-    return np.array([edge in seen for edge in target.edges])
+    towards = eye - target.edges[:, :1]  # (E, 1, 3)
+    return np.asarray(((target.edge_normals * towards).sum(axis=-1) > 0).any(axis=1))
 
 
 def _draw_wireframe(picture: Image.Image, wireframe: Wireframe, matrix: FloatArray, transform: FloatArray) -> None:
     target = wireframe.object
     rotation = matrix_from_quaternion(wireframe.quaternion)
     position = np.asarray(wireframe.position, dtype=np.float64)
-    corners = project(target.keypoints @ rotation.T + position, matrix, transform)
-    lines = corners[np.asarray(target.edges)]
+    lines = project(target.edges.reshape(-1, 3) @ rotation.T + position, matrix, transform).reshape(-1, 2, 2)
     seen = visible_edges(target, position, wireframe.quaternion, transform)
     unit = max(1.0, picture.height / 300)  # a line's width in pixels, so that large pictures have thicker lines
     _draw_lines(picture, lines[~seen], wireframe.color, 0.8 * unit, 0.55)

@@ -93,7 +93,7 @@ def _images_text(example: Tensor) -> str:
 
 
 def _traced(model: PoseModel) -> tuple[ExportedNetwork, Tensor, tuple[dict[int, Any]]]:
-    size, cameras = model.data.image_size, len(model.data.rig)
+    (height, width), cameras = model.image_shape, len(model.scene.rig)
     # Two samples: a batch of one would be taken for a constant.
-    example = torch.randint(0, 256, (2, cameras, 3, size, size), dtype=torch.uint8, generator=torch.Generator())
+    example = torch.randint(0, 256, (2, cameras, 3, height, width), dtype=torch.uint8, generator=torch.Generator())
     return ExportedNetwork(model), example, ({0: torch.export.Dim.DYNAMIC},)

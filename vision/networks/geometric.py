@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig, build_backbone
 from vision.networks.heads import PointHead, PointOutput
-from vision.networks.pose_model import Augment, DataSpec, ModelConfig, PoseModel, PosePrediction, preprocess, resize
+from vision.networks.pose_model import Augment, ModelConfig, PoseModel, PosePrediction, preprocess, resize
 from vision.networks.windows import cut, make_windows, to_image, window_scale
-from vision.scene.landmarks import HAND_LANDMARKS
+from vision.scene.framing import window_sides
+from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.bundle_problem import PointObservations
-from vision.solvers.triangulate import Cameras
 
 CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
@@ -58,9 +60,10 @@ class GeometricModel(PoseModel):
     keypoints: Tensor
     error_scale: Tensor
 
-    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
-        super().__init__(config, data)
+    def __init__(self, config: ModelConfig, scene: Scene) -> None:
+        super().__init__(config, scene)
         self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
+        self.landmarks = None if scene.hand is None else scene.hand.landmarks
         self.register_buffer("error_scale", torch.ones(2))
         self.tower = build_backbone(config.backbone)
         self.head = PointHead(self.tower.channels, len(self.keypoints))
@@ -68,7 +71,9 @@ class GeometricModel(PoseModel):
         if config.window is not None:
             small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
             self.locator_tower = build_backbone(small)
-            self.locator_head = PointHead(self.locator_tower.channels, 1 + len(HAND_LANDMARKS.points))
+            count = 0 if self.landmarks is None else len(self.landmarks.points)
+            self.locator_head = PointHead(self.locator_tower.channels, 1 + count)
+            self.window_sides = window_sides(scene, config.window.side)
 
     def forward(
         self,
@@ -88,12 +93,12 @@ class GeometricModel(PoseModel):
         shape, flat = images.shape[:2], self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
-            middle = torch.full((flat.shape[0], 2), self.data.image_size / 2, device=flat.device)
-            windows = make_windows(middle, self.data.image_size, self.input_size)
+            middle = torch.full((flat.shape[0], 2), self.image_side / 2, device=flat.device)
+            windows = make_windows(middle, self.image_side, self.input_size)
         else:
             found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
             centre, landmarks = found[:, :1], found[:, 1:]
-            around = make_windows(centre.pixels[:, 0].detach(), window.side * self.data.image_size, window.size)
+            around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size)
             windows = around if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, augment)
         return GeometricOutput(
@@ -109,16 +114,27 @@ class GeometricModel(PoseModel):
         return True
 
     @property
+    def finds_cameras(self) -> bool:
+        return self.config.window is not None and self.landmarks is not None
+
+    def sides(self, shape: Sequence[int]) -> Tensor:
+        """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
+        sides = torch.tensor(self.window_sides, dtype=torch.float32, device=self.keypoints.device)
+        if shape[1] != len(sides):  # other cameras than the rig's
+            sides = sides.max().expand(shape[1])
+        return sides.expand(shape[0], shape[1])
+
+    @property
     def input_size(self) -> int:
         """Side of the tower's input in pixels."""
         window = self.config.window
-        return (self.config.image_size or self.data.image_size) if window is None else window.size
+        return (self.config.image_size or self.image_side) if window is None else window.size
 
     def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
         """The object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the images."""
         assert self.config.window is not None
         size = self.config.window.locator_size
-        ratio = self.data.image_size / size
+        ratio = self.image_side / size
         seen = resize(images, size)
         if scenes is not None:  # only in training, where it may lie a little beside the image
             seen = cut(seen, scenes / ratio, size, padding="border")
@@ -137,10 +153,13 @@ class GeometricModel(PoseModel):
     @torch.no_grad()
     def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
         corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
-        if nominal and output.landmarks is not None:
+        if nominal and self.finds_cameras and output.landmarks is not None:
+            assert self.landmarks is not None
             seen = PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
-            size, anchor = self.data.image_size, self.position_mean
-            solution = solve_bundle(self.keypoints, corners, HAND_LANDMARKS, seen, cameras, size, anchor).pose
+            rig, anchor = self.scene.rig, self.position_mean
+            height = torch.tensor([camera.height for camera in rig.cameras], device=anchor.device)
+            height = height if len(height) == corners.pixels.shape[1] else height.max()
+            solution = solve_bundle(self.keypoints, corners, self.landmarks, seen, cameras, height, anchor).pose
         else:
             solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
         deviation = solution.rotation_deviation

@@ -71,19 +71,21 @@ class RegressionHead(nn.Module):
     """Table 12 from the spatial softmax on: features (B, C, c, h, w) to normalised values.
 
     Args:
-        told: how many more numbers it gets about each camera, beside the points that its tower found.
+        camera_features: how many more numbers it gets about each camera, beside the points that its tower found.
     """
 
-    def __init__(self, channels: int, cameras: int, hidden: int, rotation: RotationFormat, told: int = 0) -> None:
+    def __init__(
+        self, channels: int, cameras: int, hidden: int, rotation: RotationFormat, camera_features: int = 0
+    ) -> None:
         super().__init__()
-        size, seen = 3 + ROTATION_SIZE[rotation], cameras * (2 * channels + told)
+        size, seen = 3 + ROTATION_SIZE[rotation], cameras * (2 * channels + camera_features)
         self.layers = nn.Sequential(nn.Linear(seen, hidden), nn.ReLU(), nn.Linear(hidden, size))
 
-    def forward(self, features: Tensor, told: Tensor | None = None) -> RegressionOutput:
-        """``told`` (B, C, told); None where there is nothing to tell."""
+    def forward(self, features: Tensor, camera_features: Tensor | None = None) -> RegressionOutput:
+        """``camera_features`` (B, C, n); None where there are none."""
         seen = spatial_softmax(features).flatten(1)
-        if told is not None:
-            seen = torch.cat([seen, told.to(seen.dtype).flatten(1)], dim=1)
+        if camera_features is not None:
+            seen = torch.cat([seen, camera_features.to(seen.dtype).flatten(1)], dim=1)
         return RegressionOutput(self.layers(seen).float())
 
 

@@ -9,11 +9,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from vision.geometry.cameras import Rig
+from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig
 from vision.networks.heads import RotationFormat
-from vision.scene.objects import get_object
-from vision.solvers.triangulate import Cameras
+from vision.scene.scene import Scene
 
 
 class Augment(Protocol):
@@ -31,19 +30,20 @@ class WindowConfig:
     """Where the geometric model looks.
 
     Attributes:
-        side: of the window, as a share of the image's side. A block's corners lie within 0.19 of its centre.
+        side: of the window, as a fraction of the image's longer side; null for one that suits the object, each camera
+            its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
         size: of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
         locator_width: channels of the locator's finest level.
     """
 
-    side: float = 0.38
+    side: float | None = None
     size: int = 80
     locator_size: int = 100
     locator_width: int = 24
 
     def __post_init__(self) -> None:
-        if not 0 < self.side <= 2:
+        if self.side is not None and not 0 < self.side <= 2:
             raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
         sizes = (self.size, self.locator_size)
         if min(sizes) < 32 or max(sizes) > 4096:
@@ -90,15 +90,6 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class DataSpec:
-    """What pictures a model is for: the object's name, nominal cameras in image order, side of the images, pixels."""
-
-    object: str
-    rig: Rig
-    image_size: int
-
-
-@dataclass(frozen=True)
 class PosePrediction:
     """Poses of the object in the world.
 
@@ -122,17 +113,22 @@ class PoseModel(nn.Module, ABC):
     """What both models share.
 
     Attributes:
+        scene: what its images show, cameras of their size included.
+        image_shape: height and width of the array that holds an image.
+        image_side: the longer of the two, pixels; towers see images padded to squares of it.
         position_mean, position_deviation: (3,) buffers, metres: of the training set's object positions.
     """
 
     position_mean: Tensor
     position_deviation: Tensor
 
-    def __init__(self, config: ModelConfig, data: DataSpec) -> None:
+    def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__()
         self.config = config
-        self.data = data
-        self.object = get_object(data.object)
+        self.scene = scene
+        self.object = scene.object
+        self.image_shape = (scene.rig.height, scene.rig.width)
+        self.image_side = max(self.image_shape)
         self.register_buffer("position_mean", torch.zeros(3))
         self.register_buffer("position_deviation", torch.ones(3))
 
@@ -140,6 +136,11 @@ class PoseModel(nn.Module, ABC):
         """Mean and standard deviation, (3,) metres, by which targets are normalised."""
         self.position_mean.copy_(mean)
         self.position_deviation.copy_(deviation.clamp_min(1e-4))
+
+    @property
+    def finds_cameras(self) -> bool:
+        """Whether it can tell where nominal cameras really are."""
+        return False
 
     @property
     @abstractmethod
@@ -162,10 +163,10 @@ class PoseModel(nn.Module, ABC):
 
     def _check(self, images: Tensor) -> Tensor:
         """Images (B * C, 3, H, W) uint8."""
-        size = self.data.image_size
-        if images.ndim != 5 or images.shape[2:] != (3, size, size) or images.dtype != torch.uint8:
+        height, width = self.image_shape
+        if images.ndim != 5 or images.shape[2:] != (3, height, width) or images.dtype != torch.uint8:
             raise ValueError(
-                f"expected uint8 images (B, C, 3, {size}, {size}), got {tuple(images.shape)} {images.dtype}"
+                f"expected uint8 images (B, C, 3, {height}, {width}), got {tuple(images.shape)} {images.dtype}"
             )
         return images.flatten(0, 1)
 
@@ -178,8 +179,13 @@ def normalize(images: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, size: int | None) -> Tensor:
-    """Square images (N, 3, H, H) uint8 at ``size`` pixels as float, smoothed before they are reduced."""
-    if size is None or size == images.shape[-1]:
+    """Images (N, 3, H, W) uint8 as squares of ``size`` pixels as float, smoothed before they are reduced: those that
+    are no squares are padded right and below first. As they are where ``size`` is None."""
+    if size is None:
+        return images.float()
+    if (beside := images.shape[-2] - images.shape[-1]) != 0:
+        images = nn.functional.pad(images, (0, max(beside, 0), 0, max(-beside, 0)))
+    if size == images.shape[-1]:
         return images.float()
     if images.device.type != "cpu":  # only there can bytes be resampled, five times as fast as floats
         images = images.float()

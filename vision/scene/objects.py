@@ -1,84 +1,196 @@
-"""The objects whose pose is estimated: faces, letters, corners.
+"""The object whose pose is estimated, as plain data: what it looks like, how it collides, which points are looked for.
 
-Simulators build them, the network predicts their corners, reports draw their edges: all from the one definition here.
-Metres; the object's frame has its origin in the centre. Colours are sRGB-encoded, [0, 1].
+Metres; colours are sRGB-encoded, [0, 1]. ``vision.scene.lettered`` and ``vision.scene.meshes`` make objects.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial.transform import Rotation
 
-from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray, cube_rotations
+from vision.geometry.rotations import FloatArray
+from vision.scene.plain import Plain, checked_array
+from vision.scene.symmetries import Symmetries
+
+Color = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Face:
-    """One flat side with its letter.
+class Mesh(Plain, frozen=True):
+    """Triangles.
+
+    Attributes:
+        vertices: (V, 3) metres, object frame.
+        faces: (F, 3) indices, counter-clockwise as seen from outside.
+        uv: (V, 2) texture coordinates, (0, 0) at the texture's lower left corner; None without a texture.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        checked_array(self.vertices, shape=(None, 3))
+        checked_array(self.faces, "int64", (None, 3))
+        if not len(self.faces):
+            raise ValueError("a mesh needs at least one triangle")
+        if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
+            raise ValueError(f"faces: an index is outside of the {len(self.vertices)} vertices")
+        if self.uv is not None:
+            checked_array(self.uv, shape=(len(self.vertices), 2))
+
+    @property
+    def triangles(self) -> FloatArray:
+        """Corners of the triangles, (F, 3, 3) metres."""
+        return np.asarray(self.vertices[self.faces], np.float64)
+
+
+class Part(Plain, frozen=True):
+    """A piece of surface with a material of its own.
+
+    Attributes:
+        name: unique in the object; ``letter/...`` parts are drawn as letters, all others as the object's surface.
+        mesh: its triangles.
+        color: calibrated colour, sRGB-encoded; it multiplies the texture where there is one.
+        texture: the content of a PNG file, or None.
+        smooth: shade across edges, as curved surfaces want; else every triangle is flat.
+        casts_shadow: whether it does; what lies flat on another part need not.
+    """
+
+    name: str
+    mesh: Mesh
+    color: Color = (1.0, 1.0, 1.0)
+    texture: bytes | None = None
+    smooth: bool = False
+    casts_shadow: bool = True
+
+    def __post_init__(self) -> None:
+        if not all(0 <= channel <= 1 for channel in self.color):
+            raise ValueError(f"part {self.name}: color: channels lie in [0, 1], got {self.color}")
+        if self.texture is not None and self.mesh.uv is None:
+            raise ValueError(f"part {self.name}: a texture needs texture coordinates")
+
+
+class Piece(Plain, frozen=True):
+    """A convex piece of the shape that collides.
+
+    Attributes:
+        kind: ``box``, whose contacts are the most robust, or ``hull`` of the vertices.
+        size: (3,) half sizes of a box centred on the object's origin, metres; None for a hull.
+        vertices: (V, 3) metres, object frame; None for a box.
+    """
+
+    kind: Literal["box", "hull"]
+    size: np.ndarray | None = None
+    vertices: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "box":
+            if self.size is None or checked_array(self.size, shape=(3,)).min() <= 0 or self.vertices is not None:
+                raise ValueError("a box piece needs three positive half sizes and no vertices")
+        elif self.vertices is None or len(checked_array(self.vertices, shape=(None, 3))) < 4 or self.size is not None:
+            raise ValueError("a hull piece needs at least four vertices and no size")
+
+
+class Face(Plain, frozen=True):
+    """One flat side of a convex object with a colour that tells it from the others.
 
     Attributes:
         name: unique within the object, for example ``+x``.
-        letter: one capital, drawn upright along ``up``, centred.
-        color: sRGB-encoded, (3,).
-        normal: unit, outward, (3,).
-        up: unit, in the face, the direction of the letter's top as seen from outside, (3,).
-        letter_height: metres, height of a capital.
+        color: sRGB-encoded, calibrated.
+        normal: unit, outward.
+        up: unit, in the face: the direction of a letter's top as seen from outside.
         corners: indices into the object's keypoints, counter-clockwise as seen from outside.
     """
 
     name: str
-    letter: str
-    color: tuple[float, float, float]
-    normal: tuple[float, float, float]
-    up: tuple[float, float, float]
-    letter_height: float
+    color: Color
+    normal: Color
+    up: Color
     corners: tuple[int, ...]
 
-    @property
-    def right(self) -> FloatArray:
-        """Unit vector along the letter's baseline, (3,): right x up = normal."""
-        return np.cross(self.up, self.normal)
 
-
-@dataclass(frozen=True, eq=False)
-class PoseObject:
-    """A rigid, convex object with lettered faces.
+class PoseObject(Plain, frozen=True):
+    """A rigid object.
 
     Attributes:
-        name: key in :data:`OBJECTS`.
-        keypoints: corners, (K, 3) metres, object frame.
-        faces: outer faces.
+        name: for titles and files.
         mass: kilograms.
-        symmetries: proper rotations (S, 3, 3) that leave the object's look unchanged; letters leave only the identity.
-        shape_symmetries: proper rotations (R, 3, 3) that leave its shape unchanged (letters and colours aside).
+        parts: what is seen of it.
+        pieces: convex pieces that collide.
+        keypoints: (K, 3) metres: the points that networks look for.
+        points: (P, 3) metres: points of the surface that errors are taken over; the corners of a convex solid.
+        edges: (E, 2, 3) metres: ends of the lines of a wireframe.
+        edge_normals: (E, 2, 3) unit, outward: of the two faces that meet in each edge.
+        symmetries: motions that leave its look unchanged.
+        shape_symmetries: (R, 3, 3) rotations that leave its shape unchanged, colours and letters aside.
+        faces: flat sides; none where the object is not a convex solid of flat sides.
     """
 
     name: str
-    keypoints: FloatArray
-    faces: tuple[Face, ...]
     mass: float
-    symmetries: FloatArray
-    shape_symmetries: FloatArray
+    parts: tuple[Part, ...]
+    pieces: tuple[Piece, ...]
+    keypoints: np.ndarray
+    points: np.ndarray
+    edges: np.ndarray
+    edge_normals: np.ndarray
+    symmetries: Symmetries
+    shape_symmetries: np.ndarray
+    faces: tuple[Face, ...] = ()
 
-    @functools.cached_property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of keypoint indices, each edge once, for wireframes."""
-        pairs = set()
-        for face in self.faces:
-            for a, b in zip(face.corners, (*face.corners[1:], face.corners[0]), strict=True):
-                pairs.add((min(a, b), max(a, b)))
-        return tuple(sorted(pairs))
+    def __post_init__(self) -> None:
+        if not 0 < self.mass < 100:
+            raise ValueError(f"mass: expected kilograms above 0 and below 100, got {self.mass}")
+        if not self.parts or not self.pieces:
+            raise ValueError("an object needs at least one part to see and one convex piece to touch")
+        if len({part.name for part in self.parts}) < len(self.parts):
+            raise ValueError("names of parts must differ")
+        for name, shape in (
+            ("keypoints", (None, 3)),
+            ("points", (None, 3)),
+            ("edges", (None, 2, 3)),
+            ("edge_normals", (None, 2, 3)),
+        ):
+            try:
+                checked_array(getattr(self, name), shape=shape)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        if len(self.edges) != len(self.edge_normals):
+            raise ValueError(f"edge_normals: {len(self.edge_normals)}, edges: {len(self.edges)}")
+        if len(self.points) < 2:
+            raise ValueError(f"points: expected at least 2, got {len(self.points)}")
 
     @functools.cached_property
     def diameter(self) -> float:
-        """Largest distance between two corners, metres."""
-        return float(np.linalg.norm(self.keypoints[:, None] - self.keypoints[None], axis=-1).max())
+        """Largest distance between two of its points, metres."""
+        return float(np.linalg.norm(self.points[:, None] - self.points[None], axis=-1).max())
+
+    @property
+    def mesh(self) -> Mesh:
+        """The whole surface without letters, as one mesh; walls between parts that touch are left out."""
+        return self._surface[0]
+
+    @property
+    def mesh_colors(self) -> FloatArray:
+        """Colours of the vertices of ``mesh``, (V, 3) sRGB-encoded: those of their parts."""
+        return self._surface[1]
+
+    @functools.cached_property
+    def _surface(self) -> tuple[Mesh, FloatArray]:
+        parts = [part for part in self.parts if not part.name.startswith("letter/")]
+        vertices = np.concatenate([part.mesh.vertices for part in parts])
+        colors = np.concatenate([np.tile(part.color, (len(part.mesh.vertices), 1)) for part in parts])
+        first = np.cumsum([0, *(len(part.mesh.vertices) for part in parts)])
+        faces = np.concatenate([start + part.mesh.faces for start, part in zip(first, parts, strict=False)])
+        # A wall is there twice, once for the part on each of its sides.
+        places = np.unique(vertices.round(9), axis=0, return_inverse=True)[1].reshape(-1)
+        _, kinds, counts = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True, return_counts=True)
+        outer = faces[counts[kinds.reshape(-1)] == 1]
+        used, renumbered = np.unique(outer, return_inverse=True)
+        return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), colors[used]
 
 
 def srgb_from_linear(color: ArrayLike) -> FloatArray:
@@ -91,108 +203,3 @@ def linear_from_srgb(color: ArrayLike) -> FloatArray:
     """Linear values of sRGB-encoded ones in [0, 1]."""
     encoded = np.asarray(color, dtype=np.float64)
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-
-
-# name, letter, linear RGB as published, normal, letter's up direction (ORRB, arXiv 1906.11633).
-_BLOCK_FACES = (
-    ("+x", "N", (0.29, 0.54, 0.00), (1, 0, 0), (0, 0, 1)),
-    ("-x", "P", (0.62, 0.33, 0.00), (-1, 0, 0), (0, 0, 1)),
-    ("+y", "O", (0.33, 0.04, 0.02), (0, 1, 0), (0, 0, 1)),
-    ("-y", "E", (0.70, 0.62, 0.09), (0, -1, 0), (0, 0, 1)),
-    ("+z", "A", (0.09, 0.12, 0.45), (0, 0, 1), (0, -1, 0)),
-    ("-z", "I", (0.13, 0.10, 0.27), (0, 0, -1), (0, 1, 0)),
-)
-_BLOCK_HALF_SIZE = 0.0285
-_BLOCK_MASS = 0.078
-_BLOCK_LETTER_HEIGHT = 0.038
-
-# The prism's measures and colours are ours: the reference publishes none. Sides have one hue each, 45 degrees apart.
-_PRISM_APOTHEM = 0.026
-_PRISM_HALF_LENGTH = 0.040
-_PRISM_LETTERS = "NPOEAITS"
-_PRISM_END_LETTERS = ("X", "L")
-_PRISM_COLORS = (
-    (0.80, 0.16, 0.14),
-    (0.90, 0.50, 0.10),
-    (0.85, 0.78, 0.16),
-    (0.42, 0.70, 0.16),
-    (0.08, 0.52, 0.36),
-    (0.10, 0.56, 0.72),
-    (0.16, 0.26, 0.70),
-    (0.52, 0.20, 0.62),
-)
-_PRISM_END_COLORS = ((0.80, 0.46, 0.56), (0.34, 0.22, 0.14))
-
-
-def block() -> PoseObject:
-    """The reference's block: a cube of side 57 mm with six coloured, lettered faces."""
-    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
-    keypoints = signs * _BLOCK_HALF_SIZE
-    faces = tuple(
-        _face(name, letter, tuple(srgb_from_linear(color)), normal, up, _BLOCK_LETTER_HEIGHT, keypoints)
-        for name, letter, color, normal, up in _BLOCK_FACES
-    )
-    return PoseObject("block", keypoints, faces, _BLOCK_MASS, np.eye(3)[None], cube_rotations())
-
-
-def octagonal_prism() -> PoseObject:
-    """An octagonal prism along z: 52 mm across flats, 80 mm long, eight lettered sides and two lettered ends."""
-    circumradius = _PRISM_APOTHEM / np.cos(np.pi / 8)
-    angles = np.pi / 4 * np.arange(8) + np.pi / 8
-    ring = circumradius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    keypoints = np.concatenate(
-        [np.column_stack([ring, np.full(8, z)]) for z in (-_PRISM_HALF_LENGTH, _PRISM_HALF_LENGTH)]
-    )
-    faces = []
-    for side in range(8):
-        angle = np.pi / 4 * side
-        normal = (float(np.cos(angle)), float(np.sin(angle)), 0.0)
-        # A side is 21.5 mm wide, so its letter is smaller than the block's.
-        faces.append(
-            _face(f"side{side}", _PRISM_LETTERS[side], _PRISM_COLORS[side], normal, (0, 0, 1), 0.020, keypoints)
-        )
-    for name, letter, color, z in (
-        ("+z", _PRISM_END_LETTERS[0], _PRISM_END_COLORS[0], 1),
-        ("-z", _PRISM_END_LETTERS[1], _PRISM_END_COLORS[1], -1),
-    ):
-        faces.append(_face(name, letter, color, (0, 0, z), (0, 1, 0), 0.030, keypoints))
-    volume = 8 * _PRISM_APOTHEM**2 * np.tan(np.pi / 8) * 2 * _PRISM_HALF_LENGTH
-    density = _BLOCK_MASS / (2 * _BLOCK_HALF_SIZE) ** 3
-    return PoseObject("prism", keypoints, tuple(faces), density * volume, np.eye(3)[None], _dihedral_rotations(8))
-
-
-def _dihedral_rotations(order: int) -> FloatArray:
-    """The 2 x order rotations of a regular prism about z, the identity first."""
-    turns = Rotation.from_euler("z", 2 * np.pi / order * np.arange(order)[:, None]).as_matrix()
-    flip = np.diag([1.0, -1.0, -1.0])
-    return np.concatenate([turns, turns @ flip])
-
-
-def _face(
-    name: str,
-    letter: str,
-    color: tuple[float, ...],
-    normal: tuple[float, float, float],
-    up: tuple[float, float, float],
-    letter_height: float,
-    keypoints: FloatArray,
-) -> Face:
-    """A face whose corners are the keypoints farthest along its normal, sorted counter-clockwise from outside."""
-    distance = keypoints @ np.asarray(normal, dtype=np.float64)
-    (corners,) = np.nonzero(distance > distance.max() - 1e-9)
-    right = np.cross(up, normal)
-    order = np.argsort(np.arctan2(keypoints[corners] @ up, keypoints[corners] @ right))
-    red, green, blue = (float(value) for value in color)
-    return Face(name, letter, (red, green, blue), normal, up, letter_height, tuple(int(i) for i in corners[order]))
-
-
-OBJECTS: dict[str, Callable[[], PoseObject]] = {"block": block, "prism": octagonal_prism}
-"""Builders by name. To add an object, add its builder here: nothing else names objects."""
-
-
-@functools.cache
-def get_object(name: str) -> PoseObject:
-    """The object of that name; :class:`DactylError` lists the known ones."""
-    if name not in OBJECTS:
-        raise DactylError(f"unknown object '{name}': choose one of {', '.join(OBJECTS)}")
-    return OBJECTS[name]()

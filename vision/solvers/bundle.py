@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vision.geometry.cameras import Cameras
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle_problem import Displacement, PointObservations, Problem, State
-from vision.solvers.triangulate import Cameras, PoseSolution, initial_pose, one_thread, with_weights
+from vision.solvers.triangulate import PoseSolution, initial_pose, one_thread, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
 _LANDMARK_ITERATIONS = 4  # with no object yet: enough to bring 40 pixels down to one
@@ -88,7 +89,7 @@ def solve_bundle(
     landmarks: Landmarks,
     seen: PointObservations,
     nominal: Cameras,
-    image_size: int,
+    height: Tensor | int,
     anchor: Tensor,
     displacement: Displacement | None = None,
     iterations: int = 6,
@@ -101,7 +102,7 @@ def solve_bundle(
         landmarks: of the hand.
         seen: where each camera sees those.
         nominal: where the cameras should be.
-        image_size: height of the images in pixels.
+        height: of the images in pixels, one for all or (C,).
         anchor: (3,) metres, world: where the object usually is.
         displacement: of the cameras; as in Table 9 when None.
         iterations: of the refinement.
@@ -109,7 +110,7 @@ def solve_bundle(
     with one_thread():
         nominal, count = nominal.double(), len(points)
         pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        precision = (displacement or Displacement()).precision(nominal, image_size)
+        precision = (displacement or Displacement()).precision(nominal, height)
         problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
         state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
         rotation, position = initial_pose(

@@ -11,8 +11,10 @@ import roma
 import torch
 from torch import Tensor
 
-from vision.scene.landmarks import Landmarks, locate
-from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, robust_cost, skew
+from vision.geometry.cameras import Cameras
+from vision.scene.landmarks import Landmarks
+from vision.solvers.landmarks import locate
+from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
 
 _TINY = 1e-9
 
@@ -31,14 +33,14 @@ class Displacement:
     position: float = 0.0015 / math.sqrt(3)
     fovy: float = math.radians(1.0) / math.sqrt(3)
 
-    def precision(self, cameras: Cameras, image_size: int) -> Tensor:
+    def precision(self, cameras: Cameras, height: Tensor | int) -> Tensor:
         """Of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of the zoom.
 
         Args:
             cameras: nominal ones.
-            image_size: height of their images in pixels.
+            height: of their images in pixels, one for all or (C,).
         """
-        half = image_size / 2 / cameras.intrinsics[..., 1, 1]  # tangent of half the field of view
+        half = height / 2 / cameras.intrinsics[..., 1, 1]  # tangent of half the field of view
         sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
         fixed = sine.new_tensor((self.rotation,) * 3 + (self.position,) * 3).expand(*sine.shape, 6)
         return torch.cat([fixed, (self.fovy / sine)[..., None]], dim=-1) ** -2

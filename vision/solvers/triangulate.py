@@ -11,29 +11,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import roma
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import project_torch
+from vision.geometry.cameras import Cameras, project_torch
 
 CAUCHY_SCALE = 3.0
 """Residuals beyond this many scales lose weight: a corner mistaken for another must not pull the pose."""
 _ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what nothing else does
 _MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
-
-
-class Cameras(NamedTuple):
-    """Cameras of a batch: OpenCV intrinsics (B, C, 3, 3) in pixels, world-to-camera transforms (B, C, 4, 4)."""
-
-    intrinsics: Tensor
-    extrinsics: Tensor
-
-    def double(self) -> Cameras:
-        return Cameras(self.intrinsics.double(), self.extrinsics.double())
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,7 @@ def initial_pose(
     """Rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
     batch, kept = len(pixels), _camera_subsets(pixels.shape[1], pixels.device)
     # All sets of cameras in one batch, (S * B, ...): tiny matrices take no longer for being more.
-    many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras))
+    many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras[:2]))
     subset = weight.repeat(len(kept), 1, 1) * kept.repeat_interleave(batch, dim=0)[..., None]
     targets, trust = triangulate(pixels.repeat(len(kept), 1, 1, 1), subset, many, anchor)
     rotation, position = (tensor.unflatten(0, (len(kept), batch)) for tensor in align(points, targets, trust))

@@ -9,7 +9,6 @@ they are decoded.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
-from vision.geometry.cameras import CameraPose, Rig
-from vision.scene.objects import PoseObject, get_object
+from vision.scene.rig import Camera
+from vision.scene.scene import Scene
 from vision.storage import store
 from vision.storage.cache import local_file
-from vision.storage.decode import Count, ImageSize, Name, Record, Text, parse_json
+from vision.storage.decode import Count, Record, Text, parse_json
 from vision.storage.files import MAX_MANIFEST_BYTES, sha256
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import ShardLayout, read_member, sample_key, scan_tar
@@ -38,22 +37,11 @@ _VERIFIED: set[tuple[str, str, int, int, int]] = set()  # by this process: path,
 _AT_ONCE = 16  # requests to a remote store
 
 
-class CameraRecord(Record, frozen=True):
-    """A nominal camera, as :class:`vision.geometry.cameras.CameraPose`."""
-
-    name: Name
-    position: tuple[float, float, float]
-    quaternion: tuple[float, float, float, float]
-    fovy_deg: float
-
-
 class DatasetManifest(Record, frozen=True):
     """What ``manifest.json`` of a dataset holds.
 
     Attributes:
-        object: what is in the pictures.
-        image_size: pixels, square.
-        rig: nominal cameras, in the order of the images.
+        scene: that the images show, whole.
         samples: in all shards.
         shards: their records, in the order of the samples.
         seed: of every drawn value.
@@ -63,9 +51,7 @@ class DatasetManifest(Record, frozen=True):
         recording: of a set that was recorded: what was dropped, and how well the cameras were calibrated.
     """
 
-    object: Name
-    image_size: ImageSize
-    rig: tuple[CameraRecord, ...]
+    scene: dict[str, Any]
     samples: Count
     shards: tuple[ShardRecord, ...]
     seed: int | None = None
@@ -79,25 +65,15 @@ class DatasetManifest(Record, frozen=True):
             raise ValueError(f"lists shards of {samples} samples, and says {self.samples}")
 
 
-def rig_records(rig: Rig) -> tuple[CameraRecord, ...]:
-    """A rig as a record holds it."""
-    return tuple(CameraRecord(each.name, each.position, each.quaternion, each.fovy_deg) for each in rig)
-
-
-def rig_from_records(records: Iterable[CameraRecord]) -> Rig:
-    """The rig that a record holds. ValueError for one that is none."""
-    return Rig(tuple(CameraPose(each.name, each.position, each.quaternion, each.fovy_deg) for each in records))
-
-
 class DatasetFolder:
     """A dataset's manifest, before any of its shards is trusted.
 
     Attributes:
         folder: of the dataset, or its URL.
-        manifest: what it says of itself.
-        rig: nominal cameras, in the order of the images.
-        object: what is in the pictures.
-        image_size: pixels, square.
+        manifest: as it was read.
+        scene: what the images show, whole.
+        rig: its nominal cameras, in the order of the images.
+        object: what is in the images.
         shards: records of the shards that the manifest lists.
 
     Raises:
@@ -107,8 +83,8 @@ class DatasetFolder:
     def __init__(self, folder: str | Location) -> None:
         self.folder = locate(folder)
         self.manifest = self._read_manifest()
-        self.rig, self.object = self._read_rig(), self._read_object()
-        self.image_size = self.manifest.image_size
+        self.scene = Scene.from_json(self.manifest.scene, f"{self.folder / MANIFEST}: scene")
+        self.rig, self.object = self.scene.rig, self.scene.object
         self.shards = self.manifest.shards
         self._required = {*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json"}
         self._optional = {mask_suffix(name) for name in self.rig.names}
@@ -143,18 +119,6 @@ class DatasetFolder:
         return read_record(
             path, DatasetManifest, "dataset manifest", "make the dataset again", limit=MAX_MANIFEST_BYTES
         )
-
-    def _read_rig(self) -> Rig:
-        try:
-            return rig_from_records(self.manifest.rig)
-        except ValueError as error:
-            raise DactylError(f"{self.folder / MANIFEST}: key 'rig': {error}; make the dataset again") from None
-
-    def _read_object(self) -> PoseObject:
-        try:
-            return get_object(self.manifest.object)
-        except DactylError as error:
-            raise DactylError(f"{self.folder / MANIFEST}: key 'object': {error}") from None
 
     def _shard_file(self, shard: ShardRecord) -> Path:
         """The shard on this machine; one under a URL is fetched and compared with its hash first."""
@@ -243,11 +207,11 @@ class TripletDataset(DatasetFolder):
         """``LABEL`` of sample ``number`` as NumPy values, and its ``images``."""
         record = self.label(number)
         where = self.where(number)
-        images = [
-            _decode_jpeg(self.member(number, f"{name}.jpg"), self.image_size, f"{where}.{name}.jpg")
-            for name in self.rig.names
-        ]
-        record["images"] = np.stack(images)
+        images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
+        for image, camera in zip(images, self.rig.cameras, strict=True):
+            data = self.member(number, f"{camera.name}.jpg")
+            image[: camera.height, : camera.width] = _decode_jpeg(data, camera, f"{where}.{camera.name}.jpg")
+        record["images"] = images
         return record
 
     def label(self, number: int) -> dict[str, Any]:
@@ -266,12 +230,14 @@ class TripletDataset(DatasetFolder):
 
     def masks(self, number: int) -> np.ndarray | None:
         """Where each picture of sample ``number`` shows the object, (C, H, W) bool; None where the set has no masks."""
-        suffixes = [mask_suffix(name) for name in self.rig.names]
-        if not set(suffixes) <= set(self._layouts[self._shard_of(number)].members):
+        if not self._optional <= set(self._layouts[self._shard_of(number)].members):
             return None
-        where = self.where(number)
-        masks = [_decode_mask(self.member(number, name), self.image_size, f"{where}.{name}") for name in suffixes]
-        return np.stack(masks)
+        masks = np.zeros((len(self.rig), self.rig.height, self.rig.width), np.bool_)
+        for mask, camera in zip(masks, self.rig.cameras, strict=True):
+            name = mask_suffix(camera.name)
+            content = _decode_mask(self.member(number, name), camera, f"{self.where(number)}.{name}")
+            mask[: camera.height, : camera.width] = content
+        return masks
 
     def appearance(self, number: int) -> dict[str, Any]:
         """Every value drawn for sample ``number``."""
@@ -326,23 +292,26 @@ def _decode_json(data: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _decode_jpeg(data: bytes, size: int, where: str) -> np.ndarray:
-    """(size, size, 3) uint8. The header is checked before anything of its claimed size is allocated."""
+def _decode_jpeg(data: bytes, camera: Camera, where: str) -> np.ndarray:
+    """(H, W, 3) uint8. The header is checked before anything of its claimed size is allocated."""
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != (size, size):
-            raise DactylError(f"{where}: {width}x{height} pixels, expected {size}x{size}; make the dataset again")
+        if (height, width) != (camera.height, camera.width):
+            expected = f"{camera.width}x{camera.height}"
+            raise DactylError(f"{where}: {width}x{height} pixels, expected {expected}; make the dataset again")
         return simplejpeg.decode_jpeg(data, "RGB")
     except ValueError as error:
         raise DactylError(f"{where}: not a readable JPEG ({error}); make the dataset again") from error
 
 
-def _decode_mask(data: bytes, size: int, where: str) -> np.ndarray:
-    """(size, size) bool; as with JPEG, nothing of a size that the header only claims is allocated."""
+def _decode_mask(data: bytes, camera: Camera, where: str) -> np.ndarray:
+    """(H, W) bool; as with JPEG, nothing of a size that the header only claims is allocated."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if picture.size != (size, size) or picture.mode != "1":
-                raise DactylError(f"{where}: not a mask of {size}x{size} pixels; make the dataset again")
+            if picture.size != (camera.width, camera.height) or picture.mode != "1":
+                raise DactylError(
+                    f"{where}: not a mask of {camera.width}x{camera.height} pixels; make the dataset again"
+                )
             return np.asarray(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DactylError(f"{where}: not a readable PNG ({error}); make the dataset again") from error

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from vision.errors import DactylError, shortened
+from vision.errors import DactylError, decoding_reason, shortened
 from vision.storage.store import Location
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 _MAX_DEPTH = 24
 _MAX_TEXT = 4096  # characters: a path is the longest text that a file of ours holds
+_PACKED = ("zlib", "texture")  # keys of a scene's arrays and pictures (``vision.scene.plain``)
+_MAX_PACKED = 1 << 26
 _MAX_VALUES = 4_000_000  # of one file: some 200 MB in memory; a manifest of a million triplets has 100,000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -62,7 +64,7 @@ def from_plain(value: Any, kind: type[T], where: str | Location) -> T:
     try:
         found = msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise DactylError(f"{where}: {_reason(error)}; make it again") from None
+        raise DactylError(f"{where}: {decoding_reason(error)}; make it again") from None
     # msgspec passes over keys that a dataclass does not have.
     if is_dataclass(kind) and (key := _unknown_key(value, msgspec.to_builtins(found))) is not None:
         raise DactylError(f"{where}: unknown key '{shortened(key, 60)}'; make it again")
@@ -77,7 +79,7 @@ def parse_json(content: bytes, where: str | Location) -> Any:
     try:
         value = msgspec.json.decode(content)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise DactylError(f"{where}: not readable JSON ({_reason(error)}); make it again") from None
+        raise DactylError(f"{where}: not readable JSON ({decoding_reason(error)}); make it again") from None
     _refuse_excess(value, where)
     return value
 
@@ -95,7 +97,9 @@ def _refuse_excess(value: Any, where: str | Location) -> None:
                 inner += each.items()
             elif isinstance(each, (list, tuple)):
                 inner += ((key, item) for item in each)
-            elif isinstance(each, str) and (len(each) > _MAX_TEXT or _CONTROL.search(each)):
+            elif isinstance(each, str) and (
+                len(each) > (_MAX_PACKED if key in _PACKED else _MAX_TEXT) or _CONTROL.search(each)
+            ):
                 said = f"key '{shortened(key, 60)}': " if key else ""
                 raise DactylError(f"{where}: {said}a text of {len(each)} characters that none should be; make it again")
             elif isinstance(each, float) and not math.isfinite(each):
@@ -104,6 +108,10 @@ def _refuse_excess(value: Any, where: str | Location) -> None:
         if not level:
             return
     raise DactylError(f"{where}: nested deeper than {_MAX_DEPTH} levels; this is no file of this program")
+
+
+def _longest(key: str) -> int:
+    return _MAX_PACKED if key in _PACKED else _MAX_TEXT
 
 
 def _unknown_key(given: Any, known: Any) -> str | None:
@@ -119,15 +127,3 @@ def _unknown_key(given: Any, known: Any) -> str | None:
             if (inner := _unknown_key(value, other)) is not None:
                 return inner
     return None
-
-
-def _reason(error: BaseException) -> str:
-    """What msgspec says, with the key first: ``key 'shards[...].bytes': expected `int`, got `str```."""
-    text = str(error).replace("Object missing required field", "missing key")
-    text = text.replace("Object contains unknown field", "unknown key").replace("`", "'")
-    text = re.sub(r" matching regex '.*?\\Z'", " of another form", text)
-    what, _, key = text.partition(" - at '$")
-    if isinstance(error, RecursionError):
-        what = "nested too deep"
-    place = key.rstrip("'").lstrip(".")
-    return f"key '{place}': {what[:1].lower()}{what[1:]}" if place else f"{what[:1].lower()}{what[1:]}"

@@ -13,8 +13,9 @@ table           file                                          one record is
 ==============  ============================================  ==========================================
 
 Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame
-of the MJCF unless a frame is named. Shape symbols: C cameras in rig order, K keypoints of the object, H and W image
-rows and columns. Beside the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance.draw``).
+of the scene unless a frame is named. Shape symbols: C cameras in rig order, J joints and F fingertips of the hand, K
+keypoints of the object, H and W rows and columns of the largest image (smaller ones are padded right and below). Beside
+the shards, ``<key>.appearance.json`` holds every drawn value (``datagen.appearance.draw``).
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from vision.errors import DactylError
 SCHEMA_VERSION = 2
 """Raised whenever a reader of the old files would misread the new ones."""
 
-HAND_JOINTS = 24
 UNBOUNDED = (-np.inf, np.inf)
 
 
@@ -56,14 +56,16 @@ _QUATERNION = ("float64", (4,), "1", "world", (-1.0, 1.0))
 STATES: dict[str, Field] = {
     "episode": Field("int64", (), "1", "", (0, np.inf), "number of the episode, unique within the folder"),
     "step": Field("int32", (), "80 ms", "", (0, np.inf), "environment step within the episode"),
-    "joint_position": Field("float64", (HAND_JOINTS,), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
-    "joint_velocity": Field("float64", (HAND_JOINTS,), "rad/s", "joint", UNBOUNDED, "hand joint velocities"),
+    "joint_position": Field("float64", ("J",), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
+    "joint_velocity": Field("float64", ("J",), "rad/s", "joint", UNBOUNDED, "hand joint velocities"),
     "object_position": Field(*_POSITION, "object centre"),
     "object_quaternion": Field(*_QUATERNION, "object orientation, object to world"),
     "object_linear_velocity": Field("float64", (3,), "m/s", "world", UNBOUNDED, "velocity of the object centre"),
     "object_angular_velocity": Field("float64", (3,), "rad/s", "object", UNBOUNDED, "angular velocity"),
     "goal_quaternion": Field(*_QUATERNION, "orientation the policy was asked for"),
-    "fingertip_position": Field("float64", (5, 3), "m", "world", (-10.0, 10.0), "first to little finger, thumb"),
+    "fingertip_position": Field(
+        "float64", ("F", 3), "m", "world", (-10.0, 10.0), "in the order of the hand's fingertips"
+    ),
 }
 
 LABEL: dict[str, Field] = {
@@ -73,14 +75,14 @@ LABEL: dict[str, Field] = {
     "augmentation": Field("str", (), "", "", UNBOUNDED, "none, rotated or jittered (appendix D.2)"),
     "object_position": Field(*_POSITION, "object centre, as rendered"),
     "object_quaternion": Field(*_QUATERNION, "object orientation, object to world, as rendered"),
-    "joint_position": Field("float64", (HAND_JOINTS,), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
+    "joint_position": Field("float64", ("J",), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
     "camera_intrinsics": Field("float64", ("C", 3, 3), "px", "image", UNBOUNDED, "OpenCV K of the true cameras"),
     "camera_extrinsics": Field("float64", ("C", 4, 4), "m", "world to camera", UNBOUNDED, "of the true cameras"),
     # What each camera sees of the object: a dataset has all of it and MASKS, or none. A pixel shows what its centre
     # sees, and what lies beyond the picture's border does not count.
     "visibility": Field("float64", ("C",), "1", "image", (0, 1), "share of the object that nothing hides", True),
     "box_2d": Field("float64", ("C", 4), "px", "image", (0, np.inf), "mask's left, top, right, bottom; or zeros", True),
-    "corners_2d": Field("float64", ("C", "K", 2), "px", "image", UNBOUNDED, "keypoints projected, hidden too", True),
+    "keypoints_2d": Field("float64", ("C", "K", 2), "px", "image", UNBOUNDED, "keypoints projected, hidden too", True),
 }
 
 IMAGES = Field(
@@ -128,7 +130,10 @@ def check_column(values: np.ndarray, field: Field, where: str) -> None:
     """As :func:`check_record` for one column of N records, shape (N, ...)."""
     if values.ndim == 0:
         raise DactylError(f"{where}: expected a column, got a single value")
-    if field.shape != values.shape[1:]:
+    fits = len(field.shape) == values.ndim - 1 and all(
+        isinstance(size, str) or size == there for size, there in zip(field.shape, values.shape[1:], strict=True)
+    )
+    if not fits:
         raise DactylError(f"{where}: expected shape {field.shape} a record, got {values.shape[1:]}")
     _check_numbers(values, field, where)
 

@@ -27,12 +27,13 @@ from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
+from vision.scene.rig import Rig
 from vision.storage import store
 from vision.storage.decode import Count, Name, Record, Sha256, Text
 from vision.storage.files import atomic_write, sha256
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
 from vision.storage.records import read_record, write_record
-from vision.storage.schema import IMAGES, LABEL, SCHEMA_VERSION, check_record
+from vision.storage.schema import LABEL, SCHEMA_VERSION, check_record
 from vision.storage.store import Location, is_remote
 
 JPEG_QUALITY = 95
@@ -70,7 +71,7 @@ def mask_suffix(camera_name: str) -> str:
 def encode_sample(
     label: Mapping[str, Any],
     images: np.ndarray,
-    camera_names: tuple[str, ...],
+    rig: Rig,
     appearance: Mapping[str, Any],
     masks: np.ndarray | None = None,
 ) -> dict[str, Any]:
@@ -78,8 +79,8 @@ def encode_sample(
 
     Args:
         label: follows ``LABEL``.
-        images: as ``IMAGES``, (C, H, W, 3) uint8.
-        camera_names: of the C cameras.
+        images: as ``IMAGES``, (C, H, W, 3) uint8; smaller images are padded right and below.
+        rig: the C cameras, whose names and image sizes the members have.
         appearance: every drawn value, as JSON values.
         masks: where each picture shows the object, (C, H, W) bool.
 
@@ -89,29 +90,32 @@ def encode_sample(
     """
     key = sample_key(label["index"])
     check_record(label, LABEL, f"sample {key}")
-    if len(label["camera_intrinsics"]) != len(camera_names):
-        raise ValueError(
-            f"sample {key}: {len(label['camera_intrinsics'])} camera matrices, {len(camera_names)} cameras"
-        )
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != len(camera_names) or images.shape[3] != 3:
-        raise ValueError(f"sample {key}: expected images {IMAGES.shape} uint8, got {images.shape} {images.dtype}")
-    members: dict[str, Any] = {"__key__": key, **encode_images(images, camera_names)}
+    if len(label["camera_intrinsics"]) != len(rig):
+        raise ValueError(f"sample {key}: {len(label['camera_intrinsics'])} camera matrices, {len(rig)} cameras")
+    shape = (len(rig), rig.height, rig.width, 3)
+    if images.dtype != np.uint8 or images.shape != shape:
+        raise ValueError(f"sample {key}: expected images {shape} uint8, got {images.shape} {images.dtype}")
+    members: dict[str, Any] = {"__key__": key, **encode_images(images, rig)}
     if masks is not None:
         if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
             raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
-        members |= {mask_suffix(name): _encode_mask(mask) for name, mask in zip(camera_names, masks, strict=True)}
+        members |= {
+            mask_suffix(camera.name): _encode_mask(mask[: camera.height, : camera.width])
+            for camera, mask in zip(rig.cameras, masks, strict=True)
+        }
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
     members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
     members["appearance.json"] = json.dumps(appearance, allow_nan=False).encode()
     return members
 
 
-def encode_images(images: np.ndarray, camera_names: tuple[str, ...]) -> dict[str, bytes]:
-    """Pictures (C, H, W, 3) uint8 as a shard holds them, by their suffixes."""
-    return {
-        f"{name}.jpg": simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
-        for name, image in zip(camera_names, images, strict=True)
-    }
+def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
+    """Images (C, H, W, 3) uint8 as a shard holds them, by their suffixes: each of its camera's size."""
+    members = {}
+    for image, camera in zip(images, rig.cameras, strict=True):
+        own = np.ascontiguousarray(image[: camera.height, : camera.width])
+        members[f"{camera.name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+    return members
 
 
 def _encode_mask(mask: np.ndarray) -> bytes:

@@ -23,6 +23,8 @@ from vision.storage.schema import SCHEMA_VERSION, Field, check_column, check_ver
 
 _METADATA = b"dactyl"
 _MAX_BYTES = 1 << 30  # of a table in memory, and of its file
+_MOST = 1_000  # joints or fingertips of a hand
+_USUAL = 32  # of them, where memory is reckoned before a file is read
 
 
 def write_table(
@@ -36,9 +38,11 @@ def write_table(
     """
     _check_columns(columns, table, str(path))
     _check_rows(len(next(iter(columns.values()))), table, path)
-    arrays = [_to_arrow(np.asarray(columns[key], field.dtype), field) for key, field in table.items()]
+    # Parquet has no lists of nothing: joints of a scene without a hand are left out, and found again by their absence.
+    kept = [key for key in table if np.asarray(columns[key])[:1].size or not len(columns[key])]
+    arrays = [_to_arrow(np.asarray(columns[key], table[key].dtype)) for key in kept]
     about = json.dumps({"schema_version": SCHEMA_VERSION, **metadata}, allow_nan=False)
-    content = pa.table(arrays, names=list(table)).replace_schema_metadata({_METADATA: about.encode()})
+    content = pa.table(arrays, names=kept).replace_schema_metadata({_METADATA: about.encode()})
     atomic_write(path, lambda file: pq.write_table(content, file, compression="zstd", write_page_checksum=True))
 
 
@@ -68,6 +72,12 @@ def read_table(
     if not isinstance(metadata, dict):
         raise DactylError(f"{path}: not a table of ours; delete it and make it again")
     check_version(metadata.pop("schema_version", None), str(path))
+    count = len(next(iter(columns.values())))
+    columns |= {
+        key: np.zeros((count, *(0 if isinstance(size, str) else size for size in field.shape)), field.dtype)
+        for key, field in table.items()
+        if key not in columns and _may_be_empty(field)
+    }
     _check_columns(columns, table, str(path))
     return columns, metadata
 
@@ -75,13 +85,13 @@ def read_table(
 def _check_footer(file: pq.ParquetFile, table: Mapping[str, Field], rows: int | None, path: Path) -> None:
     """Refuse a file that is not the table's, by what its footer says, before a page of it is read."""
     there = file.schema_arrow
-    if different := set(there.names) ^ table.keys():
+    absent = {key for key, field in table.items() if _may_be_empty(field) and key not in there.names}
+    if different := set(there.names) ^ (table.keys() - absent):
         raise DactylError(f"{path}: column '{min(different)}' is missing or unknown; make the file again")
-    for key, field in table.items():
-        if there.field(key).type != _arrow_type(field):
-            raise DactylError(
-                f"{path}: {key}: expected {_arrow_type(field)}, got {there.field(key).type}; make the file again"
-            )
+    for key in there.names:
+        expected = _arrow_type(table[key], there.field(key).type)
+        if there.field(key).type != expected:
+            raise DactylError(f"{path}: {key}: expected {expected}, got {there.field(key).type}; make the file again")
     count = file.metadata.num_rows
     if rows is not None and count != rows:
         raise DactylError(f"{path}: {count:,} rows, expected {rows:,}; make the file again")
@@ -93,7 +103,10 @@ def _check_footer(file: pq.ParquetFile, table: Mapping[str, Field], rows: int | 
 
 def _check_rows(count: int, table: Mapping[str, Field], path: Path) -> None:
     """Refuse rows that come to more memory than any table needs."""
-    width = sum(np.dtype(field.dtype).itemsize * math.prod(map(int, field.shape)) for field in table.values())
+    width = sum(
+        np.dtype(field.dtype).itemsize * math.prod(_USUAL if isinstance(size, str) else size for size in field.shape)
+        for field in table.values()
+    )
     if count * width > _MAX_BYTES:
         raise DactylError(f"{path}: {count:,} rows of {width:,} bytes, more than one file holds; make smaller parts")
 
@@ -107,17 +120,28 @@ def _check_columns(columns: Mapping[str, np.ndarray], table: Mapping[str, Field]
         raise DactylError(f"{where}: columns of different length; make the file again")
 
 
-def _to_arrow(values: np.ndarray, field: Field) -> pa.Array:
+def _to_arrow(values: np.ndarray) -> pa.Array:
     array = pa.array(values.reshape(-1))
-    for size in reversed(field.shape):
-        array = pa.FixedSizeListArray.from_arrays(array, int(size))
+    for size in reversed(values.shape[1:]):
+        array = pa.FixedSizeListArray.from_arrays(array, size)
     return array
 
 
-def _arrow_type(field: Field) -> pa.DataType:
+def _may_be_empty(field: Field) -> bool:
+    """Whether its length is that of something a scene may not have."""
+    return any(isinstance(size, str) for size in field.shape)
+
+
+def _arrow_type(field: Field, there: pa.DataType) -> pa.DataType:
+    """What a field's column has to be; lengths that a table leaves open are those that are ``there``."""
+    sizes = []
+    for size in field.shape:
+        found = there.list_size if pa.types.is_fixed_size_list(there) else 0
+        sizes.append(found if isinstance(size, str) and 0 < found <= _MOST else size)
+        there = there.value_type if pa.types.is_fixed_size_list(there) else there
     kind = pa.from_numpy_dtype(np.dtype(field.dtype))
-    for size in reversed(field.shape):
-        kind = pa.list_(kind, int(size))
+    for size in reversed(sizes):
+        kind = pa.list_(kind, 0 if isinstance(size, str) else size)
     return kind
 
 

@@ -69,7 +69,9 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
         ]
     for title, members in groups:
         curves = [
-            Curve(name, one.condition.told, one.errors) for name, test in members for one in test.study("protocol")
+            Curve(name, one.condition.camera_knowledge, one.errors)
+            for name, test in members
+            for one in test.study("protocol")
         ]
         shown = members if len(evaluations) == 1 else members[:1]
         curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]

@@ -156,7 +156,7 @@ def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], s
     """Every test set under every protocol: estimator, test set and protocol, the same as a label, and the errors."""
     for evaluation, test_set in each(evaluations):
         for scored in test_set.study("protocol"):
-            whose = [evaluation.name, test_set.name, scored.condition.told]
+            whose = [evaluation.name, test_set.name, scored.condition.camera_knowledge]
             yield whose, ", ".join(whose[len(evaluations) == 1 :]), scored
 
 

@@ -1,0 +1,44 @@
+"""Where OpenCV's cameras become MuJoCo's: the one place that knows both.
+
+MuJoCo's camera looks along its own -z with +y up; its lens is a frustum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vision.geometry.rotations import FloatArray, quaternion_from_matrix
+
+_OPENCV_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
+
+
+class Frustum(NamedTuple):
+    """Borders of what a camera sees, per metre of distance: bottom < top and left < right, y up."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+
+def frustum(matrix: ArrayLike, width: int, height: int) -> Frustum:
+    """Of a camera with K (3, 3) in pixels."""
+    K = np.asarray(matrix, dtype=np.float64)
+    left, right = -K[0, 2] / K[0, 0], (width - K[0, 2]) / K[0, 0]
+    return Frustum(left, right, -(height - K[1, 2]) / K[1, 1], K[1, 2] / K[1, 1])
+
+
+def mujoco_pose(extrinsics: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Positions (..., 3) in metres and camera-to-world quaternions (..., 4), w x y z, of T (..., 4, 4)."""
+    T = np.asarray(extrinsics, dtype=np.float64)
+    position = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
+    return position, quaternion_from_matrix(np.swapaxes(T[..., :3, :3], -1, -2) @ _OPENCV_TO_MUJOCO)
+
+
+def vertical_field_of_view(matrix: ArrayLike, height: ArrayLike) -> FloatArray:
+    """Degrees (...), of K (..., 3, 3) and images of ``height`` pixels, as for a centred image."""
+    focal = np.asarray(matrix, dtype=np.float64)[..., 1, 1]
+    return np.rad2deg(2.0 * np.arctan(np.asarray(height) / (2.0 * focal)))

@@ -1,0 +1,159 @@
+"""Completing a scene: what its hand's model tells, in the model's order, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import gymnasium_robotics
+import msgspec
+import mujoco
+import numpy as np
+import pytest
+
+from datagen.sim.complete import complete_scene, completed
+from datagen.sim.hand import hand_file, load_hand
+from datagen.sim.scene import compile_scene
+from tests.scenes import JOINTS
+from vision.errors import DactylError
+from vision.scene.hand import Hand
+from vision.scene.load import load_scene
+from vision.scene.scene import Scene
+
+MODEL = Path(gymnasium_robotics.__file__).parent / "envs" / "assets" / "hand" / "manipulate_block.xml"
+TWO_FINGERS = """
+    <mujoco>
+      <worldbody>
+        <body name="my_palm">
+          <geom name="palm" type="box" size="0.05 0.05 0.01"/>
+          <body name="my_left" pos="-0.05 0 0.02">
+            <joint name="my_L" type="hinge" axis="0 1 0" range="-1 1"/>
+            <geom type="capsule" fromto="0 0 0 0 0 0.05" size="0.01"/>
+            <site name="my_left_tip" pos="0 0 0.06"/>
+          </body>
+          <body name="my_right" pos="0.05 0 0.02">
+            <joint name="my_R" type="slide" axis="1 0 0" range="-0.02 0.02"/>
+            <geom type="capsule" fromto="0 0 0 0 0 0.05" size="0.01"/>
+            <site name="my_right_tip" pos="0 0 0.06"/>
+          </body>
+        </body>
+      </worldbody>
+      <actuator>
+        <position name="my_push" joint="my_R" ctrlrange="-0.02 0.02" kp="1"/>
+        <position name="my_bend" joint="my_L" ctrlrange="-1 1" kp="1"/>
+      </actuator>
+    </mujoco>"""
+
+
+def with_hand(hand: Hand) -> Scene:
+    return msgspec.structs.replace(load_scene("block"), hand=hand)
+
+
+@pytest.fixture
+def two_fingers(tmp_path: Path) -> Hand:
+    (tmp_path / "two.xml").write_text(TWO_FINGERS)
+    return Hand(name="two", source=str(tmp_path / "two.xml"), prefix="my_", fingertips=("left_tip", "right_tip"))
+
+
+def test_the_shadow_hand_is_completed_from_its_model() -> None:
+    hand = complete_scene("block").hand
+    assert hand is not None
+    # MuJoCo's own reading of the whole file: the object's joints come after the hand's.
+    model = mujoco.MjModel.from_xml_path(str(MODEL))
+    names = [model.joint(i).name.removeprefix("robot0:") for i in range(model.njnt)]
+    assert len(hand.joints) == JOINTS
+    assert list(hand.joints) == names[:JOINTS]
+    assert not any("object" in name or "target" in name for name in hand.joints)
+    assert list(hand.actuators) == [model.actuator(i).name.removeprefix("robot0:") for i in range(model.nu)]
+    assert len(hand.actuators) == 20
+    assert hand.sha256 == hashlib.sha256(MODEL.read_bytes()).hexdigest()
+
+
+def test_names_are_in_the_order_of_the_compiled_model(two_fingers: Hand) -> None:
+    """Joints in the order of the body tree, actuators in that of actions: both as simulation has them."""
+    for scene in (complete_scene("block"), completed(with_hand(two_fingers))):
+        hand = scene.hand
+        assert hand is not None
+        for purpose in ("physics", "render"):
+            simulated = compile_scene(scene, purpose, mesh_fraction=0.05)
+            assert simulated.joint_names == hand.joints
+            names = [simulated.model.actuator(i).name.removeprefix(hand.prefix) for i in range(simulated.model.nu)]
+            assert names == list(hand.actuators)
+
+
+def test_a_hand_of_another_kind(two_fingers: Hand) -> None:
+    scene = completed(with_hand(msgspec.structs.replace(two_fingers, initial_pose={"R": 0.01})))
+    hand = scene.hand
+    assert hand is not None
+    assert (hand.joints, hand.actuators) == (("L", "R"), ("push", "bend"))
+    np.testing.assert_array_equal(hand.start, [0, 0.01])
+    simulated = compile_scene(scene)
+    assert simulated.actuated_joints.tolist() == [1, 0]
+    assert simulated.actions == 2
+    assert [simulated.model.site(i).name for i in simulated.fingertip_sites] == ["my_left_tip", "my_right_tip"]
+
+
+def test_nothing_else_of_the_scene_changes() -> None:
+    before, after = load_scene("block"), complete_scene("block")
+    assert before.hand is not None
+    assert after.hand is not None
+    assert not before.hand.joints
+    theirs = msgspec.structs.replace(after.hand, sha256="", joints=(), actuators=())
+    assert msgspec.structs.replace(after, hand=theirs) == before
+    assert after != before
+
+
+def test_a_completed_scene_stays_as_it_is(two_fingers: Hand) -> None:
+    """Also where the model is gone: datasets hold the hand completed."""
+    scene = completed(with_hand(two_fingers))
+    Path(two_fingers.source).unlink()
+    assert completed(scene) is scene
+    assert completed(Scene.from_json(scene.to_json(), "here")) == scene
+    alone = msgspec.structs.replace(load_scene("block"), hand=None)
+    assert completed(alone) is alone
+
+
+def test_another_model_of_the_same_name_is_another_scene(two_fingers: Hand) -> None:
+    first = completed(with_hand(two_fingers))
+    path = Path(two_fingers.source)
+    path.write_text(TWO_FINGERS.replace('size="0.01"', 'size="0.011"'))
+    assert completed(with_hand(two_fingers)) != first
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "package:no_such_package/hand.xml"}, "package no_such_package is not installed"),
+        ({"source": "package:gymnasium_robotics/none.xml"}, "none.xml is missing"),
+        ({"source": "/nowhere/hand.xml"}, "/nowhere/hand.xml is missing"),
+        ({"remove": ("thumb",)}, "has no body or geom 'thumb'"),
+    ],
+)
+def test_what_is_missing_is_named(two_fingers: Hand, change: dict[str, object], message: str) -> None:
+    with pytest.raises(DactylError, match=message) as caught:
+        completed(with_hand(msgspec.structs.replace(two_fingers, **change)))
+    assert "hand two" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_joints_that_the_model_lacks_are_named(two_fingers: Hand) -> None:
+    for change in ({"wrist": ("W",)}, {"initial_pose": {"W": 0.1}}, {"backlash": ((1.0,), (1.0,))}):
+        with pytest.raises(DactylError, match=r"hand two: (joint 'W' is none|backlash)") as caught:
+            completed(with_hand(msgspec.structs.replace(two_fingers, **change)))  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_none_is_named(two_fingers: Hand) -> None:
+    Path(two_fingers.source).write_text("<mujoco><worldbody><body></mujoco>")
+    with pytest.raises(DactylError, match=r"two\.xml: MuJoCo cannot read it: [^\n]+$"):
+        completed(with_hand(two_fingers))
+
+
+def test_removed_things_are_gone_and_nothing_senses() -> None:
+    hand = load_scene("block").hand
+    assert hand is not None
+    assert hand_file(hand) == MODEL
+    spec = load_hand(hand)
+    assert not {"object", "target"} & {body.name for body in spec.bodies}
+    assert not {*hand.remove} & {geom.name for geom in spec.geoms}
+    assert len(spec.sensors) == len(spec.lights) == len(spec.cameras) == 0

@@ -1,0 +1,38 @@
+"""Triangles in the image plane."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.geometry.rotations import FloatArray
+
+_AT_ONCE = 1 << 22  # pixels of triangles' boxes that are looked at together
+
+
+def fill_triangles(triangles: FloatArray, height: int, width: int) -> NDArray[np.bool_]:
+    """Pixels whose centre lies in one of the triangles, (height, width).
+
+    Args:
+        triangles: (T, 3, 2) pixels, in any sense of rotation; the first pixel's centre is (0.5, 0.5).
+        height: of the result.
+        width: of the result.
+    """
+    filled = np.zeros((height, width), bool)
+    limit = np.array([width, height])
+    first = np.ceil(triangles.min(axis=1) - 0.5).astype(int).clip(0, limit)
+    last = np.floor(triangles.max(axis=1) - 0.5).astype(int).clip(-1, limit - 1)
+    size = (last - first + 1).clip(0)
+    pixels = size.prod(axis=1)
+    edges = np.roll(triangles, -1, axis=1) - triangles
+    groups = np.cumsum(pixels) // _AT_ONCE
+    for group in np.unique(groups[pixels > 0]):
+        (chosen,) = np.nonzero((groups == group) & (pixels > 0))
+        owner = np.repeat(chosen, pixels[chosen])
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(pixels[chosen]) - pixels[chosen], pixels[chosen])
+        column, row = first[owner, 0] + place % size[owner, 0], first[owner, 1] + place // size[owner, 0]
+        offset = np.stack([column + 0.5, row + 0.5], axis=-1)[:, None] - triangles[owner]  # (P, 3, 2)
+        side = edges[owner, :, 0] * offset[..., 1] - edges[owner, :, 1] * offset[..., 0]
+        inside = (side >= 0).all(axis=1) | (side <= 0).all(axis=1)
+        filled[row[inside], column[inside]] = True
+    return filled

@@ -1,0 +1,90 @@
+"""The hand, as plain data: where its model is, and what of it the rest of the program asks for by name.
+
+What a scene file leaves out (joints, actuators, fingertips, landmarks) is read from the model when the scene is loaded
+for simulation: ``datagen.sim.complete``. Datasets and checkpoints hold the hand completed.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from vision.scene.landmarks import Landmarks
+from vision.scene.plain import Plain
+
+
+class Nail(Plain, frozen=True):
+    """A spot behind a fingernail, which hides that finger's motion-capture marker when it is touched.
+
+    Attributes:
+        body: of the model, without the prefix.
+        position: metres, in the body's frame.
+    """
+
+    body: str
+    position: tuple[float, float, float]
+
+
+class Hand(Plain, frozen=True):
+    """A robot hand, or an arm with one.
+
+    Attributes:
+        name: for titles and messages.
+        source: of its MJCF: a file's path, ``package:module/path/in/it.xml``, or ``menagerie:folder/file.xml``.
+        sha256: of that file as it was when the scene was completed; empty before.
+        prefix: of every name in the MJCF, left out in all names here.
+        remove: bodies and geoms of the MJCF that are no part of the hand (full names).
+        visual_group: of the geoms that are seen; null where all are.
+        collision_group: of the geoms that collide; null where MJCF's own contact bits tell.
+        position: metres, where its root is put in the world; null as the MJCF has it.
+        quaternion: w x y z, of the root; null as the MJCF has it.
+        joints: names of all its joints in the order of states; empty before it is completed.
+        actuators: names of its actuators in the order of actions; likewise.
+        fingertips: names of sites or bodies at the ends of its fingers.
+        initial_pose: joint angles at the start (radians, or metres of slides) by joint; zero, or the nearest limit,
+            where a joint is not named.
+        wrist: joints that ``locked_wrist`` holds still.
+        nails: one for each fingertip, in their order; or none.
+        backlash: logarithm of how fast each actuator's tendon takes up its slack, 1 / (rad s), downwards and upwards;
+            null for next to none.
+        landmarks: by which cameras are found; null where no part of it stands still.
+    """
+
+    name: str
+    source: str
+    sha256: str = ""
+    prefix: str = ""
+    remove: tuple[str, ...] = ()
+    visual_group: int | None = None
+    collision_group: int | None = None
+    position: tuple[float, float, float] | None = None
+    quaternion: tuple[float, float, float, float] | None = None
+    joints: tuple[str, ...] = ()
+    actuators: tuple[str, ...] = ()
+    fingertips: tuple[str, ...] = ()
+    initial_pose: dict[str, float] = {}  # noqa: RUF012 (msgspec copies it)
+    wrist: tuple[str, ...] = ()
+    nails: tuple[Nail, ...] = ()
+    backlash: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    landmarks: Landmarks | None = None
+
+    def __post_init__(self) -> None:
+        if self.nails and len(self.nails) != len(self.fingertips):
+            raise ValueError(f"nails: {len(self.nails)}, fingertips: {len(self.fingertips)}; give one for each or none")
+        if self.backlash is not None and self.actuators:
+            down, up = self.backlash
+            if not len(down) == len(up) == len(self.actuators):
+                raise ValueError(f"backlash: two lists of {len(self.actuators)} numbers, got {len(down)}, {len(up)}")
+        if self.joints and (unknown := sorted({*self.initial_pose, *self.wrist} - {*self.joints})):
+            raise ValueError(f"joint '{unknown[0]}' is none of the hand's: {', '.join(self.joints)}")
+
+    @functools.cached_property
+    def start(self) -> np.ndarray:
+        """Joint positions at the start, (J,), in the order of ``joints``."""
+        return np.array([self.initial_pose.get(name, 0.0) for name in self.joints])
+
+    @functools.cached_property
+    def landmark_joints(self) -> tuple[int, ...]:
+        """Which of the joints the landmarks' hinges are."""
+        return () if self.landmarks is None else tuple(map(self.joints.index, self.landmarks.joints))

@@ -1,0 +1,123 @@
+"""Scenes by name or file.
+
+A scene file is YAML. Its hand, object and rig stand in it, or are names of files beside it (``hands/NAME.yaml`` and so
+on), of ours, or of what another installed package offers by entry point.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vision import strict_yaml
+from vision.errors import DactylError
+from vision.registry import Registry
+from vision.scene.hand import Hand
+from vision.scene.lettered import BoxFile, PrismFile
+from vision.scene.objects import PoseObject
+from vision.scene.plain import Plain, from_plain
+from vision.scene.rig import Rig
+from vision.scene.rig_files import RigFile
+from vision.scene.scene import Scene
+from vision.scene.surroundings import Background, Workspace
+
+SCENES = Path(__file__).parents[2] / "configs" / "scenes"
+"""Folder of the scenes that come with the program."""
+
+HANDS = Registry("hand", "dactyl.hands", {})
+OBJECTS = Registry("object", "dactyl.objects", {})
+"""What other packages offer: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
+
+_MOST_BYTES = 1 << 26  # a scene with its meshes
+_ObjectFile = BoxFile | PrismFile
+
+
+class SceneFile(Plain, frozen=True):
+    """What a scene file holds; hand, object and rig as mappings or names."""
+
+    hand: Any
+    object: Any
+    rig: Any
+    workspace: Workspace
+    background: Background = Background()
+    name: str | None = None
+
+
+@functools.lru_cache(maxsize=8)
+def load_scene(source: str) -> Scene:
+    """The scene of that name in ``configs/scenes``, or in that file (YAML, or the JSON that datasets hold).
+
+    Its hand is not completed yet: ``datagen.sim.complete`` reads the rest from the hand's model.
+
+    Raises:
+        DactylError: there is none, or it says something wrong; file and key are named.
+    """
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        path = SCENES / f"{source}.yaml"
+        if path.parent != SCENES or not path.is_file():
+            known = ", ".join(sorted(found.stem for found in SCENES.glob("*.yaml")))
+            raise DactylError(f"no scene '{source}': give a file (.yaml), or one of {known}")
+    content = _read(path)
+    if path.suffix == ".json":
+        return Scene.from_json(content, str(path))
+    file = from_plain(content, SceneFile, str(path))
+    hand = None if file.hand is None else _part(file.hand, path, "hands", HANDS, Hand)
+    target = _part(file.object, path, "objects", OBJECTS, _ObjectFile)
+    rig = _part(file.rig, path, "rigs", None, RigFile)
+    return Scene(
+        name=file.name or path.stem,
+        hand=hand,
+        object=target if isinstance(target, PoseObject) else _built(target, f"{path}: object"),
+        rig=rig if isinstance(rig, Rig) else _built(rig, f"{path}: rig"),
+        background=file.background,
+        workspace=file.workspace,
+    )
+
+
+def check_scene(source: str) -> None:
+    """For configurations: a ValueError, as their own checks raise, unless there is such a scene and it can be read."""
+    try:
+        load_scene(source)
+    except DactylError as error:
+        raise ValueError(f"scene: {error}") from None
+
+
+def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind: Any) -> Any:
+    """A part that stands in the scene file, in a file of its own, or in another package."""
+    if not isinstance(value, str):
+        return from_plain(value, kind, f"{scene}: {folder.removesuffix('s')}")
+    places = [scene.parent / value] if value.endswith((".yaml", ".yml")) else []
+    places += [parent / folder / f"{value}.yaml" for parent in (scene.parent, SCENES)]
+    for path in places:
+        if path.is_file():
+            return from_plain(_read(path), kind, str(path))
+    if registry is not None and value in registry.names():
+        return registry.load(value)()
+    there = sorted(path.stem for path in (SCENES / folder).glob("*.yaml"))
+    there += list(registry.names()) if registry is not None else []
+    what = folder.removesuffix("s")
+    raise DactylError(f"{scene}: {what}: no {what} '{value}': give a file beside it, or one of {', '.join(there)}")
+
+
+def _built(file: Any, where: str) -> Any:
+    try:
+        return file.build()
+    except ValueError as error:
+        raise DactylError(f"{where}: {error}") from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DactylError(f"{path}: {path.stat().st_size:,} bytes are too many for a scene; reduce its meshes")
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else strict_yaml.load(text)
+    except OSError as error:
+        raise DactylError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DactylError(f"{path}: {' '.join(str(error).split())}") from None

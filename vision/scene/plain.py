@@ -1,0 +1,102 @@
+"""Plain data that files hold whole: typed, frozen, and the same after a round trip through JSON.
+
+Small arrays of float64 are lists of numbers, readable in any file; all others are packed.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from vision.errors import DactylError, decoding_reason
+
+_READABLE = 96  # numbers up to which an array is a list
+_MOST_BYTES = 1 << 28  # of one array: a mesh of ten million vertices
+_DTYPES = ("float64", "float32", "int64", "int32", "uint8")
+
+T = TypeVar("T")
+
+
+class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True, eq=False):
+    """Base of what is plain data: numbers, texts, arrays, and other plain data."""
+
+
+def to_plain(value: Any) -> Any:
+    """JSON values of plain data; :func:`from_plain` gives the same data back, bit by bit."""
+    return msgspec.to_builtins(value, enc_hook=_encode)
+
+
+def from_plain(value: Any, kind: type[T], where: str) -> T:
+    """Typed plain data of JSON (or YAML) values.
+
+    Args:
+        value: lists, dictionaries, numbers and texts.
+        kind: what they should be.
+        where: names their file, for errors.
+
+    Raises:
+        DactylError: a key is missing, unknown or of another type; it is named.
+    """
+    try:
+        return msgspec.convert(value, kind, dec_hook=_decode)
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        raise DactylError(f"{where}: {decoding_reason(error)}") from None
+
+
+def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    """An array of finite numbers, the caller's own.
+
+    Args:
+        value: an array, or lists of numbers.
+        dtype: of the result.
+        shape: that it must have; None for a length that is free.
+
+    Raises:
+        ValueError: another shape, or a number that is not finite.
+    """
+    array = np.array(value, dtype=dtype)
+    if shape is not None and (
+        array.ndim != len(shape)
+        or any(size is not None and size != there for size, there in zip(shape, array.shape, strict=True))
+    ):
+        expected = " x ".join("N" if size is None else str(size) for size in shape)
+        raise ValueError(f"expected {expected} numbers, got {' x '.join(map(str, array.shape)) or 'one'}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("expected finite numbers")
+    return array
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if 0 < value.size <= _READABLE and value.dtype == np.float64:
+            return value.tolist()
+        packed = base64.b64encode(zlib.compress(np.ascontiguousarray(value).tobytes(), 6)).decode()
+        return {"dtype": str(value.dtype), "shape": list(value.shape), "zlib": packed}
+    raise NotImplementedError(f"no plain data: {type(value).__name__}")
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is not np.ndarray:
+        raise NotImplementedError(f"no plain data: {kind.__name__}")
+    if isinstance(value, np.ndarray):
+        return checked_array(value, str(value.dtype))
+    if isinstance(value, list):
+        return checked_array(value)
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "zlib"} or value["dtype"] not in _DTYPES:
+        raise ValueError("expected numbers")
+    shape = tuple(int(size) for size in value["shape"])
+    size = math.prod(shape) * np.dtype(value["dtype"]).itemsize
+    if min(shape, default=0) < 0 or size > _MOST_BYTES:
+        raise ValueError(f"an array of shape {shape} is too large")
+    try:
+        content = zlib.decompressobj().decompress(base64.b64decode(value["zlib"], validate=True), size + 1)
+    except (ValueError, TypeError, zlib.error):
+        raise ValueError("a damaged array") from None
+    if len(content) != size:
+        raise ValueError("a damaged array")
+    return checked_array(np.frombuffer(content, value["dtype"]).reshape(shape), value["dtype"])

@@ -1,0 +1,140 @@
+"""The cameras of a laboratory, as plain data.
+
+Conventions are those of ``vision.geometry.cameras``: OpenCV's axes, the first pixel's centre at (0.5, 0.5). Images in
+datasets are undistorted: lens distortion is that of the real cameras' own images, taken out where they enter.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from vision.geometry.cameras import Cameras
+from vision.scene.plain import Plain, checked_array
+
+
+class Distortion(Plain, frozen=True):
+    """A lens, as OpenCV describes it.
+
+    Attributes:
+        model: ``radial-tangential`` (k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4]]]) or ``equidistant`` (k1 k2 k3 k4).
+        coefficients: in that order.
+    """
+
+    model: str
+    coefficients: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        counts = {"radial-tangential": (4, 5, 8, 12), "equidistant": (4,)}
+        if self.model not in counts:
+            raise ValueError(f"distortion: model: expected one of {', '.join(counts)}, got {self.model}")
+        if len(self.coefficients) not in counts[self.model]:
+            expected = " or ".join(map(str, counts[self.model]))
+            raise ValueError(f"distortion: {self.model} has {expected} coefficients, got {len(self.coefficients)}")
+        if not all(map(math.isfinite, self.coefficients)):
+            raise ValueError("distortion: expected finite coefficients")
+
+
+class Camera(Plain, frozen=True):
+    """One camera where it should be.
+
+    Attributes:
+        name: what it is called in models, shards and reports.
+        width: of its images, pixels.
+        height: of its images, pixels.
+        intrinsics: (3, 3) K, pixels, without skew.
+        extrinsics: (4, 4) rigid transform, world to camera, metres.
+        distortion: of its real images; None for a pinhole.
+    """
+
+    name: str
+    width: int
+    height: int
+    intrinsics: np.ndarray
+    extrinsics: np.ndarray
+    distortion: Distortion | None = None
+
+    def __post_init__(self) -> None:
+        here = f"camera {self.name}"
+        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
+            raise ValueError(f"{here}: a name has letters, digits, - and _ alone: it becomes part of file names")
+        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
+            raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
+        try:
+            K = checked_array(self.intrinsics, shape=(3, 3))
+            T = checked_array(self.extrinsics, shape=(4, 4))
+        except ValueError as error:
+            raise ValueError(f"{here}: intrinsics are 3 x 3 and extrinsics 4 x 4: {error}") from None
+        if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
+            raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
+        if not (-self.width < K[0, 2] < 2 * self.width and -self.height < K[1, 2] < 2 * self.height):
+            raise ValueError(f"{here}: the principal point {K[0, 2]:g}, {K[1, 2]:g} is far outside of the image")
+        rotation = T[:3, :3]
+        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
+            raise ValueError(f"{here}: extrinsics: expected a rotation in the upper left 3 x 3")
+        if (T[3] != (0, 0, 0, 1)).any():
+            raise ValueError(f"{here}: extrinsics: expected the last row 0 0 0 1")
+
+    @property
+    def position(self) -> np.ndarray:
+        """Its centre in the world, (3,) metres."""
+        return np.asarray(-self.extrinsics[:3, :3].T @ self.extrinsics[:3, 3])
+
+
+class Rig(Plain, frozen=True):
+    """The nominal cameras, in the order in which images and labels hold them."""
+
+    cameras: tuple[Camera, ...]
+
+    def __post_init__(self) -> None:
+        if not self.cameras:
+            raise ValueError("a rig needs at least one camera")
+        if len(set(self.names)) != len(self.cameras):
+            raise ValueError(f"camera names must differ, got {', '.join(self.names)}")
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(camera.name for camera in self.cameras)
+
+    @functools.cached_property
+    def nominal(self) -> Cameras:
+        """All cameras where they should be, (C, ...) arrays."""
+        return Cameras(
+            np.stack([camera.intrinsics for camera in self.cameras]),
+            np.stack([camera.extrinsics for camera in self.cameras]),
+            np.array([camera.width for camera in self.cameras]),
+            np.array([camera.height for camera in self.cameras]),
+        )
+
+    @property
+    def width(self) -> int:
+        """Of the array that holds the images of all cameras, pixels: that of the widest."""
+        return max(camera.width for camera in self.cameras)
+
+    @property
+    def height(self) -> int:
+        """Of the array that holds the images of all cameras, pixels: that of the highest."""
+        return max(camera.height for camera in self.cameras)
+
+    def resized(self, longest: int) -> Rig:
+        """The same cameras with images whose longest side, over all of them, has so many pixels; without distortion."""
+        scale = longest / max(self.width, self.height)
+        cameras = []
+        for camera in self.cameras:
+            width, height = max(16, round(scale * camera.width)), max(16, round(scale * camera.height))
+            factors = np.diag([width / camera.width, height / camera.height, 1.0])
+            cameras.append(
+                Camera(
+                    name=camera.name,
+                    width=width,
+                    height=height,
+                    intrinsics=factors @ camera.intrinsics,
+                    extrinsics=camera.extrinsics,
+                )
+            )
+        return Rig(cameras=tuple(cameras))

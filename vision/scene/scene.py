@@ -1,0 +1,102 @@
+"""A scene: hand, object, cameras and what is around them, as one value that every file holds whole."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from vision.errors import DactylError
+from vision.scene.hand import Hand
+from vision.scene.objects import PoseObject
+from vision.scene.plain import Plain, from_plain, to_plain
+from vision.scene.rig import Rig
+from vision.scene.surroundings import Background, Workspace
+
+
+class Scene(Plain, frozen=True):
+    """Plain data, without a simulator; models are compiled from it at the simulator's border.
+
+    Attributes:
+        name: for titles and messages.
+        hand: None for an object alone.
+        object: whose pose is estimated.
+        rig: nominal cameras, in the order of the images.
+        background: below and behind.
+        workspace: where the object is handled.
+    """
+
+    name: str
+    hand: Hand | None
+    object: PoseObject
+    rig: Rig
+    background: Background
+    workspace: Workspace
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all of it: equal scenes have equal ones."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def identity(self) -> dict[str, str]:
+        """What configurations are compared by."""
+        return {"name": self.name, "sha256": self.fingerprint}
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Scene) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values that :meth:`from_json` makes the same scene of, bit by bit."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> Scene:
+        """The scene of JSON values; :class:`DactylError` names their file, ``where``, and the key that is wrong."""
+        return from_plain(value, cls, where)
+
+    def with_rig(self, rig: Rig) -> Scene:
+        """The same with other cameras."""
+        return Scene(
+            name=self.name,
+            hand=self.hand,
+            object=self.object,
+            rig=rig,
+            background=self.background,
+            workspace=self.workspace,
+        )
+
+
+PARTS = ("object", "rig", "hand", "background", "workspace")
+SEEN = ("object", "rig", "hand")
+"""What a network's answers depend on."""
+
+
+def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS) -> None:
+    """Raise DactylError, naming the part that differs, unless two scenes show the same.
+
+    Args:
+        ours: what is expected.
+        theirs: what was found.
+        what: names the place where, for the message.
+        parts: of the scenes that are compared.
+    """
+    for part in parts:
+        one, other = to_plain(getattr(ours, part)), to_plain(getattr(theirs, part))
+        if one != other:
+            raise DactylError(f"{what}: {_difference(part, one, other)}; use what was made of the same scene")
+
+
+def _difference(part: str, one: Any, other: Any) -> str:
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.get("name") != other.get("name"):
+            return f"{part} is {other.get('name')}, expected {one.get('name')}"
+        for key in one:
+            if one[key] != other.get(key):
+                return f"{part}.{key} differs"
+    return f"{part} differs"

@@ -1,0 +1,57 @@
+"""What is around hand and object, as plain data: background and workspace. Metres, world frame."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vision.scene.plain import Plain
+
+Point = tuple[float, float, float]
+
+
+class Background(Plain, frozen=True):
+    """What lies under and behind everything.
+
+    Attributes:
+        kind: ``plane``: a flat box; ``bowl``: a round floor with a wall that rises outwards; ``none``.
+        centre: of its upper side; z is the height of the floor.
+        half_size: of a plane, along x and y.
+        floor_radius: of a bowl's flat floor.
+        rim_radius: of a bowl's upper rim.
+        rim_height: of that rim above the floor.
+        collides: whether the object can lie on it. A plane or a bowl without collisions is only seen.
+    """
+
+    kind: Literal["plane", "bowl", "none"] = "plane"
+    centre: Point = (0.0, 0.0, 0.0)
+    half_size: tuple[float, float] = (1.0, 1.0)
+    floor_radius: float = 0.2
+    rim_radius: float = 0.4
+    rim_height: float = 0.2
+    collides: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.half_size) <= 0 or self.rim_height <= 0 or not 0 < self.floor_radius < self.rim_radius:
+            raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
+
+
+class Workspace(Plain, frozen=True):
+    """Where the object is handled.
+
+    Attributes:
+        start: where an episode's object begins: above the palm; or above the middle of the floor.
+        light_centre: where lights aim, and the middle of the half-sphere that they come from.
+        start_std: standard deviation of that place along each axis.
+        lost_distance: how far from ``start`` the object counts as lost and no state is kept.
+        drop_height: below this height the object was dropped; null where it may lie on the floor.
+    """
+
+    start: Point
+    light_centre: Point
+    start_std: float = 0.005
+    lost_distance: float = 0.22
+    drop_height: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.start_std < 0 or self.lost_distance <= 0:
+            raise ValueError("workspace: lost_distance must be positive, start_std must not be negative")

@@ -1,0 +1,59 @@
+"""Symmetries of an object: rigid motions after which it looks the same."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.plain import Plain, checked_array
+
+
+class Symmetries(Plain, frozen=True):
+    """Rotations about one point that leave an object unchanged.
+
+    Attributes:
+        rotations: (S, 3, 3) proper rotations, the identity first.
+        axes: (A, 3) unit vectors of continuous symmetries; every rotation about one leaves the object unchanged.
+        centre: (3,) metres, object frame: the point that all of them leave in place (a body's centroid is one).
+    """
+
+    rotations: np.ndarray
+    axes: np.ndarray = checked_array(np.zeros((0, 3)))
+    centre: np.ndarray = checked_array(np.zeros(3))
+
+    def __post_init__(self) -> None:
+        checked_array(self.rotations, shape=(None, 3, 3))
+        checked_array(self.axes, shape=(None, 3))
+        checked_array(self.centre, shape=(3,))
+        if not len(self.rotations) or not np.allclose(self.rotations[0], np.eye(3)):
+            raise ValueError("symmetries: the first rotation must be the identity")
+        if not np.allclose(self.rotations @ self.rotations.swapaxes(1, 2), np.eye(3), atol=1e-6):
+            raise ValueError("symmetries: every rotation must be orthogonal")
+        if (np.linalg.det(self.rotations) < 0).any():
+            raise ValueError("symmetries: a reflection is no rotation")
+        if not np.allclose(np.linalg.norm(self.axes, axis=1), 1, atol=1e-6):
+            raise ValueError("symmetries: axes must be unit vectors")
+
+    @functools.cached_property
+    def trivial(self) -> bool:
+        """Only the identity."""
+        return len(self.rotations) == 1 and len(self.axes) == 0
+
+    def discretised(self, steps: int = 36) -> FloatArray:
+        """Rotations (N, 3, 3), the identity first: continuous symmetries in so many steps of a turn."""
+        found = np.asarray(self.rotations)
+        for axis in self.axes:
+            turns = Rotation.from_rotvec(np.linspace(0, 2 * np.pi, steps, endpoint=False)[:, None] * axis).as_matrix()
+            found = (found[:, None] @ turns).reshape(-1, 3, 3)
+        return found
+
+    def transforms(self, steps: int = 36) -> FloatArray:
+        """As :meth:`discretised`, as rigid transforms (N, 4, 4) of points in the object's frame."""
+        rotations = self.discretised(steps)
+        found = np.tile(np.eye(4), (len(rotations), 1, 1))
+        found[:, :3, :3] = rotations
+        found[:, :3, 3] = self.centre - rotations @ self.centre
+        return found
