@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -277,8 +276,3 @@ def _checked_part(values: dict[str, Any]) -> ClutterPart:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("values that are not finite")
     return ClutterPart(values["shape"], **arrays)
-
-
-def total_parts(pieces: Sequence[Piece]) -> int:
-    """How many solids a renderer needs for them."""
-    return sum(len(piece.parts) for piece in pieces)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.appearance.surroundings import LUMINANCE, Map, directions, irradiance, solid_angles
+from datagen.appearance.surroundings import LUMINANCE, Map, directions, solid_angles
 from vision.geometry.rotations import FloatArray
 
 _CONE = np.cos(np.deg2rad(20.0))  # what lies closer to a light's middle belongs to it
@@ -43,8 +43,3 @@ def dominant_lights(radiance: Map, count: int) -> tuple[FloatArray, FloatArray, 
         np.array(strengths).reshape(-1, 3)[order],
         rest.astype(np.float32),
     )
-
-
-def lit(lights: FloatArray, illuminance: FloatArray, rest: Map, normal: FloatArray) -> FloatArray:
-    """The colour (3,) of a white matt surface of this normal under lights and rest."""
-    return irradiance(rest, normal) + np.maximum(lights @ normal, 0.0) @ illuminance / np.pi

@@ -35,7 +35,7 @@ class Surroundings:
 
 
 def draw_surroundings(rng: np.random.Generator, height: int, kind: str | None = None) -> Surroundings:
-    """Surroundings of a kind, a random one where none is named, turned at random; ``height`` rows, even."""
+    """Surroundings of a kind, a random one where none is named, in any orientation; ``height`` rows."""
     kind = str(rng.choice(list(KINDS))) if kind is None else kind
     radiance = normalised(KINDS[kind](rng, directions(height)))
     return Surroundings(f"{kind}-{hashlib.blake2b(radiance.tobytes(), digest_size=8).hexdigest()}", radiance)

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import integrate
 from scipy.spatial.transform import Rotation
 
-from datagen.appearance.dominant_lights import dominant_lights, lit
+from datagen.appearance.dominant_lights import dominant_lights
 from datagen.appearance.surroundings import (
     KINDS,
     LUMINANCE,
@@ -203,7 +203,8 @@ class TestDominantLights:
             np.testing.assert_allclose(kept, whole, rtol=1e-4)
             assert (rest >= -1e-4).all()
             expected = np.array([irradiance(radiance, normal) for normal in normals])
-            found = np.array([lit(lights, illuminance, rest, normal) for normal in normals])
+            found = np.array([irradiance(rest, normal) for normal in normals])
+            found += np.maximum(normals @ lights.T, 0.0) @ illuminance / np.pi
             # A lamp's extent softens where its cosine is cut off; its middle does not.
             assert np.abs(found - expected).max() < 0.06 * expected.max()
 
