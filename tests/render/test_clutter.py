@@ -14,11 +14,11 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig, ClutterPart, Piece, draw_clutter
 from datagen.variation import LogUniform, Uniform, UniformInt
+from tests.scenes import rig
 from vision.errors import DactylError
-from vision.geometry.cameras import DACTYL_RIG
 from vision.geometry.rotations import quaternion_from_rotation
 
-CAMERAS = np.array([camera.position for camera in DACTYL_RIG])
+CAMERAS = np.array([camera.position for camera in rig().cameras])
 OBJECT = np.array([1.0, 0.87, 0.2])
 RADIUS = 0.05
 FULL = ClutterConfig(behind=UniformInt(2, 4), beside=UniformInt(2, 4), front=UniformInt(1, 3))
