@@ -18,6 +18,7 @@ from eval.report.table_text import comma_separated, markdown, print_table
 from eval.report.write import SUMMARY, ReportConfig, report
 from eval.scoring.baseline import best_constant
 from eval.scoring.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
+from eval.scoring.found_cameras import can_self_calibrate, recordings
 from eval.scoring.predict import (
     Estimator,
     EvaluateConfig,
@@ -169,8 +170,13 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: all but calibrated where it uses no cameras."""
-    usable = [protocol for protocol in wanted if protocol == "nominal" or estimator.uses_cameras]
+    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras."""
+    usable = [
+        protocol
+        for protocol in wanted
+        if protocol == "nominal"
+        or (can_self_calibrate(estimator) if protocol == "self-calibrated" else estimator.uses_cameras)
+    ]
     if not usable:
         raise DactylError(
             f"protocols: the {estimator.head} head uses no cameras, so calibrated ones mean nothing; add nominal"
@@ -202,6 +208,8 @@ class _Run:
         """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
         entries, kept = [], {}
         for condition in conditions:
+            if condition.camera_knowledge == "self-calibrated" and recordings(dataset) is None:
+                continue  # nothing to find them from
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
             numbers: Sequence[int] | None = None
             if condition.study == "miscalibration":

@@ -76,7 +76,8 @@ def main() -> None:
             seen = zip(pictures, arguments.sources, rig.cameras, strict=True)
             images = [reduced(picture, name, camera) for picture, name, camera in seen]
         found = estimator.predict(np.stack(images)[None], matrices, transforms, nominal=views is None)
-        print(json.dumps({key: np.round(values[0], 5).tolist() for key, values in found.items()}), flush=True)  # noqa: T201
+        pose = {key: np.round(found[key][0], 5).tolist() for key in ("position", "quaternion", "confidence")}
+        print(json.dumps(pose), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
+from vision.networks.geometric import GeometricModel, no_landmark_offset
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, PoseModel
 from vision.scene.scene import Scene
+from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.self_calibration import RigSolution, self_calibrate
 from vision.storage.decode import Record, from_plain
 from vision.storage.files import atomic_write
 from vision.storage.schema import check_version
@@ -42,7 +45,21 @@ NO_LANDMARKS = (
     "this network knows none; calibrate the cameras"
 )
 
+LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
+"""Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
+taken away, and where that was never measured."""
+
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
+
+
+class Observations(NamedTuple):
+    """What a network sees in N triplets: pixels and expected errors in pixels of the object's corners, (N, C, K, 2) and
+    (N, C, K), and of the hand's landmarks, (N, C, L, 2) and (N, C, L); float64."""
+
+    corners: NDArray[np.float64]
+    corner_scale: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    landmark_scale: NDArray[np.float64]
 
 
 class PoseEstimator:
@@ -91,6 +108,12 @@ class PoseEstimator:
             )
         return cls.from_checkpoint(WEIGHTS / f"{name}.pt", device)
 
+    @classmethod
+    def load(cls, name: str, device: str | torch.device = "cpu") -> PoseEstimator:
+        """:meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
+        shipped = (WEIGHTS / f"{name}.pt").is_file() and "/" not in name
+        return cls.from_pretrained(name, device) if shipped else cls.from_checkpoint(name, device)
+
     def predict(
         self,
         images: NDArray[np.uint8],
@@ -113,7 +136,8 @@ class PoseEstimator:
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of).
+            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of); from a
+            geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres.
 
         Raises:
             ValueError: an array has another shape or type.
@@ -129,17 +153,74 @@ class PoseEstimator:
             raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
         transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        parts: list[tuple[Tensor, ...]] = []
         for first in range(0, count, batch_size):
             batch = slice(first, first + batch_size)
             seen = Cameras(self._tensor(matrices[batch]).float(), self._tensor(transforms[batch]).float())
             found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
-            parts.append((found.position.cpu(), found.rotation.cpu(), found.confidence.cpu()))
+            uncertain = () if found.covariance is None else (found.covariance.cpu(),)
+            parts.append((found.position.cpu(), found.rotation.cpu(), found.confidence.cpu(), *uncertain))
         if not parts:
-            return {"position": np.zeros((0, 3)), "quaternion": np.zeros((0, 4)), "confidence": np.zeros(0)}
-        position, rotation, confidence = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
+            nothing = {"position": np.zeros((0, 3)), "quaternion": np.zeros((0, 4)), "confidence": np.zeros(0)}
+            return nothing | ({"covariance": np.zeros((0, 6, 6))} if self.head == "geometric" else {})
+        position, rotation, confidence, *covariance = (
+            torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True)
+        )
         quaternion = canonical_quaternion(quaternion_from_matrix(rotation))
-        return {"position": position, "quaternion": quaternion, "confidence": confidence}
+        poses = {"position": position, "quaternion": quaternion, "confidence": confidence}
+        return poses | ({"covariance": covariance[0]} if covariance else {})
+
+    def observe(self, images: NDArray[np.uint8], batch_size: int = 64) -> Observations:
+        """What the network sees in images (B, C, H, W, 3) uint8, before anything is known of the cameras.
+
+        Raises:
+            DactylError: it is no network that finds landmarks of the hand.
+        """
+        model = self.model
+        if not isinstance(model, GeometricModel) or not model.finds_cameras:
+            raise DactylError("self-calibration needs a geometric network that finds landmarks of the hand (best.yaml)")
+        parts: list[Observations] = []
+        for first in range(0, len(images), batch_size):
+            with torch.inference_mode():
+                seen = model(self._tensor(images[first : first + batch_size]).permute(0, 1, 4, 2, 3))
+            corners, landmarks = model.observations(seen)
+            assert landmarks is not None
+            pixels = landmarks.pixels
+            if pixels.shape[1] == len(model.landmark_offset):
+                pixels = pixels - model.landmark_offset
+            both = (*corners, pixels, landmarks.scale)
+            parts.append(Observations(*(tensor.cpu().double().numpy() for tensor in both)))
+        return Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def self_calibrate(
+        self,
+        seen: Observations,
+        intrinsics: NDArray[np.floating],
+        extrinsics: NDArray[np.floating],
+        distortion: bool = False,
+    ) -> RigSolution:
+        """The cameras of a recording, found from the hand and the object it shows.
+
+        Args:
+            seen: in its triplets (:meth:`observe`).
+            intrinsics, extrinsics: nominal cameras, (C, 3, 3) and (C, 4, 4) as in :meth:`predict`.
+            distortion: also find each camera's radial distortion.
+
+        Raises:
+            DactylError: the recording leaves a camera open, or :meth:`observe`'s.
+        """
+        tensors = [torch.from_numpy(array) for array in seen]
+        corners, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])
+        model = self.model
+        assert isinstance(model, GeometricModel)
+        assert model.landmarks is not None
+        offset = LANDMARK_OFFSET if model.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET
+        nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
+        return self_calibrate(
+            model.keypoints.cpu(), corners, model.landmarks, landmarks, nominal,
+            torch.tensor([camera.height for camera in self.rig.cameras]), model.position_mean.cpu(),
+            landmark_offset=offset, distortion=distortion,
+        )  # fmt: skip
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
@@ -203,6 +284,8 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
     }
     try:
         scene = Scene.from_json(record.scene, f"{path}: hyper_parameters.scene")
+        if config.head == "geometric":  # of files from before there was one
+            weights.setdefault("landmark_offset", no_landmark_offset(scene))
         return fitted(lambda: build_model(config, scene), weights, str(path))
     except ValueError as error:
         raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error

@@ -11,7 +11,6 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
-from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.config import to_jsonable
 from vision.scene.scene import Scene
@@ -60,7 +59,7 @@ class ClosedLoopConfig:
     policy: str = TRAINED
     trials: int = 100
     seed: int = 0
-    protocol: ProtocolName = "nominal"
+    protocol: Literal["nominal", "calibrated"] = "nominal"
     latency_steps: int = 0
     locked_wrist: bool = False
     state: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from datagen.render.base import Appearance, Renderer, Sample
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
-from eval.scoring.conditions import ProtocolName
 from eval.scoring.predict import Estimator, unit_quaternion
 from eval.scoring.trial_results import STEP_SECONDS, Simulation
 from vision.geometry.cameras import Cameras
@@ -62,7 +62,7 @@ class TrialAppearance:
 def draw_look(
     simulation: Simulation,
     appearance: AppearanceConfig,
-    protocol: ProtocolName,
+    protocol: Literal["nominal", "calibrated"],
     estimator: Estimator,
     materials: Sequence[str],
     seed: int,

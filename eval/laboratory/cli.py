@@ -10,19 +10,26 @@ from datagen.sim.complete import complete_scene
 from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
 from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import ImportConfig, import_recording
+from eval.laboratory.self_calibration import SelfCalibrateConfig, calibrate_from
 from vision.config import parse
 from vision.errors import printable
 
 
 def main_calibrate(argv: Sequence[str]) -> None:
-    """Calibrate a laboratory's cameras from pictures of a ChArUco board.
+    """Calibrate a laboratory's cameras from pictures of a ChArUco board, or with --from of the hand at work.
 
-    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which pictures to take. Two
-    or more reference places check each other: how far each is from where the camera sees the board is printed.
+    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which pictures to take of a
+    board; two or more reference places check each other: how far each is from where the camera sees the board is
+    printed. --from needs no board: a network finds hand and object in some hundred triplets of a recording or dataset,
+    and with them each camera's displacement and focal length (docs/first-day.md; dactyl calibrate --from x --help).
 
     examples:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
+      dactyl calibrate --from lab/recording --checkpoint block --output lab/recording/calibration.json
     """
+    if any(word.partition("=")[0] == "--from" for word in argv):
+        _calibrate_from([word.replace("--from", "--recording", 1) for word in argv])
+        return
     config = parse(CalibrateConfig, argv, "dactyl calibrate", main_calibrate.__doc__ or "")
     for name, result in calibrate(config).items():
         for line in _said_of(name, result):
@@ -52,6 +59,20 @@ def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
         yield f"{name}: {distance:.3f} m from the board in {file}{checked}"
     if placement.unchecked:
         yield f"{name}: {placement.unchecked}: lay the board at a second place, 5 cm or more from the first, and turned"
+
+
+def _calibrate_from(argv: Sequence[str]) -> None:
+    """Calibrate cameras from pictures of the hand at work."""
+    config = parse(SelfCalibrateConfig, argv, "dactyl calibrate --from", _calibrate_from.__doc__ or "")
+    found = calibrate_from(config)
+    for name, camera in found.cameras.items():
+        _say(
+            f"{name}: focal length {camera.matrix[0, 0]:.1f} px ± {found.focal[name]:.2%}, direction ± "
+            f"{found.direction_deg[name]:.2f} degrees"
+        )
+        if found.drift_deg[name]:
+            _say(f"{name}: turned by {found.drift_deg[name]:.2f} degrees meanwhile; fix its mount, then record again")
+    _say(f"{config.output}: from {found.triplets} triplets")
 
 
 def main_import_recording(argv: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from eval.report.plots import COLORS, PARTS, log_axis, log_ticks, new_figure, pl
 from eval.scoring.bootstrap import Interval
 from eval.scoring.metrics import PoseErrors
 
-_STYLES = {"nominal": "-", "calibrated": (0, (5, 1.5)), None: (0, (1, 2))}
+_STYLES = {"nominal": "-", "self-calibrated": (0, (5, 1.5, 1, 1.5)), "calibrated": (0, (5, 1.5)), None: (0, (1, 2))}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def error_curves(curves: Sequence[Curve], means: Mapping[str, tuple[float, float
     """Share of the test samples with an error below each value, rotation and position.
 
     Args:
-        curves: full lines for the nominal protocol, dashed for the calibrated one, dotted for the constant pose.
+        curves: full lines for the nominal protocol, dash and dot for the self-calibrated one, dashed for the calibrated
+            one, dotted for the constant pose.
         means: published mean rotation (degrees) and position errors (mm) by name, as grey lines.
     """
     figure = new_figure(11, 4.6)

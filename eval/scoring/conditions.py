@@ -1,9 +1,12 @@
 """What an estimator is told about the cameras, and which of them it sees with.
 
-Every sample's cameras are displaced at random from the rig (Table 9), hence two protocols:
+Every sample's cameras are displaced at random from the rig (Table 9), hence three protocols:
 
 nominal
     The estimator is told the nominal cameras. This is what the paper's figures mean.
+self-calibrated
+    It is told the cameras that it found itself, from the pictures of a recording whose cameras were displaced once.
+    Only for estimators that can, and test sets that are recordings (:mod:`eval.scoring.found_cameras`).
 calibrated
     The estimator is told the true cameras, as a laboratory that calibrates often would. Only for estimators that use
     cameras at all.
@@ -25,8 +28,8 @@ from vision.geometry.cameras import change_field_of_view
 from vision.geometry.rotations import FloatArray
 from vision.scene.rig import Rig
 
-ProtocolName = Literal["nominal", "calibrated"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "calibrated")
+ProtocolName = Literal["nominal", "self-calibrated", "calibrated"]
+PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "self-calibrated", "calibrated")
 
 Displaced = Literal["position", "rotation", "field-of-view"]
 UNITS: dict[Displaced, str] = {"position": "mm", "rotation": "deg", "field-of-view": "deg"}
@@ -43,7 +46,7 @@ class Condition:
     """One way to ask an estimator.
 
     Attributes:
-        camera_knowledge: which cameras it is given: those of the rig, or the sample's true ones.
+        camera_knowledge: which cameras it is given: those of the rig, those it found, or the sample's true ones.
         without: name of a camera that is taken away.
         displaced: what is wrong about the cameras it is told.
         amount: how wrong, in :data:`UNITS`.
@@ -77,17 +80,21 @@ def miscalibrations() -> list[Condition]:
 
 
 def estimator_inputs(
-    condition: Condition, batch: Mapping[str, Any], rig: Rig
+    condition: Condition, batch: Mapping[str, Any], rig: Rig, found: tuple[FloatArray, FloatArray] | None = None
 ) -> tuple[np.ndarray, FloatArray, FloatArray]:
     """Images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, of a batch of samples.
 
     Args:
         batch: ``images``, ``index`` and the true cameras as a dataset gives them, (B, ...).
+        found: K (B, C, 3, 3) and T (B, C, 4, 4) of the self-calibrated protocol.
     """
     images = batch["images"]
     if condition.camera_knowledge == "nominal":
         nominal = rig.nominal.intrinsics, rig.nominal.extrinsics
         matrices, transforms = (np.broadcast_to(array, (len(images), *array.shape)) for array in nominal)
+    elif condition.camera_knowledge == "self-calibrated":
+        assert found is not None
+        matrices, transforms = found
     else:
         matrices, transforms = batch["camera_intrinsics"], batch["camera_extrinsics"]
     if condition.displaced:

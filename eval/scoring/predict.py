@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
+from eval.scoring.found_cameras import found_cameras
 from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
@@ -39,7 +40,8 @@ class EvaluateConfig:
             one that is not there yet.
         output: folder for predictions, table and pictures.
         training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
-        protocols: nominal (told the nominal cameras, as in the paper), calibrated (told each sample's true cameras).
+        protocols: nominal (told the nominal cameras, as in the paper), self-calibrated (told the cameras that it found
+            from all triplets of a recording; only on sets of recordings), calibrated (told each sample's true cameras).
         batch_size: triplets in one call of the estimator.
         device: where the network runs; auto takes a GPU if there is one.
         camera_subsets: also take away each camera in turn (calibrated; only where the estimator uses cameras).
@@ -64,7 +66,7 @@ class EvaluateConfig:
             if not re.fullmatch(r"[0-9a-z_-]+", name):
                 raise ValueError(f"test_sets: a name has small letters, digits, - and _ only, got '{name}'")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
-            raise ValueError(f"protocols: expected {' or '.join(PROTOCOLS)} or both, got {list(self.protocols)}")
+            raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {self.batch_size}")
         if self.miscalibration_samples < 0:
@@ -187,11 +189,14 @@ def predict(
     if not len(numbers):
         raise DactylError(f"{dataset.folder}: no samples; make the dataset again")
     parts: dict[str, list[np.ndarray]] = {key: [] for key in PREDICTIONS}
+    cameras = found_cameras(estimator, dataset, batch_size) if condition.camera_knowledge == "self-calibrated" else None
     with progress(f"{dataset.folder.name}, {condition.name}", len(numbers), "triplets") as advance:
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            told = estimator_inputs(condition, batch, dataset.rig)
+            some = list(numbers[first : first + batch_size])
+            found = cameras and (cameras[0][some], cameras[1][some])
+            told = estimator_inputs(condition, batch, dataset.rig, found)
             answer = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])

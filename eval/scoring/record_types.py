@@ -50,7 +50,7 @@ class ConstantRecord(Record, frozen=True):
 class ConditionRecord(Record, frozen=True, omit_defaults=False):
     """As :class:`eval.scoring.conditions.Condition`."""
 
-    told: ProtocolName
+    camera_knowledge: ProtocolName
     without: Name | None = None
     displaced: Displaced | None = None
     amount: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0

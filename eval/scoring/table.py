@@ -27,7 +27,7 @@ class Row:
         test_set: name of the test set.
         renderer: what made its pictures.
         head: of the network.
-        protocol: nominal or calibrated.
+        protocol: nominal, self-calibrated or calibrated.
         cameras: what the estimator is told about the cameras.
         samples: number of triplets.
         rotation, position: degrees, millimetres.
@@ -100,7 +100,8 @@ NOTES = (
     "≤ 5° & 5 mm: share of samples within both. Another face: share of samples whose estimate takes one face of the "
     "object for another.",
     "Protocols: the cameras of every sample are displaced from the rig (Table 9). Nominal: only the rig is known, as "
-    "in the paper; compare these rows with the published ones. Calibrated: each sample's true cameras are known.",
+    "in the paper; compare these rows with the published ones. Self-calibrated: the cameras are displaced once for "
+    "each recording and found from its triplets. Calibrated: each sample's true cameras are known.",
     "Paper: arXiv 1808.00177, Table 6. Successor: arXiv 1910.07113, the same block, a later network.",
     "Constant: the one pose of least mean error on the training labels; what can be had without looking. Missing: no "
     "test set of that kind was given.",
@@ -118,7 +119,9 @@ def our_row(
     estimator: str = "ours",
 ) -> Row:
     """A row of measured errors of samples that belong to ``episodes`` (N,)."""
-    known = {"nominal": "nominal", "calibrated": "true"}[protocol] if uses_cameras else "none"
+    known = (
+        {"nominal": "nominal", "self-calibrated": "found", "calibrated": "true"}[protocol] if uses_cameras else "none"
+    )
     return Row(estimator, test_set, renderer, head, protocol, known, **figures(errors, episodes))
 
 

@@ -8,14 +8,12 @@ import roma
 import torch
 from torch import Tensor
 
-from tests.model.test_bundle import ANCHOR, BLOCK, SIZE, Truth
+from tests.model.test_bundle import ANCHOR, BLOCK, LANDMARKS, SIZE, Truth
 from vision.errors import DactylError
-from vision.geometry.cameras import project_torch
-from vision.scene.landmarks import HAND_LANDMARKS
+from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle import solve_bundle
 from vision.solvers.bundle_problem import Displacement, PointObservations
 from vision.solvers.self_calibration import RigSolution, self_calibrate
-from vision.solvers.triangulate import Cameras
 
 
 class Recording(Truth):
@@ -24,13 +22,13 @@ class Recording(Truth):
 
     def __init__(self, frames: int, seed: int, drift_deg: float = 0.0, normal: bool = False) -> None:
         super().__init__(frames, seed=seed)
-        self.rig, self.nominal = (Cameras(*(tensor[0] for tensor in one)) for one in (self.cameras, self.nominal))
+        self.rig, self.nominal = (Cameras(*(tensor[0] for tensor in one[:2])) for one in (self.cameras, self.nominal))
         if normal:
-            spread = Displacement().precision(Cameras(*(tensor[None] for tensor in self.nominal)), SIZE)[0] ** -0.5
+            spread = Displacement().precision(Cameras(*(tensor[None] for tensor in self.nominal[:2])), SIZE)[0] ** -0.5
             self.rig = displaced(self.nominal, spread * self.noise(3, 7))
         drift = torch.zeros(frames, 3, 7, dtype=torch.float64)
         drift[:, 0, 2] = torch.deg2rad(torch.linspace(-drift_deg / 2, drift_deg / 2, frames, dtype=torch.float64))
-        self.cameras = displaced(Cameras(*(tensor.expand(frames, *tensor.shape) for tensor in self.rig)), drift)
+        self.cameras = displaced(Cameras(*(tensor.expand(frames, *tensor.shape) for tensor in self.rig[:2])), drift)
 
     def calibrate(
         self, corners: PointObservations, landmarks: PointObservations, **options: float | bool
@@ -38,7 +36,7 @@ class Recording(Truth):
         return self_calibrate(
             BLOCK,
             corners,
-            HAND_LANDMARKS,
+            LANDMARKS,
             landmarks,
             self.nominal,
             SIZE,
@@ -49,7 +47,7 @@ class Recording(Truth):
 
 def displaced(cameras: Cameras, numbers: Tensor) -> Cameras:
     """Cameras (..., C) after turns, shifts and logarithms of the zoom (..., C, 7)."""
-    intrinsics, extrinsics = (tensor.clone() for tensor in cameras)
+    intrinsics, extrinsics = (tensor.clone() for tensor in cameras[:2])
     rotation = extrinsics[..., :3, :3] @ roma.rotvec_to_rotmat(numbers[..., :3]).mT
     centre = -(extrinsics[..., :3, :3].mT @ extrinsics[..., :3, 3:]) + numbers[..., 3:6, None]
     extrinsics[..., :3, :] = torch.cat([rotation, -rotation @ centre], dim=-1)
@@ -69,8 +67,10 @@ def test_perfect_pixels_give_the_cameras() -> None:
     """Of a rig that stands where its priors have it to a hair, as pixels alone leave a rig's shift open."""
     truth = Recording(40, seed=1)
     found = truth.calibrate(*truth.sights(0.0, 0.0))
-    seen = project_torch(truth.position[:, None, None], *(tensor.expand(40, *tensor.shape) for tensor in found.cameras))
-    there = project_torch(truth.position[:, None, None], *truth.cameras)
+    seen = project_torch(
+        truth.position[:, None, None], *(tensor.expand(40, *tensor.shape) for tensor in found.cameras[:2])
+    )
+    there = project_torch(truth.position[:, None, None], *truth.cameras[:2])
     assert (seen - there).abs().max() < 0.05
     turn, shift = truth.errors(found.poses)
     assert turn.max() < 0.01
@@ -80,8 +80,8 @@ def test_perfect_pixels_give_the_cameras() -> None:
 def test_a_hundred_triplets_are_worth_more_than_one() -> None:
     truth = Recording(100, seed=2)
     corners, landmarks = truth.sights(1.0, 1.0)
-    nominal = Cameras(*(tensor.expand(100, *tensor.shape) for tensor in truth.nominal))
-    alone = solve_bundle(BLOCK, corners, HAND_LANDMARKS, landmarks, nominal, SIZE, ANCHOR).pose
+    nominal = Cameras(*(tensor.expand(100, *tensor.shape) for tensor in truth.nominal[:2]))
+    alone = solve_bundle(BLOCK, corners, LANDMARKS, landmarks, nominal, SIZE, ANCHOR).pose
     turn, shift = truth.errors(truth.calibrate(corners, landmarks).poses)
     assert shift.mean() < 0.8
     assert truth.errors(alone)[1].mean() > 1.6 * shift.mean()
@@ -96,7 +96,7 @@ def test_deviations_are_honest(frames: int) -> None:
     for seed in range(40):
         truth = Recording(frames, seed=100 + seed, normal=True)
         corners, landmarks = truth.sights(1.0, 1.0)
-        offset = 0.5 * truth.noise(3, len(HAND_LANDMARKS.points), 2) + 0.5 * truth.noise(3, 1, 2)
+        offset = 0.5 * truth.noise(3, len(LANDMARKS.points), 2) + 0.5 * truth.noise(3, 1, 2)
         landmarks = landmarks._replace(pixels=landmarks.pixels + offset)
         wrong = truth.uniform(*corners.pixels.shape[:3]) < 0.05
         corners = corners._replace(pixels=corners.pixels + 20 * wrong[..., None] * truth.noise(*corners.pixels.shape))
@@ -151,5 +151,5 @@ def test_nothing_is_nan() -> None:
     corners.pixels[0] = torch.nan
     landmarks.pixels[1] = 1e9
     found = truth.calibrate(corners, landmarks)
-    for tensor in (*found.cameras, found.covariance, found.poses.covariance, found.drift_deg):
+    for tensor in (*found.cameras[:2], found.covariance, found.poses.covariance, found.drift_deg):
         assert np.isfinite(tensor.numpy()).all()

@@ -55,16 +55,20 @@ class GeometricModel(PoseModel):
         keypoints: (K, 3) metres, object frame: the points that are looked for.
         error_scale: (2,) buffer: by what factor real errors exceed the predicted ones, with true cameras and with
             nominal ones; set by :meth:`calibrate`.
+        landmark_offset: (C, L, 2) buffer: by how many pixels of the image the landmarks that it finds in each camera of
+            its rig are off on average, which no number of pictures evens out; set by :meth:`set_landmark_offset`.
     """
 
     keypoints: Tensor
     error_scale: Tensor
+    landmark_offset: Tensor
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
         self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
         self.landmarks = None if scene.hand is None else scene.hand.landmarks
         self.register_buffer("error_scale", torch.ones(2))
+        self.register_buffer("landmark_offset", no_landmark_offset(scene))
         self.tower = build_backbone(config.backbone)
         self.head = PointHead(self.tower.channels, len(self.keypoints))
         self.surface = nn.Conv2d(self.tower.channels, 4, 1)
@@ -152,10 +156,9 @@ class GeometricModel(PoseModel):
 
     @torch.no_grad()
     def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
-        corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
-        if nominal and self.finds_cameras and output.landmarks is not None:
+        corners, seen = self.observations(output)
+        if nominal and self.finds_cameras and seen is not None:
             assert self.landmarks is not None
-            seen = PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
             rig, anchor = self.scene.rig, self.position_mean
             height = torch.tensor([camera.height for camera in rig.cameras], device=anchor.device)
             height = height if len(height) == corners.pixels.shape[1] else height.max()
@@ -163,8 +166,22 @@ class GeometricModel(PoseModel):
         else:
             solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
         deviation = solution.rotation_deviation
-        confidence = _probability_within(CONFIDENT_ANGLE, deviation * self.error_scale[int(nominal)])
-        return PosePrediction(solution.position, solution.rotation, confidence, deviation)
+        scale = self.error_scale[int(nominal)]
+        confidence = _probability_within(CONFIDENT_ANGLE, deviation * scale)
+        covariance = solution.covariance * scale.double().square()
+        return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance)
+
+    def observations(self, output: GeometricOutput) -> tuple[PointObservations, PointObservations | None]:
+        """Corners and landmarks as solvers take them; no landmarks without a window."""
+        corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
+        if output.landmarks is None:
+            return corners, None
+        return corners, PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
+
+    def set_landmark_offset(self, found: Tensor, true: Tensor) -> None:
+        """Set ``landmark_offset``: the median over held-out samples of where landmarks were found, (N, C, L, 2) pixels,
+        from where they are."""
+        self.landmark_offset.copy_((found - true).median(dim=0).values)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
         """Set the ``error_scale`` of true or nominal cameras.
@@ -176,6 +193,12 @@ class GeometricModel(PoseModel):
         """
         median = 1.5382  # of the length of a standard normal vector in three dimensions
         self.error_scale[int(nominal)] = (errors / deviations.clamp_min(1e-6)).median() / median
+
+
+def no_landmark_offset(scene: Scene) -> Tensor:
+    """The ``landmark_offset`` of a network of which none was measured."""
+    landmarks = None if scene.hand is None else scene.hand.landmarks
+    return torch.zeros(len(scene.rig), 0 if landmarks is None else len(landmarks.points), 2)
 
 
 def _to_image(found: PointOutput, windows: Tensor) -> PointOutput:

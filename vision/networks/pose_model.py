@@ -101,12 +101,15 @@ class PosePrediction:
             make short (it says nothing after training with the geodesic loss).
         deviation: (B,) float64, radians: the geometric model's own estimate of the rotation's standard deviation about
             each axis, before calibration; None from a regression.
+        covariance: (B, 6, 6) float64 of the error, radians about the world's axes then metres, after calibration; None
+            from a regression.
     """
 
     position: Tensor
     rotation: Tensor
     confidence: Tensor
     deviation: Tensor | None = None
+    covariance: Tensor | None = None
 
 
 class PoseModel(nn.Module, ABC):

@@ -97,7 +97,7 @@ def self_calibrate(
     landmarks: Landmarks,
     seen: PointObservations,
     nominal: Cameras,
-    image_size: int,
+    height: Tensor | int,
     anchor: Tensor,
     displacement: Displacement | None = None,
     landmark_offset: float = 0.0,
@@ -112,7 +112,7 @@ def self_calibrate(
         landmarks: of the hand.
         seen: where each camera sees those.
         nominal: where the cameras should be, (C, 3, 3) and (C, 4, 4).
-        image_size: height of the images in pixels.
+        height: of the images in pixels, one for all or (C,).
         anchor: (3,) metres, world: where the object usually is.
         displacement: of the cameras; as in Table 9 when None.
         landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike.
@@ -125,12 +125,12 @@ def self_calibrate(
     frames = len(corners.pixels)
     if not frames:
         raise DactylError("self-calibration: no triplets; record the hand at work, some hundred triplets")
-    nominal = Cameras(*(tensor.double().expand(frames, *tensor.shape[-3:]) for tensor in nominal))
+    one = Cameras(nominal.intrinsics.double()[None], nominal.extrinsics.double()[None])
+    nominal = Cameras(*(tensor.expand(frames, -1, -1, -1) for tensor in one[:2]))
     with one_thread():
-        first = solve_bundle(points, corners, landmarks, seen, nominal, image_size, anchor, displacement)
+        first = solve_bundle(points, corners, landmarks, seen, nominal, height, anchor, displacement)
         pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        prior = displacement or Displacement()
-        precision = prior.precision(Cameras(*(tensor[:1] for tensor in nominal)), image_size)[0]
+        precision = (displacement or Displacement()).precision(one, height)[0]
         nothing = torch.zeros_like(precision)  # in a single frame; the recording has its prior once
         problem = Problem(points.double(), pixels, weight, nominal, nothing, landmarks)
         problem.body_precision = problem.body_precision * _ANGLES
@@ -294,7 +294,7 @@ class _Bundle:
         turns = torch.cat([torch.arange(3) + size * camera for camera in range(self.cameras)])
         drift, deviation = _trend(matrix[:, turns][:, :, turns], gradient[:, turns])
         return RigSolution(
-            Cameras(*(tensor[0] for tensor in cameras)),
+            Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
             rig.further[:, -1] if self.distortion else torch.zeros_like(rig.zoom),
             covariance[seven][:, seven],
             self.precision[:, :7] ** -0.5,

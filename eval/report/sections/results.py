@@ -12,6 +12,7 @@ from eval.report.page import Drawing, Paragraph, Section, Table
 from eval.report.plots import svg
 from eval.report.sections.parts import mean, percent
 from eval.report.table_text import cells, header
+from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MetricName, PoseErrors
 from eval.scoring.record import Evaluation
 from eval.scoring.table import EXPECTED_RENDERERS, NONE, NOTES, PUBLISHED_MEANS, Row
@@ -111,7 +112,7 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
         dict.fromkeys([*(one.renderer for evaluation in evaluations for one in evaluation.sets), *EXPECTED_RENDERERS])
     )
     parts: list[Table] = []
-    for protocol in ("nominal", "calibrated"):
+    for protocol in PROTOCOLS:
         body, shades = [], []
         for evaluation in evaluations:
             line: list[str] = [evaluation.name, evaluation.training_renderer]

@@ -1,0 +1,103 @@
+"""Pictures of any size and lens as a network was trained to see them, and its cameras as the laboratory's again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.calibration import CalibratedCamera
+from eval.laboratory.opencv import opencv
+from eval.laboratory.undistortion import make_view
+from vision.errors import DactylError
+from vision.geometry.distortion import Lens
+from vision.geometry.rotations import FloatArray
+from vision.scene.rig import Camera, Rig
+
+
+class NetworkViews:
+    """How the pictures of each camera of a rig become a network's.
+
+    Args:
+        rig: of the network.
+        calibration: of the laboratory's cameras, whose capture frame is the world; None where the pictures are those of
+            the rig's own cameras, of any size: the middle of the rig's shape is taken.
+
+    Raises:
+        DactylError: the calibration lacks a camera of the rig.
+    """
+
+    def __init__(self, rig: Rig, calibration: Mapping[str, CalibratedCamera] | None = None) -> None:
+        self.rig, self.calibration = rig, calibration
+        self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
+        """K (C, 3, 3) and T (C, 4, 4) of the images: where the cameras are, or without calibration should be."""
+        self._views = None
+        if calibration is not None:
+            if absent := [name for name in rig.names if name not in calibration]:
+                raise DactylError(
+                    f"calibration: camera '{absent[0]}' is missing (it has {', '.join(calibration) or 'none'}); the "
+                    f"network sees through {', '.join(rig.names)}"
+                )
+            self._views = [make_view(calibration[each.name], np.eye(4), each, True) for each in rig.cameras]
+            self.cameras = (
+                np.stack([view.matrix for view in self._views]),
+                np.stack([view.transform for view in self._views]),
+            )
+
+    def __call__(self, pictures: Sequence[np.ndarray], where: Sequence[Path | str]) -> np.ndarray:
+        """Images (C, H, W, 3) uint8 of pictures of any size, (h, w, 3) uint8, one for each camera in rig order."""
+        if len(pictures) != len(self.rig):
+            raise DactylError(f"{len(pictures)} pictures for the {len(self.rig)} cameras {', '.join(self.rig.names)}")
+        images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
+        for number, (camera, picture, place) in enumerate(zip(self.rig.cameras, pictures, where, strict=True)):
+            seen = _middle(camera, picture) if self._views is None else self._views[number](picture, Path(place))
+            images[number, : camera.height, : camera.width] = seen
+        return images
+
+    def calibrated(
+        self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray
+    ) -> dict[str, CalibratedCamera]:
+        """The laboratory's cameras, of cameras that were found for the images.
+
+        Args:
+            matrices, transforms: found, (C, 3, 3) and (C, 4, 4).
+            sizes: (width, height) of the pictures.
+            distortion: (C,) radial coefficient k1 of the images.
+        """
+        found = {}
+        for number, name in enumerate(self.rig.names):
+            width, height = sizes[number]
+            if self.calibration is None:
+                camera = self.rig.cameras[number]
+                left, top, cut, _ = _cut(camera, width, height)
+                scale = cut / camera.width
+                matrix = np.diag([scale, scale, 1.0]) @ matrices[number]
+                matrix[:2, 2] += np.array([left, top]) - 0.5  # OpenCV's pixel centres are whole numbers
+                lens = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
+                transform = transforms[number]
+            else:
+                before = self.calibration[name]
+                matrix, lens = before.matrix.copy(), before.lens
+                matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
+                # From the axes of the image, to which the picture was turned, back to the camera's.
+                transform = before.transform @ np.linalg.inv(self.cameras[1][number]) @ transforms[number]
+            found[name] = CalibratedCamera(matrix, lens, width, height, transform)
+        return found
+
+
+def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
+    """The largest cut of the image's shape out of the picture's middle, at the image's size."""
+    left, top, width, height = _cut(camera, picture.shape[1], picture.shape[0])
+    cut = np.ascontiguousarray(picture[top : top + height, left : left + width])
+    if (width, height) == (camera.width, camera.height):
+        return cut
+    cv2 = opencv()
+    return np.asarray(cv2.resize(cut, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
+
+
+def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of it."""
+    scale = min(width / camera.width, height / camera.height)
+    wide, high = round(scale * camera.width), round(scale * camera.height)
+    return (width - wide) // 2, (height - high) // 2, wide, high

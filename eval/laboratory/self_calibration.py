@@ -1,0 +1,138 @@
+"""``dactyl calibrate --from``: a laboratory's cameras from pictures of the hand at work, without a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.calibration import CalibratedCamera, load_calibration, save_calibration
+from eval.laboratory.capture import read_pictures
+from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.pictures import read_picture
+from vision.errors import DactylError
+from vision.progress import progress
+from vision.scene.rig import Rig
+from vision.scene.scene import SEEN, Scene, require_same
+from vision.storage.datasets import TripletDataset
+from vision.storage.folders import MANIFEST
+
+
+@dataclass(frozen=True)
+class SelfCalibrateConfig:
+    """Calibration from the hand at work.
+
+    Attributes:
+        recording: what --from names: a dataset, or the folder of a recording (<camera>.csv and pictures).
+        output: file to write, for example calibration.json.
+        checkpoint: of a geometric network: a file, or the name of shipped weights.
+        calibration: an earlier calibration of the recording's cameras, whose lens and directions are then kept as a
+            beginning; null where they stand where the network's cameras do.
+        triplets: how many are used at most, evenly spaced.
+        tolerance_s: largest time between pictures of a triplet of a recording.
+        distortion: also find each lens's radial distortion (without an earlier calibration).
+    """
+
+    recording: Path
+    output: Path
+    checkpoint: Path = Path("block")
+    calibration: Path | None = None
+    triplets: int = 300
+    tolerance_s: float = 0.01
+    distortion: bool = False
+
+    def __post_init__(self) -> None:
+        if self.triplets < 1 or not self.tolerance_s > 0:
+            raise ValueError("triplets and tolerance_s: must be above 0")
+        if self.distortion and self.calibration is not None:
+            raise ValueError("distortion: the earlier calibration has it already; leave one of them out")
+
+
+@dataclass(frozen=True)
+class FoundRig:
+    """What was found, by camera.
+
+    Attributes:
+        cameras: as the calibration file has them.
+        direction_deg: standard deviation of the direction, degrees.
+        focal: of the focal length, as a fraction of it.
+        drift_deg: by how much it turned during the recording, degrees; 0 where nothing was noticed.
+        triplets: how many were used.
+    """
+
+    cameras: dict[str, CalibratedCamera]
+    direction_deg: dict[str, float]
+    focal: dict[str, float]
+    drift_deg: dict[str, float]
+    triplets: int
+
+
+def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
+    """Find the cameras and write the file.
+
+    Raises:
+        DactylError: the recording cannot be read, or leaves a camera open.
+    """
+    from vision.estimator import Observations, PoseEstimator
+
+    estimator = PoseEstimator.load(str(config.checkpoint))
+    calibration = None if config.calibration is None else load_calibration(config.calibration)
+    views = NetworkViews(estimator.rig, calibration)
+    parts, sizes = [], []
+    for pictures, where in recorded(config, estimator.scene):
+        sizes.append([(picture.shape[1], picture.shape[0]) for picture in pictures])
+        if sizes[-1] != sizes[0]:
+            raise DactylError(f"{where[0]}: another size than the pictures before; calibrate one resolution at a time")
+        parts.append(estimator.observe(views(pictures, where)[None]))
+    if not parts:
+        raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
+    seen = Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    try:
+        solution = estimator.self_calibrate(seen, *views.cameras, distortion=config.distortion)
+    except DactylError as error:
+        raise DactylError(f"{config.recording}: {error}") from error
+    found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
+    matrices, transforms, distortion = (tensor.numpy() for tensor in found)
+    cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
+    save_calibration(config.output, cameras)
+    turned = np.rad2deg(np.linalg.norm(solution.deviation[:, :3].numpy(), axis=1))
+    moved = np.linalg.norm(solution.drift_deg.numpy(), axis=1) * solution.drifted().numpy()
+    direction, focal, drift = (
+        dict(zip(estimator.rig.names, values.tolist(), strict=True))
+        for values in (turned, solution.deviation[:, 6], moved)
+    )
+    return FoundRig(cameras, direction, focal, drift, len(seen.corners))
+
+
+def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:
+    """Pictures of each triplet in rig order, and where they come from; ``scene`` is the network's."""
+    rig = scene.rig
+    if (config.recording / MANIFEST).exists():
+        dataset = TripletDataset(config.recording)
+        require_same(scene, dataset.scene, f"{config.recording}: not what the network was trained on", SEEN)
+        for number in _spaced(len(dataset), config.triplets):
+            yield list(dataset[number]["images"]), [dataset.where(number)] * len(rig)
+        return
+    files = triplet_files(config.recording, rig, config.tolerance_s)
+    with progress(config.recording.name, min(len(files), config.triplets), "triplets") as advance:
+        for number in _spaced(len(files), config.triplets):
+            yield [read_picture(path) for path in files[number]], [str(path) for path in files[number]]
+            advance(1)
+
+
+def triplet_files(recording: Path, rig: Rig, tolerance_s: float) -> list[tuple[Path, ...]]:
+    """Pictures of a recording that belong together, by the first camera's time."""
+    streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+    found = []
+    for first, time in enumerate(streams[rig.names[0]].time):
+        numbers = [first] + [streams[name].nearest(time) for name in rig.names[1:]]
+        times = [streams[name].time[number] for name, number in zip(rig.names, numbers, strict=True)]
+        if np.ptp(times) <= tolerance_s:
+            found.append(tuple(streams[name].files[number] for name, number in zip(rig.names, numbers, strict=True)))
+    return found
+
+
+def _spaced(count: int, wanted: int) -> list[int]:
+    return [int(number) for number in np.linspace(0, count - 1, min(count, wanted))] if count else []

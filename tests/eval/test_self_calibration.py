@@ -1,0 +1,179 @@
+"""The self-calibrated protocol, and ``dactyl calibrate --from``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.cli import evaluate
+from eval.laboratory import self_calibration
+from eval.laboratory.calibration import load_calibration
+from eval.laboratory.cli import main_calibrate
+from eval.laboratory.network_views import NetworkViews
+from eval.scoring.found_cameras import found_cameras, recordings
+from eval.scoring.predict import EvaluateConfig
+from tests.datasets import make_images, make_label, write_manifest
+from tests.eval.oracle import Oracle
+from tests.scenes import rig, scene
+from vision.errors import DactylError
+from vision.estimator import Observations, PoseEstimator
+from vision.geometry.cameras import project
+from vision.geometry.rotations import matrix_from_quaternion
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.pose_model import ModelConfig, WindowConfig
+from vision.solvers.landmarks import locate
+from vision.solvers.self_calibration import RigSolution
+from vision.storage.datasets import TripletDataset
+from vision.storage.shards import encode_sample, write_shard
+
+SIZE, GROUP = 200, 12
+RIG = rig(SIZE)
+_HAND = scene().hand
+assert _HAND is not None
+assert _HAND.landmarks is not None
+LANDMARKS = _HAND.landmarks
+_RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
+
+
+def true_cameras(recording: int) -> tuple[np.ndarray, np.ndarray]:
+    """K and T of cameras that are turned by up to a degree about their own horizontal axes."""
+    matrices, transforms = RIG.nominal.intrinsics.copy(), RIG.nominal.extrinsics.copy()
+    rng = np.random.default_rng(recording)
+    for number in range(3):
+        angle = np.deg2rad(rng.uniform(0.3, 1.0))
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        transforms[number, :3] = turn @ transforms[number, :3]
+        matrices[number, :2, :2] *= rng.uniform(0.99, 1.01)
+    return matrices, transforms
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    """Two recordings."""
+    folder = tmp_path_factory.mktemp("recordings") / "set"
+    samples = []
+    for index in range(2 * GROUP):
+        label = make_label(index, SIZE)
+        label["joint_position"][:2] = [-0.2, -0.1]
+        label["camera_intrinsics"], label["camera_extrinsics"] = true_cameras(index // GROUP)
+        samples.append(encode_sample(label, make_images(index, SIZE), RIG, {"exposure": 1.0}))
+    records = [write_shard(folder, 0, samples, "test", _RENDERER)]
+    config = {"render": {"displacement": "per-recording", "recording_size": GROUP}}
+    write_manifest(folder, records, SIZE, config=config)
+    return TripletDataset(folder)
+
+
+class Seer(Oracle):
+    """An oracle that also sees corners and landmarks, to a tenth of a pixel."""
+
+    def __init__(self, datasets: Iterable[TripletDataset]) -> None:
+        super().__init__(datasets, distance_mm=2.0)
+        self.rig = self.scene.rig
+        model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1), window=WindowConfig())
+        self.network = PoseEstimator(build_model(model, scene("block", SIZE)))
+        self.network.model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
+
+    def observe(self, images: np.ndarray) -> Observations:
+        corners, landmarks = [], []
+        for triplet in images:
+            sample = self.answers[triplet[0].tobytes()]
+            cameras = sample["camera_intrinsics"], sample["camera_extrinsics"]
+            turn = matrix_from_quaternion(sample["object_quaternion"])
+            rng = np.random.default_rng(int(sample["index"]))
+            angles = torch.from_numpy(sample["joint_position"][None, :2])
+            hand = locate(LANDMARKS, angles)[0][0].numpy()
+            for points, seen in (
+                (self.scene.object.keypoints @ turn.T + sample["object_position"], corners),
+                (hand, landmarks),
+            ):
+                pixels = project(points, *cameras)
+                seen.append(pixels + rng.normal(0, 0.1, pixels.shape))
+        arrays = np.stack(corners), np.stack(landmarks)
+        return Observations(*(part for pixels in arrays for part in (pixels, np.full(pixels.shape[:-1], 0.1))))
+
+    def self_calibrate(
+        self, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, distortion: bool = False
+    ) -> RigSolution:
+        return self.network.self_calibrate(seen, intrinsics, extrinsics, distortion)
+
+
+def directions_off(matrices: np.ndarray, transforms: np.ndarray, recording: int) -> float:
+    """Largest distance in pixels between where cameras see a point of the workspace and where the true ones do."""
+    point = np.array([[1.02, 0.87, 0.145]])
+    return float(np.abs(project(point, matrices, transforms) - project(point, *true_cameras(recording))).max())
+
+
+def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDataset) -> None:
+    matrices, transforms = found_cameras(Seer([dataset]), dataset, batch_size=5)
+    nominal = RIG.nominal.intrinsics.copy(), RIG.nominal.extrinsics.copy()
+    for index in range(2 * GROUP):
+        assert directions_off(matrices[index], transforms[index], index // GROUP) < 0.3
+        assert directions_off(*nominal, index // GROUP) > 3
+
+
+def test_a_set_of_no_recordings_is_left_out(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.datasets import write_dataset
+
+    apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
+    assert recordings(apart) is None
+    seer = Seer([dataset, apart])
+    with pytest.raises(DactylError, match="per-recording"):
+        found_cameras(seer, apart, 4)
+    monkeypatch.setattr("eval.cli.load_estimator", lambda *arguments: seer)
+    (tmp_path / "made.pt").write_bytes(b"oracle")
+    monkeypatch.setattr("eval.cli.checkpoint_origin", _origin)
+    config = EvaluateConfig(
+        tmp_path / "made.pt", {"lab": dataset.folder, "apart": apart.folder}, tmp_path / "evaluation"
+    )
+    rows = [row for row in evaluate(config) if row.measured]
+    assert [(row.test_set, row.protocol, row.cameras) for row in rows] == [
+        ("lab", "nominal", "nominal"),
+        ("lab", "self-calibrated", "found"),
+        ("lab", "calibrated", "true"),
+        ("apart", "nominal", "nominal"),
+        ("apart", "calibrated", "true"),
+    ]
+
+
+def _origin(path: Path):  # type: ignore[no-untyped-def]
+    from eval.scoring.record_types import CheckpointFile
+    from vision.storage.files import sha256
+
+    return CheckpointFile(path=str(path), sha256=sha256(path), training=None)
+
+
+def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
+    monkeypatch.setattr(self_calibration, "_spaced", lambda count, wanted: list(range(GROUP)))  # one recording of two
+    file = tmp_path / "calibration.json"
+    main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
+    assert "from 12 triplets" in capsys.readouterr().out
+    views = NetworkViews(RIG, load_calibration(file))
+    # The pictures of these cameras are turned to the nominal direction: where a point lands there, it lies.
+    camera = load_calibration(file)["left"]
+    point = np.array([[1.02, 0.87, 0.145]])
+    seen = project(point, camera.matrix, camera.transform)[0] + 0.5
+    assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
+    assert views.cameras[0].shape == (3, 3, 3)
+
+
+def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
+    views = NetworkViews(RIG)
+    matrices, transforms = true_cameras(0)
+    found = views.calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
+    assert found["top"].matrix[0, 0] == pytest.approx(2.4 * matrices[1, 0, 0])
+    assert found["top"].matrix[:2, 2] == pytest.approx([319.5, 239.5])
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[:, 80:560] = 200  # the middle square
+    assert (views([picture] * 3, ["-"] * 3) == 200).all()
+    with pytest.raises(DactylError, match="2 pictures for the 3 cameras"):
+        views([picture] * 2, ["-"] * 2)
