@@ -1,0 +1,122 @@
+"""Following a pose over time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.tracking import TrackedPose, Tracker, TrackingConfig
+
+STEP = 0.08
+NOISE = np.diag([np.deg2rad(0.7) ** 2] * 3 + [0.0003**2] * 3)
+
+
+class Motion:
+    """An object that is turned back and forth by up to 60 degrees a second, and estimates of it."""
+
+    def __init__(self, frames: int, seed: int, step: float = STEP) -> None:
+        rng = np.random.default_rng(seed)
+        self.time = step * np.arange(1, frames + 1)
+        axes = rng.normal(size=(2, 3))
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        swing = [
+            0.5 * np.sin(2 * t)[:, None] * axis for t, axis in zip((self.time, 1.3 * self.time), axes, strict=True)
+        ]
+        self.turns = Rotation.from_rotvec(swing[0]) * Rotation.from_rotvec(swing[1])
+        self.places = np.array([1.02, 0.87, 0.145]) + 0.01 * np.sin(self.time[:, None] * [1.0, 1.5, 2.0])
+        errors = rng.multivariate_normal(np.zeros(6), NOISE, frames)
+        self.seen_turns = Rotation.from_rotvec(errors[:, :3]) * self.turns
+        self.seen_places = self.places + errors[:, 3:]
+
+    def track(self, tracker: Tracker) -> list[TrackedPose | None]:
+        quaternions = quaternion_from_rotation(self.seen_turns)
+        frames = zip(self.time, self.seen_places, quaternions, strict=True)
+        return [tracker.update(t, place, quaternion, NOISE) for t, place, quaternion in frames]
+
+    def errors(self, poses: list[TrackedPose | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Degrees and millimetres."""
+        found = [pose for pose in poses if pose is not None]
+        assert len(found) == len(poses)
+        turns = rotation_from_quaternion(np.stack([pose.quaternion for pose in found]))
+        places = np.stack([pose.position for pose in found])
+        degrees = np.rad2deg((turns * self.turns.inv()).magnitude())
+        return degrees, 1000 * np.linalg.norm(places - self.places, axis=1)
+
+
+@pytest.mark.parametrize("step", [0.033, 0.08])
+def test_a_tracked_pose_is_better_than_single_frames(step: float) -> None:
+    motion = Motion(200, 0, step)
+    degrees, millimetres = motion.errors(motion.track(Tracker()))
+    alone = np.rad2deg((motion.seen_turns * motion.turns.inv()).magnitude())
+    assert degrees[10:].mean() < 0.97 * alone[10:].mean()
+    assert millimetres[10:].mean() < 1000 * np.linalg.norm(motion.seen_places - motion.places, axis=1)[10:].mean()
+
+
+def test_covariances_and_velocities_are_honest() -> None:
+    """Of an object that moves as the filter has it: white noise of acceleration."""
+    config, surprise = TrackingConfig(), []
+    density = np.repeat([config.rotation_acceleration, config.position_acceleration], 3)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        tracker = Tracker(config)
+        turn, place, speed = Rotation.random(random_state=rng), np.zeros(3), np.zeros(6)
+        for frame in range(1, 25):
+            for _ in range(20):  # small steps of the true motion
+                small = STEP / 20
+                turn, place = Rotation.from_rotvec(small * speed[:3]) * turn, place + small * speed[3:]
+                speed = speed + density * np.sqrt(small) * rng.normal(size=6)
+            error = rng.multivariate_normal(np.zeros(6), NOISE)
+            seen = Rotation.from_rotvec(error[:3]) * turn
+            pose = tracker.update(STEP * frame, place + error[3:], quaternion_from_rotation(seen), NOISE)
+            assert pose is not None
+            if frame > 5:
+                off = (turn * rotation_from_quaternion(pose.quaternion).inv()).as_rotvec()
+                parts = [off, place - pose.position, speed[:3] - pose.angular_velocity, speed[3:] - pose.velocity]
+                surprise.append(np.concatenate(parts) / np.sqrt(np.diag(pose.covariance)))
+    within = (np.abs(surprise) < 1).mean(axis=0).reshape(4, 3).mean(axis=1)
+    assert np.abs(within - 0.68).max() < 0.06
+
+
+def test_a_wrong_estimate_is_left_out_and_a_lost_object_found_again() -> None:
+    motion, tracker = Motion(40, 1), Tracker()
+    motion.seen_places[20] += 0.05  # one frame is wrong
+    motion.seen_turns = Rotation.concatenate(
+        [motion.seen_turns[:30], Rotation.from_rotvec([0, 0, np.pi / 2]) * motion.seen_turns[30:]]
+    )  # and from the thirtieth on the object lies on another side
+    poses = motion.track(tracker)
+    status = [pose.status for pose in poses if pose is not None]
+    assert status[0] == "found"
+    assert status[20] == "predicted"
+    assert set(status[1:20] + status[21:30]) == {"tracked"}
+    assert status[30:34] == ["predicted", "predicted", "found", "tracked"]
+    _, millimetres = motion.errors(poses)
+    assert millimetres[20] < 10
+
+
+def test_nobody_begins_with_a_guess() -> None:
+    tracker, guess = Tracker(), 1000 * NOISE
+    assert tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], guess) is None
+    assert tracker.predict(1.0) is None
+    assert tracker.update(0.1, np.full(3, np.nan), [1, 0, 0, 0], NOISE) is None
+    assert tracker.update(0.2, np.zeros(3), [1, 0, 0, 0], NOISE) is not None
+    lost = [tracker.update(0.2 + 0.1 * n, np.full(3, 0.5), [1, 0, 0, 0], guess) for n in (1, 2, 3)]
+    assert lost[-1] is None
+    with pytest.raises(ValueError, match="gate"):
+        TrackingConfig(gate=1.0)
+
+
+def test_prediction_bridges_latency() -> None:
+    motion, tracker = Motion(100, 2), Tracker()
+    late, ahead = [], []
+    for number in range(99):
+        quaternion = quaternion_from_rotation(motion.seen_turns[number])
+        now = tracker.update(motion.time[number], motion.seen_places[number], quaternion, NOISE)
+        later = tracker.predict(motion.time[number + 1])
+        assert now is not None
+        assert later is not None
+        true = motion.turns[number + 1]
+        late.append((rotation_from_quaternion(now.quaternion) * true.inv()).magnitude())
+        ahead.append((rotation_from_quaternion(later.quaternion) * true.inv()).magnitude())
+    assert np.mean(ahead[10:]) < 0.7 * np.mean(late[10:])

@@ -1,0 +1,184 @@
+"""A pose that is followed over time: an error-state Kalman filter on position, rotation and both velocities.
+
+The state's mean is a pose with velocities; its error, twelve numbers in the world frame, is what has a covariance: a
+rotation vector (the true rotation is ``exp(error) @ rotation``), metres, radians per second, metres per second. Between
+frames the velocities stay, but for accelerations that are white noise; each frame's estimate comes with the covariance
+that its solver gives. Estimates that contradict the prediction are left out, and after several in a row the object
+counts as lost: the next estimate that is sure enough begins anew.
+
+NumPy and SciPy alone: one frame takes less than a millisecond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
+
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+
+Status = Literal["lost", "found", "tracked", "predicted"]
+"""Of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """How an object moves, and whom to believe.
+
+    Attributes:
+        rotation_acceleration: rad/s^2 times sqrt(s), density of the white noise that changes the angular velocity.
+        position_acceleration: m/s^2 times sqrt(s), the same of the velocity.
+        start_rotation_velocity: rad/s, standard deviation of the velocity about each axis when tracking begins.
+        start_position_velocity: m/s, the same along each axis.
+        gate: probability with which a right estimate passes; others are left out.
+        patience: estimates left out in a row after which the object is lost.
+        sure_deg: standard deviation in degrees that an estimate must stay below to begin with it.
+    """
+
+    rotation_acceleration: float = 3.0
+    position_acceleration: float = 0.3
+    start_rotation_velocity: float = 3.0
+    start_position_velocity: float = 0.2
+    gate: float = 0.9999
+    patience: int = 3
+    sure_deg: float = 8.0
+
+    def __post_init__(self) -> None:
+        for name in ("rotation_acceleration", "position_acceleration", "start_rotation_velocity", "sure_deg"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
+        if not self.start_position_velocity > 0 or not 0 < self.gate < 1 or self.patience < 1:
+            raise ValueError("start_position_velocity above 0, gate between 0 and 1 and patience of 1 or more expected")
+
+
+@dataclass(frozen=True)
+class TrackedPose:
+    """An object at one time, world frame.
+
+    Attributes:
+        position: (3,) metres.
+        quaternion: (4,) w x y z, object to world.
+        velocity: (3,) metres per second.
+        angular_velocity: (3,) radians per second.
+        covariance: (12, 12) of the errors of rotation, position, angular velocity and velocity.
+        status: of the frame.
+    """
+
+    position: FloatArray
+    quaternion: FloatArray
+    velocity: FloatArray
+    angular_velocity: FloatArray
+    covariance: FloatArray
+    status: Status
+
+
+class Tracker:
+    """Follows one object."""
+
+    def __init__(self, config: TrackingConfig | None = None) -> None:
+        self.config = config or TrackingConfig()
+        self._gate = float(chi2.ppf(self.config.gate, 6))
+        self._now: TrackedPose | None = None
+        self._time = 0.0
+        self._left_out = 0
+
+    def predict(self, time_s: float) -> TrackedPose | None:
+        """The pose at a time, without an estimate of it; None while the object is lost. For latency, too."""
+        if self._now is None:
+            return None
+        return self._moved(self._now, time_s - self._time)
+
+    def update(
+        self, time_s: float, position: ArrayLike, quaternion: ArrayLike, covariance: ArrayLike
+    ) -> TrackedPose | None:
+        """The pose at the time of an estimate; None where the object is lost.
+
+        Args:
+            time_s: seconds, rising from call to call.
+            position: (3,) metres.
+            quaternion: (4,) w x y z.
+            covariance: (6, 6) of the estimate's error, radians about the world's axes then metres
+                (:meth:`vision.estimator.PoseEstimator.predict`).
+
+        Raises:
+            ValueError: time does not rise.
+        """
+        if self._now is not None and time_s <= self._time:
+            raise ValueError(f"time must rise: {time_s} s after {self._time} s")
+        place, noise = np.asarray(position, np.float64), np.asarray(covariance, np.float64)
+        turn = rotation_from_quaternion(quaternion)
+        usable = bool(np.isfinite(place).all() and np.isfinite(noise).all())
+        before = self.predict(time_s)
+        self._time = time_s
+        if before is None:
+            self._now = self._begun(place, turn, noise) if usable and self._sure(noise) else None
+            return self._now
+        off = np.concatenate(
+            [(turn * rotation_from_quaternion(before.quaternion).inv()).as_rotvec(), place - before.position]
+        )
+        innovation = before.covariance[:6, :6] + noise
+        if usable and off @ np.linalg.solve(innovation, off) < self._gate:
+            self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
+            return self._now
+        self._left_out += 1
+        if self._left_out >= self.config.patience:
+            # Found again at once where this estimate is sure: it was the prediction that went astray.
+            self._now = self._begun(place, turn, noise) if usable and self._sure(noise) else None
+        else:
+            self._now = before
+        return self._now
+
+    def _sure(self, noise: FloatArray) -> bool:
+        return bool(np.sqrt(np.trace(noise[:3, :3]) / 3) < np.deg2rad(self.config.sure_deg))
+
+    def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:
+        covariance = np.zeros((12, 12))
+        covariance[:6, :6] = noise
+        speeds = (self.config.start_rotation_velocity, self.config.start_position_velocity)
+        covariance[6:, 6:] = np.diag(np.repeat(np.square(speeds), 3))
+        self._left_out = 0
+        return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
+
+    def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
+        """After some time at constant velocities, as uncertain as accelerations make it."""
+        # A rotation error turns with the object: exp(w t) error.
+        transition = np.eye(12)
+        transition[:3, :3] = Rotation.from_rotvec(pose.angular_velocity * seconds).as_matrix()
+        transition[:6, 6:] = seconds * np.eye(6)
+        density = np.repeat(np.square([self.config.rotation_acceleration, self.config.position_acceleration]), 3)
+        noise = np.zeros((12, 12))
+        span = abs(seconds)
+        noise[:6, :6] = np.diag(density * span**3 / 3)
+        noise[6:, 6:] = np.diag(density * span)
+        noise[:6, 6:] = noise[6:, :6] = np.diag(density * seconds * span / 2)
+        turned = Rotation.from_rotvec(pose.angular_velocity * seconds) * rotation_from_quaternion(pose.quaternion)
+        return TrackedPose(
+            pose.position + seconds * pose.velocity,
+            quaternion_from_rotation(turned),
+            pose.velocity,
+            pose.angular_velocity,
+            transition @ pose.covariance @ transition.T + noise,
+            "predicted",
+        )
+
+    def _corrected(
+        self, before: TrackedPose, off: FloatArray, innovation: FloatArray, noise: FloatArray
+    ) -> TrackedPose:
+        gain = np.linalg.solve(innovation, before.covariance[:6]).T  # (12, 6)
+        step = gain @ off
+        keep = np.eye(12)
+        keep[:, :6] -= gain
+        covariance = keep @ before.covariance @ keep.T + gain @ noise @ gain.T  # Joseph's form stays positive
+        turned = Rotation.from_rotvec(step[:3]) * rotation_from_quaternion(before.quaternion)
+        return TrackedPose(
+            before.position + step[3:6],
+            quaternion_from_rotation(turned),
+            before.velocity + step[9:],
+            before.angular_velocity + step[6:9],
+            covariance,
+            "tracked",
+        )
