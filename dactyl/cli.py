@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from vision.errors import DactylError, UsageError
+from vision.errors import DactylError, UsageError, memory_fault
 
 COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
@@ -105,6 +105,10 @@ def _main(arguments: list[str]) -> int:
         return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
+    except Exception as error:
+        if (reason := memory_fault(error)) is None:
+            raise
+        return _fail(f"dactyl {name}: out of memory ({reason}); raise the limit, or ask for less at once", 1)
     return 0
 
 

@@ -62,21 +62,39 @@ class StepSampler:
             yield numbers
 
 
+class Waiting:
+    """Since when the training waits for a batch; it does not when ``since`` is None."""
+
+    since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.since is None else time.monotonic() - self.since
+
+
 class MixedBatches:
     """Batches with stored triplets first, then online ones; either may be missing.
 
     Args:
         batches: in the whole training, those before a resumed one included: what Lightning counts up to.
         stored, online: batches of each kind, in step with each other.
+        waiting: is told while this waits for them.
 
     Attributes:
         waited_s: seconds that were spent in getting batches.
     """
 
-    def __init__(self, batches: int, stored: Iterable[Batch] | None, online: Iterable[Batch] | None) -> None:
+    def __init__(
+        self,
+        batches: int,
+        stored: Iterable[Batch] | None,
+        online: Iterable[Batch] | None,
+        waiting: Waiting | None = None,
+    ) -> None:
         self._batches = batches
         self._parts = [part for part in (stored, online) if part is not None]
         self._pin = online is not None and torch.cuda.is_available()  # stored ones are pinned by their loader
+        self._waiting = waiting or Waiting()
         self.waited_s = 0.0
 
     def __len__(self) -> int:
@@ -85,8 +103,11 @@ class MixedBatches:
     def __iter__(self) -> Iterator[Batch]:
         parts = [iter(part) for part in self._parts]
         while True:
-            began = time.monotonic()
-            batches = [batch for part in parts if (batch := next(part, None)) is not None]
+            began = self._waiting.since = time.monotonic()
+            try:
+                batches = [batch for part in parts if (batch := next(part, None)) is not None]
+            finally:
+                self._waiting.since = None
             if len(batches) < len(parts):
                 return
             batch = batches[0] if len(batches) == 1 else _joined(batches)

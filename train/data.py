@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,11 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, collate
+from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, Waiting
 from train.data_config import DataConfig
+from train.loading import Loading, shares_memory
 from vision.errors import DactylError
 from vision.scene.scene import SEEN, require_same
 from vision.storage.datasets import TripletDataset
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from train.online_config import OnlineConfig
 
 _STATISTICS_SAMPLES = 4096
-_LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
 
 
 class TripletDataModule(lightning.LightningDataModule):
@@ -31,6 +30,7 @@ class TripletDataModule(lightning.LightningDataModule):
 
     Attributes:
         scene: what the images show.
+        waiting: since when the training waits for a batch.
 
     Raises:
         DactylError: a dataset is missing, damaged or empty, or they do not show the same thing.
@@ -40,8 +40,8 @@ class TripletDataModule(lightning.LightningDataModule):
         super().__init__()
         self.config = config
         self.seed = seed
-        self.source = None if config.train is None else TripletDataset(config.train)
-        val_source = self.source if config.val is None else TripletDataset(config.val)
+        self.source = None if config.train is None else TripletDataset(config.train, config.verify)
+        val_source = self.source if config.val is None else TripletDataset(config.val, config.verify)
         assert val_source is not None  # the configuration sees to it
         self.val_source = val_source
         self.scene = val_source.scene
@@ -56,7 +56,24 @@ class TripletDataModule(lightning.LightningDataModule):
         self._refuse_mismatch()
         self._batches: MixedBatches | None = None
         self._rendering: OnlineBatches | None = None
-        self._loaders: list[DataLoader[Batch]] = []
+        self._loaders: list[Loading] = []
+        self.waiting = Waiting()
+        self._shared = True
+
+    def prepare_loading(self, processes: int) -> bool:
+        """Find out how loading processes can hand over their batches; whether they share memory.
+
+        Args:
+            processes: training processes on this machine, each with loading processes of its own.
+
+        Raises:
+            DactylError: they could not even start.
+        """
+        rig = self.scene.rig
+        batch = -(-self.config.batch_size // processes) * len(rig) * rig.height * rig.width * 3
+        if self.config.workers:
+            self._shared = shares_memory(self.config.workers, batch, 2 * processes)  # training and validation
+        return self._shared
 
     def verify(self) -> None:
         """Compare every shard with its hash."""
@@ -102,10 +119,10 @@ class TripletDataModule(lightning.LightningDataModule):
         if self.online is not None:
             size = _share(config.online_per_batch, world, "online")
             self._rendering = self.online.batches(size, first, batches, rank, world, trainer.num_devices)
-        self._batches = MixedBatches(batches, stored, self._rendering)
+        self._batches = MixedBatches(batches, stored, self._rendering, self.waiting)
         return self._batches
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loading:
         assert self.trainer is not None
         # Every sample once, without padding: each process takes its share.
         numbers = self.val_numbers[self.trainer.global_rank :: self.trainer.world_size]
@@ -122,8 +139,7 @@ class TripletDataModule(lightning.LightningDataModule):
         if self._rendering is not None:
             self._rendering.close()
         for loader in self._loaders:
-            if (loading := loader._iterator) is not None:
-                loading._shutdown_workers()  # type: ignore[attr-defined]
+            loader.close()
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the training set's samples to train on, and of the validation set's."""
@@ -154,23 +170,16 @@ class TripletDataModule(lightning.LightningDataModule):
         if self.online is not None:
             require_same(self.scene, self.online.scene, "data.online", SEEN)
 
-    def _loader(self, dataset: Dataset[dict[str, Any]], **options: Any) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Any], **options: Any) -> Loading:
         workers = self.config.workers
-        loader = DataLoader(
-            dataset,
-            collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_leave_signals_to_training,
-            **options,
-        )
+        loader = Loading(dataset, workers, self._shared, self.config.patience_s, self.waiting, **options)
         self._loaders.append(loader)
         return loader
 
 
-class _Triplets(Dataset[dict[str, Any]]):
-    """Some samples of a dataset as training needs them, optionally kept in memory.
+class _Triplets(Dataset[Any]):
+    """Some samples of a dataset as training needs them, optionally kept in memory; for one that cannot be read, the
+    error.
 
     ``numbers`` stays an array: worker processes share its memory, which they could not with a list's numbers.
     """
@@ -183,12 +192,15 @@ class _Triplets(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        if self.cache is None:
-            return self._read(number)
-        if number not in self.cache:
-            self.cache[number] = self._read(number)
-        return self.cache[number]
+    def __getitem__(self, number: int) -> dict[str, Any] | DactylError:
+        try:
+            if self.cache is None:
+                return self._read(number)
+            if number not in self.cache:
+                self.cache[number] = self._read(number)
+            return self.cache[number]
+        except DactylError as error:
+            return error
 
     def _read(self, number: int) -> dict[str, Any]:
         sample = self.source[int(self.numbers[number])]
@@ -203,12 +215,3 @@ def _share(batch_size: int, world: int, kind: str) -> int:
             "choose a multiple"
         )
     return batch_size // world
-
-
-def _leave_signals_to_training(worker: int) -> None:
-    """Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but what happens is for the training process
-    to decide. A worker that ended at once would end the training before it is saved; so it waits a while."""
-    del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))

@@ -18,8 +18,9 @@ class DataConfig:
         online: render triplets while training; null takes all from the training set.
         batch_size: triplets in a batch, of all devices together.
         workers: processes that decode pictures, for each device; 0 decodes in the training process.
+        patience_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
         cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
-        verify: compare every shard with its SHA-256 before training.
+        verify: compare every shard with its SHA-256 before its first sample is used.
     """
 
     train: str | None = None
@@ -28,6 +29,7 @@ class DataConfig:
     online: OnlineConfig | None = None
     batch_size: int = 64
     workers: int = 0
+    patience_s: float = 300.0
     cache: bool = False
     verify: bool = True
 
@@ -36,6 +38,8 @@ class DataConfig:
             raise ValueError(
                 f"batch_size must be 1 or more and workers 0 or more, got {self.batch_size}, {self.workers}"
             )
+        if not self.patience_s > 0:
+            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
         if self.val is None and not 0 < self.val_fraction < 1:
             raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
         if self.train is None and self.online is None:

@@ -24,17 +24,18 @@ from train.checkpoints import BEST, LAST, SafeCheckpointIO, SaveLast, save_best
 from train.config import TrainConfig
 from train.data import TripletDataModule
 from train.faults import LossNotFiniteError
+from train.loading import loading_fault
 from train.module import PoseTask
 from train.pictures import ValidationPictures
 from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
+from train.resume import batches_done, refuse_misfit
 from vision.config import UsageError, format_error, to_jsonable
 from vision.errors import DactylError
 from vision.estimator import read_checkpoint
 from vision.storage.files import fingerprint
 from vision.storage.folders import reserve_output
-from vision.storage.tensors import first_mismatched_tensor
 
 _LATER_KEYS = (
     ("model", "camera_input", False),
@@ -68,7 +69,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if first:
         reserve_output(config.output, _identity(config, options, data), "*.ckpt")
     saved = read_checkpoint(last) if last.exists() else {}
-    done = saved["global_step"] if saved else 0
+    done = batches_done(saved, last) if saved else 0
     if done >= options["max_steps"]:
         console.print(f"{config.output}: training is done ({done:,} batches), reused")
         return
@@ -82,12 +83,13 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
-    if done and (name := first_mismatched_tensor(task.state_dict(), saved["state_dict"])) is not None:
-        raise DactylError(
-            f"{last}: begun by another version of this package (tensor '{name}' differs); "
-            "go on with that one, or choose another output and train anew"
-        )
     trainer = make_trainer(config, options, data)
+    if done:
+        refuse_misfit(saved, task, trainer, last)
+    if not data.prepare_loading(trainer.num_devices):
+        console.print(
+            "data.workers: batches go through pipes, for lack of room in /dev/shm or a short TMPDIR", soft_wrap=True
+        )
     try:
         _fit(trainer, task, data, last if done else None)
     except LossNotFiniteError as error:
@@ -95,6 +97,10 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     except OSError as error:  # of the logs, which others write
         reason = f"{error.strerror or error}; free space or choose another output, and the same command resumes"
         raise DactylError(f"{error.filename or config.output}: {reason}") from error
+    except RuntimeError as error:
+        if (fault := loading_fault(error)) is None:
+            raise
+        raise fault from None
     finally:
         data.close()
     best = trainer.checkpoint_callback
@@ -115,6 +121,13 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
         launcher = trainer.strategy.launcher
         if launcher is not None:  # its processes would wait for this one for ever
             launcher.kill(signal.SIGKILL)
+        restoring = checkpoint is not None and not task.began
+        if restoring and isinstance(error, Exception) and not isinstance(error, (DactylError, OSError, MemoryError)):
+            # Whatever Lightning and torch make of a state that is none.
+            reason = f"{type(error).__name__}: {format_error(error)}"[:120]
+            raise DactylError(
+                f"{checkpoint}: cannot be gone on from ({reason}); choose another output and train anew"
+            ) from error
         if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
         if (signalled := _signal_behind(error)) is not None:
@@ -142,7 +155,7 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
     warnings.filterwarnings("ignore", module="lightning.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     options = {**options, "val_check_interval": _interval(options)}
-    stop = StopOnSignal()
+    stop = StopOnSignal(data.waiting)
     callbacks = [
         stop,
         save_best(config.output, "val/rotation_mean_deg"),

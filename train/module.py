@@ -72,6 +72,7 @@ class PoseTask(lightning.LightningModule):
 
     Attributes:
         model: the network that learns.
+        began: whether training has begun, all that a checkpoint holds being restored.
         average: of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for a validation,
             but back again before a geometric network's confidence is set and pictures are drawn: both would be of the
             wrong one. Here torch's average is a part of the task, and so of its checkpoints, and nothing is swapped
@@ -96,6 +97,7 @@ class PoseTask(lightning.LightningModule):
         self.augment_config = augment
         self.optimizer_config = optimizer
         self.seed = seed
+        self.began = False
         self.surface = SurfaceTargets(self.model.object)
         self.errors = CatMetric()
 
@@ -107,6 +109,9 @@ class PoseTask(lightning.LightningModule):
         model = self.average.module
         assert isinstance(model, PoseModel)
         return model
+
+    def on_train_start(self) -> None:
+        self.began = True
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         del batch_index  # counts within an epoch of the trainer's; augmentation follows the count of all batches
@@ -161,17 +166,18 @@ class PoseTask(lightning.LightningModule):
         matrices = (nominal.intrinsics, nominal.extrinsics)
         return Cameras(*(torch.tensor(m).float().to(self.device).expand(batch, -1, -1, -1) for m in matrices))
 
-    def configure_optimizers(self) -> Any:
+    def optimizer(self) -> torch.optim.Optimizer:
+        """A fresh one, of the network's parameters."""
         config = self.optimizer_config
         if config.name == "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
-            )
-        else:
-            weights = [p for p in self.model.parameters() if p.ndim > 1]
-            others = [p for p in self.model.parameters() if p.ndim <= 1]
-            groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-            optimizer = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95))
+            return torch.optim.Adam(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        weights = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95))
+
+    def configure_optimizers(self) -> Any:
+        config, optimizer = self.optimizer_config, self.optimizer()
         batches = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, lambda batch: config.factor(batch, batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -187,6 +193,9 @@ class PoseTask(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(checkpoint_record(self.model))
+        # Else an interrupted validation, which is done again, would leave its batches in the count.
+        validated = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+        validated["total"] = dict(validated["current"])
         self._exchange_names(checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

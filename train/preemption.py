@@ -10,8 +10,14 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from train.batches import Waiting
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """What schedulers send before they take a machine away (SLURM: USR1 by custom), and Ctrl-C."""
+
+
+_LOOK_S = 1.0
+_LONGEST_WAIT_S = 15.0  # for a batch, after a signal: schedulers kill after 30 s
 
 
 class Stopped(Exception):
@@ -27,14 +33,16 @@ class Stopped(Exception):
 
 
 class StopOnSignal(Callback):
-    """Notes the first signal, for :class:`train.checkpoints.SaveLast` to ask about; a second one acts at once.
+    """Notes the first signal, for :class:`train.checkpoints.SaveLast` to ask about; a second one acts at once, and so
+    does the first where the training waits for a batch that does not come.
 
     Lightning's own handler would answer SIGTERM with a collective operation in the middle of whatever other one is
     under way. Here all processes ask each other after every batch, so that all stop after the same one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Waiting) -> None:
         self.received: int | None = None
+        self._waiting = waiting
         self._before: dict[int, Any] = {}
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
@@ -53,9 +61,26 @@ class StopOnSignal(Callback):
         """Whether any process was asked to stop; every process has to call this after the same batches."""
         return not trainer.strategy.reduce_boolean_decision(self.received is None)
 
+    def on_train_end(self, *_: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def on_exception(self, *_: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
+            signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
             return
+        self._act(number)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        if self._waiting.seconds > _LONGEST_WAIT_S:
+            assert self.received is not None
+            self._act(self.received)
+
+    def _act(self, number: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(number, self._before[number])
         signal.raise_signal(number)

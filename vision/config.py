@@ -96,7 +96,7 @@ def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: I
 
 def new_parser(command: str, description: str) -> ArgumentParser:
     """A parser that knows ``--config`` and nothing else yet, raises its errors, and reads YAML strictly."""
-    parser = ArgumentParser(
+    parser = _Parser(
         prog=command,
         description=inspect.cleandoc(description),
         formatter_class=HelpFormatter,
@@ -106,6 +106,20 @@ def new_parser(command: str, description: str) -> ArgumentParser:
     )
     parser.add_argument("--config", action=_ConfigFile, help="YAML file with any of the keys below.")
     return parser
+
+
+class _Parser(ArgumentParser):
+    """Asks files that stand for a group of keys (``--render FILE``) for their size, before they are read."""
+
+    def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Namespace:  # type: ignore[override]
+        pairs = [*itertools.pairwise(args or ()), *(arg.split("=", 1) for arg in args or () if "=" in arg)]
+        for option, value in pairs:
+            if option.removeprefix("--") in (self.groups or ()) and len(value) < 4096 and Path(value).exists():
+                try:
+                    _read(Path(value))
+                except (OSError, ValueError) as error:
+                    raise ValueError(f"{option.removeprefix('--')}: {value}: {error}") from None
+        return super().parse_args(args, **options)
 
 
 class _ConfigFile(ActionConfigFile):

@@ -1,8 +1,15 @@
 """The two errors that users see, and text that is safe to show them."""
 
+import errno
 import re
 
 _MAX_MESSAGE = 300  # characters
+
+_NO_MEMORY = (
+    *("allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot map", "failed to map"),
+    *("can't start new thread", "CUDA out of memory", "realloc of size", "malloc of size"),
+)
+"""How libraries say that there is no memory: in the words of the C library, of torch, of the loader, of Arrow."""
 
 
 class DactylError(Exception):
@@ -52,3 +59,15 @@ def decoding_reason(error: BaseException) -> str:
         what = "nested too deep"
     place = key.rstrip("'").lstrip(".")
     return f"key '{place}': {what[:1].lower()}{what[1:]}" if place else f"{what[:1].lower()}{what[1:]}"
+
+
+def memory_fault(error: BaseException | None) -> str | None:
+    """What an error or those behind it say about memory that could not be had; None where that was not the fault."""
+    while error is not None:
+        text = printable(error)
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return shortened(text or "no more memory", 120)
+        if any(sign in text for sign in _NO_MEMORY):
+            return shortened(text, 120)
+        error = error.__cause__ or error.__context__
+    return None

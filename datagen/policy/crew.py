@@ -13,7 +13,7 @@ from typing import Any
 
 from datagen.policy.her_config import HerConfig
 from datagen.policy.player import Orders, Played, Player
-from datagen.workers.pool import die_with
+from datagen.workers.child import begin
 from vision.errors import DactylError
 
 _LEAVE_S = 10.0  # that a player may take to end
@@ -58,8 +58,8 @@ class Processes:
                 raise DactylError(
                     "a process that plays died (out of memory?); the same command goes on from the last checkpoint"
                 ) from None
-            if isinstance(result, Exception):
-                raise result
+            if isinstance(result, tuple):  # ("error", what it raised)
+                raise result[1]
             played.append(result)
         return played
 
@@ -76,9 +76,10 @@ def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | 
     try:  # the players inherit the mask: signals are for the learner, which ends them
         for number, episode in enumerate(episodes):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_play, args=(theirs, config, number, episode, steps, os.getpid()))
+            process = context.Process(target=begin, args=(theirs, os.getpid()))
             process.start()
             theirs.close()
+            ours.send((_play, (config, number, episode, steps)))
             processes.append(process)
             connections.append(ours)
     finally:
@@ -92,8 +93,7 @@ def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | 
             connection.close()
 
 
-def _play(connection: Connection, config: HerConfig, number: int, episode: int, steps: int, parent: int) -> None:
-    die_with(parent)
+def _play(connection: Connection, config: HerConfig, number: int, episode: int, steps: int) -> None:
     try:
         player = Player(config, number, episode, steps)
         while True:
@@ -101,7 +101,7 @@ def _play(connection: Connection, config: HerConfig, number: int, episode: int, 
     except EOFError:
         return
     except DactylError as error:
-        connection.send(error)
+        connection.send(("error", error))
     except Exception as error:
         error.add_note(traceback.format_exc())  # it stays behind with this process, so its text goes along
-        connection.send(error)
+        connection.send(("error", error))

@@ -7,7 +7,6 @@ pool cannot do this: one dead worker breaks all of it, and it has no way to stop
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -19,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from typing import Any, Generic, TypeVar
 
+from datagen.workers.child import begin
 from vision.errors import DactylError
 from vision.progress import Advance
 
@@ -136,11 +136,13 @@ class _Worker(Generic[Result]):
 
     def __init__(self, context: SpawnContext, task: Task[Result]) -> None:
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, task, os.getpid()))
+        self.process = context.Process(target=begin, args=(theirs, os.getpid()))
         self.number, self.tasks, self.done, self._heard = -1, 0, 0, time.monotonic()
         with _signals_held():
             self.process.start()
         theirs.close()
+        with contextlib.suppress(OSError):  # dead already: listening will tell
+            self.connection.send((_serve, (task,)))
 
     def give(self, number: int) -> None:
         self.number, self.done, self._heard = number, 0, time.monotonic()
@@ -194,9 +196,8 @@ class _Worker(Generic[Result]):
         self.connection.close()
 
 
-def _serve(connection: Connection, task: Task[Any], parent: int) -> None:
+def _serve(connection: Connection, task: Task[Any]) -> None:
     """What a worker process does."""
-    die_with(parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     while (number := connection.recv()) is not None:
         try:
@@ -221,11 +222,3 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, however that happens (Linux)."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,4 +137,43 @@ def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
     deadline = time.monotonic() + 5
     while any(_alive(worker) for worker in workers):
         assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Takes long to unpickle, as what imports much does."""
+
+    folder: Path
+
+    def __call__(self, number: int, advance: Advance) -> int:
+        return number
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        (state["folder"] / str(os.getpid())).touch()
+        time.sleep(20)
+
+
+def test_workers_that_still_import_die_with_a_killed_parent(tmp_path: Path) -> None:
+    """Found: they did so only once they had imported everything, six seconds later."""
+    script = tmp_path.parent / "importing.py"
+    script.write_text(
+        "from pathlib import Path; from datagen.workers.pool import run; from tests.datagen.test_pool import Slow\n"
+        f"if __name__ == '__main__': list(run(Slow(Path({str(tmp_path)!r})), range(2), 2, lambda count: None))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, script], env=environment)
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2, 60)
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    wait_until(lambda: not any(_alive(worker) for worker in workers), 2)
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "not in time"
         time.sleep(0.05)

@@ -6,6 +6,8 @@ and kinds of file.
 
 from __future__ import annotations
 
+import copy
+import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -109,3 +111,104 @@ def test_a_tensor_that_claims_gigabytes_is_refused(checkpoint: Path, tmp_path: P
     torch.save(content, tmp_path / "large.ckpt")
     with memory_bounded():
         assert "claims more numbers" in str(outcome(lambda: weights(tmp_path / "large.ckpt"), "large.ckpt"))
+
+
+def rewritten(source: Path, path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    content = torch.load(source, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+def hyper(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["hyper_parameters"].update(changes)
+
+
+def model(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["hyper_parameters"]["model"].update(changes)
+
+
+def tensor(value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["state_dict"].update({"model.position_mean": value})
+
+
+CONTENT: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no tensor": tensor(None),
+    "a number": tensor(3),
+    "integers": tensor(torch.tensor([1, 2, 3])),
+    "sparse": tensor(torch.zeros(3).to_sparse()),
+    "meta": tensor(torch.zeros(3, device="meta")),
+    "complex": tensor(torch.zeros(3, dtype=torch.complex64)),
+    "not a number": tensor(torch.tensor([0.0, torch.nan, 0.0])),
+    "infinite": tensor(torch.tensor([0.0, torch.inf, 0.0])),
+    "a name that is none": lambda content: content["state_dict"].update({3: torch.zeros(1)}),
+    "state of text": lambda content: content.update(state_dict="x"),
+    "absurd width": model(backbone={"name": "pyramid", "width": 8_000_000}),
+    "a million blocks": model(backbone={"name": "pyramid", "width": 8, "blocks": 10_000_000}),
+    "large, within its range": model(backbone={"name": "pyramid", "width": 1024, "blocks": 64}),
+    "hidden": model(hidden=10**9),
+    "hidden as text": model(hidden="128"),
+    "window": model(window={"size": 10**9}),
+    "negative": model(iterations=-1),
+    "unknown key": model(teapot=1),
+    "image size": hyper(image_size=10**6),
+    "image size of 0": hyper(image_size=0),
+    "object as list": hyper(object=["block"]),
+    "rig as text": hyper(rig="left"),
+    "rig of nothing": hyper(rig=[]),
+    "infinite camera": lambda content: content["hyper_parameters"]["rig"][0].update(fovy_deg=float("inf")),
+    "escape": hyper(object="\x1b[2J"),
+    "deep": hyper(model={"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}),
+}
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_what_a_checkpoint_claims_is_one_line(name: str, checkpoint: Path, tmp_path: Path) -> None:
+    path = rewritten(checkpoint, tmp_path / "case.ckpt", CONTENT[name])
+    with memory_bounded():
+        said = outcome(lambda: weights(path), path)
+    assert isinstance(said, str), name
+    assert len(said) <= 300
+    assert said.isprintable()
+
+
+def compressed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(300 << 20))
+
+
+def many_members(path: Path) -> None:
+    """Sixty times the same bytes: each member of the list points at the first one's."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data/0", bytes(4 << 20))
+        (first,) = archive.filelist
+        for number in range(60):
+            other = copy.copy(first)
+            other.filename = f"archive/data/{number + 1}"
+            archive.filelist.append(other)
+
+
+def long_pickle(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + b"]" * (30 << 20) + b".")
+        archive.writestr("archive/version", "3")
+
+
+def no_list(path: Path) -> None:
+    path.write_bytes(b"PK\3\4" + bytes(1000) + b"PK\5\6" + bytes(4) + b"\xff\xff" * 2 + bytes(10))
+
+
+@pytest.mark.parametrize("make", [compressed, many_members, long_pickle, no_list])
+@pytest.mark.parametrize("read", [weights, policy_content])
+def test_a_zip_bomb_is_refused(make: Callable[[Path], None], read: Read, tmp_path: Path) -> None:
+    make(tmp_path / "bomb.pt")
+    with memory_bounded(128):
+        assert isinstance(outcome(lambda: read(tmp_path / "bomb.pt"), "bomb.pt"), str)
+
+
+@pytest.mark.parametrize("read", [weights, policy_content])
+def test_what_is_no_file_is_not_waited_for(read: Read, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "device.pt").symlink_to("/dev/zero")
+    for name in ("pipe.pt", "device.pt", "."):
+        assert "not a readable" in str(outcome(lambda name=name: read(tmp_path / name)))  # type: ignore[misc]

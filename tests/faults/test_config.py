@@ -122,6 +122,23 @@ def test_numbers_as_people_write_them_are_read(tmp_path: Path) -> None:
     assert (config.patience_s, config.count, config.seed) == (0.001, 1000, 7)
 
 
+def test_a_file_for_a_group_of_keys_is_asked_for_its_size(tmp_path: Path) -> None:
+    """Found: ``--render FILE`` read 700 MB."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 3 << 30)
+    (tmp_path / "good").write_text("image_size: 48")
+    for name in ("pipe", "large", "."):
+        path = tmp_path / name
+        for argv in (["--render", str(path)], [f"--render={path}"]):
+            arguments = ["--states", "s", "--output", "o", *argv]
+            with memory_bounded(64):
+                said = outcome(lambda argv=arguments: parse(RenderConfig, argv, "dactyl render", "Tests."), path)  # type: ignore[misc]
+            assert isinstance(said, str)
+    argv = ["--states", "s", "--output", "o", "--render", str(tmp_path / "good")]
+    assert parse(RenderConfig, argv, "dactyl render", "Tests.").render.image_size == 48
+
+
 NAMED = [
     (["render", "--states", "s", "--config"], "render: canary.Render\n"),
     (["render", "--states", "s", "--config"], "render: {class_path: canary.Render}\n"),

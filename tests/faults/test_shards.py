@@ -15,6 +15,7 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,6 +207,91 @@ def jpeg_bomb(jpeg: bytes) -> bytes:
 
 def bombs(name: str) -> list[tuple[tarfile.TarInfo, bytes]]:
     return [plain(f"{name.partition('.')[0]}.mask_{camera}.png", png_bomb()) for camera in rig().names]
+
+
+def header(name: str, size: bytes, kind: bytes = b"0", sparse: bytes = b"") -> bytes:
+    """A member's header, with a size as it stands there and the checksum that belongs to it."""
+    block = bytearray(512)
+    fields = {0: name.encode(), 100: b"0000644", 124: size, 156: kind, 257: b"ustar\00000", 386: sparse}
+    for place, value in fields.items():
+        block[place : place + len(value)] = value
+    block[148:156] = b"%06o\0 " % (sum(block) + 8 * 32)
+    return bytes(block)
+
+
+def pax(key: str, value: str) -> bytes:
+    """An extended header for the next member."""
+    line = f"{key}={value}\n"
+    length = next(n for n in range(5, 99) if len(f"{n} {line}") == n)
+    content = f"{length} {line}".encode()
+    return header("PaxHeader", b"%011o\0" % len(content), b"x") + content.ljust(512, b"\0")
+
+
+MEMBER = "000000000.appearance.json"
+ENDLESS: dict[str, bytes] = {
+    "negative size, base 256": header(MEMBER, b"\xff" * 10 + b"\xfe\x00") + bytes(1024),
+    "negative size, in decimals": header(MEMBER, b"-0000000512\0") + bytes(1024),
+    "8 EiB, base 256": header(MEMBER, b"\x80\0\0\0\x80" + bytes(7)) + bytes(1024),
+    "no size": header(MEMBER, b"") + bytes(1024),
+    "size beyond the file": header(MEMBER, b"77777777777\0") + bytes(1024),
+    "negative pax size": pax("size", "-1024") + header(MEMBER, b"00000000000\0") + bytes(1024),
+    "pax size of 8 EiB": pax("size", str(8 << 60)) + header(MEMBER, b"00000000000\0") + bytes(1024),
+    "pax header of 3 GB": header("PaxHeader", b"%011o\0" % (3 << 30), b"x") + bytes(1024),
+    "global pax header": header("pax", b"%011o\0" % 512, b"g") + b"20 path=../../../sung\n".ljust(512, b"\0"),
+    "long name of 3 GB": header("././@LongLink", b"%011o\0" % (3 << 30), b"L") + bytes(1024),
+    "long link": header("././@LongLink", b"%011o\0" % 512, b"K") + bytes(1024),
+    "pax sparse": pax("GNU.sparse.map", "0,x") + header(MEMBER, b"00000000000\0") + bytes(1024),
+    "broken sparse map": header(MEMBER, b"%011o\0" % 512, b"S", b"-1\0 nonsense") + bytes(1536),
+    "no checksum": header(MEMBER, b"%011o\0" % 0)[:148] + bytes(364) + bytes(1024),
+    "noise": b"\x01" * 4096,
+    "half a header": header(MEMBER, b"%011o\0" % 0)[:300],
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_tar_that_does_not_advance_is_refused_at_once(kind: str, folder: Path, capsys: pytest.CaptureFixture) -> None:
+    """Found: a negative size sent Python's tarfile back to the same header for ever."""
+    vouch(folder, ENDLESS[kind])
+    with memory_bounded(256):
+        said = outcome(lambda: TripletDataset(folder), shard_name(0), cpu_s=1)
+        assert isinstance(said, str)
+        assert main(["info", "--dataset", str(folder)]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+        assert main(["check", "--dataset", str(folder)]) == 1
+    assert shard_name(0) in capsys.readouterr().out
+
+
+def test_every_reader_compares_the_hash(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found: export and reading by number gave out a picture with a flipped bit."""
+    path = folder / shard_name(1)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\xd8\xff") + 700] ^= 1
+    path.write_bytes(content)
+    commands = {
+        "info": [], "inspect": ["--output", str(tmp_path / "a.png")], "export": ["--output", str(tmp_path / "bop")],
+    }  # fmt: skip
+    for name, more in commands.items():
+        argv = [name, *(["bop"] if name == "export" else []), "--dataset", str(folder), *more]
+        assert main(argv) == 1, name
+        assert f"{path}: content differs from the manifest" in capsys.readouterr().err
+    TripletDataset(folder)[0]
+    for number in (2, 3):
+        assert "content differs" in str(outcome(lambda number=number: TripletDataset(folder)[number]))  # type: ignore[misc]
+
+
+def test_no_escape_sequence_reaches_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def put(manifest: dict[str, Any]) -> None:
+        manifest["renderers"] = [{"name": "[red]x[/red] \u202e", "version": "\u200b"}]
+        manifest["versions"] = {"[bold]": "\u2066 1"}
+
+    reseal(folder / MANIFEST, put)
+    assert main(["info", "--dataset", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "[red]x[/red] \\u202e" in printed
+    assert all(each.isprintable() or each == "\n" for each in printed)
+    reseal(folder / MANIFEST, lambda manifest: manifest.update({"\x1b]0;evil\x07": 1}))
+    assert main(["info", "--dataset", str(folder)]) == 1
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
 
 
 HOSTILE = (

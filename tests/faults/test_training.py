@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +52,8 @@ def trained(folder: Path) -> dict[str, object]:
     """What two trainings must have in common: weights and optimiser to the last bit, and what was the best."""
     keys = ("state_dict", "optimizer_states", "lr_schedulers", "global_step")
     files = {name: read_checkpoint(folder / f"{name}.ckpt") for name in ("last", "best")}
-    return {f"{name}: {key}": content[key] for name, content in files.items() for key in keys}
+    found = {f"{name}: {key}": content[key] for name, content in files.items() for key in keys}
+    return found | {"last: loops": files["last"]["loops"]}  # nothing goes on from the best
 
 
 def differing(one: dict[str, object], other: dict[str, object]) -> list[str]:
@@ -111,6 +114,78 @@ def test_a_second_validation_that_was_interrupted_is_whole(
     signal.signal(signal.SIGTERM, handler)
     assert errors(broken) == errors(expected)
     assert not differing(trained(expected), trained(broken))
+
+
+def change(*keys: Any, to: Any = None) -> Callable[[dict[str, Any]], object]:
+    """Put something else in a place of nested values, or take it out."""
+
+    def act(content: Any) -> None:
+        for key in keys[:-1]:
+            content = content[key]
+        if to is None:
+            del content[keys[-1]]
+        else:
+            content[keys[-1]] = to
+
+    return act
+
+
+READY = ("loops", "fit_loop", "epoch_loop.batch_progress", "total", "ready")
+CHANGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "no optimiser": (change("optimizer_states"), "the optimiser's state is missing"),
+    "an empty optimiser": (change("optimizer_states", 0, "state", to={}), "is of 0 parameters"),
+    "half an optimiser": (change("optimizer_states", 0, "state", 1, "exp_avg"), "of parameter 1 is none of Adam's"),
+    "another's": (change("optimizer_states", 0, "state", 0, "exp_avg", to=torch.zeros(1)), "another shape"),
+    "its NaN": (change("optimizer_states", 0, "state", 0, "step", to=torch.tensor(torch.nan)), "not finite"),
+    "a rate of text": (change("optimizer_states", 0, "param_groups", 0, "lr", to="x"), "param_groups.lr"),
+    "no counters": (change("loops"), "loops.fit_loop"),
+    "odd counters": (change("loops", to=[1]), "loops.fit_loop"),
+    "a negative counter": (change(*READY, to=-1), "batch_progress.total.ready"),
+    "another counter": (change(*READY, to=2), "its counters say"),
+    "no callbacks": (change("callbacks"), "whether a validation is due"),
+    "an odd callback": (change("callbacks", "SaveLast", to=3), "whether a validation is due"),
+    "no best": (lambda content: content.update(callbacks={"SaveLast": {"validation_due": True}}), "is the best"),
+    "no schedule": (change("lr_schedulers", to=[]), "schedule is missing"),
+    "an odd schedule": (change("lr_schedulers", 0, "base_lrs", to="x"), "schedule is missing"),
+    "no step": (change("global_step"), "missing key 'global_step'"),
+    "a step of text": (change("global_step", to="3"), "key 'global_step': expected 'int', got 'str'"),
+    "another step": (change("global_step", to=1), "its counters say"),
+    "a version that is none": (change("pytorch-lightning_version", to="x"), "InvalidVersion"),
+    "no version": (change("pytorch-lightning_version"), "KeyError"),
+    "shipped weights": (
+        lambda content: [content.pop(key) for key in list(content) if key not in WEIGHTS],
+        "missing key",
+    ),
+}
+WEIGHTS = ("schema_version", "hyper_parameters", "state_dict")
+
+
+@pytest.fixture(scope="module")
+def begun(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that was stopped after its third batch."""
+    run = tmp_path_factory.mktemp("begun") / "run"
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        at("training_step", 2, lambda: signal.raise_signal(signal.SIGTERM), patch)
+        assert main(["train", *arguments(inputs / "data", run, *MORE, "--data.batch_size", "2")]) == 143
+    signal.signal(signal.SIGTERM, handler)
+    return run
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_state_that_is_none_is_not_gone_on_from(
+    name: str, begun: Path, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found: without its optimiser's state a training went on as if nothing were missing."""
+    act, complaint = CHANGED[name]
+    run = Path(shutil.copytree(begun, tmp_path / "run"))
+    content = torch.load(run / "last.ckpt", weights_only=True)
+    act(content)
+    torch.save(content, run / "last.ckpt")
+    assert main(["train", *arguments(inputs / "data", run, *MORE, "--data.batch_size", "2")]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"dactyl train: {run / 'last.ckpt'}: ")
+    assert complaint in said
 
 
 def errors(run: Path) -> dict[str, str]:

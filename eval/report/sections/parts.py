@@ -14,6 +14,10 @@ from eval.report.table_text import mean_and_spread
 from eval.scoring.metrics import PoseErrors, Summary
 from eval.scoring.record import EvaluatedSet, Evaluation
 from eval.scoring.table import NONE, figures
+from vision.errors import DactylError
+from vision.storage.files import read_file
+
+_MAX_PICTURE_BYTES = 64 << 20
 
 SHORT = ("n", "rotation (°)", "median", "position (mm)", "median", "≤ 5° & 5 mm", "another face")
 
@@ -46,7 +50,11 @@ def absent(title: str, why: str) -> Section:
 
 
 def jpeg(path: Path) -> bytes:
-    buffer = io.BytesIO()
-    with Image.open(path, formats=["PNG"]) as picture:
-        picture.convert("RGB").save(buffer, "jpeg", quality=82)
+    """A PNG of an evaluation's folder, smaller."""
+    buffer, content = io.BytesIO(), read_file(path, _MAX_PICTURE_BYTES, "picture of an evaluation")
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            picture.convert("RGB").save(buffer, "jpeg", quality=82)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DactylError(f"{path}: not a readable picture ({error}); run dactyl evaluate again") from error
     return buffer.getvalue()

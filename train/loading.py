@@ -1,0 +1,185 @@
+"""Batches from loading processes: a process that dies, hangs or finds no memory ends the training in one line.
+
+Loading processes hand over tensors through shared memory, which is ``/dev/shm`` and a Unix socket in the folder for
+temporary files. Where a container gives too little of the one, or the other's path is too long, they would print
+tracebacks and the training would wait for ever. That is found out before; arrays then go through pipes, which costs a
+copy more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
+
+from train.batches import Batch, Waiting, collate
+from vision.errors import DactylError
+from vision.processes import die_with
+
+SHARED_MEMORY = Path("/dev/shm")
+_PREFETCHED = 2  # batches for each process, torch's default
+_SEMAPHORES = 256 << 10  # bytes for each process: they lie there too, a page each
+_MAX_SOCKET_PATH = 107  # bytes, of a Unix socket on Linux
+_SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
+_LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
+
+
+class Loading:
+    """Batches of a dataset, loaded by processes, or by this one where there are none.
+
+    Args:
+        dataset: of samples; one that is a DactylError is raised here.
+        workers: processes.
+        shared: hand over tensors through shared memory; arrays through pipes if not.
+        patience_s: seconds without a batch after which a process is taken to hang.
+        waiting: is told while this waits.
+        options: of torch's DataLoader: what makes the batches.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        workers: int,
+        shared: bool,
+        patience_s: float,
+        waiting: Waiting,
+        **options: Any,
+    ) -> None:
+        self._patience_s, self._waiting, self._stuck = patience_s, waiting, False
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            collate_fn=_collate if shared or not workers else _collate_arrays,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_Beginning(os.getpid()),
+            timeout=patience_s if workers else 0,
+            **options,
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self._loader)
+        while True:
+            outer, self._waiting.since = self._waiting.since, time.monotonic()
+            self._stuck = True
+            try:
+                batch = next(batches, None)
+                self._stuck = False
+            except RuntimeError as error:
+                if "timed out" not in str(error):
+                    raise
+                raise DactylError(
+                    f"data.workers: no batch for {self._patience_s:g} s (data.patience_s): a loading process hangs, or "
+                    f"{SHARED_MEMORY} is full ({_free() >> 20} MB are free); the same command resumes"
+                ) from None
+            finally:
+                self._waiting.since = outer
+            if batch is None:
+                return
+            if isinstance(batch, DactylError):
+                raise batch
+            yield _tensors(batch)
+
+    def close(self) -> None:
+        """End the processes; twice does no harm."""
+        loading: Any = self._loader._iterator
+        if loading is None:
+            return
+        if self._stuck and self._loader.num_workers:  # they would not end by themselves
+            signal_handling._remove_worker_pids(id(loading))  # torch watches over them, and would raise
+            loading._worker_pids_set = False
+            for worker in loading._workers:
+                worker.kill()
+        loading._shutdown_workers()
+
+
+def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
+    """Whether loading processes can hand over tensors through shared memory here.
+
+    Args:
+        workers: processes of each loader.
+        batch_bytes: of a batch.
+        loaders: at the same time, on this machine.
+
+    Raises:
+        DactylError: there is not even room for what processes wait with.
+    """
+    needed, free = loaders * (_PREFETCHED * workers + 2) * batch_bytes, _free()
+    if free < loaders * workers * _SEMAPHORES:
+        raise DactylError(
+            f"data.workers: {SHARED_MEMORY} has {free >> 10} kB free, too little for {workers} loading processes; give "
+            "more (docker run --shm-size 1g), or set data.workers 0"
+        )
+    return needed <= free and len(os.fsencode(tempfile.gettempdir())) + _SOCKET_NAME <= _MAX_SOCKET_PATH
+
+
+def loading_fault(error: BaseException) -> DactylError | None:
+    """What torch says of a loading process that died, in one line; None for another error."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, RuntimeError) or "DataLoader worker" not in text:
+        return None
+    how = text.partition("is killed by signal: ")[2].partition(".")[0] or "exited"
+    return DactylError(
+        f"data.workers: a loading process died ({how}): out of memory, or {SHARED_MEMORY} is full ({_free() >> 20} MB "
+        "are free)? the same command resumes; data.workers 0 loads in the training process"
+    )
+
+
+def _free() -> int:
+    """Bytes of shared memory that are free."""
+    try:
+        about = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return 0
+    return about.f_bavail * about.f_frsize
+
+
+def _collate(samples: Sequence[Any]) -> Batch | DactylError:
+    """A batch, or the first error among the samples: torch would put its traceback into the message."""
+    return next((sample for sample in samples if isinstance(sample, DactylError)), None) or collate(samples)
+
+
+def _collate_arrays(samples: Sequence[Any]) -> dict[str, np.ndarray] | DactylError:
+    """As :func:`_collate`, in arrays, which go through pipes; images (B, C, H, W, 3) as they lie in memory."""
+    batch = _collate(samples)
+    if isinstance(batch, DactylError):
+        return batch
+    return {key: (value.movedim(2, -1) if key == "images" else value).numpy() for key, value in batch.items()}
+
+
+def _tensors(batch: dict[str, Any]) -> Batch:
+    """What :func:`_collate_arrays` sent, as :func:`_collate` makes it."""
+    if all(isinstance(value, torch.Tensor) for value in batch.values()):
+        return batch
+    tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
+    tensors["images"] = tensors["images"].movedim(-1, 2)
+    return {key: value.pin_memory() for key, value in tensors.items()} if torch.cuda.is_available() else tensors
+
+
+class _Beginning:
+    """What a loading process does first.
+
+    Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but what happens is for the training process to
+    decide. A worker that ended at once would end the training before it is saved; so it waits a while.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+
+    def __call__(self, worker: int) -> None:
+        die_with(self._parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))
