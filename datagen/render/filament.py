@@ -32,6 +32,7 @@ from vision.scene.scene import Scene
 
 # Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
+_IDLE_WARNING = b"EBR Stall Warning"
 _MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
 
 
@@ -55,7 +56,7 @@ class FilamentRenderer:
         self._stage = Stage(scene, options)
         self._padded = (scene.rig.height, scene.rig.width)
         self.materials = self._stage.scene.materials
-        with _captured_output() as log:
+        with _captured_output(1) as log:
             self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
             device = _MESSAGE_OF_DEVICE.search(log())
         self.info = RendererInfo(
@@ -151,7 +152,8 @@ class FilamentRenderer:
         images = np.zeros((len(samples), len(self._requests), *self._padded, 3), dtype=np.uint8)
         for number, sample in enumerate(samples):
             self._apply(sample)
-            self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
+            with _without_idle_warnings():
+                self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
             for image, camera, left in zip(images[number], self._stage.rig.cameras, self._left, strict=True):
                 # Viewports stand on the target's lower edge.
                 image[: camera.height, : camera.width] = self._frame[-camera.height :, left : left + camera.width]
@@ -201,7 +203,7 @@ class FilamentRenderer:
         ):
             self.__dict__.pop(name, None)
         self.__dict__.pop("_filament_scene", None)
-        with _captured_output():
+        with _captured_output(1):
             self.__dict__.pop("_context", None)
 
     def __enter__(self) -> Self:
@@ -221,25 +223,38 @@ def _quality(options: RenderOptions) -> mujoco.MjModel:
 
 
 @contextlib.contextmanager
-def _captured_output() -> Iterator[Callable[[], bytes]]:
-    """Keep what native code prints to standard output, and yield a function that returns it so far as bytes.
+def _captured_output(*descriptors: int) -> Iterator[Callable[[], bytes]]:
+    """Keep what native code writes to file descriptors, and yield a function that returns it so far as bytes.
 
     Filament prints a dozen lines for each context, and says only there which device it chose.
     """
     flush = ctypes.CDLL(None).fflush
-    sys.stdout.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     flush(None)
-    with tempfile.TemporaryFile() as log:
-        saved = os.dup(1)
-        os.dup2(log.fileno(), 1)
+    with tempfile.TemporaryFile() as log, contextlib.ExitStack() as stack:
 
         def text() -> bytes:
             flush(None)
             return os.pread(log.fileno(), 1 << 16, 0)
 
+        for descriptor in descriptors:
+            saved = os.dup(descriptor)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, descriptor)
+            os.dup2(log.fileno(), descriptor)
+        stack.callback(flush, None)
+        yield text
+
+
+@contextlib.contextmanager
+def _without_idle_warnings() -> Iterator[None]:
+    """Keep from the terminal what Filament writes of its own housekeeping on a busy machine; pass on all else."""
+    with _captured_output(1, 2) as log:
         try:
-            yield text
+            yield
         finally:
-            flush(None)
-            os.dup2(saved, 1)
-            os.close(saved)
+            said = log()
+    rest = b"".join(line for line in said.splitlines(keepends=True) if _IDLE_WARNING not in line)
+    if rest:
+        os.write(2, rest)

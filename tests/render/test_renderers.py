@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,6 +282,31 @@ def test_info_names_what_really_ran(renderer: Renderer) -> None:
     assert renderer.info.version.startswith("mujoco 4.")
     assert renderer.info.device not in ("", "unknown")
     assert renderer.info.api.startswith({"filament": "Vulkan", "classic": "OpenGL"}[renderer.info.name])
+
+
+class TalkativeContext:
+    """A Filament context that writes lines as its native code does."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def render(self, *arguments: Any) -> Any:
+        os.write(2, b"EBR Stall Warning: Component Manager 'Renderable' has 3 waiting\nVulkan: device lost\n")
+        os.write(1, b"EBR Stall Warning: Component Manager 'Light' has 3 waiting\n")
+        return self._context.render(*arguments)
+
+    def wait_for_frame(self, frame: Any) -> None:
+        self._context.wait_for_frame(frame)
+
+
+def test_filaments_housekeeping_is_no_text_for_users(capfd: pytest.CaptureFixture[str]) -> None:
+    with create_renderer("filament", scene(SMALL), SMALL) as renderer:
+        capfd.readouterr()
+        renderer._context = TalkativeContext(renderer._context)  # type: ignore[attr-defined]
+        renderer.render([random_sample(scene(SMALL), renderer.materials, 0)])
+        said = capfd.readouterr()
+        renderer._context = renderer._context._context  # type: ignore[attr-defined]
+    assert (said.out, said.err) == ("", "Vulkan: device lost\n")
 
 
 def test_samples_that_are_none_are_refused_by_name() -> None:

@@ -1,0 +1,49 @@
+"""Seconds until a command begins: processor time of fresh processes, byte code in place, the least of several.
+
+What the first help line takes, and the imports of ``dactyl info``, of a process that renders and of a training; beside
+them what Python, torch and Lightning take alone.
+
+    python -m benchmarks.startup > benchmarks/results/startup.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+from benchmarks.machine import describe
+
+STARTS = {
+    "Python": "pass",
+    "dactyl --help": "from dactyl.cli import main; main(['--help'])",
+    "dactyl info": "import datagen.inspection.info, vision.storage.datasets",
+    "a render process": "import datagen.generate.shard_task, datagen.render.filament",
+    "torch": "import torch",
+    "lightning": "import lightning",
+    "dactyl train": "import train.cli",
+    "dactyl evaluate": "import eval.cli, eval.scoring.predict",
+}
+
+
+def seconds(code: str) -> float:
+    """Processor time of a fresh process and its children."""
+    before = os.times()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="of each, in turns; one more writes byte code")
+    arguments = parser.parse_args()
+    took = [{name: seconds(code) for name, code in STARTS.items()} for _ in range(arguments.runs + 1)][1:]
+    print(f"{describe()}\n\n{'':20}{'processor seconds, least of ' + str(arguments.runs):>32}")
+    for name in STARTS:
+        print(f"{name:20}{min(run[name] for run in took):32.2f}")
+
+
+if __name__ == "__main__":
+    main()

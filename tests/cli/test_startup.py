@@ -1,0 +1,44 @@
+"""What starts fast imports little: counted in modules, which a busy machine does not change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import make_dataset
+
+NETWORKS = {"torch", "torchvision", "lightning", "roma"}
+SIMULATION = {"mujoco", "gymnasium", "trimesh", "matplotlib", "shapely"}
+TABLES = {"pyarrow", "cv2"}
+
+
+def imported(code: str) -> set[str]:
+    """Top-level packages that a fresh process has imported at the end of ``code``."""
+    code += "\nimport sys\nprint('modules:', *{name.partition('.')[0] for name in sys.modules})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return set(result.stdout.rpartition("modules:")[2].split())
+
+
+def test_help_imports_next_to_nothing() -> None:
+    found = imported("from dactyl.cli import main\nassert main(['--help']) == 0")
+    assert not found & (NETWORKS | SIMULATION | TABLES | {"numpy", "scipy", "jsonargparse", "rich", "upath"})
+
+
+def test_info_imports_no_network_and_no_simulator(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", 4, image_size=64)
+    found = imported(f"from dactyl.cli import main\nassert main(['info', '--dataset', {str(data)!r}]) == 0")
+    assert "numpy" in found  # it did read the dataset
+    assert not found & (NETWORKS | SIMULATION | TABLES)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["datagen.generate.shard_task", "datagen.generate.chunks", "datagen.render.filament", "datagen.render.classic"],
+)
+def test_render_processes_do_without_networks(module: str) -> None:
+    found = imported(f"import {module}")
+    assert "mujoco" in found
+    assert not found & (NETWORKS | {"cv2"})
