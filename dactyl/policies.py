@@ -11,8 +11,13 @@ from datagen.policy.gym_env import HandVectorEnv, register
 register()
 
 
-def env(object: str = "block", num_envs: int = 64, **options: Any) -> HandVectorEnv:
-    """So many hands with an object to turn; `datagen.policy.gym_env.HandVectorEnv` lists the options."""
-    made = gymnasium.make_vec(f"dactyl/{object.capitalize()}-v0", num_envs=num_envs, **options)
+def env(scene: str = "block", num_envs: int = 64, **options: Any) -> HandVectorEnv:
+    """So many hands with an object to turn; `datagen.policy.gym_env.HandVectorEnv` lists the options.
+
+    Args:
+        scene: name or file of the scene (configs/scenes).
+        num_envs: how many.
+    """
+    made = gymnasium.make_vec("dactyl/Block-v0", num_envs=num_envs, scene=scene, **options)
     assert isinstance(made, HandVectorEnv)
     return made
