@@ -127,9 +127,9 @@ def test_a_test_set_of_something_else_is_refused(oracle: Oracle, dataset: Triple
     renamed = structs.replace(first, name="front")
     for other, complaint in (
         (scene("prism", 48), "object is block, expected prism"),
-        (scene("block", 200), "rig.cameras differs"),
-        (ours.with_rig(Rig(cameras=(renamed, *others))), "rig.cameras differs"),
-        (ours.with_rig(Rig(cameras=(moved, *others))), "rig.cameras differs"),
+        (scene("block", 200), "image size is 48x48 pixels, expected 200x200"),
+        (ours.with_rig(Rig(cameras=(renamed, *others))), "cameras are left, top, right, expected front, top, right"),
+        (ours.with_rig(Rig(cameras=(moved, *others))), "a nominal camera stands elsewhere"),
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(oracle, "scene", other)

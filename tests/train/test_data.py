@@ -98,10 +98,10 @@ def test_a_damaged_shard_is_named_before_training(tiny: Path, tmp_path: Path) ->
 
 def test_datasets_that_do_not_fit_are_refused(tiny: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "prism", 2, image_size=64, object_name="prism")
-    with pytest.raises(DactylError, match="object prism"):
+    with pytest.raises(DactylError, match="object is block, expected prism"):
         TripletDataModule(DataConfig(str(tiny), val=str(other)), seed=0)
     larger = make_dataset(tmp_path / "larger", 2, image_size=96)
-    with pytest.raises(DactylError, match="image size 96"):
+    with pytest.raises(DactylError, match="image size is 64x64 pixels, expected 96x96"):
         TripletDataModule(DataConfig(str(tiny), val=str(larger)), seed=0)
     single = make_dataset(tmp_path / "single", 2, image_size=64, samples_per_episode=2)
     with pytest.raises(DactylError, match="no sample is left"):

@@ -76,16 +76,18 @@ def config_of(states: Path, output: Path, count: int = 12, shard_size: int = 4) 
 
 
 def chunks(states: Path, first: int = 0, end: int = 12, per_batch: int = 3, rank: int = 0, world: int = 1) -> Chunks:
-    return Chunks(config_of(states, Path()), frozenset(), per_batch, rank, world, first, end)
+    config = config_of(states, Path())
+    return Chunks(config, config.drawn_scene(), frozenset(), per_batch, rank, world, first, end)
 
 
 def samples_of(task: Chunks) -> list[dict]:
-    return [decode(members) for number in task.numbers for members in task(number, lambda _: None)]
+    return [decode(members, task.scene.rig) for number in task.numbers for members in task(number, lambda _: None)]
 
 
 @pytest.mark.usefixtures("dither")
 def test_online_samples_are_those_of_a_rendered_set(states: Path, tmp_path: Path) -> None:
-    records = [ShardTask(config_of(states, tmp_path), "x")(number, lambda _: None) for number in range(3)]
+    config = config_of(states, tmp_path)
+    records = [ShardTask(config, config.drawn_scene(), "x")(number, lambda _: None) for number in range(3)]
     stored = _dataset(tmp_path, records)
     online = samples_of(chunks(states))
     assert len(online) == len(stored) == 12
@@ -134,7 +136,7 @@ def test_a_set_with_the_same_samples_is_refused(states: Path, tmp_path: Path) ->
 
 
 def test_pictures_of_another_size_are_refused(states: Path, tiny: Path) -> None:
-    with pytest.raises(DactylError, match=r"image size 64, but data\.online has 200"):
+    with pytest.raises(DactylError, match=r"data\.online: image size is 200x200 pixels, expected 64x64"):
         TripletDataModule(DataConfig(val=str(tiny), online=OnlineConfig(states)), seed=0)
 
 

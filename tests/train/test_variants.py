@@ -25,7 +25,7 @@ def test_a_look_differs_from_the_training_set_s(look: str) -> None:
     usual = parse_config(RenderConfig, ["--config", "configs/render/filament.yaml", *where], "dactyl render", "")
     drawn = parse_config(RenderConfig, [*LOOKS[look], *where], "dactyl render", "")
     assert (drawn.appearance, drawn.render) != (usual.appearance, usual.render)
-    assert (drawn.renderer, drawn.augmentation, drawn.object) == (usual.renderer, usual.augmentation, usual.object)
+    assert (drawn.renderer, drawn.augmentation, drawn.scene) == (usual.renderer, usual.augmentation, usual.scene)
 
 
 def test_every_look_is_tried() -> None:

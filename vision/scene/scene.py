@@ -87,16 +87,22 @@ def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = P
         parts: of the scenes that are compared.
     """
     for part in parts:
-        one, other = to_plain(getattr(ours, part)), to_plain(getattr(theirs, part))
-        if one != other:
+        one, other = getattr(ours, part), getattr(theirs, part)
+        if to_plain(one) != to_plain(other):
             raise DactylError(f"{what}: {_difference(part, one, other)}; use what was made of the same scene")
 
 
-def _difference(part: str, one: Any, other: Any) -> str:
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.get("name") != other.get("name"):
-            return f"{part} is {other.get('name')}, expected {one.get('name')}"
-        for key in one:
-            if one[key] != other.get(key):
-                return f"{part}.{key} differs"
-    return f"{part} differs"
+def _difference(part: str, ours: Any, theirs: Any) -> str:
+    if isinstance(ours, Rig) and isinstance(theirs, Rig):
+        if ours.names != theirs.names:
+            return f"cameras are {', '.join(theirs.names)}, expected {', '.join(ours.names)}"
+        sizes = ([f"{camera.width}x{camera.height}" for camera in rig.cameras] for rig in (theirs, ours))
+        for there, here in zip(*sizes, strict=True):
+            if there != here:
+                return f"image size is {there} pixels, expected {here}"
+        return "a nominal camera stands elsewhere or has another lens"
+    names = ["none" if one is None else getattr(one, "name", "") for one in (theirs, ours)]
+    if names[0] != names[1]:
+        return f"{part} is {names[0]}, expected {names[1]}"
+    one, other = to_plain(ours), to_plain(theirs)
+    return f"{part}.{next(key for key in one if one[key] != other.get(key))} differs"
