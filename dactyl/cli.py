@@ -17,6 +17,7 @@ from types import FrameType
 from vision.errors import DactylError, UsageError, memory_fault
 
 COMMANDS = {
+    "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and a picture"),
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),

@@ -1,13 +1,54 @@
-"""``dactyl states``, ``render``, ``inspect``, ``info``, ``check`` and ``doctor``."""
+"""``dactyl scene``, ``states``, ``coverage``, ``render``, ``inspect``, ``info``, ``check`` and ``doctor``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
-from vision.config import parse
+from vision.config import UsageError, parse
 from vision.errors import DactylError
+
+
+def main_scene(argv: Sequence[str]) -> None:
+    """Print what a scene file was understood to say, warn of what is probably not meant, and draw a sheet of it.
+
+    Exit status 1 if the scene cannot be used; warnings leave it 0.
+
+    examples:
+      dactyl scene check block
+      dactyl scene check my-scene.yaml --output sheet.png
+      dactyl scene check my-scene.yaml --renderer null           in words alone
+    """
+    from datagen.inspection.scene import SceneConfig, camera_table, summary, warnings
+    from datagen.inspection.scene_sheet import scene_sheet
+    from datagen.sim.complete import complete_scene
+    from datagen.sim.scene import compile_scene
+    from vision.drawing.wireframes import save_png
+
+    arguments = list(argv)
+    if arguments and arguments[0] == "check":
+        del arguments[0]
+    elif arguments[:1] not in (["-h"], ["--help"]):
+        got = f"'{arguments[0]}'" if arguments else "nothing"
+        raise UsageError(f"dactyl scene: expected check, got {got}")
+    if arguments and not arguments[0].startswith("-"):
+        arguments.insert(0, "--scene")
+    config = parse(SceneConfig, arguments, "dactyl scene check", main_scene.__doc__ or "")
+    scene = complete_scene(config.scene)
+    compile_scene(scene)
+    console = Console(highlight=False)
+    console.print(summary(scene), camera_table(scene))
+    found = 0
+    for warning in warnings(scene):
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        found += 1
+    if config.renderer is not None:
+        output = config.output or Path(f"scene-{scene.name}.png")
+        save_png(scene_sheet(scene, config.renderer), output)
+        console.print(f"sheet: {output}", soft_wrap=True, markup=False)
+    console.print("1 warning" if found == 1 else f"{found or 'no'} warnings")
 
 
 def main_states(argv: Sequence[str]) -> None:

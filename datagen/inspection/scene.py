@@ -1,0 +1,189 @@
+"""What a scene file was understood to say, with warnings of what is probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from scipy.spatial import ConvexHull, QhullError
+
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray
+from vision.scene.hand import Hand
+from vision.scene.objects import PoseObject
+from vision.scene.rig import Camera
+from vision.scene.scene import Scene
+
+_LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
+_LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Which scene to look at.
+
+    Attributes:
+        scene: its name in configs/scenes, or a file.
+        output: PNG of the sheet: every camera's picture with what was understood drawn over it, and the cameras
+            around the scene; null for scene-NAME.png in the current folder.
+        renderer: of the pictures; null for no sheet.
+    """
+
+    scene: str
+    output: Path | None = None
+    renderer: Literal["filament", "classic"] | None = "filament"
+
+
+def summary(scene: Scene) -> Table:
+    """The scene's parts, in the words and units of a person."""
+    table = Table(show_header=False, title=f"scene {scene.name}", title_justify="left")
+    for key, value in (_hand_facts(scene.hand) | _object_facts(scene.object)).items():
+        table.add_row(key, value)
+    ground, work = scene.background, scene.workspace
+    where = "" if ground.kind == "none" else f" at a height of {ground.centre[2]:g} m"
+    table.add_row("background", f"{ground.kind}{where}")
+    dropped = "never" if work.drop_height is None else f"below {work.drop_height:g} m"
+    table.add_row(
+        "workspace",
+        f"starts at {_point(work.start)} m; dropped {dropped}; lost {work.lost_distance:g} m from there; "
+        f"lights aim at {_point(work.light_centre)} m",
+    )
+    return table
+
+
+def warnings(scene: Scene) -> Iterator[str]:
+    """What is allowed and probably not meant; a sentence each."""
+    yield from _object_warnings(scene.object)
+    start, work = np.array(scene.workspace.start), scene.workspace
+    if work.drop_height is not None and work.start[2] <= work.drop_height:
+        yield f"workspace: the object starts at {work.start[2]:g} m, not above drop_height, {work.drop_height:g} m"
+    if scene.background.kind != "none" and work.start[2] < scene.background.centre[2]:
+        yield f"workspace: the object starts at {work.start[2]:g} m, below the {scene.background.kind}"
+    for camera in scene.rig.cameras:
+        yield from _camera_warnings(scene, camera, start)
+    for number, camera in enumerate(scene.rig.cameras):
+        for other in scene.rig.cameras[:number]:
+            if np.allclose(camera.extrinsics, other.extrinsics, atol=1e-6):
+                yield f"cameras {other.name} and {camera.name} stand at one place and look one way"
+    if scene.hand is None or scene.hand.landmarks is None:
+        yield (
+            "no landmarks: nothing in the scene stands still and is known, so estimates need calibrated cameras "
+            "(the nominal protocol is refused)"
+        )
+
+
+def inside(camera: Camera, points: FloatArray) -> FloatArray:
+    """Which world points (N, 3) lie in front of a camera and inside its image, whatever may hide them, (N,) bool."""
+    pixels = project(points, camera.intrinsics, camera.extrinsics)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1))
+
+
+def _hand_facts(hand: Hand | None) -> dict[str, str]:
+    if hand is None:
+        return {"hand": "none: the object alone"}
+    facts = {
+        "hand": f"{hand.name}, {hand.source}",
+        "joints": f"{len(hand.joints)}: {', '.join(hand.joints)}",
+        "actuators": f"{len(hand.actuators)}: {', '.join(hand.actuators)}",
+        "fingertips": ", ".join(hand.fingertips) or "none",
+    }
+    if hand.landmarks is not None:
+        hinges = ", ".join(hand.landmarks.joints) or "none"
+        facts["landmarks"] = f"{len(hand.landmarks.points)} points; moved by: {hinges}"
+    return facts
+
+
+def _object_facts(target: PoseObject) -> dict[str, str]:
+    extent = 1000 * np.ptp(target.mesh.vertices, axis=0)
+    parts = [
+        f"{part.name} ({len(part.mesh.faces):,} triangles{', textured' if part.texture else ''})"
+        for part in target.parts
+        if not part.name.startswith("letter/")
+    ]
+    letters = sum(part.name.startswith("letter/") for part in target.parts)
+    found = target.symmetries
+    what = [f"{len(found.rotations)} rotations"] if len(found.rotations) > 1 else []
+    what += [f"any turn about ({_point(tuple(axis))})" for axis in found.axes]
+    return {
+        "object": f"{target.name}: {' x '.join(f'{side:.1f}' for side in extent)} mm, diameter "
+        f"{1000 * target.diameter:.1f} mm, {1000 * target.mass:.1f} g",
+        "parts": ", ".join(parts) + (f", {letters} letters" if letters else ""),
+        "collision": f"{len(target.pieces)} convex: {', '.join(piece.kind for piece in target.pieces[:8])}"
+        + (", ..." if len(target.pieces) > 8 else ""),
+        "keypoints": f"{len(target.keypoints)}; errors are taken over {len(target.points):,} points",
+        "symmetries": " and ".join(what) or "none: every orientation looks different",
+    }
+
+
+def camera_table(scene: Scene) -> Table:
+    """What each camera sees of the object where it starts, and of the landmarks."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    for heading in ("camera", "image\n(px)", "field of\nview (°)", "position\n(m)", "away\n(m)", "distortion"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("object\n(px)", "in image\n(%)", "landmarks\nin image"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    points, start = scene.object.points + scene.workspace.start, np.array(scene.workspace.start)
+    landmarks = None if scene.hand is None else scene.hand.landmarks
+    for camera in scene.rig.cameras:
+        angles = np.rad2deg(2 * np.arctan2((camera.width, camera.height), 2 * np.diag(camera.intrinsics)[:2]))
+        table.add_row(
+            camera.name,
+            f"{camera.width}x{camera.height}",
+            f"{angles[0]:.1f}x{angles[1]:.1f}",
+            _point(tuple(camera.position)),
+            f"{np.linalg.norm(camera.position - start):.2f}",
+            camera.distortion.model if camera.distortion else "none",
+            f"{_size_pixels(scene, camera):.0f}",
+            f"{100 * inside(camera, points).mean():.0f}",
+            "–" if landmarks is None else f"{inside(camera, landmarks.points).sum()} of {len(landmarks.points)}",
+        )
+    return table
+
+
+def _object_warnings(target: PoseObject) -> Iterator[str]:
+    volume = 0.0
+    for piece in target.pieces:
+        try:
+            volume += 8 * float(np.prod(piece.size)) if piece.size is not None else ConvexHull(piece.vertices).volume
+        except QhullError:
+            yield "object: a convex piece is flat; nothing can rest on it"
+    density = target.mass / volume if volume else np.inf
+    if not _LEAST_DENSITY < density < _GREATEST_DENSITY:
+        yield (
+            f"object: {1000 * target.mass:.3g} g in {1e6 * volume:.3g} cm3 are {density:.3g} kg/m3; is the mass in "
+            "kilograms, and the size in metres?"
+        )
+    plain = len({part.color for part in target.parts}) == 1 and not any(part.texture for part in target.parts)
+    if plain and target.symmetries.trivial and len(target.shape_symmetries) > 1:
+        yield (
+            f"object: one colour and no texture, and its shape looks the same after {len(target.shape_symmetries)} "
+            "rotations, but no symmetries are declared: orientations that look alike will count as errors"
+        )
+
+
+def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterator[str]:
+    if not inside(camera, start[None])[0]:
+        behind = (camera.extrinsics @ (*start, 1.0))[2] <= 0
+        yield (
+            f"camera {camera.name}: the object starts {'behind it' if behind else 'outside of its image'}; are its "
+            "extrinsics from the world to the camera (OpenCV: x right, y down, z forward)?"
+        )
+    elif (size := _size_pixels(scene, camera)) < _LEAST_PIXELS:
+        yield f"camera {camera.name}: the object is only {size:.0f} pixels across"
+    elif not inside(camera, scene.object.points + start).all():
+        yield f"camera {camera.name}: the object does not fit into its image where it starts"
+
+
+def _size_pixels(scene: Scene, camera: Camera) -> float:
+    distance = np.linalg.norm(camera.position - np.array(scene.workspace.start))
+    return float(camera.intrinsics[0, 0] * scene.object.diameter / distance)
+
+
+def _point(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

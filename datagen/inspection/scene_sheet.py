@@ -1,0 +1,110 @@
+"""A picture of a scene: what each camera sees, with what was understood drawn over it, and where the cameras stand."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.render import create_renderer
+from datagen.render.base import RenderOptions, Sample, rendered_scene
+from vision.drawing.wireframes import LABEL_COLOR, Tile, Wireframe, contact_sheet, draw_wireframes
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray
+from vision.scene.rig import Camera
+from vision.scene.scene import Scene
+
+_KEYPOINT_COLOR = "#ff9f1a"
+_LANDMARK_COLOR = "#33d6ff"
+_LONGEST = 480  # pixels of a picture on the sheet
+
+
+def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
+    """A row of plain pictures, a row of the same with the object's edges, axes and keypoints and the hand's landmarks,
+    and the cameras' frusta in the world.
+
+    Args:
+        scene: completed.
+        renderer: ``filament`` or ``classic``.
+
+    Raises:
+        DactylError: the renderer does not work here.
+    """
+    drawn = rendered_scene(scene, RenderOptions(image_size=_LONGEST))
+    images = _pictures(drawn, renderer)
+    start = scene.workspace.start
+    pose = Wireframe(scene.object, start, (1.0, 0.0, 0.0, 0.0), LABEL_COLOR, axes=True)
+    marked = np.zeros_like(images)
+    for number, camera in enumerate(drawn.rig.cameras):
+        image = images[number, : camera.height, : camera.width]
+        lines = draw_wireframes(image, [pose], camera.intrinsics, camera.extrinsics)
+        picture = Image.fromarray(lines)
+        _dots(picture, camera, scene.object.keypoints + np.array(start), _KEYPOINT_COLOR)
+        if scene.hand is not None and scene.hand.landmarks is not None:
+            _dots(picture, camera, scene.hand.landmarks.points, _LANDMARK_COLOR)
+        marked[number, : camera.height, : camera.width] = np.asarray(picture)
+    legend = [("edges", LABEL_COLOR), ("keypoints", _KEYPOINT_COLOR), ("landmarks", _LANDMARK_COLOR)]
+    tiles = [Tile(images, f"{renderer}, one drawn look"), Tile(marked, "what was understood")]
+    sheet = contact_sheet(tiles, 1, f"scene {scene.name}", legend, scene.rig.names)
+    around = _frusta(scene, 640)
+    whole = Image.new("RGB", (sheet.width + around.width, max(sheet.height, around.height)), sheet.getpixel((0, 0)))
+    whole.paste(sheet, (0, 0))
+    whole.paste(around, (sheet.width, (whole.height - around.height) // 2))
+    return whole
+
+
+def _pictures(scene: Scene, renderer: str) -> np.ndarray:
+    """Of the object where it starts, upright, and the hand's initial pose, under one drawn look, (C, H, W, 3)."""
+    with create_renderer(renderer, scene, RenderOptions(image_size=_LONGEST)) as drawing:
+        look = draw_appearance(AppearanceConfig(), scene, drawing.materials, 0, 0)
+        nominal = scene.rig.nominal
+        look = replace(look, camera_intrinsics=nominal.intrinsics, camera_extrinsics=nominal.extrinsics)
+        joints = np.zeros(0) if scene.hand is None else scene.hand.start
+        position = np.array(scene.workspace.start)
+        return np.asarray(drawing.render([Sample(0, joints, position, np.array([1.0, 0.0, 0.0, 0.0]), look)])[0])
+
+
+def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) -> None:
+    pen = ImageDraw.Draw(picture)
+    radius = max(2.0, picture.width / 160)
+    for x, y in project(points, camera.intrinsics, camera.extrinsics):
+        if np.isfinite((x, y)).all():
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color, outline="black")
+
+
+def _frusta(scene: Scene, size: int) -> Image.Image:
+    """Object, landmarks and cameras in three dimensions, (size, size) pixels."""
+    with style.context("dark_background"):
+        figure = Figure(figsize=(size / 100, size / 100), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot(projection="3d")
+        start = np.array(scene.workspace.start)
+        for edge in scene.object.edges + start:
+            axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
+        if scene.hand is not None and scene.hand.landmarks is not None:
+            axes.plot(*scene.hand.landmarks.points.T, ".", color=_LANDMARK_COLOR, markersize=3)
+        for camera in scene.rig.cameras:
+            corners = frustum(camera, 0.5 * float(np.linalg.norm(camera.position - start)))
+            for first, second in ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)):
+                axes.plot(*corners[[first, second]].T, color="#9aa0a6", linewidth=0.8)
+            axes.text(*corners[0], camera.name)
+        axes.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)")
+        axes.set_aspect("equal")
+        buffer = io.BytesIO()
+        canvas.print_png(buffer)
+    return Image.open(buffer).convert("RGB")
+
+
+def frustum(camera: Camera, depth: float) -> FloatArray:
+    """A camera's centre, and what its image's corners (upper left, upper right, lower right, lower left) see at a depth
+    along its axis, (5, 3) metres, world."""
+    pixels = np.array([[0, 0, 1], [camera.width, 0, 1], [camera.width, camera.height, 1], [0, camera.height, 1.0]])
+    seen = depth * pixels @ np.linalg.inv(camera.intrinsics).T
+    rotation, shift = camera.extrinsics[:3, :3], camera.extrinsics[:3, 3]
+    return np.asarray((np.concatenate([np.zeros((1, 3)), seen]) - shift) @ rotation)
