@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
+import torch
+from rich.box import SIMPLE
 from rich.table import Table
 from scipy.spatial import ConvexHull, QhullError
 
@@ -18,6 +19,7 @@ from vision.scene.hand import Hand
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
+from vision.solvers.landmarks import locate
 
 _LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
@@ -77,6 +79,15 @@ def warnings(scene: Scene) -> Iterator[str]:
         )
 
 
+def landmark_points(scene: Scene) -> FloatArray:
+    """The hand's landmarks at its initial pose, (L, 3) metres, world; none without them."""
+    hand = scene.hand
+    if hand is None or hand.landmarks is None:
+        return np.zeros((0, 3))
+    angles = torch.from_numpy(hand.start[list(hand.landmark_joints)])[None]
+    return np.asarray(locate(hand.landmarks, angles)[0][0].numpy())
+
+
 def inside(camera: Camera, points: FloatArray) -> FloatArray:
     """Which world points (N, 3) lie in front of a camera and inside its image, whatever may hide them, (N,) bool."""
     pixels = project(points, camera.intrinsics, camera.extrinsics)
@@ -123,25 +134,22 @@ def _object_facts(target: PoseObject) -> dict[str, str]:
 
 def camera_table(scene: Scene) -> Table:
     """What each camera sees of the object where it starts, and of the landmarks."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-    for heading in ("camera", "image\n(px)", "field of\nview (°)", "position\n(m)", "away\n(m)", "distortion"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("object\n(px)", "in image\n(%)", "landmarks\nin image"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in ("camera", "pixels", "view (°)", "position (m)", "away", "across", "inside", "landmarks"):
+        table.add_column(heading)
     points, start = scene.object.points + scene.workspace.start, np.array(scene.workspace.start)
-    landmarks = None if scene.hand is None else scene.hand.landmarks
+    landmarks = landmark_points(scene)
     for camera in scene.rig.cameras:
         angles = np.rad2deg(2 * np.arctan2((camera.width, camera.height), 2 * np.diag(camera.intrinsics)[:2]))
         table.add_row(
-            camera.name,
+            camera.name + (f" ({camera.distortion.model})" if camera.distortion else ""),
             f"{camera.width}x{camera.height}",
             f"{angles[0]:.1f}x{angles[1]:.1f}",
             _point(tuple(camera.position)),
-            f"{np.linalg.norm(camera.position - start):.2f}",
-            camera.distortion.model if camera.distortion else "none",
-            f"{_size_pixels(scene, camera):.0f}",
-            f"{100 * inside(camera, points).mean():.0f}",
-            "–" if landmarks is None else f"{inside(camera, landmarks.points).sum()} of {len(landmarks.points)}",
+            f"{np.linalg.norm(camera.position - start):.2f} m",
+            f"{_size_pixels(scene, camera):.0f} px",
+            f"{100 * inside(camera, points).mean():.0f} %",
+            f"{inside(camera, landmarks).sum()}/{len(landmarks)}",
         )
     return table
 
@@ -149,8 +157,11 @@ def camera_table(scene: Scene) -> Table:
 def _object_warnings(target: PoseObject) -> Iterator[str]:
     volume = 0.0
     for piece in target.pieces:
+        if piece.vertices is None:
+            volume += 8 * float(np.prod(piece.size))
+            continue
         try:
-            volume += 8 * float(np.prod(piece.size)) if piece.size is not None else ConvexHull(piece.vertices).volume
+            volume += ConvexHull(piece.vertices).volume
         except QhullError:
             yield "object: a convex piece is flat; nothing can rest on it"
     density = target.mass / volume if volume else np.inf

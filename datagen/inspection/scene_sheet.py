@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.inspection.scene import landmark_points
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample, rendered_scene
 from vision.drawing.wireframes import LABEL_COLOR, Tile, Wireframe, contact_sheet, draw_wireframes
@@ -46,8 +47,7 @@ def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
         lines = draw_wireframes(image, [pose], camera.intrinsics, camera.extrinsics)
         picture = Image.fromarray(lines)
         _dots(picture, camera, scene.object.keypoints + np.array(start), _KEYPOINT_COLOR)
-        if scene.hand is not None and scene.hand.landmarks is not None:
-            _dots(picture, camera, scene.hand.landmarks.points, _LANDMARK_COLOR)
+        _dots(picture, camera, landmark_points(scene), _LANDMARK_COLOR)
         marked[number, : camera.height, : camera.width] = np.asarray(picture)
     legend = [("edges", LABEL_COLOR), ("keypoints", _KEYPOINT_COLOR), ("landmarks", _LANDMARK_COLOR)]
     tiles = [Tile(images, f"{renderer}, one drawn look"), Tile(marked, "what was understood")]
@@ -81,14 +81,13 @@ def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) 
 def _frusta(scene: Scene, size: int) -> Image.Image:
     """Object, landmarks and cameras in three dimensions, (size, size) pixels."""
     with style.context("dark_background"):
-        figure = Figure(figsize=(size / 100, size / 100), dpi=100)
+        figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c", layout="tight")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(projection="3d")
         start = np.array(scene.workspace.start)
         for edge in scene.object.edges + start:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
-        if scene.hand is not None and scene.hand.landmarks is not None:
-            axes.plot(*scene.hand.landmarks.points.T, ".", color=_LANDMARK_COLOR, markersize=3)
+        axes.plot(*landmark_points(scene).T, ".", color=_LANDMARK_COLOR, markersize=3)
         for camera in scene.rig.cameras:
             corners = frustum(camera, 0.5 * float(np.linalg.norm(camera.position - start)))
             for first, second in ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)):
@@ -96,6 +95,9 @@ def _frusta(scene: Scene, size: int) -> Image.Image:
             axes.text(*corners[0], camera.name)
         axes.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)")
         axes.set_aspect("equal")
+        axes.set_facecolor("#16181c")
+        for side in (axes.xaxis, axes.yaxis, axes.zaxis):
+            side.set_pane_color((0.0, 0.0, 0.0, 0.0))
         buffer = io.BytesIO()
         canvas.print_png(buffer)
     return Image.open(buffer).convert("RGB")

@@ -1,0 +1,111 @@
+"""``dactyl scene check``: what is said of a scene, what is warned of, and where its sheet draws cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from dactyl.cli import main
+from datagen.inspection.scene import landmark_points, warnings
+from datagen.inspection.scene_sheet import frustum
+from datagen.sim.scene import compile_scene
+from tests.scenes import scene
+from vision.geometry.cameras import look_at, project
+from vision.scene.objects import PoseObject
+from vision.scene.rig import Rig
+from vision.scene.scene import Scene
+from vision.scene.symmetries import Symmetries
+
+
+def changed(**values: object) -> Scene:
+    return replace(scene("block"), **values)
+
+
+def plain_block() -> PoseObject:
+    block = scene("block").object
+    parts = tuple(replace(part, color=(0.5, 0.5, 0.5)) for part in block.parts)
+    return replace(block, parts=parts, symmetries=Symmetries(rotations=np.eye(3)[None]))
+
+
+def moved_camera(extrinsics: np.ndarray) -> Rig:
+    first, *others = scene("block").rig.cameras
+    return Rig(cameras=(replace(first, extrinsics=extrinsics), *others))
+
+
+def test_nothing_is_said_against_our_own_scenes() -> None:
+    assert [list(warnings(scene(name))) for name in ("block", "prism")] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"object": replace(scene("block").object, mass=78.0)}, "is the mass in kilograms"),
+        ({"object": plain_block()}, "after 24 rotations, but no symmetries are declared"),
+        ({"workspace": replace(scene("block").workspace, drop_height=0.3)}, "not above drop_height"),
+        ({"hand": None}, "no landmarks"),
+        (
+            {"rig": moved_camera(np.linalg.inv(scene("block").rig.cameras[0].extrinsics))},
+            "camera left: the object star",
+        ),
+        (
+            {"rig": moved_camera(look_at((1.0, 0.87, 9.0), (1.0, 0.87, 0.2)))},
+            "camera left: the object is only 9 pixels",
+        ),
+        ({"rig": moved_camera(scene("block").rig.cameras[1].extrinsics)}, "cameras left and top stand at one place"),
+    ],
+)
+def test_what_is_probably_not_meant_is_said(wrong: dict[str, object], message: str) -> None:
+    assert any(message in warning for warning in warnings(changed(**wrong))), list(warnings(changed(**wrong)))
+
+
+def test_a_frustum_projects_to_the_corners_of_its_image() -> None:
+    for camera in scene("block").rig.cameras:
+        corners = frustum(camera, 0.4)
+        np.testing.assert_allclose(corners[0], camera.position, atol=1e-12)
+        pixels = project(corners[1:], camera.intrinsics, camera.extrinsics)
+        np.testing.assert_allclose(pixels, [[0, 0], [200, 0], [200, 200], [0, 200]], atol=1e-9)
+
+
+def test_landmarks_are_drawn_where_the_simulated_wrist_carries_them() -> None:
+    """The middle finger's knuckle of the compiled hand at its initial pose."""
+    import mujoco
+
+    model = compile_scene(scene("block")).model
+    data = mujoco.MjData(model)
+    for name, angle in scene("block").hand.initial_pose.items():  # type: ignore[union-attr]
+        data.joint(f"robot0:{name}").qpos = angle
+    mujoco.mj_kinematics(model, data)
+    knuckle = data.joint("robot0:MFJ3").xanchor
+    assert np.linalg.norm(landmark_points(scene("block")) - knuckle, axis=1).min() < 1e-3
+
+
+def test_the_command_says_what_a_scene_is_and_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["scene", "check", "prism", "--renderer", "classic"]) == 0
+    said = capsys.readouterr().out
+    assert "24: WRJ1, WRJ0" in said
+    assert "no warnings" in said
+    assert (tmp_path / "scene-prism.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "expected check, got nothing"),
+        (["draw"], 2, "expected check, got 'draw'"),
+        (["check", "blok"], 1, "no scene 'blok'"),
+        (["check", "block", "--output"], 2, "output"),
+    ],
+)
+def test_bad_requests_are_one_line(
+    arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["scene", *arguments]) == status
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
