@@ -157,11 +157,11 @@ def camera_table(scene: Scene) -> Table:
 def _object_warnings(target: PoseObject) -> Iterator[str]:
     volume = 0.0
     for piece in target.pieces:
-        if piece.vertices is None:
-            volume += 8 * float(np.prod(piece.size))
-            continue
         try:
-            volume += ConvexHull(piece.vertices).volume
+            if piece.vertices is not None:
+                volume += ConvexHull(piece.vertices).volume
+            elif piece.size is not None:
+                volume += 8 * float(np.prod(piece.size))
         except QhullError:
             yield "object: a convex piece is flat; nothing can rest on it"
     density = target.mass / volume if volume else np.inf
