@@ -30,7 +30,7 @@ def recordings(dataset: TripletDataset) -> np.ndarray | None:
 
 def can_self_calibrate(estimator: object) -> bool:
     """Whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
-    return getattr(estimator, "head", None) == "geometric" and hasattr(estimator, "self_calibrate")
+    return getattr(estimator, "finds_cameras", False) and hasattr(estimator, "self_calibrate")
 
 
 def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
