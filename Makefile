@@ -1,7 +1,7 @@
 # make demo    from nothing to the error table
 # make test    lint, types, unit and end-to-end tests
 # make soak    kills, faults and fuzzing at full length, then an hour each of generation and training (docs/reliability.md)
-# make test-extras   tests of Ray, S3 and Rerun: installs these extras (some 600 MB) beside the pinned packages first
+# make test-extras   tests of Ray, S3, Rerun and Warp: installs these extras (some 800 MB) beside the pinned packages first
 # make setup   only the virtual environment and the system libraries
 
 .PHONY: setup demo test test-extras soak check format lock clean
@@ -24,10 +24,11 @@ test: check
 	@bash scripts/test_tools.sh
 	.venv/bin/pytest -n 2 --dist loadscope
 
-# Not part of make test: Ray alone is 200 MB installed, Rerun 500.
+# Not part of make test: Ray alone is 200 MB installed, Rerun 500, Warp 370.
 test-extras: $(READY)
-	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer,unity]" "moto[server]>=5"
-	.venv/bin/pytest -n 0 tests/datagen/test_cluster.py tests/datagen/test_places.py tests/datagen/test_viewer.py
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer,unity,warp]" "moto[server]>=5"
+	.venv/bin/pytest -n 0 tests/datagen/test_cluster.py tests/datagen/test_places.py tests/datagen/test_viewer.py \
+	  tests/render/test_warp.py tests/train/test_warp_online.py
 
 # SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
 soak: $(READY)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
+from vision.versions import package_versions
+
 
 def describe() -> str:
     """Processor, cores and package versions, in one paragraph for the head of a recorded result."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mujoco", "numpy", "torch"))
+    installed = package_versions(("mujoco", "numpy", "torch"))
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items())
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]  # above zero, other work took its share of the cores
     return f"{_processor()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}, {versions}"

@@ -28,6 +28,7 @@ choose_opengl()  # before MuJoCo is imported: its Renderer would otherwise look 
 import numpy as np  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
+from benchmarks.samples import make_samples  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
 from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E402
 from datagen.generate.view_labels import Views  # noqa: E402
@@ -36,7 +37,6 @@ from datagen.render.base import Renderer, RenderOptions, Sample, rendered_scene 
 from datagen.render.filament import FilamentRenderer  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
 from datagen.sim.complete import complete_scene  # noqa: E402
-from datagen.variation import generator  # noqa: E402
 from vision.geometry.cameras import Cameras  # noqa: E402
 from vision.scene.scene import Scene  # noqa: E402
 from vision.storage.shards import encode_sample, write_shard  # noqa: E402
@@ -71,24 +71,6 @@ def for_size(samples: Sequence[Sample], options: RenderOptions) -> list[Sample]:
         for sample in samples
     )
     return [dataclasses.replace(sample, appearance=look) for sample, look in zip(samples, looks, strict=True)]
-
-
-def make_samples(materials: Sequence[str], count: int) -> list[Sample]:
-    scene = drawn(OURS)
-    assert scene.hand is not None
-    posture = scene.hand.start
-    samples = []
-    for index in range(count):
-        rng = generator(0, index, "benchmark")
-        look = draw_appearance(AppearanceConfig(), scene, materials, 0, index)
-        position = np.array([1.0, 0.87, 0.18]) + rng.normal(0, 0.01, 3)
-        samples.append(Sample(index, posture + rng.normal(0, 0.1, len(posture)), position, _unit_quaternion(rng), look))
-    return samples
-
-
-def _unit_quaternion(rng: np.random.Generator) -> np.ndarray:
-    quaternion = rng.normal(size=4)
-    return quaternion / np.linalg.norm(quaternion)
 
 
 def make_label(sample: Sample) -> dict[str, Any]:
@@ -222,7 +204,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="the median is printed")
     arguments = parser.parse_args()
     scene = drawn(OURS)
-    samples = make_samples(Stage(scene, OURS).scene.materials, arguments.samples)
+    samples = make_samples(scene, Stage(scene, OURS).scene.materials, arguments.samples)
     with create_renderer("filament", scene, OURS) as filament, create_renderer("classic", scene, OURS) as classic:
         devices = f"Filament on {filament.info.device}, classic on {classic.info.device} ({classic.info.api})"
     print(describe())

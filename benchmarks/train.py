@@ -34,17 +34,17 @@ CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 SIZE = 200
 
 
-def sized_scene() -> Scene:
-    """The block's, with pictures of ``SIZE`` pixels."""
+def sized_scene(size: int = SIZE) -> Scene:
+    """The block's, with pictures ``size`` pixels wide."""
     scene = complete_scene("block")
-    return scene.with_rig(scene.rig.resized(SIZE))
+    return scene.with_rig(scene.rig.resized(size))
 
 
-def made_up_batch(count: int) -> dict[str, Tensor]:
-    """Random pictures of a block that stands where it usually is."""
+def made_up_batch(count: int, size: int = SIZE) -> dict[str, Tensor]:
+    """Random pictures, ``size`` pixels wide, of a block that stands where it usually is."""
     generator = np.random.default_rng(0)
-    images = torch.from_numpy(generator.integers(0, 256, (count, 3, SIZE, SIZE, 3), dtype=np.uint8))
-    scene = sized_scene()
+    images = torch.from_numpy(generator.integers(0, 256, (count, 3, size, size, 3), dtype=np.uint8))
+    scene = sized_scene(size)
     assert scene.hand is not None
     k, t, *_ = scene.rig.nominal
     return {
@@ -58,12 +58,13 @@ def made_up_batch(count: int) -> dict[str, Tensor]:
 
 
 class Contender:
-    """One network in one memory layout and precision."""
+    """One network in one memory layout and precision, for pictures ``size`` pixels wide."""
 
-    def __init__(self, config: TrainConfig, channels_last: bool, bfloat16: bool, device: torch.device) -> None:
-        task = PoseTask(config.model, sized_scene(), config.loss, config.augment, config.optimizer, config.seed).to(
-            device
-        )
+    def __init__(
+        self, config: TrainConfig, channels_last: bool, bfloat16: bool, device: torch.device, size: int = SIZE
+    ) -> None:
+        scene = sized_scene(size)
+        task = PoseTask(config.model, scene, config.loss, config.augment, config.optimizer, config.seed).to(device)
         self.task = task.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         self.channels_last, self.bfloat16 = channels_last, bfloat16
         self.device = device
@@ -98,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
 
-    paper, demo = (_config(name) for name in ("paper", "demo"))
+    paper, demo = (load_config(name) for name in ("paper", "demo"))
     grouped = dataclasses.replace(demo.model.backbone, norm="group")
     configs = {
         "paper": paper,
@@ -121,8 +122,9 @@ def main() -> None:
     print(f"\ntrainer.precision auto takes {'bfloat16' if fast_bfloat16(str(device)) else 'float32'} here")
 
 
-def _config(name: str) -> TrainConfig:
-    config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
+def load_config(name: str, *changes: str) -> TrainConfig:
+    """A shipped configuration of training, with some of its options given anew."""
+    config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), *changes, "--data.train", "-", "--output", "-"])
     return config
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,7 @@ from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import atomic_write, exclusive_folder, remove
 from vision.storage.records import write_record
+from vision.versions import package_version
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
@@ -261,4 +261,4 @@ def _origin(record: EvaluationRecord) -> str:
     hashes = {"checkpoint": record.checkpoint.sha256}
     hashes |= {name: about.fingerprint for name, about in record.test_sets.items()}
     listed = ", ".join(f"{name} {value[:12]}" for name, value in hashes.items())
-    return f"Made by dactyl evaluate {importlib.metadata.version('dactyl-vision')} from (SHA-256): {listed}."
+    return f"Made by dactyl evaluate {package_version('dactyl-vision')} from (SHA-256): {listed}."

@@ -52,7 +52,7 @@ def make_sample(index: int, image_size: int = 32) -> dict[str, Any]:
 
 def write_manifest(folder: Path, records: Sequence[ShardRecord], image_size: int = 32, **changes: Any) -> None:
     """The manifest that publishes ``records``; ``changes`` replace its keys."""
-    fields = {
+    fields: dict[str, Any] = {
         "scene": scene("block", image_size).to_json(),
         "samples": sum(record.samples for record in records),
         "shards": tuple(records),

@@ -19,6 +19,7 @@ ROOMS = {
 }
 EXCEPTIONS = {
     "train/online.py": {"datagen"},  # renders while it trains
+    "train/online_device.py": {"datagen"},  # draws on the training's device
     "train/online_config.py": {"datagen"},  # by datagen's options
     "eval/closed_loop": {"datagen"},  # runs the simulation
     "eval/laboratory/cli.py": {"datagen"},  # completes a scene by its hand's model

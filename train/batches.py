@@ -79,6 +79,7 @@ class MixedBatches:
         batches: in the whole training, those before a resumed one included: what Lightning counts up to.
         stored, online: batches of each kind, in step with each other.
         waiting: is told while this waits for them.
+        pinned: stored batches lie in pinned memory already.
 
     Attributes:
         waited_s: seconds that were spent in getting batches.
@@ -90,10 +91,11 @@ class MixedBatches:
         stored: Iterable[Batch] | None,
         online: Iterable[Batch] | None,
         waiting: Waiting | None = None,
+        pinned: bool = True,
     ) -> None:
         self._batches = batches
         self._parts = [part for part in (stored, online) if part is not None]
-        self._pin = online is not None and torch.cuda.is_available()  # stored ones are pinned by their loader
+        self._pin = (online is not None or not pinned) and torch.cuda.is_available()
         self._waiting = waiting or Waiting()
         self.waited_s = 0.0
 
@@ -112,7 +114,7 @@ class MixedBatches:
                 return
             batch = batches[0] if len(batches) == 1 else _joined(batches)
             if self._pin:
-                batch = {key: value.pin_memory() for key, value in batch.items()}
+                batch = {key: value.pin_memory() if value.is_cpu else value for key, value in batch.items()}
             self.waited_s += time.monotonic() - began
             yield batch
 
@@ -128,7 +130,8 @@ def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:
-    """One batch of several; its images, too, are rows of RGB."""
+    """One batch of several; its images, too, are rows of RGB, on the device that some of them were drawn on."""
+    device = batches[-1]["images"].device
     batch = {key: torch.cat([each[key] for each in batches]) for key in batches[0] if key != "images"}
-    rows = torch.cat([each["images"].permute(0, 1, 3, 4, 2) for each in batches])
+    rows = torch.cat([each["images"].permute(0, 1, 3, 4, 2).to(device) for each in batches])
     return {"images": rows.permute(0, 1, 4, 2, 3), **batch}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,16 @@ from torch.utils.data import Dataset
 
 from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, Waiting
 from train.data_config import DataConfig
-from train.loading import Loading, shares_memory
+from train.loading import Beginning, Loading, shares_memory
+from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
 from vision.scene.scene import SEEN, require_same
-from vision.storage.datasets import TripletDataset
+from vision.storage.datasets import DatasetFolder, TripletDataset
 
 if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets
     from train.online_config import OnlineConfig
+    from train.online_device import DeviceBatches
 
 _STATISTICS_SAMPLES = 4096
 
@@ -40,7 +43,12 @@ class TripletDataModule(lightning.LightningDataModule):
         super().__init__()
         self.config = config
         self.seed = seed
-        self.source = None if config.train is None else TripletDataset(config.train, config.verify)
+        self.streamed: StreamedTriplets | None = None
+        self.source: TripletDataset | None = None
+        if config.train is not None and config.streaming:
+            self.streamed = StreamedTriplets(config.train, config.open_shards, seed)
+        elif config.train is not None:
+            self.source = TripletDataset(config.train, config.verify)
         val_source = self.source if config.val is None else TripletDataset(config.val, config.verify)
         assert val_source is not None  # the configuration sees to it
         self.val_source = val_source
@@ -55,8 +63,8 @@ class TripletDataModule(lightning.LightningDataModule):
         self.online = None if config.online is None else self._open_online(config.online)
         self._refuse_mismatch()
         self._batches: MixedBatches | None = None
-        self._rendering: OnlineBatches | None = None
-        self._loaders: list[Loading] = []
+        self._rendering: OnlineBatches | DeviceBatches | None = None
+        self._loaders: list[Loading | StreamedBatches] = []
         self.waiting = Waiting()
         self._shared = True
 
@@ -75,8 +83,13 @@ class TripletDataModule(lightning.LightningDataModule):
             self._shared = shares_memory(self.config.workers, batch, 2 * processes)  # training and validation
         return self._shared
 
+    @property
+    def stored(self) -> DatasetFolder | None:
+        """The training set, read by number or streamed."""
+        return self.source if self.streamed is None else self.streamed.dataset
+
     def verify(self) -> None:
-        """Compare every shard with its hash."""
+        """Compare every shard with its hash; those of a streamed set are as they pass."""
         if self.source is not None:
             self.source.verify()
         if self.val_source is not self.source:
@@ -85,16 +98,19 @@ class TripletDataModule(lightning.LightningDataModule):
     def identity(self) -> dict[str, Any]:
         """What decides the samples: datasets and states by what they hold, wherever they lie."""
         return {
-            "train": None if self.source is None else self.source.fingerprint,
+            "train": None if self.stored is None else self.stored.fingerprint,
             "val": None if self.config.val is None else self.val_source.fingerprint,
             "val_fraction": self.config.val_fraction,
             "batch_size": self.config.batch_size,
+            **({"open_shards": self.config.open_shards} if self.config.streaming else {}),
             **({} if self.online is None else {"online": self.online.identity()}),
         }
 
     def position_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (3,) of the training positions, metres, from at most 4,096 samples."""
-        if self.source is not None and self.config.stored_per_batch:
+        if self.streamed is not None and self.config.stored_per_batch:
+            positions = self.streamed.positions(_STATISTICS_SAMPLES)
+        elif self.source is not None and self.config.stored_per_batch:
             spread = np.linspace(0, len(self.train_numbers) - 1, min(len(self.train_numbers), _STATISTICS_SAMPLES))
             numbers = self.train_numbers[spread.astype(np.int64)]
             positions = np.stack([self.source.label(int(number))["object_position"] for number in numbers])
@@ -110,7 +126,12 @@ class TripletDataModule(lightning.LightningDataModule):
         first = trainer.fit_loop.total_batch_idx + 1
         rank, world = trainer.global_rank, trainer.world_size
         stored: Iterable[Batch] | None = None
-        if config.stored_per_batch:
+        if config.stored_per_batch and self.streamed is not None:
+            size = _share(config.stored_per_batch, world, "stored")
+            streaming = (size, first, batches, rank, world, config.workers)
+            stored = streamed = self.streamed.batches(*streaming, Beginning(os.getpid()), config.patience_s)
+            self._loaders.append(streamed)
+        elif config.stored_per_batch:
             assert self.source is not None
             triplets = _Triplets(self.source, self.train_numbers, config.cache)
             size = _share(config.stored_per_batch, world, "stored")
@@ -118,8 +139,10 @@ class TripletDataModule(lightning.LightningDataModule):
             stored = self._loader(triplets, batch_sampler=sampler)
         if self.online is not None:
             size = _share(config.online_per_batch, world, "online")
-            self._rendering = self.online.batches(size, first, batches, rank, world, trainer.num_devices)
-        self._batches = MixedBatches(batches, stored, self._rendering, self.waiting)
+            self._rendering = self.online.batches(
+                size, first, batches, rank, world, trainer.num_devices, trainer.strategy.root_device
+            )
+        self._batches = MixedBatches(batches, stored, self._rendering, self.waiting, pinned=self.streamed is None)
         return self._batches
 
     def val_dataloader(self) -> Loading:
@@ -144,7 +167,8 @@ class TripletDataModule(lightning.LightningDataModule):
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the training set's samples to train on, and of the validation set's."""
         if self.source is None:
-            return np.empty(0, np.int64), np.arange(len(self.val_source))
+            count = 0 if self.streamed is None else len(self.streamed.order)
+            return np.arange(count), np.arange(len(self.val_source))
         numbers = np.arange(len(self.source))
         if self.config.val is not None:
             return numbers, np.arange(len(self.val_source))
@@ -158,15 +182,15 @@ class TripletDataModule(lightning.LightningDataModule):
         from train.online import OnlineTriplets  # brings the simulator
 
         online = OnlineTriplets(config, self.val_source, self.val_numbers)
-        for stored in (self.source, self.val_source):
+        for stored in (self.stored, self.val_source):
             if stored is not None:
                 online.refuse_repetition(stored)
         return online
 
     def _refuse_mismatch(self) -> None:
         """Raise DactylError unless all that is trained and validated on shows the same scene."""
-        if self.source is not None:
-            require_same(self.scene, self.source.scene, str(self.config.train), SEEN)
+        if (stored := self.stored) is not None:
+            require_same(self.scene, stored.scene, str(self.config.train), SEEN)
         if self.online is not None:
             require_same(self.scene, self.online.scene, "data.online", SEEN)
 

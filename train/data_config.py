@@ -21,6 +21,9 @@ class DataConfig:
         patience_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
         cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
         verify: compare every shard with its SHA-256 before its first sample is used.
+        streaming: read the training set shard after shard, each compared with its SHA-256 as it passes, instead of by
+            sample number: for sets larger than the disk, or under URLs. Needs data.val.
+        open_shards: across which a streamed set's samples are mixed; each takes some 20 MB of memory.
     """
 
     train: str | None = None
@@ -32,6 +35,8 @@ class DataConfig:
     patience_s: float = 300.0
     cache: bool = False
     verify: bool = True
+    streaming: bool = False
+    open_shards: int = 16
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
@@ -50,6 +55,10 @@ class DataConfig:
             )
         if self.train is None and self.val is None:
             raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
+        if self.streaming and (self.train is None or self.val is None or self.cache):
+            raise ValueError("data.streaming needs data.train, a data.val of its own, and no data.cache")
+        if self.open_shards < 1:
+            raise ValueError(f"open_shards must be 1 or more, got {self.open_shards}")
         if self.online is not None and not self.online_per_batch:
             raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
 

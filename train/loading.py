@@ -61,7 +61,7 @@ class Loading:
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_Beginning(os.getpid()),
+            worker_init_fn=Beginning(os.getpid()),
             timeout=patience_s if workers else 0,
             **options,
         )
@@ -168,7 +168,7 @@ def _tensors(batch: dict[str, Any]) -> Batch:
     return {key: value.pin_memory() for key, value in tensors.items()} if torch.cuda.is_available() else tensors
 
 
-class _Beginning:
+class Beginning:
     """What a loading process does first.
 
     Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but what happens is for the training process to

@@ -19,20 +19,23 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
+import torch
 from numpy.typing import NDArray
 
 from datagen.appearance.pose_augmentation import augment_pose
 from datagen.generate.chunks import Chunks, states_excluding
-from datagen.generate.config import RenderConfig
+from datagen.generate.config import RenderConfig, remove_machine_options
+from datagen.generate.value_batches import ValueBatches
 from datagen.states.files import states_fingerprint
 from datagen.workers.pool import TaskFailedError, default_workers
 from datagen.workers.stream import OrderedStream
 from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
+from train.online_device import DeviceBatches
 from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.scene.rig import Rig
-from vision.storage.datasets import TripletDataset
+from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.schema import LABEL
 
 
@@ -61,7 +64,7 @@ class OnlineTriplets:
         self._described = self._describe()
         self.scene = self._described.drawn_scene()
 
-    def refuse_repetition(self, stored: TripletDataset) -> None:
+    def refuse_repetition(self, stored: DatasetFolder) -> None:
         """Raise DactylError where ``stored`` already holds the samples that would be rendered."""
         if self._is_of_these_states(stored) and stored.manifest.seed == self.config.seed:
             raise DactylError(
@@ -88,20 +91,27 @@ class OnlineTriplets:
     def identity(self) -> dict[str, Any]:
         """The keys that decide the samples; the states by what they hold, wherever they lie."""
         identity = to_jsonable(self.config)
-        for key in ("workers", "patience_s"):
+        for key in ("workers", "patience_s", "device"):
             del identity[key]
-        del identity["render"]["unity"]["player"]
+        remove_machine_options(identity["render"], self.config.renderer)
         return identity | {"states": states_fingerprint(self.config.states)}
 
-    def batches(self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int) -> OnlineBatches:
+    def batches(
+        self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int, device: torch.device
+    ) -> OnlineBatches | DeviceBatches:
         """Batches ``first`` to ``end`` of one of ``world`` training processes, ``per_batch`` samples each.
 
         Args:
             processes: training processes on this machine, which share its cores.
+            device: that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
-        chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
         workers = config.workers or max(1, default_workers() // processes)
+        if config.renderer == "warp":
+            keys = tuple(key for key in BATCH_KEYS if key != "images")
+            values = ValueBatches(self._described, self.scene, self._held_out, per_batch, rank, world, keys)
+            return DeviceBatches(values, range(first, end), _drawing(config, device), workers, config.patience_s)
+        chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
         return OnlineBatches(chunks, workers, config.patience_s)
 
     def _describe(self) -> RenderConfig:
@@ -118,7 +128,7 @@ class OnlineTriplets:
             render=config.render,
         )
 
-    def _is_of_these_states(self, dataset: TripletDataset) -> bool:
+    def _is_of_these_states(self, dataset: DatasetFolder) -> bool:
         return dataset.manifest.config.get("states") == states_fingerprint(self.config.states)
 
 
@@ -149,6 +159,14 @@ class OnlineBatches:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+def _drawing(config: OnlineConfig, training: torch.device) -> torch.device:
+    """The device that draws."""
+    try:
+        return training if config.device is None else torch.device(config.device)
+    except RuntimeError:
+        raise DactylError(f"data.online.device: {config.device} is no device; choose cuda:0 or cpu") from None
 
 
 def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ class OnlineConfig:
         chunk: triplets that one render process draws in a row.
         workers: render processes for each training process; null shares out the cores.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
-        renderer: filament, or unity; classic is for test sets.
+        renderer: filament, warp (on the training's GPU) or unity; classic is for test sets.
+        device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: of the object's pose before rendering (appendix D.2).
         render: options of the renderer.
@@ -36,7 +37,8 @@ class OnlineConfig:
     chunk: int = 64
     workers: int | None = None
     patience_s: float = 120.0
-    renderer: Literal["filament", "classic", "unity"] = "filament"
+    renderer: Literal["filament", "classic", "warp", "unity"] = "filament"
+    device: str | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     render: RenderOptions = field(default_factory=RenderOptions)

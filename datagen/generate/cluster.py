@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import faulthandler
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datagen.generate.shard_task import ShardTask
 from datagen.states.collect import States
-from datagen.workers.pool import ATTEMPTS, TASKS_PER_PROCESS, TaskFailedError, TransientError
+from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
 from vision.progress import Advance
 from vision.storage.shards import ShardRecord
@@ -89,6 +90,7 @@ def _make_shard(task: ShardTask, states: States, number: int, patience_s: float)
     def watch(_: int = 0) -> None:
         faulthandler.dump_traceback_later(patience_s, exit=True, file=sys.stderr)
 
+    os.environ[PLACE] = str(os.getpid())  # whichever: it shares out the GPUs of this node
     watch()
     try:
         return task.make(number, states, watch)

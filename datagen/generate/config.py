@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +30,10 @@ class RenderConfig:
         shard_size: triplets in one tar.
         scene: name or file of a scene with the states' hand and object, to render it with other cameras or
             surroundings; null for the scene of the states.
-        renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL) or unity (a Unity player).
+        renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL), warp (rays on a GPU; the extra warp)
+            or unity (a Unity player).
         workers: render processes; null for one per core.
+        devices: GPUs of this machine that draw, the first so many; null for all (renderer warp).
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
         ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
@@ -51,6 +53,7 @@ class RenderConfig:
     scene: str | None = None
     renderer: str = "filament"
     workers: int | None = None
+    devices: int | None = None
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     patience_s: float = 300.0
@@ -66,6 +69,8 @@ class RenderConfig:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: must be at least 1, got {self.workers}")
+        if self.devices is not None and (self.devices < 1 or self.renderer != "warp"):
+            raise ValueError(f"devices: must be at least 1, and is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
         if not self.patience_s > 0:
@@ -101,15 +106,29 @@ class RenderConfig:
             scene = asked
         return rendered_scene(scene, self.render)
 
+    @property
+    def render_here(self) -> RenderOptions:
+        """The options of a render process of this machine."""
+        return replace(self.render, warp=replace(self.render.warp, devices=self.devices or self.render.warp.devices))
+
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
         identity = to_jsonable(self)
-        for key in ("output", "workers", "executor", "ray_address", "patience_s", "only", "count"):
+        for key in ("output", "workers", "devices", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
-        del identity["render"]["unity"]["player"]
+        remove_machine_options(identity["render"], self.renderer)
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
         identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
         identity["scene"] = self.drawn_scene().identity()
         return identity
+
+
+def remove_machine_options(render: dict[str, Any], renderer: str) -> None:
+    """Take out of ``RenderOptions`` as JSON what changes no picture of this renderer."""
+    del render["unity"]["player"]
+    if renderer == "warp":
+        del render["warp"]["worlds"], render["warp"]["device"], render["warp"]["devices"]
+    else:  # nor is it in datasets from before there was this renderer
+        del render["warp"]

@@ -6,7 +6,6 @@ has the same bytes. So resuming is only a matter of asking which shards are alre
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +22,7 @@ from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, shard_name
 from vision.storage.store import Location
+from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16
 
@@ -44,7 +44,7 @@ def generate(config: RenderConfig) -> TripletDataset:
             samples=sum(record.samples for record in records),
             seed=config.seed,
             renderers=_distinct([record.renderer for record in records]),
-            versions={name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
+            versions=package_versions(("dactyl-vision", "mujoco", "numpy")),
             config=identity,
             shards=tuple(records),
         )
@@ -101,7 +101,9 @@ def _execute(
     """The shards, wherever the configuration wants them made."""
     workers = config.workers or default_workers()
     if config.executor == "local":
-        return run(task, numbers, workers, advance, patience_s=config.patience_s)
+        # Drivers leak, warp does not; and to start it takes as long as to draw thousands of samples.
+        lives = {"tasks_per_process": 1_000} if config.renderer == "warp" else {}
+        return run(task, numbers, workers, advance, patience_s=config.patience_s, **lives)
     from datagen.generate.cluster import run_on_ray
 
     states, address = load_states(config.states), config.ray_address

@@ -85,7 +85,7 @@ class ShardTask:
     def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
         """The shard, of states that the caller has at hand: the configuration's folder may lie on another machine."""
         config = self.config
-        with shard_renderer(config.renderer, self.scene, config.render) as renderer:
+        with shard_renderer(config.renderer, self.scene, config.render_here) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
                 for members in encoded_samples(config, self.scene, states, renderer, config.indices(number)):
@@ -98,7 +98,7 @@ class ShardTask:
 def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
     """The files of sample ``index`` by their names in its tar, rendered by itself: the bytes that its shard holds."""
     scene = config.drawn_scene()
-    with shard_renderer(config.renderer, scene, config.render) as renderer:
+    with shard_renderer(config.renderer, scene, config.render_here) as renderer:
         renderer.skip(index - config.indices(index // config.shard_size).start)
         (members,) = encoded_samples(config, scene, _cached_states(config.states), renderer, [index])
     key = members.pop("__key__")

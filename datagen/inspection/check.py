@@ -152,7 +152,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     if count == 0:
         return
     config = dataset.manifest.config
-    if config.get("renderer") not in ("filament", "classic"):
+    if config.get("renderer") not in ("filament", "classic", "warp"):
         raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
     if config.get("rendering") != RENDERING:
         raise DactylError(

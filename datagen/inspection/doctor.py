@@ -5,12 +5,14 @@ Each is tried in a process of its own: where a driver is missing or broken, nati
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -27,7 +29,7 @@ from vision.scene.scene import Scene
 
 _SIZE = 100
 _ABOVE_HAND = np.array([1.01, 0.88, 0.25])  # m; nothing hides an object here from any camera
-_SOFTWARE = ("llvmpipe", "lavapipe", "softpipe", "swrast", "swiftshader")
+_SOFTWARE = ("llvmpipe", "lavapipe", "softpipe", "swrast", "swiftshader", "cpu (")
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,22 @@ class DoctorConfig:
     """What to try.
 
     Attributes:
-        renderers: filament, classic.
-        timeout_s: seconds that each may take.
+        renderers: filament, classic, and warp where its package is installed.
+        timeout_s: seconds that each may take; warp compiles its kernels when it is first used.
     """
 
-    renderers: tuple[Literal["filament", "classic"], ...] = ("filament", "classic")
-    timeout_s: float = 60.0
+    renderers: tuple[Literal["filament", "classic", "warp"], ...] = field(default_factory=lambda: tuple(_installed()))
+    timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
             raise ValueError(f"timeout_s: must be positive, got {self.timeout_s}")
+
+
+def _installed() -> Iterator[Literal["filament", "classic", "warp"]]:
+    yield from ("filament", "classic")
+    if importlib.util.find_spec("mujoco_warp"):
+        yield "warp"
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Finding:
         return f"{self.info.device} ({kind})"
 
 
-def examine(name: str, timeout_s: float = 60.0) -> Finding:
+def examine(name: str, timeout_s: float = 120.0) -> Finding:
     """Try one renderer in a process of its own."""
     start = time.monotonic()
     command = [sys.executable, "-m", "datagen.inspection.doctor", name]

@@ -14,6 +14,7 @@ RENDERERS = Registry(
     {
         "filament": "datagen.render.filament:FilamentRenderer",
         "classic": "datagen.render.classic:ClassicRenderer",
+        "warp": "datagen.render.warp:WarpRenderer",
         "unity": "datagen.unity.renderer:UnityRenderer",
     },
 )
@@ -23,8 +24,8 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     """A renderer of a scene.
 
     Args:
-        name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on) or
-            ``unity`` (a Unity player, see unity_project).
+        name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on),
+            ``warp`` (rays on a GPU, many samples at once) or ``unity`` (a Unity player, see unity_project).
         scene: what to draw; its cameras' images have the size that is drawn (:func:`base.rendered_scene`).
         options: how to render.
 

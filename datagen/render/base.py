@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.render.unity_options import UnityOptions
+from datagen.render.warp_options import WarpOptions
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
@@ -145,6 +146,7 @@ class RenderOptions:
         ambient_occlusion: darken creases (Filament only).
         displacement: cameras are displaced anew for each sample, or once for each recording (for self-calibration).
         recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
+        warp: what the renderer warp alone has.
         unity: what the renderer unity alone has.
     """
 
@@ -158,6 +160,7 @@ class RenderOptions:
     ambient_occlusion: bool = False
     displacement: Literal["per-sample", "per-recording"] = "per-sample"
     recording_size: int = 100
+    warp: WarpOptions = field(default_factory=WarpOptions)
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:

@@ -1,27 +1,22 @@
 """Collect hand-and-object states in simulation; ``datagen.states.files`` describes the folder that results.
 
-A part is a pure function of (configuration, part number), so a rerun after a kill gives the bytes of an uninterrupted
-one. Its rows come in the order of time: one that the count cuts short needs no simulation beyond its last row.
+A part is a pure function of (configuration, part number), so processes make parts side by side, and a rerun after a
+kill gives the bytes of an uninterrupted one. Its rows come in the order of time: one that the count cuts short needs no
+simulation beyond its last row.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from datagen.policy import TRAINED, create_policy, policy_label
+from datagen.policy import TRAINED, policy_label
 from datagen.sim.complete import complete_scene
-from datagen.sim.environment import Environment
-from datagen.sim.interface import Policy
-from datagen.sim.outcome import Outcome
-from datagen.sim.randomization import EVERYTHING, NOTHING
-from datagen.sim.trials import TRAINING, Trials
+from datagen.sim.environment import INITIAL_STEPS
 from datagen.states.files import (
-    REJECTIONS,
-    Columns,
     PartRecord,
     States,
     committed_part,
@@ -31,16 +26,21 @@ from datagen.states.files import (
     write_manifest,
     write_part,
 )
-from datagen.variation import generator
+from datagen.states.parts import Part, PartTask
+from datagen.workers.pool import TaskFailedError, default_workers
+from datagen.workers.stream import OrderedStream
 from vision.config import to_jsonable
 from vision.errors import DactylError
-from vision.progress import Advance, progress
+from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.storage.files import exclusive_folder, remove
 from vision.storage.folders import MANIFEST, reserve_output
-from vision.storage.schema import STATES
 
-__all__ = ["States", "StatesConfig", "collect", "load_states", "simulate_part", "states_fingerprint"]
+__all__ = ["States", "StatesConfig", "collect", "load_states", "states_fingerprint"]
+
+
+_MOST_PARTS = 100_000  # that one command makes side by side
+_STEPS_WORTH_A_PROCESS = 30_000  # of 80 ms: some ten seconds of a core; to start a process takes five
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class StatesConfig:
             drop, and after 8 s at one goal. Long ones make good the 100 steps that each takes to begin.
         stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
         worlds: episodes simulated at once, which make one part.
-        threads: that simulate; 0 for all processors. Not part of the result.
+        workers: processes that simulate parts side by side; 0 for as many as there are cores and parts to make.
+        threads: of each that simulate; 0 to share out the cores. Neither is part of the result.
     """
 
     output: Path
@@ -74,13 +75,14 @@ class StatesConfig:
     episode_steps: int = 400
     stride: int = 1
     worlds: int = 128
+    workers: int = 0
     threads: int = 0
 
     def __post_init__(self) -> None:
         for name in ("count", "episode_steps", "stride", "worlds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "threads"):
+        for name in ("seed", "workers", "threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
         check_scene(self.scene)
@@ -91,7 +93,8 @@ class StatesConfig:
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
-        keys = {key: value for key, value in to_jsonable(self).items() if key not in ("output", "count", "threads")}
+        others = ("output", "count", "workers", "threads")
+        keys = {key: value for key, value in to_jsonable(self).items() if key not in others}
         scene = complete_scene(self.scene)
         return {**keys, "scene": scene.identity(), "policy": policy_label(self.policy, scene)}
 
@@ -113,55 +116,6 @@ def collect(config: StatesConfig) -> States:
             _make_missing(config, records)
         write_manifest(config.output, complete_scene(config.scene), config.identity(), records)
     return load_states(config.output)
-
-
-def simulate_part(
-    config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
-) -> tuple[Columns, dict[str, int], bool]:
-    """Run the part's episodes in lockstep, each until it is over by the paper's rules of training (a drop, 8 s at one
-    goal, which also ends what got stuck, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
-
-    Returns:
-        At most ``limit`` states in the order of (step, episode); how many states were rejected, by reason; whether
-        the part is complete, which it is not when ``limit`` stopped it.
-    """
-    episodes = part * config.worlds + np.arange(config.worlds)
-    alive = np.arange(config.worlds)
-    rejected = dict.fromkeys(REJECTIONS, 0)
-    rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
-    policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
-    trials = Trials(TRAINING, config.worlds)
-    rows: list[Columns] = []
-    workspace = environment.scene.scene.workspace
-    room = limit
-    for step in range(config.episode_steps):
-        observation = environment.observe()
-        lost = np.linalg.norm(observation["object_position"][alive] - workspace.start, axis=1) > workspace.lost_distance
-        rejected["dropped"] += int(lost.sum())
-        alive = alive[~lost]
-        if step % config.stride == 0:
-            kept = alive[:room]
-            state = {key: np.asarray(value)[kept] for key, value in observation.items() if key in STATES}
-            rows.append({"episode": episodes[kept], "step": np.full(len(kept), step), **state})
-            advance(len(kept))
-            room -= len(kept)
-        if room == 0 or not len(alive):
-            break
-        outcome = environment.step(policy.act(environment.sense()), alive)
-        for reason, count in _rejections(outcome).items():
-            rejected[reason] += count
-        over, _ = trials.update(outcome, alive)
-        alive = alive[~over[alive]]
-    return {key: np.concatenate([row[key] for row in rows]) for key in STATES}, rejected, room > 0
-
-
-def _rejections(outcome: Outcome) -> dict[str, int]:
-    """Ended episodes by reason, each counted once, the gravest reason first."""
-    return {
-        "non_finite": int(outcome.non_finite.sum()),
-        "physics_warning": int((outcome.warned & ~outcome.non_finite).sum()),
-        "dropped": int((outcome.dropped & ~outcome.non_finite & ~outcome.warned).sum()),
-    }
 
 
 def _claim(config: StatesConfig) -> None:
@@ -187,17 +141,38 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
 
 def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, made, or found after a gap."""
-    scene = complete_scene(config.scene)
-    randomization = EVERYTHING if config.randomized else NOTHING
-    environment = Environment(scene, config.seed, config.worlds, config.threads, randomization, config.locked_wrist)
-    policy = create_policy(config.policy, environment.scene, config.worlds)
-    made_by = {"scene": scene.fingerprint, "policy": policy.name, "seed": config.seed}
-    with progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance:
+    most = config.worlds * -(-config.episode_steps // config.stride)  # states of a part in which nothing is dropped
+    cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
+    steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
+    workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
+    fingerprint = complete_scene(config.scene).fingerprint
+    task = PartTask(config, config.threads or max(1, cores // workers))
+    with (
+        progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
+        contextlib.ExitStack() as stack,
+    ):
+        # How many parts the count needs shows only when they are made: workers go on until they are told to end.
+        numbers = range(len(records), len(records) + _MOST_PARTS)
+        stream: OrderedStream[Part] | None = None
+        if workers > 1:
+            stream = stack.enter_context(OrderedStream(task, numbers, workers, lambda part: part))
         while (room := config.count - _total(records)) > 0:
+            number = len(records)
+            part = None if stream is None else _next_part(stream, config, number)
             record = _reusable_part(config, records)
+            counted = part is None and record is None  # step by step, while it is simulated here
             if record is None:
-                part = simulate_part(config, environment, policy, len(records), room, advance)
-                record = write_part(config.output, len(records), *part, made_by)
-            else:
+                part = part or task.simulate(number, room, advance)
+                made_by = {"scene": fingerprint, "policy": part.policy, "seed": config.seed}
+                record = write_part(config.output, number, *part.cut(room), made_by)
+            if not counted:
                 advance(record.states)
             records.append(record)
+
+
+def _next_part(stream: Iterator[Part], config: StatesConfig, number: int) -> Part | None:
+    """The part of that number from the workers; None where they make no more."""
+    try:
+        return next(stream, None)
+    except TaskFailedError as error:
+        raise DactylError(f"{config.output}: part {number}: gave up: {error}; the same command resumes") from None

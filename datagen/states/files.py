@@ -10,7 +10,6 @@ A states folder holds::
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +26,7 @@ from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import STATES
 from vision.storage.tables import read_table, write_table
+from vision.versions import package_versions
 
 Columns = dict[str, NDArray[Any]]
 """Rows of states by key of ``vision.storage.schema.STATES``."""
@@ -164,7 +164,7 @@ def write_manifest(folder: Path, scene: Scene, identity: dict[str, Any], records
         **{key: identity[key] for key in ("policy", "seed")},
         states=sum(record.states for record in records),
         rejected=Rejected(*(sum(getattr(record.rejected, reason) for record in records) for reason in REJECTIONS)),
-        versions={name: importlib.metadata.version(name) for name in ("dactyl-vision", "mujoco", "numpy")},
+        versions=package_versions(("dactyl-vision", "mujoco", "numpy")),
         config=identity,
         parts=tuple(records),
     )

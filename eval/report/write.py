@@ -5,7 +5,6 @@ Everything is computed from saved predictions (``eval.scoring.record``); nothing
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
 from vision.storage.files import atomic_write, canonical_json
 from vision.storage.schema import SCHEMA_VERSION
+from vision.versions import package_version
 
 SUMMARY = "summary.md"
 
@@ -87,7 +87,7 @@ def report(config: ReportConfig) -> list[Row]:
     samples, sets = sum(sizes.values()), ", ".join(sizes)
     subtitle = (
         f"{evaluations[0].object.name} · {names} · {samples:,} test samples: {sets} · "
-        f"dactyl report {importlib.metadata.version('dactyl-vision')}"
+        f"dactyl report {package_version('dactyl-vision')}"
     )
     record = {
         "schema_version": SCHEMA_VERSION,

@@ -8,7 +8,6 @@ Predictions are a cache: those of another checkpoint, test set or version are ma
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.store import Location
 from vision.storage.tables import read_table, write_table
+from vision.versions import package_versions
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def obtain_predictions(
         "head": estimator.head,
         "scene": dataset.scene.identity(),
         "renderer": renderer_of(dataset),
-        "versions": {name: importlib.metadata.version(name) for name in ("dactyl-vision", "torch", "numpy")},
+        "versions": package_versions(("dactyl-vision", "torch", "numpy")),
     }
     indices = dataset.indices[list(numbers)]
     why = _why_make(path, origin, indices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -13,6 +12,7 @@ from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import sha256
 from vision.storage.folders import CONFIG, read_reservation
+from vision.versions import package_version
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
 
@@ -20,7 +20,7 @@ PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco",
 def software() -> SoftwareRecord:
     """Versions, the commit of this checkout (with ``+`` when files differ from it; None outside of one), machine."""
     return SoftwareRecord(
-        versions={name: _version(name) for name in PACKAGES},
+        versions={name: package_version(name) for name in PACKAGES},
         python=platform.python_version(),
         commit=_commit(),
         machine=f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
@@ -52,13 +52,6 @@ def checkpoint_origin(path: Path) -> CheckpointFile:
     except DactylError:
         training = None
     return CheckpointFile(str(path), sha256(path), training)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.workers.pool import ATTEMPTS, TaskFailedError, TransientError, run
+from datagen.workers.pool import ATTEMPTS, PLACE, TaskFailedError, TransientError, run
 from vision.errors import DactylError
 from vision.progress import Advance
 
@@ -29,6 +29,13 @@ class Square:
 class Process:
     def __call__(self, number: int, advance: Advance) -> int:
         return os.getpid()
+
+
+@dataclass(frozen=True)
+class Place:
+    def __call__(self, number: int, advance: Advance) -> str:
+        time.sleep(0.2)  # so that both processes come to do something
+        return os.environ[PLACE]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,27 @@ def test_all_results_and_all_progress() -> None:
 def test_workers_are_replaced() -> None:
     processes = [process for _, process in run(Process(), range(5), 1, lambda count: None, tasks_per_process=2)]
     assert [processes.count(process) for process in dict.fromkeys(processes)] == [2, 2, 1]
+
+
+def test_processes_know_their_place_among_those_that_run() -> None:
+    """No two at the same time have the same, and one that takes another's turn takes its place."""
+    places = [place for _, place in run(Place(), range(6), 2, lambda count: None, tasks_per_process=2)]
+    assert set(places) == {"0", "1"}
+    assert [place for _, place in run(Place(), range(3), 1, lambda count: None, tasks_per_process=1)] == ["0"] * 3
+
+
+def test_gpus_are_shared_out_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from datagen.render.warp_device import device_of_worker  # here, or every worker process imports MuJoCo
+
+    gpus = ["cuda:0", "cuda:1", "cuda:2"]
+    monkeypatch.delenv(PLACE, raising=False)
+    assert device_of_worker(gpus, None) == "cuda:0"
+    assert device_of_worker([], 2) == "cpu"
+    for place, (all_gpus, two) in enumerate(
+        [("cuda:0", "cuda:0"), ("cuda:1", "cuda:1"), ("cuda:2", "cuda:0"), ("cuda:0", "cuda:1")]
+    ):
+        monkeypatch.setenv(PLACE, str(place))
+        assert (device_of_worker(gpus, None), device_of_worker(gpus, 2)) == (all_gpus, two)
 
 
 def test_an_error_of_a_task_reaches_the_caller_at_once(tmp_path: Path) -> None:

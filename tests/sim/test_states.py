@@ -24,8 +24,9 @@ from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.outcome import Outcome
-from datagen.states.collect import StatesConfig, _rejections, collect, load_states, states_fingerprint
+from datagen.states.collect import StatesConfig, collect, load_states, states_fingerprint
 from datagen.states.files import REJECTIONS
+from datagen.states.parts import Part, PartTask, _rejections
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
 from vision.errors import DactylError
@@ -105,13 +106,51 @@ def test_a_damaged_part_is_made_again(copied: StatesConfig) -> None:
 
 
 def test_a_rerun_of_finished_states_simulates_nothing(copied: StatesConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.states.collect.Environment", None)
+    monkeypatch.setattr("datagen.states.parts.Environment", None)
     assert len(collect(copied)) == COUNT
 
 
 def test_threads_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None:
     collect(replace(finished, output=tmp_path, threads=1))
     assert digests(tmp_path) == digests(finished.output)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_do_not_matter(finished: StatesConfig, tmp_path: Path, workers: int) -> None:
+    """Nor where the count cuts a part that they made whole, nor a part that was there already."""
+    config = replace(finished, output=tmp_path, workers=workers, threads=1)
+    for count in (17, COUNT):
+        collect(replace(config, count=count))
+    assert digests(tmp_path) == digests(finished.output)
+    (tmp_path / "part-000001.json").unlink()
+    collect(config)
+    assert digests(tmp_path) == digests(finished.output)
+
+
+def test_a_part_is_cut_where_simulation_would_have_stopped(
+    finished: StatesConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States and rejections alike, though one world after the other drops its object."""
+    task, step, steps = PartTask(finished, threads=2), Environment.step, [0]
+
+    def dropping(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
+        steps[0] += 1
+        outcome = step(self, action, worlds)
+        return replace(outcome, dropped=outcome.dropped | (3 * np.arange(self.worlds) == steps[0]))
+
+    def simulate(limit: int) -> Part:
+        steps[0] = 0
+        return task.simulate(3, limit, lambda _: None)
+
+    monkeypatch.setattr(Environment, "step", dropping)
+    whole = simulate(1_000)
+    assert whole.rejected["dropped"] > whole.rejected_before[-1]["dropped"] > 0, "else the cut is not tried"
+    for limit in range(1, 1 + len(whole.cut(1_000)[0]["step"])):
+        columns, *rest = whole.cut(limit)
+        stopped, *expected = simulate(limit).cut(limit)
+        assert rest == expected
+        for key, values in stopped.items():
+            np.testing.assert_array_equal(columns[key], values)
 
 
 def test_threads_do_not_matter_to_a_network(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Triplets per second of every renderer in 1, 2, 4 and 8 processes side by side.
+
+All processes start once; the first alone, for it may compile kernels that the others then find. Then they draw together
+for some seconds, first one of them, at last all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import multiprocessing
+import multiprocessing.synchronize
+import queue
+import time
+from typing import Any
+
+from benchmarks.gpu.rows import Plan, emit, emit_error, run_part
+from benchmarks.samples import make_samples
+from datagen.render import create_renderer
+from datagen.render.base import RenderOptions, rendered_scene
+from datagen.render.warp_options import WarpOptions
+from datagen.sim.complete import complete_scene
+from vision.errors import DactylError
+
+FAST = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256, environment_lights=True)
+_PATIENCE_S = 90.0  # for a process to start, or to draw some seconds
+CONTENDERS = {
+    "filament, wide.yaml": ("filament", FAST),
+    "filament, filament.yaml": ("filament", RenderOptions()),
+    "classic": ("classic", RenderOptions()),
+}
+if importlib.util.find_spec("mujoco_warp"):  # an extra
+    CONTENDERS |= {
+        "warp, 4 rays a pixel": ("warp", RenderOptions(shadow_lights=1)),
+        "warp, 1 ray a pixel": ("warp", RenderOptions(shadow_lights=1, warp=WarpOptions(rays=1))),
+    }
+
+
+def main(plan: Plan) -> None:
+    processes, seconds = ([1, 2], 0.5) if plan.tiny else ([1, 2, 4, 8], 3.0)
+    for label, (name, options) in CONTENDERS.items():
+        small = RenderOptions(**{**vars(options), "image_size": 32}) if plan.tiny else options
+        try:
+            for number, rate in rates(name, small, processes, seconds):
+                emit(f"{label}, {number} process{'es' * (number > 1)}", rate, "triplets/s")
+        except (DactylError, TimeoutError) as error:
+            emit_error(label, "triplets/s", error)
+
+
+def rates(name: str, options: RenderOptions, processes: list[int], seconds: float) -> list[tuple[int, float]]:
+    """Triplets per second of so many processes together.
+
+    Raises:
+        DactylError: the renderer cannot be used here.
+        TimeoutError: a process did not start, or died.
+    """
+    context = multiprocessing.get_context("spawn")
+    count = processes[-1]
+    barrier, results = context.Barrier(count), context.Queue()
+    workers = [
+        context.Process(target=draw, args=(rank, name, options, processes, seconds, barrier, results), daemon=True)
+        for rank in range(count)
+    ]
+    try:
+        workers[0].start()
+        receive(results, _PATIENCE_S)
+        for worker in workers[1:]:
+            worker.start()
+        for _ in workers[1:]:
+            receive(results, _PATIENCE_S)
+        return [(active, sum(receive(results, _PATIENCE_S) for _ in range(active))) for active in processes]
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                worker.kill()
+                worker.join()
+
+
+def receive(results: multiprocessing.Queue[Any], timeout: float) -> float:
+    """What a process has to say."""
+    try:
+        said = results.get(timeout=timeout)
+    except queue.Empty:
+        raise TimeoutError(f"a render process said nothing for {timeout:g} s") from None
+    if isinstance(said, Exception):
+        raise said
+    return float(said)
+
+
+def draw(
+    rank: int,
+    name: str,
+    options: RenderOptions,
+    processes: list[int],
+    seconds: float,
+    barrier: multiprocessing.synchronize.Barrier,
+    results: multiprocessing.Queue[Any],
+) -> None:
+    """A process of its own: says when it is ready, then its rate in each round that it takes part in."""
+    try:
+        scene = rendered_scene(complete_scene("block"), options)
+        with create_renderer(name, scene, options) as renderer:
+            samples = make_samples(scene, renderer.materials, 16)
+            endless = itertools.cycle(samples)
+            renderer.render([next(endless)] * renderer.batch_size)
+            results.put(0.0)
+            for active in processes:
+                barrier.wait()
+                if rank < active:
+                    began, drawn = time.perf_counter(), 0
+                    while (spent := time.perf_counter() - began) < seconds:
+                        drawn += len(renderer.render(list(itertools.islice(endless, renderer.batch_size))))
+                    results.put(drawn / spent)
+    except DactylError as error:
+        results.put(error)
+
+
+if __name__ == "__main__":
+    run_part(main)

@@ -1,0 +1,33 @@
+"""States that ``dactyl states`` keeps in a second, from start to end of the simulation, with 1, 2, 4, ... cores."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.gpu.rows import Plan, emit, run_part
+from datagen.states.collect import StatesConfig, collect
+
+SPARSE = StatesConfig(Path(), count=1, randomized=True, stride=5, worlds=64)  # configs/states/sparse.yaml
+_KEPT = 800  # states for each core: some eight seconds
+
+
+def main(plan: Plan) -> None:
+    base = replace(SPARSE, worlds=2) if plan.tiny else SPARSE
+    cores = len(os.sched_getaffinity(0))
+    counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < cores] + [cores]
+    single = None
+    for count in counts:
+        folder = plan.folder / f"states-on-{count}"
+        config = replace(base, output=folder, count=(2 if plan.tiny else _KEPT) * count, threads=count)
+        began = time.perf_counter()
+        collect(config)
+        rate = config.count / (time.perf_counter() - began)
+        single = single or rate
+        emit(f"{count} core{'s' * (count > 1)}", rate, "states/s", of_linear=rate / single / count)
+
+
+if __name__ == "__main__":
+    run_part(main)

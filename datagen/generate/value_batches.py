@@ -1,0 +1,60 @@
+"""The values of online batches, for a renderer that draws whole batches: what worker processes make ahead of it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.generate.chunks import states_excluding
+from datagen.generate.config import RenderConfig
+from datagen.generate.shard_task import make_samples
+from datagen.render.world_values import Values, WorldValues
+from vision.progress import Advance
+from vision.scene.scene import Scene
+
+Labels = dict[str, NDArray[Any]]
+"""Rows of a sample's label by key, as the renderer's rows."""
+
+
+@dataclass(frozen=True)
+class ValueBatches:
+    """Makes one batch of values and labels: a task for worker processes, none of which draws anything.
+
+    Attributes:
+        config: what to render.
+        scene: what is drawn, :meth:`RenderConfig.drawn_scene`.
+        held_out: episodes that are not used.
+        per_batch: samples of this training process in each batch.
+        rank: number of this training process.
+        world: number of training processes.
+        keys: of the labels that are wanted.
+    """
+
+    config: RenderConfig
+    scene: Scene
+    held_out: frozenset[int]
+    per_batch: int
+    rank: int
+    world: int
+    keys: tuple[str, ...]
+
+    def indices(self, batch: int) -> range:
+        """Numbers of the samples: along the batches, equal shares of each for the training processes."""
+        first = (batch * self.world + self.rank) * self.per_batch
+        return range(first, first + self.per_batch)
+
+    def __call__(self, batch: int, advance: Advance) -> tuple[Values, Labels]:
+        states = states_excluding(self.config.states, self.held_out)
+        values = cached_values(self.scene, self.config.render)
+        pairs = list(make_samples(self.config, self.scene, states, values.stage.scene.materials, self.indices(batch)))
+        rows = values(sample for sample, _ in pairs)
+        labels = {key: np.stack([np.asarray(label[key]) for _, label in pairs]) for key in self.keys}
+        advance(len(pairs))
+        return rows, labels
+
+
+cached_values = functools.lru_cache(maxsize=1)(WorldValues)

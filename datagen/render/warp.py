@@ -1,0 +1,57 @@
+"""Rays on a GPU: many samples at once, as fast as a network learns from them (``mujoco_warp``, the extra ``warp``).
+
+Shading is MuJoCo's, as in the classic renderer, with metals mapped to it (``datagen.render.world_values``). Runs on a
+CPU too, for tests: its kernels are compiled once, which takes minutes, and kept in ``~/.cache/warp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.render.base import RenderOptions, Sample
+from datagen.render.warp_device import WarpDevice
+from datagen.render.world_values import WorldValues
+from vision.scene.scene import Scene
+
+
+class WarpRenderer:
+    """Renders samples of a scene with mujoco_warp. See :class:`datagen.render.base.Renderer`.
+
+    Raises:
+        DactylError: mujoco_warp is not installed, or there is no such device.
+    """
+
+    reusable = True
+
+    def __init__(self, scene: Scene, options: RenderOptions) -> None:
+        self._values = WorldValues(scene, options)
+        self.materials = self._values.stage.scene.materials
+        self._device = WarpDevice(self._values.stage, options)
+        self.batch_size, self.info = self._device.worlds, self._device.info
+
+    def skip(self, count: int) -> None:
+        """Nothing: pictures do not depend on those before."""
+
+    def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        parts = [
+            self._device.draw(self._values(samples[first : first + self.batch_size])).numpy()
+            for first in range(0, len(samples), self.batch_size)
+        ]
+        images: NDArray[np.uint8] = np.concatenate(parts)
+        rig = self._values.stage.rig
+        return images.reshape(*images.shape[:2], rig.height, rig.width, 3)
+
+    def close(self) -> None:
+        """Free the device's memory; twice does no harm."""
+        self.__dict__.pop("_device", None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,168 @@
+"""Batches of pictures by mujoco_warp's ray caster: one world a sample, on a GPU or a CPU.
+
+Rays ask the scene's geometry anew for each pixel, with hard shadows and without dithering, so a sample's pixels depend
+on nothing but the sample. Each camera has its own matrix K, which rules out the library's own antialiasing: pictures
+are drawn larger and averaged here, on the device. They stay there until someone wants them elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from datagen.render.base import RendererInfo, RenderOptions
+from datagen.render.stage import Stage
+from datagen.render.world_values import Values
+from datagen.workers.pool import PLACE
+from vision.errors import DactylError
+from vision.versions import package_version
+
+_WORLDS_ON_GPU, _WORLDS_ON_CPU = 64, 4
+_OF_DATA = ("geom_xpos", "geom_xmat", "light_xpos", "light_xdir", "cam_xpos", "cam_xmat")
+
+
+def import_warp() -> tuple[Any, Any]:
+    """The modules warp and mujoco_warp, quiet.
+
+    Raises:
+        DactylError: they are not installed.
+    """
+    try:
+        import warp
+
+        warp.config.log_level = warp.LOG_WARNING  # what it compiles is its own affair
+        import mujoco_warp
+    except ImportError as error:
+        raise DactylError(f"the warp renderer needs mujoco_warp ({error}): pip install 'dactyl-vision[warp]'") from None
+    return warp, mujoco_warp
+
+
+class WarpDevice:
+    """A scene on a device with room for so many worlds.
+
+    Attributes:
+        worlds: the most samples of one batch.
+        cameras: pictures of each.
+        info: what really draws.
+
+    Raises:
+        DactylError: the library is not installed, or there is no such device.
+    """
+
+    def __init__(self, stage: Stage, options: RenderOptions) -> None:
+        self._wp, self._mjw = import_warp()
+        from datagen.render import warp_kernels
+
+        wp, self._kernels = self._wp, warp_kernels
+        self._rig, self._rays = stage.rig, options.warp.rays
+        try:
+            gpus = [device.alias for device in wp.get_cuda_devices()]
+            self.device = wp.get_device(options.warp.device or device_of_worker(gpus, options.warp.devices))
+        except (RuntimeError, ValueError) as error:
+            raise DactylError(f"render.warp.device: {options.warp.device}: {error}; choose cpu or cuda:0") from None
+        self.worlds = options.warp.worlds or (_WORLDS_ON_GPU if self.device.is_cuda else _WORLDS_ON_CPU)
+        self.info = RendererInfo(
+            name="warp",
+            version=f"mujoco {mujoco.__version__}, mujoco-warp {package_version('mujoco-warp')}",
+            device=self.device.name if self.device.is_cuda else f"CPU ({_processor()})",
+            api=f"Warp {wp.__version__}",
+        )
+        with wp.ScopedDevice(self.device):
+            self._build(stage, options)
+
+    def _build(self, stage: Stage, options: RenderOptions) -> None:
+        mjw, model = self._mjw, stage.model
+        rays, cameras = options.warp.rays, stage.scene.camera_ids
+        sizes = [(camera.width, camera.height) for camera in stage.rig.cameras]
+        # The library refuses this flag, which is about steps of physics; none is made here.
+        model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        model.vis.headlight.active = 0  # the sky is in the values
+        model.light_attenuation[:] = (1.0, 0.0, 0.0)  # the distance is in the values
+        model.light_exponent[:] = 0.0
+        model.cam_sensorsize[cameras] = sizes  # in pixels: so that focal lengths are, too
+        self._model = mjw.put_model(model)
+        self._data = mjw.put_data(model, stage.data, nworld=self.worlds, nconmax=8, njmax=8)
+        self._context = mjw.create_render_context(
+            model,
+            nworld=self.worlds,
+            cam_res=[(width * rays, height * rays) for width, height in sizes],
+            render_rgb=True,
+            render_depth=False,
+            render_seg=False,
+            use_textures=False,
+            use_fast_math=False,  # its rounding is the compiler's choice
+            use_shadows=options.shadows,
+            use_precomputed_rays=False,  # each world has cameras of its own
+            shadow_light_fraction=0.0,
+            cam_active=[int(camera) for camera in cameras],
+        )
+        self.cameras = len(cameras)
+        self._sizes = self._wp.array(sizes, dtype=self._wp.vec2i)
+        self._targets: dict[str, Any] = {}
+
+    def draw(self, values: Values, images: Any = None) -> Any:
+        """Pictures of some samples, a Warp array (N, C, H * W, 3) uint8 on the device; the stream may still draw them.
+
+        Args:
+            values: rows of at most ``worlds`` samples.
+            images: where to draw them; a new array when None.
+        """
+        wp, mjw, rig = self._wp, self._mjw, self._rig
+        count = len(values["geom_xpos"])
+        if count > self.worlds:
+            raise ValueError(f"{count} samples, room for {self.worlds}")
+        with wp.ScopedDevice(self.device):
+            self._put(values, count)
+            self._data.nworld = count  # worlds beyond are not drawn
+            mjw.refit_bvh(self._model, self._data, self._context)
+            mjw.render(self._model, self._data, self._context)
+            if images is None:
+                images = wp.empty((count, self.cameras, rig.height * rig.width, 3), dtype=wp.uint8)
+            wp.launch(
+                self._kernels.resolve,
+                dim=(count, self.cameras, rig.height, rig.width),
+                inputs=[self._context.rgb_data, self._context.rgb_adr, self._rays, self._sizes, rig.width],
+                outputs=[images],
+            )
+            return images
+
+    def _put(self, values: Values, count: int) -> None:
+        wp = self._wp
+        for name, rows in values.items():
+            owner = self._data if name in _OF_DATA else self._model
+            if name not in self._targets:
+                there = getattr(owner, name)
+                if name in _OF_DATA:
+                    self._targets[name] = there
+                else:  # the model's own is one row for all worlds
+                    self._targets[name] = wp.empty((self.worlds, *there.shape[1:]), dtype=there.dtype)
+                    setattr(owner, name, self._targets[name])
+            target = self._targets[name]
+            if target.dtype is wp.bool:
+                rows = rows.astype(bool)
+            source = wp.array(np.ascontiguousarray(rows), dtype=target.dtype, device="cpu")
+            wp.copy(target, source, count=source.size)
+
+
+def device_of_worker(gpus: Sequence[str], devices: int | None) -> str:
+    """The GPU of this process: render processes take them in turns. The CPU where there is none.
+
+    Args:
+        gpus: of this machine.
+        devices: how many of them to use; all when None.
+    """
+    used = gpus[:devices]
+    return used[int(os.environ.get(PLACE, 0)) % len(used)] if used else "cpu"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,131 @@
+"""Parts of a collection of states: each the episodes of one batch of worlds, simulated by whichever process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datagen.policy import create_policy
+from datagen.sim.complete import complete_scene
+from datagen.sim.environment import Environment
+from datagen.sim.interface import Policy
+from datagen.sim.outcome import Outcome
+from datagen.sim.randomization import EVERYTHING, NOTHING
+from datagen.sim.trials import TRAINING, Trials
+from datagen.states.files import REJECTIONS, Columns
+from datagen.variation import generator
+from vision.progress import Advance
+from vision.storage.schema import STATES
+
+if TYPE_CHECKING:
+    from datagen.states.collect import StatesConfig
+
+
+def simulate_part(
+    config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
+) -> Part:
+    """Run the part's episodes in lockstep, each until it is over by the paper's rules of training (a drop, 8 s at one
+    goal, which also ends what got stuck, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
+
+    Simulates no further than to the step at which ``limit`` states are kept; ``advance`` hears of each step.
+    """
+    episodes = part * config.worlds + np.arange(config.worlds)
+    alive = np.arange(config.worlds)
+    rejected = dict.fromkeys(REJECTIONS, 0)
+    rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
+    policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
+    trials = Trials(TRAINING, config.worlds)
+    made = Part([], [], rejected, policy.name)
+    workspace = environment.scene.scene.workspace
+    room = limit
+    for step in range(config.episode_steps):
+        observation = environment.observe()
+        lost = np.linalg.norm(observation["object_position"][alive] - workspace.start, axis=1) > workspace.lost_distance
+        rejected["dropped"] += int(lost.sum())
+        alive = alive[~lost]
+        if step % config.stride == 0:
+            kept = alive[:room]
+            state = {key: np.asarray(value)[kept] for key, value in observation.items() if key in STATES}
+            made.rows.append({"episode": episodes[kept], "step": np.full(len(kept), step), **state})
+            made.rejected_before.append(dict(rejected))
+            advance(len(kept))
+            room -= len(kept)
+        if room == 0 or not len(alive):
+            break
+        outcome = environment.step(policy.act(environment.sense()), alive)
+        for reason, count in _rejections(outcome).items():
+            rejected[reason] += count
+        over, _ = trials.update(outcome, alive)
+        alive = alive[~over[alive]]
+    return made
+
+
+@dataclass(frozen=True)
+class Part:
+    """States of one batch of episodes as they were kept, step by step.
+
+    Attributes:
+        rows: of each step at which states are kept, in order.
+        rejected_before: states rejected up to then, by reason, for each of ``rows``.
+        rejected: in all.
+        policy: name of what moved the hand.
+    """
+
+    rows: list[Columns]
+    rejected_before: list[dict[str, int]]
+    rejected: dict[str, int]
+    policy: str
+
+    def cut(self, limit: int) -> tuple[Columns, dict[str, int], bool]:
+        """What is left of it where the count has room for no more.
+
+        Returns:
+            At most ``limit`` states in the order of (step, episode); how many were rejected up to the last of them, by
+            reason; whether that is the whole part.
+        """
+        ends = np.cumsum([len(row["episode"]) for row in self.rows])
+        columns = {key: np.concatenate([row[key] for row in self.rows])[:limit] for key in STATES}
+        if ends[-1] < limit:
+            return columns, self.rejected, True
+        return columns, self.rejected_before[int(np.searchsorted(ends, limit))], False
+
+
+class PartTask:
+    """Simulates any part of a configuration: what worker processes do.
+
+    Args:
+        config: what to collect.
+        threads: that step the worlds.
+    """
+
+    def __init__(self, config: StatesConfig, threads: int) -> None:
+        self._config, self._threads = config, threads
+        self._simulation: tuple[Environment, Policy] | None = None
+
+    def __call__(self, part: int, advance: Advance) -> Part:
+        return self.simulate(part, self._config.count, advance)
+
+    def simulate(self, part: int, limit: int, advance: Advance) -> Part:
+        """The part, up to the step at which ``limit`` states are kept."""
+        return simulate_part(self._config, *self._worlds_and_policy(), part, limit, advance)
+
+    def _worlds_and_policy(self) -> tuple[Environment, Policy]:
+        """The worlds and the policy, made when they are first wanted: in the process that wants them."""
+        if self._simulation is None:
+            config = self._config
+            randomization = EVERYTHING if config.randomized else NOTHING
+            simulated = (complete_scene(config.scene), config.seed, config.worlds, self._threads)
+            environment = Environment(*simulated, randomization, config.locked_wrist)
+            self._simulation = environment, create_policy(config.policy, environment.scene, config.worlds)
+        return self._simulation
+
+
+def _rejections(outcome: Outcome) -> dict[str, int]:
+    """Ended episodes by reason, each counted once, the gravest reason first."""
+    return {
+        "non_finite": int(outcome.non_finite.sum()),
+        "physics_warning": int((outcome.warned & ~outcome.non_finite).sum()),
+        "dropped": int((outcome.dropped & ~outcome.non_finite & ~outcome.warned).sum()),
+    }

@@ -1,0 +1,157 @@
+"""Stored triplets that pass by in a drawn order (``vision.storage.streams``), for datasets larger than the disk.
+
+Loading processes share the lanes: each reads the shards of its own, and gives of every batch the samples that come from
+them. Put together they are the same batch for any number of loading processes; processes that train together take parts
+of each batch, and each reads all shards. A training that is resumed goes on at its batch: no sample is left out or
+repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from train.batches import BATCH_KEYS, Batch, collate
+from vision.errors import DactylError
+from vision.storage.datasets import DatasetFolder
+from vision.storage.store import Location
+from vision.storage.streams import LaneReader, StreamOrder, read_shard
+
+_STATISTICS_SHARDS = 8
+
+
+class StreamedTriplets:
+    """A dataset of which nothing is read before its turn.
+
+    Args:
+        folder: of the dataset, or its URL.
+        open_shards: across which samples are mixed.
+        seed: of the order.
+
+    Attributes:
+        dataset: its manifest.
+
+    Raises:
+        DactylError: there is no finished dataset, or it is empty.
+    """
+
+    def __init__(self, folder: str | Location, open_shards: int, seed: int) -> None:
+        self.dataset = DatasetFolder(folder)
+        self.order = StreamOrder([shard.samples for shard in self.dataset.shards], open_shards, seed)
+        if not len(self.order):
+            raise DactylError(f"{folder}: no samples; render more")
+
+    def positions(self, count: int) -> NDArray[np.float64]:
+        """Object positions of at most ``count`` samples, metres, (count, 3): those of the first shards to pass."""
+        found: list[Any] = []
+        first = [int(shards[0]) for shards in self.order.epoch(0).shards]
+        for number in first[:_STATISTICS_SHARDS]:
+            shard = read_shard(self.dataset, self.dataset.shards[number])
+            found += [shard.label(row)["object_position"] for row in range(min(len(shard), count - len(found)))]
+        return np.stack(found)
+
+    def batches(
+        self,
+        size: int,
+        first: int,
+        end: int,
+        rank: int,
+        world: int,
+        workers: int,
+        worker_init: Callable[[int], None],
+        patience_s: float = 300.0,
+    ) -> StreamedBatches:
+        """Batches ``first`` to ``end`` of one of ``world`` training processes, ``size`` samples each.
+
+        Args:
+            workers: loading processes; 0 loads in this one.
+            worker_init: called in each of them.
+            patience_s: seconds without a part of a batch after which one is taken to hang.
+        """
+        parts = _BatchParts(self, size, range(first, end), rank, world)
+        workers = min(workers, self.order.lanes)
+        timeout = patience_s if workers else 0.0
+        loader = DataLoader(parts, None, num_workers=workers, worker_init_fn=worker_init, timeout=timeout)
+        return StreamedBatches(loader, size)
+
+
+class StreamedBatches:
+    """Iterates over batches, put together from the parts that the loading processes give.
+
+    Attributes:
+        loader: of the parts.
+    """
+
+    def __init__(self, loader: DataLoader[Any], size: int) -> None:
+        self.loader, self._size = loader, size
+        self._parts: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._parts = parts = iter(self.loader)
+        while True:
+            batch: Batch = {}
+            # One after the other in turns: the loader keeps to that order.
+            for _ in range(max(1, self.loader.num_workers)):
+                part = next(parts, None)
+                if part is None:
+                    return
+                if isinstance(part, DactylError):
+                    raise part
+                places = part.pop("place")
+                for key, rows in part.items():
+                    if key not in batch:
+                        batch[key] = torch.empty((self._size, *rows.shape[1:]), dtype=rows.dtype)
+                    batch[key][places] = rows
+            yield {**batch, "images": batch["images"].permute(0, 1, 4, 2, 3)}
+
+    def close(self) -> None:
+        """End the loading processes; twice does no harm."""
+        loading: Any = self._parts
+        if loading is not None and self.loader.num_workers:
+            loading._shutdown_workers()
+
+
+class _BatchParts(IterableDataset[dict[str, Tensor] | DactylError]):
+    """Of each batch in turn, the samples whose lanes are this loading process's own; maybe none."""
+
+    def __init__(self, triplets: StreamedTriplets, size: int, numbers: range, rank: int, world: int) -> None:
+        self._triplets, self._size, self._numbers, self._rank, self._world = triplets, size, numbers, rank, world
+
+    def __iter__(self) -> Iterator[dict[str, Tensor] | DactylError]:
+        try:
+            yield from self._parts()
+        except DactylError as error:  # raised where it is received: torch would put its traceback into the message
+            yield error
+
+    def _parts(self) -> Iterator[dict[str, Tensor]]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        if info is not None:
+            torch.set_num_threads(1)
+        order, dataset = self._triplets.order, self._triplets.dataset
+        lanes = {lane: LaneReader(dataset, order, lane) for lane in range(worker, order.lanes, workers)}
+        for batch in self._numbers:
+            start = (batch * self._world + self._rank) * self._size
+            samples, places = [], []
+            for place, position in enumerate(range(start, start + self._size)):
+                number, within = divmod(position, len(order))
+                epoch = order.epoch(number)
+                reader = lanes.get(int(epoch.lane[within]))
+                if reader is not None:
+                    sample = reader.sample(number, int(epoch.place[within]))
+                    samples.append({key: sample[key] for key in BATCH_KEYS})
+                    places.append(place)
+            yield self._part(samples, places)
+
+    def _part(self, samples: list[dict[str, Any]], places: list[int]) -> dict[str, Tensor]:
+        if not samples:
+            return {"place": torch.empty(0, dtype=torch.int64)}
+        part = collate(samples)
+        rows = part["images"].permute(0, 1, 3, 4, 2)  # as they lie in memory
+        return {**part, "images": rows, "place": torch.tensor(places)}

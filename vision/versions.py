@@ -1,0 +1,34 @@
+"""Versions of packages for manifests and reports; a missing installation is no error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+_OURS = "dactyl-vision"
+
+
+def package_version(name: str) -> str | None:
+    """The version of an installed package; None where it is not installed.
+
+    This package's own is read from the source tree where it runs from there without installation.
+    """
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return _source_version() if name == _OURS else None
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions by name, of those packages that are installed."""
+    return {name: version for name in names if (version := package_version(name)) is not None}
+
+
+def _source_version() -> str | None:
+    try:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+        return str(project["version"]) if project["name"] == _OURS else None
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return None
