@@ -25,10 +25,10 @@ class RandomExploration:
     name = "random-exploration"
 
     def __init__(self, scene: SimScene, worlds: int) -> None:
-        self._joints = scene.actuated_joints
+        self._controls = scene.controls
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
-        self._grasp = hand_start(scene)[self._joints]
+        self._grasp = self._controls.present(hand_start(scene))
         self._noise = np.zeros((worlds, scene.actions))
         self._generators: dict[int, np.random.Generator] = {}
 
@@ -43,5 +43,5 @@ class RandomExploration:
             fresh = np.sqrt(1 - memory**2) * rng.normal(size=self._noise.shape[1])
             self._noise[world] = memory * self._noise[world] + fresh
         target = self._grasp + _SPREAD * self._half_range * self._noise
-        current = observation["joint_position"][:, self._joints]
+        current = self._controls.present(observation["joint_position"])
         return np.clip((target - current) / self._half_range, -1, 1)

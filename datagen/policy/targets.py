@@ -18,13 +18,13 @@ class JointTargets:
     def __init__(self, scene: SimScene) -> None:
         low, high = scene.control_range.T
         self._middle, self._half_range = (low + high) / 2, (high - low) / 2
-        self._joints = scene.actuated_joints
+        self._present = scene.controls.present
 
     def relative(self, target: FloatArray, joint_position: FloatArray) -> FloatArray:
-        """Actions (N, 20) of the environment for targets (N, 20) in [-1, 1] and joint angles (N, 24)."""
-        current = (joint_position[:, self._joints] - self._middle) / self._half_range
+        """Actions (N, A) of the environment for targets (N, A) in [-1, 1] and joint angles (N, J)."""
+        current = (self._present(joint_position) - self._middle) / self._half_range
         return np.clip(target - current, -1, 1)
 
     def holding(self, joint_position: FloatArray) -> FloatArray:
-        """Targets (N, 20) at the present angles (N, 24)."""
-        return np.clip((joint_position[:, self._joints] - self._middle) / self._half_range, -1, 1)
+        """Targets (N, A) at the present angles (N, J)."""
+        return np.clip((self._present(joint_position) - self._middle) / self._half_range, -1, 1)

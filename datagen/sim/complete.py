@@ -6,9 +6,13 @@ import functools
 import hashlib
 
 import msgspec
+import mujoco
 
-from datagen.sim.hand import hand_file, load_hand
+from datagen.sim.controls import control_of
+from datagen.sim.hand import hand_file, load_hand, whole_model
+from datagen.sim.hand_model import fingertip_names, fixed_landmarks, visual_group
 from vision.errors import DactylError
+from vision.scene.hand import Hand
 from vision.scene.load import load_scene
 from vision.scene.scene import Scene
 
@@ -24,18 +28,59 @@ def complete_scene(source: str) -> Scene:
 
 
 def completed(scene: Scene) -> Scene:
-    """The same scene with the hand's joints and actuators, and the hash of its model; as it is without a hand."""
+    """The same scene with a hand that lacks nothing that its model tells; as it is without a hand.
+
+    Joints and actuators are the model's. What the scene leaves out is found: fingertips are the sites named ``*tip``,
+    or the ends of chains; joints that cannot start at zero start at the nearest limit; landmarks are points far apart
+    on what no joint moves.
+
+    Raises:
+        DactylError: the hand's model is missing, or has joints or actuators that cannot be used, or not what the scene
+            names.
+    """
     hand = scene.hand
     if hand is None or hand.joints:
         return scene
     spec = load_hand(hand)
+    model = whole_model(spec, hand)
+    _refuse_joints(hand, model)
+    for actuator in range(model.nu):
+        control_of(model, actuator, hand)
+    joints = tuple(joint.name.removeprefix(hand.prefix) for joint in spec.joints)
+    group = visual_group(model) if hand.visual_group is None else hand.visual_group
     try:
         hand = msgspec.structs.replace(
             hand,
             sha256=hashlib.sha256(hand_file(hand).read_bytes()).hexdigest(),
-            joints=tuple(joint.name.removeprefix(hand.prefix) for joint in spec.joints),
+            visual_group=group,
+            joints=joints,
             actuators=tuple(actuator.name.removeprefix(hand.prefix) for actuator in spec.actuators),
+            fingertips=hand.fingertips or tuple(n.removeprefix(hand.prefix) for n in fingertip_names(spec, model)),
+            initial_pose=_start(model, hand),
+            landmarks=hand.landmarks or fixed_landmarks(model, group, scene.rig),
         )
     except ValueError as error:  # the scene names what the model has not
         raise DactylError(f"hand {hand.name}: {error}") from None
     return msgspec.structs.replace(scene, hand=hand)
+
+
+def _refuse_joints(hand: Hand, model: mujoco.MjModel) -> None:
+    for joint in map(model.joint, range(model.njnt)):
+        kind = mujoco.mjtJoint(joint.type[0])
+        if kind not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+            said = "free" if kind == mujoco.mjtJoint.mjJNT_FREE else "ball"
+            raise DactylError(
+                f"hand {hand.name}: joint '{joint.name}' of body '{model.body(model.jnt_bodyid[joint.id]).name}' is a "
+                f"{said} joint; a hand has hinges and slides: remove the body if it is no part of the hand, or replace "
+                "the joint in its model"
+            )
+
+
+def _start(model: mujoco.MjModel, hand: Hand) -> dict[str, float]:
+    """The scene's initial pose, and the nearest limit for joints that it does not name and that cannot be at zero."""
+    pose = dict(hand.initial_pose)
+    for joint in map(model.joint, range(model.njnt)):
+        name, (low, high) = joint.name.removeprefix(hand.prefix), joint.range
+        if model.jnt_limited[joint.id] and name not in pose and not low <= 0 <= high:
+            pose[name] = float(low if low > 0 else high)
+    return pose

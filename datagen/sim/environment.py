@@ -71,7 +71,6 @@ class Environment:
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")
         self._hand_start = hand_start(self.scene)
-        self._actuated = self.scene.hand_qpos[self.scene.actuated_joints]
         self._low, self._high = self.scene.control_range.T
         self._smoothed = np.zeros((worlds, self.scene.actions))
         self._warnings = np.zeros(worlds, dtype=np.int64)
@@ -203,7 +202,8 @@ class Environment:
         self._smoothed[worlds] = SMOOTHING * self._smoothed[worlds] + (1 - SMOOTHING) * action[worlds]
         half_range = (self._high - self._low) / 2
         done = self._smoothed[worlds] if self.effects is None else self.effects.act(self._smoothed[worlds], worlds)
-        target = batch.qpos[worlds[:, None], self._actuated] + half_range * done
+        joints = batch.qpos[worlds[:, None], self.scene.hand_qpos]
+        target = self.scene.controls.present(joints) + half_range * done
         batch.ctrl[worlds] = np.clip(target, self._low, self._high)
         before = self._to_goal().magnitude()
         # Up to the position stage after the last substep, so that fingertips belong to the state they are read with.

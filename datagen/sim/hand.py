@@ -16,11 +16,26 @@ import mujoco
 import numpy as np
 import trimesh
 
+from datagen.sim.hand_model import far_end
 from vision.errors import DactylError
 from vision.scene.hand import Hand
 
+_READABLE_MESHES = (".stl", ".obj")  # of MuJoCo's formats; a mesh of another one stays whole
 _SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
+# What a model's main default class may set of the kinds of things that a scene adds to a hand.
+_DEFAULTS = {
+    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal",
+    "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
+    "mass group rgba typeinertia fluid_ellipsoid",
+    "joint": "limited range damping armature frictionloss stiffness margin springref ref solref_limit solimp_limit "
+    "solref_friction solimp_friction group",
+    "site": "type size pos quat group rgba",
+    "camera": "fovy mode",
+    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range",
+    "material": "emission metallic reflectance rgba roughness shininess specular",
+    "equality": "active solref solimp",
+}
 
 
 def hand_file(hand: Hand) -> Path:
@@ -77,7 +92,76 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         geom.material = ""
     for element in (*spec.materials, *spec.textures):
         spec.delete(element)
+    _forget_defaults(spec)
+    _name_all(spec, hand.prefix)
+    _place(spec, hand)
+    tips = [body for body in spec.bodies if body.name in wanted and spec.site(body.name) is None]
+    massless = [body for body in spec.bodies[1:] if not body.explicitinertial]
+    if tips or massless:
+        model = whole_model(spec, hand)
+        _keep_inertia(massless, model)
+        for body in tips:
+            body.add_site(name=body.name, pos=far_end(model, model.body(body.name).id))
     return spec
+
+
+def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
+    """The hand alone, compiled.
+
+    Raises:
+        DactylError: MuJoCo cannot compile it.
+    """
+    try:
+        return spec.copy().compile()
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise DactylError(f"hand {hand.name}: {hand_file(hand)}: MuJoCo cannot compile it: {said}") from None
+
+
+def _forget_defaults(spec: mujoco.MjSpec) -> None:
+    """Put back MuJoCo's own defaults, which the hand's parts have taken theirs from: object, floor and cameras, which
+    come after, are no part of the hand."""
+    own = mujoco.MjSpec()
+    for kind, names in _DEFAULTS.items():
+        there, before = getattr(spec.default, kind), getattr(own.default, kind)
+        for name in names.split():
+            setattr(there, name, getattr(before, name))
+
+
+def _name_all(spec: mujoco.MjSpec, prefix: str) -> None:
+    """Name what has no name, by its number: states and materials are found by name."""
+    for kind, elements in (("body", spec.bodies), ("joint", spec.joints), ("actuator", spec.actuators)):
+        for number, element in enumerate(elements):
+            if not element.name:
+                element.name = f"{prefix}{kind}{number}"
+
+
+def _place(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Put the hand's root where the scene has it."""
+    if hand.position is None and hand.quaternion is None:
+        return
+    roots = spec.worldbody.bodies
+    if len(roots) != 1:
+        names = ", ".join(body.name for body in roots) or "none"
+        raise DactylError(
+            f"hand {hand.name}: position and quaternion need one root body, the model has {names}; "
+            "remove what is no part of the hand"
+        )
+    if hand.position is not None:
+        roots[0].pos = hand.position
+    if hand.quaternion is not None:
+        roots[0].alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
+        roots[0].quat = hand.quaternion
+
+
+def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
+    """Give bodies the mass of their geometry as their own: they keep it when part of that is removed."""
+    for body in bodies:
+        found = model.body(body.name)
+        if found.mass[0] > 0:
+            body.mass, body.inertia = found.mass[0], found.inertia
+            body.ipos, body.iquat = found.ipos, found.iquat
+            body.explicitinertial = True
 
 
 def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
@@ -104,7 +188,7 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float) 
     if mesh_fraction < 1:
         folder = hand_file(hand).parent / spec.meshdir
         for mesh in spec.meshes:
-            if mesh.file:
+            if mesh.file and Path(mesh.file).suffix.lower() in _READABLE_MESHES:
                 vertices, faces = _reduced_mesh((folder / mesh.file).resolve(), mesh_fraction)
                 mesh.file = ""
                 mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()

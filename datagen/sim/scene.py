@@ -15,6 +15,7 @@ import numpy as np
 
 from datagen.sim.backgrounds import add_background
 from datagen.sim.cameras import mujoco_pose
+from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import (
     add_nail_sensors,
     keep_collision_geometry,
@@ -48,8 +49,7 @@ class SimScene:
         hand_qpos, hand_dof: indices of the hand's joints in qpos and qvel, (J,) each.
         object_qpos, object_dof: where the object's 7 values of qpos (position, quaternion w x y z) and 6 of
             qvel (velocity in the world frame, angular velocity in the object's) start.
-        actuated_joints: which of the joints each of the A actuators drives, (A,).
-        control_range: lowest and highest target of each actuator, rad, (A, 2).
+        controls: what actions mean to each of the A actuators.
         fingertip_sites: site ids in the order of the hand's fingertips, (F,).
         materials: names of the materials that a sample sets, in the fixed order "link/<body>"...,
             the object's parts, "background"....
@@ -67,8 +67,7 @@ class SimScene:
     hand_dof: np.ndarray
     object_qpos: int
     object_dof: int
-    actuated_joints: np.ndarray
-    control_range: FloatArray
+    controls: Controls
     fingertip_sites: np.ndarray
     materials: tuple[str, ...]
     material_ids: np.ndarray
@@ -83,6 +82,11 @@ class SimScene:
     @property
     def hand(self) -> Hand | None:
         return self.scene.hand
+
+    @property
+    def control_range(self) -> FloatArray:
+        """Lowest and highest target of each actuator, (A, 2): radians, metres of slides."""
+        return self.controls.range
 
     @property
     def actions(self) -> int:
@@ -238,8 +242,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         hand_dof=np.array([joint.dofadr[0] for joint in joints], dtype=np.int64),
         object_qpos=int(free.qposadr[0]),
         object_dof=int(free.dofadr[0]),
-        actuated_joints=np.array([joint_ids.index(joint) for joint in model.actuator_trnid[:, 0]], dtype=np.int64),
-        control_range=model.actuator_ctrlrange.copy(),
+        controls=controls_of(model, joint_ids, hand),
         fingertip_sites=_sites(model, hand),
         materials=tuple(materials),
         material_ids=np.array([model.material(name).id for name in materials], dtype=np.int64),

@@ -54,7 +54,7 @@ def test_targets_become_relative_actions() -> None:
     targets = JointTargets(BLOCK)
     joints = np.zeros((1, 24))
     low, high = BLOCK.control_range.T
-    joints[:, BLOCK.actuated_joints] = low + 0.25 * (high - low)
+    joints[:, BLOCK.controls.follows.argmax(axis=1)] = low + 0.25 * (high - low)
     np.testing.assert_allclose(targets.relative(np.full((1, 20), -0.5), joints), 0, atol=1e-12)
     np.testing.assert_allclose(targets.relative(np.zeros((1, 20)), joints), 0.5)
     np.testing.assert_allclose(targets.relative(np.ones((1, 20)), joints), 1)  # 1.5, clipped

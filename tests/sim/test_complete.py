@@ -88,7 +88,7 @@ def test_a_hand_of_another_kind(two_fingers: Hand) -> None:
     assert (hand.joints, hand.actuators) == (("L", "R"), ("push", "bend"))
     np.testing.assert_array_equal(hand.start, [0, 0.01])
     simulated = compile_scene(scene)
-    assert simulated.actuated_joints.tolist() == [1, 0]
+    assert simulated.controls.follows.argmax(axis=1).tolist() == [1, 0]
     assert simulated.actions == 2
     assert [simulated.model.site(i).name for i in simulated.fingertip_sites] == ["my_left_tip", "my_right_tip"]
 

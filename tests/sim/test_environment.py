@@ -56,7 +56,7 @@ def test_actions_are_relative_and_smoothed(environment: Environment) -> None:
     low, high = environment.scene.control_range.T
     action = np.full((WORLDS, 20), 0.5)
     for count in range(1, 5):
-        current = environment.observe()["joint_position"][:, environment.scene.actuated_joints]
+        current = environment.observe()["joint_position"][:, environment.scene.controls.follows.argmax(axis=1)]
         environment.step(action)
         smoothed = 0.5 * (1 - SMOOTHING**count)  # an exponential moving average that starts at zero
         expected = np.clip(current + smoothed * (high - low) / 2, low, high)
@@ -65,7 +65,7 @@ def test_actions_are_relative_and_smoothed(environment: Environment) -> None:
 
 def test_actuators_drive_the_joints_they_are_named_after(environment: Environment) -> None:
     simulated = environment.scene
-    driven = [simulated.joint_names[joint] for joint in simulated.actuated_joints]
+    driven = [simulated.joint_names[joint] for joint in simulated.controls.follows.argmax(axis=1)]
     named = [simulated.model.actuator(i).name.removeprefix("robot0:A_") for i in range(simulated.model.nu)]
     assert driven == named
 

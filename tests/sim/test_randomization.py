@@ -205,7 +205,7 @@ def test_action_delay() -> None:
 
 def test_backlash_takes_up_slack_after_a_reversal() -> None:
     effect = actuation(backlash=Backlash(spread=0))
-    actuator = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("MFJ1"))
+    actuator = list(BLOCK.controls.follows.argmax(axis=1)).index(BLOCK.joint_names.index("MFJ1"))
     half_range = np.ptp(BLOCK.control_range[actuator]) / 2
     seconds = np.full(MANY, 0.08)
     up = [effect(np.full((MANY, 20), 0.5), WORLDS, seconds)[0, actuator] for _ in range(12)]
@@ -218,13 +218,13 @@ def test_backlash_takes_up_slack_after_a_reversal() -> None:
     assert up[0] < 0.25 < up[-1] == 0.5
     down = effect(np.full((MANY, 20), -0.5), WORLDS, seconds)[0, actuator]
     assert down == 0  # the whole slack lies ahead
-    stiff = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("WRJ1"))
+    stiff = list(BLOCK.controls.follows.argmax(axis=1)).index(BLOCK.joint_names.index("WRJ1"))
     assert effect(np.full((MANY, 20), 0.9), WORLDS, seconds)[0, stiff] > 0.3  # next to no backlash in the wrist
 
 
 def test_backlash_varies_between_episodes() -> None:
     effect = actuation(backlash=Backlash())
-    actuator = list(BLOCK.actuated_joints).index(BLOCK.joint_names.index("FFJ3"))
+    actuator = list(BLOCK.controls.follows.argmax(axis=1)).index(BLOCK.joint_names.index("FFJ3"))
     assert_distributed(np.log(effect._rate[:, 0, actuator]) / 2.93, "norm", 1, 0.1)
     assert effect._rate.min() >= 2
 

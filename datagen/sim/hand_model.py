@@ -1,0 +1,116 @@
+"""What a hand's whole model tells where its scene file says nothing: fingertips, geometry groups, landmarks."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from datagen.sim.geom_meshes import geom_mesh
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.landmarks import Landmarks
+from vision.scene.rig import Rig
+
+_MOST_LANDMARKS, _FEWEST_LANDMARKS = 16, 6
+_LANDMARK_SPACING = 0.005  # m: nearer ones look alike to a network
+_NO_DIRECTION = 1e-4  # m: a body whose geometry is centred on its frame points nowhere
+
+
+def fingertip_names(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[str, ...]:
+    """Sites that are named ``*tip``; without any, the bodies that end a chain behind a joint and can touch."""
+    if sites := tuple(site.name for site in spec.sites if site.name.lower().endswith("tip")):
+        return sites
+    parents = {*model.body_parentid[1:].tolist()}
+    return tuple(
+        model.body(body).name
+        for body in range(1, model.nbody)
+        if body not in parents and model.body_weldid[body] != 0 and len(_colliding_geoms(model, body))
+    )
+
+
+def far_end(model: mujoco.MjModel, body: int) -> FloatArray:
+    """Where a body ends on the side away from its joint, (3,) metres in its frame."""
+    geoms = _colliding_geoms(model, body)
+    if not len(geoms):
+        first = model.body_geomadr[body]
+        geoms = np.arange(first, first + model.body_geomnum[body])
+    points = np.concatenate([np.zeros((1, 3)), *(_vertices(model, int(geom)) for geom in geoms)])
+    direction = (points.min(axis=0) + points.max(axis=0)) / 2
+    length = np.linalg.norm(direction)
+    if length < _NO_DIRECTION:
+        return np.zeros(3)
+    direction /= length
+    return np.asarray(direction * (points @ direction).max())
+
+
+def visual_group(model: mujoco.MjModel) -> int | None:
+    """The group of the geoms that are only seen, where a model keeps them apart from those that collide."""
+    seen = (model.geom_contype == 0) & (model.geom_conaffinity == 0)
+    groups = {*model.geom_group[seen].tolist()}
+    apart = len(groups) == 1 and not groups & {*model.geom_group[~seen].tolist()}
+    return groups.pop() if apart else None
+
+
+def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landmarks | None:
+    """Points far apart on what no joint moves, among those that lie within the image of a nominal camera.
+
+    Args:
+        model: the whole hand.
+        group: of the geoms that are seen; None where all are.
+        rig: the cameras.
+
+    Returns:
+        None where too little of the hand stands still before the cameras.
+    """
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    found = [np.zeros((0, 3))]
+    for geom in np.flatnonzero(model.body_weldid[model.geom_bodyid] == 0):
+        if group in (None, model.geom_group[geom]) and _has_surface(model, int(geom)):
+            vertices = geom_mesh(model, int(geom)).vertices
+            found.append(vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
+    points = np.concatenate(found)
+    points = np.unique(points[_in_an_image(points, rig)].round(4), axis=0)  # in an order of their own, each once
+    chosen = _farthest_points(points)
+    return Landmarks(points=chosen, level=(0,) * len(chosen)) if len(chosen) >= _FEWEST_LANDMARKS else None
+
+
+def _farthest_points(points: FloatArray) -> FloatArray:
+    """Some of the points (N, 3), each the one farthest from those before, the first the one farthest from the mean."""
+    chosen: list[int] = []
+    if len(points):
+        distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
+        while len(chosen) < _MOST_LANDMARKS and distance.max() > _LANDMARK_SPACING:
+            chosen.append(int(distance.argmax()))
+            away = np.linalg.norm(points - points[chosen[-1]], axis=1)
+            distance = away if len(chosen) == 1 else np.minimum(distance, away)
+    return points[chosen]
+
+
+def _in_an_image(points: FloatArray, rig: Rig) -> np.ndarray:
+    """Which of the points (N, 3) some camera's image holds, (N,)."""
+    seen = np.zeros(len(points), dtype=bool)
+    for camera in rig.cameras:
+        depth = points @ camera.extrinsics[2, :3] + camera.extrinsics[2, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = project(points, camera.intrinsics, camera.extrinsics)
+        inside = ((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1)
+        seen |= inside & (depth > 0)
+    return seen
+
+
+def _colliding_geoms(model: mujoco.MjModel, body: int) -> np.ndarray:
+    collides = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    return np.flatnonzero((model.geom_bodyid == body) & collides)
+
+
+def _has_surface(model: mujoco.MjModel, geom: int) -> bool:
+    return mujoco.mjtGeom(model.geom_type[geom]) not in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
+
+
+def _vertices(model: mujoco.MjModel, geom: int) -> FloatArray:
+    """Of a geom's surface, (N, 3) metres in the frame of its body."""
+    if not _has_surface(model, geom):
+        return np.zeros((0, 3))
+    rotation = matrix_from_quaternion(model.geom_quat[geom])
+    return np.asarray(geom_mesh(model, geom).vertices @ rotation.T + model.geom_pos[geom])
