@@ -157,3 +157,83 @@ def test_removed_things_are_gone_and_nothing_senses() -> None:
     assert not {"object", "target"} & {body.name for body in spec.bodies}
     assert not {*hand.remove} & {geom.name for geom in spec.geoms}
     assert len(spec.sensors) == len(spec.lights) == len(spec.cameras) == 0
+
+
+BARE = TWO_FINGERS.replace("_tip", "_end")
+
+
+def bare(tmp_path: Path, change: tuple[str, str] = ("", "")) -> Hand:
+    (tmp_path / "bare.xml").write_text(BARE.replace(*change))
+    return Hand(name="bare", source=str(tmp_path / "bare.xml"), prefix="my_")
+
+
+def test_the_ends_of_chains_are_fingertips_where_no_site_is_named_so(tmp_path: Path) -> None:
+    scene = completed(with_hand(bare(tmp_path)))
+    assert scene.hand is not None
+    assert scene.hand.fingertips == ("left", "right")
+    simulated = compile_scene(scene)
+    tips = simulated.model.site_pos[simulated.fingertip_sites]
+    np.testing.assert_allclose(tips, [[0, 0, 0.06]] * 2, atol=1e-9)  # a capsule's far end
+
+
+def test_adroit_is_completed_from_its_model_alone() -> None:
+    hand = complete_scene("adroit-box").hand
+    assert hand is not None
+    assert (len(hand.joints), len(hand.actuators)) == (24, 24)
+    assert hand.fingertips == ("S_fftip", "S_mftip", "S_rftip", "S_lftip", "S_thtip")
+    assert hand.landmarks is not None
+    points = hand.landmarks.points
+    assert 12 <= len(points) <= 16
+    assert points[:, 1].max() < -0.28  # of the forearm, which ends at the wrist
+    distance = np.linalg.norm(points[:, None] - points, axis=-1) + np.eye(len(points))
+    assert distance.min() > 0.005
+
+
+def test_a_servo_without_a_range_has_that_of_its_joint(tmp_path: Path) -> None:
+    hand = bare(tmp_path, (' ctrlrange="-1 1" kp', " kp"))
+    controls = compile_scene(completed(with_hand(hand))).controls
+    np.testing.assert_allclose(controls.range, [[-0.02, 0.02], np.deg2rad([-1, 1])])
+
+
+def test_a_servo_on_a_tendon_follows_the_joints_it_runs_over(tmp_path: Path) -> None:
+    """Motors have no position: their actions are shares of the whole range."""
+    actuators = """
+      <tendon><fixed name="my_T"><joint joint="my_L" coef="2"/><joint joint="my_R" coef="-3"/></fixed></tendon>
+      <actuator><position name="my_pull" tendon="my_T" ctrlrange="-1 1"/><motor name="my_turn" joint="my_L"
+      ctrlrange="0 4"/>"""
+    controls = compile_scene(completed(with_hand(bare(tmp_path, ("<actuator>", actuators))))).controls
+    np.testing.assert_allclose(controls.present(np.array([[0.5, 0.1]]))[0, :2], [2 * 0.5 - 3 * 0.1, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ('joint name="my_L" type="hinge" axis="0 1 0" range="-1 1"', 'joint name="my_L" type="ball"'),
+            "'my_L' .* ball",
+        ),
+        (
+            ('<position name="my_bend" joint="my_L" ctrlrange="-1 1" kp="1"/>', '<motor name="my_M" joint="my_L"/>'),
+            "my_M",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    hand = bare(tmp_path, change)
+    if "ball" in message:
+        text = Path(hand.source).read_text()
+        Path(hand.source).write_text(
+            text.replace('<position name="my_bend" joint="my_L" ctrlrange="-1 1" kp="1"/>', "")
+        )
+    with pytest.raises(DactylError, match=message) as caught:
+        completed(with_hand(hand))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hand_is_put_where_the_scene_has_it(tmp_path: Path) -> None:
+    half = float(np.sqrt(0.5))
+    hand = msgspec.structs.replace(bare(tmp_path), position=(1.0, 2.0, 3.0), quaternion=(half, 0.0, 0.0, half))
+    model = compile_scene(completed(with_hand(hand))).model
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    np.testing.assert_allclose(data.body("my_left").xpos, [1.0, 1.95, 3.02], atol=1e-9)
