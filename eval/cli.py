@@ -42,7 +42,7 @@ from eval.scoring.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROW
 from vision.config import parse, to_jsonable
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
-from vision.estimator import NO_LANDMARKS
+from vision.scene.landmarks import NO_LANDMARKS
 from vision.storage.datasets import TripletDataset
 from vision.storage.files import atomic_write, exclusive_folder, remove
 from vision.storage.records import write_record
@@ -171,20 +171,16 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras; not nominal
-    where it uses them and cannot find out where they are."""
-    lost = estimator.uses_cameras and estimator.head == "geometric" and not estimator.finds_cameras
-    usable = [
-        protocol
-        for protocol in wanted
-        if (protocol == "nominal" and not lost)
-        or (protocol == "self-calibrated" and can_self_calibrate(estimator))
-        or (protocol == "calibrated" and estimator.uses_cameras)
-    ]
+    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
+    nominal where it does and its scene has no landmarks to find them by."""
+    lost = estimator.head == "geometric" and estimator.scene.landmarks is None
+    means = {"nominal": not lost, "calibrated": estimator.uses_cameras}
+    means["self-calibrated"] = can_self_calibrate(estimator)
+    usable = [protocol for protocol in wanted if means[protocol]]
+    if lost and not usable:
+        raise DactylError(f"protocols: {NO_LANDMARKS}")
     if lost and "nominal" in wanted:
         Console(stderr=True).print(f"protocols: without nominal: {NO_LANDMARKS}", soft_wrap=True, highlight=False)
-        if not usable:
-            raise DactylError("protocols: nominal alone, which this network cannot do; add calibrated")
     if not usable:
         raise DactylError(
             f"protocols: the {estimator.head} head uses no cameras, so calibrated ones mean nothing; add nominal"

@@ -27,6 +27,7 @@ from vision.geometry.rotations import canonical_quaternion, quaternion_from_matr
 from vision.networks.geometric import GeometricModel, no_landmark_offset
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, PoseModel
+from vision.scene.landmarks import NO_LANDMARKS
 from vision.scene.scene import Scene
 from vision.solvers.bundle_problem import PointObservations
 from vision.solvers.self_calibration import RigSolution, self_calibrate
@@ -40,10 +41,6 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 CHECKPOINT_VERSION = 2
 """Raised whenever a reader of the old checkpoints would misread the new ones."""
-NO_LANDMARKS = (
-    "the nominal protocol needs landmarks on parts of the hand that stand still, to find where the cameras are, and "
-    "this network knows none; calibrate the cameras"
-)
 
 LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
 """Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
@@ -141,9 +138,9 @@ class PoseEstimator:
 
         Raises:
             ValueError: an array has another shape or type.
-            DactylError: nominal cameras, and a network that cannot find out where they really are.
+            DactylError: nominal cameras, and a scene without landmarks to find out by where they really are.
         """
-        if nominal and self.uses_cameras and not self.finds_cameras and self.head == "geometric":
+        if nominal and self.head == "geometric" and self.scene.landmarks is None:
             raise DactylError(NO_LANDMARKS)
         images = np.asarray(images)
         any_number = self.head == "geometric" and images.ndim == 5 and images.shape[1] > 0

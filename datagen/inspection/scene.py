@@ -72,7 +72,7 @@ def warnings(scene: Scene) -> Iterator[str]:
         for other in scene.rig.cameras[:number]:
             if np.allclose(camera.extrinsics, other.extrinsics, atol=1e-6):
                 yield f"cameras {other.name} and {camera.name} stand at one place and look one way"
-    if scene.hand is None or scene.hand.landmarks is None:
+    if scene.landmarks is None:
         yield (
             "no landmarks: nothing in the scene stands still and is known, so estimates need calibrated cameras "
             "(the nominal protocol is refused)"

@@ -66,7 +66,7 @@ class GeometricModel(PoseModel):
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
         self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
-        self.landmarks = None if scene.hand is None else scene.hand.landmarks
+        self.landmarks = scene.landmarks
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("landmark_offset", no_landmark_offset(scene))
         self.tower = build_backbone(config.backbone)

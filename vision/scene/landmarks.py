@@ -11,6 +11,11 @@ import numpy as np
 
 from vision.scene.plain import Plain, checked_array
 
+NO_LANDMARKS = (
+    "the nominal protocol needs landmarks on parts of the hand that stand still, to find where the cameras are, and "
+    "the scene has none; calibrate the cameras"
+)
+
 
 class Landmarks(Plain, frozen=True):
     """Points on a chain of hinges that begins at a body fixed in the world.

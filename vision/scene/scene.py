@@ -10,6 +10,7 @@ from typing import Any
 
 from vision.errors import DactylError
 from vision.scene.hand import Hand
+from vision.scene.landmarks import Landmarks
 from vision.scene.objects import PoseObject
 from vision.scene.plain import Plain, from_plain, to_plain
 from vision.scene.rig import Rig
@@ -39,6 +40,11 @@ class Scene(Plain, frozen=True):
     def fingerprint(self) -> str:
         """SHA-256 of all of it: equal scenes have equal ones."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def landmarks(self) -> Landmarks | None:
+        """Points of the hand by which cameras are found; None without a hand, or without points that stand still."""
+        return None if self.hand is None else self.hand.landmarks
 
     def identity(self) -> dict[str, str]:
         """What configurations are compared by."""
