@@ -83,7 +83,7 @@ class FilamentRenderer:
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
         self._sky = Sky(mjrf, self._context, self._filament_scene, np.array(stage.scene.scene.workspace.light_centre))
-        if not self._options.background_shadows:
+        if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._take_shadows_off_background()
         cameras = stage.rig.cameras
         width, height = sum(camera.width for camera in cameras), stage.rig.height
@@ -166,7 +166,7 @@ class FilamentRenderer:
         stage.model.mat_roughness[stage.scene.material_ids] = 1.0 - look.material_glossiness
         self._lights.update(stage.data)
         self._renderables.update(stage.data)
-        if not self._options.background_shadows:
+        if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._bare_background.set_material(self._background.get_material())
         intensity = np.zeros(len(stage.scene.light_ids))
         intensity[: len(look.light_intensity)] = look.light_intensity

@@ -99,6 +99,9 @@ class Environment:
         age = np.zeros(self.worlds, dtype=np.int64)
         shaken = np.array(sorted(numbers), dtype=np.int64)
         self._place(shaken, draws)
+        if not self.scene.actions:  # nothing shakes it: the episode begins with the fall
+            self.batch.forward(shaken, stage=int(mujoco.mjtStage.mjSTAGE_POS))
+            shaken = shaken[:0]
         while len(shaken):
             action = np.zeros((self.worlds, self.scene.actions))
             action[shaken] = [draws[world].uniform(-1, 1, self.scene.actions) for world in shaken]

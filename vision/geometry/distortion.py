@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
+import msgspec
 import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike
@@ -36,8 +36,7 @@ _MAX_NEWTON_STEPS = 20
 _CONVERGED = 1e-12  # of the normalised coordinates, relative above 1: 1e-8 pixels where the focal length is 10,000
 
 
-@dataclass(frozen=True)
-class Lens:
+class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A lens model with its coefficients; without any, the pinhole camera.
 
     Attributes:

@@ -7,34 +7,12 @@ datasets are undistorted: lens distortion is that of the real cameras' own image
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 
 from vision.geometry.cameras import Cameras
+from vision.geometry.distortion import Lens
 from vision.scene.plain import Plain, checked_array
-
-
-class Distortion(Plain, frozen=True):
-    """A lens, as OpenCV describes it.
-
-    Attributes:
-        model: ``radial-tangential`` (k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4]]]) or ``equidistant`` (k1 k2 k3 k4).
-        coefficients: in that order.
-    """
-
-    model: str
-    coefficients: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        counts = {"radial-tangential": (4, 5, 8, 12), "equidistant": (4,)}
-        if self.model not in counts:
-            raise ValueError(f"distortion: model: expected one of {', '.join(counts)}, got {self.model}")
-        if len(self.coefficients) not in counts[self.model]:
-            expected = " or ".join(map(str, counts[self.model]))
-            raise ValueError(f"distortion: {self.model} has {expected} coefficients, got {len(self.coefficients)}")
-        if not all(map(math.isfinite, self.coefficients)):
-            raise ValueError("distortion: expected finite coefficients")
 
 
 class Camera(Plain, frozen=True):
@@ -54,7 +32,7 @@ class Camera(Plain, frozen=True):
     height: int
     intrinsics: np.ndarray
     extrinsics: np.ndarray
-    distortion: Distortion | None = None
+    distortion: Lens | None = None
 
     def __post_init__(self) -> None:
         here = f"camera {self.name}"

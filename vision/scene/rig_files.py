@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vision.geometry.cameras import camera_matrix, look_at
+from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
 from vision.scene.plain import Plain
-from vision.scene.rig import Camera, Distortion, Rig
+from vision.scene.rig import Camera, Rig
 
 # Columns are OpenCV's camera axes (right, down, forward) in OpenGL's and MuJoCo's camera frame (right, up, backward).
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
@@ -44,7 +45,7 @@ class CameraFile(Plain, frozen=True):
     quaternion: tuple[float, float, float, float] | None = None
     look_at: tuple[float, float, float] | None = None
     extrinsics: np.ndarray | None = None
-    distortion: Distortion | None = None
+    distortion: Lens | None = None
 
     def build(self) -> Camera:
         """The camera; ValueError says which keys do not go together."""
