@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vision.scene.objects import PoseObject
 from vision.scene.plain import Plain, from_plain
 from vision.scene.rig import Rig
 from vision.scene.rig_files import RigFile
+from vision.scene.rig_readers import read_rig
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background, Workspace
 
@@ -68,12 +70,12 @@ def load_scene(source: str) -> Scene:
     file = from_plain(content, SceneFile, str(path))
     hand = None if file.hand is None else _part(file.hand, path, "hands", HANDS, Hand)
     target = _part(file.object, path, "objects", OBJECTS, _ObjectFile)
-    rig = _part(file.rig, path, "rigs", None, RigFile)
+    rig = _rig(file.rig, path)
     return Scene(
         name=file.name or path.stem,
         hand=hand,
-        object=target if isinstance(target, PoseObject) else _built(target, f"{path}: object"),
-        rig=rig if isinstance(rig, Rig) else _built(rig, f"{path}: rig"),
+        object=target if isinstance(target, PoseObject) else _built(target.build, f"{path}: object"),
+        rig=rig,
         background=file.background,
         workspace=file.workspace,
     )
@@ -104,9 +106,20 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
     raise DactylError(f"{scene}: {what}: no {what} '{value}': give a file beside it, or one of {', '.join(there)}")
 
 
-def _built(file: Any, where: str) -> Any:
+def _rig(value: Any, scene: Path) -> Rig:
+    """The rig that stands in the scene file, in a file of its own, or in a calibration beside the scene file."""
+    place = scene.parent / value if isinstance(value, str) else None
+    calibration = place is not None and place.suffix in (".yaml", ".yml", ".json") and place.is_file()
+    if place is not None and calibration and (found := read_rig(place)) is not None:
+        return found
+    file: RigFile = _part(value, scene, "rigs", None, RigFile)
+    rig: Rig = _built(lambda: file.build(scene.parent), f"{scene}: rig")
+    return rig
+
+
+def _built(build: Callable[[], Any], where: str) -> Any:
     try:
-        return file.build()
+        return build()
     except ValueError as error:
         raise DactylError(f"{where}: {error}") from None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.plain import Plain
+from vision.scene.plain import Plain, checked_array
 from vision.scene.rig import Camera, Rig
+from vision.scene.rig_readers import Intrinsics, read_intrinsics, read_rig
 
 # Columns are OpenCV's camera axes (right, down, forward) in OpenGL's and MuJoCo's camera frame (right, up, backward).
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
@@ -19,6 +23,7 @@ class CameraFile(Plain, frozen=True):
 
     Attributes:
         name: of the camera.
+        calibration: file of its size, K and distortion, in place of these: OpenCV's YAML or ROS's ``camera_info``.
         width: of its images, pixels.
         height: of its images, pixels.
         fovy_deg: vertical field of view in degrees, of square pixels and a centred image; or
@@ -34,8 +39,9 @@ class CameraFile(Plain, frozen=True):
     """
 
     name: str
-    width: int
-    height: int
+    calibration: str | None = None
+    width: int | None = None
+    height: int | None = None
     fovy_deg: float | None = None
     fx: float | None = None
     fy: float | None = None
@@ -47,29 +53,45 @@ class CameraFile(Plain, frozen=True):
     extrinsics: np.ndarray | None = None
     distortion: Lens | None = None
 
-    def build(self) -> Camera:
-        """The camera; ValueError says which keys do not go together."""
+    def build(self, folder: Path = Path()) -> Camera:
+        """The camera; ValueError says which keys do not go together.
+
+        Args:
+            folder: from which ``calibration`` is found: the scene file's.
+        """
+        lens = self._given() if self.calibration is None else self._read(folder / self.calibration)
         return Camera(
             name=self.name,
-            width=self.width,
-            height=self.height,
-            intrinsics=self._intrinsics(),
+            width=lens.width,
+            height=lens.height,
+            intrinsics=lens.matrix,
             extrinsics=self._extrinsics(),
-            distortion=self.distortion,
+            distortion=lens.lens,
         )
 
-    def _intrinsics(self) -> np.ndarray:
+    def _read(self, path: Path) -> Intrinsics:
+        given = (self.width, self.height, self.fovy_deg, self.fx, self.fy, self.cx, self.cy, self.distortion)
+        if any(value is not None for value in given):
+            raise ValueError(f"camera {self.name}: give either calibration, or size, field of view and distortion")
+        return read_intrinsics(path)
+
+    def _given(self) -> Intrinsics:
+        if self.width is None or self.height is None:
+            raise ValueError(f"camera {self.name}: width and height are missing")
+        return Intrinsics(self.width, self.height, self._intrinsics(self.width, self.height), self.distortion)
+
+    def _intrinsics(self, width: int, height: int) -> np.ndarray:
         here = f"camera {self.name}"
         if (self.fovy_deg is None) == (self.fx is None):
             raise ValueError(f"{here}: give either fovy_deg or fx")
         if self.fovy_deg is not None:
             if not 0.0 < self.fovy_deg < 180.0:
                 raise ValueError(f"{here}: fovy_deg must lie between 0 and 180, got {self.fovy_deg}")
-            return camera_matrix(self.fovy_deg, self.width, self.height)
+            return camera_matrix(self.fovy_deg, width, height)
         assert self.fx is not None
         fx, fy = self.fx, self.fx if self.fy is None else self.fy
-        cx = self.width / 2.0 if self.cx is None else self.cx
-        cy = self.height / 2.0 if self.cy is None else self.cy
+        cx = width / 2.0 if self.cx is None else self.cx
+        cy = height / 2.0 if self.cy is None else self.cy
         return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
     def _extrinsics(self) -> np.ndarray:
@@ -91,10 +113,31 @@ class CameraFile(Plain, frozen=True):
 
 
 class RigFile(Plain, frozen=True):
-    """A rig in a scene file."""
+    """A rig in a scene file: cameras one by one, or a file of calibrated ones.
 
-    cameras: tuple[CameraFile, ...]
+    Attributes:
+        cameras: one by one; or
+        file: our ``calibration.json`` or Kalibr's camchain.
+        world: (4, 4) rigid transform from the scene's world to the file's, metres; null where they are the same.
+    """
 
-    def build(self) -> Rig:
-        """The rig."""
-        return Rig(cameras=tuple(camera.build() for camera in self.cameras))
+    cameras: tuple[CameraFile, ...] = ()
+    file: str | None = None
+    world: np.ndarray | None = None
+
+    def build(self, folder: Path = Path()) -> Rig:
+        """The rig; files are found from ``folder``, the scene file's."""
+        if bool(self.cameras) == (self.file is not None):
+            raise ValueError("give either cameras or file")
+        if self.file is None:
+            if self.world is not None:
+                raise ValueError("world goes with file")
+            return Rig(cameras=tuple(camera.build(folder) for camera in self.cameras))
+        rig = read_rig(folder / self.file)
+        if rig is None:
+            raise ValueError(f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain")
+        if self.world is None:
+            return rig
+        world = checked_array(self.world, shape=(4, 4))
+        moved = (msgspec.structs.replace(camera, extrinsics=camera.extrinsics @ world) for camera in rig.cameras)
+        return Rig(cameras=tuple(moved))

@@ -1,0 +1,149 @@
+"""Calibrations of other programs, written by hand after their documentation: what is read, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vision.errors import DactylError
+from vision.scene.load import SCENES, load_scene
+from vision.scene.rig import Rig
+from vision.scene.rig_readers import read_intrinsics, read_rig
+
+OPENCV = """%YAML:1.0
+---
+calibration_time: "today"
+image_width: 640
+image_height: 480
+camera_matrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 5.5e+02, 0., 3.2e+02, 0., 5.6e+02,
+       2.4e+02, 0., 0., 1. ]
+distortion_coefficients: !!opencv-matrix
+   rows: 5
+   cols: 1
+   dt: d
+   data: [ -0.2, 0.1, 0.001, 0.002, -0.03 ]
+"""
+ROS = """image_width: 640
+image_height: 480
+camera_name: left
+camera_matrix: {rows: 3, cols: 3, data: [550.0, 0.0, 320.0, 0.0, 560.0, 240.0, 0.0, 0.0, 1.0]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [-0.2, 0.1, 0.001, 0.002, -0.03]}
+rectification_matrix: {rows: 3, cols: 3, data: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]}
+"""
+KALIBR = """cam0:
+  camera_model: pinhole
+  distortion_coeffs: [-0.2, 0.1, 0.001, 0.002]
+  distortion_model: radtan
+  intrinsics: [550.0, 560.0, 320.0, 240.0]
+  resolution: [640, 480]
+  rostopic: /cam0/image
+cam1:
+  T_cn_cnm1:
+  - [0.0, -1.0, 0.0, 0.1]
+  - [1.0, 0.0, 0.0, 0.0]
+  - [0.0, 0.0, 1.0, 0.0]
+  - [0.0, 0.0, 0.0, 1.0]
+  camera_model: pinhole
+  distortion_coeffs: [0.1, 0.0, 0.0, 0.0]
+  distortion_model: equidistant
+  intrinsics: [400.0, 400.0, 160.0, 120.0]
+  resolution: [320, 240]
+cam2:
+  T_cn_cnm1:
+  - [1.0, 0.0, 0.0, 0.0]
+  - [0.0, 1.0, 0.0, 0.0]
+  - [0.0, 0.0, 1.0, 0.5]
+  - [0.0, 0.0, 0.0, 1.0]
+  camera_model: pinhole
+  intrinsics: [400.0, 400.0, 160.0, 120.0]
+  resolution: [320, 240]
+"""
+K = [[550, 0, 320.5], [0, 560, 240.5], [0, 0, 1]]  # pixel centres at 0.5
+
+
+def ours() -> dict[str, object]:
+    transform = [[1, 0, 0, 0.1], [0, 1, 0, 0.2], [0, 0, 1, 0.3], [0, 0, 0, 1]]
+    about = {"matrix": [[550, 0, 320], [0, 560, 240], [0, 0, 1]], "model": "radial-tangential", "width": 640}
+    about |= {"distortion": [-0.2, 0.1, 0.001, 0.002, -0.03], "height": 480, "transform": transform, "rms": 0.3}
+    return {"format": "dactyl-calibration-1", "cameras": {"left": about}}
+
+
+@pytest.mark.parametrize("text", [OPENCV, ROS])
+def test_one_camera_of_opencv_or_ros(tmp_path: Path, text: str) -> None:
+    (tmp_path / "one.yaml").write_text(text)
+    width, height, matrix, lens = read_intrinsics(tmp_path / "one.yaml")
+    assert (width, height) == (640, 480)
+    np.testing.assert_array_equal(matrix, K)
+    assert lens is not None
+    assert (lens.model, lens.coefficients) == ("radial-tangential", (-0.2, 0.1, 0.001, 0.002, -0.03))
+
+
+def test_kalibrs_chain(tmp_path: Path) -> None:
+    (tmp_path / "chain.yaml").write_text(KALIBR)
+    rig = read_rig(tmp_path / "chain.yaml")
+    assert isinstance(rig, Rig)
+    first, second, third = rig.cameras
+    assert (rig.names, second.width, second.height) == (("cam0", "cam1", "cam2"), 320, 240)
+    np.testing.assert_array_equal(first.intrinsics, K)
+    point = np.array([1.0, 2.0, 3.0, 1.0])  # of the first camera's frame
+    np.testing.assert_allclose(first.extrinsics @ point, point)
+    np.testing.assert_allclose(second.extrinsics @ point, [-1.9, 1.0, 3.0, 1.0])
+    np.testing.assert_allclose(third.extrinsics @ point, [-1.9, 1.0, 3.5, 1.0])
+    assert first.distortion is not None
+    assert second.distortion is not None
+    assert (first.distortion.model, second.distortion.model) == ("radial-tangential", "equidistant")
+    assert third.distortion is None
+
+
+def scene_file(folder: Path, rig: str) -> str:
+    text = (SCENES / "trifinger-cube.yaml").read_text().replace("rig: trifinger", rig)
+    (folder / "scene.yaml").write_text(text)
+    return str(folder / "scene.yaml")
+
+
+def test_scenes_read_them(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text(json.dumps(ours()))
+    (tmp_path / "one.yaml").write_text(OPENCV)
+    camera = load_scene(scene_file(tmp_path, "rig: calibration.json")).rig.cameras[0]
+    np.testing.assert_array_equal(camera.intrinsics, K)
+    np.testing.assert_array_equal(camera.position, [-0.1, -0.2, -0.3])
+    world = "[[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]"
+    load_scene.cache_clear()
+    moved = load_scene(scene_file(tmp_path, f"rig: {{file: calibration.json, world: {world}}}")).rig.cameras[0]
+    np.testing.assert_allclose(moved.position, [-1.1, -0.2, -0.3])
+    load_scene.cache_clear()
+    place = "position: [0, 1, 1], look_at: [0, 0, 0]"
+    rig = load_scene(scene_file(tmp_path, f"rig: {{cameras: [{{name: a, calibration: one.yaml, {place}}}]}}")).rig
+    np.testing.assert_array_equal(rig.cameras[0].intrinsics, K)
+    np.testing.assert_allclose(rig.cameras[0].position, [0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "message"),
+    [
+        (OPENCV, ("camera_matrix", "matrix"), "none of camera_matrix"),
+        (OPENCV, ("image_width: 640", ""), "image_width is missing|'image_width'"),
+        (ROS, ("plumb_bob", "barrel"), "distortion model: expected one of .* got barrel"),
+        (ROS, ("rows: 3, cols: 3, data: [550.0", "rows: 3, cols: 3, data: [.nan"), "finite"),
+        (ROS, ("data: [550.0, ", "data: ["), "reshape|expected"),
+        (KALIBR, ("pinhole", "omni"), "cam0: camera_model: expected pinhole, got omni"),
+        (KALIBR, ("cam1:", "cam7:"), "cam1 is missing"),
+        (KALIBR, ("resolution: [640, 480]", "resolution: 640"), "chain.yaml: "),
+        (KALIBR, ("[0.0, -1.0, 0.0, 0.1]", "[0.0, -2.0, 0.0, 0.1]"), "camera cam1: extrinsics"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text(text.replace(*change))
+    with pytest.raises(DactylError, match=message) as caught:
+        read_rig(path) if text is KALIBR else read_intrinsics(path)
+    assert "chain.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)

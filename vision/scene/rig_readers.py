@@ -1,0 +1,187 @@
+"""Calibrations as other programs write them: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
+
+All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5), so half a pixel is added to each
+principal point. Transforms map to the camera's frame (x right, y down, z forward), in metres.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from vision import strict_yaml
+from vision.errors import DactylError
+from vision.geometry.distortion import Lens
+from vision.scene.plain import checked_array
+from vision.scene.rig import Camera, Rig
+
+_MOST_BYTES = 1 << 20
+_LENSES = {
+    "plumb_bob": "radial-tangential",
+    "rational_polynomial": "radial-tangential",
+    "radtan": "radial-tangential",
+    "radial-tangential": "radial-tangential",
+    "equidistant": "equidistant",
+    "fisheye": "equidistant",
+    "none": None,
+}  # by the names of ROS, Kalibr and ours
+_MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K")
+_LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D")
+
+
+class Intrinsics(NamedTuple):
+    """A camera without a place.
+
+    Attributes:
+        width, height: pixels.
+        matrix: (3, 3) K, the first pixel's centre at 0.5.
+        lens: distortion; None for a pinhole.
+    """
+
+    width: int
+    height: int
+    matrix: np.ndarray
+    lens: Lens | None
+
+
+def read_intrinsics(path: Path) -> Intrinsics:
+    """One camera's, from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names what is wrong."""
+    content = _load(path)
+    try:
+        matrix = _numbers(_first(content, _MATRIX_KEYS), (3, 3))
+        distortion = _numbers(_first(content, _LENS_KEYS), None) if _has(content, _LENS_KEYS) else np.zeros(0)
+        model = content.get("distortion_model", "radial-tangential")
+        size = _size(content)
+        return Intrinsics(*size, _shifted(matrix), _lens(model, distortion))
+    except (ValueError, TypeError, KeyError) as error:
+        raise DactylError(f"{path}: no calibration of OpenCV or ROS: {_reason(error)}") from None
+
+
+def read_rig(path: Path) -> Rig | None:
+    """Several cameras with their places, from our ``calibration.json`` or Kalibr's camchain; None for another file.
+
+    Kalibr's world is the frame of its first camera.
+
+    Raises:
+        DactylError: it is one of these, and something in it is wrong or missing.
+    """
+    content = _load(path)
+    if content.get("format") == "dactyl-calibration-1":
+        read = _read_ours
+    elif "cam0" in content:
+        read = _read_kalibr
+    else:
+        return None
+    try:
+        return Rig(cameras=tuple(read(content)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DactylError(f"{path}: {_reason(error)}") from None
+
+
+def _read_ours(content: Mapping[str, Any]) -> list[Camera]:
+    cameras = []
+    for name, about in content["cameras"].items():
+        lens = _lens(about.get("model", "radial-tangential"), _numbers(about["distortion"], None))
+        matrix, size = _shifted(_numbers(about["matrix"], (3, 3))), (int(about["width"]), int(about["height"]))
+        cameras.append(_camera(name, Intrinsics(*size, matrix, lens), _numbers(about["transform"], (4, 4))))
+    return cameras
+
+
+def _read_kalibr(content: Mapping[str, Any]) -> list[Camera]:
+    """Each camera's transform is relative to the one before: T_cn_cnm1."""
+    cameras, transform = [], np.eye(4)
+    for number in range(len(content)):
+        name = f"cam{number}"
+        if name not in content:
+            raise ValueError(f"{name} is missing; Kalibr's chain has cam0 to cam{len(content) - 1}")
+        about = content[name]
+        if about["camera_model"] != "pinhole":
+            raise ValueError(f"{name}: camera_model: expected pinhole, got {about['camera_model']}")
+        if number:
+            transform = _numbers(about["T_cn_cnm1"], (4, 4)) @ transform
+        fx, fy, cx, cy = _numbers(about["intrinsics"], (4,))
+        width, height = about["resolution"]
+        lens = _lens(about.get("distortion_model", "none"), _numbers(about.get("distortion_coeffs", []), None))
+        matrix = _shifted(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+        cameras.append(_camera(name, Intrinsics(int(width), int(height), matrix, lens), transform))
+    return cameras
+
+
+def _camera(name: str, intrinsics: Intrinsics, transform: np.ndarray) -> Camera:
+    return Camera(
+        name=name,
+        width=intrinsics.width,
+        height=intrinsics.height,
+        intrinsics=intrinsics.matrix,
+        extrinsics=transform,
+        distortion=intrinsics.lens,
+    )
+
+
+def _lens(model: Any, coefficients: np.ndarray) -> Lens | None:
+    if model not in _LENSES:
+        raise ValueError(f"distortion model: expected one of {', '.join(_LENSES)}, got {model}")
+    known = _LENSES[model]
+    if known is None or (known == "radial-tangential" and not coefficients.any()):
+        return None
+    return Lens(known, tuple(coefficients.ravel().tolist()))  # type: ignore[arg-type]
+
+
+def _shifted(matrix: np.ndarray) -> np.ndarray:
+    moved = matrix.copy()
+    moved[:2, 2] += 0.5
+    return moved
+
+
+def _size(content: Mapping[str, Any]) -> tuple[int, int]:
+    for key in ("image_size", "imageSize"):
+        if key in content:
+            width, height = content[key]
+            return int(width), int(height)
+    return int(content["image_width"]), int(content["image_height"])
+
+
+def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices."""
+    if isinstance(value, Mapping):
+        value = np.array(value["data"], np.float64).reshape(int(value["rows"]), int(value["cols"]))
+    return checked_array(value, shape=shape)
+
+
+def _has(content: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    return any(key in content for key in keys)
+
+
+def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if key in content:
+            return content[key]
+    raise ValueError(f"none of {', '.join(keys)} is in it")
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DactylError(f"{path}: too large for a calibration")
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            content = json.loads(text)
+        else:  # OpenCV's first line is no YAML directive, and its matrices carry a tag
+            content = strict_yaml.load(re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", ""))
+    except OSError as error:
+        raise DactylError(f"{path}: cannot be read: {error.strerror}; check the path") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DactylError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise DactylError(f"{path}: expected keys with values")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    return f"key {error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
