@@ -3,7 +3,7 @@
     python examples/estimate.py runs/best/best.ckpt left.png top.png right.png
     python examples/estimate.py runs/best/best.ckpt 0 1 2 --calibration lab/recording/calibration.json
 
-Pictures come in the order of the checkpoint's cameras: left, top, right. Without a calibration they must be square and
+Pictures come in the order of the checkpoint's cameras: left, top, right for the reference's rig. Without a calibration they must be square and
 taken by the nominal cameras; with one (``dactyl calibrate``), pictures of the calibrated cameras are undistorted and
 turned to the nominal ones.
 Prints one JSON line for each triplet: position in metres, quaternion w x y z, both of the object in the world frame of
@@ -54,12 +54,16 @@ def reduced(picture: np.ndarray, source: str, camera: Camera) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("sources", nargs=3, metavar="source", help="picture files, or numbers of webcams")
+    parser.add_argument(
+        "sources", nargs="+", metavar="source", help="picture files, or numbers of webcams, one for each camera"
+    )
     parser.add_argument("--calibration", type=Path, help="calibration.json of the three cameras")
     parser.add_argument("--picture_bits", type=int, choices=BIT_DEPTHS, help="of 16-bit PNG pictures, how many count")
     arguments = parser.parse_args()
     estimator = PoseEstimator.from_checkpoint(arguments.checkpoint)
     rig = estimator.rig
+    if len(arguments.sources) != len(rig):
+        parser.error(f"expected {len(rig)} sources, for {', '.join(rig.names)}, got {len(arguments.sources)}")
     matrices, transforms = rig.nominal.intrinsics, rig.nominal.extrinsics
     views = None
     if arguments.calibration:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from datagen.appearance.surroundings import Surroundings, normalised
-from datagen.appearance.texture_files import bytes_hash, read_bytes
+from datagen.appearance.texture_files import PICTURE_FORMATS, bytes_hash, read_bytes
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import linear_from_srgb
@@ -47,7 +47,7 @@ def read_surroundings(path: Path, height: int) -> Surroundings:
 
 def _ordinary(path: Path, data: bytes) -> FloatArray:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
             _check_size(path, image.width, image.height)
             levels = np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from datagen.appearance.textures import Texture
 from vision.errors import DactylError
 
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+"""What Pillow may take a file for: others it hands to programs that run them."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _MAX_BYTES = 64 * 2**20
 _MAX_PIXELS = 100_000_000
@@ -54,7 +56,7 @@ def read_texture(path: Path, size: int) -> Texture:
     """
     data = read_bytes(path)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise DactylError(f"{path}: {image.width} x {image.height} pixels are too many; make it smaller")
             upright = ImageOps.exif_transpose(image).convert("RGB")

@@ -100,7 +100,7 @@ def _frusta(scene: Scene, size: int) -> Image.Image:
             side.set_pane_color((0.0, 0.0, 0.0, 0.0))
         buffer = io.BytesIO()
         canvas.print_png(buffer)
-    return Image.open(buffer).convert("RGB")
+    return Image.open(buffer, formats=["PNG"]).convert("RGB")
 
 
 def frustum(camera: Camera, depth: float) -> FloatArray:

@@ -135,12 +135,12 @@ def test_bad_input_is_one_line_before_anything_is_estimated(
     (flipped / shard_name(0)).write_bytes(content)
     for test_set, complaint in (
         (tmp_path / "nowhere", "no such dataset manifest"),
-        (prism, "another object"),
+        (prism, "object is prism, expected block"),
         (flipped, r"shard-000000\.tar: content differs|shard-000000\.tar: not a readable"),
     ):
         with pytest.raises(DactylError, match=complaint):
             evaluate(replace(config, test_sets={**config.test_sets, "bad": test_set}))
-    with pytest.raises(DactylError, match="another object"):
+    with pytest.raises(DactylError, match="object is prism, expected block"):
         evaluate(replace(config, training_set=prism))
     assert oracle.calls == 0
     assert not config.output.exists()

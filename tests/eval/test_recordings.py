@@ -275,7 +275,7 @@ def test_a_strong_cast_of_colour_is_no_mistake(short: Path, tmp_path: Path) -> N
         return Image.fromarray((np.asarray(picture) * [1.8, 1.0, 0.4]).clip(0, 255).astype(np.uint8))
 
     repaint(short, warm)
-    dataset, _ = import_recording(configure(short, tmp_path / "set"))
+    dataset, _ = import_recording(configure(short, tmp_path / "set"), scene())
     assert dataset.manifest.recording is not None
     assert dataset.manifest.recording["colors"] in ("fit", "cannot tell")
 

@@ -182,7 +182,7 @@ def test_damaged_unfinished_and_mixed_evaluations(folders: dict[str, Path], tmp_
         (lambda record: record.update(test_sets=3), "key 'test_sets': expected 'object', got 'int'"),
         (lambda record: record.update(checkpoint={}), "key 'checkpoint': missing key 'path'"),
         (lambda record: record["checkpoint"].update(head="third"), "key 'checkpoint.head': invalid enum value"),
-        (lambda record: _predictions(record)["condition"].update(told=0), "expected 'str', got 'int'"),
+        (lambda record: _predictions(record)["condition"].update(camera_knowledge=0), "expected 'str', got 'int'"),
         (lambda record: _predictions(record).update(file="../../etc/passwd"), "predictions[0].file"),
         (lambda record: record["constant"].update(position=[1, 2]), "key 'constant.position'"),
         (lambda record: record["test_sets"].update({"\x1b[2J": {}}), "a key that is no name"),
@@ -304,7 +304,9 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
         "not randomized: phys",
     ):
         assert part in section
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["closed_loops"]["her"] == record
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["closed_loops"]["her"] == json.loads(
+        json.dumps(record)
+    )
 
 
 def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:

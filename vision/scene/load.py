@@ -60,10 +60,10 @@ def load_scene(source: str) -> Scene:
     """
     path = Path(source)
     if path.suffix not in (".yaml", ".yml", ".json"):
+        known = sorted(found.stem for found in SCENES.glob("*.yaml"))
+        if source not in known:
+            raise DactylError(f"no scene '{source}': give a file (.yaml), or one of {', '.join(known)}")
         path = SCENES / f"{source}.yaml"
-        if path.parent != SCENES or not path.is_file():
-            known = ", ".join(sorted(found.stem for found in SCENES.glob("*.yaml")))
-            raise DactylError(f"no scene '{source}': give a file (.yaml), or one of {known}")
     content = _read(path)
     if path.suffix == ".json":
         return Scene.from_json(content, str(path))
@@ -96,7 +96,7 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
     places = [scene.parent / value] if value.endswith((".yaml", ".yml")) else []
     places += [parent / folder / f"{value}.yaml" for parent in (scene.parent, SCENES)]
     for path in places:
-        if path.is_file():
+        if _is_file(path):
             return from_plain(_read(path), kind, str(path))
     if registry is not None and value in registry.names():
         return registry.load(value)()
@@ -109,12 +109,19 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
 def _rig(value: Any, scene: Path) -> Rig:
     """The rig that stands in the scene file, in a file of its own, or in a calibration beside the scene file."""
     place = scene.parent / value if isinstance(value, str) else None
-    calibration = place is not None and place.suffix in (".yaml", ".yml", ".json") and place.is_file()
+    calibration = place is not None and place.suffix in (".yaml", ".yml", ".json") and _is_file(place)
     if place is not None and calibration and (found := read_rig(place)) is not None:
         return found
     file: RigFile = _part(value, scene, "rigs", None, RigFile)
     rig: Rig = _built(lambda: file.build(scene.parent), f"{scene}: rig")
     return rig
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name that a file can have
+        return False
 
 
 def _built(build: Callable[[], Any], where: str) -> Any:
