@@ -72,8 +72,42 @@ def nearest_quaternion_error(values: Tensor, target: Tensor) -> Tensor:
 
 def laplace_loss(found: PointOutput, target: Tensor) -> Tensor:
     """Negative log-likelihood (B,), up to a constant, of true pixels (B, C, K, 2), mean over cameras and points."""
+    return _laplace(found, target).mean(dim=(1, 2))
+
+
+def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`laplace_loss`, of each image the least over the poses that look the same.
+
+    Args:
+        found: (B, C, K).
+        target: (B, C, K, 2) true pixels.
+        permutations: (S, K), onto which point each symmetry carries each.
+
+    Returns:
+        The loss (B,), and which symmetry each image (B, C) has chosen.
+    """
+    losses = torch.stack([_laplace(found, target[:, :, onto]).mean(dim=2) for onto in permutations])
+    least = losses.min(dim=0)
+    return least.values.mean(dim=1), least.indices
+
+
+def nearest_alike(found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the poses that look like the true one that whose rotation is nearest to the found one.
+
+    Args:
+        found: (B, 3, 3).
+        rotation: (B, 3, 3) and ``position``: (B, 3) of the truth.
+        motions: (N, 4, 4) that leave the object's look unchanged, object frame.
+    """
+    alike = rotation[:, None] @ motions[:, :3, :3]
+    best = (alike * found.detach()[:, None]).sum(dim=(-2, -1)).argmax(dim=1)  # the trace falls with the angle
+    each = torch.arange(len(best), device=best.device)
+    return alike[each, best], position + (rotation @ motions[best, :3, 3:]).squeeze(-1)
+
+
+def _laplace(found: PointOutput, target: Tensor) -> Tensor:
     error = (found.pixels - target).abs().sum(dim=-1)
-    return (error * torch.exp(-found.log_scale) + 2 * found.log_scale).mean(dim=(1, 2))
+    return error * torch.exp(-found.log_scale) + 2 * found.log_scale
 
 
 def surface_loss(maps: Tensor, points: Tensor, hit: Tensor) -> Tensor:

@@ -16,16 +16,27 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import AugmentConfig, ImageAugment
-from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
+from train.losses import (
+    LossConfig,
+    laplace_loss,
+    nearest_alike,
+    regression_loss,
+    surface_loss,
+    symmetric_laplace_loss,
+)
 from train.surface import SurfaceTargets
 from vision.estimator import checkpoint_record
 from vision.geometry.cameras import Cameras, project_torch
 from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
 from vision.networks.geometric import GeometricModel
+from vision.networks.heads import rotation_from_values
 from vision.networks.model import RegressionModel, build_model
 from vision.networks.pose_model import ModelConfig, PoseModel
 from vision.scene.scene import Scene
+from vision.scene.symmetries import symmetric_distance
 from vision.solvers.landmarks import locate
+
+_STEPS = 72  # of a turn, in which continuous symmetries are tried
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class PoseTask(lightning.LightningModule):
             but names in the file.
     """
 
+    motions: Tensor
+
     def __init__(
         self,
         model: ModelConfig,
@@ -99,6 +112,8 @@ class PoseTask(lightning.LightningModule):
         self.seed = seed
         self.began = False
         self.surface = SurfaceTargets(self.model.object)
+        motions = torch.tensor(self.model.object.symmetries.transforms(_STEPS), dtype=torch.float32)
+        self.register_buffer("motions", motions, persistent=False)
         self.errors = CatMetric()
 
     @property
@@ -136,9 +151,10 @@ class PoseTask(lightning.LightningModule):
             found += [model.predict(images, nominal, nominal=True)] if model.uses_cameras else []
         truth, position = quaternion_to_matrix(batch["object_quaternion"].double()), batch["object_position"]
         columns = []
+        centre = torch.tensor(model.object.symmetries.centre, device=position.device)  # which no symmetry moves
         for pose in found:
-            turn = geodesic_distance_torch(pose.rotation, truth)
-            shift = torch.linalg.vector_norm(pose.position - position, dim=-1)
+            turn = self._rotation_error(truth, pose.rotation)
+            shift = torch.linalg.vector_norm(pose.position - position + (pose.rotation - truth) @ centre, dim=-1)
             columns += [turn, shift, torch.zeros_like(turn) if pose.deviation is None else pose.deviation]
         self.errors.update(torch.stack(columns, dim=-1).flatten())
 
@@ -159,6 +175,14 @@ class PoseTask(lightning.LightningModule):
             values[f"val/{protocol}position_median_mm"] = 1e3 * shift.median()
         # Equal in all processes, each has computed them from the errors of all; best.ckpt needs them in all.
         self.log_dict({name: value.float() for name, value in values.items()})
+
+    def _rotation_error(self, truth: Tensor, found: Tensor) -> Tensor:
+        """Angles (B,) in radians to the nearest rotation that looks like the true one, (B, 3, 3) each."""
+        symmetries = self.model.object.symmetries
+        if symmetries.trivial:
+            return geodesic_distance_torch(found, truth)
+        angles = symmetric_distance(symmetries, truth.cpu().numpy(), found.double().cpu().numpy())
+        return torch.from_numpy(angles).to(truth.device)
 
     def _nominal(self, batch: int) -> Cameras:
         """The rig's cameras for every sample of a batch."""
@@ -223,6 +247,10 @@ class PoseTask(lightning.LightningModule):
                     Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
                 )
             output = model(images, augment, features)
+            if not model.object.symmetries.trivial:
+                found, _ = rotation_from_values(output.values[:, 3:].detach(), model.config.rotation)
+                rotation, position = nearest_alike(found.to(rotation.dtype), rotation, position, self.motions)
+                target = (position - model.position_mean) / model.position_deviation
             return regression_loss(output.values, target, rotation, model.config.rotation, self.loss_config.rotation)
         assert isinstance(model, GeometricModel)
         cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
@@ -236,16 +264,24 @@ class PoseTask(lightning.LightningModule):
             windows = augment.windows(targets[:, :, -1], model.sides(images.shape[:2]), window.size)
             scenes = augment.scenes((images.shape[0], images.shape[1]), side, window.locator_size)
         output = model(images, augment, windows, scenes)
-        losses = laplace_loss(output.corners, targets[:, :, :-1])
+        alike = None
+        if model.permutations is None:
+            losses = laplace_loss(output.corners, targets[:, :, :-1])
+        else:
+            losses, alike = symmetric_laplace_loss(output.corners, targets[:, :, :-1], model.permutations)
         if output.centre is not None:
             losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
             if model.finds_cameras:
                 losses = losses + self.loss_config.landmarks * laplace_loss(output.landmarks, self._landmarks(batch))
-        if self.loss_config.surface:
+        # About a continuous symmetry's axis nothing tells where a point of the surface is.
+        if self.loss_config.surface and not len(model.object.symmetries.axes):
             with torch.autocast(self.device.type, enabled=False):
                 points, hit = self.surface(
                     output.windows, model.input_size, output.surface.shape[-2:], cameras, position, rotation
                 )
+                if alike is not None:  # the same points as in the pose that the image has chosen
+                    inverse = torch.linalg.inv(self.motions)[alike]
+                    points = points @ inverse[..., :3, :3].mT + inverse[..., None, :3, 3] / self.surface.radius
                 losses = losses + self.loss_config.surface * surface_loss(output.surface, points, hit)
         return losses
 

@@ -7,11 +7,13 @@ radians, kilograms, seconds.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
 import numpy as np
+from PIL import Image
 
 from datagen.sim.backgrounds import add_background
 from datagen.sim.cameras import mujoco_pose
@@ -167,17 +169,15 @@ def _volume(size: np.ndarray | None, vertices: np.ndarray | None) -> float:
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
     """A mesh with a material of its own; returns the material's name."""
     mesh = part.mesh
-    if part.smooth:
-        spec.add_mesh(name=part.name, uservert=mesh.vertices.ravel(), userface=mesh.faces.ravel())
-    else:
-        # Three vertices of its own for every triangle keep edges sharp: shared ones would get averaged normals.
-        spec.add_mesh(
-            name=part.name,
-            uservert=mesh.triangles.ravel(),
-            usernormal=np.repeat(_normals(mesh.triangles), 3, axis=0).ravel(),
-            userface=np.arange(3 * len(mesh.faces)),
-        )
-    spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
+    # Three vertices of its own for every triangle keep edges sharp, and texture coordinates on their side of a seam.
+    normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
+    own = np.arange(3 * len(mesh.faces))
+    corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
+    material = spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
+    if part.texture is not None and mesh.uv is not None:
+        corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
+        _add_texture(spec, part.name, part.texture)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = part.name
     body.add_geom(
         name=part.name,
         type=mujoco.mjtGeom.mjGEOM_MESH,
@@ -189,6 +189,41 @@ def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
         castshadow=part.casts_shadow,
     )
     return part.name
+
+
+def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
+    """A texture from the content of a PNG file."""
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 lies at v = 0
+    texture = spec.add_texture(
+        name=name,
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_SRGB,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        nchannel=3,
+    )
+    texture.data = pixels.tobytes()
+
+
+def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
+    """Unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the mean, weighted by area, over the
+    triangles that meet there and whose normals differ by less than so many degrees."""
+    cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    flat = _normals(triangles)
+    place = np.unique(triangles.reshape(-1, 3).round(7), axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(place, kind="stable")
+    start, count = np.unique(place[order], return_index=True, return_counts=True)[1:]
+    total = np.zeros((len(place), 3))
+    face = np.repeat(np.arange(len(triangles)), 3)
+    for step in range(int(count.max())):  # every corner with the step-th other one at its place
+        present = step < count[place]
+        mine = np.flatnonzero(present)
+        other = face[order[start[place[mine]] + step]]
+        alike = (flat[face[mine]] * flat[other]).sum(axis=1) > np.cos(np.deg2rad(degrees))
+        total[mine[alike]] += cross[other[alike]]
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(length > 0, total / np.maximum(length, 1e-30), flat[face])
 
 
 def _normals(triangles: FloatArray) -> FloatArray:

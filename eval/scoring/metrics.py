@@ -34,7 +34,7 @@ from scipy.spatial import cKDTree
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, geodesic_distance, matrix_from_quaternion
 from vision.scene.objects import PoseObject
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import symmetric_distance
 
 MetricName = Literal["axis", "add", "add_s", "mssd", "mspd", "within", "face_confusion"]
 METRICS: tuple[MetricName, ...] = ("axis", "add", "add_s", "mssd", "mspd", "within", "face_confusion")
@@ -142,25 +142,6 @@ def pose_errors(
         face_confusion=_takes_another_face(target, true, predicted),
         mspd_px=None if cameras is None else mspd,
     )
-
-
-def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Geodesic distances (N,) in radians of rotations (N, 3, 3) to the nearest that looks like the true one.
-
-    About a continuous symmetry's axis an object may turn as it likes: what is left is the angle between the axes.
-    """
-    if len(symmetries.axes) > 1:
-        return np.zeros(len(true))  # a sphere
-    distances = []
-    for rotation in symmetries.rotations:
-        alike = true @ rotation
-        if len(symmetries.axes):
-            (axis,) = symmetries.axes
-            one, other = alike @ axis, predicted @ axis
-            distances.append(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1)))
-        else:
-            distances.append(geodesic_distance(alike, predicted))
-    return np.min(distances, axis=0)
 
 
 def summarise(errors: ArrayLike) -> Summary:

@@ -53,6 +53,7 @@ class GeometricModel(PoseModel):
 
     Attributes:
         keypoints: (K, 3) metres, object frame: the points that are looked for.
+        permutations: (S, K) onto which of them each of the object's symmetries carries each; None without symmetries.
         error_scale: (2,) buffer: by what factor real errors exceed the predicted ones, with true cameras and with
             nominal ones; set by :meth:`calibrate`.
         landmark_offset: (C, L, 2) buffer: by how many pixels of the image the landmarks that it finds in each camera of
@@ -60,12 +61,17 @@ class GeometricModel(PoseModel):
     """
 
     keypoints: Tensor
+    permutations: Tensor | None
     error_scale: Tensor
     landmark_offset: Tensor
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
         self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
+        symmetries = self.object.symmetries
+        several = len(symmetries.rotations) > 1
+        permutations = torch.tensor(symmetries.permutations(self.object.keypoints)) if several else None
+        self.register_buffer("permutations", permutations, persistent=False)
         self.landmarks = scene.landmarks
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("landmark_offset", no_landmark_offset(scene))
@@ -162,10 +168,22 @@ class GeometricModel(PoseModel):
             rig, anchor = self.scene.rig, self.position_mean
             height = torch.tensor([camera.height for camera in rig.cameras], device=anchor.device)
             height = height if len(height) == corners.pixels.shape[1] else height.max()
-            solution = solve_bundle(self.keypoints, corners, self.landmarks, seen, cameras, height, anchor).pose
+            solution = solve_bundle(
+                self.keypoints,
+                corners,
+                self.landmarks,
+                seen,
+                cameras,
+                height,
+                anchor,
+                permutations=self.permutations,
+            ).pose
         else:
-            solution = solve_pose(self.keypoints, *corners, cameras, self.position_mean, self.config.iterations)
-        deviation = solution.rotation_deviation
+            solution = solve_pose(
+                self.keypoints, *corners, cameras, self.position_mean, self.config.iterations, self.permutations
+            )
+        axes = self.object.symmetries.axes
+        deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
         scale = self.error_scale[int(nominal)]
         confidence = _probability_within(CONFIDENT_ANGLE, deviation * scale)
         covariance = solution.covariance * scale.double().square()

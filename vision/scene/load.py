@@ -19,7 +19,7 @@ from vision.errors import DactylError
 from vision.registry import Registry
 from vision.scene.hand import Hand
 from vision.scene.lettered import BoxFile, PrismFile
-from vision.scene.objects import PoseObject
+from vision.scene.meshes import MeshFile
 from vision.scene.plain import Plain, from_plain
 from vision.scene.rig import Rig
 from vision.scene.rig_files import RigFile
@@ -35,7 +35,7 @@ OBJECTS = Registry("object", "dactyl.objects", {})
 """What other packages offer: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
 
 _MOST_BYTES = 1 << 26  # a scene with its meshes
-_ObjectFile = BoxFile | PrismFile
+_ObjectFile = BoxFile | PrismFile | MeshFile
 
 
 class SceneFile(Plain, frozen=True):
@@ -74,7 +74,7 @@ def load_scene(source: str) -> Scene:
     return Scene(
         name=file.name or path.stem,
         hand=hand,
-        object=target if isinstance(target, PoseObject) else _built(target.build, f"{path}: object"),
+        object=target,
         rig=rig,
         background=file.background,
         workspace=file.workspace,
@@ -92,12 +92,13 @@ def check_scene(source: str) -> None:
 def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind: Any) -> Any:
     """A part that stands in the scene file, in a file of its own, or in another package."""
     if not isinstance(value, str):
-        return from_plain(value, kind, f"{scene}: {folder.removesuffix('s')}")
+        where = f"{scene}: {folder.removesuffix('s')}"
+        return _object(from_plain(value, kind, where), scene.parent, where)
     places = [scene.parent / value] if value.endswith((".yaml", ".yml")) else []
     places += [parent / folder / f"{value}.yaml" for parent in (scene.parent, SCENES)]
     for path in places:
         if _is_file(path):
-            return from_plain(_read(path), kind, str(path))
+            return _object(from_plain(_read(path), kind, str(path)), path.parent, str(path))
     if registry is not None and value in registry.names():
         return registry.load(value)()
     there = sorted(path.stem for path in (SCENES / folder).glob("*.yaml"))
@@ -122,6 +123,13 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # no name that a file can have
         return False
+
+
+def _object(file: Any, folder: Path, where: str) -> Any:
+    """The object of an object's file, whose own files are looked for in ``folder``; any other part as it is."""
+    if isinstance(file, MeshFile):
+        return _built(lambda: file.build(folder), where)
+    return _built(file.build, where) if isinstance(file, BoxFile | PrismFile) else file
 
 
 def _built(build: Callable[[], Any], where: str) -> Any:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, geodesic_distance
 from vision.scene.plain import Plain, checked_array
+
+_SAME_POINT = 1e-4  # of the points' extent
 
 
 class Symmetries(Plain, frozen=True):
@@ -57,3 +60,35 @@ class Symmetries(Plain, frozen=True):
         found[:, :3, :3] = rotations
         found[:, :3, 3] = self.centre - rotations @ self.centre
         return found
+
+    def permutations(self, points: FloatArray) -> np.ndarray:
+        """Onto which of the points (K, 3) each rotation carries each of them, (S, K) indices, the first their own.
+
+        Raises:
+            ValueError: the points are not as symmetric as the object.
+        """
+        moved = self.centre + (points - self.centre) @ np.swapaxes(self.rotations, 1, 2)  # (S, K, 3)
+        distance, onto = map(np.asarray, cKDTree(points).query(moved))
+        complete = (np.sort(onto, axis=1) == np.arange(len(points))).all()
+        if not complete or distance.max() > _SAME_POINT * max(1e-9, float(np.ptp(points, axis=0).max())):
+            raise ValueError("keypoints: a symmetry carries one to where there is none")
+        return np.asarray(onto, np.int64)
+
+
+def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Geodesic distances (N,) in radians of rotations (N, 3, 3) to the nearest that looks like the true one.
+
+    About a continuous symmetry's axis an object may turn as it likes: what is left is the angle between the axes.
+    """
+    if len(symmetries.axes) > 1:
+        return np.zeros(len(true))  # a sphere
+    distances = []
+    for rotation in symmetries.rotations:
+        alike = true @ rotation
+        if len(symmetries.axes):
+            (axis,) = symmetries.axes
+            one, other = alike @ axis, predicted @ axis
+            distances.append(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1)))
+        else:
+            distances.append(geodesic_distance(alike, predicted))
+    return np.min(distances, axis=0)

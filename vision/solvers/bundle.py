@@ -24,6 +24,7 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle_problem import Displacement, PointObservations, Problem, State
+from vision.solvers.look_alikes import agree
 from vision.solvers.triangulate import PoseSolution, initial_pose, one_thread, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
@@ -40,7 +41,13 @@ class BundleSolution:
 
 
 def solve_pose(
-    points: Tensor, pixels: Tensor, scale: Tensor, cameras: Cameras, anchor: Tensor, iterations: int = 10
+    points: Tensor,
+    pixels: Tensor,
+    scale: Tensor,
+    cameras: Cameras,
+    anchor: Tensor,
+    iterations: int = 10,
+    permutations: Tensor | None = None,
 ) -> PoseSolution:
     """The pose that explains the pixels of known cameras best.
 
@@ -48,16 +55,19 @@ def solve_pose(
     the body's orientation, a start without it wins.
 
     Args:
-        points: (K, 3) metres, in the body's frame; at least three that do not lie on one line.
+        points: (K, 3) metres, in the body's frame. Of points on one line the turn about it is arbitrary.
         pixels: (B, C, K, 2) where each camera sees them.
         scale: (B, C, K) pixels, the expected error of each.
         cameras: the cameras that saw them.
         anchor: (3,) metres, world: where the body usually is.
         iterations: of the refinement.
+        permutations: (S, K) of a body with symmetries, which each camera may see in another pose that looks the same.
     """
     pixels, weight = with_weights(pixels, scale)
     points, anchor, cameras = points.double(), anchor.double(), cameras.double()
     with one_thread():
+        if permutations is not None:
+            pixels, weight = agree(points, pixels, weight, cameras, anchor, permutations)
         start = initial_pose(points, pixels, weight, cameras, anchor)
         return refine(points, pixels, weight, cameras, *start, iterations)
 
@@ -93,6 +103,7 @@ def solve_bundle(
     anchor: Tensor,
     displacement: Displacement | None = None,
     iterations: int = 6,
+    permutations: Tensor | None = None,
 ) -> BundleSolution:
     """The pose, cameras and wrist that explain the pixels best.
 
@@ -106,6 +117,7 @@ def solve_bundle(
         anchor: (3,) metres, world: where the object usually is.
         displacement: of the cameras; as in Table 9 when None.
         iterations: of the refinement.
+        permutations: as in :func:`solve_pose`.
     """
     with one_thread():
         nominal, count = nominal.double(), len(points)
@@ -113,6 +125,14 @@ def solve_bundle(
         precision = (displacement or Displacement()).precision(nominal, height)
         problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
         state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
+        if permutations is not None:
+            seen_as = pixels[:, :, :count], weight[:, :, :count]
+            found = agree(problem.points, *seen_as, problem.cameras(state), anchor.double(), permutations)
+            pixels, weight = (
+                torch.cat([renamed, whole[:, :, count:]], dim=2)
+                for renamed, whole in zip(found, (pixels, weight), strict=True)
+            )
+            problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
         rotation, position = initial_pose(
             problem.points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor.double()
         )

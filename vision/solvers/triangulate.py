@@ -50,6 +50,16 @@ class PoseSolution:
         """(B,) metres, standard deviation along each axis (root mean square over the axes)."""
         return self._deviations()[:, 1]
 
+    def deviation_across(self, axes: Tensor) -> Tensor:
+        """As ``rotation_deviation``, (B,), without the turn about an axis (1, 3) of the body that makes no difference;
+        zero for two axes or more, those of a ball."""
+        if len(axes) > 1:
+            return torch.zeros_like(self.covariance[:, 0, 0])
+        axis = self.rotation @ axes[0].to(self.rotation)
+        off = torch.eye(3).to(axis) - axis[:, :, None] * axis[:, None, :]
+        variance = (off @ self.covariance[:, :3, :3] @ off).diagonal(dim1=-2, dim2=-1).sum(dim=-1) / 2
+        return variance.clamp_min(0).sqrt()
+
     def _deviations(self) -> Tensor:
         variance = self.covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
         return variance.clamp_min(0).sqrt()
@@ -78,6 +88,11 @@ def initial_pose(
     )
     best, each = cost.argmin(dim=0), torch.arange(batch, device=pixels.device)
     return rotation[best, each], position[best, each]
+
+
+def initial_cost(points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> Tensor:
+    """Robust cost (B,) of :func:`initial_pose`."""
+    return _cost(points, pixels, weight, cameras, *initial_pose(points, pixels, weight, cameras, anchor))
 
 
 def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,184 @@
+"""Objects from mesh files: sizes, textures, convex pieces, keypoints, symmetries, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from train.losses import nearest_alike, symmetric_laplace_loss
+from vision.geometry.cameras import Cameras, project
+from vision.geometry.rotations import rigid_transform
+from vision.networks.heads import PointOutput
+from vision.scene.meshes import MeshFile
+from vision.scene.objects import PoseObject
+from vision.scene.plain import from_plain
+from vision.scene.symmetries import symmetric_distance
+from vision.solvers.bundle import solve_pose
+
+ROOT = Path(__file__).parents[2]
+QUARTER = {"discrete": [{"axis": [0, 0, 1], "degrees": 90}]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("meshes")
+    trimesh.creation.box((0.05, 0.05, 0.08)).export(folder / "box.stl")
+    trimesh.creation.cylinder(0.02, 0.06, sections=48).export(folder / "cylinder.ply")
+    trimesh.creation.icosphere(6, 0.03).export(folder / "ball.ply")
+    return folder
+
+
+def build(folder: Path, file: str, **keys: Any) -> PoseObject:
+    return from_plain({"kind": "mesh", "name": "it", "file": file, "mass": 0.1, **keys}, MeshFile, "it").build(folder)
+
+
+def test_a_box_has_its_corners_edges_and_diameter(folder: Path) -> None:
+    box = build(folder, "box.stl", keypoints="corners", symmetries=QUARTER)
+    assert sorted(np.abs(box.keypoints).round(6).tolist()) == [[0.025, 0.025, 0.04]] * 8
+    assert len(box.edges) == 12
+    assert box.diameter == pytest.approx(np.linalg.norm([0.05, 0.05, 0.08]), rel=1e-6)
+    assert len(box.symmetries.rotations) == 4
+    assert len(box.pieces) == 1
+    assert [part.name for part in box.parts] == ["surface/0"]
+
+
+@pytest.mark.parametrize("count", [8, 16])
+def test_keypoints_are_as_symmetric_as_the_object_and_the_same_each_time(folder: Path, count: int) -> None:
+    box = build(folder, "box.stl", keypoints=count, symmetries=QUARTER)
+    assert count <= len(box.keypoints) < count + 4
+    onto = box.symmetries.permutations(box.keypoints)
+    for rotation, indices in zip(box.symmetries.rotations, onto, strict=True):
+        np.testing.assert_allclose(box.keypoints @ rotation.T, box.keypoints[indices], atol=1e-6)
+    np.testing.assert_array_equal(
+        build(folder, "box.stl", keypoints=count, symmetries=QUARTER).keypoints, box.keypoints
+    )
+    with pytest.raises(ValueError, match="there is none"):
+        box.symmetries.permutations(box.keypoints[:-1])
+
+
+def test_of_a_cylinder_only_its_axis_is_looked_for(folder: Path) -> None:
+    upside_down = {"axis": [1, 0, 0], "degrees": 180}
+    cylinder = build(folder, "cylinder.ply", symmetries={"continuous": [[0, 0, 2]], "discrete": [upside_down]})
+    np.testing.assert_allclose(cylinder.keypoints, [[0, 0, -0.03], [0, 0, 0], [0, 0, 0.03]], atol=1e-8)
+    np.testing.assert_array_equal(cylinder.symmetries.permutations(cylinder.keypoints), [[0, 1, 2], [2, 1, 0]])
+    turns = Rotation.random(5, rng=np.random.default_rng(1)).as_matrix()
+    alike = turns @ Rotation.from_euler("zx", [0.7, np.pi]).as_matrix()
+    np.testing.assert_allclose(symmetric_distance(cylinder.symmetries, turns, alike), 0, atol=1e-7)
+
+
+def test_a_large_round_mesh_is_reduced_and_drawn_as_a_net(folder: Path) -> None:
+    ball = build(folder, "ball.ply", symmetries={"continuous": [[0, 0, 1], [1, 0, 0]]})
+    assert len(ball.mesh.faces) <= 20_000 < 81_920
+    assert 100 < len(ball.edges) <= 400
+    assert ball.diameter == pytest.approx(0.06, rel=1e-3)
+    assert len(ball.keypoints) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "expected"),
+    [
+        ("box.stl", {"scale": 1000}, "are these millimetres\\? set scale: 1"),
+        ("box.stl", {"scale": 1e-3}, "mend the scale"),
+        ("none.stl", {}, "there is none"),
+        ("box.step", {}, "expected one of .obj"),
+        ("broken.obj", {}, "holds no triangles|no mesh can be read"),
+        ("broken.glb", {}, "no mesh can be read"),
+        ("far.stl", {}, "set origin: middle"),
+        ("flat.ply", {}, "flat"),
+        ("cylinder.ply", {"keypoints": "corners"}, "sharp ones"),
+        ("box.stl", {"keypoints": [[0, 0, 0.1 * i] for i in range(4)]}, "on one line"),
+        ("box.stl", {"symmetries": {"discrete": [{"axis": [1, 0, 0], "degrees": 90}]}}, "no symmetry of box.stl"),
+        ("box.stl", {"symmetries": {"discrete": [np.diag([1, 1, -1]).tolist()]}}, "reflection"),
+        ("box.stl", {"symmetries": {"continuous": [[0, 0, 1]]}}, "no symmetry of box.stl"),
+        ("box.stl", {"symmetries": {"continuous": [[0, 0, 0]]}}, "no axis"),
+        ("box.stl", {"pieces": ["flat.ply"]}, "has no volume"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(folder: Path, file: str, keys: dict[str, Any], expected: str) -> None:
+    (folder / "broken.obj").write_text("v 1 2\nf 1 2 3\n")
+    (folder / "broken.glb").write_bytes(b"glTF\x02\x00")
+    trimesh.creation.box((0.1, 0.1, 0.1), rigid_transform(np.eye(3), [1, 0, 0])).export(folder / "far.stl")
+    trimesh.Trimesh([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0.1, 0.1, 0]], [[0, 1, 2], [1, 3, 2]]).export(
+        folder / "flat.ply"
+    )
+    with pytest.raises(ValueError, match=expected) as caught:
+        build(folder, file, **keys)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mug_keeps_its_texture_where_it_was(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "scenes" / "make_mug.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, env={"PYTHONPATH": str(ROOT)})
+    pieces = sorted(path.name for path in tmp_path.glob("mug-piece-*.stl"))
+    mug = build(tmp_path, "mug.obj", scale=0.001, pieces=pieces, origin="middle")
+    (part,) = mug.parts
+    assert part.texture is not None
+    assert part.texture.startswith(b"\x89PNG")
+    assert part.mesh.uv is not None
+    top = part.mesh.vertices[:, 2] > 0.0299
+    assert part.mesh.uv[top, 1].min() > 0.9, "the texture's upper edge is at the rim"
+    assert len(mug.pieces) == len(pieces) == 14
+
+
+def scene_of(target: PoseObject, rotation: np.ndarray) -> tuple[Cameras, np.ndarray]:
+    """Two cameras, and pixels (1, 2, K, 2) of the keypoints half a metre off."""
+    K = np.array([[600.0, 0, 160], [0, 600, 120], [0, 0, 1]])
+    side = rigid_transform(Rotation.from_euler("y", 80, degrees=True).as_matrix(), [0, 0, 0.5])
+    T = np.stack([rigid_transform(np.eye(3), [0, 0, 0.5]), side])
+    cameras = Cameras(torch.tensor(np.stack([K, K])[None]), torch.tensor(T[None]))
+    return cameras, project((target.keypoints @ rotation.T)[None, None], np.stack([K, K])[None], T[None])
+
+
+def test_cameras_that_see_different_look_alikes_are_made_to_agree(folder: Path) -> None:
+    box = build(folder, "box.stl", keypoints=12, symmetries=QUARTER)
+    rotation = Rotation.from_rotvec([0.3, 0.5, 0.2]).as_matrix()
+    cameras, pixels = scene_of(box, rotation)
+    onto = box.symmetries.permutations(box.keypoints)
+    pixels[:, 1] = pixels[:, 1, onto[2]]  # the second camera takes it for half a turn further
+    seen, points = torch.tensor(pixels), torch.tensor(box.keypoints)
+    arguments = points, seen, torch.ones(seen.shape[:-1]), cameras, torch.zeros(3)
+    found = solve_pose(*arguments, permutations=torch.tensor(onto)).rotation.numpy()
+    assert symmetric_distance(box.symmetries, rotation[None], found)[0] < 1e-4
+    torn = solve_pose(*arguments).rotation.numpy()
+    assert symmetric_distance(box.symmetries, rotation[None], torn)[0] > 1e-3
+
+
+def test_keypoints_of_an_image_are_compared_with_the_nearest_look_alike(folder: Path) -> None:
+    box = build(folder, "box.stl", keypoints=12, symmetries=QUARTER)
+    onto = torch.tensor(box.symmetries.permutations(box.keypoints))
+    _, pixels = scene_of(box, np.eye(3))
+    target = torch.tensor(pixels)
+    seen = torch.stack([target[:, 0, onto[1]], target[:, 1, onto[3]]], dim=1)
+    loss, chosen = symmetric_laplace_loss(PointOutput(seen, torch.zeros(seen.shape[:-1])), target, onto)
+    assert loss.item() == pytest.approx(0, abs=1e-9)
+    assert chosen.tolist() == [[1, 3]]
+
+
+def test_a_regression_is_compared_with_the_nearest_look_alike(folder: Path) -> None:
+    box = build(folder, "box.stl", symmetries=QUARTER)
+    motions = torch.tensor(box.symmetries.transforms())
+    truth = torch.tensor(Rotation.random(6, rng=np.random.default_rng(2)).as_matrix())
+    found = truth @ motions[3, :3, :3]
+    rotation, position = nearest_alike(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
+    torch.testing.assert_close(rotation, found)
+    torch.testing.assert_close(position, torch.zeros_like(position))
+
+
+def test_on_the_axis_of_a_cylinder_a_pose_and_its_certainty_are_found(folder: Path) -> None:
+    cylinder = build(folder, "cylinder.ply", symmetries={"continuous": [[0, 0, 1]]})
+    rotation = Rotation.from_rotvec([0.4, 0.5, 0.2]).as_matrix()
+    cameras, pixels = scene_of(cylinder, rotation)
+    seen = torch.tensor(pixels)
+    points = torch.tensor(cylinder.keypoints)
+    found = solve_pose(points, seen, torch.ones(seen.shape[:-1]), cameras, torch.zeros(3))
+    assert symmetric_distance(cylinder.symmetries, rotation[None], found.rotation.numpy())[0] < 1e-4
+    assert torch.linalg.vector_norm(found.position) < 1e-5
+    assert found.deviation_across(torch.tensor(cylinder.symmetries.axes)).item() < 0.1 < found.rotation_deviation.item()

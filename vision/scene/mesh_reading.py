@@ -1,0 +1,124 @@
+"""Mesh files: their surface by material, with texture coordinates and textures (trimesh reads them)."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import Color, Mesh, Part
+
+SUFFIXES = (".obj", ".ply", ".stl", ".glb")
+MOST_TRIANGLES = 20_000
+"""A mesh that has more is reduced to so many: a view of some hundred pixels shows no more."""
+_LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
+
+
+def read_geometries(path: Path) -> list[Any]:
+    """The ``trimesh.Trimesh`` of every material in a file, in the file's coordinates.
+
+    Raises:
+        ValueError: there is no such file, it cannot be read, or it holds no triangles.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"file: {path.name}: expected one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise ValueError(f"file: {path}: there is none; it is looked for beside the scene file")
+    import trimesh
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = trimesh.load_scene(path).dump(concatenate=False)
+    except Exception as error:  # readers of broken files raise whatever they meet
+        raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
+    meshes = [geometry for geometry in found if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces)]
+    if not meshes:
+        raise ValueError(f"file: {path}: holds no triangles")
+    for mesh in meshes:
+        if not np.isfinite(mesh.vertices).all():
+            raise ValueError(f"file: {path}: a coordinate is not finite")
+    return meshes
+
+
+def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tuple[Part, ...]:
+    """One part for each material.
+
+    Args:
+        geometries: of :func:`read_geometries`, in the object's frame.
+        color: in place of the file's.
+        smooth: as in :class:`vision.scene.objects.Part`.
+    """
+    looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
+    for geometry in geometries:
+        texture, uv = _texture(geometry)
+        own = (1.0, 1.0, 1.0) if texture is not None else _color(geometry)
+        corners = np.asarray(geometry.vertices, np.float64), np.asarray(geometry.faces, np.int64), uv
+        looks.setdefault((color or own, texture), []).append(corners)
+    total = sum(len(faces) for pieces in looks.values() for _, faces, _ in pieces)
+    parts = []
+    for number, ((look, texture), pieces) in enumerate(looks.items()):
+        mesh = _reduced(_joined(pieces), min(1.0, MOST_TRIANGLES / total))
+        parts.append(Part(name=f"surface/{number}", mesh=mesh, color=look, texture=texture, smooth=smooth))
+    return tuple(parts)
+
+
+def _joined(pieces: list[tuple[FloatArray, np.ndarray, FloatArray | None]]) -> Mesh:
+    first = np.cumsum([0, *(len(vertices) for vertices, _, _ in pieces)])
+    return Mesh(
+        vertices=np.concatenate([vertices for vertices, _, _ in pieces]),
+        faces=np.concatenate([start + faces for start, (_, faces, _) in zip(first, pieces, strict=False)]),
+        uv=None if pieces[0][2] is None else np.concatenate([uv for _, _, uv in pieces if uv is not None]),
+    )
+
+
+def _reduced(mesh: Mesh, fraction: float) -> Mesh:
+    """A mesh with that fraction of the triangles. Vertices that become one get the mean of their texture coordinates:
+    they lie on one side of the texture's seams, because across them vertices differ."""
+    if fraction >= 1:
+        return mesh
+    import fast_simplification
+
+    points, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
+    *_, collapses = fast_simplification.simplify(points, faces, target_reduction=1 - fraction, return_collapses=True)
+    vertices, faces, onto = fast_simplification.replay_simplification(points, faces, collapses)
+    uv = None
+    if mesh.uv is not None:
+        count = np.bincount(onto, minlength=len(vertices))[:, None]
+        uv = np.stack([np.bincount(onto, column, len(vertices)) for column in mesh.uv.T], axis=1) / np.maximum(count, 1)
+    return Mesh(vertices=np.asarray(vertices, np.float64), faces=np.asarray(faces, np.int64), uv=uv)
+
+
+def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
+    """The content of a PNG file and texture coordinates (V, 2), or None for both."""
+    from PIL import Image
+
+    visual = geometry.visual
+    material, uv = getattr(visual, "material", None), getattr(visual, "uv", None)
+    image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+    if image is None or uv is None or len(uv) != len(geometry.vertices):
+        return None, None
+    image = image.convert("RGB")
+    while max(image.size) > _LONGEST_TEXTURE:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue(), np.asarray(uv, np.float64)
+
+
+def _color(geometry: Any) -> Color:
+    """The material's, or the mean of the vertices'."""
+    visual = geometry.visual
+    material = getattr(visual, "material", None)
+    if material is not None:
+        value = np.asarray(material.main_color, np.float64)[:3] / 255
+    elif visual.kind in ("vertex", "face"):
+        value = np.asarray(visual.vertex_colors, np.float64)[:, :3].mean(axis=0) / 255
+    else:
+        value = np.full(3, 0.7)
+    red, green, blue = (float(channel) for channel in np.clip(value, 0, 1))
+    return red, green, blue

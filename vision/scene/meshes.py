@@ -1,0 +1,295 @@
+"""Objects from mesh files: what a scene file says about one, and the object that it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.mesh_points import (
+    error_points,
+    group,
+    orbit_of,
+    sample_surface,
+    sharp_corners,
+    surface_distance,
+    symmetric_keypoints,
+    wireframe,
+)
+from vision.scene.mesh_reading import make_parts, read_geometries
+from vision.scene.objects import Color, Piece, PoseObject
+from vision.scene.plain import Plain
+from vision.scene.symmetries import Symmetries
+
+Triple = tuple[float, float, float]
+
+_MOST_POINTS = 300  # that errors are taken over
+_MOST_PIECES = 32
+_MOST_HULL_VERTICES = 64
+_OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle is taken for a mistake
+_SYMMETRY_TOLERANCE = 0.01  # of the diameter
+_FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
+
+
+class Turn(Plain, frozen=True):
+    """A rotation by so many degrees about an axis."""
+
+    axis: Triple
+    degrees: float
+
+    def matrix(self) -> FloatArray:
+        """(3, 3)."""
+        return Rotation.from_rotvec(np.deg2rad(self.degrees) * _unit(self.axis)).as_matrix()
+
+
+class SymmetriesFile(Plain, frozen=True):
+    """Motions that leave the object's look unchanged, about its centroid.
+
+    Attributes:
+        discrete: turns, or (3, 3) rotation matrices; those that follow from them need not be written.
+        continuous: axes about which any turn does.
+    """
+
+    discrete: tuple[Turn | tuple[Triple, Triple, Triple], ...] = ()
+    continuous: tuple[Triple, ...] = ()
+
+
+class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
+    """A mesh file in a scene file.
+
+    Attributes:
+        name: of the object.
+        file: ``.obj``, ``.ply``, ``.stl`` or ``.glb``, relative to the file that this stands in.
+        mass: kilograms.
+        scale: metres per unit of the file: 0.001 for one in millimetres.
+        origin: ``file`` keeps the file's; ``middle`` puts it in the middle of the bounding box.
+        color: of the whole, sRGB-encoded; it multiplies textures. The file's own when null.
+        smooth: whether normals are smoothed across all but sharp edges.
+        keypoints: how many far from each other; ``corners``, the sharp ones; or points in the file's coordinates. Those
+            that symmetries make of them are added. With a continuous symmetry only points on the axis are taken, as
+            all others cannot be told from where they turn to.
+        pieces: at most so many convex pieces that collide, found by CoACD; 32 when null. Or their files, a piece in
+            each, in the same coordinates.
+        symmetries: declared ones; they are checked against the mesh.
+    """
+
+    name: str
+    file: str
+    mass: float
+    scale: float = 1.0
+    origin: Literal["file", "middle"] = "file"
+    color: Color | None = None
+    smooth: bool = True
+    keypoints: Literal["corners"] | int | tuple[Triple, ...] = 16
+    pieces: int | tuple[str, ...] | None = None
+    symmetries: SymmetriesFile = SymmetriesFile()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale: expected metres per unit, above 0, got {self.scale}")
+        if isinstance(self.keypoints, int) and not _FEWEST_KEYPOINTS <= self.keypoints <= _MOST_KEYPOINTS:
+            raise ValueError(f"keypoints: expected {_FEWEST_KEYPOINTS} to {_MOST_KEYPOINTS}, got {self.keypoints}")
+        if isinstance(self.pieces, int) and not 1 <= self.pieces <= 4 * _MOST_PIECES:
+            raise ValueError(f"pieces: expected 1 to {4 * _MOST_PIECES}, got {self.pieces}")
+
+    def build(self, folder: Path) -> PoseObject:
+        """The object; files are looked for in ``folder``. ValueError says in one line what is wrong with them."""
+        import trimesh
+
+        geometries = read_geometries(folder / self.file)
+        shift = self._shift(np.concatenate([geometry.vertices for geometry in geometries]))
+        for geometry in geometries:
+            geometry.vertices = geometry.vertices * self.scale + shift
+        solid = trimesh.Trimesh(
+            np.concatenate([geometry.vertices for geometry in geometries]),
+            np.concatenate(
+                [
+                    start + geometry.faces
+                    for start, geometry in zip(
+                        np.cumsum([0, *(len(geometry.vertices) for geometry in geometries)]), geometries, strict=False
+                    )
+                ]
+            ),
+        )
+        solid.update_faces(solid.nondegenerate_faces())
+        if not len(solid.faces) or not solid.area > 0:
+            raise ValueError(f"file: {self.file}: its triangles have no area")
+        if solid.is_watertight and solid.volume < 0:  # inside out: renderers show only outsides
+            solid.invert()
+            for geometry in geometries:
+                geometry.faces = geometry.faces[:, ::-1]
+        points = error_points(solid, _MOST_POINTS)
+        diameter = float(np.linalg.norm(points[:, None] - points[None], axis=-1).max())
+        symmetries = self._symmetries(solid, diameter)
+        lines, normals = wireframe(solid)
+        return PoseObject(
+            name=self.name,
+            mass=self.mass,
+            parts=make_parts(geometries, self.color, self.smooth),
+            pieces=self._pieces(solid, folder, shift),
+            keypoints=self._keypoints(solid, symmetries, shift),
+            points=points,
+            edges=lines,
+            edge_normals=normals,
+            symmetries=symmetries,
+            shape_symmetries=symmetries.rotations,
+        )
+
+    def _shift(self, vertices: FloatArray) -> FloatArray:
+        """What is added to scaled coordinates, (3,) metres; ValueError where size or origin look like mistakes."""
+        low, high = self.scale * vertices.min(axis=0), self.scale * vertices.max(axis=0)
+        extent, middle = float((high - low).max()), (low + high) / 2
+        if extent > 2:
+            raise ValueError(
+                f"file: {self.file}: {extent:.4g} m long with scale {self.scale:g}; "
+                f"are these millimetres? set scale: {0.001 * self.scale:g}"
+            )
+        if extent < 0.002:
+            raise ValueError(
+                f"file: {self.file}: {1000 * extent:.4g} mm long with scale {self.scale:g}; mend the scale"
+            )
+        if self.origin == "middle":
+            return -middle
+        if np.linalg.norm(middle) > _OFF_CENTRE * np.linalg.norm(high - low):
+            raise ValueError(
+                f"file: {self.file}: its origin is {np.linalg.norm(middle):.3g} m from the middle of a body "
+                f"{extent:.3g} m long, about which it is looked for; set origin: middle"
+            )
+        return np.zeros(3)
+
+    def _symmetries(self, solid: Any, diameter: float) -> Symmetries:
+        declared, centre = self.symmetries, np.asarray(solid.centroid, np.float64)
+        if solid.is_watertight is False:  # its centroid by volume means nothing
+            centre = np.average(solid.triangles_center, axis=0, weights=solid.area_faces)
+        axes = [_unit(axis) for axis in declared.continuous]
+        matrices = []
+        for number, turn in enumerate(declared.discrete):
+            matrix = turn.matrix() if isinstance(turn, Turn) else np.array(turn)
+            if not (np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4) and np.linalg.det(matrix) > 0):
+                raise ValueError(f"symmetries.discrete[{number}]: no rotation matrix (a reflection is none)")
+            matrix = Rotation.from_matrix(matrix).as_matrix()
+            self._check(solid, matrix, centre, diameter, f"discrete[{number}]")
+            if any(abs(abs(axis @ matrix @ axis) - 1) > 1e-3 for axis in axes[:1]) and len(axes) == 1:
+                raise ValueError(f"symmetries.discrete[{number}]: does not keep the continuous symmetry's axis")
+            matrices.append(matrix)
+        for number, axis in enumerate(axes):
+            for step in range(1, 9):  # golden angles: no step is a fraction of a turn
+                matrix = Rotation.from_rotvec(2.39996 * step * axis).as_matrix()
+                self._check(solid, matrix, centre, diameter, f"continuous[{number}]")
+        rotations = group(matrices)
+        if len(axes):  # a turn about the axis is in it already
+            rotations = rotations[[0, *(i for i in range(1, len(rotations)) if not _about(rotations[i], axes[0]))]]
+        if len(axes) == 1:
+            rotations = rotations[:2]  # all that is left is one way of exchanging the ends
+        if len(axes) > 1:
+            rotations = rotations[:1]
+        trivial = len(rotations) == 1 and not axes
+        return Symmetries(
+            rotations=rotations,
+            axes=np.array(axes).reshape(-1, 3),
+            centre=np.zeros(3) if trivial else centre,
+        )
+
+    def _check(self, solid: Any, rotation: FloatArray, centre: FloatArray, diameter: float, which: str) -> None:
+        moved = centre + (np.concatenate([sample_surface(solid, 2000), solid.vertices[:2000]]) - centre) @ rotation.T
+        distance = float(surface_distance(solid, moved).max())
+        if distance > _SYMMETRY_TOLERANCE * diameter:
+            raise ValueError(
+                f"symmetries.{which}: turned so, the surface is up to {1000 * distance:.3g} mm beside itself "
+                f"({100 * distance / diameter:.2g} % of the diameter); it is no symmetry of {self.file}"
+            )
+
+    def _keypoints(self, solid: Any, symmetries: Symmetries, shift: FloatArray) -> FloatArray:
+        centre = symmetries.centre
+        if len(symmetries.axes) > 1:
+            return centre[None]  # of a sphere
+        if len(symmetries.axes):
+            (axis,) = symmetries.axes
+            along = (solid.vertices - centre) @ axis
+            half = max(along.max(), -along.min()) if len(symmetries.rotations) > 1 else None
+            low, high = (along.min(), along.max()) if half is None else (-half, half)
+            return centre + np.array([low, (low + high) / 2, high])[:, None] * axis
+        motions = symmetries.transforms()
+        if isinstance(self.keypoints, int):
+            return symmetric_keypoints(sample_surface(solid), self.keypoints, motions)
+        if self.keypoints == "corners":
+            chosen = sharp_corners(solid)
+            if not _FEWEST_KEYPOINTS <= len(chosen) <= _MOST_KEYPOINTS:
+                raise ValueError(
+                    f"keypoints: corners: {self.file} has {len(chosen)} sharp ones, expected {_FEWEST_KEYPOINTS} to "
+                    f"{_MOST_KEYPOINTS}; give a number of points of its surface"
+                )
+        else:
+            chosen = self.scale * np.array(self.keypoints, np.float64).reshape(-1, 3) + shift
+            if len(chosen) < _FEWEST_KEYPOINTS or np.linalg.matrix_rank(chosen - chosen.mean(axis=0), tol=1e-4) < 2:
+                raise ValueError("keypoints: expected at least 4 points that do not lie on one line")
+        found: list[FloatArray] = []
+        for point in chosen:
+            if all(np.linalg.norm(other - point, axis=1).min() > 1e-4 for other in found):
+                found.append(orbit_of(point, motions, 1e-3))
+        return np.concatenate(found)
+
+    def _pieces(self, solid: Any, folder: Path, shift: FloatArray) -> tuple[Piece, ...]:
+        if isinstance(self.pieces, tuple):
+            meshes = [read_geometries(folder / file) for file in self.pieces]
+            clouds = [self.scale * np.concatenate([one.vertices for one in found]) + shift for found in meshes]
+        else:
+            clouds = convex_pieces(solid, self.pieces or _MOST_PIECES)
+        from scipy.spatial import ConvexHull, QhullError
+
+        pieces = []
+        for number, cloud in enumerate(clouds):
+            try:
+                hull = cloud[np.sort(ConvexHull(cloud).vertices)]
+            except (QhullError, ValueError):
+                if isinstance(self.pieces, tuple):
+                    raise ValueError(f"pieces: {self.pieces[number]}: has no volume") from None
+                continue  # a sliver of CoACD's
+            pieces.append(Piece(kind="hull", vertices=hull))
+        if not pieces:
+            raise ValueError(f"file: {self.file}: has no volume that could collide; give pieces")
+        return tuple(pieces)
+
+
+def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
+    """Vertices (V, 3) of at most so many convex pieces that together fill a ``trimesh.Trimesh``."""
+    hull = solid.convex_hull
+    if solid.is_watertight and abs(solid.volume) > 0.99 * hull.volume:
+        return [np.asarray(hull.vertices, np.float64)]
+    try:
+        import coacd
+    except ImportError:
+        raise ValueError(
+            "a body that is not convex needs CoACD for its convex pieces: pip install 'dactyl-vision[meshes]', or "
+            "list files of convex pieces under pieces"
+        ) from None
+    coacd.set_log_level("error")
+    parts = coacd.run_coacd(
+        coacd.Mesh(solid.vertices, solid.faces),
+        max_convex_hull=most,
+        decimate=True,
+        max_ch_vertex=_MOST_HULL_VERTICES,
+        seed=0,
+        # Coarser than CoACD's own settings, which took minutes for a mug.
+        threshold=0.08,
+        preprocess_resolution=30,
+        resolution=1000,
+        mcts_nodes=10,
+        mcts_iterations=40,
+        mcts_max_depth=2,
+    )
+    return [np.asarray(vertices, np.float64) for vertices, _ in parts]
+
+
+def _unit(axis: Triple) -> FloatArray:
+    length = float(np.linalg.norm(axis))
+    if not length > 0:
+        raise ValueError(f"symmetries: {list(axis)} is no axis")
+    return np.array(axis) / length
+
+
+def _about(rotation: FloatArray, axis: FloatArray) -> bool:
+    return bool(rotation @ axis @ axis > 1 - 1e-6)

@@ -1,0 +1,37 @@
+"""Cameras that see a symmetric object in different poses of those that look the same: made to agree before a pose is
+sought."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vision.geometry.cameras import Cameras
+from vision.solvers.triangulate import initial_cost
+
+
+def agree(
+    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor, permutations: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera but the first renamed by one of the
+    symmetries, that with which the cameras so far explain one pose best.
+
+    Args:
+        points, pixels, weight, cameras, anchor: as in :func:`vision.solvers.triangulate.initial_pose`.
+        permutations: (S, K), onto which point each symmetry carries each; those of a group.
+    """
+    batch, tried = len(pixels), len(permutations)
+    each = torch.arange(batch, device=pixels.device)
+    pixels, weight = pixels.clone(), weight.clone()
+    for camera in range(1, pixels.shape[1]):
+        seen = slice(0, camera + 1)
+        trial_pixels = pixels[None, :, seen].repeat(tried, 1, 1, 1, 1)
+        trial_weight = weight[None, :, seen].repeat(tried, 1, 1, 1)
+        trial_pixels[:, :, camera] = pixels[:, camera][:, permutations].transpose(0, 1)
+        trial_weight[:, :, camera] = weight[:, camera][:, permutations].transpose(0, 1)
+        some = Cameras(*(tensor[:, seen].repeat(tried, 1, 1, 1) for tensor in cameras[:2]))
+        cost = initial_cost(points, trial_pixels.flatten(0, 1), trial_weight.flatten(0, 1), some, anchor)
+        best = cost.unflatten(0, (tried, batch)).argmin(dim=0)
+        pixels[:, camera] = trial_pixels[best, each, camera]
+        weight[:, camera] = trial_weight[best, each, camera]
+    return pixels, weight
