@@ -39,7 +39,7 @@ COMMANDS = {
     "calibrate": ("eval.laboratory.cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
-    "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table in 15 minutes"),
+    "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table"),
 }
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]

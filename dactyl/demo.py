@@ -33,7 +33,7 @@ RESULTS = {
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Sizes of the demo, for two cores and a quarter of an hour.
+    """Sizes of the demo, for two cores without a GPU.
 
     Attributes:
         output: folder that everything goes into; a rerun resumes or reuses what is there.
@@ -90,7 +90,7 @@ def commands(config: DemoConfig) -> list[list[str]]:
 
 
 def main_demo(argv: Sequence[str]) -> None:
-    """Everything, small: states, training and test sets, training, the error table. 15 minutes on 2 cores.
+    """Everything, small: states, training and test sets, training, the error table; on two cores without a GPU.
 
     Each step is a command that the demo prints before it runs it; a rerun resumes or reuses what is done.
 
