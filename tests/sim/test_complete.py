@@ -17,7 +17,7 @@ from datagen.sim.scene import compile_scene
 from tests.scenes import JOINTS
 from vision.errors import DactylError
 from vision.scene.hand import Hand
-from vision.scene.load import load_scene
+from vision.scene.load import SCENES, load_scene
 from vision.scene.scene import Scene
 
 MODEL = Path(gymnasium_robotics.__file__).parent / "envs" / "assets" / "hand" / "manipulate_block.xml"
@@ -237,3 +237,23 @@ def test_a_hand_is_put_where_the_scene_has_it(tmp_path: Path) -> None:
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     np.testing.assert_allclose(data.body("my_left").xpos, [1.0, 1.95, 3.02], atol=1e-9)
+
+
+def test_a_hands_file_is_looked_for_beside_the_file_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From whatever folder the program is started."""
+    (tmp_path / "lab" / "hands").mkdir(parents=True)
+    (tmp_path / "lab" / "hands" / "claw.xml").write_text(
+        "<mujoco><worldbody><body name='palm'><geom size='0.05'/><body name='tip' pos='0 0 0.1'><joint name='bend'/>"
+        "<geom size='0.01'/></body></body></worldbody><actuator><position name='A' joint='bend' ctrlrange='-1 1'/>"
+        "</actuator></mujoco>"
+    )
+    (tmp_path / "lab" / "hands" / "claw.yaml").write_text("name: claw\nsource: claw.xml\n")
+    block = (SCENES / "block.yaml").read_text()
+    (tmp_path / "lab" / "scene.yaml").write_text(block.replace("hand: shadow", "hand: claw"))
+    monkeypatch.chdir(tmp_path)
+    hand = complete_scene("lab/scene.yaml").hand
+    assert hand is not None
+    assert hand.joints == ("bend",)
+    assert hand.source == str(tmp_path / "lab" / "hands" / "claw.xml")

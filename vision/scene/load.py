@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from vision import strict_yaml
 from vision.errors import DactylError
@@ -93,12 +94,12 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
     """A part that stands in the scene file, in a file of its own, or in another package."""
     if not isinstance(value, str):
         where = f"{scene}: {folder.removesuffix('s')}"
-        return _object(from_plain(value, kind, where), scene.parent, where)
+        return _finished(from_plain(value, kind, where), scene.parent, where)
     places = [scene.parent / value] if value.endswith((".yaml", ".yml")) else []
     places += [parent / folder / f"{value}.yaml" for parent in (scene.parent, SCENES)]
     for path in places:
         if _is_file(path):
-            return _object(from_plain(_read(path), kind, str(path)), path.parent, str(path))
+            return _finished(from_plain(_read(path), kind, str(path)), path.parent, str(path))
     if registry is not None and value in registry.names():
         return registry.load(value)()
     there = sorted(path.stem for path in (SCENES / folder).glob("*.yaml"))
@@ -125,8 +126,10 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _object(file: Any, folder: Path, where: str) -> Any:
-    """The object of an object's file, whose own files are looked for in ``folder``; any other part as it is."""
+def _finished(file: Any, folder: Path, where: str) -> Any:
+    """An object of its file, or a hand, whose own files are looked for in ``folder``; a rig's file as it is."""
+    if isinstance(file, Hand) and ":" not in file.source:
+        return replace(file, source=str((folder / file.source).resolve()))
     if isinstance(file, MeshFile):
         return _built(lambda: file.build(folder), where)
     return _built(file.build, where) if isinstance(file, BoxFile | PrismFile) else file
