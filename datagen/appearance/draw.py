@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datagen.render.base import Appearance
+from datagen.pictures.texture_pool import TextureConfig, draw_textures
+from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
@@ -47,6 +48,7 @@ class AppearanceConfig:
             half-sphere.
         light_relative_intensity: of each light.
         light_total_intensity: of all lights together, in Unity's units.
+        textures: on surfaces; needs ``render.textures``.
     """
 
     camera_position: Uniform = Uniform(-0.0015, 0.0015)
@@ -68,6 +70,7 @@ class AppearanceConfig:
     light_distance: Uniform = Uniform(1.0, 1.5)
     light_relative_intensity: Uniform = Uniform(1.0, 5.0)
     light_total_intensity: Uniform = Uniform(0.0, 15.0)
+    textures: TextureConfig = field(default_factory=TextureConfig)
 
     def __post_init__(self) -> None:
         shares = (
@@ -85,6 +88,14 @@ class AppearanceConfig:
                 raise ValueError(f"{name}: must be positive, got {getattr(self, name).low}")
         if self.light_total_intensity.low < 0:
             raise ValueError(f"light_total_intensity: must not be negative, got {self.light_total_intensity.low}")
+
+
+def require_textures(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
+    """Raise ValueError where textures are drawn that the renderer would not show."""
+    if appearance.textures.any and not render.textures:
+        raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
+    if render.textures and renderer in ("unity", "warp"):
+        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; take filament or classic")
 
 
 def draw_appearance(
@@ -107,7 +118,9 @@ def draw_appearance(
     rgb, metallic, glossiness = _materials(config, scene, materials, seed, index)
     light_position, light_intensity = _lights(config, scene, seed, index)
     intrinsics, extrinsics = _cameras(config, scene.rig, seed, index if recording is None else recording)
-    return Appearance(rgb, metallic, glossiness, light_position, light_intensity, intrinsics, extrinsics)
+    plain = {part.name for part in scene.object.parts if part.texture is not None}
+    textures = draw_textures(config.textures, materials, seed, index, plain)
+    return Appearance(rgb, metallic, glossiness, light_position, light_intensity, intrinsics, extrinsics, textures)
 
 
 def _materials(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from datagen.render.base import Renderer, RenderOptions
+from vision.errors import DactylError
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
@@ -34,5 +35,10 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     """
     # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    renderer: Renderer = RENDERERS.load(name)(scene, options)
+    made = RENDERERS.load(name)
+    if options.textures and not getattr(made, "draws_textures", False):
+        raise DactylError(
+            f"renderer {name}: draws no textures yet; leave render.textures out, or take filament or classic"
+        )
+    renderer: Renderer = made(scene, options)
     return renderer

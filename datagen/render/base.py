@@ -7,12 +7,13 @@ rendered by every renderer and labels cannot drift.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.pictures.texture_pool import TextureUse
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from vision.errors import DactylError
@@ -38,6 +39,7 @@ class Appearance:
         light_intensity: the total shared out, in the units of Unity's lights, (L,).
         camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
         camera_extrinsics: T, world to camera, metres, (C, 4, 4).
+        textures: that some of the materials have; each multiplies its material's colour, in linear light.
     """
 
     material_rgb: FloatArray
@@ -47,6 +49,7 @@ class Appearance:
     light_intensity: FloatArray
     camera_intrinsics: FloatArray
     camera_extrinsics: FloatArray
+    textures: tuple[TextureUse, ...] = ()
 
     def __post_init__(self) -> None:
         for names, shapes in _SHAPES.items():
@@ -58,14 +61,20 @@ class Appearance:
 
     def to_json(self) -> dict[str, Any]:
         """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
-        return {field.name: getattr(self, field.name).tolist() for field in fields(self)}
+        values = {name: getattr(self, name).tolist() for names in _SHAPES for name in names}
+        return values | ({"textures": [asdict(use) for use in self.textures]} if self.textures else {})
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
         """Raises DactylError, with ``where`` in it, for values that are no appearance."""
         try:
-            return cls(**{key: np.asarray(value, dtype=np.float64) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
+            textures = tuple(
+                TextureUse(int(use["material"]), str(use["source"]), str(use["name"]))
+                for use in values.get("textures", ())
+            )
+            arrays = {key: np.asarray(value, dtype=np.float64) for key, value in values.items() if key != "textures"}
+            return cls(**arrays, textures=textures)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
 
 
@@ -93,6 +102,12 @@ class Sample:
     object_position: FloatArray
     object_quaternion: FloatArray
     appearance: Appearance
+
+
+def refuse_textures(sample: Sample) -> None:
+    """Raise DactylError for a sample with textures, where the options ask for a scene without."""
+    if sample.appearance.textures:
+        raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,7 @@ class RenderOptions:
         displacement: cameras are displaced anew for each sample, or once for each recording (for self-calibration).
         recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
         warp: what the renderer warp alone has.
+        textures: surfaces can have textures, as appearance.textures draws them (Filament, classic).
         unity: what the renderer unity alone has.
     """
 
@@ -161,6 +177,7 @@ class RenderOptions:
     displacement: Literal["per-sample", "per-recording"] = "per-sample"
     recording_size: int = 100
     warp: WarpOptions = field(default_factory=WarpOptions)
+    textures: bool = False
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.pictures.texture_pool import TEXTURE_SIZE
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import choose_opengl, load_triton_first
 from datagen.render.stage import Stage
 from vision.errors import DactylError
@@ -43,12 +44,14 @@ class ClassicRenderer:
 
     batch_size = 1
     reusable = False
+    draws_textures = True
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         load_triton_first()
         platform = choose_opengl()
         self._options = options
-        self._stage = Stage(scene, options)
+        self._stage = Stage(scene, options, TEXTURE_SIZE)
+        self._textured: set[int] = set()
         self.materials = self._stage.scene.materials
         model, lights = self._stage.model, self._stage.scene.light_ids
         width, height = scene.rig.width, scene.rig.height
@@ -138,6 +141,34 @@ class ClassicRenderer:
         exponent = np.clip(2.0 / np.maximum(roughness, 0.05) ** 4 - 2.0, 1.0, 128.0)
         model.mat_shininess[ids] = exponent / 128.0
         model.mat_specular[ids] = np.clip(_NON_METAL_REFLECTANCE * (exponent + 8.0) / 8.0, 0.0, 1.0)
+
+        if self._options.textures:
+            self._set_textures(sample)
+        else:
+            refuse_textures(sample)
+
+    def _set_textures(self, sample: Sample) -> None:
+        """Write each material's colour times its texture into the model's texture of that material.
+
+        The product is made here, in linear light: the library would multiply encoded values, and what every surface
+        reflects whatever its colour would fall to nothing on black texels.
+        """
+        model, look = self._stage.model, sample.appearance
+        ids = self._stage.scene.material_ids
+        white = np.full((TEXTURE_SIZE, TEXTURE_SIZE, 3), 255, dtype=np.uint8)
+        shown = {}
+        for use in look.textures:
+            linear = linear_from_srgb(use.pixels().pixels / 255) * linear_from_srgb(look.material_rgb[use.material])
+            encoded = srgb_from_linear(np.minimum(linear + _COLOURLESS_REFLECTION, 1.0))
+            shown[use.material] = np.rint(255 * encoded).astype(np.uint8)
+            model.mat_rgba[ids[use.material], :3] = 1.0
+        for material in sorted(self._textured | shown.keys()):
+            texture = int(model.mat_texid[ids[material], mujoco.mjtTextureRole.mjTEXROLE_RGB])
+            start = model.tex_adr[texture]
+            pixels = shown.get(material, white)[::-1]  # OpenGL begins at the bottom
+            model.tex_data[start : start + pixels.size] = pixels.ravel()
+            mujoco.mjr_uploadTexture(model, self._context, texture)
+        self._textured = set(shown)
 
     def _set_lights(self, sample: Sample) -> None:
         model, look = self._stage.model, sample.appearance

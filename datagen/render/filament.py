@@ -23,8 +23,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import require_vulkan
+from datagen.render.filament_textures import FilamentTextures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.scene.rig import Camera
@@ -45,6 +46,7 @@ class FilamentRenderer:
 
     batch_size = 1
     reusable = False
+    draws_textures = True
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         require_vulkan()
@@ -80,6 +82,8 @@ class FilamentRenderer:
         self._lights = mjrf.ModelLights(self._filament_scene, resources)
         self._renderables = mjrf.ModelRenderables(self._filament_scene, resources)
         self._resources = resources
+        if self._options.textures:
+            self._textures = FilamentTextures(mjrf, self._context, stage, self._renderables)
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
         self._sky = Sky(mjrf, self._context, self._filament_scene, np.array(stage.scene.scene.workspace.light_centre))
@@ -166,6 +170,10 @@ class FilamentRenderer:
         stage.model.mat_roughness[stage.scene.material_ids] = 1.0 - look.material_glossiness
         self._lights.update(stage.data)
         self._renderables.update(stage.data)
+        if self._options.textures:
+            self._textures.put_on(sample)
+        else:
+            refuse_textures(sample)
         if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._bare_background.set_material(self._background.get_material())
         intensity = np.zeros(len(stage.scene.light_ids))
@@ -198,7 +206,7 @@ class FilamentRenderer:
         """Free the graphics context; twice does no harm."""
         # What lives in the scene goes before the scene, everything before the context.
         for name in (
-            *("_requests", "_read", "_background", "_bare_background", "_renderables"),
+            *("_requests", "_read", "_background", "_bare_background", "_textures", "_renderables"),
             *("_lights", "_resources", "_sky"),
         ):
             self.__dict__.pop(name, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.base import RenderOptions, Sample
 from datagen.sim.cameras import Frustum, frustum, mujoco_pose
 from datagen.sim.scene import compile_scene
 from vision.errors import DactylError
@@ -22,14 +22,25 @@ _LIGHT_CONE_DEG = 40.0
 class Stage:
     """A compiled scene and its data.
 
+    Args:
+        scene: what to compile.
+        options: how it is rendered.
+        texture_size: with options.textures, each material has a white texture of this size in the model.
+
     Attributes:
         scene: where to find materials, lights and cameras in the model.
         model: this stage's own; renderers write colours into it.
         data: kinematics of the sample last set.
     """
 
-    def __init__(self, scene: Scene, options: RenderOptions) -> None:
-        self.scene = compile_scene(scene, "render", mesh_fraction=options.mesh_fraction)
+    def __init__(self, scene: Scene, options: RenderOptions, texture_size: int = 0) -> None:
+        self.scene = compile_scene(
+            scene,
+            "render",
+            mesh_fraction=options.mesh_fraction,
+            textured=options.textures,
+            texture_size=texture_size if options.textures else 0,
+        )
         self.rig = scene.rig
         self._light_centre = np.array(scene.workspace.light_centre)
         self.model: mujoco.MjModel = self.scene.model
@@ -88,8 +99,11 @@ class Stage:
             raise DactylError(
                 f"sample {sample.index}: {len(look.light_position)} lights, the scene has {len(scene.light_ids)}"
             )
+        for use in look.textures:
+            if not 0 <= use.material < len(scene.materials):
+                raise DactylError(f"sample {sample.index}: a texture on material {use.material}, which there is not")
         finite = {name: value for name, (value, _) in expected.items()} | {
-            field: getattr(look, field) for field in Appearance.__dataclass_fields__
+            field: value for field, value in vars(look).items() if isinstance(value, np.ndarray)
         }
         for name, value in finite.items():
             if not np.isfinite(value).all():

@@ -172,11 +172,12 @@ def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
         _delete_geoms(spec, lambda geom: geom.contype == 0 and geom.conaffinity == 0)
 
 
-def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float) -> list[str]:
+def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool = False) -> list[str]:
     """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
         mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; small meshes keep more.
+        own_meshes: vertices and faces stand in the spec, also where all triangles are kept.
 
     Returns:
         The materials' names in the order of the body tree.
@@ -185,7 +186,7 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float) 
         spec.delete(pair)
     if hand.visual_group is not None:
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
-    if mesh_fraction < 1:
+    if mesh_fraction < 1 or own_meshes:
         folder = hand_file(hand).parent / spec.meshdir
         for mesh in spec.meshes:
             if mesh.file and Path(mesh.file).suffix.lower() in _READABLE_MESHES:
@@ -240,6 +241,8 @@ def _reduced_mesh(path: Path, fraction: float) -> tuple[np.ndarray, np.ndarray]:
     Quadric edge collapse without random choices: the same file and fraction give the same mesh.
     """
     mesh = trimesh.load_mesh(path)
+    if fraction == 1:
+        return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
     fraction = min(1.0, max(fraction, _SMALLEST_MESH / len(mesh.faces)))
     vertices, faces = fast_simplification.simplify(
         np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), target_reduction=1 - fraction

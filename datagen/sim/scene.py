@@ -25,6 +25,7 @@ from datagen.sim.hand import (
     load_hand,
     lock_wrist,
 )
+from datagen.sim.texture_coordinates import add_box_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.hand import Hand
@@ -35,6 +36,7 @@ PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
 _LIGHT_DISTANCE = 1.3  # m
+_BACKGROUND_REPEAT = 0.4  # m, side of a texture on the background
 
 Purpose = Literal["physics", "render"]
 
@@ -97,7 +99,13 @@ class SimScene:
 
 
 def compile_scene(
-    scene: Scene, purpose: Purpose = "physics", *, mesh_fraction: float = 1.0, locked_wrist: bool = False
+    scene: Scene,
+    purpose: Purpose = "physics",
+    *,
+    mesh_fraction: float = 1.0,
+    locked_wrist: bool = False,
+    textured: bool = False,
+    texture_size: int = 0,
 ) -> SimScene:
     """Compile the model: the hand, the free object, the background; to render, cameras and lights too.
 
@@ -106,6 +114,8 @@ def compile_scene(
         purpose: whether to simulate or to draw it.
         mesh_fraction: fraction of the triangles of the hand's visual meshes to keep, in (0, 1].
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
+        textured: to render, meshes without texture coordinates get some.
+        texture_size: to render, each material without a texture gets a white one of so many texels; 0 for none.
 
     Raises:
         DactylError: the hand's model is missing, or MuJoCo cannot compile the whole.
@@ -125,7 +135,7 @@ def compile_scene(
         if locked_wrist:
             lock_wrist(spec, hand)
     elif hand is not None:
-        materials += keep_visual_geometry(spec, hand, mesh_fraction)
+        materials += keep_visual_geometry(spec, hand, mesh_fraction, own_meshes=textured)
     if purpose == "physics":
         _add_collision_shape(spec, body, scene.object)
     else:
@@ -133,6 +143,17 @@ def compile_scene(
         body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True  # it is only drawn
         _add_cameras_and_lights(spec, scene)
     materials += add_background(spec, scene.background, purpose == "render")
+    if textured:
+        for mesh in spec.meshes:
+            if len(mesh.userface) and not len(mesh.usertexcoord):
+                add_box_coordinates(mesh)
+        if (plane := spec.geom("background")) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
+            repeats = np.maximum(1, np.rint(2 * plane.size[:2] / _BACKGROUND_REPEAT))
+            spec.material(plane.material).texrepeat = repeats
+    if texture_size:
+        for name in materials:
+            if not spec.material(name).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:  # none of its own
+                _add_white_texture(spec, name, texture_size)
     try:
         model = spec.compile()
     except ValueError as error:
@@ -155,6 +176,20 @@ def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: Pose
             # Worlds of a batch share vertices; where sizes are randomised, each points to the mesh of its own.
             for index, size in enumerate(OBJECT_SIZES):
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
+
+
+def _add_white_texture(spec: mujoco.MjSpec, material: str, size: int) -> None:
+    spec.add_texture(
+        name=f"drawn/{material}",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        width=size,
+        height=size,
+        nchannel=3,
+        colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_LINEAR,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        rgb1=(1, 1, 1),
+    )
+    spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
 
 
 def _volume(size: np.ndarray | None, vertices: np.ndarray | None) -> float:

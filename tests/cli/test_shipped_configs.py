@@ -78,6 +78,8 @@ def test_looks_go_from_table_9_by_the_wide_ones_to_the_far_ones() -> None:
     table_9, wide, far = looks
     assert table_9 == AppearanceConfig()
     for field in fields(AppearanceConfig):
+        if field.name == "textures":
+            continue
         inner, outer = getattr(table_9, field.name), getattr(wide, field.name)
         assert outer.low <= inner.low <= inner.high <= outer.high, field.name
         if field.name.startswith(("object_", "camera_", "light_total")):

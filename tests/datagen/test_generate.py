@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from datagen.appearance.draw import AppearanceConfig
 from datagen.generate import dataset as generation
 from datagen.generate import shard_task
 from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
+from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
@@ -239,6 +242,39 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     assert manifests[0] == manifests[1]
     assert manifests[0]["renderers"][0]["name"] == renderer
     assert manifests[0]["renderers"][0]["device"] != "unknown"
+
+
+@pytest.mark.parametrize("renderer", ["filament", "classic"])
+def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, states: Path, tmp_path: Path) -> None:
+    """From their shard's place alone, and from what they store; and a dataset of other pictures is another one."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(pictures / "a.png")
+    textures = TextureConfig(links=0.5, object=0.5, background=0.5, folder=pictures, pool=4)
+    options = RenderOptions(image_size=SIZE, textures=True)
+    looks = AppearanceConfig(textures=textures)
+    config = config_of(
+        states, tmp_path / "set", renderer=renderer, count=4, shard_size=4, workers=1, appearance=looks, render=options
+    )
+    dataset = generate(config)
+    assert not list(faults(CheckConfig(dataset.folder, rerender=4)))
+    with tarfile.open(dataset.folder / "shard-000000.tar") as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
+    assert {path.name: path.read_bytes() for path in alone.iterdir()}.items() <= members.items()
+    sources = {use["source"].partition(":")[0] for number in range(4) for use in dataset.appearance(number)["textures"]}
+    assert "picture" in sources
+    assert len(sources) > 1
+    identity = config.identity()
+    Image.new("RGB", (16, 16), "red").save(pictures / "b.png")
+    files_of.cache_clear()
+    assert config.identity() != identity
+
+
+def test_datasets_from_before_there_were_textures_go_on(states: Path, tmp_path: Path) -> None:
+    identity = config_of(states, tmp_path / "set").identity()
+    assert "textures" not in identity["render"]
+    assert "textures" not in identity["appearance"]
 
 
 def test_a_recording_keeps_its_cameras_and_nothing_else(

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy import integrate
 from scipy.spatial.transform import Rotation
 
-from datagen.appearance.dominant_lights import dominant_lights
-from datagen.appearance.surroundings import (
+from datagen.pictures.dominant_lights import dominant_lights
+from datagen.pictures.surroundings import (
     KINDS,
     LUMINANCE,
     directions,
@@ -23,8 +23,8 @@ from datagen.appearance.surroundings import (
     solid_angles,
     turned,
 )
-from datagen.appearance.surroundings_files import SUFFIXES, read_surroundings
-from datagen.appearance.texture_files import TextureFolder
+from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
+from datagen.pictures.texture_files import TextureFolder
 from vision.errors import DactylError
 from vision.scene.objects import srgb_from_linear
 

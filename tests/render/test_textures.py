@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.appearance.texture_files import TextureFolder, read_texture
-from datagen.appearance.textures import KINDS, draw_pool, draw_texture, spectral_noise
+from datagen.pictures.texture_files import TextureFolder, read_texture
+from datagen.pictures.textures import KINDS, draw_pool, draw_texture, spectral_noise
 from vision.errors import DactylError
 
 

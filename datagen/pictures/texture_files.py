@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from datagen.appearance.textures import Texture
+from datagen.pictures.textures import Texture
 from vision.errors import DactylError
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")

@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.appearance.textures import spectral_noise
+from datagen.pictures.textures import spectral_noise
 from datagen.variation import unit_vector
 from vision.geometry.rotations import FloatArray
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.appearance.surroundings import LUMINANCE, Map, directions, solid_angles
+from datagen.pictures.surroundings import LUMINANCE, Map, directions, solid_angles
 from vision.geometry.rotations import FloatArray
 
 _CONE = np.cos(np.deg2rad(20.0))  # what lies closer to a light's middle belongs to it

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from datagen.appearance.surroundings import Surroundings, normalised
-from datagen.appearance.texture_files import PICTURE_FORMATS, bytes_hash, read_bytes
+from datagen.pictures.surroundings import Surroundings, normalised
+from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash, read_bytes
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import linear_from_srgb

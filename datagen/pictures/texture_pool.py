@@ -1,0 +1,153 @@
+"""Which texture a surface of a sample has, and its pixels again from what the sample stores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from datagen.pictures.texture_files import TextureFolder, bytes_hash, read_texture
+from datagen.pictures.textures import KINDS, Texture, draw_texture
+from datagen.variation import generator
+from vision.errors import DactylError
+
+TEXTURE_SIZE = 128
+"""Texels of a texture's side."""
+_SAMPLES_PER_POOL = 128  # consecutive ones share a pool, so that a renderer of one shard uploads few textures
+_PICTURE = "picture"
+_BOWL_WALL = "background/wall"  # its meshes have no texture coordinates
+
+
+@dataclass(frozen=True)
+class TextureConfig:
+    """How often surfaces have a texture, and which. With the defaults none has.
+
+    A texture multiplies the colour that is drawn for its surface, in linear light: a face keeps its hue.
+
+    Attributes:
+        links: probability for each link of the hand.
+        object: probability for each part of the object; letters, and parts with a texture of their own, stay as they are.
+        background: probability for the background; a bowl's wall stays plain.
+        kinds: procedural ones to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
+        folder: of pictures to use too; null for procedural ones alone.
+        folder_fraction: how many of the textures are pictures of the folder, where there is one.
+        pool: how many different textures 128 consecutive samples share.
+    """
+
+    links: float = 0.0
+    object: float = 0.0
+    background: float = 0.0
+    kinds: tuple[str, ...] = tuple(KINDS)
+    folder: Path | None = None
+    folder_fraction: float = 0.5
+    pool: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("links", "object", "background", "folder_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
+        if not self.kinds or (unknown := set(self.kinds) - KINDS.keys()):
+            named = f"'{min(unknown)}'" if self.kinds else "none"
+            raise ValueError(f"kinds: expected some of {', '.join(KINDS)}, got {named}")
+        if not 1 <= self.pool <= 1024:
+            raise ValueError(f"pool: must lie between 1 and 1024, got {self.pool}")
+
+    @property
+    def any(self) -> bool:
+        """Some surface may have a texture."""
+        return max(self.links, self.object, self.background) > 0
+
+    def identity(self) -> dict[str, Any]:
+        """What decides which textures are drawn, besides the seed: the folder by the names and sizes in it."""
+        identity: dict[str, Any] = {
+            name: getattr(self, name) for name in ("links", "object", "background", "folder_fraction", "pool")
+        }
+        identity["kinds"] = list(self.kinds)
+        if self.folder is not None:
+            files = [(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in files_of(self.folder)]
+            identity["folder"] = bytes_hash(repr(files).encode())
+        return identity
+
+
+@dataclass(frozen=True)
+class TextureUse:
+    """A texture on a material, as a sample stores it.
+
+    Attributes:
+        material: its number, in the scene's order.
+        source: what to draw it from: "<kind>:<seed>:<number>", or "picture:<file>".
+        name: of :class:`Texture`, with a hash: what the source must give.
+    """
+
+    material: int
+    source: str
+    name: str
+
+    def pixels(self) -> Texture:
+        """The texture, uint8 (S, S, 3).
+
+        Raises:
+            DactylError: the source gives another texture than that of the name, or none.
+        """
+        texture = texture_from(self.source)
+        if texture.name != self.name:
+            raise DactylError(
+                f"texture {self.source} is now {texture.name}, the sample was drawn with {self.name}; "
+                "put the old picture back, or render the dataset again"
+            )
+        return texture
+
+
+def draw_textures(
+    config: TextureConfig, materials: Sequence[str], seed: int, index: int, plain: Collection[str] = ()
+) -> tuple[TextureUse, ...]:
+    """The textures of sample ``index`` of the dataset with ``seed``, on some of the scene's materials; none on
+    ``plain`` ones, which have a texture of their own."""
+    if not config.any:
+        return ()
+    uses = []
+    for number, material in enumerate(materials):
+        group = material.partition("/")[0]
+        probability = {"link": config.links, "background": config.background, "letter": 0.0}.get(group, config.object)
+        if material in plain or material == _BOWL_WALL:
+            continue
+        rng = generator(seed, index, f"texture/{material}")
+        if rng.random() < probability:
+            in_pool = index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
+            source = _source(config, seed, in_pool)
+            uses.append(TextureUse(number, source, texture_from(source).name))
+    return tuple(uses)
+
+
+@lru_cache(maxsize=512)
+def texture_from(source: str) -> Texture:
+    """The texture of a source.
+
+    Raises:
+        DactylError: it names no kind, or a file that is no picture.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == _PICTURE:
+        return read_texture(Path(rest), TEXTURE_SIZE)
+    seed, _, number = rest.partition(":")
+    if kind not in KINDS or not (seed.isdecimal() and number.isdecimal()):
+        raise DactylError(f"'{source[:80]}' is no texture; make the dataset again with this version")
+    return draw_texture(generator(int(seed), int(number), f"texture.{kind}"), TEXTURE_SIZE, kind)
+
+
+def _source(config: TextureConfig, seed: int, number: int) -> str:
+    """Texture ``number`` of the dataset with ``seed``."""
+    rng = generator(seed, number, "texture.source")
+    from_folder, kind = rng.random() < config.folder_fraction, str(rng.choice(config.kinds))
+    if config.folder is None or not from_folder:
+        return f"{kind}:{seed}:{number}"
+    paths = files_of(config.folder)
+    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))]}"
+
+
+@lru_cache(maxsize=4)
+def files_of(folder: Path) -> list[Path]:
+    """The pictures of a folder, as they were when it was first asked for."""
+    return TextureFolder(folder).paths

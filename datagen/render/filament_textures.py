@@ -1,0 +1,64 @@
+"""Textures on Filament's surfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from datagen.pictures.texture_pool import TEXTURE_SIZE, TextureUse
+from datagen.render.base import Sample
+from datagen.render.stage import Stage
+
+
+class FilamentTextures:
+    """Uploads each texture once, and puts a sample's on its surfaces.
+
+    Args:
+        mjrf: the module of that name.
+        context: Filament's.
+        stage: the scene.
+        renderables: what is drawn of it.
+    """
+
+    def __init__(self, mjrf: Any, context: Any, stage: Stage, renderables: Any) -> None:
+        self._mjrf, self._context = mjrf, context
+        model = stage.model
+        self._surfaces = [
+            [
+                renderables.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, int(geom))
+                for geom in np.flatnonzero(model.geom_matid == material)
+            ]
+            for material in stage.scene.material_ids
+        ]
+        repeats = model.mat_texrepeat[stage.scene.material_ids]
+        self._scales = np.column_stack([repeats, np.ones(len(repeats))]).astype(np.float32)
+        self._uploaded: dict[str, tuple[Any, Any]] = {}
+
+    def put_on(self, sample: Sample) -> None:
+        """Set the sample's textures; call it after each update of what is drawn, which takes all of them off."""
+        for use in sample.appearance.textures:
+            for surface in self._surfaces[use.material]:
+                material = surface.get_material()
+                material.color_texture = self._texture(use)
+                material.uv_scale = self._scales[use.material]
+                surface.set_material(material)
+
+    def _texture(self, use: TextureUse) -> Any:
+        if use.source not in self._uploaded:
+            mjrf = self._mjrf
+            texture = self._context.create_texture(
+                mjrf.TextureConfig(
+                    width=TEXTURE_SIZE,
+                    height=TEXTURE_SIZE,
+                    format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8,
+                    sampler_type=mjrf.SamplerType.TEXTURE_2D,
+                    color_space=mjrf.ColorSpace.COLORSPACE_SRGB,
+                )
+            )
+            data = mjrf.TextureData()
+            data.set_image(use.pixels().pixels[::-1].tobytes())
+            texture.upload(data)
+            self._uploaded[use.source] = texture, data  # Filament reads the data while it draws
+        return self._uploaded[use.source][0]
