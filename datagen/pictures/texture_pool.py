@@ -28,7 +28,7 @@ class TextureConfig:
 
     Attributes:
         links: probability for each link of the hand.
-        object: probability for each part of the object; letters, and parts with a texture of their own, stay as they are.
+        object: probability for each part of the object; letters and parts with a texture of their own stay as they are.
         background: probability for the background; a bowl's wall stays plain.
         kinds: procedural ones to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
         folder: of pictures to use too; null for procedural ones alone.
