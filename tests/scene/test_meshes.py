@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 import torch
 import trimesh
 from scipy.spatial.transform import Rotation
@@ -17,7 +18,7 @@ from train.losses import nearest_alike, symmetric_laplace_loss
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
-from vision.scene.meshes import MeshFile
+from vision.scene.meshes import MeshFile, convex_pieces
 from vision.scene.objects import PoseObject
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import symmetric_distance
@@ -182,3 +183,28 @@ def test_on_the_axis_of_a_cylinder_a_pose_and_its_certainty_are_found(folder: Pa
     assert symmetric_distance(cylinder.symmetries, rotation[None], found.rotation.numpy())[0] < 1e-4
     assert torch.linalg.vector_norm(found.position) < 1e-5
     assert found.deviation_across(torch.tensor(cylinder.symmetries.axes)).item() < 0.1 < found.rotation_deviation.item()
+
+
+def bracket() -> trimesh.Trimesh:
+    """An L of two arms, 60 mm long, 20 mm wide and high."""
+    outline = [(0, 0), (0.06, 0), (0.06, 0.02), (0.02, 0.02), (0.02, 0.06), (0, 0.06)]
+    return trimesh.creation.extrude_polygon(shapely.Polygon(outline), 0.02)
+
+
+def test_a_body_that_is_not_convex_falls_into_convex_pieces_that_fill_it_and_no_more() -> None:
+    pytest.importorskip("coacd")
+    body = bracket()
+    pieces, again = convex_pieces(body, 8), convex_pieces(body, 8)
+    assert len(pieces) == 2
+    assert all(np.array_equal(piece, other) for piece, other in zip(pieces, again, strict=True))
+    hulls = [trimesh.convex.convex_hull(piece) for piece in pieces]
+    assert sum(hull.volume for hull in hulls) == pytest.approx(body.volume, rel=0.01)
+    corner = np.array([[0.05, 0.05, 0.01]])  # in the hull of the whole, between the arms
+    assert not any(hull.contains(corner)[0] for hull in hulls)
+
+
+def test_without_coacd_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "coacd", None)
+    assert len(convex_pieces(trimesh.creation.box((0.02, 0.03, 0.04)), 8)) == 1, "a convex body needs none"
+    with pytest.raises(ValueError, match=r"pip install 'dactyl-vision\[meshes\]'"):
+        convex_pieces(bracket(), 8)
