@@ -41,10 +41,12 @@ def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    cameras = dataset.rig.intrinsics(64, 64), dataset.rig.extrinsics()
-    expected = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt").predict(images[None], *cameras)
-    for key, values in expected.items():
-        np.testing.assert_allclose(found[key], values[0], atol=1e-4)
+    nominal = dataset.rig.nominal
+    estimator = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt")
+    expected = estimator.predict(images[None], nominal.intrinsics, nominal.extrinsics)
+    assert found.keys() == {"position", "quaternion", "confidence"}
+    for key, value in found.items():
+        np.testing.assert_allclose(value, expected[key][0], atol=1e-4)
     wrong = subprocess.run(
         [*command[:3], "x.png", "y.png", "z.png"], capture_output=True, text=True, cwd=ROOT, check=False
     )

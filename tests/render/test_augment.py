@@ -8,6 +8,7 @@ from scipy import stats
 
 from datagen.appearance.pose_augmentation import AugmentConfig, augment_pose
 from datagen.variation import Normal
+from tests.scenes import scene
 from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
 
 COUNT = 4000
@@ -18,7 +19,7 @@ Augmented = list[tuple[FloatArray, FloatArray, str]]
 
 
 def augmented(config: AugmentConfig) -> Augmented:
-    return [augment_pose(config, POSITION, QUATERNION, 0, index) for index in range(COUNT)]
+    return [augment_pose(config, scene().object, POSITION, QUATERNION, 0, index) for index in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
