@@ -4,8 +4,8 @@
     python examples/estimate.py runs/best/best.ckpt 0 1 2 --calibration lab/recording/calibration.json
 
 Pictures come in the order of the checkpoint's cameras: left, top, right for the reference's rig. Without a calibration
-they must be square and taken by the nominal cameras; with one (``dactyl calibrate``), pictures of the calibrated
-cameras are undistorted and turned to the nominal ones.
+they must have the shape of the trained images and be taken by the nominal cameras; with one (``dactyl calibrate``),
+pictures of the calibrated cameras are undistorted and turned to the nominal ones.
 
 Prints one JSON line for each triplet: position in metres, quaternion w x y z, both of the object in the world frame of
 the simulation (with a calibration: of the capture frame), and the estimator's confidence.

@@ -68,7 +68,7 @@ def refuses_by_name(folder: Path, files: list[str], monkeypatch: pytest.MonkeyPa
     wide = [str(folder / "wide.png")] * 3
     for sources, text in (
         ([str(folder / "note.bmp")] * 3, "note.bmp: not a readable picture: neither PNG nor JPEG"),
-        (wide, "wide.png: 640x480 pixels; without --calibration pictures must be square"),
+        (wide, "wide.png: 640x480 pixels; without --calibration pictures must have the shape"),
         ([*files, "--calibration", str(folder / "all.json")], "left.png: 64x64 pixels, the calibration is of"),
         ([*wide, "--calibration", str(folder / "some.json")], "some.json: camera 'top' is missing; calibrate it too"),
     ):
