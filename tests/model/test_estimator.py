@@ -116,7 +116,9 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         "'state_dict' is missing": {"state_dict": None},
         "hyper_parameters.model: key 'head'": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
         "dropout": {"hyper_parameters": {**record, "model": {**record["model"], "dropout": 0.5}}},
-        "scene: object": {"hyper_parameters": {**record, "scene": {**record["scene"], "object": "teapot"}}},
+        "hyper_parameters.scene: key 'object'": {
+            "hyper_parameters": {**record, "scene": {**record["scene"], "object": "teapot"}}
+        },
         "'scene'": {"hyper_parameters": {key: value for key, value in record.items() if key != "scene"}},
     }
     for words, changes in cases.items():
