@@ -126,7 +126,7 @@ def test_check_reports_the_player(executable: Path, tmp_path: Path, capsys: pyte
         (["exprt"], "got 'exprt'"),
         (
             ["export-scene", "--output", "x", "--scene", "sphere"],
-            "no scene 'sphere': give a file (.yaml), or one of block, prism",
+            "no scene 'sphere': give a file (.yaml), or one of",
         ),
         (["check", "--player.players", "2"], "more than one needs an executable"),
         (["check", "--player.reply", "jpeg"], "player.reply"),
