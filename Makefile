@@ -32,7 +32,7 @@ test-extras: $(READY)
 
 # SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
 soak: $(READY)
-	OMP_NUM_THREADS=1 LP_NUM_THREADS=1 .venv/bin/pytest -n 0 --timeout 0 --soak $(or $(SHARE),1) tests/faults
+	OMP_NUM_THREADS=1 LP_NUM_THREADS=1 .venv/bin/pytest -n 0 --timeout 0 --soak $(or $(SHARE),1) tests/faults tests/benchmarks
 	bash scripts/soak.sh $(or $(MINUTES),60)
 
 check: $(READY)

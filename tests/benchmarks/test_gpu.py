@@ -27,8 +27,10 @@ EXPECTED = {
 
 
 @pytest.mark.timeout(1_200)
-def test_tiny_measures_everything(tmp_path: Path) -> None:
+def test_tiny_measures_everything(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """From the source tree alone: from a folder that is not the repository's, where nothing else says where it is."""
+    if not pytestconfig.getoption("--soak"):
+        pytest.skip("trains and renders for minutes: make soak")
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--tiny", "--output", str(tmp_path / "gpu")],
         capture_output=True,
