@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.glyphs import FONT
 
 Pixels = NDArray[np.uint8]
 _OVERSAMPLING = 2  # of what has edges, in each direction
@@ -169,6 +168,8 @@ def _line(rng: np.random.Generator, width: int, height: int) -> FloatArray:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
+    from vision.scene.glyphs import FONT  # with it comes what draws letters as meshes
+
     return ImageFont.truetype(FONT, size)
 
 
