@@ -46,8 +46,8 @@ from train.cli import TrainConfig, parse
 from vision.errors import DactylError
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.hardware import fast_bfloat16
+from vision.io.files import atomic_write, canonical_json
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write, canonical_json
 
 PROBES, PROBE_BATCHES = 4, 4
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.machine import describe
 from tests.datasets import RENDERER, make_sample, write_manifest
+from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import sha256
 from vision.storage.layout import sample_key
 from vision.storage.shards import write_shard
 

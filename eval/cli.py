@@ -42,9 +42,9 @@ from eval.scoring.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROW
 from vision.config import parse, to_jsonable
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
+from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.scene.landmarks import NO_LANDMARKS
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write, exclusive_folder, remove
 from vision.storage.records import write_record
 from vision.versions import package_version
 

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from train.preemption import StopOnSignal, Stopped
 from vision.estimator import read_checkpoint
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

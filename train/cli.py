@@ -13,7 +13,7 @@ from train.data import TripletDataModule
 from train.fit import rank, train
 from train.precision import AUTO
 from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
-from vision.storage.files import exclusive_folder
+from vision.io.files import exclusive_folder
 
 # Ours to set: they decide where things go and what a batch is.
 _OWN_TRAINER_KEYS = {

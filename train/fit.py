@@ -34,7 +34,7 @@ from train.resume import batches_done, refuse_misfit
 from vision.config import UsageError, format_error, to_jsonable
 from vision.errors import DactylError
 from vision.estimator import read_checkpoint
-from vision.storage.files import fingerprint
+from vision.io.files import fingerprint
 from vision.storage.folders import reserve_output
 
 _LATER_KEYS = (

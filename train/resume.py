@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from train.module import PoseTask
 from vision.errors import DactylError, shortened
-from vision.storage.decode import Count, Record, from_plain
+from vision.io.decode import Count, Record, from_plain
 from vision.storage.tensors import first_mismatched_tensor, tensor_fault
 
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from train.batches import BATCH_KEYS, Batch, collate
 from vision.errors import DactylError
+from vision.io.store import Location
 from vision.storage.datasets import DatasetFolder
-from vision.storage.store import Location
 from vision.storage.streams import LaneReader, StreamOrder, read_shard
 
 _STATISTICS_SHARDS = 8

@@ -24,6 +24,8 @@ from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
+from vision.io.decode import Record, from_plain
+from vision.io.files import atomic_write
 from vision.networks.geometric import GeometricModel, no_landmark_offset
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, PoseModel
@@ -31,8 +33,6 @@ from vision.scene.landmarks import NO_LANDMARKS
 from vision.scene.scene import Scene
 from vision.solvers.bundle_problem import PointObservations
 from vision.solvers.self_calibration import RigSolution, self_calibrate
-from vision.storage.decode import Record, from_plain
-from vision.storage.files import atomic_write
 from vision.storage.schema import check_version
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from vision.io.files import atomic_write, canonical_json
 from vision.processes import die_with
-from vision.storage.files import atomic_write, canonical_json
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S, TINY_LIMIT_S = 540.0, 1_500.0  # a machine without a GPU may be slow and busy

@@ -30,11 +30,11 @@ from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.geometry.triangles import fill_triangles
+from vision.io.files import exclusive_folder
+from vision.io.store import Location
 from vision.progress import progress
 from vision.scene.rig import Camera
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import exclusive_folder
-from vision.storage.store import Location
 
 LEAST_VISIBLE = 0.1  # share of the object below which BOP sets no target
 _PIXEL_CENTRE = 0.5

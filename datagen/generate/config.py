@@ -13,9 +13,9 @@ from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
 from vision.config import to_jsonable
+from vision.io.store import Location
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene, require_same
-from vision.storage.store import Location
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from datagen.generate.shard_task import ShardTask, encode_one
 from datagen.states.collect import load_states
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from vision.errors import DactylError
+from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
+from vision.io.store import Location
 from vision.progress import Advance, progress
 from vision.scene.scene import Scene
 from vision.storage.datasets import DatasetManifest, TripletDataset
-from vision.storage.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, shard_name
-from vision.storage.store import Location
 from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16

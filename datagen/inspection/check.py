@@ -18,14 +18,14 @@ from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rotation_from_quaternion
+from vision.io.decode import from_plain
+from vision.io.store import Location, names
 from vision.progress import progress
 from vision.storage.datasets import DatasetFolder, TripletDataset
-from vision.storage.decode import from_plain
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_images, mask_suffix
-from vision.storage.store import Location, names
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 _OUTLINE_TOLERANCE = 2  # pixels of a mask

@@ -18,9 +18,9 @@ from datagen.render.base import RenderOptions
 from vision.config import to_jsonable
 from vision.errors import printable
 from vision.geometry.rotations import cube_rotations, matrix_from_quaternion
+from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION
-from vision.storage.store import Location
 
 _MOST_LABELS = 1000
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from datagen.inspection.gallery import page
 from datagen.inspection.info import spread, summary
 from vision.drawing.wireframes import dataset_sheet, save_png
+from vision.io.files import atomic_write
+from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write
-from vision.storage.store import Location
 
 
 @dataclass(frozen=True)

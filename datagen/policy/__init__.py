@@ -11,8 +11,8 @@ from datagen.policy.explore import RandomExploration
 from datagen.sim.interface import Policy
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
+from vision.io.files import sha256
 from vision.scene.scene import Scene
-from vision.storage.files import sha256
 
 POLICIES: dict[str, Callable[[SimScene, int], Policy]] = {RandomExploration.name: RandomExploration}
 """Builders by name: from the scene and the number of worlds."""

@@ -20,9 +20,9 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
 from vision.config import to_jsonable
+from vision.io.files import atomic_write, canonical_json
 from vision.progress import Advance, progress
 from vision.scene.load import check_scene, load_scene
-from vision.storage.files import atomic_write, canonical_json
 
 Ending = Literal["dropped", "late", "complete"]
 """How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""

@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datagen.sim.outcome import Outcome
 from vision.errors import DactylError
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 
 _COMMON = (
     "steps", "seconds", "steps_per_second", "goals", "success", "dropped", "late", "consecutive", "trials",

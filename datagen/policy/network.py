@@ -16,8 +16,8 @@ from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
 from datagen.policy.memory import FRAME_INPUTS, Memory
 from datagen.sim.interface import ACTIONS
 from vision.errors import DactylError
-from vision.storage.decode import Text, from_plain
-from vision.storage.files import atomic_write
+from vision.io.decode import Text, from_plain
+from vision.io.files import atomic_write
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
 FORMAT, VERSION = "dactyl-policy", 1

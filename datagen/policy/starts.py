@@ -8,8 +8,8 @@ import numpy as np
 
 from datagen.sim.environment import Environment
 from datagen.sim.interface import FloatArray
+from vision.io.files import atomic_write
 from vision.progress import progress
-from vision.storage.files import atomic_write
 
 STARTS = "starts.npy"
 

@@ -36,9 +36,9 @@ from datagen.policy.student import Student
 from datagen.variation import generator
 from vision.config import differences
 from vision.errors import DactylError
+from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
 from vision.scene.load import load_scene
-from vision.storage.files import atomic_write, exclusive_folder
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = (

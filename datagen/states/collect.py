@@ -31,9 +31,9 @@ from datagen.workers.pool import TaskFailedError, default_workers
 from datagen.workers.stream import OrderedStream
 from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.io.files import exclusive_folder, remove
 from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
-from vision.storage.files import exclusive_folder, remove
 from vision.storage.folders import MANIFEST, reserve_output
 
 __all__ = ["States", "StatesConfig", "collect", "load_states", "states_fingerprint"]

@@ -18,7 +18,7 @@ from vision.geometry.rotations import (
     matrix_from_quaternion,
     quaternion_from_rotation,
 )
-from vision.storage.files import atomic_write, canonical_json
+from vision.io.files import atomic_write, canonical_json
 
 _CHUNK = 100_000  # states whose distances to the cells are in memory at once
 _BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`

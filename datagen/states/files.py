@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
+from vision.io.decode import Count, Name, Record, Sha256, Text
+from vision.io.files import MAX_MANIFEST_BYTES, fingerprint, sha256
 from vision.scene.scene import Scene
-from vision.storage.decode import Count, Name, Record, Sha256, Text
-from vision.storage.files import MAX_MANIFEST_BYTES, fingerprint, sha256
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import STATES

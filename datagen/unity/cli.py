@@ -12,8 +12,8 @@ from rich.console import Console
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from vision.config import UsageError, parse
+from vision.io.files import atomic_write
 from vision.scene.load import check_scene
-from vision.storage.files import atomic_write
 
 _USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
 

@@ -19,9 +19,9 @@ from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.sight import TrialAppearance, VisionObserver, draw_look
 from eval.scoring.predict import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
+from vision.io.decode import Count, Record, Sha256, Text
+from vision.io.files import sha256
 from vision.progress import Advance
-from vision.storage.decode import Count, Record, Sha256, Text
-from vision.storage.files import sha256
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
 

@@ -13,8 +13,8 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.config import to_jsonable
+from vision.io.files import sha256
 from vision.scene.scene import Scene
-from vision.storage.files import sha256
 
 Group = Literal["physics", "observation", "unmodelled"]
 GROUPS: dict[Group, tuple[str, ...]] = {

@@ -15,8 +15,8 @@ from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.progress import progress
-from vision.storage.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.storage.folders import reserve_output
 from vision.storage.records import write_record
 

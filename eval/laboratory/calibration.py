@@ -20,8 +20,8 @@ from eval.laboratory.poses import MAX_POSITION_M
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray
-from vision.storage.decode import Record, decode, from_plain
-from vision.storage.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
+from vision.io.decode import Record, decode, from_plain
+from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
 _FOCAL_LENGTHS = (0.1, 100.0)  # of the width: from 157 degrees to half a degree

@@ -15,7 +15,7 @@ from PIL import Image
 
 from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
-from vision.storage.files import read_file
+from vision.io.files import read_file
 
 BIT_DEPTHS = (10, 12, 14, 16)
 """What a camera's values may have in a file of 16 bits."""

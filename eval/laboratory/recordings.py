@@ -32,13 +32,13 @@ from vision.geometry.rotations import (
     rigid_transform,
     rotation_from_quaternion,
 )
+from vision.io.files import exclusive_folder, fingerprint, remove, sha256
 from vision.progress import Advance, progress
 from vision.scene.load import check_scene
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
 from vision.storage.datasets import DatasetManifest, TripletDataset
-from vision.storage.files import exclusive_folder, fingerprint, remove, sha256
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, encode_sample, write_shard

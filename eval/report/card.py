@@ -17,8 +17,8 @@ from eval.scoring.record_types import DatasetRecord
 from eval.scoring.table import NOTES, Row, evaluation_rows, missing_rows
 from vision.config import parse
 from vision.errors import DactylError
+from vision.io.files import atomic_write, remove, sha256
 from vision.scene.scene import Scene
-from vision.storage.files import atomic_write, remove, sha256
 
 MOST_BYTES = 10_000_000
 """That a shipped network may have."""

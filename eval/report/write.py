@@ -22,7 +22,7 @@ from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, figures, missing_rows
 from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
-from vision.storage.files import atomic_write, canonical_json
+from vision.io.files import atomic_write, canonical_json
 from vision.storage.schema import SCHEMA_VERSION
 from vision.versions import package_version
 

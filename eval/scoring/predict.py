@@ -21,11 +21,11 @@ from eval.scoring.found_cameras import found_cameras
 from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
+from vision.io.store import Location
 from vision.progress import progress
 from vision.scene.scene import SEEN, Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
-from vision.storage.store import Location
 from vision.storage.tables import read_table, write_table
 from vision.versions import package_versions
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
+from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import sha256
 from vision.storage.folders import CONFIG, read_reservation
 from vision.versions import package_version
 

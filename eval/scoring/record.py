@@ -25,9 +25,9 @@ from eval.scoring.metrics import PoseErrors, pose_errors
 from eval.scoring.record_types import ConditionRecord, EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
+from vision.io.files import sha256
 from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
-from vision.storage.files import sha256
 from vision.storage.records import read_record
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import field
 
 from eval.scoring.conditions import Displaced, ProtocolName
-from vision.storage.decode import Count, Name, Record, Sha256, Text
+from vision.io.decode import Count, Name, Record, Sha256, Text
 
 SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
 """Of a test set; part of file names."""

@@ -25,8 +25,8 @@ from msgspec.structs import asdict
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
+from vision.io.decode import Count, Record, Text, from_plain
 from vision.scene.scene import Scene
-from vision.storage.decode import Count, Record, Text, from_plain
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 

@@ -24,7 +24,7 @@ from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
 from vision.config import parse, to_jsonable
 from vision.errors import DactylError
-from vision.storage.store import Location
+from vision.io.store import Location
 
 
 @pytest.fixture(scope="module")

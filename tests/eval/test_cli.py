@@ -22,11 +22,11 @@ from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
+from vision.io.files import exclusive_folder
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import exclusive_folder
 from vision.storage.shards import shard_name
 
 

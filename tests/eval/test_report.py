@@ -30,10 +30,10 @@ from tests.eval.oracle import Oracle
 from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
+from vision.io.decode import from_plain
+from vision.io.files import sha256
 from vision.networks.geometric import CONFIDENT_ANGLE
 from vision.storage.datasets import TripletDataset
-from vision.storage.decode import from_plain
-from vision.storage.files import sha256
 from vision.storage.records import write_record
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table

@@ -144,7 +144,7 @@ def test_a_set_of_no_recordings_is_left_out(
 
 def _origin(path: Path):  # type: ignore[no-untyped-def]
     from eval.scoring.record_types import CheckpointFile
-    from vision.storage.files import sha256
+    from vision.io.files import sha256
 
     return CheckpointFile(path=str(path), sha256=sha256(path), training=None)
 

@@ -21,7 +21,7 @@ from tests.faults.inject import Fault, Way
 from tests.faults.painted import paint
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 
 STATES = ["--count", "9", "--worlds", "3", "--episode_steps", "6", "--stride", "3", "--threads", "1"]
 RENDER = ["--count", "5", "--shard_size", "2", "--render.image_size", "16", "--view_labels", "false"]

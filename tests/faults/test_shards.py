@@ -27,8 +27,8 @@ from tests.datasets import reseal, write_dataset, write_manifest
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
 from tests.scenes import rig
+from vision.io.files import sha256
 from vision.storage.datasets import DatasetFolder, TripletDataset
-from vision.storage.files import sha256
 from vision.storage.folders import MANIFEST
 from vision.storage.shards import shard_name
 

@@ -41,7 +41,7 @@ from tests.render.test_renderers import (
 )
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.storage.files import sha256
+from vision.io.files import sha256
 
 pytestmark = pytest.mark.timeout(1_200)
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.faults.harness import memory_bounded
 from vision.errors import DactylError
-from vision.storage import files
+from vision.io import files
 
 
 def names(folder: Path) -> set[str]:
@@ -52,7 +52,7 @@ def test_disk_full_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     code = f"""
 import pathlib, resource, signal
 from vision.errors import DactylError
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
@@ -75,7 +75,7 @@ def test_an_impossible_path_is_one_line(tmp_path: Path, name: str) -> None:
 def test_killed_writers_leave_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     code = f"""
 import pathlib
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 path = pathlib.Path({str(tmp_path)!r}) / "a"
 print("ready", flush=True)
 while True:
@@ -97,7 +97,7 @@ while True:
 def test_the_second_writer_of_a_folder_is_refused_and_told_who(tmp_path: Path) -> None:
     code = f"""
 import pathlib, sys
-from vision.storage.files import exclusive_folder
+from vision.io.files import exclusive_folder
 with exclusive_folder(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     sys.stdin.read()

@@ -23,10 +23,10 @@ from msgspec.structs import replace
 from tests.datasets import RENDERER, make_images, make_label, make_sample, reseal, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.errors import DactylError
+from vision.io.files import sha256
 from vision.scene.rig import Rig
 from vision.storage import datasets
 from vision.storage.datasets import DatasetFolder, TripletDataset
-from vision.storage.files import sha256
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL, SCHEMA_VERSION

@@ -17,13 +17,13 @@ from upath import UPath
 
 from tests.datasets import make_sample, write_dataset
 from vision.errors import DactylError
-from vision.storage import store
+from vision.io import store
+from vision.io.files import atomic_write, exclusive_folder, sha256
+from vision.io.store import locate
 from vision.storage.cache import cache_folder
 from vision.storage.datasets import DatasetFolder, TripletDataset
-from vision.storage.files import atomic_write, exclusive_folder, sha256
 from vision.storage.folders import CONFIG, MANIFEST, reserve_output
 from vision.storage.shards import committed_shard, shard_name, write_shard
-from vision.storage.store import locate
 
 
 @pytest.fixture(autouse=True)

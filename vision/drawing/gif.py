@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vision.storage.files import atomic_write
+from vision.io.files import atomic_write
 
 _PALETTE_FRAMES = 12
 

@@ -19,10 +19,10 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.io.files import atomic_write
+from vision.io.store import Location
 from vision.scene.objects import PoseObject
 from vision.storage.datasets import TripletDataset
-from vision.storage.files import atomic_write
-from vision.storage.store import Location
 
 TRUE_COLOR = "#39e75f"
 PREDICTED_COLOR = "#ff3df2"

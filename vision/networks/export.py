@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from vision.errors import DactylError
+from vision.io.files import atomic_write
 from vision.networks.geometric import GeometricModel
 from vision.networks.heads import rotation_from_values
 from vision.networks.pose_model import PoseModel
-from vision.storage.files import atomic_write
 
 _OPSET = 18  # the first whose Resize smooths before it reduces, as the network does
 

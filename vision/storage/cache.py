@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from vision.errors import DactylError
-from vision.storage.files import atomic_write
-from vision.storage.store import Location, is_remote, read
+from vision.io.files import atomic_write
+from vision.io.store import Location, is_remote, read
 
 
 def cache_folder() -> Path:

@@ -19,18 +19,18 @@ from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
+from vision.io import store
+from vision.io.decode import Count, Record, Text, parse_json
+from vision.io.files import MAX_MANIFEST_BYTES, sha256
+from vision.io.store import Location, is_remote, locate
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
-from vision.storage import store
 from vision.storage.cache import local_file
-from vision.storage.decode import Count, Record, Text, parse_json
-from vision.storage.files import MAX_MANIFEST_BYTES, sha256
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import ShardLayout, read_member, sample_key, scan_tar
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, check_record, check_version
 from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
-from vision.storage.store import Location, is_remote, locate
 
 _MAX_JSON_BYTES = 1 << 20
 _VERIFIED: set[tuple[str, str, int, int, int]] = set()  # by this process: path, SHA-256, inode, size, time of writing

@@ -6,11 +6,11 @@ from typing import Any
 
 from vision.config import differences
 from vision.errors import DactylError
-from vision.storage import store
-from vision.storage.decode import Record
-from vision.storage.files import atomic_write
+from vision.io import store
+from vision.io.decode import Record
+from vision.io.files import atomic_write
+from vision.io.store import Location, is_remote
 from vision.storage.records import encode_record, read_record
-from vision.storage.store import Location, is_remote
 
 CONFIG = "config.json"
 """What is being made: written before anything else; a rerun with another configuration is refused."""
@@ -41,7 +41,7 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
     once the second finds it, and goes on only with the same configuration, that is to write the same bytes.
 
     Args:
-        folder: held by this process (``vision.storage.files.exclusive_folder``), or a URL.
+        folder: held by this process (``vision.io.files.exclusive_folder``), or a URL.
         identity: the keys that decide the bytes of its pieces, as JSON values.
         pieces: glob of the files that the configuration makes, for example ``shard-*``.
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
-from vision.storage.decode import Record, Text
-from vision.storage.files import open_regular
+from vision.io.decode import Record, Text
+from vision.io.files import open_regular
 
 _BLOCK = tarfile.BLOCKSIZE  # of headers, and what contents are padded to
 # Fields of a header.

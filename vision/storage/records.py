@@ -11,10 +11,10 @@ from typing import TypeVar
 import msgspec
 
 from vision.errors import DactylError
-from vision.storage.decode import Record, from_plain, parse_json
-from vision.storage.files import MAX_RECORD_BYTES, atomic_write, canonical_json, fingerprint, read_file
+from vision.io.decode import Record, from_plain, parse_json
+from vision.io.files import MAX_RECORD_BYTES, atomic_write, canonical_json, fingerprint, read_file
+from vision.io.store import Location
 from vision.storage.schema import SCHEMA_VERSION, check_version
-from vision.storage.store import Location
 
 R = TypeVar("R", bound=Record)
 

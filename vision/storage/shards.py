@@ -27,14 +27,14 @@ from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
+from vision.io import store
+from vision.io.decode import Count, Name, Record, Sha256, Text
+from vision.io.files import atomic_write, sha256
+from vision.io.store import Location, is_remote
 from vision.scene.rig import Rig
-from vision.storage import store
-from vision.storage.decode import Count, Name, Record, Sha256, Text
-from vision.storage.files import atomic_write, sha256
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import LABEL, SCHEMA_VERSION, check_record
-from vision.storage.store import Location, is_remote
 
 JPEG_QUALITY = 95
 # Chroma subsampling would shift colours by up to 80 levels; quality 95 without it costs 23 kB an image.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from webdataset import tariterators
 
 from vision.errors import DactylError
-from vision.storage import store
+from vision.io import store
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.layout import sample_key
 from vision.storage.shards import ShardRecord

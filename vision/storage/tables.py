@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision.errors import DactylError
-from vision.storage.decode import parse_json
-from vision.storage.files import atomic_write, open_regular
+from vision.io.decode import parse_json
+from vision.io.files import atomic_write, open_regular
 from vision.storage.schema import SCHEMA_VERSION, Field, check_column, check_version
 
 _METADATA = b"dactyl"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.errors import DactylError, shortened
-from vision.storage.files import open_regular
+from vision.io.files import open_regular
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -15,7 +15,7 @@ from eval.scoring.metrics import PoseErrors, Summary
 from eval.scoring.record import EvaluatedSet, Evaluation
 from eval.scoring.table import NONE, figures
 from vision.errors import DactylError
-from vision.storage.files import read_file
+from vision.io.files import read_file
 
 _MAX_PICTURE_BYTES = 64 << 20
 

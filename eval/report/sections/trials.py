@@ -12,7 +12,7 @@ from eval.report.plots import svg
 from eval.report.sections.parts import absent
 from eval.report.trial_table import TRIAL_TITLES, trial_cells, trial_notes, trial_rows
 from eval.scoring.trial_results import ClosedLoop
-from vision.storage.files import read_file
+from vision.io.files import read_file
 
 _MAX_FILM_BYTES = 64 << 20
 

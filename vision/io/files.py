@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from vision.errors import DactylError
-from vision.storage import store
-from vision.storage.store import Location, is_remote
+from vision.io import store
+from vision.io.store import Location, is_remote
 
 _TEMPORARY = ".tmp-"
 _LOCK = ".lock"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from vision.errors import DactylError, decoding_reason, shortened
-from vision.storage.store import Location
+from vision.io.store import Location
 
 T = TypeVar("T")
 

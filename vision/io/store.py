@@ -1,7 +1,7 @@
 """Where files live: in a folder, or under the URL of anything that fsspec reaches (``s3://``, ``gs://``, ``memory://``).
 
 A :data:`Location` is a ``pathlib.Path`` or, for a URL, a ``UPath`` with the same methods. The functions here are what
-the rest needs of either; whatever a remote file system raises comes out of them as OSError. ``vision.storage.files``
+the rest needs of either; whatever a remote file system raises comes out of them as OSError. ``vision.io.files``
 adds what makes a file whole or absent, ``vision.storage.cache`` brings remote files here.
 """
 
