@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from datagen.pictures.surroundings import Surroundings, normalised
-from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash, read_bytes
+from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
+from vision.io.files import read_file
 from vision.scene.objects import linear_from_srgb
 
 SUFFIXES = (".hdr", ".exr", ".jpg", ".jpeg", ".png")
@@ -29,7 +30,7 @@ def read_surroundings(path: Path, height: int) -> Surroundings:
         DactylError: the file is no picture, is not twice as wide as high, too large, black all over, or holds values
             that are no light.
     """
-    data = read_bytes(path, _MAX_BYTES)
+    data = read_file(path, _MAX_BYTES, "picture")
     radiance = _READERS.get(path.suffix.lower(), _ordinary)(path, data)
     rows, columns = radiance.shape[:2]
     if columns != 2 * rows:

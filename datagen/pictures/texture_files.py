@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datagen.pictures.textures import Texture
 from vision.errors import DactylError
+from vision.io.files import read_file
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What Pillow may take a file for: others it hands to programs that run them."""
@@ -54,7 +55,7 @@ def read_texture(path: Path, size: int) -> Texture:
     Raises:
         DactylError: the file is no picture, or too large.
     """
-    data = read_bytes(path)
+    data = read_file(path, _MAX_BYTES, "picture")
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
@@ -64,16 +65,6 @@ def read_texture(path: Path, size: int) -> Texture:
         raise DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away") from None
     square = ImageOps.fit(upright, (size, size), Image.Resampling.BOX)
     return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square), tileable=False)
-
-
-def read_bytes(path: Path, largest: int = _MAX_BYTES) -> bytes:
-    """A file whole, unless it is larger than any that is meant to be read here."""
-    try:
-        if path.stat().st_size > largest:
-            raise DactylError(f"{path}: larger than {largest // 2**20} MiB; make it smaller")
-        return path.read_bytes()
-    except OSError as error:
-        raise DactylError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def bytes_hash(data: bytes) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datagen.pictures.texture_files import read_texture
 from vision.errors import DactylError
 from vision.scene.load import SCENES, load_scene
 from vision.scene.rig import Rig
@@ -147,3 +149,10 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, change: tuple[str, st
         read_rig(path) if text is KALIBR else read_intrinsics(path)
     assert "chain.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for read in (read_rig, read_intrinsics, lambda path: load_scene(str(path)), lambda path: read_texture(path, 32)):
+        with pytest.raises(DactylError, match=r"pipe\.yaml: not a readable (calibration|scene|picture) \(not a file\)"):
+            read(tmp_path / "pipe.yaml")

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from vision import strict_yaml
 from vision.errors import DactylError
+from vision.io.files import read_file
 from vision.registry import Registry
 from vision.scene.hand import Hand
 from vision.scene.lettered import BoxFile, PrismFile
@@ -144,11 +145,7 @@ def _built(build: Callable[[], Any], where: str) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DactylError(f"{path}: {path.stat().st_size:,} bytes are too many for a scene; reduce its meshes")
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, _MOST_BYTES, "scene").decode()
         return json.loads(text) if path.suffix == ".json" else strict_yaml.load(text)
-    except OSError as error:
-        raise DactylError(f"{path}: cannot be read: {error.strerror}; check the path") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None

@@ -18,6 +18,7 @@ import yaml
 from vision import strict_yaml
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
+from vision.io.files import read_file
 from vision.scene.plain import checked_array
 from vision.scene.rig import Camera, Rig
 
@@ -167,15 +168,11 @@ def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DactylError(f"{path}: too large for a calibration")
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, _MOST_BYTES, "calibration").decode()
         if path.suffix == ".json":
             content = json.loads(text)
         else:  # OpenCV's first line is no YAML directive, and its matrices carry a tag
             content = strict_yaml.load(re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", ""))
-    except OSError as error:
-        raise DactylError(f"{path}: cannot be read: {error.strerror}; check the path") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
