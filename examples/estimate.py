@@ -22,11 +22,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eval.laboratory.calibration import load_calibration
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
+from vision.scene.calibration import load_calibration
 from vision.scene.rig import Camera
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from eval.laboratory.board import Board, BoardPictures, advise, find_boards
-from eval.laboratory.calibration import CalibratedCamera, save_calibration
 from eval.laboratory.opencv import opencv, opencv_errors
 from eval.laboratory.pictures import check_bits
 from eval.laboratory.poses import check_pose
@@ -16,6 +15,7 @@ from eval.laboratory.references import Placement, place_camera
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
+from vision.scene.calibration import CalibratedCamera, save_calibration
 
 _MIN_PICTURES = 5  # that show the board, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # between the two boards that face the most different ways

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.calibration import CalibratedCamera
 from eval.laboratory.opencv import opencv
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
+from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera, Rig
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.calibration import CalibratedCamera
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, geodesic_distance
+from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Rig
 
 _FAR_M, _FAR_DEG = 0.3, 45.0  # from the trained camera: no displacement, but another frame

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, rigid_transform
-
-MAX_POSITION_M = 20.0
-"""From the origin of the capture coordinates to anything of a laboratory."""
+from vision.scene.calibration import MAX_POSITION_M
 
 
 def check_pose(key: str, pose: Sequence[float], max_position: float = MAX_POSITION_M) -> None:

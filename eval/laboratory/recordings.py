@@ -1,6 +1,6 @@
 """From a laboratory's raw recording to a test set like any other (docs/recording.md says how to record).
 
-A recording is a folder with ``calibration.json`` (``eval.laboratory.calibration``), ``object.csv`` and perhaps
+A recording is a folder with ``calibration.json`` (``vision.scene.calibration``), ``object.csv`` and perhaps
 ``base.csv`` (poses of the markers on the object and on the hand's base), and for every camera ``<camera>.csv`` with its
 pictures (``eval.laboratory.capture``). For each picture of the first camera the nearest ones of the others make a
 triplet; the object's pose is interpolated at the mean of their times. Pictures are undistorted and reduced in one go.
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from eval.laboratory.calibration import load_calibration
 from eval.laboratory.capture import PictureStream, PoseStream, read_pictures, read_poses
 from eval.laboratory.face_colors import check_colors
 from eval.laboratory.opencv import opencv
@@ -34,6 +33,7 @@ from vision.geometry.rotations import (
 )
 from vision.io.files import exclusive_folder, fingerprint, remove, sha256
 from vision.progress import Advance, progress
+from vision.scene.calibration import load_calibration
 from vision.scene.load import check_scene
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.calibration import CalibratedCamera, load_calibration, save_calibration
 from eval.laboratory.capture import read_pictures
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import read_picture
 from vision.errors import DactylError
 from vision.progress import progress
+from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.scene.rig import Rig
 from vision.scene.scene import SEEN, Scene, require_same
 from vision.storage.datasets import TripletDataset

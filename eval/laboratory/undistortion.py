@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.calibration import CalibratedCamera
 from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, rigid_transform
+from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera
 
 _SUPERSAMPLING = 3  # pictures are warped at three times their size and then averaged: no aliasing

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from eval.laboratory.calibration import CalibratedCamera, save_calibration
 from tests.scenes import rig, scene
 from tests.synthetic import draw_triplet
 from vision.geometry.cameras import camera_matrix
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
+from vision.scene.calibration import CalibratedCamera, save_calibration
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])

@@ -16,11 +16,11 @@ from scipy.spatial.transform import Rotation
 from dactyl.cli import main
 from eval.laboratory.board import Board
 from eval.laboratory.calibrate import CalibrateConfig, calibrate
-from eval.laboratory.calibration import CalibratedCamera, load_calibration
 from tests.eval.lab import add_noise, cameras, distort
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
+from vision.scene.calibration import CalibratedCamera, load_calibration
 
 BOARD = Board(7, 5, 0.03, 0.022)
 _PIXELS_A_SQUARE = 80

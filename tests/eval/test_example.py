@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.laboratory.calibration import save_calibration
 from tests.eval.lab import cameras as cameras_of_a_laboratory
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
@@ -21,6 +20,7 @@ from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig
+from vision.scene.calibration import save_calibration
 from vision.storage.datasets import TripletDataset
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,6 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from eval.laboratory.calibration import load_calibration, save_calibration
 from eval.laboratory.capture import read_poses
 from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import ImportConfig, import_recording
@@ -37,6 +36,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
+from vision.scene.calibration import load_calibration, save_calibration
 from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]

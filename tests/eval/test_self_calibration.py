@@ -11,7 +11,6 @@ import torch
 
 from eval.cli import evaluate
 from eval.laboratory import self_calibration
-from eval.laboratory.calibration import load_calibration
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.network_views import NetworkViews
 from eval.scoring.found_cameras import found_cameras, recordings
@@ -26,6 +25,7 @@ from vision.geometry.rotations import matrix_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, WindowConfig
+from vision.scene.calibration import load_calibration
 from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution
 from vision.storage.datasets import TripletDataset

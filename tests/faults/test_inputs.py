@@ -24,7 +24,6 @@ from PIL import Image
 from datagen.states.collect import StatesConfig, collect, load_states
 from datagen.states.files import committed_part, states_fingerprint
 from datagen.unity import wire
-from eval.laboratory.calibration import load_calibration, save_calibration
 from eval.laboratory.capture import read_pictures, read_poses
 from eval.laboratory.pictures import read_picture
 from tests.eval.lab import cameras, write_csv
@@ -32,6 +31,7 @@ from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, misworded, outcome
 from tests.unity.batches import random_batch
 from vision.errors import DactylError
+from vision.scene.calibration import load_calibration, save_calibration
 from vision.storage.schema import PREDICTIONS, STATES, Field
 from vision.storage.tables import read_table, write_table
 

@@ -19,6 +19,7 @@ from vision import strict_yaml
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.io.files import read_file
+from vision.scene.calibration import FORMAT, CalibratedCamera, load_calibration
 from vision.scene.plain import checked_array
 from vision.scene.rig import Camera, Rig
 
@@ -73,28 +74,20 @@ def read_rig(path: Path) -> Rig | None:
         DactylError: it is one of these, and something in it is wrong or missing.
     """
     content = _load(path)
-    if content.get("format") == "dactyl-calibration-1":
-        read = _read_ours
-    elif "cam0" in content:
-        read = _read_kalibr
-    else:
-        return None
     try:
-        return Rig(cameras=tuple(read(content)))
+        if content.get("format") == FORMAT:
+            return Rig(cameras=tuple(_ours(*named) for named in load_calibration(path).items()))
+        return Rig(cameras=tuple(_kalibrs(content))) if "cam0" in content else None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DactylError(f"{path}: {_reason(error)}") from None
 
 
-def _read_ours(content: Mapping[str, Any]) -> list[Camera]:
-    cameras = []
-    for name, about in content["cameras"].items():
-        lens = _lens(about.get("model", "radial-tangential"), _numbers(about["distortion"], None))
-        matrix, size = _shifted(_numbers(about["matrix"], (3, 3))), (int(about["width"]), int(about["height"]))
-        cameras.append(_camera(name, Intrinsics(*size, matrix, lens), _numbers(about["transform"], (4, 4))))
-    return cameras
+def _ours(name: str, camera: CalibratedCamera) -> Camera:
+    lens = _lens(camera.lens.model, np.array(camera.lens.coefficients))
+    return _camera(name, Intrinsics(camera.width, camera.height, _shifted(camera.matrix), lens), camera.transform)
 
 
-def _read_kalibr(content: Mapping[str, Any]) -> list[Camera]:
+def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
     """Each camera's transform is relative to the one before: T_cn_cnm1."""
     cameras, transform = [], np.eye(4)
     for number in range(len(content)):

@@ -2,8 +2,8 @@
 
 Everything in the file is OpenCV's: the camera matrix with pixel centres at whole numbers, distortion coefficients in
 its order, transforms that map capture coordinates (the motion capture's world, metres) to the camera's (x right, y
-down, z forward). :func:`vision.geometry.cameras` puts the centre of the first pixel at (0.5, 0.5); only
-``eval.laboratory.undistortion`` converts.
+down, z forward). ``vision.geometry.cameras`` puts the centre of the first pixel at (0.5, 0.5);
+``eval.laboratory.undistortion`` converts pictures, ``vision.scene.rig_readers`` cameras of a scene.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from eval.laboratory.poses import MAX_POSITION_M
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray
@@ -24,6 +23,8 @@ from vision.io.decode import Record, decode, from_plain
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
+MAX_POSITION_M = 20.0
+"""From the origin of the capture coordinates to anything of a laboratory."""
 _FOCAL_LENGTHS = (0.1, 100.0)  # of the width: from 157 degrees to half a degree
 
 
