@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.features import GOAL_WIDTH, input_indices
+from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.replay import Hindsight, Sample, View, Widths
-from vision.hardware import fast_bfloat16
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Learning:
         return Actor(self.actor_inputs, self.hidden, self.memory, widths.hidden if self.told else 0)
 
 
-class Learner:
+class Learner(PartsLearner):
     """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here."""
 
     def __init__(self, config: Learning, widths: Widths, seed: int, device: str = "cpu") -> None:
@@ -165,17 +164,6 @@ class Learner:
         self.actor_optimizer.step()
         self.critics.requires_grad_(True)
         return {"chosen_logit": gain.item(), "action_square": cost.item()}
-
-    def _autocast(self) -> torch.autocast:
-        """Products in bfloat16 where that is faster; losses and weights stay in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device)))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {

@@ -7,18 +7,17 @@ itself. What it cannot see it can only infer from what it remembers.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import nn
 
 from datagen.policy.her import Learning, act, tensors
+from datagen.policy.learner import PartsLearner
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.replay import Sample, Widths
-from vision.hardware import fast_bfloat16
 
 
-class Student:
+class Student(PartsLearner):
     """Learns from samples like `datagen.policy.her.Learner`, by another measure: the distance to the teacher's action.
 
     Args:
@@ -61,7 +60,7 @@ class Student:
         view, losses = tensors(sample.now, self.normaliser, self.device), []
         for start in range(0, len(sample.action), self.config.batch):
             batch = {name: column[start : start + self.config.batch] for name, column in view.items()}
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device))):
+            with self._autocast():
                 with torch.no_grad():
                     right = act(self.teacher, batch)
                 chosen = act(self.actor, batch)
@@ -72,13 +71,6 @@ class Student:
                 self.optimizer.step()
             losses.append(loss.item())
         return {"distance": sum(losses) / len(losses)}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {

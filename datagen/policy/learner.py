@@ -1,0 +1,32 @@
+"""What learners of actors have in common: their precision, and what a checkpoint keeps of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import nn
+
+from vision.hardware import fast_bfloat16
+
+
+class PartsLearner(ABC):
+    """Base of learners that are made of named networks and optimisers."""
+
+    device: torch.device
+
+    @abstractmethod
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """All that has a state, by the names in checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _autocast(self) -> torch.autocast:
+        """Products in bfloat16 where that is faster; losses and weights stay in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device)))
