@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from rich.box import SIMPLE
 from rich.table import Table
-from scipy.spatial import ConvexHull, QhullError
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
+from vision.scene.framing import pixels_across
 from vision.scene.hand import Hand
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Camera
@@ -147,7 +147,7 @@ def camera_table(scene: Scene) -> Table:
             f"{angles[0]:.1f}x{angles[1]:.1f}",
             _point(tuple(camera.position)),
             f"{np.linalg.norm(camera.position - start):.2f} m",
-            f"{_size_pixels(scene, camera):.0f} px",
+            f"{pixels_across(scene, camera):.0f} px",
             f"{100 * inside(camera, points).mean():.0f} %",
             f"{inside(camera, landmarks).sum()}/{len(landmarks)}",
         )
@@ -155,16 +155,8 @@ def camera_table(scene: Scene) -> Table:
 
 
 def _object_warnings(target: PoseObject) -> Iterator[str]:
-    volume = 0.0
-    for piece in target.pieces:
-        try:
-            if piece.vertices is not None:
-                volume += ConvexHull(piece.vertices).volume
-            elif piece.size is not None:
-                volume += 8 * float(np.prod(piece.size))
-        except QhullError:
-            yield "object: a convex piece is flat; nothing can rest on it"
-    density = target.mass / volume if volume else np.inf
+    volume = sum(piece.volume for piece in target.pieces)
+    density = target.mass / volume
     if not _LEAST_DENSITY < density < _GREATEST_DENSITY:
         yield (
             f"object: {1000 * target.mass:.3g} g in {1e6 * volume:.3g} cm3 are {density:.3g} kg/m3; is the mass in "
@@ -185,15 +177,10 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
             f"camera {camera.name}: the object starts {'behind it' if behind else 'outside of its image'}; are its "
             "extrinsics from the world to the camera (OpenCV: x right, y down, z forward)?"
         )
-    elif (size := _size_pixels(scene, camera)) < _LEAST_PIXELS:
+    elif (size := pixels_across(scene, camera)) < _LEAST_PIXELS:
         yield f"camera {camera.name}: the object is only {size:.0f} pixels across"
     elif not inside(camera, scene.object.points + start).all():
         yield f"camera {camera.name}: the object does not fit into its image where it starts"
-
-
-def _size_pixels(scene: Scene, camera: Camera) -> float:
-    distance = np.linalg.norm(camera.position - np.array(scene.workspace.start))
-    return float(camera.intrinsics[0, 0] * scene.object.diameter / distance)
 
 
 def _point(values: tuple[float, ...]) -> str:

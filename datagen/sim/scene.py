@@ -163,7 +163,10 @@ def compile_scene(
 
 def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
     """Its convex pieces, which share its mass by volume."""
-    volumes = np.array([_volume(piece.size, piece.vertices) for piece in target.pieces])
+    try:
+        volumes = np.array([piece.volume for piece in target.pieces])
+    except ValueError as error:
+        raise DactylError(f"object {target.name}: {error}") from None
     for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
         name = "object" if number == 0 else f"object:{number}"
         geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
@@ -190,15 +193,6 @@ def _add_white_texture(spec: mujoco.MjSpec, material: str, size: int) -> None:
         rgb1=(1, 1, 1),
     )
     spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
-
-
-def _volume(size: np.ndarray | None, vertices: np.ndarray | None) -> float:
-    if size is not None:
-        return float(8 * np.prod(size))
-    from scipy.spatial import ConvexHull
-
-    assert vertices is not None
-    return float(ConvexHull(vertices).volume)
 
 
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:

@@ -13,8 +13,9 @@ from datagen.inspection.scene import landmark_points, warnings
 from datagen.inspection.scene_sheet import frustum
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
+from vision.errors import DactylError
 from vision.geometry.cameras import look_at, project
-from vision.scene.objects import PoseObject
+from vision.scene.objects import Piece, PoseObject
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
 from vision.scene.symmetries import Symmetries
@@ -109,3 +110,11 @@ def test_bad_requests_are_one_line(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_a_flat_piece_is_one_line() -> None:
+    """Four corners in a plane have no hull."""
+    corners = np.array([[0.0, 0, 0], [0.05, 0, 0], [0, 0.05, 0], [0.05, 0.05, 0]])
+    flat = replace(scene("block").object, pieces=(Piece(kind="hull", vertices=corners),))
+    with pytest.raises(DactylError, match="object block: a convex piece is flat"):
+        compile_scene(changed(object=flat))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 
 _MARGIN = 1.1  # the object may come nearer than where it starts, and its middle is found to some pixels
@@ -20,9 +21,10 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
     rig, longest = scene.rig, max(scene.rig.width, scene.rig.height)
     if fraction is not None:
         return (fraction * longest,) * len(rig)
-    sides = []
-    for camera in rig.cameras:
-        distance = float(np.linalg.norm(camera.position - np.array(scene.workspace.start)))
-        filled = float(camera.intrinsics[0, 0]) * scene.object.diameter / distance
-        sides.append(min(_MARGIN * filled, float(longest)))
-    return tuple(sides)
+    return tuple(min(_MARGIN * pixels_across(scene, camera), float(longest)) for camera in rig.cameras)
+
+
+def pixels_across(scene: Scene, camera: Camera) -> float:
+    """How long the object is in a camera's image where it starts, pixels: its diameter, seen from the side."""
+    distance = float(np.linalg.norm(camera.position - np.array(scene.workspace.start)))
+    return float(camera.intrinsics[0, 0]) * scene.object.diameter / distance

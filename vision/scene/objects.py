@@ -93,6 +93,19 @@ class Piece(Plain, frozen=True):
         elif self.vertices is None or len(checked_array(self.vertices, shape=(None, 3))) < 4 or self.size is not None:
             raise ValueError("a hull piece needs at least four vertices and no size")
 
+    @functools.cached_property
+    def volume(self) -> float:
+        """Cubic metres; ValueError for a hull that is flat."""
+        if self.size is not None:
+            return float(8 * np.prod(self.size))
+        from scipy.spatial import ConvexHull, QhullError
+
+        assert self.vertices is not None
+        try:
+            return float(ConvexHull(self.vertices).volume)
+        except QhullError:
+            raise ValueError("a convex piece is flat: nothing can rest on it") from None
+
 
 class Face(Plain, frozen=True):
     """One flat side of a convex object with a colour that tells it from the others.
