@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from vision.errors import DactylError
 from vision.scene.hand import Hand
 from vision.scene.landmarks import Landmarks
@@ -68,14 +70,7 @@ class Scene(Plain, frozen=True):
 
     def with_rig(self, rig: Rig) -> Scene:
         """The same with other cameras."""
-        return Scene(
-            name=self.name,
-            hand=self.hand,
-            object=self.object,
-            rig=rig,
-            background=self.background,
-            workspace=self.workspace,
-        )
+        return replace(self, rig=rig)
 
 
 PARTS = ("object", "rig", "hand", "background", "workspace")
