@@ -16,16 +16,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from torch.utils.data import DataLoader
-
 from benchmarks.machine import describe
-from benchmarks.train_loop import Clock
+from benchmarks.train_loop import Clock, by_number
 from tests.datasets import RENDERER, make_sample, write_manifest
-from train.batches import Batch, StepSampler, collate
-from train.data import _Triplets
+from train.batches import Batch
 from train.streaming import StreamedTriplets
-from vision.storage.datasets import TripletDataset
 from vision.storage.layout import sample_key
 from vision.storage.shards import write_shard
 
@@ -43,13 +38,6 @@ def make(folder: Path, shards: int) -> Path:
         records.append(write_shard(folder, number, samples, "benchmark", RENDERER))
     write_manifest(folder, records, SIZE)
     return folder
-
-
-def by_number(folder: Path, size: int, batches: int, workers: int) -> Iterator[Batch]:
-    source = TripletDataset(folder)
-    triplets = _Triplets(source, np.arange(len(source)), cache=False)
-    sampler = StepSampler(len(triplets), size, batches, seed=0)
-    return iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))
 
 
 def streamed(folder: Path, size: int, batches: int, workers: int) -> Iterator[Batch]:

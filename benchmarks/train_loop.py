@@ -117,13 +117,18 @@ def bare(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int)
     return clock.read()
 
 
-def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[float, float]:
-    """Seconds for ``batches`` of the training's own loader, after the first that it gives."""
+def by_number(folder: Path, batch_size: int, batches: int, workers: int) -> Iterator[Batch]:
+    """The batches that a training on a map-style dataset gets."""
     source = TripletDataset(folder)
     triplets = _Triplets(source, np.arange(len(source)), cache=False)
+    sampler = StepSampler(len(triplets), batch_size, batches, seed=0)
+    return iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))
+
+
+def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[float, float]:
+    """Seconds for ``batches`` of the training's own loader, after the first that it gives."""
     ahead = 2 * workers  # what workers have ready before the clock starts
-    sampler = StepSampler(len(triplets), batch_size, batches + ahead + 1, seed=0)
-    loader: Iterator[Batch] = iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))
+    loader = by_number(folder, batch_size, batches + ahead + 1, workers)
     next(loader)
     clock = Clock()
     for _ in itertools.islice(loader, batches):
