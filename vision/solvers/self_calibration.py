@@ -37,6 +37,7 @@ from vision.solvers.bundle_problem import (
     State,
     damped,
     displacement,
+    moved,
 )
 from vision.solvers.triangulate import Cameras, PoseSolution, one_thread, with_weights
 
@@ -238,12 +239,12 @@ class _Bundle:
         cost = self.cost(state, rig, view)
         for _ in range(iterations):
             found = self.problem.equations(state, view, self.problem.weight, more)
-            moved, moved_rig = self.step(state, rig, found, damping)
-            moved_view, moved_more = self.view(moved, moved_rig)
-            moved_cost = self.cost(moved, moved_rig, moved_view)
+            after, moved_rig = self.step(state, rig, found, damping)
+            moved_view, moved_more = self.view(after, moved_rig)
+            moved_cost = self.cost(after, moved_rig, moved_view)
             gain = float(cost - moved_cost)
             if gain > 0:
-                state, rig, view, more, cost = moved, moved_rig, moved_view, moved_more, moved_cost
+                state, rig, view, more, cost = after, moved_rig, moved_view, moved_more, moved_cost
             damping = min(max(damping / 5 if gain > 0 else damping * 5, 1e-9), 1e6)
             if abs(gain) < _CONVERGED:
                 break
@@ -261,18 +262,8 @@ class _Bundle:
         shared = -torch.linalg.solve_ex(reduced, right)[0]
         step = -(solved[..., -1] + solved[..., :-1] @ shared)
         shared = shared.unflatten(0, (self.cameras, -1))
-        rig = RigState(
-            roma.rotvec_to_rotmat(shared[:, :3]) @ rig.turn,
-            rig.shift + shared[:, 3:6],
-            rig.zoom + shared[:, 6],
-            rig.further + shared[:, 7:],
-        )
-        body = state._replace(
-            rotation=roma.rotvec_to_rotmat(step[:, :3]) @ state.rotation,
-            position=state.position + step[:, 3:6],
-            angles=state.angles + step[:, 6:],
-        )
-        return self.state(body, rig), rig
+        state = moved(state, step, shared.expand(len(step), -1, -1))
+        return state, RigState(state.turn[0], state.shift[0], state.zoom[0], rig.further + shared[:, 7:])
 
     def solution(self, state: State, rig: RigState, found: Equations) -> RigSolution:
         coupling = found.coupling.transpose(1, 2).flatten(2)
