@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import Color, Mesh, Part
+from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
@@ -68,10 +68,10 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
 
 
 def _joined(pieces: list[tuple[FloatArray, np.ndarray, FloatArray | None]]) -> Mesh:
-    first = np.cumsum([0, *(len(vertices) for vertices, _, _ in pieces)])
+    vertices, faces = joined([(vertices, faces) for vertices, faces, _ in pieces])
     return Mesh(
-        vertices=np.concatenate([vertices for vertices, _, _ in pieces]),
-        faces=np.concatenate([start + faces for start, (_, faces, _) in zip(first, pieces, strict=False)]),
+        vertices=vertices,
+        faces=faces,
         uv=None if pieces[0][2] is None else np.concatenate([uv for _, _, uv in pieces if uv is not None]),
     )
 

@@ -20,7 +20,7 @@ from vision.scene.mesh_points import (
     wireframe,
 )
 from vision.scene.mesh_reading import make_parts, read_geometries
-from vision.scene.objects import Color, Piece, PoseObject
+from vision.scene.objects import Color, Piece, PoseObject, joined
 from vision.scene.plain import Plain
 from vision.scene.symmetries import Symmetries
 
@@ -103,17 +103,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         shift = self._shift(np.concatenate([geometry.vertices for geometry in geometries]))
         for geometry in geometries:
             geometry.vertices = geometry.vertices * self.scale + shift
-        solid = trimesh.Trimesh(
-            np.concatenate([geometry.vertices for geometry in geometries]),
-            np.concatenate(
-                [
-                    start + geometry.faces
-                    for start, geometry in zip(
-                        np.cumsum([0, *(len(geometry.vertices) for geometry in geometries)]), geometries, strict=False
-                    )
-                ]
-            ),
-        )
+        solid = trimesh.Trimesh(*joined([(geometry.vertices, geometry.faces) for geometry in geometries]))
         solid.update_faces(solid.nondegenerate_faces())
         if not len(solid.faces) or not solid.area > 0:
             raise ValueError(f"file: {self.file}: its triangles have no area")

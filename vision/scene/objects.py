@@ -6,6 +6,7 @@ Metres; colours are sRGB-encoded, [0, 1]. ``vision.scene.lettered`` and ``vision
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -194,16 +195,21 @@ class PoseObject(Plain, frozen=True):
     @functools.cached_property
     def _surface(self) -> tuple[Mesh, FloatArray]:
         parts = [part for part in self.parts if not part.name.startswith("letter/")]
-        vertices = np.concatenate([part.mesh.vertices for part in parts])
+        vertices, faces = joined([(part.mesh.vertices, part.mesh.faces) for part in parts])
         colors = np.concatenate([np.tile(part.color, (len(part.mesh.vertices), 1)) for part in parts])
-        first = np.cumsum([0, *(len(part.mesh.vertices) for part in parts)])
-        faces = np.concatenate([start + part.mesh.faces for start, part in zip(first, parts, strict=False)])
         # A wall is there twice, once for the part on each of its sides.
         places = np.unique(vertices.round(9), axis=0, return_inverse=True)[1].reshape(-1)
         _, kinds, counts = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True, return_counts=True)
         outer = faces[counts[kinds.reshape(-1)] == 1]
         used, renumbered = np.unique(outer, return_inverse=True)
         return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), colors[used]
+
+
+def joined(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and faces (F, 3) of several surfaces as those of one."""
+    first = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
+    faces = [start + own for start, (_, own) in zip(first, pieces, strict=False)]
+    return np.concatenate([vertices for vertices, _ in pieces]), np.concatenate(faces)
 
 
 def srgb_from_linear(color: ArrayLike) -> FloatArray:
