@@ -12,6 +12,7 @@ from datagen.render import RENDERERS
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
+from vision.bounds import at_least_one, not_negative, positive
 from vision.config import to_jsonable
 from vision.io.store import Location
 from vision.scene.load import check_scene
@@ -64,21 +65,17 @@ class RenderConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        for name in ("count", "shard_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        at_least_one(self, "count", "shard_size")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: must be at least 1, got {self.workers}")
         if self.devices is not None and (self.devices < 1 or self.renderer != "warp"):
             raise ValueError(f"devices: must be at least 1, and is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
-        if not self.patience_s > 0:
-            raise ValueError(f"patience_s: must be positive, got {self.patience_s}")
+        positive(self, "patience_s")
         if self.only is not None and not 0 <= self.only < self.count:
             raise ValueError(f"only: the dataset has samples 0 to {self.count - 1}, got {self.only}")
-        if self.seed < 0:
-            raise ValueError(f"seed: must not be negative, got {self.seed}")
+        not_negative(self, "seed")
         if self.scene is not None:
             check_scene(self.scene)
         if self.renderer not in RENDERERS.names():

@@ -15,6 +15,7 @@ from datagen.generate.shard_task import shard_renderer
 from datagen.generate.view_labels import Views, mask_box
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
+from vision.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rotation_from_quaternion
@@ -47,9 +48,7 @@ class CheckConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rerender", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        not_negative(self, "rerender", "seed")
 
 
 def faults(config: CheckConfig) -> Iterator[str]:

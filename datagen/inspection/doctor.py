@@ -23,6 +23,7 @@ from scipy.spatial import ConvexHull
 from datagen.render import create_renderer
 from datagen.render.base import Appearance, Renderer, RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.sim.complete import complete_scene
+from vision.bounds import positive
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.scene.scene import Scene
@@ -45,8 +46,7 @@ class DoctorConfig:
     timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
-        if not self.timeout_s > 0:
-            raise ValueError(f"timeout_s: must be positive, got {self.timeout_s}")
+        positive(self, "timeout_s")
 
 
 def _installed() -> Iterator[Literal["filament", "classic", "warp"]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from datagen.inspection.gallery import page
 from datagen.inspection.info import spread, summary
+from vision.bounds import at_least_one, not_negative
 from vision.drawing.wireframes import dataset_sheet, save_png
 from vision.io.files import atomic_write
 from vision.io.store import Location
@@ -45,13 +46,10 @@ class InspectConfig:
     save: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.page_samples < 0:
-            raise ValueError(f"page_samples: must not be negative, got {self.page_samples}")
+        not_negative(self, "page_samples")
         if self.save is not None and (self.viewer is None or self.save.suffix != ".rrd"):
             raise ValueError(f"save: expected a file that ends in .rrd, with viewer rerun, got {self.save}")
-        for name in ("samples", "columns", "scale"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        at_least_one(self, "samples", "columns", "scale")
 
 
 def inspect(config: InspectConfig) -> None:

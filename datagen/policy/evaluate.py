@@ -19,6 +19,7 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
+from vision.bounds import at_least_one
 from vision.config import to_jsonable
 from vision.io.files import atomic_write, canonical_json
 from vision.progress import Advance, progress
@@ -71,8 +72,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_scene(self.scene)
-        if self.trials < 1:
-            raise ValueError(f"trials: must be at least 1, got {self.trials}")
+        at_least_one(self, "trials")
         if self.gif is not None and self.gif.suffix != ".gif":
             raise ValueError(f"gif: must end in .gif, got {self.gif}")
         if not (self.calibrated or self.randomized):

@@ -17,6 +17,7 @@ from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.replay import Hindsight, Sample, View, Widths
+from vision.bounds import positive
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,7 @@ class Learning:
 
     def __post_init__(self) -> None:
         input_indices(self.actor_inputs)
-        for name in ("batch", "learning_rate", "actor_every"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+        positive(self, "batch", "learning_rate", "actor_every")
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
 

@@ -11,6 +11,7 @@ from datagen.policy.her import Learning
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
+from vision.bounds import at_least_one, not_negative
 from vision.config import to_jsonable
 from vision.scene.load import check_scene
 
@@ -93,10 +94,9 @@ class HerConfig:
         check_scene(self.scene)
         if not set(self.groups) <= set(GROUPS) or len(set(self.groups)) < len(self.groups):
             raise ValueError(f"groups: expected different ones of {', '.join(GROUPS)}, got {', '.join(self.groups)}")
-        for name in ("steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in (
+        at_least_one(self, "steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds")
+        not_negative(
+            self,
             "players",
             "threads",
             "torch_threads",
@@ -105,9 +105,7 @@ class HerConfig:
             "first_updates",
             "anchor",
             "anchor_steps",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        )
         if not self.clean_worlds < self.worlds:
             raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
+from vision.bounds import at_least_one
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
@@ -189,8 +190,7 @@ class RenderOptions:
             raise ValueError(
                 f"shadow_lights: must lie between 1 and 6, got {self.shadow_lights}; shadows: false for none"
             )
-        if self.recording_size < 1:
-            raise ValueError(f"recording_size: must be at least 1, got {self.recording_size}")
+        at_least_one(self, "recording_size")
         if not 64 <= self.shadow_map_size <= 4096:
             raise ValueError(f"shadow_map_size: must lie between 64 and 4096 texels, got {self.shadow_map_size}")
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vision.bounds import at_least_one, positive
+
 
 @dataclass(frozen=True)
 class PlayerOptions:
@@ -34,12 +36,8 @@ class PlayerOptions:
     logs: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("players", "batch_size", "attempts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("start_timeout_s", "reply_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+        at_least_one(self, "players", "batch_size", "attempts")
+        positive(self, "start_timeout_s", "reply_timeout_s")
         if self.players > 1 and (self.executable is None or self.port is not None):
             raise ValueError("players: more than one needs an executable, and a free port each (port: null)")
 
@@ -66,8 +64,7 @@ class UnityOptions:
     def __post_init__(self) -> None:
         if self.msaa not in (1, 2, 4, 8):
             raise ValueError(f"msaa: must be 1, 2, 4 or 8, got {self.msaa}")
-        if not self.light_range > 0:
-            raise ValueError(f"light_range: must be positive, got {self.light_range}")
+        positive(self, "light_range")
         for name in ("ambient", "reflection"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from datagen.sim.interface import Worlds
 from datagen.sim.outcome import Outcome
+from vision.bounds import at_least_one
 
 STEP_SECONDS = 0.08  # s, one environment step
 
@@ -26,8 +27,7 @@ class TrialRules:
     seconds: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.goals < 1:
-            raise ValueError(f"goals: must be at least 1, got {self.goals}")
+        at_least_one(self, "goals")
         if not STEP_SECONDS <= self.seconds < float("inf"):
             raise ValueError(f"seconds: must be at least {STEP_SECONDS}, got {self.seconds}")
 

@@ -29,6 +29,7 @@ from datagen.states.files import (
 from datagen.states.parts import Part, PartTask
 from datagen.workers.pool import TaskFailedError, default_workers
 from datagen.workers.stream import OrderedStream
+from vision.bounds import at_least_one, not_negative
 from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.io.files import exclusive_folder, remove
@@ -79,12 +80,8 @@ class StatesConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("count", "episode_steps", "stride", "worlds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "workers", "threads"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: must not be negative, got {getattr(self, name)}")
+        at_least_one(self, "count", "episode_steps", "stride", "worlds")
+        not_negative(self, "seed", "workers", "threads")
         check_scene(self.scene)
         try:
             policy_label(self.policy, load_scene(self.scene))

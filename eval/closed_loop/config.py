@@ -12,6 +12,7 @@ from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.trial_results import ObservationSource, Simulation
+from vision.bounds import at_least_one
 from vision.config import to_jsonable
 from vision.io.files import sha256
 from vision.scene.scene import Scene
@@ -74,8 +75,7 @@ class ClosedLoopConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise ValueError(f"trials: must be at least 1, got {self.trials}")
+        at_least_one(self, "trials")
         if min(self.latency_steps, self.workers, self.film_seconds) < 0:
             raise ValueError("latency_steps, workers, film_seconds: must not be negative")
         if not (self.calibrated or self.randomized):

@@ -18,6 +18,7 @@ import numpy as np
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
 from eval.scoring.found_cameras import found_cameras
+from vision.bounds import at_least_one, not_negative
 from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
@@ -67,10 +68,8 @@ class EvaluateConfig:
                 raise ValueError(f"test_sets: a name has small letters, digits, - and _ only, got '{name}'")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: must be at least 1, got {self.batch_size}")
-        if self.miscalibration_samples < 0:
-            raise ValueError(f"miscalibration_samples: must not be negative, got {self.miscalibration_samples}")
+        at_least_one(self, "batch_size")
+        not_negative(self, "miscalibration_samples")
 
 
 class Estimator(Protocol):
