@@ -22,8 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
-from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.scene.calibration import load_calibration
@@ -41,15 +41,14 @@ def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]
     raise DactylError(f"webcams {', '.join(sources)}: one gives no picture; check numbers and cables")
 
 
-def reduced(picture: np.ndarray, source: str, camera: Camera) -> np.ndarray:
-    """(H, W, 3) as a camera's images have it, of a picture of the same shape."""
+def refuse_another_shape(picture: np.ndarray, source: str, camera: Camera) -> None:
+    """A picture of the nominal camera itself has the shape of its images, at any size."""
     height, width, _ = picture.shape
     if abs(width * camera.height - height * camera.width) > max(width, height):
         raise DactylError(
             f"{source}: {width}x{height} pixels; without --calibration pictures must have the shape of the trained "
             f"cameras' images, {camera.width}x{camera.height}"
         )
-    return np.asarray(cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
 
 
 def main() -> None:
@@ -65,22 +64,16 @@ def main() -> None:
     rig = estimator.rig
     if len(arguments.sources) != len(rig):
         parser.error(f"expected {len(rig)} sources, for {', '.join(rig.names)}, got {len(arguments.sources)}")
-    matrices, transforms = rig.nominal.intrinsics, rig.nominal.extrinsics
-    views = None
-    if arguments.calibration:
-        calibration = load_calibration(arguments.calibration)
-        if missing := [name for name in rig.names if name not in calibration]:
-            raise DactylError(f"{arguments.calibration}: camera '{missing[0]}' is missing; calibrate it too")
-        views = [make_view(calibration[camera.name], np.eye(4), camera, True) for camera in rig.cameras]
-        matrices, transforms = np.stack([v.matrix for v in views]), np.stack([v.transform for v in views])
+    calibration = load_calibration(arguments.calibration) if arguments.calibration else None
+    if calibration and (missing := [name for name in rig.names if name not in calibration]):
+        raise DactylError(f"{arguments.calibration}: camera '{missing[0]}' is missing; calibrate it too")
+    views = NetworkViews(rig, calibration)
     for pictures in triplets(arguments.sources, arguments.picture_bits):
-        if views:
-            seen = zip(views, pictures, arguments.sources, strict=True)
-            images = [view(picture, Path(source)) for view, picture, source in seen]
-        else:
-            seen = zip(pictures, arguments.sources, rig.cameras, strict=True)
-            images = [reduced(picture, name, camera) for picture, name, camera in seen]
-        found = estimator.predict(np.stack(images)[None], matrices, transforms, nominal=views is None)
+        if calibration is None:
+            for picture, source, camera in zip(pictures, arguments.sources, rig.cameras, strict=True):
+                refuse_another_shape(picture, source, camera)
+        images = views(pictures, arguments.sources)
+        found = estimator.predict(images[None], *views.cameras, nominal=calibration is None)
         pose = {key: np.round(found[key][0], 5).tolist() for key in ("position", "quaternion", "confidence")}
         print(json.dumps(pose), flush=True)  # noqa: T201
 

@@ -11,7 +11,7 @@ them is wrong (``vision.storage.tensors``), and no file makes a larger network t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +57,11 @@ class Observations(NamedTuple):
     corner_scale: NDArray[np.float64]
     landmarks: NDArray[np.float64]
     landmark_scale: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Observations]) -> Observations:
+        """Those of several calls, one after the other."""
+        return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class PoseEstimator:

@@ -88,7 +88,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         parts.append(estimator.observe(views(pictures, where)[None]))
     if not parts:
         raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
-    seen = Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    seen = Observations.joined(parts)
     try:
         solution = estimator.self_calibrate(seen, *views.cameras, distortion=config.distortion)
     except DactylError as error:

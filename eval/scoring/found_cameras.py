@@ -63,4 +63,4 @@ def observed(estimator: Any, dataset: TripletDataset, rows: np.ndarray, batch_si
     for first in range(0, len(rows), batch_size):
         images = np.stack([dataset[int(number)]["images"] for number in rows[first : first + batch_size]])
         parts.append(estimator.observe(images))
-    return type(parts[0])(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return type(parts[0]).joined(parts)
