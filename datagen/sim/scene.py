@@ -222,7 +222,7 @@ def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
 
 def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
     """A texture from the content of a PNG file."""
-    with Image.open(io.BytesIO(png)) as image:
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 lies at v = 0
     texture = spec.add_texture(
         name=name,

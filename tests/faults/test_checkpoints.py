@@ -124,6 +124,11 @@ def hyper(**changes: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["hyper_parameters"].update(changes)
 
 
+def scene(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], object]:
+    """A change of the scene, which hyper-parameters hold whole."""
+    return lambda content: change(content["hyper_parameters"]["scene"])
+
+
 def model(**changes: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["hyper_parameters"]["model"].update(changes)
 
@@ -151,13 +156,15 @@ CONTENT: dict[str, Callable[[dict[str, Any]], object]] = {
     "window": model(window={"size": 10**9}),
     "negative": model(iterations=-1),
     "unknown key": model(teapot=1),
-    "image size": hyper(image_size=10**6),
-    "image size of 0": hyper(image_size=0),
-    "object as list": hyper(object=["block"]),
-    "rig as text": hyper(rig="left"),
-    "rig of nothing": hyper(rig=[]),
-    "infinite camera": lambda content: content["hyper_parameters"]["rig"][0].update(fovy_deg=float("inf")),
-    "escape": hyper(object="\x1b[2J"),
+    "image size": scene(lambda scene: scene["rig"]["cameras"][0].update(width=10**6)),
+    "image size of 0": scene(lambda scene: scene["rig"]["cameras"][0].update(height=0)),
+    "scene by name": hyper(scene="block"),
+    "object as list": scene(lambda scene: scene.update(object=["block"])),
+    "rig as text": scene(lambda scene: scene.update(rig="left")),
+    "rig of nothing": scene(lambda scene: scene["rig"].update(cameras=[])),
+    "infinite camera": scene(lambda scene: scene["rig"]["cameras"][0]["intrinsics"][0].__setitem__(0, float("inf"))),
+    "mirrored camera": scene(lambda scene: scene["rig"]["cameras"][0]["extrinsics"][0].__setitem__(0, -3.0)),
+    "escape": scene(lambda scene: scene.update(name="\x1b[2J")),
     "deep": hyper(model={"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}),
 }
 
