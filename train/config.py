@@ -37,6 +37,8 @@ class TrainConfig:
         output: folder for checkpoints and logs; a training that was stopped there goes on.
         data: datasets and batches.
         model: the network.
+        init: weights to begin from: the name of shipped ones (block), or a checkpoint; random ones when null. Layers
+            that differ, such as the last one for an object with other keypoints, begin anew.
         loss: what is minimised.
         augment: changes of the pictures.
         optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
@@ -49,6 +51,7 @@ class TrainConfig:
     output: Path
     data: DataConfig
     model: ModelConfig = field(default_factory=ModelConfig)
+    init: str | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 
+from train import initial
 from train.camera_model import CameraConfig
 from train.checkpoints import BEST, LAST, SafeCheckpointIO, SaveLast, save_best
 from train.config import TrainConfig
@@ -83,6 +84,8 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
+    if config.init is not None and not done:
+        console.print(f"{config.output}: {initial.begin_from(task.model, config.init)}")
     trainer = make_trainer(config, options, data)
     if done:
         refuse_misfit(saved, task, trainer, last)
@@ -220,6 +223,10 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     for group, key, default in _LATER_KEYS:
         if identity[group][key] == default:
             del identity[group][key]
+    if config.init is None:
+        del identity["init"]
+    else:  # what they are, not where they lie
+        identity["init"] = initial.identity(config.init)
     identity["data"] = data.identity()
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
     identity["trainer"] = {key: options[key] for key in decisive}

@@ -113,8 +113,7 @@ class PoseEstimator:
     @classmethod
     def load(cls, name: str, device: str | torch.device = "cpu") -> PoseEstimator:
         """:meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
-        shipped = (WEIGHTS / f"{name}.pt").is_file() and "/" not in name
-        return cls.from_pretrained(name, device) if shipped else cls.from_checkpoint(name, device)
+        return cls.from_checkpoint(weights_file(name), device)
 
     def predict(
         self,
@@ -226,6 +225,12 @@ class PoseEstimator:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
+
+
+def weights_file(name: str) -> Path:
+    """Of shipped weights by that name, else the path that it is."""
+    shipped = WEIGHTS / f"{name}.pt"
+    return shipped if "/" not in name and shipped.is_file() else Path(name)
 
 
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""Weights that a training begins from instead of random ones: of another scene, of other pictures, or of a shorter
+training."""
+
+from __future__ import annotations
+
+from vision.errors import DactylError
+from vision.estimator import PoseEstimator, weights_file
+from vision.io.files import sha256
+from vision.networks.pose_model import PoseModel
+
+_OF_THE_DATA = ("position_mean", "position_deviation", "error_scale", "landmark_offset")
+"""Buffers that say something of the pictures a network was trained on, or measured on, and nothing of these."""
+
+
+def begin_from(model: PoseModel, weights: str) -> str:
+    """Copy into ``model`` every tensor of given weights that fits it by name and shape; the others stay random.
+
+    A network for another object has a last layer of its own when it has another number of keypoints; all the layers
+    before it are taken on.
+
+    Args:
+        model: not trained yet; changed in place.
+        weights: name of shipped weights, or a checkpoint's path.
+
+    Returns:
+        What was taken on and what begins anew, for people.
+
+    Raises:
+        DactylError: no such weights, or of another tower.
+    """
+    ours, given = model.state_dict(), PoseEstimator.load(weights).model.state_dict()
+    learned = [name for name in ours if name not in _OF_THE_DATA]
+    taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
+    if any(name.startswith("tower.") for name in set(learned) - set(taken)):
+        raise DactylError(f"init: {weights}: its tower is another; choose the model.backbone that it was trained with")
+    model.load_state_dict({name: given[name] for name in taken}, strict=False)
+    anew = sorted({name.split(".", 1)[0] for name in set(learned) - set(taken)})
+    return f"begins from {weights}" + (f"; anew: {', '.join(anew)}" if anew else "")
+
+
+def identity(weights: str) -> str:
+    """What given weights are, wherever they lie: the SHA-256 of their file.
+
+    Raises:
+        DactylError: no such weights.
+    """
+    try:
+        return sha256(weights_file(weights))
+    except OSError as error:
+        raise DactylError(
+            f"init: {weights}: {error.strerror or error}; give the name of shipped weights (block) or a checkpoint"
+        ) from error
