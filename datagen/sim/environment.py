@@ -64,6 +64,9 @@ class Environment:
     ) -> None:
         self.scene = compile_scene(scene, locked_wrist=locked_wrist)
         self._workspace = scene.workspace
+        floor = scene.background
+        solid = floor.kind != "none" and floor.collides
+        self._lowest_start = floor.centre[2] + scene.object.diameter / 2 if solid else -np.inf
         self.seed = seed
         self.worlds = worlds
         self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads)
@@ -239,6 +242,8 @@ class Environment:
             qpos = self.batch.qpos[world]
             qpos[self.scene.hand_qpos] = self._hand_start
             qpos[position : position + 3] = self._workspace.start + draws[world].normal(0, self._workspace.start_std, 3)
+            # Drawn within the floor, it would be thrown out of it, or fall below it.
+            qpos[position + 2] = max(qpos[position + 2], self._lowest_start)
             qpos[position + 3 : position + 7] = random_orientation(draws[world])
         self._begin_effects(worlds)
         self._smoothed[worlds] = 0

@@ -111,6 +111,17 @@ def test_an_object_that_cannot_be_held_is_named() -> None:
         Environment(msgspec.structs.replace(scene("block"), workspace=workspace), seed=0, worlds=1).reset([0], [0])
 
 
+def test_no_object_begins_within_the_floor() -> None:
+    """It would be thrown out of the floor, or fall below it."""
+    cube = scene("trifinger-cube")
+    environment = Environment(cube, seed=0, worlds=64, threads=1)
+    environment.reset(range(64), range(64))
+    for _ in range(10):
+        environment.step(np.zeros((64, 0)))
+        height = environment.batch.qpos[:, environment.scene.object_qpos + 2] - cube.background.centre[2]
+        assert (height > 0.01).all()  # half of its side is 0.033; the floor gives when it falls
+
+
 def test_without_a_drop_height_nothing_is_dropped() -> None:
     workspace = msgspec.structs.replace(scene("block").workspace, drop_height=None)
     environment = Environment(msgspec.structs.replace(scene("block"), workspace=workspace), seed=3, worlds=1, threads=1)
