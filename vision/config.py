@@ -13,20 +13,21 @@ import inspect
 import itertools
 import math
 import re
-from argparse import ArgumentError, RawDescriptionHelpFormatter
+from argparse import ArgumentError
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 from jsonargparse.typing import register_type
 from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
 from vision.errors import DactylError, UsageError
+from vision.help_format import HelpFormatter
 
 Config = TypeVar("Config")
 
@@ -53,10 +54,6 @@ def _path_text(path: Any) -> str:
 
 
 register_type(Path, _path_text, fail_already_registered=False)
-
-
-class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Types and defaults of every option, examples as they were written."""
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: str, description: str) -> Config:

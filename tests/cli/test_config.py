@@ -113,6 +113,20 @@ def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture
     assert f"dactyl {name}" in text
 
 
+def test_help_says_what_has_to_be_given_and_every_keys_type(capsys: pytest.CaptureFixture[str]) -> None:
+    """And calls nothing required that has a default, as jsonargparse does with the bounds of a range."""
+    assert main(["render", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith(
+        "usage: dactyl render --states STATES --output OUTPUT [--config FILE] [--KEY VALUE ...] Render"
+    )
+    assert text.count("required") == 2
+    assert "--appearance.lights.low LOW (int, default: 4)" in text
+    assert "null for one per core. (int or null, default: null)" in text
+    assert "<class" not in text
+    assert "Path to a configuration file" not in text
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_key_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--no_such_key", "1"]) == 2

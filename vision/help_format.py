@@ -1,0 +1,59 @@
+"""How ``--help`` of a command reads: a usage of one line, then each key: meaning, type and default."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from argparse import Action, RawDescriptionHelpFormatter
+from collections.abc import Iterable
+from typing import Any
+
+from jsonargparse import DefaultHelpFormatter
+
+_GROUP_HELP = "Path to a configuration file."  # of the option that stands for a group of keys
+
+
+class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Examples as they were written; wide terminals have keys and meanings side by side."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        width = min(shutil.get_terminal_size().columns, 120) - 2
+        super().__init__(prog, **{"max_help_position": 44 if width > 100 else 24, "width": width, **options})
+
+    def _format_usage(self, usage: str | None, actions: Iterable[Action], *_: Any, **__: Any) -> str:
+        """Only what has to be given: a command has a hundred keys, and the list of them follows."""
+        if usage is not None:
+            return f"usage: {usage % {'prog': self._prog}}\n\n"
+        needed = " ".join(f"{action.option_strings[0]} {_name(action)}" for action in actions if _is_needed(action))
+        return f"usage: {self._prog} {needed}{' ' if needed else ''}[--config FILE] [--KEY VALUE ...]\n\n"
+
+    def _format_action(self, action: Action) -> str:
+        # A file for every range of numbers is possible, and nobody's first question.
+        if action.help == _GROUP_HELP and "." in action.dest:
+            return ""
+        return super()._format_action(action)
+
+    def _get_help_string(self, action: Action) -> str:
+        said = super()._get_help_string(action)
+        if not _is_needed(action):  # the bounds of a range have no default of their own, the range has
+            said = said.replace("(required, ", "(")
+        said = said.replace("type: %(type)s, ", "%(type)s, ").replace("type: %(type)s", "%(type)s")
+        return "YAML file of these keys" if action.help == _GROUP_HELP else said
+
+    def _get_type_str(self, action: Action) -> str | None:
+        said = super()._get_type_str(action)
+        if said is None or said.startswith("Literal["):  # its values stand where the option's does
+            return None
+        if literals := re.findall(r"Literal\[([^]]*)\]", said):
+            return ", ".join(dict.fromkeys(value.strip("'") for values in literals for value in values.split(", ")))
+        said = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", said)
+        said = re.sub(r"\b(?:Path|UPath|PathLike)\b", "path", said).replace("path | path", "path or URL")
+        return re.sub(r"\bstr\b", "text", said).replace(" | ", " or ")
+
+
+def _is_needed(action: Action) -> bool:
+    return action.required and action.default is None and "." not in action.dest
+
+
+def _name(action: Action) -> str:
+    return str(action.metavar or action.dest.rsplit(".")[-1].upper())
