@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from dactyl import __version__
 from vision.errors import DactylError, UsageError, memory_fault
 
 COMMANDS = {
@@ -50,7 +51,8 @@ commands:
 {commands}
 
 dactyl COMMAND --help lists a command's options with examples;
-dactyl COMMAND ... --print_config shows the configuration it would use.
+dactyl COMMAND ... --print_config shows the configuration it would use;
+dactyl --version says which version this is.
 """
 
 
@@ -89,6 +91,9 @@ def _main(arguments: list[str]) -> int:
         commands = "\n".join(f"  {name:18}{summary}" for name, (_, summary) in COMMANDS.items())
         sys.stdout.write(_USAGE.format(commands=commands))
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        sys.stdout.write(f"dactyl-vision {__version__}\n")
+        return 0
     name = arguments[0]
     if name not in COMMANDS:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)

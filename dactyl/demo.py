@@ -14,11 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from vision.config import parse
-from vision.errors import DactylError
+from vision.config_files import CONFIGS, PREFIX
 from vision.hardware import fast_bfloat16
-
-CONFIGS = Path(__file__).parents[1] / "configs"
-
 
 RESULTS = {
     "train, test-filament, test-classic": "datasets of image triplets, WebDataset shards",
@@ -115,10 +112,7 @@ def main_demo(argv: Sequence[str]) -> None:
 
 
 def _config(name: str) -> str:
+    """As a person would name it: a path within a checkout, else the name of what is installed."""
     path = CONFIGS / f"{name}.yaml"
-    if not path.exists():
-        raise DactylError(f"{path}: the demo's configuration is missing; run it from a checkout of the repository")
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else f"{PREFIX}{name}"

@@ -26,6 +26,7 @@ from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
+from vision.config_files import config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
 
@@ -101,7 +102,8 @@ def new_parser(command: str, description: str) -> ArgumentParser:
         allow_abbrev=False,
         parser_mode=strict_yaml.MODE,
     )
-    parser.add_argument("--config", action=_ConfigFile, help="YAML file with any of the keys below.")
+    ours = "YAML file with any of the keys below; dactyl:train/best is train/best.yaml of those that come along."
+    parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help=ours)
     return parser
 
 
@@ -126,6 +128,7 @@ class _ConfigFile(ActionConfigFile):
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
         path = Path(value)
         try:
+            path = config_file(value)
             text = _read(path)
             _refuse_odd_content(strict_yaml.load(text), parser.groups or ())
             # The text and not the path: a pipe can be read only once.

@@ -16,6 +16,7 @@ import yaml
 from msgspec.structs import replace
 
 from vision import strict_yaml
+from vision.config_files import CONFIGS
 from vision.errors import DactylError
 from vision.io.files import read_file
 from vision.registry import Registry
@@ -29,7 +30,7 @@ from vision.scene.rig_readers import read_rig
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background, Workspace
 
-SCENES = Path(__file__).parents[2] / "configs" / "scenes"
+SCENES = CONFIGS / "scenes"
 """Folder of the scenes that come with the program."""
 
 HANDS = Registry("hand", "dactyl.hands", {})

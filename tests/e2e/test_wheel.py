@@ -1,0 +1,63 @@
+"""The built package alone, without a checkout: configurations, scenes and weights come along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vision.config_files import config_file
+from vision.errors import DactylError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what an installation puts beside its dependencies."""
+    source = tmp_path_factory.mktemp("source") / "dactyl-vision"
+    unwanted = shutil.ignore_patterns(
+        ".*", "runs", "data", "build", "*.egg-info", "tests", "docs", "benchmarks", "unity_project"
+    )
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    target = tmp_path_factory.mktemp("installed")
+    build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
+    wheel = subprocess.run(
+        [sys.executable, "-c", build], cwd=source, env=os.environ, capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    shutil.unpack_archive(source / wheel, target, "zip")
+    return target
+
+
+def dactyl(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-c", "from dactyl.cli import main; raise SystemExit(main())", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_imports_nothing_of_the_checkout(installed: Path, tmp_path: Path) -> None:
+    code = "import dactyl, vision, vision.config_files as c; print(vision.__file__, c.CONFIGS, dactyl.__version__)"
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    file, configs, version = done.stdout.split()
+    assert Path(file).is_relative_to(installed)
+    assert Path(configs).is_relative_to(installed)
+    assert version == (installed / next(installed.glob("*.dist-info")).name).name.split("-")[1].removesuffix(".dist")
+
+
+def test_configurations_scenes_and_weights_come_along(installed: Path, tmp_path: Path) -> None:
+    made = dactyl(
+        *(installed, tmp_path, "states", "--config", "dactyl:states/explore", "--scene", "trifinger-cube"),
+        *("--count", "16", "--worlds", "4", "--output", "states"),
+    )
+    assert made.returncode == 0, made.stderr
+    assert (installed / "vision" / "weights" / "block.pt").stat().st_size > 1_000_000
+
+
+def test_a_configuration_that_does_not_come_along_is_one_line() -> None:
+    with pytest.raises(DactylError, match="did you mean dactyl:train/best"):
+        config_file("dactyl:train/bets")
