@@ -91,7 +91,8 @@ def main_render(argv: Sequence[str]) -> None:
     """Render randomised image triplets of collected states into a sharded dataset.
 
     Shards are WebDataset tars; a manifest written last commits them. A killed run resumes, a larger --count extends, a
-    finished dataset is reused. The same configuration gives the same bytes with any number of workers.
+    finished dataset is reused. The same configuration gives the same bytes with any number of workers. A README.md
+    says what is in the folder; once you have changed it, it stays as it is.
 
     examples:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000
@@ -102,12 +103,14 @@ def main_render(argv: Sequence[str]) -> None:
     """
     from datagen.generate.config import RenderConfig
     from datagen.generate.dataset import generate, render_one
+    from datagen.inspection.data_card import write_card
 
     config = parse(RenderConfig, argv, "dactyl render", main_render.__doc__ or "")
     if config.only is not None:
         Console().print(f"sample {config.only}: {render_one(config, config.only)}")
         return
     dataset = generate(config)
+    write_card(dataset)
     devices = ", ".join(f"{info['name']} on {info['device']}" for info in dataset.manifest.renderers)
     Console().print(
         f"{config.output}: {len(dataset):,} triplets in {len(dataset.shards)} shards, rendered by {devices}"

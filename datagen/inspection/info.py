@@ -40,7 +40,7 @@ def summary(dataset: TripletDataset) -> Table:
     """Counts, sizes, renderer, and how a thousand labels, spread evenly, are distributed."""
     labels = [dataset.label(number) for number in spread(len(dataset), _MOST_LABELS)]
     table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")
-    for key, value in (_facts(dataset) | _distributions(labels)).items():
+    for key, value in (facts(dataset) | _distributions(labels)).items():
         table.add_row(Text(printable(key)), Text(printable(value)))  # words of others are neither codes nor markup
     return table
 
@@ -50,7 +50,8 @@ def spread(total: int, count: int) -> list[int]:
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist() if total else []
 
 
-def _facts(dataset: TripletDataset) -> dict[str, str]:
+def facts(dataset: TripletDataset) -> dict[str, str]:
+    """What it is and how it was made; ranges where they are not the program's own, in brackets those."""
     manifest = dataset.manifest
     size = sum(shard.bytes for shard in dataset.shards)
     written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)

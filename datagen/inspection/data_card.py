@@ -1,0 +1,118 @@
+"""A dataset's ``README.md``: what it is, what was varied, a picture, and how to load it with ``webdataset`` alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+
+from datagen.inspection.info import facts, spread
+from vision.drawing.wireframes import dataset_sheet
+from vision.errors import printable
+from vision.io import store
+from vision.io.files import atomic_write
+from vision.io.store import Location
+from vision.storage.datasets import TripletDataset
+from vision.storage.schema import IMAGES, LABEL, MASKS, Field
+
+CARD, PREVIEW = "README.md", "preview.jpg"
+
+_PICTURED = 6
+_MARK = re.compile(r"<!-- made by dactyl render, sha256 ([0-9a-f]{64}) -->\n\Z")
+
+
+def write_card(dataset: TripletDataset) -> bool:
+    """Write ``README.md`` and ``preview.jpg`` into the dataset's folder, unless a person has changed the card.
+
+    Returns:
+        Whether they were written.
+    """
+    path = dataset.folder / CARD
+    if _is_changed(path):
+        return False
+    if not store.is_remote(dataset.folder):  # it would fetch shards from all over the set
+        sheet, picture = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2), io.BytesIO()
+        sheet.convert("RGB").save(picture, "JPEG", quality=85)
+        atomic_write(dataset.folder / PREVIEW, picture.getvalue())
+    text = card(dataset)
+    mark = f"<!-- made by dactyl render, sha256 {hashlib.sha256(text.encode()).hexdigest()} -->\n"
+    atomic_write(path, (text + mark).encode())
+    return True
+
+
+def card(dataset: TripletDataset) -> str:
+    """The card in Markdown, with the front matter that dataset hubs read."""
+    target, cameras = dataset.object, ", ".join(camera.name for camera in dataset.rig.cameras)
+    rows = [f"| {key} | {_cell(value)} |" for key, value in facts(dataset).items() if key != "shards written"]
+    picture = [] if store.is_remote(dataset.folder) else [f"![some of its samples]({PREVIEW})", ""]
+    fields = [_field(f"{name} in `label.json`", field) for name, field in LABEL.items() if not field.optional]
+    fields.append(_field(f"`{{{cameras}}}.jpg`", IMAGES))
+    if len(dataset) and "visibility" in dataset.label(0):
+        fields += [_field(f"{name} in `label.json`", field) for name, field in LABEL.items() if field.optional]
+        fields.append(_field(f"`mask_{{{cameras}}}.png`", MASKS))
+    first = dataset.rig.cameras[0].name
+    return "\n".join(
+        [
+            "---",
+            "license: unspecified  # yours to say",
+            f"tags: [synthetic, 6d-pose, {_cell(target.name)}]",
+            f"size_categories: [{_size(len(dataset))}]",
+            "---",
+            "",
+            f"# {_cell(dataset.folder.name)}: the pose of the {_cell(target.name)} from {len(dataset.rig)} cameras",
+            "",
+            f"Synthetic images with the object's true pose, and the true cameras, of {len(dataset):,} states.",
+            "",
+            *picture,
+            "| | |",
+            "|---|---|",
+            *rows,
+            "",
+            "## What a sample holds",
+            "",
+            "| key | dtype | shape | unit | frame | meaning |",
+            "|---|---|---|---|---|---|",
+            *fields,
+            "",
+            "`appearance.json` holds every value that was drawn for the sample: colours, materials, lights, cameras.",
+            "",
+            "## Load it",
+            "",
+            "```python",
+            "import glob, webdataset",
+            "",
+            'samples = webdataset.WebDataset(sorted(glob.glob("shard-*.tar")), shardshuffle=False).decode("rgb")',
+            "for sample in samples:",
+            f'    image, label = sample["{first}.jpg"], sample["label.json"]  # (H, W, 3) float32 in [0, 1]; dict',
+            '    position, quaternion = label["object_position"], label["object_quaternion"]  # metres; w x y z',
+            "```",
+            "",
+            "Or, shards compared with their hashes: `vision.storage.datasets.TripletDataset(folder)`.",
+            "",
+        ]
+    )
+
+
+def _field(name: str, field: Field) -> str:
+    shape = " x ".join(map(str, field.shape)) or "–"
+    return f"| {name} | {field.dtype} | {shape} | {field.unit} | {field.frame or '–'} | {field.doc} |"
+
+
+def _cell(text: str) -> str:
+    """Words of others as part of a table."""
+    return re.sub(r"([|<>`\[\]])", r"\\\1", printable(text))
+
+
+def _size(samples: int) -> str:
+    """As dataset hubs have it."""
+    bounds = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
+    return next((name for bound, name in bounds if samples < bound), "1M<n<10M")
+
+
+def _is_changed(path: Location) -> bool:
+    """Whether there is a card that is not word for word one of ours."""
+    if store.size(path) is None:
+        return False
+    text = store.read(path).decode("utf-8", "replace") if (store.size(path) or 0) < 1 << 20 else ""
+    found = _MARK.search(text)
+    return found is None or hashlib.sha256(text[: found.start()].encode()).hexdigest() != found[1]

@@ -1,0 +1,49 @@
+"""The README.md of a dataset, and the code in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from datagen.inspection.data_card import CARD, PREVIEW, write_card
+from tests.synthetic import make_dataset
+from vision.storage.datasets import TripletDataset
+
+
+def test_the_card_says_what_a_sample_holds_and_its_code_loads_it(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", 5, image_size=64, samples_per_shard=2)
+    assert write_card(TripletDataset(folder))
+    text = (folder / CARD).read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["license"] == "unspecified"
+    assert "5 in 3 shards" in text
+    for key in ("object_position", "camera_extrinsics"):
+        assert f"| {key} in `label.json` | float64 |" in text
+    assert (folder / PREVIEW).read_bytes().startswith(b"\xff\xd8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    code += "    print(image.shape, image.dtype, len(position), len(quaternion))\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "(64, 64, 3) float32 3 4\n" * 5
+
+
+def test_a_card_that_was_changed_stays_as_it_is(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "set", 3, image_size=64)
+    dataset = TripletDataset(folder)
+    assert write_card(dataset)
+    first = (folder / CARD).read_bytes()
+    assert write_card(dataset)
+    assert (folder / CARD).read_bytes() == first
+    changed = first.replace(b"license: unspecified", b"license: cc-by-4.0 ")
+    (folder / CARD).write_bytes(changed)
+    assert not write_card(dataset)
+    assert (folder / CARD).read_bytes() == changed
+
+
+def test_names_of_others_break_no_table(tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "a|b<script>", 2, image_size=64)
+    write_card(TripletDataset(folder))
+    assert "a\\|b\\<script\\>" in (folder / CARD).read_text()
