@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from datagen.appearance.draw import AppearanceConfig, require_textures
+from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import AugmentConfig
 from datagen.render.base import RenderOptions
 
@@ -50,4 +50,4 @@ class OnlineConfig:
             raise ValueError("seed must be 0 or more; chunk and workers 1 or more")
         if not self.patience_s > 0:
             raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
-        require_textures(self.appearance, self.render, self.renderer)
+        require_drawable(self.appearance, self.render, self.renderer)

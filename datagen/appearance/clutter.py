@@ -1,54 +1,98 @@
-"""Clutter: things that lie about in a laboratory, behind the hand, beside it, and thin ones in front of it.
+"""Clutter: things that lie about in a laboratory, behind the hand, beside it, and thin ones in front of it; and fingers
+of a robot that reach in from above, for scenes that have no hand of their own.
 
-A piece is a value: parts that every renderer has (boxes, capsules, spheres) with one material, in the world frame.
-Where it stands is drawn until it is clear of the object, of whatever else is not to be touched, of the cameras and,
-unless it stands in front, of their view of the object.
+Lengths of the configuration are fractions of how far the cameras are from the object, so that they suit a hand seen
+from a metre and a cube in a bowl seen from half of that. Where a piece stands is drawn until it is clear of the object,
+of the hand, of the cameras and, unless it stands in front, of their view of the object.
 """
 
 from __future__ import annotations
 
 import colorsys
 import itertools
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.room import Room
+from datagen.render.clutter import ClutterPart, Piece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
-from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation
 
-Place = Literal["behind", "beside", "front"]
 _THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never the whole object
 _RING_PARTS, _CABLE_PARTS = 16, 12
+_TAPER = 3  # capsules of a finger's last link
 _ATTEMPTS = 50
-_CAMERA_CLEARANCE = 0.1  # metres: closer, a piece may fill the picture
-_CONE_POINTS = 24  # closer together than the object's radius for cameras up to a metre away
+
+
+@dataclass(frozen=True)
+class FingerConfig:
+    """Fingers of a robot that hang from above and reach towards the object. There are none by default.
+
+    Lengths are fractions of the cameras' distance from the object.
+
+    Attributes:
+        count: how many.
+        thickness: radius of their links, at the knee.
+        tip: radius of their grey round tips.
+        length: of the last link.
+        reach: of the tip from the object.
+        height: of where they hang from above the floor, or above the workspace where there is none.
+        colored: fraction of fingers of any colour; the others are white or black.
+    """
+
+    count: UniformInt = UniformInt(0, 0)
+    thickness: Uniform = Uniform(0.019, 0.038)
+    tip: Uniform = Uniform(0.014, 0.017)
+    length: Uniform = Uniform(0.28, 0.4)
+    reach: Uniform = Uniform(0.0, 0.25)
+    height: Uniform = Uniform(0.5, 0.65)
+    colored: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.count.low <= self.count.high <= 8:
+            raise ValueError(f"count: must lie between 0 and 8 fingers, got {self.count}")
+        for name in ("thickness", "tip", "length", "height"):
+            if getattr(self, name).low <= 0:
+                raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
+        if not 0 <= self.colored <= 1:
+            raise ValueError(f"colored: must lie in [0, 1], got {self.colored}")
 
 
 @dataclass(frozen=True)
 class ClutterConfig:
     """Ranges, one draw for each sample. There is no clutter by default.
 
+    Lengths are fractions of the cameras' mean distance from the object.
+
     Attributes:
+        probability: that a sample has any.
         behind, beside, front: how many pieces stand farther from the cameras than the object, around it, and between a
-            camera and the object.
-        size: of a piece, metres: the longest half side of a box, the radius of a sphere or ring, half the length of a
-            rod or cable.
-        thickness: radius of rods, cables and of what rings are made of, metres.
-        distance: of pieces behind and beside from the object, metres.
-        clearance: least distance of a piece from what is not to be touched, metres.
+            camera and the object. Thin ones alone stand in front.
+        fingers: that reach in from above.
+        size: of a piece: the longest half side of a box, the radius of a sphere or ring, half the length of a rod or
+            cable.
+        thickness: radius of rods, cables and of what rings are made of.
+        distance: of pieces behind and beside from the object.
+        clearance: least distance of a piece from object and hand.
+        hidden: how much of the object pieces in front and fingers may hide from a camera, all together, at most.
+        value: brightness of a piece's colour (the V of HSV); hue and saturation are any.
         metallic, glossiness: of each piece; glossiness is 1 - roughness.
     """
 
+    probability: float = 1.0
     behind: UniformInt = UniformInt(0, 0)
     beside: UniformInt = UniformInt(0, 0)
     front: UniformInt = UniformInt(0, 0)
+    fingers: FingerConfig = field(default_factory=FingerConfig)
     size: LogUniform = LogUniform(0.02, 0.2)
     thickness: LogUniform = LogUniform(0.002, 0.01)
     distance: Uniform = Uniform(0.15, 0.6)
     clearance: float = 0.01
+    hidden: float = 0.8
+    value: Uniform = Uniform(0.05, 1.0)
     metallic: Uniform = Uniform(0.0, 1.0)
     glossiness: Uniform = Uniform(0.0, 1.0)
 
@@ -56,156 +100,141 @@ class ClutterConfig:
         for name in ("behind", "beside", "front"):
             if not 0 <= getattr(self, name).low <= getattr(self, name).high <= 32:
                 raise ValueError(f"{name}: must lie between 0 and 32 pieces, got {getattr(self, name)}")
-        for name in ("metallic", "glossiness"):
+        for name in ("value", "metallic", "glossiness"):
             if getattr(self, name).low < 0 or getattr(self, name).high > 1:
+                raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("probability", "hidden"):
+            if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")
         if self.distance.low <= 0:
             raise ValueError(f"distance: must be positive, got {self.distance.low}")
-        if not self.clearance >= 0:
-            raise ValueError(f"clearance: must be 0 or more, got {self.clearance}")
+        if not 0.002 <= self.clearance <= 0.1:
+            raise ValueError(f"clearance: must lie in [0.002, 0.1], got {self.clearance}")
+
+    @property
+    def any(self) -> bool:
+        """Some sample may have clutter."""
+        counts = (self.behind, self.beside, self.front, self.fingers.count)
+        return self.probability > 0 and any(count.high > 0 for count in counts)
 
 
-@dataclass(frozen=True, eq=False)
-class ClutterPart:
-    """One solid, as MuJoCo's geoms have it.
-
-    Attributes:
-        shape: box, capsule or sphere.
-        position: of its centre, metres, world frame, (3,).
-        quaternion: w x y z, its frame to the world, (4,).
-        size: metres, (3,): a box's half sides; a capsule's radius, half the length of its axis (along its z), 0; a
-            sphere's radius, 0, 0.
-    """
-
-    shape: Literal["box", "capsule", "sphere"]
-    position: FloatArray
-    quaternion: FloatArray
-    size: FloatArray
-
-    def distance(self, points: FloatArray) -> FloatArray:
-        """Of points (N, 3) from its surface, metres, (N,); negative inside."""
-        local = rotation_from_quaternion(self.quaternion).inv().apply(points - self.position)
-        if self.shape == "box":
-            outside = np.abs(local) - self.size
-            return np.linalg.norm(np.maximum(outside, 0), axis=1) + np.minimum(outside.max(axis=1), 0)
-        if self.shape == "capsule":
-            local[:, 2] -= np.clip(local[:, 2], -self.size[1], self.size[1])
-        return np.linalg.norm(local, axis=1) - self.size[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """A thing of one material.
-
-    Attributes:
-        kind: box, rod, sphere, ring or cable.
-        place: where it stands.
-        parts: what it is made of.
-        rgb: sRGB-encoded, [0, 1], (3,).
-        metallic, glossiness: [0, 1].
-    """
-
-    kind: str
-    place: Place
-    parts: tuple[ClutterPart, ...]
-    rgb: FloatArray
-    metallic: float
-    glossiness: float
-
-    def distance(self, points: FloatArray) -> FloatArray:
-        """Of points (N, 3) from its surface, metres, (N,); negative inside."""
-        return np.min([part.distance(points) for part in self.parts], axis=0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Numbers and names; ``from_json`` gives the same values back, bit by bit."""
-        parts = [
-            {"shape": part.shape, **{name: getattr(part, name).tolist() for name in ("position", "quaternion", "size")}}
-            for part in self.parts
-        ]
-        material = {"rgb": self.rgb.tolist(), "metallic": self.metallic, "glossiness": self.glossiness}
-        return {"kind": self.kind, "place": self.place, "parts": parts, **material}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> Piece:
-        """Raises DactylError, with ``where`` in it, for values that are no piece."""
-        try:
-            parts = tuple(_checked_part(part) for part in values["parts"])
-            rgb = np.array(values["rgb"], dtype=np.float64)
-            if values["place"] not in ("behind", "beside", "front") or rgb.shape != (3,) or not parts:
-                raise ValueError(f"place {values['place']}, rgb of shape {rgb.shape}, {len(parts)} parts")
-            metallic, glossiness = float(values["metallic"]), float(values["glossiness"])
-            return cls(str(values["kind"]), values["place"], parts, rgb, metallic, glossiness)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DactylError(f"{where}: not a piece of clutter ({error}); make the dataset again") from None
-
-
-def draw_clutter(
-    config: ClutterConfig,
-    cameras: FloatArray,
-    centres: FloatArray,
-    radii: FloatArray,
-    seed: int,
-    index: int,
-) -> tuple[Piece, ...]:
+def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tuple[Piece, ...]:
     """The clutter of sample ``index`` of the dataset with ``seed``; the same wherever and whenever it is drawn.
 
     A piece for which no free place is found in many attempts is left out.
 
     Args:
         config: ranges.
-        cameras: their positions, metres, world frame, (C, 3).
-        centres: of spheres that no piece may touch, metres, world frame, (K, 3). The first holds the object, which the
-            places refer to; others may hold parts of the hand.
-        radii: of these spheres, metres, (K,).
+        room: what is there already.
         seed, index: key of every generator.
     """
-    pieces = []
+    if not config.any or generator(seed, index, "clutter").random() >= config.probability:
+        return ()
+    pieces: list[Piece] = []
+    hidden = room.nothing_hidden()
+
+    def place(name: str, make: Callable[[np.random.Generator], list[Piece]]) -> None:
+        nonlocal hidden
+        rng = generator(seed, index, f"clutter/{name}")
+        for _ in range(_ATTEMPTS):
+            made = make(rng)
+            if not all(room.is_clear(piece, config.clearance) for piece in made):
+                continue
+            now = np.logical_or.reduce([hidden, *(room.hides(piece) for piece in made)])
+            if now.mean(axis=1).max() <= config.hidden:
+                pieces.extend(made)
+                hidden = now
+                return
+
     places: tuple[Place, ...] = ("behind", "beside", "front")
-    for place in places:
-        count = getattr(config, place)(generator(seed, index, f"clutter/{place}"))
+    for where in places:
+        count = getattr(config, where)(generator(seed, index, f"clutter/{where}"))
         for number in range(count):
-            rng = generator(seed, index, f"clutter/{place}/{number}")
-            for _ in range(_ATTEMPTS):
-                piece = _piece(config, place, _site(config, place, cameras, centres[0], rng), rng)
-                if _is_clear(piece, config, cameras, centres, radii):
-                    pieces.append(piece)
-                    break
+            place(f"{where}/{number}", lambda rng, where=where: [_piece(config, where, room, rng)])  # type: ignore[misc]
+    rng = generator(seed, index, "clutter/above")
+    count, first = config.fingers.count(rng), rng.uniform(0, 2 * np.pi)
+    plain = float(rng.choice([rng.uniform(0.01, 0.1), rng.uniform(0.8, 1.0)]))  # one robot's fingers are alike
+    for number in range(count):
+        azimuth = first + 2 * np.pi * number / count
+        place(f"above/{number}", lambda rng, azimuth=azimuth: _finger(config, room, azimuth, plain, rng))  # type: ignore[misc]
     return tuple(pieces)
 
 
-def _is_clear(piece: Piece, config: ClutterConfig, cameras: FloatArray, centres: FloatArray, radii: FloatArray) -> bool:
-    points = [centres, cameras]
-    distances = [radii + config.clearance, np.full(len(cameras), _CAMERA_CLEARANCE)]
-    if piece.place != "front":  # the cones in which the cameras see the object, as spheres along them
-        way = np.linspace(0.1, 1.0, _CONE_POINTS)
-        points.append((cameras[:, None] + way[:, None] * (centres[0] - cameras[:, None])).reshape(-1, 3))
-        distances.append(np.tile(way * radii[0], len(cameras)))
-    return bool((piece.distance(np.concatenate(points)) >= np.concatenate(distances)).all())
-
-
-def _site(
-    config: ClutterConfig, place: Place, cameras: FloatArray, target: FloatArray, rng: np.random.Generator
-) -> FloatArray:
-    """Where the middle of a piece could be."""
+def _site(config: ClutterConfig, place: Place, room: Room, size: float, rng: np.random.Generator) -> FloatArray:
+    """Where the middle of a piece could be: above the floor."""
+    target, scale = room.centre, room.scale
+    distance = scale * config.distance(rng)
     if place == "beside":
         direction = unit_vector(rng)
-        direction[2] = 0.5 * abs(direction[2])  # what is below is hidden by the hand
-        return target + direction / np.linalg.norm(direction) * config.distance(rng)
-    camera = cameras[rng.integers(len(cameras))]
-    if place == "front":
-        way = rng.uniform(0.4, 0.85)
-        return camera + way * (target - camera) + rng.uniform(-0.06, 0.06, 3)
-    away = (target - camera) / np.linalg.norm(target - camera)
-    return target + away * config.distance(rng) + rng.uniform(-0.3, 0.3, 3)
+        direction[2] = 0.5 * abs(direction[2])  # what is below is hidden
+        site = target + direction / np.linalg.norm(direction) * distance
+    else:
+        camera = room.cameras[rng.integers(len(room.cameras))]
+        if place == "front":
+            site = camera + rng.uniform(0.4, 0.85) * (target - camera) + scale * rng.uniform(-0.06, 0.06, 3)
+        else:
+            away = (target - camera) / np.linalg.norm(target - camera)
+            aside = scale * rng.uniform(-0.3, 0.3, 3)
+            site = target + away * distance + aside - (aside @ away) * away
+    site[2] = max(site[2], room.floor(site) + size * rng.uniform(0.0, 1.0))
+    return site
 
 
-def _piece(config: ClutterConfig, place: Place, site: FloatArray, rng: np.random.Generator) -> Piece:
+def _piece(config: ClutterConfig, place: Place, room: Room, rng: np.random.Generator) -> Piece:
     kind = str(rng.choice(_THIN if place == "front" else list(_KINDS)))
-    size, thickness = float(config.size(rng)), float(config.thickness(rng))
+    size, thickness = room.scale * float(config.size(rng)), room.scale * float(config.thickness(rng))
     turn = Rotation.from_quat(rng.normal(size=4))
-    parts = tuple(_KINDS[kind](rng, site, turn, size, thickness))
-    rgb = np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.beta(1, 1.5), rng.uniform(0.05, 1.0)))
-    return Piece(kind, place, parts, rgb, float(config.metallic(rng)), float(config.glossiness(rng)))
+    parts = tuple(_KINDS[kind](rng, _site(config, place, room, size, rng), turn, size, thickness))
+    return Piece(kind, place, parts, _color(config, rng), float(config.metallic(rng)), float(config.glossiness(rng)))
+
+
+def _color(config: ClutterConfig, rng: np.random.Generator) -> FloatArray:
+    return np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.beta(1, 1.5), float(config.value(rng))))
+
+
+def _finger(config: ClutterConfig, room: Room, azimuth: float, plain: float, rng: np.random.Generator) -> list[Piece]:
+    """Links from above to a knee and from there to a tip near the object: two pieces, links and tip.
+
+    Args:
+        config: ranges.
+        room: where it hangs.
+        azimuth: side of the workspace that it comes from, radians.
+        plain: grey level of fingers without a colour.
+        rng: where it comes from.
+    """
+    scale, fingers = room.scale, config.fingers
+    thickness, tip_radius = scale * float(fingers.thickness(rng)), scale * float(fingers.tip(rng))
+    tip = room.centre + (room.inner_radius + tip_radius + scale * float(fingers.reach(rng))) * _towards(
+        azimuth + rng.uniform(-1.2, 1.2), rng.uniform(-0.3, 1.3)
+    )
+    tip[2] = max(tip[2], room.floor(tip) + tip_radius)
+    length = scale * float(fingers.length(rng))
+    lift = rng.uniform(0.15, 1.3)
+    knee = tip + length * _towards(azimuth + rng.uniform(-0.6, 0.6), lift)
+    knee[2] = max(knee[2], room.floor(knee) + 1.3 * thickness)
+    hip = room.axis + scale * rng.uniform(0.05, 0.2) * _towards(azimuth, 0.0)
+    hip[2] = room.ground + scale * float(fingers.height(rng))
+    along = (knee - tip) / np.linalg.norm(knee - tip)
+    collar = tip + 2 * tip_radius * along
+    places = collar + np.linspace(0, 1, _TAPER + 1)[:, None] * (knee - collar)
+    radii = np.linspace(tip_radius, thickness, _TAPER)
+    links = [
+        *(_chain(np.stack(ends), radius)[0] for ends, radius in zip(itertools.pairwise(places), radii, strict=True)),
+        ClutterPart("sphere", knee, np.array([1.0, 0, 0, 0]), np.array([1.3 * thickness, 0, 0])),
+        *_chain(np.stack([knee, hip]), 1.1 * thickness),
+    ]
+    rgb = _color(config, rng) if rng.random() < fingers.colored else np.full(3, plain)
+    gloss = rng.uniform(0.2, 0.8)
+    grey = np.full(3, rng.uniform(0.25, 0.55))
+    return [
+        Piece("finger", "above", tuple(links), rgb, float(rng.uniform(0.0, 0.2)), float(gloss)),
+        Piece("fingertip", "above", tuple(_chain(np.stack([tip, collar]), tip_radius)), grey, 0.0, 0.2),
+    ]
+
+
+def _towards(azimuth: float, elevation: float) -> FloatArray:
+    flat = np.cos(elevation)
+    return np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
 
 
 def _box(rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, _: float) -> list[ClutterPart]:
@@ -251,28 +280,17 @@ _KINDS = {"box": _box, "rod": _rod, "sphere": _sphere, "ring": _ring, "cable": _
 
 def _chain(points: FloatArray, radius: float) -> list[ClutterPart]:
     """Capsules along a line through points (K, 3)."""
-    parts = []
-    for start, end in itertools.pairwise(points):
-        along = end - start
-        length = float(np.linalg.norm(along))
-        size = np.array([radius, length / 2, 0.0])
-        parts.append(ClutterPart("capsule", (start + end) / 2, _from_z(along / length), size))
-    return parts
+    starts, ends = points[:-1], points[1:]
+    along = ends - starts
+    length = np.linalg.norm(along, axis=1)
+    sizes = np.column_stack([np.full(len(along), radius), length / 2, np.zeros(len(along))])
+    turns = _from_z(along / length[:, None])
+    return [ClutterPart("capsule", *values) for values in zip((starts + ends) / 2, turns, sizes, strict=True)]
 
 
-def _from_z(direction: FloatArray) -> FloatArray:
-    """The shortest rotation of the z axis to a unit vector, w x y z."""
-    x, y, z = direction
-    quaternion = np.array([1.0 + z, -y, x, 0.0]) if z > -1 + 1e-9 else np.array([0.0, 1.0, 0.0, 0.0])
-    return quaternion / np.linalg.norm(quaternion)
-
-
-def _checked_part(values: dict[str, Any]) -> ClutterPart:
-    arrays = {name: np.array(values[name], dtype=np.float64) for name in ("position", "quaternion", "size")}
-    if values["shape"] not in ("box", "capsule", "sphere"):
-        raise ValueError(f"shape {values['shape']}")
-    if [array.shape for array in arrays.values()] != [(3,), (4,), (3,)]:
-        raise ValueError(f"shapes {[array.shape for array in arrays.values()]}")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("values that are not finite")
-    return ClutterPart(values["shape"], **arrays)
+def _from_z(directions: FloatArray) -> FloatArray:
+    """The shortest rotations of the z axis to unit vectors (N, 3), w x y z, (N, 4)."""
+    x, y, z = directions.T
+    found = np.column_stack([1.0 + z, -y, x, np.zeros_like(x)])
+    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))

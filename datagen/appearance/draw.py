@@ -9,13 +9,16 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.clutter import ClutterConfig
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
+from vision.config import to_jsonable
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import Color
@@ -49,6 +52,7 @@ class AppearanceConfig:
         light_relative_intensity: of each light.
         light_total_intensity: of all lights together, in Unity's units.
         textures: on surfaces; needs ``render.textures``.
+        clutter: things that lie about: behind, beside and before hand and object, and fingers from above.
     """
 
     camera_position: Uniform = Uniform(-0.0015, 0.0015)
@@ -71,6 +75,7 @@ class AppearanceConfig:
     light_relative_intensity: Uniform = Uniform(1.0, 5.0)
     light_total_intensity: Uniform = Uniform(0.0, 15.0)
     textures: TextureConfig = field(default_factory=TextureConfig)
+    clutter: ClutterConfig = field(default_factory=ClutterConfig)
 
     def __post_init__(self) -> None:
         shares = (
@@ -89,9 +94,18 @@ class AppearanceConfig:
         if self.light_total_intensity.low < 0:
             raise ValueError(f"light_total_intensity: must not be negative, got {self.light_total_intensity.low}")
 
+    def identity(self) -> dict[str, Any]:
+        """What decides which looks are drawn, besides the seed; without what came later, where none of that is used."""
+        identity: dict[str, Any] = to_jsonable(self)
+        if not self.clutter.any:
+            del identity["clutter"]
+        return identity
 
-def require_textures(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
-    """Raise ValueError where textures are drawn that the renderer would not show."""
+
+def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
+    """Raise ValueError where something is drawn that the renderer would not show."""
+    if appearance.clutter.any and renderer in ("unity", "warp"):
+        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; take filament or classic")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and renderer in ("unity", "warp"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from datagen.appearance.draw import AppearanceConfig, require_textures
+from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import AugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
@@ -80,7 +80,7 @@ class RenderConfig:
             check_scene(self.scene)
         if self.renderer not in RENDERERS.names():
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
-        require_textures(self.appearance, self.render, self.renderer)
+        require_drawable(self.appearance, self.render, self.renderer)
 
     @property
     def shards(self) -> int:
@@ -117,6 +117,7 @@ class RenderConfig:
         remove_machine_options(identity["render"], self.renderer)
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
+        identity["appearance"] = self.appearance.identity()
         if not self.render.textures:  # as it was before there were any
             del identity["render"]["textures"]
             del identity["appearance"]["textures"]

@@ -7,13 +7,15 @@ import functools
 import itertools
 import multiprocessing.util
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from datagen.appearance.clutter import draw_clutter
 from datagen.appearance.draw import draw_appearance
 from datagen.appearance.pose_augmentation import augment_pose
+from datagen.appearance.room import Surfaces
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import Views
@@ -51,6 +53,12 @@ def make_samples(
         options = config.render
         recording = index // options.recording_size if options.displacement == "per-recording" else None
         appearance = draw_appearance(config.appearance, scene, materials, config.seed, index, recording)
+        clutter = config.appearance.clutter
+        if clutter.any:
+            room = _cached_surfaces(scene, clutter.clearance).room(
+                states.joint_position[row], position, quaternion, appearance.camera_extrinsics
+            )
+            appearance = replace(appearance, clutter=draw_clutter(clutter, room, config.seed, index))
         label = {
             "index": index,
             "state_index": row,
@@ -125,6 +133,7 @@ def encoded_samples(
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)
 _cached_views = functools.lru_cache(maxsize=1)(Views)
+_cached_surfaces = functools.lru_cache(maxsize=1)(Surfaces)
 _kept: dict[tuple[str, Scene, RenderOptions], Renderer] = {}
 
 

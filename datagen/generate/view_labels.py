@@ -14,6 +14,7 @@ from datagen.render.stage import Stage
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.objects import joined
 from vision.scene.scene import Scene
 
 _BEHIND = np.packbits([False, False, False, False, True])[0]
@@ -22,7 +23,7 @@ _BEHIND = np.packbits([False, False, False, False, True])[0]
 class Views:
     """Labels of the views of an object, by the renderers' own meshes of the hand.
 
-    The background hides nothing: it lies below and behind.
+    The background hides nothing: it lies below and behind. Clutter does.
     """
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -58,13 +59,15 @@ class Views:
         others = data.geom_xpos[self._geoms] + np.einsum(
             "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices
         )
+        clutter = [piece.triangles() for piece in sample.appearance.clutter]
+        others, faces = joined([(others, self._faces), *((vertices, faces) for vertices, _, faces in clutter)])
         K, T = cameras.intrinsics, cameras.extrinsics
         outline = project(surface, K, T)
         sizes = np.stack([self._rig.nominal.width, self._rig.nominal.height], axis=-1)  # (C, 2)
         window = np.stack([outline.min(axis=1), outline.max(axis=1)], axis=1).clip(0, sizes[:, None])
         shape = (self._rig.height, self._rig.width)
         near = _nearness(surface, self._object.faces, K, T, window, shape)
-        near_others = _nearness(others, self._faces, K, T, window, shape)
+        near_others = _nearness(others, faces, K, T, window, shape)
         alone, masks = near > 0, near > near_others
         labels = {
             "visibility": masks.sum(axis=(1, 2)) / np.maximum(alone.sum(axis=(1, 2)), 1),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.texture_pool import TextureUse
+from datagen.render.clutter import Piece
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from vision.bounds import at_least_one
@@ -41,6 +42,7 @@ class Appearance:
         camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
         camera_extrinsics: T, world to camera, metres, (C, 4, 4).
         textures: that some of the materials have; each multiplies its material's colour, in linear light.
+        clutter: what lies about beside hand and object, metres, world frame.
     """
 
     material_rgb: FloatArray
@@ -51,6 +53,7 @@ class Appearance:
     camera_intrinsics: FloatArray
     camera_extrinsics: FloatArray
     textures: tuple[TextureUse, ...] = ()
+    clutter: tuple[Piece, ...] = ()
 
     def __post_init__(self) -> None:
         for names, shapes in _SHAPES.items():
@@ -63,7 +66,11 @@ class Appearance:
     def to_json(self) -> dict[str, Any]:
         """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
         values = {name: getattr(self, name).tolist() for names in _SHAPES for name in names}
-        return values | ({"textures": [asdict(use) for use in self.textures]} if self.textures else {})
+        if self.textures:
+            values["textures"] = [asdict(use) for use in self.textures]
+        if self.clutter:
+            values["clutter"] = [piece.to_json() for piece in self.clutter]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
@@ -73,12 +80,14 @@ class Appearance:
                 TextureUse(int(use["material"]), str(use["source"]), str(use["name"]))
                 for use in values.get("textures", ())
             )
-            arrays = {key: np.asarray(value, dtype=np.float64) for key, value in values.items() if key != "textures"}
-            return cls(**arrays, textures=textures)
+            clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
+            arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _LISTS}
+            return cls(**arrays, textures=textures, clutter=clutter)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
 
 
+_LISTS = ("textures", "clutter")
 _SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
     ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
     ("light_position", "light_intensity"): ((3,), ()),
@@ -109,6 +118,14 @@ def refuse_textures(sample: Sample) -> None:
     """Raise DactylError for a sample with textures, where the options ask for a scene without."""
     if sample.appearance.textures:
         raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")
+
+
+def refuse_clutter(sample: Sample, renderer: str) -> None:
+    """Raise DactylError for a sample with clutter, which this renderer would leave out."""
+    if sample.appearance.clutter:
+        raise DactylError(
+            f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament or classic"
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_text
 from datagen.render.drivers import choose_opengl, load_triton_first
 from datagen.render.stage import Stage
 from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.scene import Scene
 
@@ -33,6 +33,12 @@ _MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that mos
 _MULTISAMPLING = 4
 _SHADOW_MAP_SCALE = 1.0  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
 _NON_METAL_REFLECTANCE = 0.04
+_GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+}
+_MOST_CLUTTER = 2_048  # solids of one sample; more than can be drawn by value
 
 
 class ClassicRenderer:
@@ -63,7 +69,7 @@ class ClassicRenderer:
         model.light_attenuation[lights] = (1.0, 0.0, 0.0)  # the distance is in the light's colour, see _set_lights
         model.light_exponent[lights] = 0.0
         model.light_ambient[lights] = 0.0
-        self._mujoco_scene = mujoco.MjvScene(model, maxgeom=2 * model.ngeom + 16)
+        self._mujoco_scene = mujoco.MjvScene(model, maxgeom=2 * model.ngeom + 16 + _MOST_CLUTTER)
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = options.shadows
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = False
@@ -112,6 +118,7 @@ class ClassicRenderer:
                     mujoco.mjtCatBit.mjCAT_ALL,
                     self._mujoco_scene,
                 )
+                self._add_clutter(sample)
                 self._set_frustum(sample, place)
                 viewport = mujoco.MjrRect(0, 0, camera.width, camera.height)
                 frame = np.empty((camera.height, camera.width, 3), dtype=np.uint8)
@@ -128,6 +135,22 @@ class ClassicRenderer:
             eye.frustum_bottom, eye.frustum_top = near * bottom, near * top
             eye.frustum_center, eye.frustum_width = near * (left + right) / 2, near * (right - left) / 2
 
+    def _add_clutter(self, sample: Sample) -> None:
+        """To what is drawn next: updating the scene takes it out again."""
+        scene = self._mujoco_scene
+        for piece in sample.appearance.clutter:
+            rgb, shininess, specular = _mapped(piece.rgb, np.array(piece.glossiness))
+            color = np.array([*rgb, 1.0], np.float32)
+            for part in piece.parts:
+                turn = matrix_from_quaternion(part.quaternion).ravel()
+                if scene.ngeom == scene.maxgeom:
+                    raise DactylError(f"sample {sample.index}: more than {_MOST_CLUTTER} solids of clutter")
+                geom = scene.geoms[scene.ngeom]
+                mujoco.mjv_initGeom(geom, _GEOMS[part.shape], part.size, part.position, turn, color)
+                geom.shininess, geom.specular = shininess, specular
+                geom.category = mujoco.mjtCatBit.mjCAT_STATIC
+                scene.ngeom += 1
+
     def _set_materials(self, sample: Sample) -> None:
         """A normalised Blinn-Phong highlight for the material's roughness.
 
@@ -135,13 +158,8 @@ class ClassicRenderer:
         and here highlights are white.
         """
         model, ids, look = self._stage.model, self._stage.scene.material_ids, sample.appearance
-        reflected = linear_from_srgb(look.material_rgb) + _COLOURLESS_REFLECTION
-        model.mat_rgba[ids, :3] = srgb_from_linear(np.minimum(reflected, 1.0))
-        roughness = 1.0 - look.material_glossiness
-        exponent = np.clip(2.0 / np.maximum(roughness, 0.05) ** 4 - 2.0, 1.0, 128.0)
-        model.mat_shininess[ids] = exponent / 128.0
-        model.mat_specular[ids] = np.clip(_NON_METAL_REFLECTANCE * (exponent + 8.0) / 8.0, 0.0, 1.0)
-
+        rgb, shininess, specular = _mapped(look.material_rgb, look.material_glossiness)
+        model.mat_rgba[ids, :3], model.mat_shininess[ids], model.mat_specular[ids] = rgb, shininess, specular
         if self._options.textures:
             self._set_textures(sample)
         else:
@@ -193,6 +211,14 @@ class ClassicRenderer:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _mapped(rgb: FloatArray, glossiness: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """MuJoCo's colour (..., 3), shininess and specular (...,) of materials."""
+    reflected = linear_from_srgb(rgb) + _COLOURLESS_REFLECTION
+    exponent = np.clip(2.0 / np.maximum(1.0 - glossiness, 0.05) ** 4 - 2.0, 1.0, 128.0)
+    specular = np.clip(_NON_METAL_REFLECTANCE * (exponent + 8.0) / 8.0, 0.0, 1.0)
+    return srgb_from_linear(np.minimum(reflected, 1.0)), exponent / 128.0, specular
 
 
 def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, FloatArray]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import require_vulkan
+from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_textures import FilamentTextures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
@@ -84,6 +85,7 @@ class FilamentRenderer:
         self._resources = resources
         if self._options.textures:
             self._textures = FilamentTextures(mjrf, self._context, stage, self._renderables)
+        self._clutter = FilamentClutter(mjrf, self._context, self._filament_scene)
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
         self._sky = Sky(mjrf, self._context, self._filament_scene, np.array(stage.scene.scene.workspace.light_centre))
@@ -174,6 +176,7 @@ class FilamentRenderer:
             self._textures.put_on(sample)
         else:
             refuse_textures(sample)
+        self._clutter.put(sample)
         if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._bare_background.set_material(self._background.get_material())
         intensity = np.zeros(len(stage.scene.light_ids))
@@ -206,8 +209,8 @@ class FilamentRenderer:
         """Free the graphics context; twice does no harm."""
         # What lives in the scene goes before the scene, everything before the context.
         for name in (
-            *("_requests", "_read", "_background", "_bare_background", "_textures", "_renderables"),
-            *("_lights", "_resources", "_sky"),
+            *("_requests", "_read", "_background", "_bare_background", "_textures", "_clutter"),
+            *("_renderables", "_lights", "_resources", "_sky"),
         ):
             self.__dict__.pop(name, None)
         self.__dict__.pop("_filament_scene", None)

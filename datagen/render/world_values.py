@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RenderOptions, Sample
+from datagen.render.base import RenderOptions, Sample, refuse_clutter
 from datagen.render.classic import encoded_light
 from datagen.render.stage import Stage
 from vision.geometry.rotations import FloatArray
@@ -51,6 +51,7 @@ class WorldValues:
         return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
     def _row(self, sample: Sample) -> dict[str, FloatArray]:
+        refuse_clutter(sample, "warp")
         stage = self.stage
         stage.set(sample)
         model, data = stage.model, stage.data

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_clutter
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose, vertical_field_of_view
 from datagen.unity import wire
@@ -90,6 +90,7 @@ class UnityRenderer:
         lights["spot_deg"] = 2 * model.light_cutoff[scene.light_ids]  # MuJoCo's is half the cone
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
         for row, sample in enumerate(samples):
+            refuse_clutter(sample, "unity")
             self._stage.set(sample)
             look, used = sample.appearance, scene.light_ids[: len(sample.appearance.light_position)]
             cameras["position"][row], cameras["quaternion"][row] = mujoco_pose(look.camera_extrinsics)

@@ -80,6 +80,8 @@ class ClosedLoopConfig:
             raise ValueError("latency_steps, workers, film_seconds: must not be negative")
         if not (self.calibrated or self.randomized):
             raise ValueError("calibrated, randomized: at least one of them must be true")
+        if self.appearance.clutter.any:
+            raise ValueError("appearance.clutter: a hand in motion would touch it; leave it out here")
 
     def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
         """What is asked for, in the order of the table."""
@@ -99,4 +101,5 @@ class ClosedLoopConfig:
         """The keys that decide what happens in a trial in the estimator's scene."""
         free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
+        content["appearance"] = self.appearance.identity()
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}

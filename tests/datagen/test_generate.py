@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from datagen.appearance.clutter import ClutterConfig, FingerConfig
 from datagen.appearance.draw import AppearanceConfig
 from datagen.generate import dataset as generation
 from datagen.generate import shard_task
@@ -24,6 +25,7 @@ from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
+from datagen.variation import UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
 from vision.errors import DactylError
@@ -271,10 +273,33 @@ def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, sta
     assert config.identity() != identity
 
 
+@pytest.mark.parametrize("renderer", ["filament", "classic"])
+def test_samples_with_clutter_are_drawn_again_with_the_same_bytes(renderer: str, states: Path, tmp_path: Path) -> None:
+    """From their shard's place alone, by any number of processes, and from what they store; masks too."""
+    clutter = ClutterConfig(
+        behind=UniformInt(1, 2), front=UniformInt(1, 2), fingers=FingerConfig(count=UniformInt(1, 2))
+    )
+    looks = AppearanceConfig(clutter=clutter)
+    made = {"renderer": renderer, "count": 4, "shard_size": 2, "appearance": looks, "view_labels": True}
+    config = config_of(states, tmp_path / "set", workers=2, **made)
+    dataset = generate(config)
+    assert not list(faults(CheckConfig(dataset.folder, rerender=4)))
+    one = generate(config_of(states, tmp_path / "one", workers=1, **made))
+    assert tars(one.folder) == tars(dataset.folder)
+    with tarfile.open(dataset.folder / "shard-000001.tar") as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
+    assert {path.name: path.read_bytes() for path in alone.iterdir()}.items() <= members.items()
+    assert {piece["place"] for number in range(4) for piece in dataset.appearance(number)["clutter"]} > {"front"}
+    other = dataclasses.replace(config, appearance=AppearanceConfig(clutter=dataclasses.replace(clutter, hidden=0.5)))
+    assert config.identity() != other.identity()
+
+
 def test_datasets_from_before_there_were_textures_go_on(states: Path, tmp_path: Path) -> None:
     identity = config_of(states, tmp_path / "set").identity()
     assert "textures" not in identity["render"]
     assert "textures" not in identity["appearance"]
+    assert "clutter" not in identity["appearance"]
 
 
 def test_a_recording_keeps_its_cameras_and_nothing_else(

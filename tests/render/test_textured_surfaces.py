@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_textures
+from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
 from datagen.generate.config import RenderConfig
 from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
 from datagen.render import create_renderer
@@ -176,7 +176,7 @@ def test_impossible_textures_are_refused(tmp_path: Path) -> None:
         RenderConfig(states=tmp_path, output=tmp_path, appearance=AppearanceConfig(textures=EVERYWHERE))
     with pytest.raises(ValueError, match="renderer warp draws no textures yet"):
         RenderConfig(states=tmp_path, output=tmp_path, renderer="warp", render=OPTIONS)
-    require_textures(AppearanceConfig(textures=EVERYWHERE), OPTIONS, "filament")
+    require_drawable(AppearanceConfig(textures=EVERYWHERE), OPTIONS, "filament")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from vision.scene.plain import Plain
@@ -33,6 +34,17 @@ class Background(Plain, frozen=True):
     def __post_init__(self) -> None:
         if min(self.half_size) <= 0 or self.rim_height <= 0 or not 0 < self.floor_radius < self.rim_radius:
             raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
+
+    def height(self, x: float, y: float) -> float:
+        """Of its upper side at a place, metres, world frame; minus infinity where it is not."""
+        over = (abs(x - self.centre[0]), abs(y - self.centre[1]))
+        if self.kind == "plane" and over[0] <= self.half_size[0] and over[1] <= self.half_size[1]:
+            return self.centre[2]
+        radius = math.hypot(*over)
+        if self.kind == "bowl" and radius <= self.rim_radius:
+            rise = max(0.0, radius - self.floor_radius) / (self.rim_radius - self.floor_radius)
+            return self.centre[2] + rise * self.rim_height
+        return -math.inf
 
 
 class Workspace(Plain, frozen=True):

@@ -1,0 +1,175 @@
+"""What is in a scene already when clutter is put into it: object, hand, cameras and floor."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from datagen.render.clutter import Piece
+from datagen.sim.geom_meshes import geom_mesh
+from datagen.sim.scene import compile_scene
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.scene import Scene
+from vision.scene.surroundings import Background
+
+_CAMERA_CLEARANCE = 0.08  # of the cameras' distance: closer, a piece may fill the picture
+_CONE_POINTS = 24  # closer together than the object's radius for cameras up to a metre away
+_FROM_HAND = 2.0  # times the clearance: its surface is looked at less finely
+_RAYS = 64  # points of the object that a camera is asked whether it sees
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """The state of one sample, as far as clutter has to do with it. Metres, world frame.
+
+    Attributes:
+        cameras: their positions, (C, 3).
+        target: points all over the object's surface, (N, 3).
+        hand: points all over the hand's, (M, 3).
+        axis: of the workspace: a point on it, (3,).
+        background: the floor.
+    """
+
+    cameras: FloatArray
+    target: FloatArray
+    hand: FloatArray
+    axis: FloatArray
+    background: Background
+
+    @functools.cached_property
+    def centre(self) -> FloatArray:
+        """Of the object, (3,)."""
+        return (self.target.min(axis=0) + self.target.max(axis=0)) / 2
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """The cameras' mean distance from the object, metres."""
+        return float(np.linalg.norm(self.cameras - self.centre, axis=1).mean())
+
+    @functools.cached_property
+    def radius(self) -> float:
+        """Of a ball around the centre that holds the object."""
+        return float(np.linalg.norm(self.target - self.centre, axis=1).max())
+
+    @functools.cached_property
+    def inner_radius(self) -> float:
+        """Of a ball around the centre that the object's surface leaves free."""
+        return float(np.linalg.norm(self.target - self.centre, axis=1).min())
+
+    def floor(self, place: FloatArray) -> float:
+        """Height of what is under a place (3,); minus infinity where nothing is."""
+        return self.background.height(float(place[0]), float(place[1]))
+
+    @functools.cached_property
+    def ground(self) -> float:
+        """Height of the floor in the middle of the workspace, or of that where there is none."""
+        floor = self.floor(self.axis)
+        return floor if np.isfinite(floor) else float(self.axis[2])
+
+    def is_clear(self, piece: Piece, clearance: float) -> bool:
+        """It touches nothing that is there, and only what stands in front or comes from above is in a camera's way.
+
+        Args:
+            piece: where it would be.
+            clearance: least distance from the object, and half of that from the hand, a fraction of ``scale``.
+        """
+        clearance *= self.scale
+        # Fingers reach closer than a ball around the object allows; what is in the object is not far from its centre.
+        ball = self.inner_radius if piece.place == "above" else self.radius + clearance
+        points = np.concatenate([self.centre[None], self.cameras])
+        least = np.array([ball, *np.full(len(self.cameras), _CAMERA_CLEARANCE * self.scale)])
+        if piece.place in ("behind", "beside"):
+            along, radii = self._cones
+            points, least = np.concatenate([points, along]), np.concatenate([least, radii])
+        if (piece.distance(points) < least).any():
+            return False
+        if piece.place == "above" and not self._apart(piece, self.target, clearance):
+            return False
+        return self._apart(piece, self.hand, _FROM_HAND * clearance)
+
+    @functools.cached_property
+    def _cones(self) -> tuple[FloatArray, FloatArray]:
+        """The cones in which the cameras see the object, as spheres along them: (K, 3), and radii (K,)."""
+        way = np.linspace(0.1, 1.0, _CONE_POINTS)
+        points = self.cameras[:, None] + way[:, None] * (self.centre - self.cameras[:, None])
+        return points.reshape(-1, 3), np.tile(way * self.radius, len(self.cameras))
+
+    @staticmethod
+    def _apart(piece: Piece, surface: FloatArray, clearance: float) -> bool:
+        middle, radius = piece.ball
+        near = surface[((surface - middle) ** 2).sum(axis=1) < (radius + clearance) ** 2]
+        return len(near) == 0 or bool(piece.distance(near).min() >= clearance)
+
+    def nothing_hidden(self) -> NDArray[np.bool_]:
+        """Which of some points of the object are hidden from which camera by no clutter at all: none, (C, K)."""
+        return np.zeros((len(self.cameras), len(self._seen)), dtype=np.bool_)
+
+    def hides(self, piece: Piece) -> NDArray[np.bool_]:
+        """Which of these points a piece hides from which camera, (C, K)."""
+        if piece.place in ("behind", "beside"):
+            return self.nothing_hidden()
+        return piece.blocks(self.cameras[:, None], self._seen)
+
+    @functools.cached_property
+    def _seen(self) -> FloatArray:
+        return self.target[:: -(-len(self.target) // _RAYS)]
+
+
+class Surfaces:
+    """Makes rooms of samples of one scene.
+
+    Args:
+        scene: whose hand and object.
+        spacing: of the points on the object's surface, as a fraction of the nominal cameras' distance from the
+            workspace: no place of it is farther than that from one of them. On the hand it is twice that.
+    """
+
+    def __init__(self, scene: Scene, spacing: float) -> None:
+        compiled = compile_scene(scene, "render", mesh_fraction=0.1)
+        self._scene, self._model, self._qpos = scene, compiled.model, compiled.hand_qpos
+        self._data = mujoco.MjData(compiled.model)
+        centre = np.array(scene.workspace.light_centre)
+        positions = np.array([camera.position for camera in scene.rig.cameras])
+        metres = spacing * float(np.linalg.norm(positions - centre, axis=1).mean())
+        self._object = _points(scene.object.mesh.vertices, scene.object.mesh.faces, metres)
+        model = compiled.model
+        hand = np.flatnonzero((model.geom_bodyid != 0) & ~np.isin(np.arange(model.ngeom), compiled.object_geoms))
+        surfaces = [_points(*geom_mesh(model, int(geom)), _FROM_HAND * metres) for geom in hand]
+        self._geoms = np.repeat(hand, [len(points) for points in surfaces])
+        self._hand = np.concatenate([np.zeros((0, 3)), *surfaces])
+
+    def room(
+        self,
+        joint_position: FloatArray,
+        object_position: FloatArray,
+        object_quaternion: FloatArray,
+        extrinsics: FloatArray,
+    ) -> Room:
+        """The room of a state.
+
+        Args:
+            joint_position: of the hand, radians, (J,).
+            object_position, object_quaternion: metres, world frame; w x y z.
+            extrinsics: of the cameras, world to camera, (C, 4, 4).
+        """
+        data = self._data
+        data.qpos[self._qpos] = joint_position
+        mujoco.mj_kinematics(self._model, data)
+        turns = data.geom_xmat[self._geoms].reshape(-1, 3, 3)
+        hand = data.geom_xpos[self._geoms] + np.einsum("nij,nj->ni", turns, self._hand)
+        target = self._object @ matrix_from_quaternion(object_quaternion).T + object_position
+        cameras = -np.einsum("cji,cj->ci", extrinsics[:, :3, :3], extrinsics[:, :3, 3])
+        return Room(cameras, target, hand, np.array(self._scene.workspace.light_centre), self._scene.background)
+
+
+def _points(vertices: FloatArray, faces: np.ndarray, spacing: float) -> FloatArray:
+    """Points of a surface, none of its own farther than so much from one of them, (N, 3)."""
+    # In a triangle no point is farther from a corner than 0.58 of its longest side, in a cube than 1.74 of its own.
+    fine, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.5 * spacing, max_iter=20)
+    _, kept = np.unique(np.floor(fine / (0.4 * spacing)), axis=0, return_index=True)
+    return np.asarray(fine[np.sort(kept)], np.float64)
