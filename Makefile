@@ -2,9 +2,10 @@
 # make test    lint, types, unit and end-to-end tests
 # make soak    kills, faults and fuzzing at full length, then an hour each of generation and training (docs/reliability.md)
 # make test-extras   tests of Ray, S3, Rerun and Warp: installs these extras (some 800 MB) beside the pinned packages first
+# make docs    the documentation's pages, build/site: installs the extra docs beside the pinned packages first
 # make setup   only the virtual environment and the system libraries
 
-.PHONY: setup demo test test-extras soak check format lock clean
+.PHONY: setup demo test test-extras docs soak check format lock clean
 .DEFAULT_GOAL := help
 
 READY := .venv/ready
@@ -29,6 +30,11 @@ test-extras: $(READY)
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer,unity,warp]" "moto[server]>=5"
 	.venv/bin/pytest -n 0 tests/datagen/test_cluster.py tests/datagen/test_places.py tests/datagen/test_viewer.py \
 	  tests/render/test_warp.py tests/train/test_warp_online.py
+
+docs: $(READY)
+	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[docs]"
+	.venv/bin/mkdocs build --quiet
+	@echo build/site/index.html
 
 # SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
 soak: $(READY)

@@ -1,0 +1,78 @@
+"""Pages that nobody writes by hand: every command's help, every configuration, every public module.
+
+A hook of mkdocs: ``on_files`` adds the pages, ``on_page_markdown`` turns links that leave the documentation into names
+of files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from dactyl.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+MODULES = (
+    "vision.estimator", "vision.scene.scene", "vision.scene.hand", "vision.scene.objects", "vision.scene.rig",
+    "vision.scene.surroundings", "vision.scene.load", "vision.geometry.cameras", "vision.geometry.rotations",
+    "vision.storage.datasets", "vision.storage.schema", "vision.networks.pose_model", "vision.tracking",
+    "vision.registry", "datagen.render.base", "datagen.appearance.draw", "datagen.appearance.clutter",
+    "datagen.sim.environment",
+)  # fmt: skip
+"""What users of the library meet; the rest is for those who change it, and is read in its files."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the generated pages."""
+    pages = {"commands": commands(), "configurations": configurations(), "python": python()}
+    for name, text in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """``[words](../file)`` as words and the file's name: the site holds the documentation alone."""
+    return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", _named, markdown)
+
+
+def _named(link: re.Match[str]) -> str:
+    words, path = link[1].strip("`"), link[2]
+    return f"`{path}`" if words == path or words == Path(path).name else f"{link[1]} (`{path}`)"
+
+
+def commands() -> str:
+    """``--help`` of all commands, as on a terminal of 100 columns."""
+    os.environ["COLUMNS"] = "100"
+    parts = ["# Commands", "What `dactyl COMMAND --help` prints."]
+    for name, (_, summary) in COMMANDS.items():
+        parts += [f"## dactyl {name}", f"{summary[0].upper()}{summary[1:]}.", f"```text\n{_help([name])}```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(arguments: list[str]) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        main([*arguments, "--help"])
+    return output.getvalue()
+
+
+def configurations() -> str:
+    """Every file under ``configs``."""
+    parts = [
+        "# Configurations",
+        "`--config configs/train/best.yaml`, or without a checkout `--config dactyl:train/best`.",
+    ]
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
+        parts += [f"## {path.relative_to(ROOT / 'configs')}", f"```yaml\n{path.read_text()}```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def python() -> str:
+    """Docstrings of the modules that users meet."""
+    return "\n\n".join(["# Python", *(f"::: {module}" for module in MODULES)]) + "\n"
