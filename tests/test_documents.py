@@ -53,3 +53,14 @@ def pages(entry: object) -> Iterator[str]:
 def test_the_site_holds_every_page() -> None:
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     assert set(pages(site["nav"])) == {path.name for path in ROOT.glob("docs/*.md")} | GENERATED
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path: Path) -> None:
+    """Of the changelog too, which names what came and nothing that went."""
+    named = re.findall(
+        r"`((?:tests|vision|datagen|train|eval|dactyl|benchmarks|configs|docs|examples|scripts)/[\w./-]+)`",
+        path.read_text(),
+    )
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing, f"{path.name}: {', '.join(missing)}"
