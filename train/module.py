@@ -155,20 +155,23 @@ class PoseTask(lightning.LightningModule):
         for pose in found:
             turn = self._rotation_error(truth, pose.rotation)
             shift = torch.linalg.vector_norm(pose.position - position + (pose.rotation - truth) @ centre, dim=-1)
-            columns += [turn, shift, torch.zeros_like(turn) if pose.deviation is None else pose.deviation]
+            nothing = torch.zeros_like(turn)
+            columns += [turn, shift, nothing if pose.deviation is None else pose.deviation]
+            columns += [nothing if pose.views is None else pose.views.spread]
         self.errors.update(torch.stack(columns, dim=-1).flatten())
 
     def on_validation_epoch_end(self) -> None:
         both = self.model.finds_cameras or (isinstance(self.model, RegressionModel) and self.model.uses_cameras)
         protocols = ("", "nominal_") if both else ("",)
-        errors = self.errors.compute().unflatten(0, (-1, len(protocols), 3)).unbind(1)
+        errors = self.errors.compute().unflatten(0, (-1, len(protocols), 4)).unbind(1)
         self.errors.reset()
         for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
             if isinstance(model, GeometricModel):
                 for nominal, error in enumerate(errors):
                     model.calibrate(error[:, 0], error[:, 2], bool(nominal))
+                model.set_usual_spread(errors[0][:, 3])
         values = {}
-        for protocol, (turn, shift, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
+        for protocol, (turn, shift, _, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
             values[f"val/{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())
             values[f"val/{protocol}rotation_median_deg"] = torch.rad2deg(turn.median())
             values[f"val/{protocol}position_mean_mm"] = 1e3 * shift.mean()

@@ -29,6 +29,7 @@ from vision.io.files import atomic_write
 from vision.networks.geometric import GeometricModel, no_landmark_offset
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, PoseModel
+from vision.scene.framing import window_sides
 from vision.scene.landmarks import NO_LANDMARKS
 from vision.scene.scene import Scene
 from vision.solvers.bundle_problem import PointObservations
@@ -45,6 +46,9 @@ CHECKPOINT_VERSION = 2
 LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
 """Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
 taken away, and where that was never measured."""
+
+_USUAL_SPREAD = 0.01
+"""Of the window's side: 0.76 pixels for the block, of which the shipped networks have 0.75 and 0.83 on held-out triplets."""
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -138,7 +142,10 @@ class PoseEstimator:
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
             ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of); from a
-            geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres.
+            geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
+            ``view_expected`` and ``view_residual`` (B, C) pixels, by which the network expects to be off in each image
+            and by which its keypoints are off the pose's (medians); ``intrinsics`` (B, C, 3, 3) and ``extrinsics``
+            (B, C, 4, 4) of the cameras, found where only nominal ones were given.
 
         Raises:
             ValueError: an array has another shape or type.
@@ -159,17 +166,27 @@ class PoseEstimator:
             batch = slice(first, first + batch_size)
             seen = Cameras(self._tensor(matrices[batch]).float(), self._tensor(transforms[batch]).float())
             found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
-            uncertain = () if found.covariance is None else (found.covariance.cpu(),)
-            parts.append((found.position.cpu(), found.rotation.cpu(), found.confidence.cpu(), *uncertain))
+            more: tuple[Tensor, ...] = ()
+            if found.covariance is not None and (views := found.views) is not None:
+                more = (found.covariance, views.expected, views.residual, *views.cameras[:2])
+            parts.append(tuple(part.cpu() for part in (found.position, found.rotation, found.confidence, *more)))
+        shapes = _answer_shapes(cameras, self.head == "geometric")
         if not parts:
-            nothing = {"position": np.zeros((0, 3)), "quaternion": np.zeros((0, 4)), "confidence": np.zeros(0)}
-            return nothing | ({"covariance": np.zeros((0, 6, 6))} if self.head == "geometric" else {})
-        position, rotation, confidence, *covariance = (
-            torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True)
-        )
-        quaternion = canonical_quaternion(quaternion_from_matrix(rotation))
-        poses = {"position": position, "quaternion": quaternion, "confidence": confidence}
-        return poses | ({"covariance": covariance[0]} if covariance else {})
+            parts = [tuple(torch.zeros(0, *shape) for shape in shapes.values())]
+        arrays = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
+        poses = dict(zip(shapes, arrays, strict=True))
+        return poses | {"quaternion": canonical_quaternion(quaternion_from_matrix(poses.pop("rotation")))}
+
+    @property
+    def usual_spread(self) -> float | None:
+        """Image pixels by which keypoints scatter (:attr:`vision.solvers.views.Views.spread`) in pictures like those it
+        was validated on, the median; a hundredth of the window around the object where that was never measured. None
+        from a regression, which does not tell."""
+        model = self.model
+        if not isinstance(model, GeometricModel):
+            return None
+        measured = float(model.usual_spread)
+        return measured or _USUAL_SPREAD * float(np.mean(window_sides(self.scene, None)))
 
     def observe(self, images: NDArray[np.uint8], batch_size: int = 64) -> Observations:
         """What the network sees in images (B, C, H, W, 3) uint8, before anything is known of the cameras.
@@ -233,6 +250,15 @@ def weights_file(name: str) -> Path:
     return shipped if "/" not in name and shipped.is_file() else Path(name)
 
 
+def _answer_shapes(cameras: int, geometric: bool) -> dict[str, tuple[int, ...]]:
+    """What a network answers for each triplet of so many cameras, and the shape of each part."""
+    shapes: dict[str, tuple[int, ...]] = {"position": (3,), "rotation": (3, 3), "confidence": ()}
+    if geometric:
+        shapes |= {"covariance": (6, 6), "view_expected": (cameras,), "view_residual": (cameras,)}
+        shapes |= {"intrinsics": (cameras, 3, 3), "extrinsics": (cameras, 4, 4)}
+    return shapes
+
+
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:
     """What makes a checkpoint readable alone, as plain values."""
     return {
@@ -293,6 +319,7 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
         scene = Scene.from_json(record.scene, f"{path}: hyper_parameters.scene")
         if config.head == "geometric":  # of files from before there was one
             weights.setdefault("landmark_offset", no_landmark_offset(scene))
+            weights.setdefault("usual_spread", torch.zeros(()))
         return fitted(lambda: build_model(config, scene), weights, str(path))
     except ValueError as error:
         raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error

@@ -21,6 +21,15 @@ def save(model: PoseModel, path: Path, **changes: object) -> Path:
     return path
 
 
+GEOMETRIC = {
+    "covariance": ((2, 6, 6), np.float64),
+    "view_expected": ((2, 3), np.float64),
+    "view_residual": ((2, 3), np.float64),
+    "intrinsics": ((2, 3, 3, 3), np.float64),
+    "extrinsics": ((2, 3, 4, 4), np.float64),
+}
+
+
 @pytest.mark.parametrize("name", ["paper", "six_d", "geometric", "windowed"])
 def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
     model, cameras = model_and_cameras(name)
@@ -34,7 +43,7 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
         "position": ((2, 3), np.float64),
         "quaternion": ((2, 4), np.float64),
         "confidence": ((2,), np.float64),
-        **({"covariance": ((2, 6, 6), np.float64)} if estimator.head == "geometric" else {}),
+        **(GEOMETRIC if estimator.head == "geometric" else {}),
     }
     assert np.abs(np.linalg.norm(found["quaternion"], axis=-1) - 1).max() < 1e-9
     assert (found["quaternion"][:, 0] >= 0).all()

@@ -18,6 +18,7 @@ from vision.scene.framing import window_sides
 from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.views import compare_views
 
 CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
@@ -58,12 +59,15 @@ class GeometricModel(PoseModel):
             nominal ones; set by :meth:`calibrate`.
         landmark_offset: (C, L, 2) buffer: by how many pixels of the image the landmarks that it finds in each camera of
             its rig are off on average, which no number of pictures evens out; set by :meth:`set_landmark_offset`.
+        usual_spread: buffer, image pixels: :attr:`vision.solvers.views.Views.spread` of held-out triplets, their
+            median, against which that of other pictures is compared; 0 where it was never measured.
     """
 
     keypoints: Tensor
     permutations: Tensor | None
     error_scale: Tensor
     landmark_offset: Tensor
+    usual_spread: Tensor
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
@@ -75,6 +79,7 @@ class GeometricModel(PoseModel):
         self.landmarks = scene.landmarks
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("landmark_offset", no_landmark_offset(scene))
+        self.register_buffer("usual_spread", torch.zeros(()))
         self.tower = build_backbone(config.backbone)
         self.head = PointHead(self.tower.channels, len(self.keypoints))
         self.surface = nn.Conv2d(self.tower.channels, 4, 1)
@@ -168,7 +173,7 @@ class GeometricModel(PoseModel):
             rig, anchor = self.scene.rig, self.position_mean
             height = torch.tensor([camera.height for camera in rig.cameras], device=anchor.device)
             height = height if len(height) == corners.pixels.shape[1] else height.max()
-            solution = solve_bundle(
+            bundle = solve_bundle(
                 self.keypoints,
                 corners,
                 self.landmarks,
@@ -177,7 +182,8 @@ class GeometricModel(PoseModel):
                 height,
                 anchor,
                 permutations=self.permutations,
-            ).pose
+            )
+            solution, cameras = bundle.pose, bundle.cameras
         else:
             solution = solve_pose(
                 self.keypoints, *corners, cameras, self.position_mean, self.config.iterations, self.permutations
@@ -187,7 +193,10 @@ class GeometricModel(PoseModel):
         scale = self.error_scale[int(nominal)]
         confidence = _probability_within(CONFIDENT_ANGLE, deviation * scale)
         covariance = solution.covariance * scale.double().square()
-        return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance)
+        views = compare_views(
+            self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations
+        )
+        return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
 
     def observations(self, output: GeometricOutput) -> tuple[PointObservations, PointObservations | None]:
         """Corners and landmarks as solvers take them; no landmarks without a window."""
@@ -211,6 +220,10 @@ class GeometricModel(PoseModel):
         """
         median = 1.5382  # of the length of a standard normal vector in three dimensions
         self.error_scale[int(nominal)] = (errors / deviations.clamp_min(1e-6)).median() / median
+
+    def set_usual_spread(self, spread: Tensor) -> None:
+        """Set ``usual_spread`` from those of held-out triplets, (N,) pixels."""
+        self.usual_spread.copy_(spread.median())
 
 
 def no_landmark_offset(scene: Scene) -> Tensor:

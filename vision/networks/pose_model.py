@@ -13,6 +13,7 @@ from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig
 from vision.networks.heads import RotationFormat
 from vision.scene.scene import Scene
+from vision.solvers.views import Views
 
 
 class Augment(Protocol):
@@ -103,6 +104,7 @@ class PosePrediction:
             each axis, before calibration; None from a regression.
         covariance: (B, 6, 6) float64 of the error, radians about the world's axes then metres, after calibration; None
             from a regression.
+        views: how each camera's view agrees with the pose, and the cameras as they were found; None from a regression.
     """
 
     position: Tensor
@@ -110,6 +112,7 @@ class PosePrediction:
     confidence: Tensor
     deviation: Tensor | None = None
     covariance: Tensor | None = None
+    views: Views | None = None
 
 
 class PoseModel(nn.Module, ABC):

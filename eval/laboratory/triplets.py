@@ -1,0 +1,122 @@
+"""Pictures that belong together, in folders as laboratories fill them: with time stamps, or by name alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.capture import read_pictures
+from eval.laboratory.pictures import list_pictures
+from vision.errors import DactylError
+from vision.scene.rig import Rig
+
+
+@dataclass(frozen=True)
+class TripletFiles:
+    """Pictures of one moment.
+
+    Attributes:
+        key: what the triplet is called, part of file names.
+        files: one picture for each camera, in rig order.
+        time_s: mean of the pictures' times; None where they have none.
+    """
+
+    key: str
+    files: tuple[Path, ...]
+    time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class FoundTriplets:
+    """Triplets of a folder in order, and how many pictures of the first camera have no partners."""
+
+    triplets: list[TripletFiles]
+    alone: int
+
+
+def recorded_triplets(recording: Path, rig: Rig, tolerance_s: float) -> FoundTriplets:
+    """Triplets of a recording (docs/recording.md): of each picture of the first camera and the nearest ones of the
+    others, no further apart than ``tolerance_s`` seconds.
+
+    Raises:
+        DactylError: a camera's CSV is missing or wrong, or lists a picture that is not there.
+    """
+    streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+    found, alone = [], 0
+    for first, time in enumerate(streams[rig.names[0]].time):
+        numbers = [first] + [streams[name].nearest(time) for name in rig.names[1:]]
+        pairs = list(zip(rig.names, numbers, strict=True))
+        times = [streams[name].time[number] for name, number in pairs]
+        if np.ptp(times) > tolerance_s:
+            alone += 1
+            continue
+        files = tuple(streams[name].files[number] for name, number in pairs)
+        found.append(TripletFiles(f"{first:06d}", files, float(np.mean(times))))
+    return FoundTriplets(found, alone)
+
+
+def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
+    """Triplets of pictures that have no times: of a file for each camera, or of a folder for each, in which pictures
+    that belong together have the same name.
+
+    Args:
+        sources: the file or folder of each camera.
+        rig: whose cameras they are.
+
+    Raises:
+        DactylError: a camera is missing, a folder holds no pictures, or no name is in all of them.
+    """
+    if wrong := sources.keys() - set(rig.names):
+        raise DactylError(f"camera '{min(wrong)}': the network's cameras are {', '.join(rig.names)}")
+    if absent := [name for name in rig.names if name not in sources]:
+        raise DactylError(f"camera '{absent[0]}': its pictures are missing; the network sees with {', '.join(rig.names)}")
+    files = [name for name in rig.names if not sources[name].is_dir()]
+    if files and len(files) < len(rig):
+        folder = next(name for name in rig.names if name not in files)
+        raise DactylError(f"camera '{files[0]}' is no folder and camera '{folder}' is one; name files or folders alone")
+    if files:
+        first = sources[rig.names[0]]
+        return FoundTriplets([TripletFiles(first.stem, tuple(sources[name] for name in rig.names))], 0)
+    pictures = []
+    for name in rig.names:
+        listed, _ = list_pictures(sources[name])
+        if not listed:
+            raise DactylError(f"{sources[name]}: no PNG or JPEG in it; expected pictures of camera '{name}'")
+        pictures.append({path.stem: path for path in listed})
+    return _matched(pictures, str(sources[rig.names[0]]), rig)
+
+
+def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
+    """Triplets of files in one folder that are called as cameras are: ``left.png``, ``left-0001.png``,
+    ``0001_left.png``. None where no camera has one."""
+    listed, _ = list_pictures(folder)
+    pictures: list[dict[str, Path]] = []
+    for name in rig.names:
+        called = re.compile(rf"(?:(.*)[-_. ])?{re.escape(name)}(?:[-_. ](.*))?")
+        matches = ((path, called.fullmatch(path.stem)) for path in listed)
+        pictures.append({"-".join(filter(None, match.groups())): path for path, match in matches if match})
+    if not any(pictures):
+        return None
+    return _matched(pictures, str(folder), rig)
+
+
+def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTriplets:
+    """Of pictures by key, one mapping for each camera."""
+    shared = set.intersection(*(set(each) for each in pictures))
+    if not shared:
+        counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
+        raise DactylError(
+            f"{where}: no picture has the same name for all cameras ({counts}); call pictures that belong together alike"
+        )
+    keys = sorted(shared, key=_natural)
+    triplets = [TripletFiles(key or rig.names[0], tuple(each[key] for each in pictures)) for key in keys]
+    return FoundTriplets(triplets, len(set.union(*(set(each) for each in pictures))) - len(shared))
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    """For sorting: 2 comes before 10."""
+    return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", key)]
