@@ -29,6 +29,7 @@ COMMANDS = {
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
     "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
+    "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),

@@ -17,7 +17,7 @@ from eval.report.table_text import comma_separated, markdown, print_table
 from eval.report.write import SUMMARY, ReportConfig, report
 from eval.scoring.baseline import best_constant
 from eval.scoring.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
-from eval.scoring.found_cameras import can_self_calibrate, recordings
+from eval.scoring.found_cameras import calibrated_cameras, can_self_calibrate, recordings
 from eval.scoring.predict import (
     Estimator,
     EvaluateConfig,
@@ -61,6 +61,7 @@ def main_evaluate(argv: Sequence[str]) -> None:
       dactyl evaluate --config configs/evaluate/demo.yaml
       dactyl evaluate --checkpoint runs/train/best.ckpt --test_sets.filament data/test-filament --output runs/evaluation
       dactyl evaluate --config configs/evaluate/demo.yaml --test_sets.real data/test-real --protocols '[nominal]'
+      dactyl evaluate --config configs/evaluate/demo.yaml --test_sets.real data/test-real --calibrations.real found.json
     """
     config = parse(EvaluateConfig, argv, "dactyl evaluate", main_evaluate.__doc__ or "")
     rows = evaluate(config)
@@ -138,6 +139,8 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
         dataset.verify()
+    for name, path in config.calibrations.items():
+        calibrated_cameras(path, test_sets[name])  # refused before anything is estimated
     conditions = wanted_conditions(estimator, config)
     run = _Run(config, estimator, checkpoint_origin(config.checkpoint))
     with exclusive_folder(config.output):
@@ -170,12 +173,12 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     return rows
 
 
-def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> list[ProtocolName]:
+def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
     """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
-    nominal where it does and its scene has no landmarks to find them by."""
+    nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
     lost = estimator.head == "geometric" and estimator.scene.landmarks is None
     means = {"nominal": not lost, "calibrated": estimator.uses_cameras}
-    means["self-calibrated"] = can_self_calibrate(estimator)
+    means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)
     usable = [protocol for protocol in wanted if means[protocol]]
     if lost and not usable:
         raise DactylError(f"protocols: {NO_LANDMARKS}")
@@ -190,7 +193,9 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName]) -> li
 
 def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
     """The protocols and studies that are asked for and mean something for this estimator."""
-    conditions = [Condition(protocol) for protocol in usable_protocols(estimator, config.protocols)]
+    conditions = [
+        Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
+    ]
     if estimator.head == "geometric" and config.camera_subsets:  # a regression needs all its cameras
         conditions += camera_subsets(estimator.scene.rig)
     if estimator.uses_cameras and config.miscalibration_samples:
@@ -212,7 +217,8 @@ class _Run:
         """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
         entries, kept = [], {}
         for condition in conditions:
-            if condition.camera_knowledge == "self-calibrated" and recordings(dataset) is None:
+            calibration = self.config.calibrations.get(name)
+            if condition.camera_knowledge == "self-calibrated" and calibration is None and recordings(dataset) is None:
                 continue  # nothing to find them from
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
             numbers: Sequence[int] | None = None
@@ -227,6 +233,7 @@ class _Run:
                 path,
                 self.config.batch_size,
                 numbers,
+                calibration,
             )
             if why != "new":
                 said = f"made again ({why})" if why else "used again"

@@ -48,7 +48,7 @@ LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
 taken away, and where that was never measured."""
 
 _USUAL_SPREAD = 0.01
-"""Of the window's side: 0.76 pixels for the block, of which the shipped networks have 0.75 and 0.83 on held-out triplets."""
+"""Of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and 0.83 on held-out triplets."""
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -143,9 +143,10 @@ class PoseEstimator:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
             ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of); from a
             geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
-            ``view_expected`` and ``view_residual`` (B, C) pixels, by which the network expects to be off in each image
-            and by which its keypoints are off the pose's (medians); ``intrinsics`` (B, C, 3, 3) and ``extrinsics``
-            (B, C, 4, 4) of the cameras, found where only nominal ones were given.
+            ``keypoint_scale`` (B, C, K) pixels, by which the network expects to be off at each keypoint in each image,
+            ``residual`` (B, C) pixels, by which keypoints are off the pose's (median), and ``spread`` (B,) pixels, both
+            together; ``intrinsics`` (B, C, 3, 3) and ``extrinsics`` (B, C, 4, 4) of the cameras, found where only
+            nominal ones were given.
 
         Raises:
             ValueError: an array has another shape or type.
@@ -168,9 +169,10 @@ class PoseEstimator:
             found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
             more: tuple[Tensor, ...] = ()
             if found.covariance is not None and (views := found.views) is not None:
-                more = (found.covariance, views.expected, views.residual, *views.cameras[:2])
+                more = (found.covariance, views.scale, views.residual, views.spread, *views.cameras[:2])
             parts.append(tuple(part.cpu() for part in (found.position, found.rotation, found.confidence, *more)))
-        shapes = _answer_shapes(cameras, self.head == "geometric")
+        keypoints = len(self.object.keypoints) if self.head == "geometric" else None
+        shapes = _answer_shapes(cameras, keypoints)
         if not parts:
             parts = [tuple(torch.zeros(0, *shape) for shape in shapes.values())]
         arrays = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
@@ -250,11 +252,12 @@ def weights_file(name: str) -> Path:
     return shipped if "/" not in name and shipped.is_file() else Path(name)
 
 
-def _answer_shapes(cameras: int, geometric: bool) -> dict[str, tuple[int, ...]]:
-    """What a network answers for each triplet of so many cameras, and the shape of each part."""
+def _answer_shapes(cameras: int, keypoints: int | None) -> dict[str, tuple[int, ...]]:
+    """What a network answers for each triplet of so many cameras, and the shape of each part; ``keypoints`` is None for
+    a regression."""
     shapes: dict[str, tuple[int, ...]] = {"position": (3,), "rotation": (3, 3), "confidence": ()}
-    if geometric:
-        shapes |= {"covariance": (6, 6), "view_expected": (cameras,), "view_residual": (cameras,)}
+    if keypoints is not None:
+        shapes |= {"covariance": (6, 6), "keypoint_scale": (cameras, keypoints), "residual": (cameras,), "spread": ()}
         shapes |= {"intrinsics": (cameras, 3, 3), "extrinsics": (cameras, 4, 4)}
     return shapes
 

@@ -10,6 +10,8 @@ import functools
 import os
 from pathlib import Path
 
+from vision.errors import DactylError
+
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _ISAS_WITHOUT = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 _BFLOAT16_CAPABILITY = (8, 0)  # of CUDA: Ampere
@@ -43,3 +45,17 @@ def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     except OSError:
         return frozenset()
     return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
+
+
+def torch_device(device: str) -> str:
+    """``cpu`` or ``cuda``, of what was asked for: auto takes a GPU if there is one.
+
+    Raises:
+        DactylError: there is none.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
+    return "cuda" if gpu and device != "cpu" else "cpu"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.laboratory.opencv import opencv
+from eval.laboratory.poses import inverse
 from eval.laboratory.undistortion import make_view
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
@@ -21,14 +22,20 @@ class NetworkViews:
 
     Args:
         rig: of the network.
-        calibration: of the laboratory's cameras, whose capture frame is the world; None where the pictures are those of
-            the rig's own cameras, of any size: the middle of the rig's shape is taken.
+        calibration: of the laboratory's cameras; None where the pictures are those of the rig's own cameras, of any
+            size: the middle of the rig's shape is taken.
+        world_from_capture: (4, 4), of the calibration's capture frame; None where that is the world.
 
     Raises:
         DactylError: the calibration lacks a camera of the rig.
     """
 
-    def __init__(self, rig: Rig, calibration: Mapping[str, CalibratedCamera] | None = None) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        calibration: Mapping[str, CalibratedCamera] | None = None,
+        world_from_capture: FloatArray | None = None,
+    ) -> None:
         self.rig, self.calibration = rig, calibration
         self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
         """K (C, 3, 3) and T (C, 4, 4) of the images: where the cameras are, or without calibration should be."""
@@ -39,7 +46,8 @@ class NetworkViews:
                     f"calibration: camera '{absent[0]}' is missing (it has {', '.join(calibration) or 'none'}); the "
                     f"network sees through {', '.join(rig.names)}"
                 )
-            self._views = [make_view(calibration[each.name], np.eye(4), each, True) for each in rig.cameras]
+            capture_from_world = np.eye(4) if world_from_capture is None else inverse(world_from_capture)
+            self._views = [make_view(calibration[each.name], capture_from_world, each, True) for each in rig.cameras]
             self.cameras = (
                 np.stack([view.matrix for view in self._views]),
                 np.stack([view.transform for view in self._views]),
@@ -54,6 +62,19 @@ class NetworkViews:
             seen = _middle(camera, picture) if self._views is None else self._views[number](picture, Path(place))
             images[number, : camera.height, : camera.width] = seen
         return images
+
+    def cropped(self, pictures: Sequence[np.ndarray]) -> str | None:
+        """A remark where pictures lose their sides because they have another shape than the images."""
+        if self._views is not None:
+            return None
+        for camera, picture in zip(self.rig.cameras, pictures, strict=True):
+            height, width, _ = picture.shape
+            _, _, wide, high = _cut(camera, width, height)
+            if (width - wide) + (height - high) > 1:
+                return (
+                    f"{camera.name}: of {width}x{height} pixels the middle {wide}x{high} is seen, without calibration"
+                )
+        return None
 
     def calibrated(
         self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray

@@ -63,10 +63,18 @@ def check_placement(
         if not any(map(_is_far, displacements(cameras, inverse(world), rig).values())):
             likely = text
             break
-    raise DactylError(
-        f"{recording}: camera '{far[0]}' is {found[far[0]].mm:.0f} mm and {found[far[0]].degrees:.0f} degrees from the "
-        f"trained one, expected at most {1000 * _FAR_M:.0f} and {_FAR_DEG:.0f}; {likely}"
-    )
+    require_near(recording, found, likely)
+    return found
+
+
+def require_near(where: Path, found: Mapping[str, Displacement], mend: str) -> None:
+    """A :class:`DactylError` about ``where`` if a camera is far from the trained one; ``mend`` says what to do."""
+    for name, each in found.items():
+        if _is_far(each):
+            raise DactylError(
+                f"{where}: camera '{name}' is {each.mm:.0f} mm and {each.degrees:.0f} degrees from the trained one, "
+                f"expected at most {1000 * _FAR_M:.0f} and {_FAR_DEG:.0f}; {mend}"
+            )
 
 
 def _is_far(displacement: Displacement) -> bool:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.capture import read_pictures
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import read_picture
+from eval.laboratory.triplets import recorded_triplets
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
-from vision.scene.rig import Rig
 from vision.scene.scene import SEEN, Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
@@ -115,23 +114,11 @@ def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[n
         for number in _spaced(len(dataset), config.triplets):
             yield list(dataset[number]["images"]), [dataset.where(number)] * len(rig)
         return
-    files = triplet_files(config.recording, rig, config.tolerance_s)
+    files = [each.files for each in recorded_triplets(config.recording, rig, config.tolerance_s).triplets]
     with progress(config.recording.name, min(len(files), config.triplets), "triplets") as advance:
         for number in _spaced(len(files), config.triplets):
             yield [read_picture(path) for path in files[number]], [str(path) for path in files[number]]
             advance(1)
-
-
-def triplet_files(recording: Path, rig: Rig, tolerance_s: float) -> list[tuple[Path, ...]]:
-    """Pictures of a recording that belong together, by the first camera's time."""
-    streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
-    found = []
-    for first, time in enumerate(streams[rig.names[0]].time):
-        numbers = [first] + [streams[name].nearest(time) for name in rig.names[1:]]
-        times = [streams[name].time[number] for name, number in zip(rig.names, numbers, strict=True)]
-        if np.ptp(times) <= tolerance_s:
-            found.append(tuple(streams[name].files[number] for name, number in zip(rig.names, numbers, strict=True)))
-    return found
 
 
 def _spaced(count: int, wanted: int) -> list[int]:

@@ -73,8 +73,10 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
     if wrong := sources.keys() - set(rig.names):
         raise DactylError(f"camera '{min(wrong)}': the network's cameras are {', '.join(rig.names)}")
     if absent := [name for name in rig.names if name not in sources]:
-        raise DactylError(f"camera '{absent[0]}': its pictures are missing; the network sees with {', '.join(rig.names)}")
-    files = [name for name in rig.names if not sources[name].is_dir()]
+        raise DactylError(
+            f"camera '{absent[0]}': its pictures are missing; the network sees with {', '.join(rig.names)}"
+        )
+    files = [name for name in rig.names if sources[name].suffix and not sources[name].is_dir()]
     if files and len(files) < len(rig):
         folder = next(name for name in rig.names if name not in files)
         raise DactylError(f"camera '{files[0]}' is no folder and camera '{folder}' is one; name files or folders alone")
@@ -110,7 +112,7 @@ def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTrip
     if not shared:
         counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
         raise DactylError(
-            f"{where}: no picture has the same name for all cameras ({counts}); call pictures that belong together alike"
+            f"{where}: no picture has the same name for all cameras ({counts}); name those that belong together alike"
         )
     keys = sorted(shared, key=_natural)
     triplets = [TripletFiles(key or rig.names[0], tuple(each[key] for each in pictures)) for key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.progress import progress
+from vision.scene.rig_readers import read_rig
 from vision.storage.datasets import TripletDataset
 
 
@@ -31,6 +33,32 @@ def recordings(dataset: TripletDataset) -> np.ndarray | None:
 def can_self_calibrate(estimator: object) -> bool:
     """Whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
     return getattr(estimator, "finds_cameras", False) and hasattr(estimator, "self_calibrate")
+
+
+def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[FloatArray, FloatArray]:
+    """K (N, C, 3, 3) and T (N, C, 4, 4) of a calibration file, the same for each sample.
+
+    Raises:
+        DactylError: it is none of the set's images.
+    """
+    rig = read_rig(calibration)
+    names = dataset.rig.names
+    if rig is None or (absent := [name for name in names if name not in rig.names]):
+        missing = "it holds no cameras with places" if rig is None else f"camera '{absent[0]}' is missing"
+        raise DactylError(f"{calibration}: {missing}; expected a file of dactyl calibrate --from {dataset.folder}")
+    cameras = [rig.cameras[rig.names.index(name)] for name in names]
+    for camera, image in zip(cameras, dataset.rig.cameras, strict=True):
+        if (camera.width, camera.height) != (image.width, image.height) or camera.distortion is not None:
+            lens = ", distorted" if camera.distortion is not None else ""
+            there, here = f"{camera.width}x{camera.height}{lens}", f"{image.width}x{image.height}"
+            raise DactylError(
+                f"{calibration}: camera '{camera.name}' is of {there}, images of {dataset.folder} of {here}; "
+                "import the recording again with this file, or calibrate from the set"
+            )
+    matrices, transforms = (
+        np.stack([getattr(camera, key) for camera in cameras]) for key in ("intrinsics", "extrinsics")
+    )
+    return tuple(np.broadcast_to(array, (len(dataset), *array.shape)) for array in (matrices, transforms))  # type: ignore[return-value]
 
 
 def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
-from eval.scoring.found_cameras import found_cameras
+from eval.scoring.found_cameras import calibrated_cameras, found_cameras
 from vision.bounds import at_least_one, not_negative
 from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
+from vision.hardware import torch_device
+from vision.io.files import sha256
 from vision.io.store import Location
 from vision.progress import progress
 from vision.scene.scene import SEEN, Scene, require_same
@@ -43,6 +45,8 @@ class EvaluateConfig:
         training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
         protocols: nominal (told the nominal cameras, as in the paper), self-calibrated (told the cameras that it found
             from all triplets of a recording; only on sets of recordings), calibrated (told each sample's true cameras).
+        calibrations: files of dactyl calibrate --from by the test set's name, each with the cameras of all of the set's
+            images: the self-calibrated protocol then takes those and finds none itself.
         batch_size: triplets in one call of the estimator.
         device: where the network runs; auto takes a GPU if there is one.
         camera_subsets: also take away each camera in turn (calibrated; only where the estimator uses cameras).
@@ -59,8 +63,11 @@ class EvaluateConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     camera_subsets: bool = False
     miscalibration_samples: int = 0
+    calibrations: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if unknown := [name for name in self.calibrations if not self.test_sets.get(name)]:
+            raise ValueError(f"calibrations: there is no test set '{unknown[0]}'")
         if not any(self.test_sets.values()):
             raise ValueError("test_sets: name at least one, for example --test_sets.filament data/test-filament")
         for name in self.test_sets:
@@ -96,14 +103,9 @@ class Estimator(Protocol):
 
 def load_estimator(checkpoint: Path, device: str) -> Estimator:
     """The checkpoint's network on the device that was asked for: auto, cpu or cuda."""
-    import torch  # here, so that a command line with a mistake in it is answered at once
+    from vision.estimator import PoseEstimator  # here, so that a command line with a mistake in it is answered at once
 
-    from vision.estimator import PoseEstimator
-
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
-    return PoseEstimator.from_checkpoint(checkpoint, "cuda" if gpu and device != "cpu" else "cpu")
+    return PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,13 @@ def obtain_predictions(
     path: Path,
     batch_size: int,
     numbers: Sequence[int] | None = None,
+    calibration: Path | None = None,
 ) -> tuple[Predictions, str | None]:
     """The predictions in ``path``, made there unless it holds the very same.
 
     Args:
         numbers: samples to estimate; all when None.
+        calibration: file with the cameras of the self-calibrated protocol; they are found when None.
 
     Returns:
         The predictions as read from the file, and why they were made: None where they were there already.
@@ -150,10 +154,12 @@ def obtain_predictions(
         "renderer": renderer_of(dataset),
         "versions": package_versions(("dactyl-vision", "torch", "numpy")),
     }
+    if calibration is not None and condition.camera_knowledge == "self-calibrated":
+        origin["calibration_sha256"] = sha256(calibration)
     indices = dataset.indices[list(numbers)]
     why = _why_make(path, origin, indices)
     if why:
-        write_table(path, predict(estimator, dataset, condition, batch_size, numbers), PREDICTIONS, origin)
+        write_table(path, predict(estimator, dataset, condition, batch_size, numbers, calibration), PREDICTIONS, origin)
     columns, there = read_table(path, PREDICTIONS)
     return Predictions(columns, there), why
 
@@ -177,6 +183,7 @@ def predict(
     condition: Condition,
     batch_size: int,
     numbers: Sequence[int] | None = None,
+    calibration: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns of ``PREDICTIONS``, (N, ...), of samples ``numbers`` of a dataset, or of all in its order.
 
@@ -188,7 +195,13 @@ def predict(
     if not len(numbers):
         raise DactylError(f"{dataset.folder}: no samples; make the dataset again")
     parts: dict[str, list[np.ndarray]] = {key: [] for key in PREDICTIONS}
-    cameras = found_cameras(estimator, dataset, batch_size) if condition.camera_knowledge == "self-calibrated" else None
+    cameras = None
+    if condition.camera_knowledge == "self-calibrated":
+        cameras = (
+            found_cameras(estimator, dataset, batch_size)
+            if calibration is None
+            else calibrated_cameras(calibration, dataset)
+        )
     with progress(f"{dataset.folder.name}, {condition.name}", len(numbers), "triplets") as advance:
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]

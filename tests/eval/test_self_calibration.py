@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import project
+from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.pose_model import ModelConfig, WindowConfig
-from vision.scene.calibration import load_calibration
+from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution
 from vision.storage.datasets import TripletDataset
@@ -164,6 +166,46 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     seen = project(point, camera.matrix, camera.transform)[0] + 0.5
     assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
     assert views.cameras[0].shape == (3, 3, 3)
+
+
+def test_a_calibration_file_takes_the_place_of_finding(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set with nothing to find cameras from is told those of the file; an estimate with any others is worse."""
+    from tests.datasets import write_dataset
+
+    apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
+    cameras = {
+        camera.name: CalibratedCamera(_opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics)
+        for camera in RIG.cameras
+    }
+    save_calibration(tmp_path / "found.json", cameras)
+    monkeypatch.setattr("eval.cli.load_estimator", lambda *arguments: Seer([apart]))
+    monkeypatch.setattr("eval.cli.checkpoint_origin", _origin)
+    (tmp_path / "made.pt").write_bytes(b"oracle")
+    config = EvaluateConfig(
+        tmp_path / "made.pt", {"lab": apart.folder}, tmp_path / "out", calibrations={"lab": tmp_path / "found.json"}
+    )
+    rows = {row.protocol: row for row in evaluate(config) if row.measured}
+    assert rows["self-calibrated"].cameras == "found"
+    predictions = tmp_path / "out" / "predictions" / "lab-self-calibrated.parquet"
+    before = predictions.stat().st_mtime_ns
+    evaluate(config)
+    assert predictions.stat().st_mtime_ns == before
+    save_calibration(tmp_path / "found.json", cameras | {"top": replace(cameras["top"], rms=0.5)})
+    evaluate(config)
+    assert predictions.stat().st_mtime_ns > before, "another file, other predictions"
+    save_calibration(tmp_path / "found.json", cameras | {"top": replace(cameras["top"], width=300)})
+    with pytest.raises(DactylError, match=r"found\.json: camera 'top' is of 300x200"):
+        evaluate(config)
+    with pytest.raises(ValueError, match="calibrations: there is no test set 'lb'"):
+        replace(config, calibrations={"lb": tmp_path / "found.json"})
+
+
+def _opencv(matrix: np.ndarray) -> np.ndarray:
+    moved = matrix.copy()
+    moved[:2, 2] -= 0.5
+    return moved
 
 
 def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:

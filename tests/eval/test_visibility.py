@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import eval.cli
-from datagen.generate import dataset as generation
-from datagen.generate.config import RenderConfig
-from datagen.generate.dataset import generate
-from datagen.generate.shard_task import ShardTask
-from datagen.render.base import RenderOptions
-from datagen.states.collect import StatesConfig, collect
 from eval.cli import evaluate
 from eval.report.write import ReportConfig, report
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from eval.scoring.samples import VISIBILITY
 from tests.eval.oracle import Oracle
+from tests.eval.rendered import rendered_set
 from vision.storage.datasets import TripletDataset
 
 COUNT = 12
@@ -30,18 +24,7 @@ COUNT = 12
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set drawn by the classic renderer, here instead of in processes."""
     folder = tmp_path_factory.mktemp("rendered")
-    collect(StatesConfig(folder / "states", count=COUNT, seed=3, worlds=4, threads=1))
-
-    def here(task: ShardTask, numbers: Sequence[int], *_: object, **__: object) -> Iterator[tuple[int, object]]:
-        for number in numbers:
-            yield number, task(number, lambda count: None)
-
-    options = RenderOptions(image_size=64, shadows=False)
-    config = RenderConfig(folder / "states", folder / "set", count=COUNT, renderer="classic", render=options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "run", here)
-        generate(RenderConfig(**{**vars(config), "view_labels": True}))
-    return folder / "set"
+    return rendered_set(folder, COUNT, image_size=64).folder
 
 
 def test_from_labels_to_the_report(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

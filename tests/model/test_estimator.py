@@ -23,8 +23,9 @@ def save(model: PoseModel, path: Path, **changes: object) -> Path:
 
 GEOMETRIC = {
     "covariance": ((2, 6, 6), np.float64),
-    "view_expected": ((2, 3), np.float64),
-    "view_residual": ((2, 3), np.float64),
+    "keypoint_scale": ((2, 3, 8), np.float64),
+    "residual": ((2, 3), np.float64),
+    "spread": ((2,), np.float64),
     "intrinsics": ((2, 3, 3, 3), np.float64),
     "extrinsics": ((2, 3, 4, 4), np.float64),
 }

@@ -193,9 +193,7 @@ class GeometricModel(PoseModel):
         scale = self.error_scale[int(nominal)]
         confidence = _probability_within(CONFIDENT_ANGLE, deviation * scale)
         covariance = solution.covariance * scale.double().square()
-        views = compare_views(
-            self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations
-        )
+        views = compare_views(self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations)
         return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
 
     def observations(self, output: GeometricOutput) -> tuple[PointObservations, PointObservations | None]:

@@ -17,13 +17,18 @@ class Views(NamedTuple):
     Attributes:
         cameras: as they were given, or found with the pose where only nominal ones were given; K (B, C, 3, 3) and T
             (B, C, 4, 4), float64.
-        expected: (B, C) image pixels, median over the object's keypoints of the error that the network expects.
+        scale: (B, C, K) image pixels, the error that the network expects of each of the object's keypoints.
         residual: (B, C) image pixels, median distance of the keypoints that the network sees from those of the pose.
     """
 
     cameras: Cameras
-    expected: Tensor
+    scale: Tensor
     residual: Tensor
+
+    @property
+    def expected(self) -> Tensor:
+        """(B, C) image pixels, median over the keypoints."""
+        return self.scale.median(dim=-1).values
 
     @property
     def spread(self) -> Tensor:
@@ -56,4 +61,4 @@ def compare_views(
     alike = [pixels] if permutations is None else [pixels[:, :, order] for order in permutations]
     seen = corners.pixels.double()
     off = torch.stack([torch.linalg.vector_norm(seen - each, dim=-1).median(dim=-1).values for each in alike])
-    return Views(cameras, corners.scale.double().median(dim=-1).values, off.min(dim=0).values)
+    return Views(cameras, corners.scale.double(), off.min(dim=0).values)

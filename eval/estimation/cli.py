@@ -1,0 +1,52 @@
+"""``dactyl estimate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from eval.estimation.config import EstimateConfig
+from eval.laboratory.pictures import shown
+from vision.config import parse
+from vision.errors import printable
+
+
+def main_estimate(argv: Sequence[str]) -> None:
+    """Estimate the object's pose in pictures: of a recording, of folders or files named by camera, or of a dataset.
+
+    Pictures may have any size and lens. With a calibration they are undistorted, turned and scaled to what the
+    network's own cameras see, and poses come in the calibration's frame; without one, the middle of each picture is
+    taken, and the cameras are found with the pose as far as they are about where the network's stand (nominal).
+
+    Each triplet gives a JSON line: key, time_s (where known), frame (world: the scene's; capture: the calibration's),
+    position (m) and quaternion (w x y z, object to frame), position_std (m) and rotation_std (rad, about the frame's
+    axes), confidence (the probability that the rotation is right to 2 degrees), unusual (why the pictures look unlike
+    the training's, or an empty list), and for each camera recognised (the fraction of the object's keypoints that are
+    found as well as usual), expected_px and residual_px (pixels of the network's image).
+
+    examples:
+      dactyl estimate --pictures lab/recording --calibration lab/calibration.json --output poses.jsonl
+      dactyl estimate --pictures lab/snapshots --overlays lab/overlays            left.png top.png right.png, or folders
+      dactyl estimate --cameras.left a.png --cameras.top b.png --cameras.right c.png --overlays sheet.png
+      dactyl estimate --pictures data/test-filament --checkpoint runs/best/best.ckpt --limit 100 | head
+      dactyl estimate --pictures lab/recording --lenses.left l.yaml --lenses.top t.yaml --lenses.right r.yaml
+    """
+    config = parse(EstimateConfig, argv, "dactyl estimate", main_estimate.__doc__ or "")
+    from eval.estimation.run import estimate_all  # brings torch; after a command line with a mistake is answered
+
+    summary = estimate_all(config)
+    for remark in summary.remarks:
+        _say(remark)
+    unusual = (
+        f"; {len(summary.unusual)} look unlike the training's: {shown(summary.unusual)}" if summary.unusual else ""
+    )
+    _say(f"{summary.source}: {summary.triplets} triplets{unusual}")
+    for path in (config.output, config.overlays):
+        if path is not None:
+            _say(f"{path}: written")
+
+
+def _say(line: str) -> None:
+    """On standard error: poses may go to standard output. As it is; names of files may hold what a terminal obeys."""
+    Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,154 @@
+"""From shots to estimates: what a network sees, its poses in the frame that was asked for, how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from eval.estimation.config import EstimateConfig
+from eval.estimation.sources import Shot
+from eval.estimation.unusual import contrast, reasons, recognised
+from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
+from eval.laboratory.network_views import NetworkViews
+from vision.errors import DactylError
+from vision.estimator import PoseEstimator
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix
+from vision.hardware import torch_device
+from vision.scene.landmarks import NO_LANDMARKS
+
+Frame = Literal["world", "capture"]
+
+
+@dataclass(frozen=True)
+class SeenBy:
+    """What one camera contributes.
+
+    Attributes:
+        recognised: fraction of the object's keypoints that the network finds about as well as usual.
+        expected_px: error that it expects there, pixels of the network's image, median.
+        residual_px: by how much its keypoints are off the pose's, likewise.
+    """
+
+    recognised: float
+    expected_px: float
+    residual_px: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One triplet's.
+
+    Attributes:
+        key: of the shot.
+        time_s: of the shot, seconds, if known.
+        frame: of the pose: world is the scene's, capture the calibration's.
+        position: (3,) metres.
+        quaternion: (4,) w x y z, object to frame.
+        confidence: in [0, 1].
+        covariance: (6, 6) of the error, radians about the frame's axes then metres; None from a regression.
+        cameras: what each contributes, by name; empty from a regression.
+        unusual: why the pictures look unlike the training's; empty where they do not.
+        images: (C, H, W, 3) uint8, what the network saw.
+        matrices, transforms: of the images, K (C, 3, 3) and frame to camera (C, 4, 4), found where only nominal cameras
+            were known.
+    """
+
+    key: str
+    time_s: float | None
+    frame: Frame
+    position: FloatArray
+    quaternion: FloatArray
+    confidence: float
+    covariance: FloatArray | None
+    cameras: dict[str, SeenBy]
+    unusual: tuple[str, ...]
+    images: np.ndarray
+    matrices: FloatArray
+    transforms: FloatArray
+
+    def to_json(self) -> dict[str, Any]:
+        """One line's keys; lengths in metres, angles in radians."""
+        line: dict[str, Any] = {"key": self.key}
+        line |= {} if self.time_s is None else {"time_s": round(self.time_s, 6)}
+        line |= {"frame": self.frame, "position": _rounded(self.position), "quaternion": _rounded(self.quaternion)}
+        if self.covariance is not None:
+            deviations = np.sqrt(np.diag(self.covariance).clip(0))
+            line |= {"position_std": _rounded(deviations[3:]), "rotation_std": _rounded(deviations[:3])}
+        cameras = {
+            name: {key: round(value, 3) for key, value in vars(seen).items()} for name, seen in self.cameras.items()
+        }
+        return line | {"confidence": round(self.confidence, 4), "unusual": list(self.unusual), "cameras": cameras}
+
+
+class Observer:
+    """A network with the cameras that it sees through.
+
+    Attributes:
+        frame: of the poses.
+        nominal: whether only nominal cameras are known.
+    """
+
+    def __init__(self, config: EstimateConfig) -> None:
+        self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device))
+        rig = self.estimator.rig
+        calibration, self.nominal = None, True
+        self.frame: Frame = "world"
+        self._world_from_frame = np.eye(4)
+        if config.calibration is not None:
+            calibration = read_calibration(config.calibration, rig)
+            self._world_from_frame = find_capture_frame(config.calibration, calibration, rig)
+            self.frame = "world" if np.array_equal(self._world_from_frame, np.eye(4)) else "capture"
+            self.nominal = False
+        elif config.lenses:
+            calibration = read_lenses(config.lenses, rig)
+        if self.nominal and self.estimator.head == "geometric" and self.estimator.scene.landmarks is None:
+            raise DactylError(f"calibration: {NO_LANDMARKS}")
+        self.views = NetworkViews(rig, calibration, self._world_from_frame)
+
+    def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
+        """Estimates of shots, at once."""
+        images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
+        found = self.estimator.predict(images, *self.views.cameras, nominal=self.nominal)
+        contrasts = self._contrasts(images)
+        return [
+            self._estimate(shot, images[row], contrasts[row], {key: values[row] for key, values in found.items()})
+            for row, shot in enumerate(shots)
+        ]
+
+    def _contrasts(self, images: np.ndarray) -> np.ndarray:
+        """(N, C), of what each camera's image has of the array that holds it."""
+        cameras = enumerate(self.estimator.rig.cameras)
+        return np.stack([contrast(images[:, number, : each.height, : each.width]) for number, each in cameras], axis=1)
+
+    def _estimate(self, shot: Shot, images: np.ndarray, contrasts: np.ndarray, found: dict[str, Any]) -> Estimate:
+        rig, usual = self.estimator.rig, self.estimator.usual_spread
+        cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
+        turn, shift = self._world_from_frame[:3, :3], self._world_from_frame[:3, 3]
+        if usual is not None:
+            scale, matrices, transforms = found["keypoint_scale"], found["intrinsics"], found["extrinsics"]
+            numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"])
+            rows = zip(*(array.tolist() for array in numbers), strict=True)
+            cameras = {name: SeenBy(*row) for name, row in zip(rig.names, rows, strict=True)}
+            both = np.kron(np.eye(2), turn.T)
+            covariance = both @ found["covariance"] @ both.T
+        return Estimate(
+            shot.key,
+            shot.time_s,
+            self.frame,
+            turn.T @ (found["position"] - shift),
+            quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"])),
+            float(found["confidence"]),
+            covariance,
+            cameras,
+            reasons(contrasts, rig.names, None if usual is None else float(found["spread"]), usual),
+            images,
+            matrices,
+            transforms @ self._world_from_frame,
+        )
+
+
+def _rounded(values: FloatArray) -> list[float]:
+    return [round(float(value), 6) for value in values]

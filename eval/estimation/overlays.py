@@ -1,0 +1,42 @@
+"""Estimates drawn over the images that the network saw: a picture for each triplet, or one sheet of some."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eval.estimation.estimates import Estimate
+from vision.drawing.wireframes import PREDICTED_COLOR, Tile, Wireframe, contact_sheet, draw_triplet, save_png
+from vision.io.store import Location
+from vision.scene.scene import Scene
+
+UNUSUAL_COLOR = "#ff9a3d"
+_SIDE = 400  # pixels, of the longer side of an image that is drawn on
+
+
+def draw(estimate: Estimate, scene: Scene, axes: bool = True) -> np.ndarray:
+    """The images with the object's wireframe, (C, h, w, 3) uint8, enlarged; orange where they are unusual."""
+    color = UNUSUAL_COLOR if estimate.unusual else PREDICTED_COLOR
+    wireframe = Wireframe(scene.object, estimate.position, estimate.quaternion, color, axes)
+    scale = max(1, round(_SIDE / max(scene.rig.width, scene.rig.height)))
+    return draw_triplet(estimate.images, [wireframe], estimate.matrices, estimate.transforms, scale)
+
+
+def caption(estimate: Estimate) -> str:
+    """What the estimate says, in a line."""
+    position = ", ".join(f"{1000 * value:.1f}" for value in estimate.position)
+    text = f"{estimate.key} · {position} mm · confidence {estimate.confidence:.2f}"
+    return f"{text}\nunusual: {', '.join(estimate.unusual)}" if estimate.unusual else text
+
+
+def save_overlay(estimate: Estimate, scene: Scene, path: Location) -> None:
+    """Write the triplet's picture as PNG."""
+    tile = Tile(draw(estimate, scene), caption(estimate))
+    save_png(contact_sheet([tile], 1, headings=scene.rig.names), path)
+
+
+def save_sheet(estimates: list[Estimate], scene: Scene, title: str, path: Location) -> None:
+    """Write one picture of several triplets as PNG."""
+    tiles = [Tile(draw(estimate, scene), caption(estimate)) for estimate in estimates]
+    columns = min(2, len(tiles))
+    legend = [("estimate", PREDICTED_COLOR), ("unlike the training's pictures", UNUSUAL_COLOR)]
+    save_png(contact_sheet(tiles, columns, title, legend, scene.rig.names), path)

@@ -1,0 +1,104 @@
+"""Estimates of all triplets of a source, written as they are made."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+
+from eval.estimation.config import EstimateConfig
+from eval.estimation.estimates import Estimate, Observer
+from eval.estimation.overlays import save_overlay, save_sheet
+from eval.estimation.sources import Source, open_source
+from vision.io.files import atomic_write
+from vision.progress import progress
+
+_LINE = Callable[[str], object]
+
+
+@dataclass
+class Summary:
+    """What was estimated.
+
+    Attributes:
+        source: its name.
+        triplets: how many.
+        unusual: keys of those whose pictures look unlike the training's.
+        remarks: what else the user should know.
+    """
+
+    source: str
+    triplets: int = 0
+    unusual: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def estimate_all(config: EstimateConfig) -> Summary:
+    """Estimate what a configuration names; write its lines and overlays.
+
+    Raises:
+        DactylError: pictures, checkpoint or calibration are missing, damaged, or do not belong together.
+    """
+    observer = Observer(config)
+    source = open_source(config, observer.estimator.scene)
+    summary = Summary(source.name, remarks=[*source.remarks])
+    if config.output is None:
+        for estimate in _estimates(config, observer, source, summary):
+            sys.stdout.write(_line(estimate))
+            sys.stdout.flush()
+        return summary
+
+    def write(file: IO[bytes]) -> None:
+        for estimate in _estimates(config, observer, source, summary):
+            file.write(_line(estimate).encode())
+
+    atomic_write(config.output, write)
+    return summary
+
+
+def _line(estimate: Estimate) -> str:
+    return json.dumps(estimate.to_json(), allow_nan=False) + "\n"
+
+
+def _estimates(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[Estimate]:
+    """Estimates in order, drawn and counted as they pass."""
+    numbers, shots = source.shots(config.limit)
+    drawn = _Drawing(config, observer, len(numbers))
+    with progress(f"estimating {source.name}", len(numbers), "triplets") as advance:
+        while batch := list(itertools.islice(shots, config.batch_size)):
+            if not summary.triplets and (cropped := observer.views.cropped(batch[0].pictures)):
+                summary.remarks.append(cropped)
+            for estimate in observer(batch):
+                drawn.add(estimate)
+                summary.triplets += 1
+                summary.unusual += [estimate.key] if estimate.unusual else []
+                yield estimate
+            advance(len(batch))
+    drawn.finish(source.name)
+
+
+class _Drawing:
+    """Draws what a configuration asks for, of a known number of estimates."""
+
+    def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:
+        self.path, self.scene = config.overlays, observer.estimator.scene
+        self.one_sheet = self.path is not None and self.path.suffix.lower() == ".png"
+        self.chosen = set(np.linspace(0, count - 1, min(count, config.sheet)).astype(int).tolist()) if count else set()
+        self.kept: list[Estimate] = []
+        self.seen = 0
+
+    def add(self, estimate: Estimate) -> None:
+        if self.path is not None and not self.one_sheet:
+            save_overlay(estimate, self.scene, self.path / f"{estimate.key}.png")
+        elif self.one_sheet and self.seen in self.chosen:
+            self.kept.append(estimate)
+        self.seen += 1
+
+    def finish(self, title: str) -> None:
+        if self.path is not None and self.one_sheet and self.kept:
+            save_sheet(self.kept, self.scene, title, self.path)

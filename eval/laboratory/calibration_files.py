@@ -1,0 +1,93 @@
+"""Calibrations of any kind, as a laboratory has them, for the cameras of a network's rig."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from eval.laboratory.placement import displacements, require_near
+from eval.laboratory.poses import inverse
+from vision.errors import DactylError
+from vision.geometry.distortion import Lens
+from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
+from vision.scene.calibration import CalibratedCamera
+from vision.scene.rig import Camera, Rig
+from vision.scene.rig_readers import read_intrinsics, read_rig
+
+_SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world: no other frame, but displaced cameras
+
+
+def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
+    """Calibrated cameras by the names of the rig's, from our ``calibration.json`` or Kalibr's camchain.
+
+    Kalibr numbers its cameras, cam0 and so on; they are taken in the order of the rig.
+
+    Raises:
+        DactylError: the file is damaged or of another kind, or lacks a camera of the rig.
+    """
+    found = read_rig(path)
+    if found is None:
+        raise DactylError(
+            f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain); for "
+            "one of OpenCV or ROS, which has one camera without its place, use --lenses"
+        )
+    cameras = {camera.name: _calibrated(camera) for camera in found.cameras}
+    if not cameras.keys() & set(rig.names) and list(cameras) == [f"cam{number}" for number in range(len(rig))]:
+        return dict(zip(rig.names, cameras.values(), strict=True))
+    if absent := [name for name in rig.names if name not in cameras]:
+        raise DactylError(f"{path}: camera '{absent[0]}' is missing (it has {', '.join(cameras)}); calibrate it too")
+    return cameras
+
+
+def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCamera]:
+    """Cameras that stand where the rig's should, with lenses of their own: one file of OpenCV or ROS for each.
+
+    Raises:
+        DactylError: a file is damaged or of another kind, or one is missing.
+    """
+    if wrong := paths.keys() - set(rig.names):
+        raise DactylError(f"lenses: camera '{min(wrong)}': the network's cameras are {', '.join(rig.names)}")
+    found = {}
+    for camera in rig.cameras:
+        if camera.name not in paths:
+            raise DactylError(f"lenses: camera '{camera.name}' is missing; name a file for each of the cameras")
+        seen = read_intrinsics(paths[camera.name])
+        try:
+            own = Camera(camera.name, seen.width, seen.height, seen.matrix, camera.extrinsics, seen.lens)
+        except ValueError as error:
+            raise DactylError(f"{paths[camera.name]}: {error}") from None
+        found[camera.name] = _calibrated(own)
+    return found
+
+
+def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], rig: Rig) -> FloatArray:
+    """Capture to world, (4, 4), that brings the calibrated cameras nearest to where the rig's should stand.
+
+    The identity where it is about that: the calibration is then one in the world, of displaced cameras.
+
+    Raises:
+        DactylError: a camera stays far from the rig's.
+    """
+    nominal = rig.nominal.extrinsics
+    true = np.stack([calibration[name].transform for name in rig.names])
+    turn: Rotation = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()
+    there, here = (-np.einsum("cji,cj->ci", each[:, :3, :3], each[:, :3, 3]) for each in (nominal, true))
+    shift = (there - turn.apply(here)).mean(axis=0)
+    world_from_capture = rigid_transform(turn.as_matrix(), shift)
+    off_deg = np.rad2deg(geodesic_distance(world_from_capture[:3, :3], np.eye(3)))
+    middle = there.mean(axis=0)
+    if off_deg < _SAME_DEG and np.linalg.norm(world_from_capture[:3] @ [*middle, 1.0] - middle) < _SAME_M:
+        world_from_capture = np.eye(4)
+    placed = displacements(calibration, inverse(world_from_capture), rig)
+    require_near(path, placed, "the network knows the object as its own cameras see it: put them where those are")
+    return world_from_capture
+
+
+def _calibrated(camera: Camera) -> CalibratedCamera:
+    matrix = np.array(camera.intrinsics)
+    matrix[:2, 2] -= 0.5  # OpenCV's pixel centres are whole numbers
+    lens = camera.distortion or Lens("radial-tangential", (0.0, 0.0, 0.0, 0.0))
+    return CalibratedCamera(matrix, lens, camera.width, camera.height, np.array(camera.extrinsics))

@@ -1,0 +1,259 @@
+"""``dactyl estimate``: from pictures of any size, lens and layout to poses, overlays and what looks unusual."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from dactyl.cli import main
+from tests.eval.lab import write_csv
+from tests.eval.rendered import rendered_set
+from vision.geometry.distortion import Lens
+from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
+from vision.scene.calibration import CalibratedCamera, save_calibration
+from vision.storage.datasets import TripletDataset
+
+COUNT = 16
+NAMES = ("left", "top", "right")
+LENS = Lens("radial-tangential", (-0.12, 0.03, 0.001, -0.001))
+CAPTURE = rigid_transform(Rotation.from_euler("xyz", [90, 5, 30], degrees=True).as_matrix(), [0.4, -0.3, 0.2])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    return rendered_set(tmp_path_factory.mktemp("estimate"), COUNT)
+
+
+def estimate(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:
+    """The command's lines."""
+    capsys.readouterr()
+    assert main(["estimate", *map(str, arguments)]) == 0, capsys.readouterr().err
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def errors(lines: Sequence[dict[str, Any]], dataset: TripletDataset, frame: np.ndarray | None = None) -> np.ndarray:
+    """Degrees and millimetres (N, 2) from the labels of the first samples, in the frame to world ``frame``."""
+    inverse = np.linalg.inv(np.eye(4) if frame is None else frame)
+    found = []
+    for number, line in enumerate(lines):
+        label = dataset.label(number)
+        turn = inverse[:3, :3] @ matrix_from_quaternion(label["object_quaternion"])
+        place = inverse[:3] @ [*label["object_position"], 1.0]
+        off = np.rad2deg(geodesic_distance(matrix_from_quaternion(line["quaternion"]), turn))
+        found.append((off, 1000 * np.linalg.norm(line["position"] - place)))
+    return np.array(found)
+
+
+def save(picture: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def test_a_dataset_and_its_overlays(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = estimate(capsys, "--pictures", dataset.folder, "--overlays", tmp_path / "drawn")
+    assert len(lines) == COUNT
+    off = errors(lines, dataset)
+    assert np.median(off, axis=0) == pytest.approx([0, 0], abs=2.5)
+    assert sum(bool(line["unusual"]) for line in lines) <= 1
+    assert [line["frame"] for line in lines] == ["world"] * COUNT
+    drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert drawn == [f"{line['key']}.png" for line in lines]
+    with Image.open(tmp_path / "drawn" / drawn[0]) as picture:
+        assert (np.asarray(picture.convert("RGB")) == (255, 61, 242)).all(axis=-1).sum() > 100, "the estimate's magenta"
+    # Deviations promise what the errors keep, to a factor: the position's is of three axes.
+    promised = np.array([1000 * np.linalg.norm(line["position_std"]) for line in lines])
+    assert 0.3 < np.median(off[:, 1] / promised) < 3
+
+
+def test_one_sheet_and_a_file_of_lines(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, sheet = tmp_path / "out" / "poses.jsonl", tmp_path / "out" / "sheet.png"
+    printed = estimate(
+        capsys, "--pictures", dataset.folder, "--limit", 3, "--output", output, "--overlays", sheet, "--sheet", 2
+    )
+    assert printed == []
+    keys = [json.loads(line)["key"] for line in output.read_text().splitlines()]
+    assert keys == ["000000000", "000000007", "000000015"]
+    with Image.open(sheet) as picture:
+        assert picture.width > 2 * 3 * 400
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda images, masks: np.full_like(images, 128), "blank"),
+        (lambda images, masks: 255 - images, "scatter"),
+        (lambda images, masks: np.stack([_painted_over(*both) for both in zip(images, masks, strict=True)]), "scatter"),
+        (lambda images, masks: images[[1, 2, 0]], "scatter"),
+        (lambda images, masks: np.concatenate([np.full_like(images[:1], 90), images[1:]]), "left: blank"),
+    ],
+    ids=["grey", "inverted", "no object", "exchanged cameras", "one grey"],
+)
+def test_unusual_pictures_are_said_to_be(
+    spoil: Any, reason: str, dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(COUNT):
+        masks = dataset.masks(number)
+        assert masks is not None
+        spoilt = spoil(dataset[number]["images"], masks)
+        for name, picture in zip(NAMES, spoilt, strict=True):
+            save(picture, tmp_path / name / f"{number}.png")
+    lines = estimate(capsys, "--pictures", tmp_path)
+    assert [line["key"] for line in lines] == [str(number) for number in range(COUNT)], "2 comes before 10"
+    assert all(any(reason in text for text in line["unusual"]) for line in lines)
+
+
+def _painted_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7)))
+    return np.asarray(cv2.inpaint(image, around, 3, cv2.INPAINT_TELEA))
+
+
+def photographed(dataset: TripletDataset, number: int, camera: int, calibrated: CalibratedCamera) -> np.ndarray:
+    """What a laboratory's camera with a lens would have of a sample's image: seen through the same point, turned and
+    enlarged."""
+    sample = dataset[number]
+    rows, columns = np.indices((calibrated.height, calibrated.width))
+    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 1, 2).astype(np.float64)
+    coefficients = np.array(calibrated.lens.coefficients)
+    plane = cv2.undistortPoints(pixels, calibrated.matrix, coefficients).reshape((*rows.shape, 2))
+    rays = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+    own = calibrated.transform @ np.linalg.inv(CAPTURE)  # world to camera
+    turn = sample["camera_extrinsics"][camera][:3, :3] @ own[:3, :3].T
+    seen = rays @ turn.T @ sample["camera_intrinsics"][camera].T
+    where = (seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32)
+    return np.asarray(cv2.remap(sample["images"][camera], where[..., 0], where[..., 1], cv2.INTER_CUBIC))
+
+
+def laboratory(dataset: TripletDataset, number: int) -> dict[str, CalibratedCamera]:
+    """Cameras of 800 x 600 with lenses, at the sample's true places but turned, in a capture frame of their own."""
+    sample = dataset[number]
+    cameras = {}
+    for camera, name in enumerate(NAMES):
+        turn = rigid_transform(Rotation.from_rotvec(np.deg2rad([2.0, -3.0, 8.0])).as_matrix(), [0, 0, 0])
+        matrix = sample["camera_intrinsics"][camera].copy() * 2.6
+        matrix[2, 2] = 1
+        matrix[:2, 2] = 403.0, 296.0
+        transform = turn @ sample["camera_extrinsics"][camera] @ CAPTURE
+        cameras[name] = CalibratedCamera(matrix, LENS, 800, 600, transform)
+    return cameras
+
+
+def test_a_calibration_undistorts_turns_and_answers_in_its_own_frame(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cameras = laboratory(dataset, 0)
+    save_calibration(tmp_path / "calibration.json", cameras)
+    files = [
+        save(photographed(dataset, 0, number, cameras[name]), tmp_path / f"{name}.png")
+        for number, name in enumerate(NAMES)
+    ]
+    named = [part for name, file in zip(NAMES, files, strict=True) for part in (f"--cameras.{name}", file)]
+    (line,) = estimate(capsys, *named, "--calibration", tmp_path / "calibration.json")
+    assert line["frame"] == "capture"
+    assert line["unusual"] == []
+    assert errors([line], dataset, CAPTURE)[0] == pytest.approx([0, 0], abs=2.0)
+    kalibr = tmp_path / "camchain.yaml"
+    kalibr.write_text(camchain(cameras))
+    (other,) = estimate(capsys, "--pictures", tmp_path, "--calibration", kalibr)
+    first = np.linalg.inv(cameras["left"].transform @ np.linalg.inv(CAPTURE))  # Kalibr's frame, its first camera's
+    assert errors([other], dataset, first)[0] == pytest.approx([0, 0], abs=2.0)
+
+
+def camchain(cameras: dict[str, CalibratedCamera]) -> str:
+    text, before = "", np.eye(4)
+    for number, camera in enumerate(cameras.values()):
+        K, chain = camera.matrix, camera.transform @ np.linalg.inv(before)
+        text += f"cam{number}:\n  camera_model: pinhole\n  distortion_model: radtan\n  resolution: [800, 600]\n"
+        text += f"  intrinsics: [{K[0, 0]}, {K[1, 1]}, {K[0, 2]}, {K[1, 2]}]\n"
+        text += f"  distortion_coeffs: {list(camera.lens.coefficients)}\n"
+        text += f"  T_cn_cnm1: {chain.tolist()}\n" if number else ""
+        before = camera.transform
+    return text
+
+
+def test_a_recording_with_times_and_a_partner_missing(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        for name, picture in zip(NAMES, dataset[number]["images"], strict=True):
+            save(picture, tmp_path / name / f"{number}.png")
+    for name in NAMES:
+        kept = [number for number in range(4) if (name, number) != ("right", 2)]
+        write_csv(tmp_path / f"{name}.csv", "time_s,file", [[0.08 * n + 5, f"{name}/{n}.png"] for n in kept])
+    capsys.readouterr()
+    assert main(["estimate", "--pictures", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert [(line["key"], line["time_s"]) for line in lines] == [("000000", 5.0), ("000001", 5.08), ("000003", 5.24)]
+    assert "1 pictures left out" in printed.err
+
+
+def test_lenses_alone_undistort_for_nominal_cameras(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, camera in enumerate(dataset.rig.cameras):
+        K = camera.intrinsics.copy() * 2.6
+        K[:, 2] = 403.0, 296.0, 1.0
+        nominal = CalibratedCamera(K, LENS, 800, 600, dataset[0]["camera_extrinsics"][number] @ CAPTURE)
+        save(photographed(dataset, 0, number, nominal), tmp_path / f"{camera.name}-7.png")
+        text = (
+            "image_width: 800\nimage_height: 600\ndistortion_model: plumb_bob\ncamera_matrix:\n  rows: 3\n  cols: 3\n"
+        )
+        text += f"  data: {K.ravel().tolist()}\ndistortion_coefficients:\n  rows: 1\n  cols: 4\n"
+        text += f"  data: {list(LENS.coefficients)}\n"
+        (tmp_path / f"{camera.name}.yaml").write_text(text)
+    lenses = [part for name in NAMES for part in (f"--lenses.{name}", tmp_path / f"{name}.yaml")]
+    (line,) = estimate(capsys, "--pictures", tmp_path, *lenses)
+    assert (line["key"], line["frame"]) == ("7", "world")
+    assert errors([line], dataset)[0] == pytest.approx([0, 0], abs=4.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--pictures", "nowhere"], "nowhere: no such folder of pictures"),
+        (["--pictures", "empty"], "empty: no pictures of the cameras left, top, right"),
+        (["--cameras.left", "a.png", "--cameras.top", "a.png"], "camera 'right': its pictures are missing"),
+        (["--cameras.lft", "a.png"], "camera 'lft': the network's cameras are left, top, right"),
+        (["--pictures", "half"], "half/top: expected a folder of pictures"),
+        (["--pictures", "apart"], "no picture has the same name for all cameras"),
+        (["--pictures", "one", "--calibration", "one/left.png"], "left.png"),
+        (["--pictures", "one", "--checkpoint", "blok"], "blok"),
+        (["--pictures", "one", "--calibration", "far.json"], "far.json: camera 'left' is"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    save(grey, Path("half/left/1.png"))
+    for name in NAMES:
+        save(grey, Path(f"one/{name}.png"))
+        save(grey, Path(f"apart/{name}/{name}.png"))
+    camera = CalibratedCamera(np.array([[900.0, 0, 400], [0, 900, 300], [0, 0, 1]]), Lens(), 800, 600, np.eye(4))
+    save_calibration(Path("far.json"), dict.fromkeys(NAMES, camera))
+    assert main(["estimate", *arguments]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert text in said[0]
+
+
+def test_both_or_neither_source_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate"]) == 2
+    assert "pictures or cameras: expected one of them" in capsys.readouterr().err
+    assert main(["estimate", "--pictures", "a", "--calibration", "b", "--lenses.left", "c"]) == 2
+    assert "calibration and lenses" in capsys.readouterr().err
