@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from vision.geometry.rotations import FloatArray
 from vision.scene.surroundings import Background
@@ -51,12 +54,58 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
     )
     if visible:
         spec.add_material(name="background/wall", rgba=(0.5, 0.5, 0.5, 1), metallic=0, roughness=0.8)
-        shared["material"] = "background/wall"
+        vertices, normals, faces = bowl_surface(background)
+        spec.add_mesh(
+            name="background/wall",
+            uservert=vertices.ravel(),
+            usernormal=normals.ravel(),
+            userface=faces.ravel(),
+        )
+        # Its convex hull, with which it would collide, is the whole bowl.
+        spec.worldbody.add_geom(
+            name="background/wall",
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname="background/wall",
+            material="background/wall",
+            contype=0,
+            conaffinity=0,
+            castshadow=False,
+        )
+        return ["background", "background/wall"]
     for number, corners in enumerate(bowl_wall(background)):
         name = f"background/wall{number}"
         spec.add_mesh(name=name, uservert=corners.ravel())
         spec.worldbody.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, castshadow=False, **shared)
-    return ["background", "background/wall"] if visible else []
+    return []
+
+
+def bowl_surface(background: Background) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    """The slabs of :func:`bowl_wall` as one closed surface that looks round.
+
+    Returns:
+        Vertices (V, 3) in metres, world frame, unit normals (V, 3), and triangles (F, 3), counter-clockwise from
+        outside.
+    """
+    around = 2 * _BOWL_SIDES  # as round as it looks from a few decimetres
+    angles = 2 * np.pi * np.arange(around) / around
+    cosine, sine = np.cos(angles), np.sin(angles)
+    foot, rim, rim_outside, foot_outside = (_profile(background)[number] for number in (0, 1, 3, 2))
+    vertices: list[FloatArray] = []
+    normals: list[FloatArray] = []
+    faces: list[NDArray[np.int64]] = []
+    for start, end in itertools.pairwise([foot, foot_outside, rim_outside, rim, foot]):  # a strip for each side
+        along = (end - start) / np.linalg.norm(end - start)
+        first = len(vertices) * around
+        for radius, height in (start, end):
+            vertices.append(np.stack([radius * cosine, radius * sine, np.full(around, height)], axis=-1))
+            normals.append(np.stack([along[1] * cosine, along[1] * sine, np.full(around, -along[0])], axis=-1))
+        this = first + np.arange(around)
+        following = first + (np.arange(around) + 1) % around
+        faces += [
+            np.stack([this, following, following + around], -1),
+            np.stack([this, following + around, this + around], -1),
+        ]
+    return np.concatenate(vertices) + np.array(background.centre), np.concatenate(normals), np.concatenate(faces)
 
 
 def bowl_wall(background: Background) -> FloatArray:
@@ -64,10 +113,16 @@ def bowl_wall(background: Background) -> FloatArray:
     world frame; in each the inner face first."""
     angles = 2 * np.pi * np.arange(_BOWL_SIDES + 1) / _BOWL_SIDES
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    rings = np.stack(
+        [np.column_stack([radius * ring, np.full(len(ring), z)]) for radius, z in _profile(background)], axis=1
+    )
+    return np.asarray(np.concatenate([rings[:-1], rings[1:]], axis=1) + np.array(background.centre))
+
+
+def _profile(background: Background) -> list[FloatArray]:
+    """Radius and height above the floor of a wall's corners: inner foot and rim, outer foot and rim."""
     rise = np.array([background.rim_radius - background.floor_radius, background.rim_height])
     rim = np.array([background.rim_radius, background.rim_height])
     foot = rim - (1 + _OVERLAP) * rise  # under the floor: no gap opens between its edge and the wall's straight ones
     outwards = _THICKNESS * np.array([rise[1], -rise[0]]) / np.linalg.norm(rise)
-    profile = [foot, rim, foot + outwards, rim + outwards]
-    rings = np.stack([np.column_stack([radius * ring, np.full(len(ring), z)]) for radius, z in profile], axis=1)
-    return np.asarray(np.concatenate([rings[:-1], rings[1:]], axis=1) + np.array(background.centre))
+    return [foot, rim, foot + outwards, rim + outwards]

@@ -8,8 +8,9 @@ import msgspec
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
-from datagen.sim.backgrounds import bowl_wall
+from datagen.sim.backgrounds import bowl_surface, bowl_wall
 from datagen.sim.complete import complete_scene
 from datagen.sim.scene import compile_scene
 from datagen.states.collect import StatesConfig, collect
@@ -28,6 +29,21 @@ def test_the_wall_begins_at_the_floor_and_ends_at_the_rim() -> None:
     assert radius.min() < background.floor_radius
     assert height[radius < background.floor_radius].max() < FLOOR  # the overlap is below the floor
     np.testing.assert_allclose(slabs[1:, :4].min(axis=(1, 2)), slabs[:-1, 4:].min(axis=(1, 2)))  # no gap between slabs
+
+
+def test_the_wall_that_is_seen_is_the_one_that_is_touched() -> None:
+    """Closed, its normals outwards, and where the slabs are."""
+    background = complete_scene("trifinger-cube").background
+    vertices, normals, faces = bowl_surface(background)
+    mesh = trimesh.Trimesh(vertices, faces)
+    mesh.merge_vertices(merge_norm=True)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    across = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    assert ((across[:, None] * normals[faces]).sum(-1) > 0).all()
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+    corners = bowl_wall(background).reshape(-1, 3)
+    assert np.linalg.norm(corners[:, None] - vertices, axis=-1).min(axis=1).max() < 1e-9
 
 
 @pytest.mark.parametrize("start", [(0.0, 0.0, 0.1), (0.27, 0.0, 0.3)])
@@ -55,7 +71,7 @@ def test_states_show_the_fall_and_the_rest(tmp_path: Path) -> None:
     height = states.object_position[:, 2]
     assert len(states) == 220
     assert states.joint_position.shape == (220, 0)
-    assert height[states.step == 0].min() > 0.06
+    assert height[states.step == 0].min() > FLOOR + HALF
     at_rest = height[states.step == 109]
     assert len(at_rest) == 2
     np.testing.assert_allclose(at_rest, FLOOR + HALF, atol=0.001)
