@@ -24,7 +24,6 @@ import numpy as np
 from benchmarks.machine import describe
 from datagen.unity import wire
 from datagen.unity.player import Player
-from datagen.unity.scene_pack import scene_hash
 from tests.unity.batches import random_batch, small_pack
 
 PACK = small_pack().encode()
@@ -42,19 +41,15 @@ def measure(
     player: Player, process: int, form: wire.Form, samples: int, triplets: int, runs: int
 ) -> Iterator[tuple[float, float, float]]:
     """Of each run: triplets per second, milliseconds of processor time for each in Python and in the player."""
-    scene = scene_hash(PACK)
+    scene = wire.content_hash(PACK)
     # As many records as the real scene of the block has.
     values = random_batch(
-        np.random.default_rng(0), samples, bodies=25, materials=36, lights=6, size=(SIZE, SIZE), form=form
+        np.random.default_rng(0), samples, bodies=25, materials=36, lights=6, sizes=((SIZE, SIZE),) * CAMERAS, form=form
     )
-    payload = values.encode()
     for _ in range(runs):
         before = time.perf_counter(), time.process_time(), processor_time(process)
         for _ in range(triplets // samples):
-            reply = player.ask(wire.Kind.RENDER, payload, scene)
-            images = reply.images if form == wire.Form.RGB else player.observed_images(reply)
-            assert images is not None
-            assert images.shape == values.image_shape
+            assert player.draw(values, scene).shape == values.image_shape
         after = time.perf_counter(), time.process_time(), processor_time(process)
         wall, python, stand_in = (b - a for a, b in zip(before, after, strict=True))
         yield triplets / wall, 1000 * python / triplets, 1000 * stand_in / triplets
@@ -78,13 +73,12 @@ def main() -> None:
         )
         executable.chmod(0o755)
         for name, form in FORMS.items():
-            shape = f"{CAMERAS}x{SIZE}x{SIZE}x{max(arguments.samples)}"
+            shape = f"{max(arguments.samples)}:" + ",".join([f"{SIZE}x{SIZE}"] * CAMERAS)
             options = ("--observations", shape) if form == wire.Form.OBSERVATIONS else ()
             player = Player(executable, options, log=Path(folder) / "log", start_timeout_s=60, reply_timeout_s=60)
             process = int(player.ask(wire.Kind.DESCRIBE).text.rpartition("process: ")[2])
             try:
-                for piece in wire.scene_pieces(PACK):
-                    player.ask(wire.Kind.LOAD, piece, scene_hash(PACK))
+                player.load(PACK)
                 for samples in arguments.samples:
                     triplets = arguments.triplets if form == wire.Form.RGB else arguments.triplets // 4
                     _warm_up, *runs = measure(player, process, form, samples, triplets, arguments.runs + 1)

@@ -108,8 +108,8 @@ def require_drawable(appearance: AppearanceConfig, render: RenderOptions, render
         raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; take filament or classic")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
-    if render.textures and renderer in ("unity", "warp"):
-        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; take filament or classic")
+    if render.textures and renderer == "warp":
+        raise ValueError("render.textures: renderer warp draws no textures yet; take filament, classic or unity")
 
 
 def draw_appearance(

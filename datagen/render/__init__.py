@@ -38,7 +38,7 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     made = RENDERERS.load(name)
     if options.textures and not getattr(made, "draws_textures", False):
         raise DactylError(
-            f"renderer {name}: draws no textures yet; leave render.textures out, or take filament or classic"
+            f"renderer {name}: draws no textures yet; leave render.textures out, or take filament, classic or unity"
         )
     renderer: Renderer = made(scene, options)
     return renderer

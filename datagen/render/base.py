@@ -180,7 +180,7 @@ class RenderOptions:
         displacement: cameras are displaced anew for each sample, or once for each recording (for self-calibration).
         recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
         warp: what the renderer warp alone has.
-        textures: surfaces can have textures, as appearance.textures draws them (Filament, classic).
+        textures: surfaces can have textures, as appearance.textures draws them (not warp).
         unity: what the renderer unity alone has.
     """
 

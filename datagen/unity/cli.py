@@ -71,7 +71,7 @@ def export_scene(argv: Sequence[str]) -> None:
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
     from datagen.unity import scene_export
-    from datagen.unity.scene_pack import scene_hash
+    from datagen.unity.wire import content_hash
 
     config = parse(ExportConfig, argv, "dactyl unity export-scene", export_scene.__doc__ or "")
     scene = compile_scene(complete_scene(config.scene), "render", mesh_fraction=config.mesh_fraction)
@@ -81,7 +81,7 @@ def export_scene(argv: Sequence[str]) -> None:
     triangles = sum(len(part.triangles) for part in pack.parts)
     Console().print(
         f"{config.output}: {len(encoded):,} bytes, {len(pack.bodies)} bodies, {len(pack.materials)} materials, "
-        f"{triangles:,} triangles, scene {scene_hash(encoded):016x}",
+        f"{triangles:,} triangles, scene {content_hash(encoded):016x}",
         soft_wrap=True,
     )
 
@@ -92,21 +92,27 @@ class CheckConfig:
 
     Attributes:
         player: how to run Unity.
-        image_size: width and height of a picture, pixels.
+        scene: name or file of the scene to draw: its cameras' sizes and lenses are what is tested.
+        image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
         batches: how many to time.
     """
 
     player: PlayerOptions = field(default_factory=PlayerOptions)
-    image_size: int = 200
+    scene: str = "block"
+    image_size: int | None = None
     batches: int = 10
+
+    def __post_init__(self) -> None:
+        check_scene(self.scene)
 
 
 def check(argv: Sequence[str]) -> None:
-    """Start a Unity player, see whether its pictures can be trusted, and time it on random samples of the block.
+    """Start a Unity player, see whether its pictures can be trusted, and time it on random samples of a scene.
 
     examples:
       dactyl unity check --player.executable unity_project/Build/stage.x86_64
       dactyl unity check --player.executable unity_project/Build/stage.x86_64 --player.players 4 --player.reply png
+      dactyl unity check --player.executable unity_project/Build/stage.x86_64 --scene my-scene.yaml
       dactyl unity check                       waits for the Unity editor: open unity_project, press Play
     """
     import numpy as np
@@ -119,16 +125,16 @@ def check(argv: Sequence[str]) -> None:
     config = parse(CheckConfig, argv, "dactyl unity check", check.__doc__ or "")
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))
     console = Console()
-    scene = rendered_scene(complete_scene("block"), options)
+    scene = rendered_scene(complete_scene(config.scene), options)
     with UnityRenderer(scene, options) as renderer:
         for name, value in dataclasses.asdict(renderer.info).items():
             console.print(f"{name}: {value}", soft_wrap=True)
-        console.print("orientation, cameras and colours: as they should be")
+        console.print("orientation, cameras, colours, textures, lights and shadows: as they should be")
         samples = [
             Sample(
                 index,
                 np.zeros(len(scene.hand.joints) if scene.hand else 0),
-                np.array(scene.workspace.light_centre),
+                np.array(scene.workspace.start),
                 np.array([1.0, 0.0, 0.0, 0.0]),
                 draw_appearance(AppearanceConfig(), scene, renderer.materials, 0, index),
             )

@@ -6,7 +6,7 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from rich.console import Console
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
 from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
-from datagen.unity.scene_pack import scene_hash
 from vision.errors import DactylError
 
 
@@ -35,17 +34,16 @@ class Crew:
     Args:
         options: how many players, and how to run them.
         pack: encoded scene pack.
-        cameras: pictures for each sample.
-        image_size: side of the square images, pixels.
+        sizes: width and height of each camera's images, pixels.
         msaa: samples per pixel.
 
     Raises:
         DactylError: a player cannot be started, is of another version, or its pictures cannot be trusted.
     """
 
-    def __init__(self, options: PlayerOptions, pack: bytes, cameras: int, image_size: int, msaa: int) -> None:
-        self._options, self._pack, self._scene = options, pack, scene_hash(pack)
-        self._cameras, self._size, self._msaa = cameras, image_size, msaa
+    def __init__(self, options: PlayerOptions, pack: bytes, sizes: Sequence[tuple[int, int]], msaa: int) -> None:
+        self._options, self._pack, self._scene = options, pack, wire.content_hash(pack)
+        self._sizes, self._msaa = tuple(sizes), msaa
         self.form = wire.Form.RGB if options.reply == "raw" else wire.Form.OBSERVATIONS
         self.description: dict[str, str] = {}
         self._closing = threading.Event()
@@ -61,13 +59,19 @@ class Crew:
             self.close()
             raise
 
-    def draw(self, batches: Sequence[wire.RenderBatch]) -> list[np.ndarray]:
-        """Pictures uint8 (B, C, H, W, 3) of each batch, drawn side by side.
+    def draw(
+        self, batches: Sequence[wire.RenderBatch], pictures: Mapping[int, bytes] | None = None
+    ) -> list[np.ndarray]:
+        """Images uint8 (B, C, H, W, 3) of each batch, drawn side by side.
+
+        Args:
+            batches: what to draw.
+            pictures: PNG files by hash, at least those that the batches show.
 
         Raises:
             DactylError: a batch failed with as many players as may fail at it.
         """
-        return list(self._threads.map(self._draw, batches))
+        return list(self._threads.map(lambda batch: self._draw(batch, pictures or {}), batches))
 
     def close(self) -> None:
         """End all players; those at work stop within a moment. Twice does no harm."""
@@ -86,7 +90,7 @@ class Crew:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _draw(self, batch: wire.RenderBatch) -> np.ndarray:
+    def _draw(self, batch: wire.RenderBatch, pictures: Mapping[int, bytes]) -> np.ndarray:
         seat = self._idle.get()
         try:
             fault = PlayerFault("was closed")
@@ -95,7 +99,8 @@ class Crew:
                     break
                 try:
                     player = seat.player or self._fill(seat)
-                    return self._pictures(player, batch, self._scene)
+                    player.give({picture: pictures[picture] for picture in batch.pictures})
+                    return player.draw(batch, self._scene)
                 except PlayerFault as error:
                     fault, self._failed = error, True
                     self._dismiss(seat)
@@ -120,8 +125,8 @@ class Crew:
             Console(stderr=True).print(f"waiting for the Unity editor on port {port}: open unity_project, press Play")
         arguments = options.arguments
         if self.form == wire.Form.OBSERVATIONS:
-            sizes = (self._cameras, self._size, self._size, max(options.batch_size, probe.SAMPLES))
-            arguments = (*arguments, "--observations", "x".join(map(str, sizes)))
+            sizes = ",".join(f"{width}x{height}" for width, height in self._sizes)
+            arguments = (*arguments, "--observations", f"{max(options.batch_size, probe.SAMPLES)}:{sizes}")
         player = seat.player = Player(
             options.executable,
             arguments,
@@ -135,35 +140,22 @@ class Crew:
             text = player.ask(wire.Kind.DESCRIBE).text
             self.description = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
             self._probe(player)
-            self._load(player, self._pack)
+            player.load(self._pack)
         except BaseException:
             self._dismiss(seat)
             raise
         return player
 
     def _probe(self, player: Player) -> None:
-        pack = probe.probe_pack(self._cameras).encode()
-        self._load(player, pack)
-        batch = probe.probe_batch(self._cameras, self._size, self.form, self._msaa)
-        if wrong := probe.complaint(self._pictures(player, batch, scene_hash(pack))):
+        pack = probe.probe_pack(len(self._sizes)).encode()
+        player.load(pack)
+        player.give(probe.PICTURES)
+        batch = probe.probe_batch(self._sizes, self.form, self._msaa)
+        if wrong := probe.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
             raise DactylError(
                 f"the Unity player is not to be trusted: {wrong}; build it from this repository's unity_project, "
                 "in linear colour space"
             )
-
-    def _pictures(self, player: Player, batch: wire.RenderBatch, scene: int) -> np.ndarray:
-        reply = player.ask(wire.Kind.RENDER, batch.encode(), scene)
-        if reply.shape != batch.image_shape:
-            raise PlayerFault(f"drew pictures of shape {reply.shape}, {batch.image_shape} were asked for")
-        if batch.form == wire.Form.OBSERVATIONS:
-            return player.observed_images(reply)
-        if reply.images is None:
-            raise PlayerFault("sent no pictures")
-        return reply.images
-
-    def _load(self, player: Player, pack: bytes) -> None:
-        for piece in wire.scene_pieces(pack):
-            player.ask(wire.Kind.LOAD, piece, scene_hash(pack))
 
     def _vacate(self, seat: _Seat) -> None:
         player, seat.player = seat.player, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,16 +80,58 @@ class Player:
                 raise DactylError(f"the player's ML-Agents package does not fit mlagents-envs: {error}") from None
             raise PlayerFault(f"{type(error).__name__}: {error}") from error
         self._environment.reply_timeout_s = reply_timeout_s
+        self._pictures: dict[int, int] = {}  # bytes of those that it keeps, by hash
 
-    def ask(self, kind: wire.Kind, payload: bytes = b"", scene: int = 0) -> wire.Reply:
-        """Send a request, wait for its reply.
+    def load(self, pack: bytes) -> None:
+        """Let it show the scene of this encoded pack from now on. Raises what :meth:`ask` raises."""
+        for piece in wire.pieces(pack):
+            self.ask(wire.Kind.LOAD, piece, wire.content_hash(pack))
+
+    def give(self, pictures: Mapping[int, bytes]) -> None:
+        """Bring over those of these PNG files, by hash, that it does not have. Raises what :meth:`ask` raises.
+
+        Raises:
+            DactylError: they are more than a player keeps.
+        """
+        sizes = {picture: len(content) for picture, content in pictures.items()}
+        if not _fits(sizes):
+            raise DactylError(
+                f"{len(sizes)} pictures of {sum(sizes.values()):,} bytes in one batch, a Unity player keeps "
+                f"{wire.MAX_PICTURES} of {wire.MAX_PICTURE_BYTES:,}: lower batch_size"
+            )
+        if not _fits(self._pictures | sizes):
+            self.ask(wire.Kind.FORGET)
+            self._pictures.clear()
+        for picture in sizes.keys() - self._pictures.keys():
+            for piece in wire.pieces(pictures[picture]):
+                self.ask(wire.Kind.PICTURE, piece, picture)
+            self._pictures[picture] = sizes[picture]
+
+    def draw(self, batch: wire.RenderBatch, scene: int) -> np.ndarray:
+        """Images uint8 (B, C, H, W, 3) of a batch of the scene with this hash, whose pictures it was given.
+
+        Raises:
+            PlayerFault: the images are not those that were asked for, or what :meth:`ask` raises.
+        """
+        reply = self.ask(wire.Kind.RENDER, batch.encode(), scene)
+        if reply.shape != batch.image_shape:
+            raise PlayerFault(f"drew images of shape {reply.shape}, {batch.image_shape} were asked for")
+        if batch.form == wire.Form.OBSERVATIONS:
+            return self.observed_images(reply, batch)
+        if reply.pixels is None or len(reply.pixels) != batch.image_bytes:
+            count = 0 if reply.pixels is None else len(reply.pixels)
+            raise PlayerFault(f"sent {count:,} bytes of images, {batch.image_bytes:,} were asked for")
+        return batch.images(reply.pixels)
+
+    def ask(self, kind: wire.Kind, payload: bytes = b"", content: int = 0) -> wire.Reply:
+        """Send a request, about the scene or picture with this hash, and wait for its reply.
 
         Raises:
             PlayerFault: no reply in time, or none to this request, or the player says that it failed.
             DactylError: the player is of another version, or lacks what was asked for: no retry would mend it.
         """
         self._id = self._id % wire.MAX_ID + 1
-        request = wire.Request(kind, self._id, scene, payload).encode()
+        request = wire.Request(kind, self._id, content, payload).encode()
         if len(request) > wire.MAX_REQUEST:
             raise DactylError(f"a request of {len(request):,} bytes is too large for ML-Agents: lower batch_size")
         self._channel.send(request)
@@ -100,27 +143,28 @@ class Player:
             raise PlayerFault(f"{type(error).__name__}: {error}") from error
         return self._checked_reply(self._channel.take())
 
-    def observed_images(self, reply: wire.Reply) -> np.ndarray:
-        """The pictures of a RENDER reply that travelled as visual observations, uint8 (B, C, H, W, 3).
+    def observed_images(self, reply: wire.Reply, batch: wire.RenderBatch) -> np.ndarray:
+        """The images of a batch and the reply to it that travelled as visual observations, uint8 (B, C, H, W, 3).
 
         Raises:
             PlayerFault: they are not there, or are not those of this reply.
         """
         (name,) = list(self._environment.behavior_specs) or [""]
         steps, _ = self._environment.get_steps(name)
-        # ML-Agents sorts an agent's sensors by name: cam00, cam01, ...
+        # ML-Agents sorts an agent's sensors by name: cam00000, cam00001, ...
         cameras = [observation for observation in steps.obs if observation.ndim == 4]
         vectors = [observation for observation in steps.obs if observation.ndim == 2]
         if len(steps) != reply.shape[0] or len(cameras) != reply.shape[1]:
             raise PlayerFault(f"{len(steps)} agents with {len(cameras)} pictures, {reply.shape[:2]} expected")
-        images = np.empty(reply.shape, np.uint8)
-        status, batch, sample, major = vectors[0].T
-        if (status != wire.Status.OK).any() or (batch != reply.id).any() or (major != wire.MAJOR).any():
+        images = np.zeros(reply.shape, np.uint8)
+        status, answered, sample, major = vectors[0].T
+        if (status != wire.Status.OK).any() or (answered != reply.id).any() or (major != wire.MAJOR).any():
             raise PlayerFault("the agents' pictures are of another batch")
-        if sorted(sample) != list(range(len(steps))) or any(c.shape[1:] != reply.shape[2:] for c in cameras):
+        shapes = [(height, width, 3) for width, height in batch.sizes]
+        if sorted(sample) != list(range(len(steps))) or [c.shape[1:] for c in cameras] != shapes:
             raise PlayerFault("the agents' pictures are of other samples, or of another size")
-        for camera, pictures in enumerate(cameras):
-            images[sample.astype(int), camera] = np.rint(255 * pictures)
+        for camera, (pictures, (width, height)) in enumerate(zip(cameras, batch.sizes, strict=True)):
+            images[sample.astype(int), camera, :height, :width] = np.rint(255 * pictures)
         return images
 
     def close(self) -> None:
@@ -147,6 +191,11 @@ class Player:
         if reply.status != wire.Status.OK:
             raise PlayerFault(f"{reply.status.name.lower()}: {reply.text.splitlines()[0] if reply.text else ''}")
         return reply
+
+
+def _fits(sizes: Mapping[int, int]) -> bool:
+    """Pictures of so many bytes each into what a player keeps."""
+    return len(sizes) <= wire.MAX_PICTURES and sum(sizes.values()) <= wire.MAX_PICTURE_BYTES
 
 
 def _checked(executable: Path) -> Path:

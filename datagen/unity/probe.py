@@ -1,35 +1,42 @@
 """A look at a player's pictures before they are trusted.
 
 Mirrored, upside-down or wrongly encoded pictures would train a network without a complaint. So every player first shows
-a scene of which each pixel is known: boards of coloured patches, one in front of each camera. It goes through all that
-a real scene goes through: scene pack, poses, cameras, materials, lights, shadows, colour encoding, tiles.
+a scene of which each pixel is known: boards of coloured patches, one in front of each camera, whose images have the
+sizes that are to be drawn and principal points off their middle. It goes through all that a real scene goes through:
+scene pack, poses, cameras, materials, textures, lights, shadows, colour encoding, tiles.
 
 Two samples are in even white light. In the third one directional light faces the boards, and nothing else shines: its
 intensity must count in proportion. In the fourth a spot light for each board shines from the left, and a slab that no
-camera sees keeps it from one patch.
+camera sees keeps it from one patch. In the fifth, in even light again, every patch shows a picture of four colours.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datagen.unity import wire
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
-_FOVY_DEG = 40.0
+# What a camera sees at 1 m: left, right, bottom, top. Off the middle, and the same for images of any shape, so that
+# pixels are no squares unless the images are.
+_BORDERS = np.array([-0.30, 0.42, -0.34, 0.38])
 _SPACING = 100.0  # metres between the boards: no camera sees another's
 # Rectangles in front of a camera, in units of half the picture: left, right, bottom, top. Unlike any of their mirror
 # images.
 _PATCHES = ((-0.8, -0.2, 0.2, 0.8), (0.1, 0.9, 0.3, 0.7), (-0.7, -0.1, -0.9, -0.3), (0.3, 0.6, -0.8, -0.2))
 _COLORS = np.array([(0.9, 0.1, 0.1), (0.1, 0.7, 0.2), (0.2, 0.2, 0.8), (0.5, 0.5, 0.5), (0.9, 0.7, 0.1)])  # sRGB
 _BACKGROUND = (0.3, 0.35, 0.3)
-EVEN, LIT, SHADED = slice(0, 2), 2, 3
-"""Samples of the batch: in even light, in a directional one, with a shadow."""
-SAMPLES = 4
+EVEN, LIT, SHADED, TEXTURED = slice(0, 2), 2, 3, 4
+"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture."""
+SAMPLES = 5
 _INTENSITY = 0.5  # of the directional light; its square root and its square would be far off
 # Unity's Standard shader, rough and not metallic: what it reflects diffusely, and up to twice this as highlight.
 _DIFFUSE, _HIGHLIGHT = 0.96, 0.005
@@ -37,7 +44,7 @@ _SHADED_PATCH = 1
 # In a camera's frame: x right, y up, z backwards, metres. Half-way between light and patch, the slab is outside the
 # picture, and its shadow is larger than the patch by 3 cm on each side.
 _SPOT = np.array([-1.0, 0.18, 0.0])
-_SLAB_SIZE, _SLAB_CENTRE = np.array([0.18, 0.105, 0.001]), np.array([-0.41, 0.181, -0.5])
+_SLAB_SIZE, _SLAB_CENTRE = np.array([0.174, 0.102, 0.001]), np.array([-0.38, 0.19, -0.5])
 _ASIDE = np.array([5.0, 0.0, 0.0])  # where the slab is in the other samples
 _WHITE = 0.9  # sRGB, of the patches with the shadow
 _DARK, _BRIGHT = 30, 80  # levels: at most in the shadow, at least outside it
@@ -45,18 +52,34 @@ _DARK, _BRIGHT = 30, 80  # levels: at most in the shadow, at least outside it
 # a missing or doubled gamma moves a mid grey by 60.
 _TOLERANCE = 12
 _EDGE = 1.5  # pixels; anti-aliasing may do as it likes there
+_BLUR = 3.0  # pixels; the same for the filtering of textures
 _MAX_WRONG = 0.005  # share of pixels that may be off: specks along seams
+
+Images = Sequence[np.ndarray]
+"""Of each camera, (B, H, W, 3)."""
+
+
+def _four_colors() -> bytes:
+    """The PNG file of a picture of the first four colours: upper left, upper right, lower left, lower right."""
+    levels = np.rint(255 * _COLORS[:4]).astype(np.uint8).reshape(2, 2, 3)
+    file = io.BytesIO()
+    Image.fromarray(levels.repeat(64, axis=0).repeat(64, axis=1)).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURES = {wire.content_hash(content): content for content in (_four_colors(),)}
+"""What a player needs besides the pack, by hash."""
 
 
 def probe_pack(cameras: int) -> ScenePack:
     """A board of four patches for each camera, and a slab that can throw a shadow on it."""
-    half = np.tan(np.radians(_FOVY_DEG / 2))
     parts = []
     for camera in range(cameras):
-        for patch, (left, right, bottom, top) in enumerate(_PATCHES):
+        for patch, rectangle in enumerate(_PATCHES):
+            left, right, bottom, top = _metres(rectangle)
             # Slabs of a millimetre with the front one metre before the camera, which looks along its -z.
-            size = np.array([(right - left) * half, (top - bottom) * half, 0.001])
-            centre = np.array([(left + right) / 2 * half, (bottom + top) / 2 * half, -1.0005])
+            size = np.array([right - left, top - bottom, 0.001])
+            centre = np.array([(left + right) / 2, (bottom + top) / 2, -1.0005])
             parts.append(_box(f"patch{camera}.{patch}", camera, camera * len(_PATCHES) + patch, size, centre))
     slab_material = len(parts)
     parts += [_box(f"slab{c}", cameras + c, slab_material, _SLAB_SIZE, _SLAB_CENTRE) for c in range(cameras)]
@@ -68,13 +91,21 @@ def probe_pack(cameras: int) -> ScenePack:
     )
 
 
-def probe_batch(cameras: int, size: int, form: wire.Form, msaa: int) -> wire.RenderBatch:
+def _metres(rectangle: tuple[float, float, float, float]) -> NDArray[np.float64]:
+    """A patch's left, right, bottom and top at 1 m in front of a camera."""
+    low, high = _BORDERS[[0, 0, 2, 2]], _BORDERS[[1, 1, 3, 3]]
+    return np.asarray(low + (np.array(rectangle) + 1) / 2 * (high - low))
+
+
+def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) -> wire.RenderBatch:
     """Differently coloured patches in every sample and for every camera, so that confusing them shows as well."""
+    cameras = len(sizes)
     frames = np.zeros(SAMPLES, wire.FRAME)
-    frames["background"], frames["ambient"][EVEN] = _BACKGROUND, 1.0
+    frames["background"], frames["ambient"][EVEN], frames["ambient"][TEXTURED] = _BACKGROUND, 1.0, 1.0
     materials = np.zeros((SAMPLES, cameras * len(_PATCHES) + 1), wire.MATERIAL)
     materials["color"][:, :-1] = _patch_colors(cameras).reshape(SAMPLES, -1, 3)
     materials["texture"], materials["texture_scale"] = -1, 1
+    materials["color"][TEXTURED], materials["texture"][TEXTURED] = 1.0, 0
     views = np.zeros((SAMPLES, cameras), wire.CAMERA)
     views["position"][..., 0] = _SPACING * np.arange(cameras)
     # No axis of these cameras lies along one of the world's. One directional light faces all boards only if they agree.
@@ -82,11 +113,15 @@ def probe_batch(cameras: int, size: int, form: wire.Form, msaa: int) -> wire.Ren
     views["quaternion"] = np.roll(turns.as_quat(), 1, axis=-1)
     views["quaternion"][EVEN.stop :] = views["quaternion"][0, 0]
     turn = turns[0]
-    views["fovy_deg"], views["near"], views["far"] = _FOVY_DEG, 0.1, 10.0
+    left, right, bottom, top = _BORDERS
+    views["focal"] = np.array(sizes) / (right - left, top - bottom)
+    views["centre"] = views["focal"] * (-left, top)
+    views["near"], views["far"] = 0.1, 10.0
     bodies = np.zeros((SAMPLES, 2 * cameras), wire.BODY)
     bodies["position"] = np.tile(views["position"], (1, 2, 1))
     bodies["quaternion"] = np.tile(views["quaternion"], (1, 2, 1))
-    bodies["position"][:SHADED, cameras:] += turn.apply(_ASIDE)
+    aside = np.arange(SAMPLES) != SHADED
+    bodies["position"][aside, cameras:] += turn.apply(_ASIDE)
     lights = np.zeros((SAMPLES, 1 + cameras), wire.LIGHT)  # of type OFF
     lights["color"], lights["range"], lights["spot_deg"] = 1.0, 10.0, 90.0
     sun, spots = lights[LIT, 0], lights[SHADED, 1:]
@@ -94,53 +129,58 @@ def probe_batch(cameras: int, size: int, form: wire.Form, msaa: int) -> wire.Ren
     spots["type"], spots["intensity"], spots["shadow"] = wire.LightType.SPOT, 2.0, 1.0
     spots["position"] = views["position"][SHADED] + turn.apply(_SPOT)
     spots["direction"] = turn.apply(np.array([0, 0, -1]) - _SPOT)
-    return wire.RenderBatch(views, bodies, materials, lights, frames, size, size, form, msaa)
+    solids = np.zeros((SAMPLES, 0), wire.SOLID)
+    return wire.RenderBatch(views, bodies, materials, lights, solids, frames, tuple(sizes), tuple(PICTURES), form, msaa)
 
 
 def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre: NDArray[np.float64]) -> Part:
+    """A box whose front, towards +z, shows a texture once, upright."""
     box = trimesh.creation.box(extents=size)
     positions = (np.asarray(box.triangles).reshape(-1, 3) + centre).astype(np.float32)
     normals = np.repeat(box.face_normals, 3, axis=0).astype(np.float32)
     triangles = np.arange(len(positions), dtype=np.uint32).reshape(-1, 3)
-    return Part(name, body, material, positions, normals, positions[:, :2], triangles)
+    uv = ((positions - centre) / size + 0.5)[:, :2].astype(np.float32)
+    return Part(name, body, material, positions, normals, uv, triangles)
 
 
-def complaint(images: NDArray[np.uint8]) -> str | None:
-    """What is wrong with the pictures (B, C, S, S, 3) of a probe's batch; None if nothing is."""
-    return _wrong_picture(images) or _wrong_intensity(images) or _wrong_shadow(images[SHADED])
+def complaint(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> str | None:
+    """What is wrong with the images (B, C, H, W, 3) of a probe's batch, of which each camera's have their size; None if
+    nothing is."""
+    shown = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(sizes)]
+    return _wrong_picture(shown) or _wrong_intensity(shown) or _wrong_shadow(shown) or _wrong_texture(shown)
 
 
-def _wrong_picture(images: NDArray[np.uint8]) -> str | None:
+def _wrong_picture(images: Images) -> str | None:
     """Of the samples in even light."""
-    even = images[EVEN]
-    expected = _pictures(_patch_colors(images.shape[1])[EVEN], images.shape[2])
+    even = [shown[EVEN] for shown in images]
+    expected = _pictures(_patch_colors(len(images))[EVEN], images)
     if _alike(even, expected):
         return None
-    seen = even / 255
-    suspects: dict[str, np.ndarray] = {
-        "upside down": even[:, :, ::-1],
-        "mirrored": even[:, :, :, ::-1],
-        "turned by 180 degrees": even[:, :, ::-1, ::-1],
-        "with red and blue exchanged": even[..., ::-1],
-        "not sRGB-encoded (linear)": 255 * srgb_from_linear(seen),
-        "sRGB-encoded twice": 255 * linear_from_srgb(seen),
-        "of another sample": even[::-1],
-        "of the camera before": np.roll(even, -1, axis=1),
-        "of the camera after": np.roll(even, 1, axis=1),
+    suspects: dict[str, Callable[[NDArray[np.uint8]], np.ndarray]] = {
+        "upside down": lambda shown: shown[:, ::-1],
+        "mirrored": lambda shown: shown[:, :, ::-1],
+        "turned by 180 degrees": lambda shown: shown[:, ::-1, ::-1],
+        "with red and blue exchanged": lambda shown: shown[..., ::-1],
+        "not sRGB-encoded (linear)": lambda shown: 255 * srgb_from_linear(shown / 255),
+        "sRGB-encoded twice": lambda shown: 255 * linear_from_srgb(shown / 255),
+        "of another sample": lambda shown: shown[::-1],
     }
-    for name, corrected in suspects.items():
-        if _alike(corrected, expected):
+    corrected = {name: [mend(shown) for shown in even] for name, mend in suspects.items()}
+    if len({shown.shape for shown in even}) == 1:
+        corrected |= {"of the camera before": [*even[1:], even[0]], "of the camera after": [even[-1], *even[:-1]]}
+    for name, seen in corrected.items():
+        if _alike(seen, expected):
             return f"its picture is {name}"
     return _worst(even, expected, 0)
 
 
-def _wrong_intensity(images: NDArray[np.uint8]) -> str | None:
+def _wrong_intensity(images: Images) -> str | None:
     """Of the sample in a directional light of half the intensity of white."""
-    lit, size = images[LIT, None], images.shape[2]
-    albedo = linear_from_srgb(_patch_colors(images.shape[1])[LIT, None])
+    lit = [shown[LIT, None] for shown in images]
+    albedo = linear_from_srgb(_patch_colors(len(images))[LIT, None])
 
-    def under(intensity: float) -> NDArray[np.float64]:
-        return _pictures(srgb_from_linear(intensity * (_DIFFUSE * albedo + _HIGHLIGHT)), size)
+    def under(intensity: float) -> Images:
+        return _pictures(srgb_from_linear(intensity * (_DIFFUSE * albedo + _HIGHLIGHT)), images)
 
     if _alike(lit, under(_INTENSITY)):
         return None
@@ -154,17 +194,36 @@ def _wrong_intensity(images: NDArray[np.uint8]) -> str | None:
     return _worst(lit, under(_INTENSITY), LIT)
 
 
-def _wrong_shadow(images: NDArray[np.uint8]) -> str | None:
-    """Of the sample (C, S, S, 3) with a shadow on one patch."""
-    patches, clear = _layout(images.shape[1])
-    in_shadow = clear & (patches == _SHADED_PATCH)
-    in_light = clear & (patches >= 0) & (patches != _SHADED_PATCH)
-    brightness = images.max(axis=-1)
-    if _share(brightness[:, in_light] < _BRIGHT) > _MAX_WRONG:
+def _wrong_shadow(images: Images) -> str | None:
+    """Of the sample with a shadow on one patch."""
+    brightness, in_shadow, in_light = [], [], []
+    for shown in images:
+        patches, _, clear = _layout(shown)
+        brightness.append(shown[SHADED].max(axis=-1).ravel())
+        in_shadow.append((clear & (patches == _SHADED_PATCH)).ravel())
+        in_light.append((clear & (patches >= 0) & (patches != _SHADED_PATCH)).ravel())
+    bright, shadow, light = (np.concatenate(parts) for parts in (brightness, in_shadow, in_light))
+    if _share(bright[light] < _BRIGHT) > _MAX_WRONG:
         return "its spot lights do not shine, or all lies in shadow"
-    if _share(brightness[:, in_shadow] > _DARK) > _MAX_WRONG:
+    if _share(bright[shadow] > _DARK) > _MAX_WRONG:
         return "its spot lights cast no shadow"
     return None
+
+
+def _wrong_texture(images: Images) -> str | None:
+    """Of the sample whose patches show a picture of four colours."""
+    seen = [shown[TEXTURED, None] for shown in images]
+
+    def showing(order: Sequence[int]) -> Images:
+        colors = np.broadcast_to(_COLORS[list(order)], (1, len(images), len(_PATCHES), 4, 3))
+        return _pictures(colors, images)
+
+    if _alike(seen, showing((0, 1, 2, 3)), within=True):
+        return None
+    for name, order in {"upside down": (2, 3, 0, 1), "mirrored": (1, 0, 3, 2), "turned": (3, 2, 1, 0)}.items():
+        if _alike(seen, showing(order), within=True):
+            return f"its textures are {name}"
+    return "with textures " + _worst(seen, showing((0, 1, 2, 3)), TEXTURED, within=True)
 
 
 def _patch_colors(cameras: int) -> NDArray[np.float64]:
@@ -175,30 +234,48 @@ def _patch_colors(cameras: int) -> NDArray[np.float64]:
     return colors
 
 
-def _layout(size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(S, S): which patch each pixel shows, -1 for the background; and which pixels are clear of edges."""
-    centre = np.arange(size) + 0.5
-    patches, clear = np.full((size, size), -1), np.ones((size, size), bool)
+def _layout(image: np.ndarray, within: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """For each pixel (H, W) of images (B, H, W, 3): which patch it shows, -1 for the background; which quarter of that,
+    in reading order; and whether it is clear of edges, those between quarters too if ``within``."""
+    height, width = image.shape[1:3]
+    column, row = np.arange(width) + 0.5, np.arange(height) + 0.5
+    patches, quarters = np.full((height, width), -1), np.zeros((height, width), int)
+    clear = np.ones((height, width), bool)
     for patch, (left, right, bottom, top) in enumerate(_PATCHES):
-        x0, x1, y0, y1 = ((1 + edge) * size / 2 for edge in (left, right, -top, -bottom))
+        x0, x1 = ((1 + edge) * width / 2 for edge in (left, right))
+        y0, y1 = ((1 - edge) * height / 2 for edge in (top, bottom))
         # Signed distance of each pixel to the rectangle, along the farther axis; negative inside.
-        outside = np.maximum(
-            np.maximum(x0 - centre, centre - x1)[None, :], np.maximum(y0 - centre, centre - y1)[:, None]
-        )
+        outside = np.maximum(np.maximum(x0 - column, column - x1)[None, :], np.maximum(y0 - row, row - y1)[:, None])
         patches[outside < 0] = patch
         clear &= np.abs(outside) > _EDGE
-    return patches, clear
+        across, down = column - (x0 + x1) / 2, row - (y0 + y1) / 2
+        quarters[outside < 0] = ((across > 0)[None, :] + 2 * (down > 0)[:, None])[outside < 0]
+        if within:
+            near = np.minimum(np.abs(across)[None, :], np.abs(down)[:, None]) <= _BLUR
+            clear &= ~(near & (outside < 0))
+    return patches, quarters, clear
 
 
-def _pictures(colors: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Levels (B, C, S, S, 3) of boards with patches of these sRGB colours (B, C, patches, 3)."""
-    background = np.broadcast_to(_BACKGROUND, (*colors.shape[:2], 1, 3))
-    return 255 * np.concatenate([colors, background], axis=2)[:, :, _layout(size)[0]]
+def _pictures(colors: NDArray[np.float64], images: Images) -> Images:
+    """Levels, of the images' shapes, of boards with patches of these sRGB colours (B, C, patches, 3), or of quarters of
+    them (..., 4, 3)."""
+    if colors.ndim == 4:
+        colors = colors[..., None, :].repeat(4, axis=-2)
+    background = np.broadcast_to(_BACKGROUND, (*colors.shape[:2], 1, 4, 3))
+    levels = 255 * np.concatenate([colors, background], axis=2)
+    shown = []
+    for camera, image in enumerate(images):
+        patches, quarters, _ = _layout(image)
+        shown.append(levels[:, camera, patches, quarters])
+    return shown
 
 
-def _alike(images: np.ndarray, expected: NDArray[np.float64]) -> bool:
-    _, clear = _layout(images.shape[2])
-    return _share(np.abs(images - expected).max(axis=-1)[:, :, clear] > _TOLERANCE) <= _MAX_WRONG
+def _alike(images: Images, expected: Images, within: bool = False) -> bool:
+    wrong = []
+    for shown, levels in zip(images, expected, strict=True):
+        clear = _layout(shown, within)[-1]
+        wrong.append((np.abs(shown - levels).max(axis=-1)[:, clear] > _TOLERANCE).ravel())
+    return _share(np.concatenate(wrong)) <= _MAX_WRONG
 
 
 def _share(wrong: NDArray[np.bool_]) -> float:
@@ -206,13 +283,17 @@ def _share(wrong: NDArray[np.bool_]) -> float:
     return float(wrong.mean()) if wrong.size else 0.0
 
 
-def _worst(images: NDArray[np.uint8], expected: NDArray[np.float64], first_sample: int) -> str:
-    """The pixel (B, C, S, S, 3) that is farthest off, in words."""
-    _, clear = _layout(images.shape[2])
-    off = np.where(clear, np.abs(images - expected).max(axis=-1), 0)
-    worst = np.unravel_index(off.argmax(), off.shape)
-    sample, camera, row, column = (int(index) for index in worst)
+def _worst(images: Images, expected: Images, first_sample: int, within: bool = False) -> str:
+    """The pixel that is farthest off, in words."""
+    distances = []
+    for shown, levels in zip(images, expected, strict=True):
+        clear = _layout(shown, within)[-1]
+        distances.append(np.where(clear, np.abs(shown - levels).max(axis=-1), 0))
+    camera = int(np.argmax([off.max() for off in distances]))
+    worst = np.unravel_index(distances[camera].argmax(), distances[camera].shape)
+    sample, row, column = (int(index) for index in worst)
+    asked = np.rint(expected[camera][worst]).astype(int).tolist()
     return (
-        f"its picture has colour {images[worst].tolist()} at row {row}, column {column} of camera {camera}, "
-        f"sample {first_sample + sample}, where {np.rint(expected[worst]).astype(int).tolist()} was asked for"
+        f"its picture has colour {images[camera][worst].tolist()} at row {row}, column {column} of camera {camera}, "
+        f"sample {first_sample + sample}, where {asked} was asked for"
     )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_clutter
+from datagen.pictures.texture_pool import TextureUse
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_clutter, refuse_textures
 from datagen.render.stage import Stage
-from datagen.sim.cameras import mujoco_pose, vertical_field_of_view
+from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire
 from datagen.unity.crew import Crew
 from datagen.unity.scene_export import export_scene
-from vision.errors import DactylError
-from vision.scene.rig import Rig
 from vision.scene.scene import Scene
+
+_MAX_REPLY = 2**27  # bytes of images in one message: a player, gRPC and Python hold them at once
 
 
 class UnityRenderer:
-    """The hand with one object, drawn by Unity. See :class:`datagen.render.base.Renderer`.
+    """A scene, drawn by Unity. See :class:`datagen.render.base.Renderer`.
 
     Material colours go over sRGB-encoded, as Unity takes them; light intensities are in Unity's own units.
 
@@ -32,11 +36,11 @@ class UnityRenderer:
     """
 
     reusable = True
+    draws_textures = True
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options
-        _require_centred(scene.rig)
-        self._rig = scene.rig
+        self._sizes = tuple((camera.width, camera.height) for camera in scene.rig.cameras)
         self._stage = Stage(scene, options)
         compiled = self._stage.scene
         self.materials = compiled.materials
@@ -44,7 +48,7 @@ class UnityRenderer:
         self._bodies = np.array([compiled.model.body(body.name).id for body in self._pack.bodies])
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
-        self._crew = Crew(unity.player, self._pack.encode(), len(scene.rig), scene.rig.width, unity.msaa)
+        self._crew = Crew(unity.player, self._pack.encode(), self._sizes, unity.msaa)
         said = self._crew.description
         protocol = f"protocol {wire.MAJOR}.{wire.MINOR}"
         self.info = RendererInfo(
@@ -60,9 +64,13 @@ class UnityRenderer:
         Raises:
             DactylError: a sample is not of this scene, or players keep failing.
         """
-        size = self._options.unity.player.batch_size
-        batches = [self._batch(samples[first : first + size]) for first in range(0, len(samples), size)]
-        images = self._crew.draw(batches)
+        sample_bytes = 3 * sum(width * height for width, height in self._sizes)
+        size = max(1, min(self._options.unity.player.batch_size, _MAX_REPLY // sample_bytes))
+        uses = {(use.source, use.name) for sample in samples for use in sample.appearance.textures}
+        files = {name: _png(source, name) for source, name in uses}
+        pictures = {name: wire.content_hash(file) for name, file in files.items()}
+        batches = [self._batch(samples[first : first + size], pictures) for first in range(0, len(samples), size)]
+        images = self._crew.draw(batches, {pictures[name]: file for name, file in files.items()})
         return images[0] if len(images) == 1 else np.concatenate(images)
 
     def close(self) -> None:
@@ -75,48 +83,57 @@ class UnityRenderer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _batch(self, samples: Sequence[Sample]) -> wire.RenderBatch:
+    def _batch(self, samples: Sequence[Sample], pictures: Mapping[str, int]) -> wire.RenderBatch:
         model, scene, options = self._stage.model, self._stage.scene, self._options
         count = len(samples)
         cameras = np.zeros((count, len(scene.camera_ids)), wire.CAMERA)
         bodies = np.zeros((count, len(self._bodies)), wire.BODY)
         materials = np.zeros((count, len(self.materials)), wire.MATERIAL)
         lights = np.zeros((count, len(scene.light_ids)), wire.LIGHT)  # of type OFF
+        solids = np.zeros((count, 0), wire.SOLID)
         frames = np.zeros(count, wire.FRAME)
-        cameras["near"], cameras["far"] = np.array([model.vis.map.znear, model.vis.map.zfar]) * model.stat.extent
         materials["texture"] = [material.texture for material in self._pack.materials]
         materials["texture_scale"] = [material.texture_scale for material in self._pack.materials]
         lights["color"], lights["range"] = 1.0, options.unity.light_range
         lights["spot_deg"] = 2 * model.light_cutoff[scene.light_ids]  # MuJoCo's is half the cone
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
+        shown = sorted({pictures[use.name] for sample in samples for use in sample.appearance.textures})
         for row, sample in enumerate(samples):
             refuse_clutter(sample, "unity")
             self._stage.set(sample)
+            if not options.textures:
+                refuse_textures(sample)
             look, used = sample.appearance, scene.light_ids[: len(sample.appearance.light_position)]
-            cameras["position"][row], cameras["quaternion"][row] = mujoco_pose(look.camera_extrinsics)
-            cameras["fovy_deg"][row] = vertical_field_of_view(look.camera_intrinsics, self._rig.height)
+            cameras[row] = self._cameras(sample)
             bodies["position"][row] = self._stage.data.xpos[self._bodies]
             bodies["quaternion"][row] = self._stage.data.xquat[self._bodies]
             materials["color"][row], materials["metallic"][row] = look.material_rgb, look.material_metallic
             materials["smoothness"][row] = look.material_glossiness
+            for use in look.textures:
+                materials["texture"][row, use.material] = len(self._pack.textures) + shown.index(pictures[use.name])
             on = lights[row, : len(used)]
             on["type"], on["intensity"] = wire.LightType.SPOT, look.light_intensity
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
             on["shadow"] = model.light_castshadow[used]
         return wire.RenderBatch(
-            cameras, bodies, materials, lights, frames, self._rig.width, self._rig.height, self._crew.form,
+            cameras, bodies, materials, lights, solids, frames, self._sizes, tuple(shown), self._crew.form,
             options.unity.msaa, options.shadow_map_size,
         )  # fmt: skip
 
+    def _cameras(self, sample: Sample) -> np.ndarray:
+        """Records (C,) of the cameras of a sample that the stage is set to."""
+        records = np.zeros(len(self._sizes), wire.CAMERA)
+        K = sample.appearance.camera_intrinsics
+        records["position"], records["quaternion"] = mujoco_pose(sample.appearance.camera_extrinsics)
+        records["focal"], records["centre"] = K[:, [0, 1], [0, 1]], K[:, :2, 2]
+        for camera, record in enumerate(records):
+            _, record["near"], record["far"] = self._stage.frustum(sample, camera)
+        return records
 
-def _require_centred(rig: Rig) -> None:
-    """The protocol has a vertical field of view and one size of image for each batch."""
-    for camera in rig.cameras:
-        K = camera.intrinsics
-        middle = np.array([camera.width, camera.height]) / 2
-        if not camera.width == camera.height == rig.width:
-            raise DactylError(f"camera {camera.name}: renderer unity draws square images of one size; use filament")
-        if abs(K[0, 0] / K[1, 1] - 1) > 1e-3 or np.abs(K[:2, 2] - middle).max() > 0.5:
-            raise DactylError(
-                f"camera {camera.name}: renderer unity draws square pixels and centred images alone; use filament"
-            )
+
+@lru_cache(maxsize=512)
+def _png(source: str, name: str) -> bytes:
+    """The PNG file of a texture that samples have."""
+    file = io.BytesIO()
+    Image.fromarray(TextureUse(0, source, name).pixels().pixels).save(file, "PNG", compress_level=1)
+    return file.getvalue()

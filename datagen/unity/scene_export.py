@@ -12,7 +12,9 @@ import mujoco
 import numpy as np
 from PIL import Image
 
-from datagen.sim.scene import SimScene
+from datagen.sim.geom_meshes import geom_mesh
+from datagen.sim.scene import SimScene, corner_normals
+from datagen.sim.texture_coordinates import box_coordinates
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
@@ -25,7 +27,7 @@ def export_scene(scene: SimScene) -> ScenePack:
     """The visible geometry of a scene built to render, its materials in the order of `scene.materials`.
 
     Raises:
-        DactylError: a geom is neither a mesh nor a box, or has a material that samples do not set.
+        DactylError: a geom is a plane or a height field, or has a material that samples do not set.
     """
     model = scene.model
     geoms = [g for g in range(model.ngeom) if model.geom_group[g] < _VISIBLE_GROUPS]
@@ -40,8 +42,9 @@ def export_scene(scene: SimScene) -> ScenePack:
         if int(model.geom_matid[geom]) not in material_ids:
             raise DactylError(f"{name} has no material that a sample sets: give it one in datagen/sim/scene.py")
         body, material = int(model.geom_bodyid[geom]), int(model.geom_matid[geom])
-        arrays = _in_body_frame(model, geom, *_triangles(model, geom, name))
-        parts.append(Part(name, body_ids.index(body), material_ids.index(material), *arrays))
+        arrays = _in_body_frame(model, geom, *_triangles(model, geom))
+        casts_shadow = bool(model.geom_castshadow[geom])
+        parts.append(Part(name, body_ids.index(body), material_ids.index(material), *arrays, casts_shadow))
     return ScenePack(
         bodies=tuple(PackBody(model.body(b).name, (*data.xpos[b].tolist(), *data.xquat[b].tolist())) for b in body_ids),
         textures=tuple((model.texture(t).name or f"texture{t}", _png(model, t)) for t in textures),
@@ -55,38 +58,42 @@ def export_scene(scene: SimScene) -> ScenePack:
     )
 
 
-def _triangles(model: mujoco.MjModel, geom: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of a geom's corners, in its frame."""
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
-        positions, normals = _box(model.vis.quality.numquads)
-        positions = positions * model.geom_size[geom]
-        return positions, normals, _box_projection(positions, normals)
+        positions, normals, uv = _box(model.vis.quality.numquads)
+        return positions * model.geom_size[geom], normals, uv
     if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH:
-        raise DactylError(f"{name}: a scene pack holds meshes and boxes; make it one of them in datagen/sim/scene.py")
+        shape = geom_mesh(model, geom)
+        positions = shape.vertices[shape.faces]
+        return positions, corner_normals(positions).reshape(positions.shape), box_coordinates(positions)
     mesh = int(model.geom_dataid[geom])
     faces = slice(model.mesh_faceadr[mesh], model.mesh_faceadr[mesh] + model.mesh_facenum[mesh])
     positions = model.mesh_vert[model.mesh_vertadr[mesh] + model.mesh_face[faces]]
     normals = model.mesh_normal[model.mesh_normaladr[mesh] + model.mesh_facenormal[faces]]
     if model.mesh_texcoordnum[mesh] == 0:
         normals = _sharp(positions, normals)
-        return positions, normals, _box_projection(positions, normals)
+        return positions, normals, box_coordinates(positions)
     return positions, normals, model.mesh_texcoord[model.mesh_texcoordadr[mesh] + model.mesh_facetexcoord[faces]]
 
 
-def _box(quads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (T, 3, 3) and normals (T, 3, 3) of the cube [-1, 1]^3, its sides divided as MuJoCo draws them."""
+def _box(quads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of the cube [-1, 1]^3: its sides divided
+    and a texture laid on each of them once, as MuJoCo has it."""
     corner = np.linspace(-1, 1, quads + 1)
     u0, v0 = (grid.ravel() for grid in np.meshgrid(corner[:-1], corner[:-1]))
     u1, v1 = (grid.ravel() for grid in np.meshgrid(corner[1:], corner[1:]))
     square = np.stack([np.stack([u0, u1, u1, u0]), np.stack([v0, v0, v1, v1]), np.ones((4, quads**2))])  # (3, 4, Q)
     triangles = square.T[:, [[0, 1, 3], [1, 2, 3]]].reshape(-1, 3, 3)
-    positions, normals = [], []
+    positions, normals, uv = [], [], []
     for turn in range(3):  # a cyclic change of axes keeps the winding; so does a reflection that also turns the order
         side = np.roll(triangles, turn, axis=2)
         for positive in (side, -side[:, ::-1]):
             positions.append(positive)
             normals.append(np.broadcast_to(np.round(positive.mean(axis=(0, 1))), side.shape))
-    return np.concatenate(positions), np.concatenate(normals)
+            along = np.delete(np.arange(3), (turn + 2) % 3)  # the two axes of this side
+            uv.append((1 + positive[..., along] * (1, -1)) / 2)
+    return np.concatenate(positions), np.concatenate(normals), np.concatenate(uv)
 
 
 def _sharp(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -98,13 +105,6 @@ def _sharp(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     sharp = (normals * flat[:, None]).sum(axis=2, keepdims=True) < _SHARP_COSINE
     return np.where(sharp, flat[:, None], normals)
-
-
-def _box_projection(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Texture coordinates in metres for geometry that has none: along the two axes that a triangle faces least."""
-    facing = np.abs(normals.sum(axis=1)).argmax(axis=1)
-    along = np.array([[1, 2], [0, 2], [0, 1]])[facing]
-    return np.take_along_axis(positions, along[:, None, :].repeat(3, axis=1), axis=2)
 
 
 def _in_body_frame(

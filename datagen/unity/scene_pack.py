@@ -8,13 +8,12 @@ texture coordinates with v = 0 at the bottom row of the picture. Little-endian:
     u16 bodies: each a string (u16 bytes, UTF-8), float32 pose (7)
     u16 textures: each a string, u32 bytes, a PNG file
     u16 materials: each a string, float32 colour (3), i16 texture or -1, float32 texture scale (2)
-    u16 parts: each a string, u16 body, u16 material, u32 vertices V, u32 triangles T, float32 positions (V, 3),
-        normals (V, 3), texture coordinates (V, 2), u32 corners (T, 3)
+    u16 parts: each a string, u16 body, u16 material, u16 whether it casts shadows (0, 1), u32 vertices V,
+        u32 triangles T, float32 positions (V, 3), normals (V, 3), texture coordinates (V, 2), u32 corners (T, 3)
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 
 from datagen.unity.wire import VersionError, WireError
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 2, 0
 
 _HEADER = struct.Struct("<4sHHII")
 _MAGIC = b"UVSP"
@@ -39,6 +38,7 @@ class Part:
         positions, normals: float32 (V, 3), in the body's frame, metres.
         uv: float32 (V, 2).
         triangles: uint32 (T, 3), indices of vertices.
+        casts_shadow: whether it does; what lies flat on another part need not.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Part:
     normals: np.ndarray
     uv: np.ndarray
     triangles: np.ndarray
+    casts_shadow: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class ScenePack:
             chunks.append(struct.pack("<hff", material.texture, *material.texture_scale))
         chunks.append(_count(self.parts))
         for part in self.parts:
-            sizes = (part.body, part.material, len(part.positions), len(part.triangles))
-            chunks += [_string(part.name), struct.pack("<HHII", *sizes)]
+            numbers = (part.body, part.material, part.casts_shadow, len(part.positions), len(part.triangles))
+            chunks += [_string(part.name), struct.pack("<HHHII", *numbers)]
             chunks += [array.astype("<f4").tobytes() for array in (part.positions, part.normals, part.uv)]
             chunks.append(part.triangles.astype("<u4").tobytes())
         payload = b"".join(chunks)
@@ -120,11 +121,6 @@ class ScenePack:
         if any(not -1 <= material.texture < len(textures) for material in materials):
             raise WireError("a material's texture is not in the pack")
         return cls(bodies, textures, materials, parts)
-
-
-def scene_hash(encoded: bytes) -> int:
-    """What requests call a scene: the first 64 bits of the pack's SHA-256."""
-    return int.from_bytes(hashlib.sha256(encoded).digest()[:8], "little")
 
 
 def _count(items: tuple) -> bytes:
@@ -161,10 +157,10 @@ class _Reader:
         return np.frombuffer(self.take(4 * rows * columns), dtype).reshape(rows, columns)
 
     def part(self, bodies: int, materials: int) -> Part:
-        name, body, material = self.string(), self.number("H"), self.number("H")
-        vertices, triangles = self.number("I"), self.number("I")
+        name = self.string()
+        body, material, casts_shadow, vertices, triangles = self.numbers("HHHII")
         positions, normals, uv = (self.array("<f4", vertices, columns) for columns in (3, 3, 2))
         corners = self.array("<u4", triangles, 3)
         if body >= bodies or material >= materials or (triangles and corners.max() >= vertices):
             raise WireError(f"part {name} refers to what is not there")
-        return Part(name, body, material, positions, normals, uv, corners)
+        return Part(name, body, material, positions, normals, uv, corners, bool(casts_shadow))

@@ -188,14 +188,14 @@ def test_a_picture_that_claims_a_huge_size_is_refused(width: int, height: int, t
 
 def messages(seed: int) -> dict[str, tuple[bytes, Callable[[bytes], Any]]]:
     rng = np.random.default_rng(seed)
-    batch = random_batch(rng, 2)
+    batch = random_batch(rng, 2, pictures=(1, 2))
     pictures = rng.integers(0, 255, (2, 3, 4, 5, 3), dtype=np.uint8)
     return {
         "request": (wire.Request(wire.Kind.RENDER, 5, 9, batch.encode()).encode(), wire.Request.decode),
         "batch": (batch.encode(), wire.RenderBatch.decode),
-        "reply": (wire.Reply(3, wire.Status.OK, pictures.shape, pictures).encode(), wire.Reply.decode),  # type: ignore[arg-type]
+        "reply": (wire.Reply(3, wire.Status.OK, pictures.shape, pictures.ravel()).encode(), wire.Reply.decode),  # type: ignore[arg-type]
         "words": (wire.Reply(3, wire.Status.FAILED, text="out of memory").encode(), wire.Reply.decode),
-        "piece": (wire.scene_pieces(rng.bytes(300), 100)[1], wire.open_piece),
+        "piece": (wire.pieces(rng.bytes(300), 100)[1], wire.open_piece),
     }
 
 

@@ -15,26 +15,36 @@ def random_batch(
     rng: np.random.Generator,
     samples: int,
     *,
-    cameras: int = 3,
     bodies: int = 2,
     materials: int = 3,
     lights: int = 4,
-    size: tuple[int, int] = (5, 4),
+    solids: int = 2,
+    sizes: tuple[tuple[int, int], ...] = ((5, 4), (3, 6), (2, 2)),
+    pictures: tuple[int, ...] = (),
     form: wire.Form = wire.Form.RGB,
 ) -> wire.RenderBatch:
-    """Every value drawn, so that no two fields can be confused unseen. `size` is width and height."""
+    """Every value drawn, so that no two fields can be confused unseen; what a player checks is as it should be."""
 
     def records(dtype: np.dtype[np.void], *shape: int) -> np.ndarray:
         values = rng.normal(size=(*shape, dtype.itemsize // 4)).astype("<f4")
         return values.view(dtype).reshape(shape)
 
+    cameras, shown = records(wire.CAMERA, samples, len(sizes)), records(wire.MATERIAL, samples, materials)
+    clutter = records(wire.SOLID, samples, solids)
+    for name in ("focal", "near", "far"):
+        cameras[name] = np.abs(cameras[name]) + 0.01
+    cameras["far"] += cameras["near"]
+    shown["texture"] = rng.integers(-1, 1 + len(pictures), shown.shape)
+    clutter["shape"] = rng.integers(0, 4, clutter.shape)
     return wire.RenderBatch(
-        records(wire.CAMERA, samples, cameras),
+        cameras,
         records(wire.BODY, samples, bodies),
-        records(wire.MATERIAL, samples, materials),
+        shown,
         records(wire.LIGHT, samples, lights),
+        clutter,
         records(wire.FRAME, samples),
-        *size,
+        sizes,
+        pictures,
         form,
         4,
         1024,

@@ -6,7 +6,9 @@ light and camera has the values that came over the wire.
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -15,12 +17,12 @@ import mujoco
 import numpy as np
 from PIL import Image
 
+from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.render.classic import ClassicRenderer
 from datagen.sim.cameras import Frustum
 from datagen.unity import wire
 from datagen.unity.scene_pack import ScenePack
-from tests.scenes import scene
 from vision.scene.objects import srgb_from_linear
 
 _LIGHTS = 6
@@ -38,6 +40,7 @@ class MujocoStage:
         self._pack = ScenePack((), (), (), ())
         self._renderer: _WireRenderer | None = None
         self._made_for: tuple[Any, ...] = ()
+        self._pictures: dict[int, np.ndarray] = {}
 
     def describe(self) -> str:
         return f"engine: stand-in, mujoco {mujoco.__version__}\ndevice: whatever OpenGL runs on\napi: OpenGL"
@@ -45,25 +48,32 @@ class MujocoStage:
     def load(self, pack: ScenePack) -> None:
         self._pack, self._made_for = pack, ()
 
+    def add_picture(self, number: int, png: bytes) -> None:
+        self._pictures[number] = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    def forget(self) -> None:
+        self._pictures.clear()
+
     def render(self, batch: wire.RenderBatch) -> np.ndarray:
         shadows = bool((batch.lights["shadow"] > 0).any())
-        wanted = (batch.width, batch.cameras.shape[1], shadows, batch.shadow_size)
+        wanted = (batch.sizes, shadows, batch.shadow_size)
         if self._made_for != wanted:
             if self._renderer is not None:
                 self._renderer.close()
             self._renderer = _WireRenderer(self._pack, *wanted)
             self._made_for = wanted
         assert self._renderer is not None
-        return self._renderer.draw(batch)
+        return self._renderer.draw(batch, [self._pictures[number] for number in batch.pictures])
 
 
 class PackStage:
     """Stands in for `datagen.render.stage.Stage`, with a model made from a pack."""
 
-    def __init__(self, pack: ScenePack, cameras: int, size: int = 64) -> None:
+    def __init__(self, pack: ScenePack, sizes: Sequence[tuple[int, int]]) -> None:
         self._pack = pack
-        image = SimpleNamespace(width=size, height=size)
-        self.rig = SimpleNamespace(width=size, height=size, cameras=[image] * cameras)
+        width, height = (max((size[axis] for size in sizes), default=64) for axis in (0, 1))
+        images = [SimpleNamespace(width=own_width, height=own_height) for own_width, own_height in sizes]
+        self.rig = SimpleNamespace(width=width, height=height, cameras=images)
         spec = mujoco.MjSpec()
         spec.stat.extent = 1.0
         self._add_materials(spec)
@@ -81,20 +91,19 @@ class PackStage:
                 type=mujoco.mjtGeom.mjGEOM_MESH,
                 meshname=mesh.name,
                 material=f"material{part.material}",
-                # As in our own renderers' scene: what lies flat on another thing has no shadow to cast.
-                castshadow=not pack.materials[part.material].name.startswith(("background", "letter/")),
+                castshadow=part.casts_shadow,
             )
-        for number in range(cameras):
+        for number in range(len(sizes)):
             spec.worldbody.add_camera(name=f"camera{number}")
         for number in range(_LIGHTS):
             spec.worldbody.add_light(name=f"light{number}", type=mujoco.mjtLightType.mjLIGHT_SPOT)
         self.model: mujoco.MjModel = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.scene = SimpleNamespace(
-            scene=scene(),  # whose lights aim where the OpenGL renderer's light model takes them to aim
+            scene=_aimed_at(np.zeros(3)),
             materials=tuple(material.name for material in pack.materials),
             material_ids=np.array([self.model.material(f"material{m}").id for m in range(len(pack.materials))]),
-            camera_ids=np.array([self.model.camera(f"camera{c}").id for c in range(cameras)]),
+            camera_ids=np.array([self.model.camera(f"camera{c}").id for c in range(len(sizes))]),
             light_ids=np.array([self.model.light(f"light{number}").id for number in range(_LIGHTS)]),
         )
         self._mocap = np.array([self.model.body(f"body/{body.name}").mocapid[0] for body in pack.bodies])
@@ -108,8 +117,14 @@ class PackStage:
             texture.height, texture.data = pixels.shape[0], pixels.tobytes()
         for number, material in enumerate(self._pack.materials):
             made = spec.add_material(name=f"material{number}", texrepeat=material.texture_scale)
-            if material.texture >= 0:
-                made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"texture{material.texture}"
+            name = f"texture{material.texture}"
+            if material.texture < 0:  # a white one, which samples change
+                name = f"drawn{number}"
+                texture = spec.add_texture(
+                    name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_SIZE, height=TEXTURE_SIZE, nchannel=3
+                )
+                texture.builtin, texture.rgb1 = mujoco.mjtBuiltin.mjBUILTIN_FLAT, (1, 1, 1)
+            made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
     def set(self, sample: Sample) -> None:
         """Apply what `_WireRenderer.draw` put into the sample: an appearance, and records for the rest."""
@@ -132,24 +147,39 @@ class PackStage:
         mujoco.mj_camlight(model, self.data)
 
     def frustum(self, sample: Sample, camera: int) -> tuple[Frustum, float, float]:
-        """Of a camera of the wire: square, centred, with its vertical field of view."""
+        """Of a camera of the wire, as MuJoCo has it."""
         values: Any = sample.joint_position
-        one = values["cameras"][camera]
-        top = float(np.tan(np.deg2rad(one["fovy_deg"]) / 2))
-        return Frustum(-top, top, -top, top), float(one["near"]), float(one["far"])
+        one, image = values["cameras"][camera], self.rig.cameras[camera]
+        (fx, fy), (cx, cy) = one["focal"].astype(float), one["centre"].astype(float)
+        borders = Frustum(-cx / fx, (image.width - cx) / fx, -(image.height - cy) / fy, cy / fy)
+        return borders, float(one["near"]), float(one["far"])
+
+
+def _aimed_at(point: np.ndarray) -> Any:
+    """As much of a scene as the OpenGL renderer's light model asks for: where lights aim."""
+    return SimpleNamespace(workspace=SimpleNamespace(light_centre=tuple(point)))
+
+
+def _meeting_point(lights: np.ndarray) -> np.ndarray:
+    """Where the beams (L,) meet, metres, world frame."""
+    across = np.eye(3) - np.einsum("li,lj->lij", lights["direction"], lights["direction"])
+    meeting, *_ = np.linalg.lstsq(across.reshape(-1, 3), np.einsum("lij,lj->li", across, lights["position"]).ravel())
+    return np.asarray(meeting)
 
 
 class _WireRenderer(ClassicRenderer):
     """The OpenGL renderer of the project, on a stage that knows only the wire."""
 
-    def __init__(self, pack: ScenePack, size: int, cameras: int, shadows: bool, shadow_size: int) -> None:
-        options = RenderOptions(image_size=size, shadows=shadows, shadow_map_size=shadow_size or 512)
-        stage: Any = PackStage(pack, cameras, size)
+    def __init__(self, pack: ScenePack, sizes: Sequence[tuple[int, int]], shadows: bool, shadow_size: int) -> None:
+        options = RenderOptions(shadows=shadows, shadow_map_size=shadow_size or 512, textures=True)
+        stage: Any = PackStage(pack, sizes)
+        self._own_textures = len(pack.textures)
         with mock.patch("datagen.render.classic.Stage", return_value=stage):
             super().__init__(stage, options)
 
-    def draw(self, batch: wire.RenderBatch) -> np.ndarray:
-        images = np.empty(batch.image_shape, np.uint8)
+    def draw(self, batch: wire.RenderBatch, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Images of a batch, with the pixels (H, W, 3) of its pictures."""
+        images = np.zeros(batch.image_shape, np.uint8)
         for row, frame in enumerate(batch.frames):
             cameras, materials = batch.cameras[row], batch.materials[row]
             lights = batch.lights[row][batch.lights[row]["type"] != wire.LightType.OFF]
@@ -162,20 +192,34 @@ class _WireRenderer(ClassicRenderer):
                 # The stage takes its cameras from the wire, as they are there.
                 camera_intrinsics=np.zeros((len(cameras), 3, 3)),
                 camera_extrinsics=np.zeros((len(cameras), 4, 4)),
+                textures=self._uses(materials["texture"], pictures),
             )
             # The OpenGL renderer has a light model of its own. Where either even light is off or all others are, it is
             # Unity's, as far as light that adds up in encoded values can be.
             self._unity_light = (frame["ambient"], lights) if not (len(lights) and frame["ambient"].any()) else None
+            self._stage.scene.scene = _aimed_at(_meeting_point(lights))
             values: Any = {"cameras": cameras, "bodies": batch.bodies[row], "lights": lights}
             images[row] = self.render([Sample(row, values, np.zeros(3), np.zeros(4), look)])[0]
             images[row][(images[row] == 0).all(axis=-1)] = np.rint(255 * frame["background"])
         return images
 
+    def _uses(self, textures: np.ndarray, pictures: Sequence[np.ndarray]) -> tuple[Any, ...]:
+        """Those of the batch's pictures that materials show, as the OpenGL renderer takes textures."""
+        drawn = [(material, int(index) - self._own_textures) for material, index in enumerate(textures)]
+        return tuple(
+            SimpleNamespace(material=material, pixels=functools.partial(SimpleNamespace, pixels=pictures[index]))
+            for material, index in drawn
+            if index >= 0
+        )
+
     def _set_materials(self, sample: Sample) -> None:
-        super()._set_materials(sample)
-        if self._unity_light is not None:
-            model, ids = self._stage.model, self._stage.scene.material_ids
-            model.mat_rgba[ids, :3], model.mat_specular[ids] = sample.appearance.material_rgb, 0.0
+        if self._unity_light is None:
+            super()._set_materials(sample)
+            return
+        with mock.patch("datagen.render.classic._COLOURLESS_REFLECTION", 0.0):
+            super()._set_materials(sample)
+        model, ids = self._stage.model, self._stage.scene.material_ids
+        model.mat_specular[ids] = 0.0
 
     def _set_lights(self, sample: Sample) -> None:
         super()._set_lights(sample)

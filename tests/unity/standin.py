@@ -29,7 +29,7 @@ from mlagents_envs.side_channel.side_channel_manager import SideChannelManager
 from PIL import Image
 
 from datagen.unity import wire
-from datagen.unity.scene_pack import ScenePack, scene_hash
+from datagen.unity.scene_pack import ScenePack
 
 BEHAVIOR = "Stage?team=0"
 FAULTS = (
@@ -46,6 +46,10 @@ class Content(Protocol):
 
     def load(self, pack: ScenePack) -> None: ...
 
+    def add_picture(self, number: int, png: bytes) -> None: ...
+
+    def forget(self) -> None: ...
+
     def render(self, batch: wire.RenderBatch) -> np.ndarray: ...
 
 
@@ -59,6 +63,12 @@ class ReadyPictures:
         return f"engine: ready pictures\nprocess: {os.getpid()}"
 
     def load(self, pack: ScenePack) -> None:
+        pass
+
+    def add_picture(self, number: int, png: bytes) -> None:
+        pass
+
+    def forget(self) -> None:
         pass
 
     def render(self, batch: wire.RenderBatch) -> np.ndarray:
@@ -75,6 +85,7 @@ class StandIn:
         self._fault, self._fault_at, self._once = fault, fault_at, once
         self._scene = -1
         self._pieces = bytearray()
+        self._pictures: set[int] = set()
         self._renders = 0
         self._id_error = 0
 
@@ -94,23 +105,36 @@ class StandIn:
     def _obey(self, request: wire.Request) -> tuple[wire.Reply, np.ndarray | None]:
         if request.kind == wire.Kind.DESCRIBE:
             return wire.Reply(request.id, wire.Status.OK, text=self._content.describe()), None
-        if request.kind == wire.Kind.LOAD:
+        if request.kind in (wire.Kind.LOAD, wire.Kind.PICTURE):
             whole, offset, piece = wire.open_piece(request.payload)
             self._pieces[offset:] = piece
             if len(self._pieces) == whole:
-                pack = bytes(self._pieces)
-                if scene_hash(pack) != request.scene:
+                content = bytes(self._pieces)
+                if wire.content_hash(content) != request.hash:
                     return wire.Reply(request.id, wire.Status.SCENE, text="another hash"), None
-                self._content.load(ScenePack.decode(pack))
-                self._scene = request.scene
+                self._take(request, content)
             return wire.Reply(request.id, wire.Status.OK), None
-        if request.scene != self._scene:
+        if request.kind == wire.Kind.FORGET:
+            self._content.forget()
+            self._pictures.clear()
+            return wire.Reply(request.id, wire.Status.OK), None
+        if request.hash != self._scene:
             return wire.Reply(request.id, wire.Status.SCENE, text="another scene is loaded"), None
         batch = wire.RenderBatch.decode(request.payload)
+        if not self._pictures.issuperset(batch.pictures):
+            return wire.Reply(request.id, wire.Status.SCENE, text="a picture is not here"), None
         images = self.distorted(self._content.render(batch))
         if batch.form == wire.Form.RGB:
-            return wire.Reply(request.id, wire.Status.OK, images.shape, images), None
+            return wire.Reply(request.id, wire.Status.OK, images.shape, batch.pixels(images)), None
         return wire.Reply(request.id, wire.Status.OK, images.shape), images
+
+    def _take(self, request: wire.Request, content: bytes) -> None:
+        if request.kind == wire.Kind.LOAD:
+            self._content.load(ScenePack.decode(content))
+            self._scene = request.hash
+        else:
+            self._content.add_picture(request.hash, content)
+            self._pictures.add(request.hash)
 
     def _misbehaves(self) -> bool:
         self._renders += 1
@@ -189,14 +213,20 @@ class Connection:
     def received(self) -> list[bytes]:
         return [bytes(message) for message in self._channel.get_and_clear_received_messages()]
 
-    def step(self, messages: list[bytes], vectors: np.ndarray, images: np.ndarray | None) -> None:
-        """Send what agents observe, (A, 4) and perhaps uint8 (A, C, H, W, 3), and wait for Python's next step."""
+    def step(
+        self, messages: list[bytes], vectors: np.ndarray, images: np.ndarray | None, sizes: list[tuple[int, ...]]
+    ) -> None:
+        """Send what agents observe, (A, 4) and perhaps uint8 (A, C, H, W, 3), and wait for Python's next step.
+
+        `sizes` are width and height of each camera's images, the rest of the array is padding.
+        """
         output = UnityOutputProto()
         agents = output.rl_output.agentInfos[BEHAVIOR].value
         for index, vector in enumerate(vectors):
             agent = agents.add(id=index)
-            for camera, picture in enumerate(images[index] if images is not None else ()):
-                properties = {"name": f"cam{camera:02}", "shape": picture.shape, "dimension_properties": [2, 2, 1]}
+            for camera, padded in enumerate(images[index] if images is not None else ()):
+                picture = np.ascontiguousarray(padded[: sizes[camera][1], : sizes[camera][0]])
+                properties = {"name": f"cam{camera:05}", "shape": picture.shape, "dimension_properties": [2, 2, 1]}
                 agent.observations.add(**properties, compression_type=PNG, compressed_data=_stored_png(picture))
             status = agent.observations.add(name="status", shape=[len(vector)], compression_type=NONE)
             status.float_data.data.extend(vector)
@@ -240,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--mlagents-port", type=int, required=True)
     parser.add_argument("-logFile")
-    parser.add_argument("--observations", help="CAMERASxHEIGHTxWIDTHxAGENTS, as the Unity player takes it")
+    parser.add_argument("--observations", help="AGENTS:WIDTHxHEIGHT,..., as the Unity player takes it")
     parser.add_argument("--content", choices=("scene", "ready"), default="scene")
     parser.add_argument("--fault", choices=FAULTS, default="none")
     parser.add_argument("--fault-at", type=int, default=0, help="batches to draw well before the fault")
@@ -254,11 +284,16 @@ def main() -> None:
     connection = Connection(options.mlagents_port)
     try:
         connection.begin("0.9.0" if options.fault == "old-mlagents" else "1.5.0")
-        shape = [int(size) for size in options.observations.split("x")] if options.observations else None
+        observed_sizes = options.observations.partition(":")[2].split(",") if options.observations else []
+        sizes = [tuple(map(int, size.split("x"))) for size in observed_sizes]
         while True:
             messages: list[bytes] = []
             vectors = np.array([[wire.Status.OK, 0, 0, wire.MAJOR]], np.float32)
-            images = None if shape is None else np.zeros((1, *shape[:3], 3), np.uint8)
+            images = (
+                np.zeros((1, len(sizes), max(h for _, h in sizes), max(w for w, _ in sizes), 3), np.uint8)
+                if sizes
+                else None
+            )
             for request in connection.received():
                 messages, reply, observed = stand_in.answer(request)
                 if observed is not None:
@@ -266,7 +301,7 @@ def main() -> None:
                     vectors = np.array([
                         (reply.status, stand_in.observed_id(reply), sample, wire.MAJOR) for sample in range(len(images))
                     ], np.float32)  # fmt: skip
-            connection.step(messages, vectors, images)
+            connection.step(messages, vectors, images, sizes)
     except grpc.RpcError as error:
         # As the C# client does: Python went away, so there is nothing left to do.
         sys.exit(0 if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) else 4)

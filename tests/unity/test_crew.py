@@ -20,24 +20,26 @@ from tests.unity.conftest import running_players
 from tests.unity.mujoco_stage import MujocoStage
 from tests.unity.standin import ReadyPictures, StandIn
 from vision.errors import DactylError
+from vision.scene.objects import linear_from_srgb
 
 PACK = small_pack().encode()
-SIZE = 48
+SIZES = ((48, 48),) * 3
+UNEVEN = ((64, 40), (40, 56), (33, 47))
 Options = Callable[..., PlayerOptions]
 
 
 @pytest.fixture
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every player's pictures as they are: ready pictures are quick, and show no probe."""
-    monkeypatch.setattr(probe, "complaint", lambda images: None)
+    monkeypatch.setattr(probe, "complaint", lambda images, sizes: None)
 
 
 def batches(count: int, samples: int = 2, form: wire.Form = wire.Form.RGB) -> list[wire.RenderBatch]:
-    return [random_batch(np.random.default_rng(n), samples, size=(SIZE, SIZE), form=form) for n in range(count)]
+    return [random_batch(np.random.default_rng(n), samples, sizes=SIZES, form=form) for n in range(count)]
 
 
 def crew(options: PlayerOptions) -> Crew:
-    return Crew(options, PACK, cameras=3, image_size=SIZE, msaa=1)
+    return Crew(options, PACK, SIZES, msaa=1)
 
 
 @pytest.mark.usefixtures("no_probe")
@@ -128,12 +130,18 @@ def stage() -> MujocoStage:
     """It shows the probe's scene as a player should."""
     stage = MujocoStage()
     stage.load(probe.probe_pack(3))
+    for number, png in probe.PICTURES.items():
+        stage.add_picture(number, png)
     return stage
+
+
+def complaint(images: np.ndarray) -> str | None:
+    return probe.complaint(images, SIZES)
 
 
 @pytest.fixture
 def batch() -> wire.RenderBatch:
-    return probe.probe_batch(3, SIZE, wire.Form.RGB, 4)
+    return probe.probe_batch(SIZES, wire.Form.RGB, 4)
 
 
 @pytest.fixture
@@ -152,18 +160,52 @@ class TestProbe:
     )
 
     def test_a_right_picture_passes(self, picture: np.ndarray) -> None:
-        assert probe.complaint(picture) is None
+        assert complaint(picture) is None
+
+    def test_images_of_any_size_pass_and_wrong_ones_do_not(self, stage: MujocoStage) -> None:
+        images = stage.render(probe.probe_batch(UNEVEN, wire.Form.RGB, 4))
+        assert probe.complaint(images, UNEVEN) is None
+        upside_down = images.copy()
+        for camera, (width, height) in enumerate(UNEVEN):
+            upside_down[:, camera, :height, :width] = images[:, camera, :height, :width][:, ::-1]
+        assert probe.complaint(upside_down, UNEVEN) == "its picture is upside down"
+
+    @pytest.mark.parametrize("field", ["focal", "centre"])
+    @pytest.mark.parametrize("axis", [0, 1])
+    def test_a_lens_that_is_not_applied_fails(
+        self, stage: MujocoStage, batch: wire.RenderBatch, field: str, axis: int
+    ) -> None:
+        batch.cameras[field][..., axis] = {"focal": 1.15 * batch.cameras[field][..., axis], "centre": 24.0}[field]
+        assert complaint(stage.render(batch)) is not None
+
+    @pytest.mark.parametrize(
+        ("mend", "words"),
+        [
+            (lambda pixels: pixels[::-1], "its textures are upside down"),
+            (lambda pixels: pixels[:, ::-1], "its textures are mirrored"),
+            (lambda pixels: np.rint(255 * linear_from_srgb(pixels / 255)), "with textures its picture has colour"),
+        ],
+    )
+    def test_a_wrong_texture_is_named(
+        self, batch: wire.RenderBatch, mend: Callable[[np.ndarray], np.ndarray], words: str
+    ) -> None:
+        stage = MujocoStage()
+        stage.load(probe.probe_pack(3))
+        for number, png in probe.PICTURES.items():
+            stage.add_picture(number, png)
+            stage._pictures[number] = mend(stage._pictures[number]).astype(np.uint8)
+        assert (complaint(stage.render(batch)) or "").startswith(words)
 
     def test_lights_that_count_as_encoded_are_named(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
         batch.lights["intensity"][probe.LIT] **= 2.2
-        assert probe.complaint(stage.render(batch)) == (
+        assert complaint(stage.render(batch)) == (
             "its lights shine as if their intensities were sRGB-encoded: "
             "GraphicsSettings.lightsUseLinearIntensity must be on"
         )
 
     def test_a_light_of_another_strength_is_told(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
         batch.lights["intensity"][probe.LIT] *= 1.3
-        assert re.search("camera ., sample 2, where .* was asked for", probe.complaint(stage.render(batch)) or "")
+        assert re.search("camera ., sample 2, where .* was asked for", complaint(stage.render(batch)) or "")
 
     @pytest.mark.parametrize(
         ("sample", "field", "words"),
@@ -177,7 +219,7 @@ class TestProbe:
         self, stage: MujocoStage, batch: wire.RenderBatch, sample: int, field: str, words: str
     ) -> None:
         batch.lights[field][sample] = 0
-        assert probe.complaint(stage.render(batch)) == words
+        assert complaint(stage.render(batch)) == words
 
     @pytest.mark.parametrize("moved", [(0.15, 0, 0), (-0.15, 0, 0), (0, 0.15, 0), (0, -0.1, 0)])
     def test_a_shadow_that_lies_elsewhere_fails(
@@ -185,21 +227,21 @@ class TestProbe:
     ) -> None:
         slabs = batch.bodies[probe.SHADED, 3:]
         slabs["position"] += Rotation.from_quat(np.roll(slabs["quaternion"], -1, axis=1)).apply(moved)
-        assert probe.complaint(stage.render(batch)) is not None
+        assert complaint(stage.render(batch)) is not None
 
     @pytest.mark.parametrize(("fault", "words"), FAULTS)
     def test_a_wrong_convention_is_named(self, picture: np.ndarray, fault: str, words: str) -> None:
         wrong = StandIn(ReadyPictures(), fault, 0, None).distorted(picture)
-        said = probe.complaint(wrong)
+        said = complaint(wrong)
         assert said is not None
         assert said == f"its picture is {words}"
 
     @pytest.mark.parametrize("shift", [(2, 0), (0, -2)])
     def test_a_picture_that_is_two_pixels_off_fails(self, picture: np.ndarray, shift: tuple[int, int]) -> None:
-        assert probe.complaint(np.roll(picture, shift, axis=(2, 3))) is not None
+        assert complaint(np.roll(picture, shift, axis=(2, 3))) is not None
 
     def test_other_wrong_colours_are_told(self, picture: np.ndarray) -> None:
-        said = probe.complaint((picture * 0.8).astype(np.uint8))
+        said = complaint((picture * 0.8).astype(np.uint8))
         assert said is not None
         assert "was asked for" in said
 

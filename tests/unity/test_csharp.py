@@ -9,15 +9,17 @@ import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.clutter import ClutterPart
 from datagen.unity import probe, wire
 from datagen.unity.scene_export import export_scene
-from datagen.unity.scene_pack import ScenePack, scene_hash
+from datagen.unity.scene_pack import ScenePack
 from tests.scenes import compiled
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import ASSETS, REPOSITORY
@@ -99,7 +101,7 @@ class TestServer:
     """Requests that Python wrote, answered by the code that answers in Unity."""
 
     pack = small_pack()
-    scene = scene_hash(pack.encode())
+    scene = wire.content_hash(pack.encode())
 
     def serve(self, check: Check, folder: Path, requests: list[bytes]) -> list[wire.Reply]:
         for number, request in enumerate(requests):
@@ -109,8 +111,11 @@ class TestServer:
 
     def load(self, pack: ScenePack, piece_size: int = 2**20) -> list[bytes]:
         encoded = pack.encode()
-        pieces = wire.scene_pieces(encoded, piece_size)
-        return [wire.Request(wire.Kind.LOAD, 900 + n, scene_hash(encoded), p).encode() for n, p in enumerate(pieces)]
+        return self.bring(wire.Kind.LOAD, encoded, piece_size)
+
+    def bring(self, kind: wire.Kind, content: bytes, piece_size: int = 2**20) -> list[bytes]:
+        hash_ = wire.content_hash(content)
+        return [wire.Request(kind, 900 + n, hash_, p).encode() for n, p in enumerate(wire.pieces(content, piece_size))]
 
     def render(self, batch: wire.RenderBatch, request_id: int = 7, scene: int | None = None) -> bytes:
         scene = self.scene if scene is None else scene
@@ -129,8 +134,8 @@ class TestServer:
         assert len(loaded) > 5
         assert (tmp_path / "loaded").read_text() == "world größe"
         assert (drawn.id, drawn.status, drawn.shape) == (7, wire.Status.OK, batch.image_shape)
-        assert drawn.images is not None
-        np.testing.assert_array_equal(drawn.images.ravel(), np.arange(drawn.images.size) % 251)
+        assert drawn.pixels is not None
+        np.testing.assert_array_equal(drawn.pixels, np.arange(batch.image_bytes) % 251)
         name = f"{1 + len(loaded):03}"
         sections = b"".join(getattr(batch, section).tobytes() for section in wire.SECTIONS)
         assert (tmp_path / f"{name}.records").read_bytes() == sections
@@ -138,6 +143,7 @@ class TestServer:
         expected = [
             batch.cameras["far"][-1, -1], batch.bodies["quaternion"][-1, -1, 0], batch.materials["smoothness"][-1, -1],
             batch.materials["texture_offset"][-1, 0, 1], batch.lights["shadow"][-1, -1], batch.lights["type"][-1, 0],
+            batch.cameras["centre"][-1, 0, 1], batch.solids["size"][-1, 1, 2], batch.solids["smoothness"][-1, 1],
             batch.frames["reflection"][-1], batch.msaa, batch.shadow_size,
         ]  # fmt: skip
         np.testing.assert_array_equal(named, np.array(expected, np.float32))
@@ -149,20 +155,54 @@ class TestServer:
         assert drawn.status == wire.Status.OK
         named = np.array((tmp_path / "001.named").read_text().split(), float).astype(np.float32)
         assert named[0] == batch.cameras["far"][-1, -1]
-        assert named[6] == batch.frames["reflection"][-1]
+        assert named[8] == batch.solids["smoothness"][-1, 1]
+        assert named[9] == batch.frames["reflection"][-1]
 
     def test_hands_out_observations(self, check: Check, tmp_path: Path) -> None:
         batch = random_batch(np.random.default_rng(0), 2, form=wire.Form.OBSERVATIONS)
         *_, drawn = self.serve(check, tmp_path, [*self.load(self.pack), self.render(batch)])
-        assert (drawn.status, drawn.shape, drawn.images) == (wire.Status.OK, batch.image_shape, None)
+        assert (drawn.status, drawn.shape, drawn.pixels) == (wire.Status.OK, batch.image_shape, None)
         observed = np.frombuffer((tmp_path / "001.observed").read_bytes(), np.uint8)
-        np.testing.assert_array_equal(observed, np.arange(math.prod(batch.image_shape)) % 251)
+        np.testing.assert_array_equal(observed, np.arange(batch.image_bytes) % 251)
+
+    def test_keeps_pictures_until_it_is_to_forget_them(self, check: Check, tmp_path: Path) -> None:
+        first, second = b"first" * 30, b"second"
+        hashes = tuple(map(wire.content_hash, (first, second)))
+        batch = random_batch(np.random.default_rng(0), 1, pictures=hashes)
+        forget = wire.Request(wire.Kind.FORGET, 5).encode()
+        bring = [*self.bring(wire.Kind.PICTURE, first, 64), *self.bring(wire.Kind.PICTURE, second)]
+        # A picture may come in the midst of a scene pack; again, it is not taken twice; another scene changes nothing.
+        pack = self.load(self.pack, 64)
+        requests = [pack[0], *bring, *pack[1:], *bring, self.render(batch), *self.load(small_pack(("a", "b"))), *pack,
+                    self.render(batch), forget, self.render(batch)]  # fmt: skip
+        replies = self.serve(check, tmp_path, requests)
+        assert [reply.status for reply in replies[:-1]] == [wire.Status.OK] * (len(replies) - 1)
+        assert replies[-1].status == wire.Status.SCENE
+        assert replies[-1].text == f"picture {hashes[0]:016x} is not here"
+        given = [f"{hashes[0]:016x} 150", f"{hashes[1]:016x} 6", "forgotten"]
+        assert (tmp_path / "given").read_text().splitlines() == given
+
+    def test_keeps_so_many_pictures_and_no_more(self, check: Check, tmp_path: Path) -> None:
+        """As many as Python knows of."""
+        contents = [number.to_bytes(2, "little") for number in range(wire.MAX_PICTURES + 1)]
+        requests = [request for content in contents for request in self.bring(wire.Kind.PICTURE, content)]
+        *taken, last = self.serve(check, tmp_path, requests)
+        assert all(reply.status == wire.Status.OK for reply in taken)
+        assert (last.status, last.text[:12]) == (wire.Status.MISMATCH, "513 pictures")
 
     def test_refuses_what_it_cannot_obey_and_goes_on(self, check: Check, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         good = self.render(random_batch(rng, 1))
         bad_pack = self.pack.encode()[:-1] + b"\xff"
-        damaged = wire.Request(wire.Kind.LOAD, 3, scene_hash(bad_pack), wire.scene_pieces(bad_pack)[0]).encode()
+        damaged = self.bring(wire.Kind.LOAD, bad_pack)[0]
+        unshown = random_batch(rng, 1)
+        unshown.materials["texture"] = np.nan
+        blind = random_batch(rng, 1)
+        blind.cameras["focal"][0, 2, 1] = 0
+        endless = random_batch(rng, 1)
+        endless.cameras["far"] = np.inf
+        odd = random_batch(rng, 1)
+        odd.solids["shape"] = 4
         cases = [
             (good, wire.Status.SCENE, "not the one"),
             (b"", wire.Status.MALFORMED, "ends early"),
@@ -171,20 +211,32 @@ class TestServer:
             (good[:20], wire.Status.MALFORMED, "ends early"),
             (good[:-1] + bytes([good[-1] ^ 1]), wire.Status.MALFORMED, "damaged"),
             (good[:10] + b"\1" + good[11:], wire.Status.MALFORMED, "damaged"),  # kind
-            (good[:4] + b"\2" + good[5:], wire.Status.VERSION, "protocol 2.0, this player speaks 1.0"),
+            (good[:4] + b"\1" + good[5:], wire.Status.VERSION, "protocol 1.0, this player speaks 2.0"),
             (wire.Request(9, 7).encode(), wire.Status.MALFORMED, "unknown kind 9"),  # type: ignore[arg-type]
             (self.load(self.pack, 64)[1], wire.Status.SCENE, "missing or out of order"),
             (damaged, wire.Status.SCENE, "damaged"),
-            (wire.Request(wire.Kind.LOAD, 3, 1, wire.scene_pieces(bad_pack)[0]).encode(), wire.Status.SCENE, "hash"),
+            (wire.Request(wire.Kind.LOAD, 3, 1, wire.pieces(bad_pack)[0]).encode(), wire.Status.SCENE, "hash"),
             (self.load(small_pack(("unloadable", "x")))[0], wire.Status.FAILED, "cannot be shown"),
             (self.load(self.pack)[0], wire.Status.OK, ""),
             (self.render(random_batch(rng, 1), scene=5), wire.Status.SCENE, "0000000000000005 is not the one"),
             (self.render(random_batch(rng, 1, bodies=9)), wire.Status.MISMATCH, "9 bodies, the scene has 2"),
             (self.render(random_batch(rng, 1, materials=1)), wire.Status.MISMATCH, "1 materials, the scene has 3"),
             (self.render(random_batch(rng, 0)), wire.Status.MISMATCH, "empty batch"),
-            (self.render(random_batch(rng, 1, size=(9000, 4))), wire.Status.MISMATCH, "9000 x 4"),
-            (self.render(random_batch(rng, 3, form=wire.Form.OBSERVATIONS)), wire.Status.MISMATCH, "observe up to 2"),
-            (wire.Request(wire.Kind.RENDER, 7, self.scene, b"\x20\0").encode(), wire.Status.MALFORMED, "ends early"),
+            (self.render(random_batch(rng, 1, sizes=((5, 4), (9000, 4)))), wire.Status.MISMATCH, "9000 x 4"),
+            (self.render(random_batch(rng, 1, sizes=((5, 4), (0, 4)))), wire.Status.MISMATCH, "0 x 4"),
+            (self.render(random_batch(rng, 1, sizes=())), wire.Status.MISMATCH, "empty batch"),
+            (self.render(unshown), wire.Status.MISMATCH, "texture NaN of 1"),
+            (self.render(blind), wire.Status.MISMATCH, "camera 2 has a lens that is none"),
+            (self.render(endless), wire.Status.MISMATCH, "camera 0 has a lens that is none"),
+            (self.render(odd), wire.Status.MISMATCH, "shape 4 of a solid"),
+            (self.render(random_batch(rng, 1, pictures=(5,))), wire.Status.SCENE, "0000000000000005 is not here"),
+            (wire.Request(wire.Kind.PICTURE, 3, 1, wire.pieces(b"png")[0]).encode(), wire.Status.SCENE, "hash"),
+            (self.bring(wire.Kind.PICTURE, b"x")[0], wire.Status.SCENE, "no PNG file"),
+            (self.render(random_batch(rng, 3, form=wire.Form.OBSERVATIONS)), wire.Status.MISMATCH,
+             "observe up to 2 samples of 5 x 4, 3 x 6, 2 x 2"),
+            (self.render(random_batch(rng, 1, sizes=((5, 4), (6, 3), (2, 2)), form=wire.Form.OBSERVATIONS)),
+             wire.Status.MISMATCH, "observe up to 2"),
+            (wire.Request(wire.Kind.RENDER, 7, self.scene, b"\x24\0").encode(), wire.Status.MALFORMED, "ends early"),
             (wire.Request(wire.Kind.RENDER, 7, self.scene, random_batch(rng, 1).encode()[:-4]).encode(),
              wire.Status.MALFORMED, "records do not have the stated size"),
             (good, wire.Status.OK, ""),
@@ -194,7 +246,7 @@ class TestServer:
             assert reply.status == status, (text, reply.text)
             assert text in reply.text
             assert reply.id == (int.from_bytes(request[12:16], "little") if len(request) >= 16 else 0)
-        assert replies[-1].images is not None
+        assert replies[-1].pixels is not None
 
 
 def test_packs_are_read_as_they_were_written(check: Check, tmp_path: Path) -> None:
@@ -209,12 +261,15 @@ def test_packs_are_read_as_they_were_written(check: Check, tmp_path: Path) -> No
 
     broken = {
         "magic": (b"X" + good[1:], "no scene pack"),
-        "version": (good[:4] + b"\2" + good[5:], "version 2"),
+        "version": (good[:4] + b"\1" + good[5:], "version 1"),
         "flipped": (good[:60] + bytes([good[60] ^ 1]) + good[61:], "damaged"),
         "short": (good[:-1], "damaged"),
         "counts": (resigned(b"\xff\xff" + good[18:]), "ends early"),
         "corner": (resigned(good[16:-4] + (9).to_bytes(4, "little")), "part two refers"),
-        "sizes": (resigned(good[16:].replace(b"one\0\0\1\0\6\0\0\0", b"one\0\0\1\0\xff\xff\xff\xff")), "ends early"),
+        "sizes": (
+            resigned(good[16:].replace(b"one\0\0\1\0\1\0\6\0\0\0", b"one\0\0\1\0\1\0\xff\xff\xff\xff")),
+            "ends early",
+        ),
     }
     for name, (data, _) in broken.items():
         (tmp_path / f"{name}.pack").write_bytes(data)
@@ -222,7 +277,7 @@ def test_packs_are_read_as_they_were_written(check: Check, tmp_path: Path) -> No
     for name in ("small", "block", "probe"):
         data = (tmp_path / f"{name}.pack").read_bytes()
         assert (tmp_path / f"{name}.pack.again").read_bytes() == data
-        assert int((tmp_path / f"{name}.pack.hash").read_text()) == scene_hash(data)
+        assert int((tmp_path / f"{name}.pack.hash").read_text()) == wire.content_hash(data)
     for name, (_, text) in broken.items():
         assert text in (tmp_path / f"{name}.pack.error").read_text()
 
@@ -273,6 +328,41 @@ class TestFrames:
         worked = project(point, camera_matrix(fovy, size, size), extrinsics(positions[0], quaternions[0]))
         np.testing.assert_allclose(worked, [[124.142, 87.929]], atol=1e-3)
 
+    @pytest.mark.parametrize(("width", "height"), [(240, 150), (96, 72), (110, 210)])
+    def test_a_lens_puts_points_where_the_labels_have_them(
+        self, check: Check, tmp_path: Path, width: int, height: int
+    ) -> None:
+        """Whatever K: the projection that Unity gets, and its rows from the bottom up, against `project`."""
+        rng = np.random.default_rng(width)
+        records = np.zeros(30, wire.CAMERA)
+        records["focal"] = rng.uniform(50, 900, (30, 2))
+        records["centre"] = rng.uniform(-0.5, 1.5, (30, 2)) * (width, height)
+        records["near"], records["far"] = rng.uniform(0.01, 0.1, 30), rng.uniform(5, 20, 30)
+        records["position"] = rng.uniform(-1, 1, (30, 3))
+        records["quaternion"] = np.roll(Rotation.random(30, random_state=rng).as_quat(), 1, axis=1)
+        (tmp_path / "cameras.f32").write_bytes(records.tobytes())
+        printed = check("lenses", tmp_path / "cameras.f32", width, height).splitlines()
+        matrices = np.array([line.split() for line in printed], float).reshape(-1, 4, 4)
+        poses = self.convert(check, tmp_path, np.column_stack([records["position"], records["quaternion"]]))
+        for record, matrix, pose in zip(records, matrices, poses, strict=True):
+            K = np.eye(3)
+            K[[0, 1], [0, 1]], K[:2, 2] = record["focal"], record["centre"]
+            pixels = rng.uniform((0, 0), (width, height), (20, 2))
+            depths = np.concatenate([[record["near"], record["far"]], rng.uniform(0.2, 4, 18)])[:, None]
+            in_camera = depths * np.column_stack([(pixels - K[:2, 2]) / record["focal"], np.ones(20)])
+            transform = extrinsics(record["position"], record["quaternion"])
+            points = (in_camera - transform[:3, 3]) @ transform[:3, :3]
+            np.testing.assert_allclose(project(points, K, transform), pixels, atol=1e-2)
+            # Unity's camera space: x right, y up, and backwards along +z.
+            seen = Rotation.from_quat(pose[7:11]).inv().apply(points[:, [0, 2, 1]] - pose[:3]) * (1, 1, -1)
+            clip = np.column_stack([seen, np.ones(20)]) @ matrix.T
+            x, y, z = (clip[:, :3] / clip[:, 3:]).T
+            np.testing.assert_allclose(z[:2], [-1, 1], atol=2e-3)
+            assert (np.abs(z[2:]) < 1).all()
+            from_bottom = (y + 1) / 2 * height
+            np.testing.assert_allclose((x + 1) / 2 * width, pixels[:, 0], atol=1e-2)
+            np.testing.assert_allclose(height - from_bottom, pixels[:, 1], atol=1e-2)
+
     def test_bodies_keep_their_points(self, check: Check, tmp_path: Path) -> None:
         """A point of a body is at the same place whether it is converted before or after the pose is applied."""
         rng = np.random.default_rng(4)
@@ -292,6 +382,115 @@ class TestFrames:
         expected = directions[:, [0, 2, 1]] / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
         expected[-1] = (0, 0, 1)  # no direction at all: as it was
         np.testing.assert_allclose(forward, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [(200, 200)] * 3,
+        [(240, 150), (96, 72), (110, 210)],
+        [(16, 16)],
+        [(1280, 720)] * 5,
+        [(8192, 64), (32, 3000)],
+        [(100, 40 + 7 * number) for number in range(60)],
+    ],
+)
+def test_pictures_lie_side_by_side_in_a_texture(check: Check, sizes: list[tuple[int, int]]) -> None:
+    first, *lines = check("mosaic", *(f"{width}x{height}" for width, height in sizes)).splitlines()
+    width, height, fits = first.split()
+    assert fits == "True"
+    rows = np.array([line.split() for line in lines], int)
+    for texture in (0, 1):
+        placed = rows[rows[:, 0] == texture][:, 1:]
+        assert len(placed)
+        taken = np.zeros((int(height), int(width)), bool)
+        for camera, left, bottom in placed:
+            part = taken[bottom : bottom + sizes[camera][1], left : left + sizes[camera][0]]
+            assert part.shape == sizes[camera][::-1], "juts out"
+            assert not part.any(), "lies on another"
+            part[:] = True
+    # One after another, no more in a texture than can be held, and samples together where they are small.
+    assert rows[:, 1].tolist() == [number % len(sizes) for number in range(len(rows))]
+    assert int(width) * int(height) <= max(2048**2, int(np.max(sizes, axis=0).prod()), 2048 * int(np.max(sizes)))
+    if sizes[0] == (200, 200):
+        assert (int(width), int(height)) == (600, 1600)
+
+
+class Surface(NamedTuple):
+    """Triangles (F, 3, 3) and the normals of their corners (F, 3, 3)."""
+
+    triangles: np.ndarray
+    normals: np.ndarray
+
+
+class TestSolids:
+    """Clutter as triangles, against the solids' own distances."""
+
+    PARTS = (
+        ClutterPart("box", np.array([0.3, -0.2, 0.5]), np.array([0.8, 0.36, 0.48, 0.0]), np.array([0.1, 0.02, 0.05])),
+        ClutterPart("capsule", np.array([-1.0, 0.4, 0.2]), np.array([0.5, -0.5, 0.1, 0.7]), np.array([0.03, 0.2, 0])),
+        ClutterPart("sphere", np.array([0.0, 2.0, -0.5]), np.array([0.5, 0.5, 0.5, 0.5]), np.array([0.07, 0, 0])),
+    )
+
+    @pytest.fixture
+    def surfaces(self, check: Check, tmp_path: Path) -> list[Surface]:
+        """Of each part, in Unity's frame."""
+        records = np.zeros(len(self.PARTS) + 1, wire.SOLID)  # the last has no shape
+        for record, part in zip(records, self.PARTS, strict=False):
+            record["shape"] = wire.SolidShape[part.shape.upper()]
+            record["position"], record["size"] = part.position, part.size
+            record["quaternion"] = part.quaternion / np.linalg.norm(part.quaternion)
+        (tmp_path / "solids.f32").write_bytes(records.tobytes())
+        lines = check("solids", tmp_path / "solids.f32").splitlines()
+        units, at = [], lines.index("shape")
+        for positions, normals, corners in zip(lines[at + 1 :: 4], lines[at + 2 :: 4], lines[at + 3 :: 4], strict=True):
+            arrays = (np.array(line.split(), float).reshape(-1, 3) for line in (positions, normals, corners))
+            units.append(tuple(arrays))
+        pieces: list[list[Surface]] = [[] for _ in self.PARTS]
+        for line in lines[:at]:
+            number, unit, *values = map(float, line.split())
+            positions, normals, corners = units[int(unit)]
+            pose = np.array(values[:7])
+            turn = self.to_unity(tmp_path, check, pose)
+            # Unity's transform: axes change places, in the mesh as in the scale; normals go with the inverse scale.
+            scale = np.array(values[7:])[[0, 2, 1]]
+            world = Rotation.from_quat(turn).apply(positions[:, [0, 2, 1]] * scale) + pose[[0, 2, 1]]
+            shading = Rotation.from_quat(turn).apply(normals[:, [0, 2, 1]] / scale)
+            faces = corners.astype(int)
+            pieces[int(number)].append(Surface(world[faces], shading[faces]))
+        return [Surface(*map(np.concatenate, zip(*surfaces, strict=True))) for surfaces in pieces]
+
+    def to_unity(self, folder: Path, check: Check, pose: np.ndarray) -> np.ndarray:
+        path = folder / "pose.f32"
+        path.write_bytes(pose.astype("<f4").tobytes())
+        return np.array(check("poses", path).split()[3:7], float)
+
+    def test_triangles_lie_on_the_solids(self, surfaces: list[Surface]) -> None:
+        for part, (triangles, _) in zip(self.PARTS, surfaces, strict=True):
+            corners, centres = triangles.reshape(-1, 3)[:, [0, 2, 1]], triangles.mean(axis=1)[:, [0, 2, 1]]
+            distance = part.distance(corners)
+            assert distance.max() < 1e-5, part.shape
+            assert part.distance(centres).max() < 1e-5
+            if part.shape != "capsule":  # half of each ball is inside the tube
+                assert distance.min() > -1e-5
+                assert part.distance(centres).min() > -0.02 * part.size[0]
+            np.testing.assert_allclose(np.ptp(corners, axis=0), self.extent(part), rtol=0.02)
+
+    @staticmethod
+    def extent(part: ClutterPart) -> np.ndarray:
+        """Of its bounding box along the world's axes."""
+        turn = Rotation.from_quat(np.roll(part.quaternion, -1)).as_matrix()
+        if part.shape == "box":
+            return 2 * np.abs(turn) @ part.size
+        return 2 * (np.abs(turn[:, 2]) * part.size[1] + part.size[0])
+
+    def test_triangles_face_outwards(self, surfaces: list[Surface]) -> None:
+        """Unity shows triangles whose corners go clockwise: in left-handed axes their cross product points outwards."""
+        for part, (triangles, normals) in zip(self.PARTS, surfaces, strict=True):
+            flat = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+            area = np.linalg.norm(flat, axis=1)
+            cosine = np.einsum("fcx,fx->fc", normals, flat) / np.linalg.norm(normals, axis=2)
+            assert (cosine[area > 1e-12] / area[area > 1e-12, None]).min() > 0.95, part.shape
 
 
 def test_pictures(check: Check, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_check_reports_the_player(executable: Path, tmp_path: Path, capsys: pyte
     arguments = ["--player.executable", executable, "--player.logs", tmp_path / "logs", "--player.batch_size", 1]
     assert main(["unity", "check", "--image_size", "32", "--batches", "1", *map(str, arguments)]) == 0
     said = capsys.readouterr().out
-    assert "orientation, cameras and colours: as they should be" in said
+    assert "orientation, cameras, colours, textures, lights and shadows: as they should be" in said
     assert "triplets/s" in said
 
 

@@ -19,7 +19,6 @@ import pytest
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import wire
 from datagen.unity.player import Player, PlayerFault
-from datagen.unity.scene_pack import scene_hash
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from vision.errors import DactylError
@@ -34,28 +33,33 @@ def start(options: PlayerOptions, **changes: float) -> Player:
 
 
 def load(player: Player) -> None:
-    for piece in wire.scene_pieces(PACK, piece_size=100):
-        player.ask(wire.Kind.LOAD, piece, scene_hash(PACK))
+    for piece in wire.pieces(PACK, piece_size=100):
+        player.ask(wire.Kind.LOAD, piece, wire.content_hash(PACK))
 
 
-def draw(player: Player, samples: int = 2, form: wire.Form = wire.Form.RGB) -> tuple[wire.RenderBatch, wire.Reply]:
-    batch = random_batch(np.random.default_rng(0), samples, size=(16, 8), form=form)
-    return batch, player.ask(wire.Kind.RENDER, batch.encode(), scene_hash(PACK))
+SIZES = ((16, 8), (16, 8), (5, 20))
+OBSERVATIONS = ("--observations", "4:16x8,16x8,5x20")
+
+
+def made_up(samples: int = 2, form: wire.Form = wire.Form.RGB, pictures: tuple[int, ...] = ()) -> wire.RenderBatch:
+    return random_batch(np.random.default_rng(0), samples, sizes=SIZES, form=form, pictures=pictures)
+
+
+def draw(player: Player, samples: int = 2, form: wire.Form = wire.Form.RGB) -> np.ndarray:
+    return player.draw(made_up(samples, form), wire.content_hash(PACK))
 
 
 def test_a_conversation(player_options: Callable[..., PlayerOptions]) -> None:
-    options = player_options("--content", "ready", "--observations", "3x8x16x4")
+    options = player_options("--content", "ready", *OBSERVATIONS)
     player = start(options)
     try:
         assert player.ask(wire.Kind.DESCRIBE).text.startswith("engine: ready pictures")
         with pytest.raises(PlayerFault, match="scene"):
             draw(player)  # nothing is loaded yet
         load(player)
-        batch, raw = draw(player)
-        assert raw.images is not None
-        assert raw.shape == batch.image_shape
-        _, observed = draw(player, form=wire.Form.OBSERVATIONS)
-        np.testing.assert_array_equal(player.observed_images(observed), raw.images)
+        raw = draw(player)
+        assert raw.shape == (2, 3, 20, 16, 3)
+        np.testing.assert_array_equal(draw(player, form=wire.Form.OBSERVATIONS), raw)
         (process,) = running_players()
         listening = listeners(os.getpid())
         assert listening, "found no listening socket to look at"
@@ -64,6 +68,32 @@ def test_a_conversation(player_options: Callable[..., PlayerOptions]) -> None:
         player.close()
     assert not Path(f"/proc/{process}").exists()
     player.close()
+
+
+def test_pictures_are_brought_once_and_forgotten_before_they_are_too_many(
+    player_options: Callable[..., PlayerOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "MAX_PICTURES", 3)
+    asked: list[wire.Kind] = []
+    ask = Player.ask
+    monkeypatch.setattr(Player, "ask", lambda player, kind, *rest: asked.append(kind) or ask(player, kind, *rest))
+    contents = {wire.content_hash(name): name for name in (b"a", b"b" * 2**21, b"c", b"d")}
+    first, large, third, fourth = contents
+    player = start(player_options("--content", "ready"))
+    try:
+        load(player)
+        asked.clear()
+        with pytest.raises(PlayerFault, match="a picture is not here"):
+            player.draw(made_up(pictures=(first,)), wire.content_hash(PACK))
+        for shown in ((first, large), (large, third), (third, fourth), (third,)):
+            player.give({picture: contents[picture] for picture in shown})
+            assert player.draw(made_up(pictures=shown), wire.content_hash(PACK)).any()
+        draw, picture, forget = wire.Kind.RENDER, wire.Kind.PICTURE, wire.Kind.FORGET
+        assert asked[1:] == [picture] * 3 + [draw, picture, draw, forget, picture, picture, draw, draw]
+        with pytest.raises(DactylError, match=r"4 pictures of 2,097,155 bytes in one batch.*lower batch_size"):
+            player.give(contents)
+    finally:
+        player.close()
 
 
 def listeners(process: int) -> list[str]:
@@ -107,13 +137,11 @@ def test_a_fault_while_drawing(
 
 
 def test_pictures_of_another_batch(player_options: Callable[..., PlayerOptions]) -> None:
-    arguments = ("--content", "ready", "--fault", "wrong-observations", "--observations", "3x8x16x4")
-    player = start(player_options(*arguments))
+    player = start(player_options("--content", "ready", "--fault", "wrong-observations", *OBSERVATIONS))
     try:
         load(player)
-        _, reply = draw(player, form=wire.Form.OBSERVATIONS)
         with pytest.raises(PlayerFault, match="another batch"):
-            player.observed_images(reply)
+            draw(player, form=wire.Form.OBSERVATIONS)
     finally:
         player.close()
 
@@ -174,8 +202,7 @@ def test_the_editor_connects_by_itself(executable: Path, tmp_path: Path) -> None
     try:
         player = Player(None, log=tmp_path / "log", start_timeout_s=60, reply_timeout_s=60, port=port)
         load(player)
-        _, reply = draw(player)
-        assert reply.images is not None
+        assert draw(player).any()
         player.close()
         assert editor.wait(20) == 0
     finally:

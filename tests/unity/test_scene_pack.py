@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from datagen.sim.scene import SimScene, compile_scene
 from datagen.unity import wire
 from datagen.unity.scene_export import export_scene
-from datagen.unity.scene_pack import ScenePack, scene_hash
+from datagen.unity.scene_pack import ScenePack
 from tests.scenes import compiled
 from tests.scenes import scene as scene_named
 from tests.unity.batches import small_pack
@@ -63,7 +63,7 @@ def test_equal_scenes_give_equal_bytes_and_others_do_not() -> None:
         for name in ("block", "block", "prism")
     )
     assert first == again
-    assert scene_hash(first) != scene_hash(other)
+    assert wire.content_hash(first) != wire.content_hash(other)
     assert len(first) < wire.MAX_REQUEST
 
 
@@ -93,7 +93,7 @@ def test_a_cut_pack_is_refused(length: int) -> None:
 @pytest.mark.parametrize(
     ("geom", "message"),
     [
-        ('<geom name="ball" type="sphere" size="1" material="skin"/>', "ball: a scene pack holds meshes and boxes"),
+        ('<geom name="field" type="plane" size="1 1 1" material="skin"/>', "field: a mjGEOM_PLANE has no surface"),
         ('<geom name="bare" type="box" size="1 1 1"/>', "bare has no material"),
         ('<geom name="sky" type="box" size="1 1 1" material="sky"/>', "texture clouds: a scene pack holds flat"),
     ],
@@ -101,6 +101,32 @@ def test_a_cut_pack_is_refused(length: int) -> None:
 def test_what_a_pack_cannot_hold_is_named(geom: str, message: str) -> None:
     with pytest.raises(DactylError, match=message):
         export_scene(handmade_scene(geom))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "volume"),
+    [
+        ("sphere", "0.3", 4 / 3 * np.pi * 0.3**3),
+        ("ellipsoid", "0.3 0.2 0.1", 4 / 3 * np.pi * 0.006),
+        ("capsule", "0.1 0.2", np.pi * 0.1**2 * 0.4 + 4 / 3 * np.pi * 0.1**3),
+        ("cylinder", "0.1 0.2", np.pi * 0.1**2 * 0.4),
+        ("box", "0.1 0.2 0.3", 0.048),
+    ],
+)
+def test_geoms_of_every_shape_are_there(kind: str, size: str, volume: float) -> None:
+    """Their surface by its volume and its middle, closed and outwards; curved ones are shaded smoothly."""
+    geom = f'<geom name="one" type="{kind}" size="{size}" pos="1 2 3" material="skin"/>'
+    (part,) = export_scene(handmade_scene(geom)).parts
+    corners = part.positions[part.triangles].astype(np.float64)
+    volumes = np.linalg.det(corners - (1, 2, 3)) / 6
+    assert (volumes > -1e-9).all()
+    assert volumes.sum() == pytest.approx(volume, rel=0.06)
+    np.testing.assert_allclose((corners.max(axis=(0, 1)) + corners.min(axis=(0, 1))) / 2, (1, 2, 3), atol=1e-3)
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    cosine = np.einsum("fcx,fx->fc", part.normals[part.triangles], flat)
+    assert cosine.min() > 0.9
+    assert (cosine.min() < 0.999) == (kind != "box")
 
 
 def handmade_scene(geom: str) -> SimScene:

@@ -8,7 +8,8 @@ using Dactyl.Protocol;
 /// <summary>
 /// Runs the engine-free half of the player on files that the Python tests wrote, and writes what came of it:
 /// "serve DIR" answers *.request in order of name, "packs DIR" reads *.pack and writes them again, "poses FILE" converts
-/// coordinates, "pictures DIR" makes PNG files and cuts tiles.
+/// coordinates, "lenses FILE WIDTH HEIGHT" makes projections, "mosaic WIDTHxHEIGHT..." lays pictures out, "solids FILE"
+/// makes triangles of clutter, "pictures DIR" makes PNG files and cuts tiles.
 /// </summary>
 static class Check
 {
@@ -20,6 +21,9 @@ static class Check
             case "serve": return Serve(arguments[1]);
             case "packs": return Packs(arguments[1]);
             case "poses": return Poses(arguments[1]);
+            case "lenses": return Lenses(arguments[1], int.Parse(arguments[2]), int.Parse(arguments[3]));
+            case "mosaic": return LayOut(arguments.Skip(1).ToArray());
+            case "solids": return MakeSolids(arguments[1]);
             case "pictures": return MakePictures(arguments[1]);
             default: return 2;
         }
@@ -28,8 +32,7 @@ static class Check
     static int Serve(string folder)
     {
         var stage = new RecordingStage(folder);
-        var shape = new ObservationShape { Samples = 2, Cameras = 3, Width = 5, Height = 4 };
-        var server = new StageServer(stage, shape);
+        var server = new StageServer(stage, ObservationShape.Parse("2:5x4,3x6,2x2"));
         foreach (string path in Directory.GetFiles(folder, "*.request").OrderBy(name => name, StringComparer.Ordinal))
         {
             stage.Current = Path.ChangeExtension(path, null);
@@ -62,9 +65,7 @@ static class Check
     /// <summary>Float32 records of a pose (position, quaternion) to lines: position, rotation, camera, direction.</summary>
     static int Poses(string path)
     {
-        var bytes = File.ReadAllBytes(path);
-        var values = new float[bytes.Length / sizeof(float)];
-        Buffer.BlockCopy(bytes, 0, values, 0, bytes.Length);
+        var values = Floats(path);
         for (int at = 0; at < values.Length; at += 7)
         {
             MjFrame.Position(values, at, out float px, out float py, out float pz);
@@ -76,6 +77,70 @@ static class Check
         }
         Console.WriteLine(string.Join(" ", MjFrame.Winding(new[] { 0, 1, 2, 3, 4, 5 })));
         return 0;
+    }
+
+    /// <summary>Records of cameras to lines: a projection, row by row.</summary>
+    static int Lenses(string path, int width, int height)
+    {
+        var values = Floats(path);
+        for (int at = 0; at < values.Length; at += RenderBatch.Camera.Size)
+            Print(Lens.Projection(values, at, width, height));
+        return 0;
+    }
+
+    /// <summary>Lines: the size of the texture; then, of two textures full, the camera, left, bottom.</summary>
+    static int LayOut(string[] sizes)
+    {
+        var parts = Array.ConvertAll(sizes, size => Array.ConvertAll(size.Split('x'), int.Parse));
+        int[] widths = Array.ConvertAll(parts, part => part[0]), heights = Array.ConvertAll(parts, part => part[1]);
+        var mosaic = new Mosaic(widths, heights);
+        bool fits = mosaic.Fits(widths, heights) && !mosaic.Fits(widths, heights.Select(height => height + 1).ToArray());
+        Console.WriteLine($"{mosaic.Width} {mosaic.Height} {fits}");
+        for (int picture = 0, textures = 0; textures < 2; picture++)
+        {
+            int camera = picture % sizes.Length;
+            if (!mosaic.Place(camera, out int left, out int bottom))
+            {
+                mosaic.Clear();
+                if (++textures == 2) break;
+                mosaic.Place(camera, out left, out bottom);
+            }
+            Print(new float[] { textures, camera, left, bottom });
+        }
+        return 0;
+    }
+
+    static void Print(float[] values)
+    {
+        Console.WriteLine(string.Join(" ", values.Select(value => value.ToString("R"))));
+    }
+
+    /// <summary>Records of solids to lines: number, unit, then position, quaternion, scale of a placement. Then lines of
+    /// each unit shape: positions, normals, corners.</summary>
+    static int MakeSolids(string path)
+    {
+        var values = Floats(path);
+        for (int at = 0; at < values.Length; at += RenderBatch.Solid.Size)
+            foreach (var placement in Solids.Placements(values, at))
+                Print(new[] { at / RenderBatch.Solid.Size, (float)placement.Unit }.Concat(placement.Pose)
+                    .Concat(placement.Scale).ToArray());
+        foreach (Solids.Unit unit in Enum.GetValues(typeof(Solids.Unit)))
+        {
+            var shape = Solids.Shape(unit);
+            Console.WriteLine("shape");
+            Print(shape.Positions);
+            Print(shape.Normals);
+            Console.WriteLine(string.Join(" ", MjFrame.Winding(shape.Corners)));
+        }
+        return 0;
+    }
+
+    static float[] Floats(string path)
+    {
+        var bytes = File.ReadAllBytes(path);
+        var values = new float[bytes.Length / sizeof(float)];
+        Buffer.BlockCopy(bytes, 0, values, 0, bytes.Length);
+        return values;
     }
 
     /// <summary>WIDTHxHEIGHT.rgb to a PNG file; whole.rgb, a texture 4 pixels wide and bottom-up, to its 2 x 2 tile at (1, 1).</summary>
@@ -115,10 +180,21 @@ sealed class RecordingStage : IStage
         File.WriteAllText(Path.Combine(m_Folder, "loaded"), string.Join(" ", pack.Bodies.Select(body => body.Name)));
     }
 
+    public void AddPicture(ulong hash, byte[] png)
+    {
+        if (png.Length == 1) throw new WireException(Status.Scene, "no PNG file");
+        File.AppendAllText(Path.Combine(m_Folder, "given"), $"{hash:x16} {png.Length}\n");
+    }
+
+    public void Forget()
+    {
+        File.AppendAllText(Path.Combine(m_Folder, "given"), "forgotten\n");
+    }
+
     public void Render(RenderBatch batch, byte[] pixels, int offset)
     {
         using (var file = File.Create(Current + ".records"))
-            foreach (var records in new[] { batch.Cameras, batch.Bodies, batch.Materials, batch.Lights, batch.Frames })
+            foreach (var records in new[] { batch.Cameras, batch.Bodies, batch.Materials, batch.Lights, batch.Solids, batch.Frames })
                 foreach (float value in records.Values) file.Write(BitConverter.GetBytes(value), 0, sizeof(float));
         // Named values through the accessors: what the engine's half of the player will read.
         int last = batch.Samples - 1;
@@ -130,6 +206,9 @@ sealed class RecordingStage : IStage
             batch.Materials.Values[batch.Materials.At(last, 0) + RenderBatch.Material.TextureOffset + 1],
             batch.Lights.Values[batch.Lights.At(last, batch.Lights.Count - 1) + RenderBatch.Light.Shadow],
             batch.Lights.Values[batch.Lights.At(last, 0) + RenderBatch.Light.Kind],
+            batch.Cameras.Values[batch.Cameras.At(last, 0) + RenderBatch.Camera.Centre + 1],
+            batch.Solids.Values[batch.Solids.At(last, 1) + RenderBatch.Solid.Extent + 2],
+            batch.Solids.Values[batch.Solids.At(last, 1) + RenderBatch.Solid.Smoothness],
             batch.Frames.Values[batch.Frames.At(last, 0) + RenderBatch.Frame.Reflection],
             batch.Msaa, batch.ShadowSize,
         };
@@ -173,6 +252,7 @@ static class PackWriter
             Text(writer, part.Name);
             writer.Write((ushort)part.Body);
             writer.Write((ushort)part.Material);
+            writer.Write((ushort)(part.CastsShadow ? 1 : 0));
             writer.Write((uint)(part.Positions.Length / 3));
             writer.Write((uint)(part.Corners.Length / 3));
             foreach (var values in new[] { part.Positions, part.Normals, part.Uv })

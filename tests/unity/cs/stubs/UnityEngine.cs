@@ -36,6 +36,7 @@ namespace UnityEngine
     {
         public void SetPositionAndRotation(Vector3 position, Quaternion rotation) => throw null;
         public void SetParent(Transform parent, bool worldPositionStays) => throw null;
+        public Vector3 localScale { get => throw null; set => throw null; }
     }
 
     public sealed class GameObject : Object
@@ -60,6 +61,13 @@ namespace UnityEngine
     {
         public Quaternion(float x, float y, float z, float w) => throw null;
     }
+
+    public struct Matrix4x4
+    {
+        public float this[int row, int column] { get => throw null; set => throw null; }
+    }
+
+    public struct Color32 { }
 
     public struct Rect
     {
@@ -140,14 +148,20 @@ namespace UnityEngine
         public virtual int height { get => throw null; set => throw null; }
         public TextureWrapMode wrapMode { get => throw null; set => throw null; }
         public int anisoLevel { get => throw null; set => throw null; }
+        public FilterMode filterMode { get => throw null; set => throw null; }
     }
 
+    public enum FilterMode { Point = 0, Bilinear = 1, Trilinear = 2 }
     public enum TextureWrapMode { Repeat, Clamp, Mirror, MirrorOnce }
     public enum TextureFormat { RGB24 = 3, RGBA32 = 4 }
 
     public sealed partial class Texture2D : Texture
     {
         public Texture2D(int width, int height, TextureFormat textureFormat, bool mipChain) => throw null;
+        public Texture2D(int width, int height, TextureFormat textureFormat, bool mipChain, bool linear) => throw null;
+        public Color32[] GetPixels32() => throw null;
+        public void SetPixels32(Color32[] colors) => throw null;
+        public void Apply(bool updateMipmaps, bool makeNoLongerReadable) => throw null;
         public void ReadPixels(Rect source, int destX, int destY, bool recalculateMipMaps) => throw null;
         public byte[] GetRawTextureData() => throw null;
     }
@@ -189,8 +203,7 @@ namespace UnityEngine
         public bool allowMSAA { get => throw null; set => throw null; }
         public bool useOcclusionCulling { get => throw null; set => throw null; }
         public Rect pixelRect { get => throw null; set => throw null; }
-        public float aspect { get => throw null; set => throw null; }
-        public float fieldOfView { get => throw null; set => throw null; }
+        public Matrix4x4 projectionMatrix { get => throw null; set => throw null; }
         public float nearClipPlane { get => throw null; set => throw null; }
         public float farClipPlane { get => throw null; set => throw null; }
         public Color backgroundColor { get => throw null; set => throw null; }

@@ -16,6 +16,15 @@ namespace Dactyl.Protocol
         Spot = 3,
     }
 
+    /// <summary>The numbers travel.</summary>
+    public enum SolidShape
+    {
+        None = 0,
+        Box = 1,
+        Capsule = 2,
+        Sphere = 3,
+    }
+
     /// <summary>Records of float32, [sample][index]. A newer sender may have made them longer: see the stride.</summary>
     public sealed class Records
     {
@@ -43,7 +52,7 @@ namespace Dactyl.Protocol
         /// <summary>Offsets in a record, in floats.</summary>
         public static class Camera
         {
-            public const int Position = 0, Quaternion = 3, FovyDeg = 7, Near = 8, Far = 9, Size = 10;
+            public const int Position = 0, Quaternion = 3, Focal = 7, Centre = 9, Near = 11, Far = 12, Size = 13;
         }
 
         public static class Body
@@ -63,16 +72,30 @@ namespace Dactyl.Protocol
                 Shadow = 13, Size = 14;
         }
 
+        public static class Solid
+        {
+            public const int Shape = 0, Position = 1, Quaternion = 4, Extent = 8, Color = 11, Metallic = 14, Smoothness = 15,
+                Size = 16;
+        }
+
         public static class Frame
         {
             public const int Background = 0, Ambient = 3, Reflection = 6, Size = 7;
         }
 
-        const int k_BlockBytes = 32;
+        const int k_BlockBytes = 36;
+        const int k_MaxSide = 8192; // pixels: what graphics devices can draw
 
         public int Samples { get; private set; }
-        public int Width { get; private set; }
-        public int Height { get; private set; }
+
+        /// <summary>Of each camera's pictures, pixels.</summary>
+        public int[] Widths { get; private set; }
+
+        public int[] Heights { get; private set; }
+
+        /// <summary>Hashes of those that materials show besides the scene pack's.</summary>
+        public ulong[] Pictures { get; private set; }
+
         public PictureForm Form { get; private set; }
 
         /// <summary>Samples per pixel.</summary>
@@ -85,9 +108,30 @@ namespace Dactyl.Protocol
         public Records Bodies { get; private set; }
         public Records Materials { get; private set; }
         public Records Lights { get; private set; }
+        public Records Solids { get; private set; }
         public Records Frames { get; private set; }
 
-        public int ImageBytes => Width * Height * 3;
+        /// <summary>Of the largest pictures.</summary>
+        public int Width => Largest(Widths);
+
+        public int Height => Largest(Heights);
+
+        /// <summary>Of one camera's picture.</summary>
+        public int ImageBytes(int camera)
+        {
+            return Widths[camera] * Heights[camera] * 3;
+        }
+
+        /// <summary>Of all cameras' pictures of one sample.</summary>
+        public long SampleBytes
+        {
+            get
+            {
+                long bytes = 0;
+                for (int k = 0; k < Widths.Length; k++) bytes += ImageBytes(k);
+                return bytes;
+            }
+        }
 
         /// <exception cref="WireException">where sizes do not add up or values are out of range</exception>
         public static RenderBatch Decode(ByteReader reader)
@@ -95,27 +139,88 @@ namespace Dactyl.Protocol
             int blockBytes = reader.U16();
             var batch = new RenderBatch { Samples = reader.U16() };
             int cameras = reader.U16(), bodies = reader.U16(), materials = reader.U16(), lights = reader.U16();
+            int solids = reader.U16(), pictures = reader.U16();
             int camera = Stride(reader, Camera.Size), body = Stride(reader, Body.Size);
             int material = Stride(reader, Material.Size), light = Stride(reader, Light.Size);
-            int frame = Stride(reader, Frame.Size);
-            batch.Width = reader.U16();
-            batch.Height = reader.U16();
+            int solid = Stride(reader, Solid.Size), frame = Stride(reader, Frame.Size);
             batch.Form = (PictureForm)reader.U16();
             batch.Msaa = reader.U16();
             batch.ShadowSize = reader.U16();
             if (batch.Form != PictureForm.Observations && batch.Form != PictureForm.Rgb)
                 throw new WireException(Status.Malformed, $"unknown form {(int)batch.Form} of pictures");
-            reader.Skip(blockBytes - k_BlockBytes);
+            reader.Skip(blockBytes - k_BlockBytes + sizeof(ushort)); // one number is reserved
+            batch.Widths = new int[cameras];
+            batch.Heights = new int[cameras];
+            for (int k = 0; k < cameras; k++)
+            {
+                batch.Widths[k] = reader.U16();
+                batch.Heights[k] = reader.U16();
+            }
+            batch.Pictures = new ulong[pictures];
+            for (int k = 0; k < pictures; k++) batch.Pictures[k] = reader.U64();
             long floats = (long)cameras * camera + (long)bodies * body + (long)materials * material + (long)lights * light
-                + frame;
+                + (long)solids * solid + frame;
             if (batch.Samples * floats * sizeof(float) != reader.Remaining)
                 throw new WireException(Status.Malformed, "the records do not have the stated size");
             batch.Cameras = new Records(reader, batch.Samples, cameras, camera);
             batch.Bodies = new Records(reader, batch.Samples, bodies, body);
             batch.Materials = new Records(reader, batch.Samples, materials, material);
             batch.Lights = new Records(reader, batch.Samples, lights, light);
+            batch.Solids = new Records(reader, batch.Samples, solids, solid);
             batch.Frames = new Records(reader, batch.Samples, 1, frame);
             return batch;
+        }
+
+        /// <summary>What would draw nonsense, or throw in the engine.</summary>
+        /// <exception cref="WireException">that says what is wrong</exception>
+        public void Check(ScenePack pack)
+        {
+            Require(Samples > 0 && Cameras.Count > 0, "an empty batch");
+            for (int k = 0; k < Widths.Length; k++)
+                Require(Widths[k] > 0 && Widths[k] <= k_MaxSide && Heights[k] > 0 && Heights[k] <= k_MaxSide,
+                    $"pictures of {Widths[k]} x {Heights[k]}; 1 to {k_MaxSide} pixels a side are possible");
+            Require(Bodies.Count == pack.Bodies.Length, $"{Bodies.Count} bodies, the scene has {pack.Bodies.Length}");
+            Require(Materials.Count == pack.Materials.Length,
+                $"{Materials.Count} materials, the scene has {pack.Materials.Length}");
+            Require(Msaa == 1 || Msaa == 2 || Msaa == 4 || Msaa == 8,
+                $"{Msaa} samples per pixel; 1, 2, 4 and 8 are possible");
+            int textures = pack.Textures.Length + Pictures.Length;
+            for (int sample = 0; sample < Samples; sample++)
+            {
+                for (int k = 0; k < Cameras.Count; k++) CheckCamera(Cameras.At(sample, k), k);
+                for (int k = 0; k < Materials.Count; k++)
+                {
+                    float texture = Materials.Values[Materials.At(sample, k) + Material.Texture];
+                    Require(texture >= -1 && texture < textures, $"texture {texture} of {textures}");
+                }
+                for (int k = 0; k < Solids.Count; k++)
+                {
+                    float shape = Solids.Values[Solids.At(sample, k) + Solid.Shape];
+                    Require(shape >= 0 && shape <= (int)SolidShape.Sphere, $"shape {shape} of a solid");
+                }
+            }
+        }
+
+        void CheckCamera(int at, int camera)
+        {
+            var values = Cameras.Values;
+            float near = values[at + Camera.Near], far = values[at + Camera.Far];
+            bool lens = values[at + Camera.Focal] > 0 && values[at + Camera.Focal + 1] > 0 && near > 0 && far > near;
+            for (int k = 0; k < Camera.Size; k++)
+                lens &= !float.IsNaN(values[at + k]) && !float.IsInfinity(values[at + k]);
+            Require(lens, $"camera {camera} has a lens that is none: focal lengths and clip distances must be positive");
+        }
+
+        static int Largest(int[] values)
+        {
+            int largest = 0;
+            foreach (int value in values) largest = System.Math.Max(largest, value);
+            return largest;
+        }
+
+        static void Require(bool condition, string otherwise)
+        {
+            if (!condition) throw new WireException(Status.Mismatch, otherwise);
         }
 
         /// <summary>A record's stated size, in floats.</summary>

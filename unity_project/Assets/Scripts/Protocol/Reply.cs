@@ -23,7 +23,7 @@ namespace Dactyl.Protocol
         /// <summary>Header and room for the pictures of a batch, which begin at HeaderBytes.</summary>
         public static byte[] WithPictures(uint id, RenderBatch batch)
         {
-            long bytes = (long)batch.Samples * batch.Cameras.Count * batch.ImageBytes;
+            long bytes = batch.Samples * batch.SampleBytes;
             if (bytes > int.MaxValue - HeaderBytes)
                 throw new WireException(Status.Mismatch, "the batch's pictures do not fit one message: send fewer samples");
             return Make(id, Status.Ok, batch, k_Rgb, (int)bytes);

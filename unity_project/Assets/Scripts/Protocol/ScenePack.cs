@@ -8,7 +8,7 @@ namespace Dactyl.Protocol
     /// </summary>
     public sealed class ScenePack
     {
-        public const int Major = 1;
+        public const int Major = 2;
         const int k_HeaderBytes = 16;
         static readonly byte[] k_Magic = { (byte)'U', (byte)'V', (byte)'S', (byte)'P' };
 
@@ -37,6 +37,7 @@ namespace Dactyl.Protocol
         {
             public string Name;
             public int Body, Material;
+            public bool CastsShadow;
             public float[] Positions, Normals, Uv;
             public int[] Corners;
         }
@@ -46,10 +47,10 @@ namespace Dactyl.Protocol
         public Material[] Materials { get; private set; }
         public Part[] Parts { get; private set; }
 
-        /// <summary>What requests call a scene: the first 64 bits of the SHA-256 of its pack.</summary>
-        public static ulong Hash(byte[] pack)
+        /// <summary>What requests call a scene pack or a picture: the first 64 bits of its SHA-256.</summary>
+        public static ulong Hash(byte[] content)
         {
-            using (var sha = SHA256.Create()) return BitConverter.ToUInt64(sha.ComputeHash(pack), 0);
+            using (var sha = SHA256.Create()) return BitConverter.ToUInt64(sha.ComputeHash(content), 0);
         }
 
         /// <exception cref="WireException">for anything that is not a whole, undamaged, consistent pack</exception>
@@ -86,6 +87,7 @@ namespace Dactyl.Protocol
         static Part ReadPart(ByteReader reader)
         {
             var part = new Part { Name = reader.Text(), Body = reader.U16(), Material = reader.U16() };
+            part.CastsShadow = reader.U16() != 0;
             long vertices = reader.U32(), triangles = reader.U32();
             part.Positions = reader.Floats(3 * vertices);
             part.Normals = reader.Floats(3 * vertices);

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 
 namespace Dactyl.Protocol
 {
@@ -11,6 +12,12 @@ namespace Dactyl.Protocol
         /// <summary>Shows this scene instead of the one before.</summary>
         void Load(ScenePack pack);
 
+        /// <summary>Keeps a PNG file that samples may show.</summary>
+        void AddPicture(ulong hash, byte[] png);
+
+        /// <summary>Lets go of all pictures.</summary>
+        void Forget();
+
         /// <summary>Draws [sample][camera][row from the top][column][rgb] into the bytes from offset.</summary>
         void Render(RenderBatch batch, byte[] pixels, int offset);
     }
@@ -18,7 +25,37 @@ namespace Dactyl.Protocol
     /// <summary>The one shape of visual observations, fixed when the agents are made; no samples for none.</summary>
     public struct ObservationShape
     {
-        public int Samples, Cameras, Width, Height;
+        public int Samples;
+        public int[] Widths, Heights; // of each camera's pictures
+
+        /// <summary>"32:200x150,64x64": up to 32 samples of two cameras, 200 pixels wide and 150 high, and 64 x 64.</summary>
+        public static ObservationShape Parse(string text)
+        {
+            var parts = text.Split(':');
+            var sizes = Array.ConvertAll(parts[1].Split(','), size => Array.ConvertAll(size.Split('x'), int.Parse));
+            return new ObservationShape
+            {
+                Samples = int.Parse(parts[0]),
+                Widths = Array.ConvertAll(sizes, size => size[0]),
+                Heights = Array.ConvertAll(sizes, size => size[1]),
+            };
+        }
+
+        public bool Holds(RenderBatch batch)
+        {
+            bool holds = Samples > 0 && batch.Samples <= Samples && batch.Cameras.Count == Widths.Length;
+            for (int k = 0; holds && k < Widths.Length; k++)
+                holds = batch.Widths[k] == Widths[k] && batch.Heights[k] == Heights[k];
+            return holds;
+        }
+
+        public override string ToString()
+        {
+            if (Samples == 0) return "nothing";
+            var sizes = new string[Widths.Length];
+            for (int k = 0; k < sizes.Length; k++) sizes[k] = Widths[k] + " x " + Heights[k];
+            return $"up to {Samples} samples of {string.Join(", ", sizes)}";
+        }
     }
 
     /// <summary>What goes back to Python.</summary>
@@ -42,12 +79,13 @@ namespace Dactyl.Protocol
     /// </summary>
     public sealed class StageServer
     {
-        const int k_MaxSide = 8192; // pixels: what graphics devices can draw, and what byte arrays can hold
+        const int k_MaxPictures = 512, k_MaxPictureBytes = 1 << 27; // that are kept, all together
 
         readonly IStage m_Stage;
         readonly ObservationShape m_Observations;
-        byte[] m_Incoming = new byte[0];
-        long m_Received;
+        readonly Pieces m_PackPieces = new Pieces(), m_PicturePieces = new Pieces();
+        readonly HashSet<ulong> m_Pictures = new HashSet<ulong>();
+        long m_PictureBytes;
         ScenePack m_Pack;
         ulong m_Scene;
 
@@ -68,6 +106,8 @@ namespace Dactyl.Protocol
                     case Kind.Describe: return Done(id, m_Stage.Describe());
                     case Kind.Load: return Load(id, request);
                     case Kind.Render: return Render(id, request);
+                    case Kind.Picture: return Picture(id, request);
+                    case Kind.Forget: return Forget(id);
                     default: throw new WireException(Status.Malformed, $"unknown kind {(int)request.Kind} of request");
                 }
             }
@@ -83,57 +123,54 @@ namespace Dactyl.Protocol
 
         Answer Load(uint id, Request request)
         {
-            long whole = request.Payload.U32(), offset = request.Payload.U32();
-            var piece = request.Payload.Bytes(request.Payload.Remaining);
-            if (offset == 0)
-            {
-                m_Incoming = new byte[whole];
-                m_Received = 0;
-            }
-            if (whole != m_Incoming.Length || offset != m_Received || offset + piece.Length > whole)
-                throw new WireException(Status.Scene, "a piece of the scene pack is missing or out of order");
-            Buffer.BlockCopy(piece, 0, m_Incoming, (int)offset, piece.Length);
-            m_Received += piece.Length;
-            if (m_Received < whole) return Done(id, "");
-
-            var bytes = m_Incoming;
-            m_Incoming = new byte[0];
-            if (ScenePack.Hash(bytes) != request.Scene)
-                throw new WireException(Status.Scene, "the scene pack that arrived has another hash");
+            var bytes = m_PackPieces.Add(request);
+            if (bytes == null) return Done(id, "");
             var pack = ScenePack.Decode(bytes);
             m_Pack = null; // a stage that fails half-way shows neither scene
             m_Stage.Load(pack);
             m_Pack = pack;
-            m_Scene = request.Scene;
+            m_Scene = request.Hash;
+            return Done(id, "");
+        }
+
+        Answer Picture(uint id, Request request)
+        {
+            var png = m_PicturePieces.Add(request);
+            if (png == null || m_Pictures.Contains(request.Hash)) return Done(id, "");
+            Require(m_Pictures.Count < k_MaxPictures && m_PictureBytes + png.Length <= k_MaxPictureBytes,
+                $"{m_Pictures.Count + 1} pictures of {m_PictureBytes + png.Length} bytes are too many: let some be forgotten");
+            m_Stage.AddPicture(request.Hash, png);
+            m_Pictures.Add(request.Hash);
+            m_PictureBytes += png.Length;
+            return Done(id, "");
+        }
+
+        Answer Forget(uint id)
+        {
+            m_Pictures.Clear();
+            m_PictureBytes = 0;
+            m_Stage.Forget();
             return Done(id, "");
         }
 
         Answer Render(uint id, Request request)
         {
-            if (m_Pack == null || request.Scene != m_Scene)
-                throw new WireException(Status.Scene, $"scene {request.Scene:x16} is not the one that is loaded");
+            if (m_Pack == null || request.Hash != m_Scene)
+                throw new WireException(Status.Scene, $"scene {request.Hash:x16} is not the one that is loaded");
             var batch = RenderBatch.Decode(request.Payload);
-            Require(batch.Samples > 0 && batch.Cameras.Count > 0, "an empty batch");
-            Require(batch.Width > 0 && batch.Width <= k_MaxSide && batch.Height > 0 && batch.Height <= k_MaxSide,
-                $"pictures of {batch.Width} x {batch.Height}; 1 to {k_MaxSide} pixels a side are possible");
-            Require(batch.Bodies.Count == m_Pack.Bodies.Length,
-                $"{batch.Bodies.Count} bodies, the scene has {m_Pack.Bodies.Length}");
-            Require(batch.Materials.Count == m_Pack.Materials.Length,
-                $"{batch.Materials.Count} materials, the scene has {m_Pack.Materials.Length}");
-            Require(batch.Msaa == 1 || batch.Msaa == 2 || batch.Msaa == 4 || batch.Msaa == 8,
-                $"{batch.Msaa} samples per pixel; 1, 2, 4 and 8 are possible");
+            batch.Check(m_Pack);
+            foreach (ulong picture in batch.Pictures)
+                if (!m_Pictures.Contains(picture))
+                    throw new WireException(Status.Scene, $"picture {picture:x16} is not here");
             if (batch.Form == PictureForm.Rgb)
             {
                 var message = Reply.WithPictures(id, batch);
                 m_Stage.Render(batch, message, Reply.HeaderBytes);
                 return new Answer { Id = id, Message = message };
             }
-            var shape = m_Observations;
-            Require(batch.Samples <= shape.Samples && batch.Cameras.Count == shape.Cameras && batch.Width == shape.Width
-                && batch.Height == shape.Height,
-                $"the agents observe up to {shape.Samples} samples of {shape.Cameras} cameras at {shape.Width} x "
-                + $"{shape.Height}; ask for these, or for raw pictures");
-            var pixels = new byte[batch.Samples * batch.Cameras.Count * batch.ImageBytes];
+            Require(m_Observations.Holds(batch),
+                $"the agents observe {m_Observations}; ask for these sizes, or for raw pictures");
+            var pixels = new byte[batch.Samples * batch.SampleBytes];
             m_Stage.Render(batch, pixels, 0);
             return new Answer { Id = id, Message = Reply.PicturesElsewhere(id, batch), Observed = batch, Pixels = pixels };
         }

@@ -8,7 +8,7 @@ namespace Dactyl.Protocol
         Ok = 0,
         Malformed = 1, // the request's bytes
         Version = 2, // of the request
-        Scene = 3, // not the one that is loaded, or a pack that cannot be loaded
+        Scene = 3, // not the one that is loaded, a picture that is not there, or one of them that cannot be loaded
         Mismatch = 4, // counts or sizes that the scene or the agents do not have
         Failed = 5, // an exception in the player
     }
@@ -30,6 +30,8 @@ namespace Dactyl.Protocol
         Describe = 0,
         Load = 1,
         Render = 2,
+        Picture = 3,
+        Forget = 4,
     }
 
     /// <summary>
@@ -40,15 +42,15 @@ namespace Dactyl.Protocol
         /// <summary>The side channel that requests and replies travel in.</summary>
         public const string Channel = "6f0b2c1e-8a54-4f0e-9d57-3c1a7e5b9d01";
 
-        public const int Major = 1, Minor = 0;
+        public const int Major = 2, Minor = 0;
         const int k_HeaderBytes = 32, k_IdOffset = 12, k_CrcOffset = 28;
         static readonly byte[] k_Magic = { (byte)'U', (byte)'V', (byte)'R', (byte)'Q' };
 
         public Kind Kind { get; private set; }
         public uint Id { get; private set; }
 
-        /// <summary>The hash of the scene pack that the request is for; 0 where it matters to none.</summary>
-        public ulong Scene { get; private set; }
+        /// <summary>Of the scene pack or picture that the request is about; 0 where it is about none.</summary>
+        public ulong Hash { get; private set; }
 
         /// <summary>Reads the payload.</summary>
         public ByteReader Payload { get; private set; }
@@ -62,7 +64,7 @@ namespace Dactyl.Protocol
             if (major != Major)
                 throw new WireException(Status.Version,
                     $"the request is of protocol {major}.{minor}, this player speaks {Major}.{Minor}");
-            var request = new Request { Kind = (Kind)reader.U16(), Id = reader.U32(), Scene = reader.U64() };
+            var request = new Request { Kind = (Kind)reader.U16(), Id = reader.U32(), Hash = reader.U64() };
             uint payloadBytes = reader.U32(), crc = reader.U32();
             if (headerBytes < k_HeaderBytes || headerBytes + (long)payloadBytes != message.Length)
                 throw new WireException(Status.Malformed, "the request does not have the stated size");

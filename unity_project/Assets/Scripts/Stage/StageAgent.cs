@@ -29,9 +29,9 @@ namespace Dactyl.Stage
             behavior.BrainParameters.ActionSpec = ActionSpec.MakeContinuous(1);
             var agent = holder.AddComponent<StageAgent>();
             agent.m_Index = index;
-            agent.m_Cameras = new StageSensor[shape.Samples > 0 ? shape.Cameras : 0];
+            agent.m_Cameras = new StageSensor[shape.Samples > 0 ? shape.Widths.Length : 0];
             for (int k = 0; k < agent.m_Cameras.Length; k++)
-                agent.m_Cameras[k] = new StageSensor("cam" + k.ToString("00"), shape.Width, shape.Height);
+                agent.m_Cameras[k] = new StageSensor("cam" + k.ToString("00000"), shape.Widths[k], shape.Heights[k]);
             holder.AddComponent<StageSensorComponent>().Sensors = agent.m_Cameras;
             holder.SetActive(true);
             return agent;
@@ -42,10 +42,16 @@ namespace Dactyl.Stage
         {
             m_Status = (float)status;
             m_Batch = id;
+            int offset = batch == null ? 0 : (int)(m_Index * batch.SampleBytes);
             for (int k = 0; k < m_Cameras.Length; k++)
             {
-                if (batch == null) m_Cameras[k].ShowNothing();
-                else m_Cameras[k].Show(pixels, (m_Index * batch.Cameras.Count + k) * batch.ImageBytes);
+                if (batch == null)
+                {
+                    m_Cameras[k].ShowNothing();
+                    continue;
+                }
+                m_Cameras[k].Show(pixels, offset);
+                offset += batch.ImageBytes(k);
             }
             RequestDecision();
         }

@@ -119,14 +119,13 @@ namespace Dactyl.Stage
     /// <summary>What the command line says.</summary>
     static class StageOptions
     {
-        /// <summary>--observations CAMERASxHEIGHTxWIDTHxAGENTS; without it, pictures go back raw only.</summary>
+        /// <summary>--observations AGENTS:WIDTHxHEIGHT,... of each camera; without it, pictures go back raw only.</summary>
         public static ObservationShape Observations()
         {
             var arguments = Environment.GetCommandLineArgs();
             int at = Array.IndexOf(arguments, "--observations");
             if (at < 0 || at + 1 == arguments.Length) return default(ObservationShape);
-            var sizes = Array.ConvertAll(arguments[at + 1].Split('x'), int.Parse);
-            return new ObservationShape { Cameras = sizes[0], Height = sizes[1], Width = sizes[2], Samples = sizes[3] };
+            return ObservationShape.Parse(arguments[at + 1]);
         }
     }
 }

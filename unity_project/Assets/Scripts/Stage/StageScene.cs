@@ -13,8 +13,10 @@ namespace Dactyl.Stage
             k_Smoothness = Shader.PropertyToID("_Glossiness"), k_Texture = Shader.PropertyToID("_MainTex");
 
         readonly Material m_Template;
+        readonly Clutter m_Clutter;
         readonly List<Object> m_Owned = new List<Object>();
         readonly List<Light> m_Lights = new List<Light>();
+        readonly Dictionary<ulong, Texture2D> m_Pictures = new Dictionary<ulong, Texture2D>();
         Transform[] m_Bodies = new Transform[0];
         Material[] m_Materials = new Material[0];
         Texture2D[] m_Textures = new Texture2D[0];
@@ -22,16 +24,30 @@ namespace Dactyl.Stage
         public StageScene(Material template)
         {
             m_Template = template;
+            m_Clutter = new Clutter(template);
         }
 
         /// <summary>Shows a pack in its initial pose instead of what was there before.</summary>
         public void Load(ScenePack pack)
         {
             Clear();
-            m_Textures = System.Array.ConvertAll(pack.Textures, MakeTexture);
+            m_Textures = System.Array.ConvertAll(pack.Textures, texture => Owned(Textures.Decode(texture.Png, texture.Name)));
             m_Materials = System.Array.ConvertAll(pack.Materials, MakeMaterial);
             m_Bodies = System.Array.ConvertAll(pack.Bodies, MakeBody);
             foreach (var part in pack.Parts) MakePart(part);
+        }
+
+        /// <summary>Keeps a PNG file for samples to show, whatever pack is loaded.</summary>
+        public void AddPicture(ulong hash, byte[] png)
+        {
+            m_Pictures.Add(hash, Textures.Decode(png, hash.ToString("x16")));
+        }
+
+        public void Forget()
+        {
+            foreach (var material in m_Materials) material.SetTexture(k_Texture, null);
+            foreach (var picture in m_Pictures.Values) Object.DestroyImmediate(picture);
+            m_Pictures.Clear();
         }
 
         /// <summary>Sets everything that a sample sets, but the cameras.</summary>
@@ -45,7 +61,7 @@ namespace Dactyl.Stage
                     Converted.Rotation(batch.Bodies.Values, at + RenderBatch.Body.Quaternion));
             }
             for (int k = 0; k < m_Materials.Length; k++)
-                ApplyMaterial(m_Materials[k], batch.Materials.Values, batch.Materials.At(sample, k));
+                ApplyMaterial(m_Materials[k], batch, batch.Materials.At(sample, k));
             while (m_Lights.Count < batch.Lights.Count) m_Lights.Add(MakeLight(m_Lights.Count));
             for (int k = 0; k < m_Lights.Count; k++)
             {
@@ -53,19 +69,22 @@ namespace Dactyl.Stage
                 if (m_Lights[k].enabled)
                     ApplyLight(m_Lights[k], batch.Lights.Values, batch.Lights.At(sample, k), batch.ShadowSize);
             }
+            m_Clutter.Apply(batch, sample);
             int frame = batch.Frames.At(sample, 0);
             Surroundings.Apply(Converted.Color(batch.Frames.Values, frame + RenderBatch.Frame.Ambient),
                 batch.Frames.Values[frame + RenderBatch.Frame.Reflection]);
         }
 
-        void ApplyMaterial(Material material, float[] values, int at)
+        void ApplyMaterial(Material material, RenderBatch batch, int at)
         {
+            var values = batch.Materials.Values;
             // The alpha of an opaque material means nothing; its colour is converted from sRGB by Unity.
             material.SetColor(k_Color, Converted.Color(values, at + RenderBatch.Material.Color));
             material.SetFloat(k_Metallic, values[at + RenderBatch.Material.Metallic]);
             material.SetFloat(k_Smoothness, values[at + RenderBatch.Material.Smoothness]);
             int texture = (int)values[at + RenderBatch.Material.Texture];
-            material.SetTexture(k_Texture, texture >= 0 && texture < m_Textures.Length ? m_Textures[texture] : null);
+            material.SetTexture(k_Texture, texture < 0 ? null
+                : texture < m_Textures.Length ? m_Textures[texture] : m_Pictures[batch.Pictures[texture - m_Textures.Length]]);
             int scale = at + RenderBatch.Material.TextureScale, offset = at + RenderBatch.Material.TextureOffset;
             material.SetTextureScale(k_Texture, new Vector2(values[scale], values[scale + 1]));
             material.SetTextureOffset(k_Texture, new Vector2(values[offset], values[offset + 1]));
@@ -102,17 +121,6 @@ namespace Dactyl.Stage
             return light;
         }
 
-        Texture2D MakeTexture(ScenePack.Texture source)
-        {
-            var texture = Owned(new Texture2D(2, 2, TextureFormat.RGBA32, true));
-            if (!texture.LoadImage(source.Png))
-                throw new WireException(Status.Scene, $"texture {source.Name} is no PNG file");
-            texture.name = source.Name;
-            texture.wrapMode = TextureWrapMode.Repeat;
-            texture.anisoLevel = 4;
-            return texture;
-        }
-
         Material MakeMaterial(ScenePack.Material source)
         {
             var material = Owned(new Material(m_Template));
@@ -134,22 +142,10 @@ namespace Dactyl.Stage
 
         void MakePart(ScenePack.Part source)
         {
-            var mesh = Owned(new Mesh());
-            mesh.indexFormat = IndexFormat.UInt32; // before the triangles: more than 65,535 vertices are possible
-            mesh.vertices = Converted.Vertices(source.Positions);
-            mesh.normals = Converted.Vertices(source.Normals);
-            mesh.uv = Converted.Uv(source.Uv);
-            mesh.triangles = MjFrame.Winding(source.Corners);
-            mesh.RecalculateBounds();
             var part = Owned(new GameObject(source.Name));
             part.transform.SetParent(m_Bodies[source.Body], false);
-            part.AddComponent<MeshFilter>().sharedMesh = mesh;
-            var renderer = part.AddComponent<MeshRenderer>();
-            renderer.sharedMaterial = m_Materials[source.Material];
-            renderer.shadowCastingMode = ShadowCastingMode.On;
-            renderer.receiveShadows = true;
-            renderer.lightProbeUsage = LightProbeUsage.Off;
-            renderer.reflectionProbeUsage = ReflectionProbeUsage.Simple;
+            part.AddComponent<MeshFilter>().sharedMesh = Owned(Converted.Mesh(source));
+            Converted.AddRenderer(part, m_Materials[source.Material], source.CastsShadow);
         }
 
         T Owned<T>(T thing) where T : Object

@@ -37,27 +37,33 @@ namespace Dactyl.Stage
             m_Scene.Load(pack);
         }
 
+        public void AddPicture(ulong hash, byte[] png)
+        {
+            m_Scene.AddPicture(hash, png);
+        }
+
+        public void Forget()
+        {
+            m_Scene.Forget();
+        }
+
         public void Render(RenderBatch batch, byte[] pixels, int offset)
         {
-            int cameras = batch.Cameras.Count;
             if (m_Atlas == null || !m_Atlas.Fits(batch))
             {
                 m_Atlas?.Dispose();
-                m_Atlas = new Atlas(batch.Width, batch.Height, cameras, batch.Msaa);
+                m_Atlas = new Atlas(batch);
             }
-            for (int first = 0; first < batch.Samples; first += m_Atlas.Rows)
+            for (int sample = 0; sample < batch.Samples; sample++)
             {
-                int samples = Math.Min(m_Atlas.Rows, batch.Samples - first);
-                for (int row = 0; row < samples; row++)
+                m_Scene.Apply(batch, sample);
+                for (int k = 0; k < batch.Cameras.Count; k++)
                 {
-                    m_Scene.Apply(batch, first + row);
-                    for (int k = 0; k < cameras; k++) m_Atlas.Draw(batch, first + row, k, row);
+                    m_Atlas.Draw(batch, sample, k, pixels, offset);
+                    offset += batch.ImageBytes(k);
                 }
-                m_Atlas.Read();
-                for (int row = 0; row < samples; row++)
-                    for (int k = 0; k < cameras; k++)
-                        m_Atlas.Copy(row, k, pixels, offset + ((first + row) * cameras + k) * batch.ImageBytes);
             }
+            m_Atlas.Read(pixels);
         }
     }
 }
