@@ -161,7 +161,9 @@ def _aimed_at(point: np.ndarray) -> Any:
 
 
 def _meeting_point(lights: np.ndarray) -> np.ndarray:
-    """Where the beams (L,) meet, metres, world frame."""
+    """Where the beams (L,) meet, metres, world frame; on the way of a single one."""
+    if len(lights) < 2:
+        return np.asarray((lights["position"] + lights["direction"]).sum(axis=0))
     across = np.eye(3) - np.einsum("li,lj->lij", lights["direction"], lights["direction"])
     meeting, *_ = np.linalg.lstsq(across.reshape(-1, 3), np.einsum("lij,lj->li", across, lights["position"]).ravel())
     return np.asarray(meeting)
