@@ -124,7 +124,7 @@ def refuse_clutter(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with clutter, which this renderer would leave out."""
     if sample.appearance.clutter:
         raise DactylError(
-            f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament or classic"
+            f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament, classic or unity"
         )
 
 

@@ -7,7 +7,8 @@ scene pack, poses, cameras, materials, textures, lights, shadows, colour encodin
 
 Two samples are in even white light. In the third one directional light faces the boards, and nothing else shines: its
 intensity must count in proportion. In the fourth a spot light for each board shines from the left, and a slab that no
-camera sees keeps it from one patch. In the fifth, in even light again, every patch shows a picture of four colours.
+camera sees keeps it from one patch. In the fifth, in even light again, every patch shows a picture of four colours. In
+the sixth the boards are gone, and solids of clutter take the patches' place.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _SPACING = 100.0  # metres between the boards: no camera sees another's
 _PATCHES = ((-0.8, -0.2, 0.2, 0.8), (0.1, 0.9, 0.3, 0.7), (-0.7, -0.1, -0.9, -0.3), (0.3, 0.6, -0.8, -0.2))
 _COLORS = np.array([(0.9, 0.1, 0.1), (0.1, 0.7, 0.2), (0.2, 0.2, 0.8), (0.5, 0.5, 0.5), (0.9, 0.7, 0.1)])  # sRGB
 _BACKGROUND = (0.3, 0.35, 0.3)
-EVEN, LIT, SHADED, TEXTURED = slice(0, 2), 2, 3, 4
-"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture."""
-SAMPLES = 5
+EVEN, LIT, SHADED, TEXTURED, CLUTTERED = slice(0, 2), 2, 3, 4, 5
+"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture, of clutter."""
+SAMPLES = 6
 _INTENSITY = 0.5  # of the directional light; its square root and its square would be far off
 # Unity's Standard shader, rough and not metallic: what it reflects diffusely, and up to twice this as highlight.
 _DIFFUSE, _HIGHLIGHT = 0.96, 0.005
@@ -76,11 +77,7 @@ def probe_pack(cameras: int) -> ScenePack:
     parts = []
     for camera in range(cameras):
         for patch, rectangle in enumerate(_PATCHES):
-            left, right, bottom, top = _metres(rectangle)
-            # Slabs of a millimetre with the front one metre before the camera, which looks along its -z.
-            size = np.array([right - left, top - bottom, 0.001])
-            centre = np.array([(left + right) / 2, (bottom + top) / 2, -1.0005])
-            parts.append(_box(f"patch{camera}.{patch}", camera, camera * len(_PATCHES) + patch, size, centre))
+            parts.append(_box(f"patch{camera}.{patch}", camera, camera * len(_PATCHES) + patch, *_slab(rectangle)))
     slab_material = len(parts)
     parts += [_box(f"slab{c}", cameras + c, slab_material, _SLAB_SIZE, _SLAB_CENTRE) for c in range(cameras)]
     return ScenePack(
@@ -91,17 +88,20 @@ def probe_pack(cameras: int) -> ScenePack:
     )
 
 
-def _metres(rectangle: tuple[float, float, float, float]) -> NDArray[np.float64]:
-    """A patch's left, right, bottom and top at 1 m in front of a camera."""
+def _slab(rectangle: tuple[float, float, float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Size and centre of a patch, metres: its front is 1 m before the camera, which looks along its own -z."""
     low, high = _BORDERS[[0, 0, 2, 2]], _BORDERS[[1, 1, 3, 3]]
-    return np.asarray(low + (np.array(rectangle) + 1) / 2 * (high - low))
+    left, right, bottom, top = low + (np.array(rectangle) + 1) / 2 * (high - low)
+    size = np.array([right - left, top - bottom, 0.001])
+    return size, np.array([(left + right) / 2, (bottom + top) / 2, -1 - size[2] / 2])
 
 
 def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) -> wire.RenderBatch:
     """Differently coloured patches in every sample and for every camera, so that confusing them shows as well."""
     cameras = len(sizes)
     frames = np.zeros(SAMPLES, wire.FRAME)
-    frames["background"], frames["ambient"][EVEN], frames["ambient"][TEXTURED] = _BACKGROUND, 1.0, 1.0
+    frames["background"], frames["ambient"] = _BACKGROUND, 1.0
+    frames["ambient"][[LIT, SHADED]] = 0.0
     materials = np.zeros((SAMPLES, cameras * len(_PATCHES) + 1), wire.MATERIAL)
     materials["color"][:, :-1] = _patch_colors(cameras).reshape(SAMPLES, -1, 3)
     materials["texture"], materials["texture_scale"] = -1, 1
@@ -129,7 +129,15 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) ->
     spots["type"], spots["intensity"], spots["shadow"] = wire.LightType.SPOT, 2.0, 1.0
     spots["position"] = views["position"][SHADED] + turn.apply(_SPOT)
     spots["direction"] = turn.apply(np.array([0, 0, -1]) - _SPOT)
-    solids = np.zeros((SAMPLES, 0), wire.SOLID)
+    bodies["position"][CLUTTERED] += turn.apply(10 * _ASIDE)
+    solids = np.zeros((SAMPLES, cameras * len(_PATCHES)), wire.SOLID)  # of shape NONE
+    solids["quaternion"][..., 0] = 1.0
+    boxes = solids[CLUTTERED].reshape(cameras, len(_PATCHES))
+    for patch, rectangle in enumerate(_PATCHES):
+        size, centre = _slab(rectangle)
+        boxes["size"][:, patch], boxes["position"][:, patch] = size / 2, views["position"][0] + turn.apply(centre)
+    boxes["shape"], boxes["quaternion"] = wire.SolidShape.BOX, views["quaternion"][CLUTTERED, :1]
+    boxes["color"] = _patch_colors(cameras)[CLUTTERED]
     return wire.RenderBatch(views, bodies, materials, lights, solids, frames, tuple(sizes), tuple(PICTURES), form, msaa)
 
 
@@ -147,7 +155,8 @@ def complaint(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> st
     """What is wrong with the images (B, C, H, W, 3) of a probe's batch, of which each camera's have their size; None if
     nothing is."""
     shown = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(sizes)]
-    return _wrong_picture(shown) or _wrong_intensity(shown) or _wrong_shadow(shown) or _wrong_texture(shown)
+    looks = (_wrong_picture, _wrong_intensity, _wrong_shadow, _wrong_texture, _wrong_clutter)
+    return next((wrong for look in looks if (wrong := look(shown))), None)
 
 
 def _wrong_picture(images: Images) -> str | None:
@@ -224,6 +233,13 @@ def _wrong_texture(images: Images) -> str | None:
         if _alike(seen, showing(order), within=True):
             return f"its textures are {name}"
     return "with textures " + _worst(seen, showing((0, 1, 2, 3)), TEXTURED, within=True)
+
+
+def _wrong_clutter(images: Images) -> str | None:
+    """Of the sample whose patches are solids of clutter."""
+    seen = [shown[CLUTTERED, None] for shown in images]
+    expected = _pictures(_patch_colors(len(images))[CLUTTERED, None], images)
+    return None if _alike(seen, expected) else "with clutter " + _worst(seen, expected, CLUTTERED)
 
 
 def _patch_colors(cameras: int) -> NDArray[np.float64]:

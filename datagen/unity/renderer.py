@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_clutter, refuse_textures
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire
+from datagen.unity.clutter_records import clutter_records, solid_count
 from datagen.unity.crew import Crew
 from datagen.unity.scene_export import export_scene
+from vision.errors import DactylError
 from vision.scene.scene import Scene
 
 _MAX_REPLY = 2**27  # bytes of images in one message: a player, gRPC and Python hold them at once
+_MAX_RECORDS = wire.MAX_REQUEST - 2**16  # bytes of values in one message, beside hashes and sizes
 
 
 class UnityRenderer:
@@ -62,14 +65,12 @@ class UnityRenderer:
         """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order.
 
         Raises:
-            DactylError: a sample is not of this scene, or players keep failing.
+            DactylError: a sample is not of this scene or has too much clutter, or players keep failing.
         """
-        sample_bytes = 3 * sum(width * height for width, height in self._sizes)
-        size = max(1, min(self._options.unity.player.batch_size, _MAX_REPLY // sample_bytes))
         uses = {(use.source, use.name) for sample in samples for use in sample.appearance.textures}
         files = {name: _png(source, name) for source, name in uses}
         pictures = {name: wire.content_hash(file) for name, file in files.items()}
-        batches = [self._batch(samples[first : first + size], pictures) for first in range(0, len(samples), size)]
+        batches = [self._batch(part, pictures) for part in self._parts(samples)]
         images = self._crew.draw(batches, {pictures[name]: file for name, file in files.items()})
         return images[0] if len(images) == 1 else np.concatenate(images)
 
@@ -83,6 +84,35 @@ class UnityRenderer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _parts(self, samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+        """The samples in parts that go into one message each, both ways, and whose textures a player keeps."""
+        image_bytes = 3 * sum(width * height for width, height in self._sizes)
+        most = max(1, min(self._options.unity.player.batch_size, _MAX_REPLY // image_bytes))
+        part: list[Sample] = []
+        for sample in samples:
+            if self._record_bytes([sample]) > _MAX_RECORDS:
+                count = solid_count(sample.appearance.clutter)
+                raise DactylError(f"sample {sample.index}: {count:,} solids of clutter are too many for one message")
+            longer = [*part, sample]
+            textures = {use.name for one in longer for use in one.appearance.textures}
+            fits = self._record_bytes(longer) <= _MAX_RECORDS and len(textures) <= wire.MAX_PICTURES
+            if len(longer) > most or not fits:
+                yield part
+                longer = [sample]
+            part = longer
+        yield part
+
+    def _record_bytes(self, samples: Sequence[Sample]) -> int:
+        counts = {
+            "cameras": len(self._sizes),
+            "bodies": len(self._bodies),
+            "materials": len(self.materials),
+            "lights": len(self._stage.scene.light_ids),
+            "solids": max(solid_count(sample.appearance.clutter) for sample in samples),
+            "frames": 1,
+        }
+        return len(samples) * sum(wire.SECTIONS[name].itemsize * count for name, count in counts.items())
+
     def _batch(self, samples: Sequence[Sample], pictures: Mapping[str, int]) -> wire.RenderBatch:
         model, scene, options = self._stage.model, self._stage.scene, self._options
         count = len(samples)
@@ -90,7 +120,7 @@ class UnityRenderer:
         bodies = np.zeros((count, len(self._bodies)), wire.BODY)
         materials = np.zeros((count, len(self.materials)), wire.MATERIAL)
         lights = np.zeros((count, len(scene.light_ids)), wire.LIGHT)  # of type OFF
-        solids = np.zeros((count, 0), wire.SOLID)
+        solids = clutter_records([sample.appearance.clutter for sample in samples])
         frames = np.zeros(count, wire.FRAME)
         materials["texture"] = [material.texture for material in self._pack.materials]
         materials["texture_scale"] = [material.texture_scale for material in self._pack.materials]
@@ -99,7 +129,6 @@ class UnityRenderer:
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
         shown = sorted({pictures[use.name] for sample in samples for use in sample.appearance.textures})
         for row, sample in enumerate(samples):
-            refuse_clutter(sample, "unity")
             self._stage.set(sample)
             if not options.textures:
                 refuse_textures(sample)

@@ -6,6 +6,7 @@ light and camera has the values that came over the wire.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ import numpy as np
 from PIL import Image
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
+from datagen.render import classic
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.render.classic import ClassicRenderer
+from datagen.render.clutter import ClutterPart, Piece
 from datagen.sim.cameras import Frustum
 from datagen.unity import wire
 from datagen.unity.scene_pack import ScenePack
@@ -169,6 +172,21 @@ def _meeting_point(lights: np.ndarray) -> np.ndarray:
     return np.asarray(meeting)
 
 
+def _pieces(solids: np.ndarray) -> tuple[Piece, ...]:
+    """Clutter as the OpenGL renderer takes it: each solid is a piece."""
+    shapes: dict[int, Any] = {1: "box", 2: "capsule", 3: "sphere"}
+    return tuple(
+        Piece(
+            "one",
+            "beside",
+            (ClutterPart(shapes[int(solid["shape"])], solid["position"], solid["quaternion"], solid["size"]),),
+            *(solid[name].astype(float) for name in ("color", "metallic", "smoothness")),
+        )
+        for solid in solids
+        if solid["shape"] != wire.SolidShape.NONE
+    )
+
+
 class _WireRenderer(ClassicRenderer):
     """The OpenGL renderer of the project, on a stage that knows only the wire."""
 
@@ -200,6 +218,7 @@ class _WireRenderer(ClassicRenderer):
             # Unity's, as far as light that adds up in encoded values can be.
             self._unity_light = (frame["ambient"], lights) if not (len(lights) and frame["ambient"].any()) else None
             self._stage.scene.scene = _aimed_at(_meeting_point(lights))
+            look = dataclasses.replace(look, clutter=_pieces(batch.solids[row]))
             values: Any = {"cameras": cameras, "bodies": batch.bodies[row], "lights": lights}
             images[row] = self.render([Sample(row, values, np.zeros(3), np.zeros(4), look)])[0]
             images[row][(images[row] == 0).all(axis=-1)] = np.rint(255 * frame["background"])
@@ -222,6 +241,11 @@ class _WireRenderer(ClassicRenderer):
             super()._set_materials(sample)
         model, ids = self._stage.model, self._stage.scene.material_ids
         model.mat_specular[ids] = 0.0
+
+    def _add_clutter(self, sample: Sample) -> None:
+        sheen = 0.0 if self._unity_light is not None else classic._COLOURLESS_REFLECTION
+        with mock.patch("datagen.render.classic._COLOURLESS_REFLECTION", sheen):
+            super()._add_clutter(sample)
 
     def _set_lights(self, sample: Sample) -> None:
         super()._set_lights(sample)

@@ -11,10 +11,13 @@ import mujoco
 import numpy as np
 import pytest
 
+from datagen.appearance.clutter import ClutterConfig, draw_clutter
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.room import Surfaces
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample, rendered_scene
+from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.drivers import choose_opengl
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.sim.complete import complete_scene
@@ -22,6 +25,7 @@ from datagen.unity import probe
 from datagen.unity.player import Player
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
+from datagen.variation import UniformInt
 from tests.render.looks import ABOVE_HAND, random_sample, uneven_rig
 from tests.render.test_renderers import assert_silhouettes_are_the_labels
 from tests.scenes import scene
@@ -118,6 +122,56 @@ def test_drawn_textures_are_what_a_direct_render_shows(
     assert np.abs(expected[0].astype(int) - expected[4]).mean() > 5, "shows no textures"
     for image, other in zip(images, expected, strict=True):
         assert_same_pictures(image, other)
+
+
+def test_clutter_is_what_a_direct_render_shows(player_options: Callable[..., PlayerOptions]) -> None:
+    """Boxes, rods, spheres, rings and cables, other ones for each sample, and taken away again."""
+    unity = UnityOptions(player=player_options(batch_size=3))
+    options = RenderOptions(image_size=64, mesh_fraction=0.1, shadows=False, unity=unity)
+    some = UniformInt(2, 4)
+    drawn, clutter = scene("block", 64), ClutterConfig(behind=some, beside=some, front=some)
+    surfaces = Surfaces(drawn, clutter.clearance)
+    with create_renderer("unity", drawn, options) as renderer, create_renderer("classic", drawn, options) as direct:
+        plain = random_sample(drawn, renderer.materials, 0)
+        samples = []
+        for index in range(2):
+            sample = random_sample(drawn, renderer.materials, index)
+            pose = (sample.joint_position, sample.object_position, sample.object_quaternion)
+            room = surfaces.room(*pose, sample.appearance.camera_extrinsics)
+            pieces = draw_clutter(clutter, room, 0, index)
+            samples.append(replace(sample, appearance=replace(sample.appearance, clutter=pieces)))
+        samples.append(plain)
+        kinds = {part.shape for sample in samples for piece in sample.appearance.clutter for part in piece.parts}
+        assert kinds == {"box", "capsule", "sphere"}
+        images, expected = (one.render(samples) for one in (renderer, direct))
+    assert np.abs(expected[0].astype(int) - expected[2]).mean() > 5, "shows no clutter"
+    for image, other in zip(images, expected, strict=True):
+        assert_same_pictures(image, other)
+
+
+def test_very_much_clutter_travels_in_parts_or_is_refused(
+    player_options: Callable[..., PlayerOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    draw = Player.draw
+    monkeypatch.setattr(
+        Player, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
+    )
+    monkeypatch.setattr(probe, "complaint", lambda images, sizes: None)
+    drawn = scene("block", 48)
+    unity = UnityOptions(player=player_options("--content", "ready"))
+    with create_renderer("unity", drawn, RenderOptions(mesh_fraction=0.1, unity=unity)) as renderer:
+        part = ClutterPart("box", np.zeros(3), np.array([1.0, 0, 0, 0]), np.full(3, 0.01))
+        sample = random_sample(drawn, renderer.materials, 5)
+
+        def with_solids(count: int) -> Sample:
+            pieces = (Piece("heap", "beside", (part,) * count, np.ones(3), 0.0, 0.0),)
+            return replace(sample, appearance=replace(sample.appearance, clutter=pieces))
+
+        assert len(renderer.render([with_solids(20_000)] * 7)) == 7
+        with pytest.raises(DactylError, match="sample 5: 70,000 solids of clutter are too many"):
+            renderer.render([with_solids(70_000)])
+    assert sent == [probe.SAMPLES, 3, 3, 1]
 
 
 def test_large_batches_travel_in_parts(

@@ -184,6 +184,9 @@ namespace Dactyl.Protocol
                 $"{Materials.Count} materials, the scene has {pack.Materials.Length}");
             Require(Msaa == 1 || Msaa == 2 || Msaa == 4 || Msaa == 8,
                 $"{Msaa} samples per pixel; 1, 2, 4 and 8 are possible");
+            foreach (var records in new[] { Cameras, Bodies, Materials, Lights, Solids, Frames })
+                foreach (float value in records.Values)
+                    Require(!float.IsNaN(value) && !float.IsInfinity(value), "a value that is not finite");
             int textures = pack.Textures.Length + Pictures.Length;
             for (int sample = 0; sample < Samples; sample++)
             {
@@ -206,8 +209,6 @@ namespace Dactyl.Protocol
             var values = Cameras.Values;
             float near = values[at + Camera.Near], far = values[at + Camera.Far];
             bool lens = values[at + Camera.Focal] > 0 && values[at + Camera.Focal + 1] > 0 && near > 0 && far > near;
-            for (int k = 0; k < Camera.Size; k++)
-                lens &= !float.IsNaN(values[at + k]) && !float.IsInfinity(values[at + k]);
             Require(lens, $"camera {camera} has a lens that is none: focal lengths and clip distances must be positive");
         }
 

@@ -1,0 +1,36 @@
+"""Clutter as records of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from datagen.render.clutter import Piece
+from datagen.unity import wire
+
+_SHAPES = {"box": wire.SolidShape.BOX, "capsule": wire.SolidShape.CAPSULE, "sphere": wire.SolidShape.SPHERE}
+
+
+def solid_count(clutter: Sequence[Piece]) -> int:
+    """Of all pieces of a sample."""
+    return sum(len(piece.parts) for piece in clutter)
+
+
+def clutter_records(clutter: Sequence[Sequence[Piece]]) -> np.ndarray:
+    """Records (B, S) of the pieces of each sample; one with fewer solids than another ends with some of no shape."""
+    records = np.zeros((len(clutter), max(map(solid_count, clutter))), wire.SOLID)  # of shape NONE
+    records["quaternion"][..., 0] = 1.0
+    for row, pieces in zip(records, clutter, strict=True):
+        parts = [part for piece in pieces for part in piece.parts]
+        if not parts:
+            continue
+        solids, owners = row[: len(parts)], [piece for piece in pieces for _ in piece.parts]
+        solids["shape"] = [_SHAPES[part.shape] for part in parts]
+        for name in ("position", "quaternion", "size"):
+            solids[name] = [getattr(part, name) for part in parts]
+        solids["quaternion"] /= np.linalg.norm(solids["quaternion"], axis=1, keepdims=True)
+        solids["color"] = [piece.rgb for piece in owners]
+        solids["metallic"] = [piece.metallic for piece in owners]
+        solids["smoothness"] = [piece.glossiness for piece in owners]
+    return records
