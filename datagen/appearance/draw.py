@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
+from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, folder_hash
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
@@ -53,6 +54,7 @@ class AppearanceConfig:
         light_total_intensity: of all lights together, in Unity's units.
         textures: on surfaces; needs ``render.textures``.
         clutter: things that lie about: behind, beside and before hand and object, and fingers from above.
+        surroundings: rooms, studios, skies and pictures that light the scene and are seen behind it.
     """
 
     camera_position: Uniform = Uniform(-0.0015, 0.0015)
@@ -76,6 +78,7 @@ class AppearanceConfig:
     light_total_intensity: Uniform = Uniform(0.0, 15.0)
     textures: TextureConfig = field(default_factory=TextureConfig)
     clutter: ClutterConfig = field(default_factory=ClutterConfig)
+    surroundings: SurroundingsConfig = field(default_factory=SurroundingsConfig)
 
     def __post_init__(self) -> None:
         shares = (
@@ -99,13 +102,24 @@ class AppearanceConfig:
         identity: dict[str, Any] = to_jsonable(self)
         if not self.clutter.any:
             del identity["clutter"]
+        if not self.surroundings.any:
+            del identity["surroundings"]
+        elif self.surroundings.folder is not None:
+            identity["surroundings"]["folder"] = folder_hash(self.surroundings.folder)
         return identity
 
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
+<<<<<<< HEAD
     if appearance.clutter.any and renderer == "warp":
         raise ValueError("appearance.clutter: renderer warp draws no clutter yet; take filament, classic or unity")
+=======
+    if appearance.clutter.any and renderer in ("unity", "warp"):
+        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; take filament or classic")
+    if appearance.surroundings.any and renderer in ("unity", "warp"):
+        raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; take filament or classic")
+>>>>>>> 455613d (Surroundings in pictures: environment light and sky of Filament, dominant lights and sky of classic; drawn, stored and checked by value)
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and renderer == "warp":
@@ -134,7 +148,17 @@ def draw_appearance(
     intrinsics, extrinsics = _cameras(config, scene.rig, seed, index if recording is None else recording)
     plain = {part.name for part in scene.object.parts if part.texture is not None}
     textures = draw_textures(config.textures, materials, seed, index, plain)
-    return Appearance(rgb, metallic, glossiness, light_position, light_intensity, intrinsics, extrinsics, textures)
+    return Appearance(
+        rgb,
+        metallic,
+        glossiness,
+        light_position,
+        light_intensity,
+        intrinsics,
+        extrinsics,
+        textures,
+        surroundings=draw_use(config.surroundings, seed, index),
+    )
 
 
 def _materials(

@@ -32,11 +32,10 @@ class Views:
         self._object = scene.object.mesh
         self._keypoints = scene.object.keypoints
         model, compiled = self._stage.model, self._stage.scene
-        others = np.setdiff1d(np.arange(model.ngeom), compiled.object_geoms)
+        left_out = np.concatenate([compiled.object_geoms, compiled.background_geoms])
+        others = np.setdiff1d(np.arange(model.ngeom), left_out)
         vertices, geoms, faces, count = [], [], [], 0
         for geom in others:
-            if model.geom_bodyid[geom] == 0 and model.geom(geom).name.startswith("background"):
-                continue
             shape = geom_mesh(model, int(geom))
             vertices.append(shape.vertices)
             geoms.append(np.full(len(shape.vertices), geom))

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import Piece
 from datagen.render.unity_options import UnityOptions
@@ -43,6 +44,7 @@ class Appearance:
         camera_extrinsics: T, world to camera, metres, (C, 4, 4).
         textures: that some of the materials have; each multiplies its material's colour, in linear light.
         clutter: what lies about beside hand and object, metres, world frame.
+        surroundings: what lights the scene from all around and is seen behind it; None for an even white sky, unseen.
     """
 
     material_rgb: FloatArray
@@ -54,6 +56,7 @@ class Appearance:
     camera_extrinsics: FloatArray
     textures: tuple[TextureUse, ...] = ()
     clutter: tuple[Piece, ...] = ()
+    surroundings: SurroundingsUse | None = None
 
     def __post_init__(self) -> None:
         for names, shapes in _SHAPES.items():
@@ -70,6 +73,8 @@ class Appearance:
             values["textures"] = [asdict(use) for use in self.textures]
         if self.clutter:
             values["clutter"] = [piece.to_json() for piece in self.clutter]
+        if self.surroundings is not None:
+            values["surroundings"] = asdict(self.surroundings)
         return values
 
     @classmethod
@@ -81,13 +86,14 @@ class Appearance:
                 for use in values.get("textures", ())
             )
             clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
-            arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _LISTS}
-            return cls(**arrays, textures=textures, clutter=clutter)
+            around = SurroundingsUse.from_json(values["surroundings"]) if "surroundings" in values else None
+            arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _NO_ARRAYS}
+            return cls(**arrays, textures=textures, clutter=clutter, surroundings=around)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
 
 
-_LISTS = ("textures", "clutter")
+_NO_ARRAYS = ("textures", "clutter", "surroundings")
 _SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
     ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
     ("light_position", "light_intensity"): ((3,), ()),
@@ -125,6 +131,14 @@ def refuse_clutter(sample: Sample, renderer: str) -> None:
     if sample.appearance.clutter:
         raise DactylError(
             f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament, classic or unity"
+        )
+
+
+def refuse_surroundings(sample: Sample, renderer: str) -> None:
+    """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
+    if sample.appearance.surroundings is not None:
+        raise DactylError(
+            f"sample {sample.index}: has surroundings, which {renderer} does not draw; use filament or classic"
         )
 
 

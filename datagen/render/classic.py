@@ -5,17 +5,23 @@ Fixed-function lighting: colours are sRGB-encoded values multiplied by light, so
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, NamedTuple, Self
 
+import cv2
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.pictures.dominant_lights import dominant_lights
+from datagen.pictures.surroundings import solid_angles
+from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import choose_opengl, load_triton_first
+from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
@@ -38,6 +44,7 @@ _GEOMS = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
 }
+_MOST_LIGHTS = 7  # OpenGL has eight, and the headlight is one
 _MOST_CLUTTER = 2_048  # solids of one sample; more than can be drawn by value
 
 
@@ -56,8 +63,10 @@ class ClassicRenderer:
         load_triton_first()
         platform = choose_opengl()
         self._options = options
-        self._stage = Stage(scene, options, TEXTURE_SIZE)
+        self._stage = Stage(scene, options, TEXTURE_SIZE, SKY_SIZE)
         self._textured: set[int] = set()
+        self._sky: tuple[str, float, float] | None = None
+        self._dominant: list[tuple[FloatArray, FloatArray]] = []
         self.materials = self._stage.scene.materials
         model, lights = self._stage.model, self._stage.scene.light_ids
         width, height = scene.rig.width, scene.rig.height
@@ -107,6 +116,7 @@ class ClassicRenderer:
             self._stage.set(sample)
             self._set_materials(sample)
             self._set_lights(sample)
+            self._set_sky(sample)
             for place, camera in enumerate(rig.cameras):
                 view.fixedcamid = cameras[place]
                 mujoco.mjv_updateScene(
@@ -119,6 +129,7 @@ class ClassicRenderer:
                     self._mujoco_scene,
                 )
                 self._add_clutter(sample)
+                self._add_dominant_lights()
                 self._set_frustum(sample, place)
                 viewport = mujoco.MjrRect(0, 0, camera.width, camera.height)
                 frame = np.empty((camera.height, camera.width, 3), dtype=np.uint8)
@@ -190,13 +201,49 @@ class ClassicRenderer:
 
     def _set_lights(self, sample: Sample) -> None:
         model, look = self._stage.model, sample.appearance
-        ambient, lights = encoded_light(
-            look.light_position - np.array(self._stage.scene.scene.workspace.light_centre), look.light_intensity
-        )
-        used = self._stage.scene.light_ids[: len(lights)]
-        model.vis.headlight.ambient[:] = ambient
-        model.light_diffuse[used] = lights[:, None]
-        model.light_specular[used] = lights[:, None]
+        position = look.light_position - np.array(self._stage.scene.scene.workspace.light_centre)
+        used = self._stage.scene.light_ids[: len(position)]
+        if look.surroundings is None:
+            ambient, lights = encoded_light(position, look.light_intensity)
+            model.vis.headlight.ambient[:] = ambient
+            lights, self._dominant = lights[:, None], []
+        else:
+            around = _main_lights(look.surroundings, _MOST_LIGHTS - len(position))
+            bright = _SKY * look.surroundings.brightness
+            linear = _linear_light(position, look.light_intensity)[:, None].repeat(3, axis=1)
+            all_lights = np.concatenate([linear, bright * around.lights / np.pi])
+            model.vis.headlight.ambient[:], encoded = _encoded(bright * around.ambient, all_lights)
+            lights = encoded[: len(used)]
+            self._dominant = list(zip(around.directions, encoded[len(used) :], strict=True))
+        model.light_diffuse[used] = lights
+        model.light_specular[used] = lights
+
+    def _add_dominant_lights(self) -> None:
+        """Of the surroundings, to what is drawn next, infinitely far away: updating the scene takes them out again."""
+        scene = self._mujoco_scene
+        for towards, color in self._dominant:
+            light = scene.lights[scene.nlight]
+            light.type, light.headlight, light.castshadow = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, 0, 0
+            light.pos, light.dir = 10.0 * towards, -towards
+            light.attenuation, light.cutoff, light.exponent = (1.0, 0.0, 0.0), 180.0, 0.0
+            light.ambient, light.diffuse, light.specular = np.zeros(3), color, color
+            scene.nlight += 1
+
+    def _set_sky(self, sample: Sample) -> None:
+        """The surroundings as they are seen, in the place of the background where that is left out."""
+        model, use = self._stage.model, sample.appearance.surroundings
+        background = model.geom_matid[self._stage.scene.background_geoms]
+        model.mat_rgba[background, 3] = 0.0 if use is not None and use.bare else 1.0
+        self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = use is not None
+        if use is None or (use.name, use.turn, use.brightness) == self._sky:
+            return
+        linear = _SKY * use.brightness * cube_map(use.surroundings().radiance, SKY_SIZE)
+        texture = model.texture("sky").id
+        pixels = np.rint(255 * srgb_from_linear(np.minimum(linear, 1.0))).astype(np.uint8)
+        start = model.tex_adr[texture]
+        model.tex_data[start : start + pixels.size] = pixels.ravel()
+        mujoco.mjr_uploadTexture(model, self._context, texture)
+        self._sky = use.name, use.turn, use.brightness
 
     def close(self) -> None:
         """Free the graphics context; twice does no harm."""
@@ -234,10 +281,39 @@ def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, F
     Returns:
         Ambient light, and each light's own (L,).
     """
-    linear = _PER_UNIT * intensity / (position**2).sum(axis=1)
-    ambient = _SKY ** (1.0 / _GAMMA)
-    total = linear.sum()
-    if total == 0.0:
-        return ambient, linear
-    encoded = ((_SKY + _MEAN_COSINE * total) ** (1.0 / _GAMMA) - ambient) / _MEAN_COSINE
-    return ambient, encoded * linear / total
+    return _encoded(_SKY, _linear_light(position, intensity))
+
+
+def _linear_light(position: FloatArray, intensity: FloatArray) -> FloatArray:
+    """Brightness (L,) of a white surface that faces a light, as seen in Filament's pictures."""
+    return _PER_UNIT * intensity / (position**2).sum(axis=1)
+
+
+def _encoded(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatArray]:
+    """Ambient light and lights (L, ...) so that encoded values add up to the encoding of the sum, see above."""
+    ambient = ambient_linear ** (1.0 / _GAMMA)
+    total = linear.sum(axis=0)
+    encoded = ((ambient_linear + _MEAN_COSINE * total) ** (1.0 / _GAMMA) - ambient) / _MEAN_COSINE
+    return ambient, encoded * linear / np.where(total > 0, total, 1.0)
+
+
+class _MainLights(NamedTuple):
+    """What surroundings are to a renderer that has but a few lights.
+
+    Attributes:
+        directions: towards the lights, unit vectors of the world frame, (N, 3).
+        lights: illuminance of each on a surface that faces it, in units of the map's radiance, (N, 3).
+        ambient: mean radiance of the rest, (3,).
+    """
+
+    directions: FloatArray
+    lights: FloatArray
+    ambient: FloatArray
+
+
+@functools.lru_cache(maxsize=128)
+def _main_lights(use: SurroundingsUse, count: int) -> _MainLights:
+    radiance = cv2.resize(use.surroundings().radiance, (128, 64), interpolation=cv2.INTER_AREA)
+    towards, lights, rest = dominant_lights(radiance.astype(np.float32), count)
+    ambient = (rest * solid_angles(len(rest))[..., None]).sum(axis=(0, 1)) / (4 * np.pi)
+    return _MainLights(towards, lights, ambient.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Far lights as one picture of what surrounds the scene, in the form that Filament lights by.
+"""Surroundings and far lights as one picture from all sides, in the form that Filament lights by.
 
 A surface asks such a picture two things at a cost that does not grow with the lights: how much light falls on a matt
 surface of this direction (nine spherical harmonics; Ramamoorthi and Hanrahan, "An Efficient Representation for
@@ -9,42 +9,102 @@ blurred by the lobe of GGX with surface, viewer and reflection in line; Karis, "
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.pictures.surroundings import Map, radiance_towards, solid_angles
+from datagen.pictures.surroundings import directions as map_directions
 from vision.geometry.rotations import FloatArray
 
 SIZE = 32  # pixels of a face at roughness 0
+SKY_SIZE = 128  # and of one that is seen
+KTX = b"\xabKTX 11\xbb\r\n\x1a\n"
+"""How such a file begins."""
+_BRIGHTEST = 60_000.0  # half precision has no more
 LEVELS = 5  # the last has 2: at roughness 1 a lobe is a half-sphere
-# Filament's y points up where MuJoCo's z does.
+# Filament's y points up where the world's z does.
 _FROM_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
-def environment_map(directions: FloatArray, illuminance: FloatArray) -> bytes:
-    """A KTX file of an even white sky of radiance 1 and of white lights so far away that each is a direction.
+@dataclass(frozen=True, eq=False)
+class Environment:
+    """What surroundings send out, blurred as Filament wants it.
+
+    Attributes:
+        levels: for each roughness, (6, n, n, 3) or, of an even sky, one number.
+        harmonics: what a white matt surface sends out, (9, 3), see :func:`harmonics`.
+    """
+
+    levels: tuple[FloatArray | float, ...]
+    harmonics: FloatArray
+
+
+EVEN_SKY = Environment((1.0,) * LEVELS, np.eye(9)[0][:, None])
+"""White, of radiance 1."""
+
+
+def prefiltered(radiance: Map) -> Environment:
+    """The environment of a map (H, 2 H, 3), world frame."""
+    coarse = cv2.resize(radiance, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
+    towards = map_directions(32).reshape(-1, 3) @ _FROM_WORLD.T
+    light = (coarse * solid_angles(32)[..., None]).reshape(-1, 3)
+    levels: list[FloatArray | float] = []
+    for level in range(LEVELS):
+        size = SIZE >> level
+        pixels = _pixel_directions(size)
+        if level < 2:  # lobes hardly wider than a pixel
+            sharp = cv2.resize(radiance, (4 * size, 2 * size), interpolation=cv2.INTER_AREA)
+            levels.append(cube_map(sharp.astype(np.float32), size))
+            continue
+        lobes = _lobe(pixels @ towards.T, _alpha(level, size))
+        # Pixels of the map are few for the narrower lobes: an even sky stays what it is.
+        even = lobes @ np.repeat(solid_angles(32)[:, 0], 64)
+        levels.append(lobes @ light / even[..., None])
+    return Environment(tuple(levels), harmonics(towards, light))
+
+
+def cube_map(radiance: Map, size: int) -> FloatArray:
+    """A map (H, 2 H, 3), world frame, on the faces of a cube, (6, size, size, 3); for both of MuJoCo's renderers."""
+    return radiance_towards(radiance, _pixel_directions(size) @ _FROM_WORLD).astype(np.float64)
+
+
+def seen_sky(radiance: Map) -> bytes:
+    """A KTX file of a map (H, 2 H, 3), world frame, as it is seen."""
+    return _ktx([cube_map(radiance, SKY_SIZE)], EVEN_SKY.harmonics)
+
+
+def environment_map(directions: FloatArray, illuminance: FloatArray, environment: Environment = EVEN_SKY) -> bytes:
+    """A KTX file of surroundings, and of white lights so far away that each is a direction.
 
     Args:
         directions: towards the lights, unit vectors of the world frame (z up), (N, 3).
-        illuminance: of each on a surface that faces it, in units of the sky's radiance, (N,).
+        illuminance: of each on a surface that faces it, in units of the surroundings' radiance, (N,).
+        environment: the surroundings.
 
     Returns:
         Version 1 of the format: cube map in RGBA of half precision, harmonics in the key "sh".
     """
     directions = directions @ _FROM_WORLD.T
     levels = []
-    for level in range(LEVELS):
+    for level, around in enumerate(environment.levels):
         size = SIZE >> level
         cosines = _pixel_directions(size) @ directions.T
-        levels.append(1.0 + _lobe(cosines, _alpha(level, size)) @ illuminance)
-    return _ktx(levels, harmonics(directions, illuminance))
+        levels.append(around + (_lobe(cosines, _alpha(level, size)) @ illuminance)[..., None])
+    return _ktx(levels, environment.harmonics + harmonics(directions, illuminance[:, None]))
 
 
 def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
-    """What a white matt surface sends out, (9,): the sky's 1 and each light's clamped cosine over pi, to second order.
+    """What a white matt surface sends out: each light's clamped cosine over pi, to second order, (9, K).
 
     In Filament's order and scale, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
+
+    Args:
+        directions: towards the lights, unit vectors of Filament's frame, (N, 3).
+        illuminance: of each, (N, K).
     """
     x, y, z = directions.T
     one, second = np.ones_like(x) / 4, 5.0 / 32.0
@@ -53,9 +113,7 @@ def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
         *(second * 6 * x * y, second * 6 * y * z, second * (3 * z * z - 1) / 2),
         *(second * 6 * z * x, second * 1.5 * (x * x - y * y)),
     ]
-    sums = np.array(each) @ illuminance / np.pi
-    sums[0] += 1.0
-    return sums
+    return np.array(each) @ illuminance / np.pi
 
 
 def _alpha(level: int, size: int) -> float:
@@ -96,8 +154,8 @@ def _pixel_directions(size: int) -> FloatArray:
 
 
 def _ktx(levels: list[FloatArray], coefficients: FloatArray) -> bytes:
-    """Grey levels (6, n, n), each half as wide as the last, and harmonics (9,), as a file."""
-    text = "\n".join(f"{value:.7g} {value:.7g} {value:.7g}" for value in coefficients)
+    """Levels (6, n, n, 1 or 3), each half as wide as the last, and harmonics (9, 1 or 3), as a file."""
+    text = "\n".join("{:.7g} {:.7g} {:.7g}".format(*row) for row in np.broadcast_to(coefficients, (9, 3)))
     pair = b"sh\0" + text.encode() + b"\0"
     pair = struct.pack("<I", len(pair)) + pair
     pair += b"\0" * (-len(pair) % 4)
@@ -105,13 +163,13 @@ def _ktx(levels: list[FloatArray], coefficients: FloatArray) -> bytes:
     faces, endianness = 6, 0x04030201
     size = levels[0].shape[1]
     parts = [
-        b"\xabKTX 11\xbb\r\n\x1a\n",
+        KTX,
         struct.pack("<6I", endianness, half_float, 2, rgba, rgba16f, rgba),
         struct.pack("<7I", size, size, 0, 0, faces, len(levels), len(pair)),
         pair,
     ]
     for level in levels:
-        pixels: NDArray[np.float16] = np.ones((*level.shape, 4), dtype=np.float16)
-        pixels[..., :3] = level[..., None]
+        pixels: NDArray[np.float16] = np.ones((*level.shape[:3], 4), dtype=np.float16)
+        pixels[..., :3] = np.minimum(level, _BRIGHTEST)
         parts += [struct.pack("<I", pixels[0].nbytes), pixels.tobytes()]
     return b"".join(parts)

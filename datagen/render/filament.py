@@ -89,8 +89,12 @@ class FilamentRenderer:
         for light in stage.scene.light_ids:
             self._lights.get_light(int(light)).set_shadow_map_size(self._options.shadow_map_size)
         self._sky = Sky(mjrf, self._context, self._filament_scene, np.array(stage.scene.scene.workspace.light_centre))
+        geoms = stage.scene.background_geoms
+        self._backgrounds = [self._renderables.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, int(geom)) for geom in geoms]
+        self._bare = False
         if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._take_shadows_off_background()
+            self._backgrounds = [self._bare_background]
         cameras = stage.rig.cameras
         width, height = sum(camera.width for camera in cameras), stage.rig.height
         self._target = self._context.create_render_target(
@@ -181,14 +185,27 @@ class FilamentRenderer:
             self._bare_background.set_material(self._background.get_material())
         intensity = np.zeros(len(stage.scene.light_ids))
         intensity[: len(look.light_intensity)] = look.light_intensity
-        if self._options.environment_lights:
-            far = slice(self._options.shadow_lights, None)
-            self._sky.take(look.light_position[far], _CANDELA_PER_UNIT * look.light_intensity[far])
-            intensity[far] = 0.0  # Filament leaves such lights out
+        far = slice(self._options.shadow_lights if self._options.environment_lights else len(intensity), None)
+        self._sky.hold(
+            look.surroundings,
+            look.light_position[far],
+            _CANDELA_PER_UNIT * look.light_intensity[far],
+            lights=self._options.environment_lights,
+        )
+        intensity[far] = 0.0  # Filament leaves such lights out
+        self._leave_out_background(look.surroundings is not None and look.surroundings.bare)
         for light, value in zip(stage.scene.light_ids, intensity, strict=True):
             self._lights.get_light(int(light)).set_intensity(_CANDELA_PER_UNIT * value)
         for camera, request in enumerate(self._requests):
             request.camera = self._camera(sample, camera)
+            request.skybox = look.surroundings is not None
+
+    def _leave_out_background(self, bare: bool) -> None:
+        if bare != self._bare:
+            change = self._filament_scene.remove_renderable if bare else self._filament_scene.add_renderable
+            for renderable in self._backgrounds:
+                change(renderable)
+            self._bare = bare
 
     def _camera(self, sample: Sample, camera: int) -> Any:
         T = sample.appearance.camera_extrinsics[camera]
@@ -209,7 +226,7 @@ class FilamentRenderer:
         """Free the graphics context; twice does no harm."""
         # What lives in the scene goes before the scene, everything before the context.
         for name in (
-            *("_requests", "_read", "_background", "_bare_background", "_textures", "_clutter"),
+            *("_requests", "_read", "_background", "_bare_background", "_textures", "_clutter", "_backgrounds"),
             *("_renderables", "_lights", "_resources", "_sky"),
         ):
             self.__dict__.pop(name, None)

@@ -1,4 +1,4 @@
-"""The light from all around in Filament's scene."""
+"""The light from all around in Filament's scene, and what is seen there."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from datagen.render.environment_map import SIZE, environment_map
+from datagen.pictures.surroundings_pool import SurroundingsUse
+from datagen.render.environment_map import (
+    EVEN_SKY,
+    KTX,
+    SIZE,
+    SKY_SIZE,
+    Environment,
+    environment_map,
+    prefiltered,
+    seen_sky,
+)
 from vision.geometry.rotations import FloatArray
 
 # On all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
 _LUMINANCE = 3_000.0
 _PLAIN_SIZE = 16  # pixels of a face; all white, so any size does
+_NO_PLACES, _NO_LIGHT = np.zeros((0, 3)), np.zeros(0)
 
 
 class Sky:
-    """An even white sky, with or without lights in it. Frees itself when it goes; the scene must still be there.
+    """An even white sky or surroundings, with or without lights in it. Frees itself when it goes; the scene must still
+    be there.
 
     Args:
         mjrf: the module of that name.
@@ -28,23 +40,60 @@ class Sky:
         self._light_centre = light_centre
         self._mjrf, self._context, self._scene = mjrf, context, scene
         self._light: Any = None
-        white = b"\xff" * (3 * 6 * _PLAIN_SIZE**2)
-        self._shine(mjrf.PixelFormat.PIXEL_FORMAT_RGB8, _PLAIN_SIZE, white)
+        self._white = False
+        self._known: dict[tuple[str, float], tuple[Environment, Any]] = {}
+        self._shine_white()
 
-    def take(self, position: FloatArray, intensity: FloatArray) -> None:
-        """Hold these lights from now on, and no others: each as it is seen, and as bright, from the light centre.
+    def hold(
+        self,
+        surroundings: SurroundingsUse | None,
+        position: FloatArray = _NO_PLACES,
+        intensity: FloatArray = _NO_LIGHT,
+        *,
+        lights: bool,
+    ) -> None:
+        """Hold these surroundings and lights from now on, and no others: each light as it is seen, and as bright, from
+        the light centre.
 
         Args:
-            position: metres, world frame, (N, 3).
+            surroundings: None for the even white sky, which is not to be seen.
+            position: of the lights, metres, world frame, (N, 3).
             intensity: candela, (N,).
+            lights: some samples have lights here, be it none in this one.
         """
+        if surroundings is None and not lights:
+            if not self._white:
+                self._shine_white()
+            return
+        environment, luminance = EVEN_SKY, _LUMINANCE
+        if surroundings is not None:
+            environment, seen = self._environment(surroundings)
+            luminance *= surroundings.brightness
+            self._scene.set_skybox(seen)
         towards = position - self._light_centre
         distance = np.linalg.norm(towards, axis=1)
-        picture = environment_map(towards / distance[:, None], intensity / distance**2 / _LUMINANCE)
-        self._shine(self._mjrf.PixelFormat.PIXEL_FORMAT_KTX, SIZE, picture)
+        picture = environment_map(towards / distance[:, None], intensity / distance**2 / luminance, environment)
+        self._shine(*self._texture(SIZE, picture), luminance)
+        self._white = False
 
-    def _shine(self, form: Any, size: int, picture: bytes) -> None:
+    def _environment(self, use: SurroundingsUse) -> tuple[Environment, Any]:
+        """What they light by, and what is seen of them, as a texture."""
+        key = use.name, use.turn
+        if key not in self._known:
+            radiance = use.surroundings().radiance
+            self._known[key] = prefiltered(radiance), self._texture(SKY_SIZE, seen_sky(radiance))[0]
+        return self._known[key]
+
+    def _shine_white(self) -> None:
+        white = b"\xff" * (3 * 6 * _PLAIN_SIZE**2)
+        self._shine(*self._texture(_PLAIN_SIZE, white), _LUMINANCE)
+        self._white = True
+
+    def _texture(self, size: int, picture: bytes) -> tuple[Any, Any]:
+        """A texture and its data, from a KTX file or from RGB of 8 bits."""
         mjrf = self._mjrf
+        forms = mjrf.PixelFormat
+        form = forms.PIXEL_FORMAT_KTX if picture.startswith(KTX) else forms.PIXEL_FORMAT_RGB8
         texture = self._context.create_texture(
             mjrf.TextureConfig(
                 width=size,
@@ -57,14 +106,18 @@ class Sky:
         data = mjrf.TextureData()
         data.set_image(picture)
         texture.upload(data)
-        if form == mjrf.PixelFormat.PIXEL_FORMAT_KTX:  # read already; of the other, Filament reads while it draws
+        if form == forms.PIXEL_FORMAT_KTX:  # read already; of the other, Filament reads while it draws
             data.free()
+        return texture, data
+
+    def _shine(self, texture: Any, data: Any, luminance: float) -> None:
+        mjrf = self._mjrf
         light = self._context.create_light(
-            mjrf.LightParams(type=mjrf.LightType.LIGHT_IMAGE, texture=texture, intensity=_LUMINANCE)
+            mjrf.LightParams(type=mjrf.LightType.LIGHT_IMAGE, texture=texture, intensity=luminance)
         )
         if self._light is not None:
             self._scene.remove_light(self._light)
         self._scene.add_light(light)
         # The old light goes before the old texture that it shows.
         self._light = light
-        self._texture, self._data = texture, data
+        self._shown, self._data = texture, data

@@ -26,6 +26,7 @@ class Stage:
         scene: what to compile.
         options: how it is rendered.
         texture_size: with options.textures, each material has a white texture of this size in the model.
+        sky_size: the model has a cube map "sky" with faces of this size; 0 for none.
 
     Attributes:
         scene: where to find materials, lights and cameras in the model.
@@ -33,13 +34,14 @@ class Stage:
         data: kinematics of the sample last set.
     """
 
-    def __init__(self, scene: Scene, options: RenderOptions, texture_size: int = 0) -> None:
+    def __init__(self, scene: Scene, options: RenderOptions, texture_size: int = 0, sky_size: int = 0) -> None:
         self.scene = compile_scene(
             scene,
             "render",
             mesh_fraction=options.mesh_fraction,
             textured=options.textures,
             texture_size=texture_size if options.textures else 0,
+            sky_size=sky_size,
         )
         self.rig = scene.rig
         self._light_centre = np.array(scene.workspace.light_centre)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RenderOptions, Sample, refuse_clutter
+from datagen.render.base import RenderOptions, Sample, refuse_clutter, refuse_surroundings
 from datagen.render.classic import encoded_light
 from datagen.render.stage import Stage
 from vision.geometry.rotations import FloatArray
@@ -52,6 +52,7 @@ class WorldValues:
 
     def _row(self, sample: Sample) -> dict[str, FloatArray]:
         refuse_clutter(sample, "warp")
+        refuse_surroundings(sample, "warp")
         stage = self.stage
         stage.set(sample)
         model, data = stage.model, stage.data

@@ -59,6 +59,7 @@ class SimScene:
             the object's parts, "background"....
         material_ids: their ids, (M,).
         object_geoms: ids of the object's geoms.
+        background_geoms: ids of the background's.
         camera_ids: in the order of the rig, (C,).
         light_ids: (6,).
     """
@@ -76,6 +77,7 @@ class SimScene:
     materials: tuple[str, ...]
     material_ids: np.ndarray
     object_geoms: np.ndarray
+    background_geoms: np.ndarray
     camera_ids: np.ndarray
     light_ids: np.ndarray
 
@@ -106,6 +108,7 @@ def compile_scene(
     locked_wrist: bool = False,
     textured: bool = False,
     texture_size: int = 0,
+    sky_size: int = 0,
 ) -> SimScene:
     """Compile the model: the hand, the free object, the background; to render, cameras and lights too.
 
@@ -116,6 +119,7 @@ def compile_scene(
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
         textured: to render, meshes without texture coordinates get some.
         texture_size: to render, each material without a texture gets a white one of so many texels; 0 for none.
+        sky_size: to render, there is a cube map "sky" with faces of so many texels; 0 for none.
 
     Raises:
         DactylError: the hand's model is missing, or MuJoCo cannot compile the whole.
@@ -154,6 +158,15 @@ def compile_scene(
         for name in materials:
             if not spec.material(name).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:  # none of its own
                 _add_white_texture(spec, name, texture_size)
+    if sky_size:
+        spec.add_texture(
+            name="sky",
+            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+            width=sky_size,
+            height=6 * sky_size,
+            nchannel=3,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        )
     try:
         model = spec.compile()
     except ValueError as error:
@@ -297,6 +310,11 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
     prefix = "" if hand is None else hand.prefix
     cameras = [f"camera/{name}" for name in scene.rig.names] if purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if purpose == "render" else []
+    backgrounds = [
+        geom
+        for geom in range(model.ngeom)
+        if model.geom_bodyid[geom] == 0 and model.geom(geom).name.startswith("background")
+    ]
     return SimScene(
         scene=scene,
         model=model,
@@ -311,6 +329,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         materials=tuple(materials),
         material_ids=np.array([model.material(name).id for name in materials], dtype=np.int64),
         object_geoms=np.flatnonzero(model.geom_bodyid == model.body("object").id),
+        background_geoms=np.array(backgrounds, dtype=np.int64),
         camera_ids=np.array([model.camera(name).id for name in cameras], dtype=np.int64),
         light_ids=np.array([model.light(name).id for name in lights], dtype=np.int64),
     )

@@ -21,6 +21,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
+from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
@@ -274,12 +275,18 @@ def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, sta
 
 
 @pytest.mark.parametrize("renderer", ["filament", "classic"])
-def test_samples_with_clutter_are_drawn_again_with_the_same_bytes(renderer: str, states: Path, tmp_path: Path) -> None:
+def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_bytes(
+    renderer: str, states: Path, tmp_path: Path
+) -> None:
     """From their shard's place alone, by any number of processes, and from what they store; masks too."""
     clutter = ClutterConfig(
         behind=UniformInt(1, 2), front=UniformInt(1, 2), fingers=FingerConfig(count=UniformInt(1, 2))
     )
-    looks = AppearanceConfig(clutter=clutter)
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 32, 3), dtype=np.uint8)).save(folder / "a.png")
+    around = SurroundingsConfig(probability=0.8, folder=folder, pool=3)
+    looks = AppearanceConfig(clutter=clutter, surroundings=around)
     made = {"renderer": renderer, "count": 4, "shard_size": 2, "appearance": looks, "view_labels": True}
     config = config_of(states, tmp_path / "set", workers=2, **made)
     dataset = generate(config)
@@ -291,8 +298,15 @@ def test_samples_with_clutter_are_drawn_again_with_the_same_bytes(renderer: str,
     alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
     assert {path.name: path.read_bytes() for path in alone.iterdir()}.items() <= members.items()
     assert {piece["place"] for number in range(4) for piece in dataset.appearance(number)["clutter"]} > {"front"}
-    other = dataclasses.replace(config, appearance=AppearanceConfig(clutter=dataclasses.replace(clutter, hidden=0.5)))
-    assert config.identity() != other.identity()
+    uses = [dataset.appearance(number).get("surroundings") for number in range(4)]
+    assert any(use and use["source"].startswith("picture") for use in uses)
+    assert any(use and not use["source"].startswith("picture") for use in uses)
+    identity = config.identity()
+    other = dataclasses.replace(looks, clutter=dataclasses.replace(clutter, hidden=0.5))
+    assert dataclasses.replace(config, appearance=other).identity() != identity
+    Image.new("RGB", (16, 8), "red").save(folder / "b.png")
+    maps_of.cache_clear()
+    assert config.identity() != identity
 
 
 def test_datasets_from_before_there_were_textures_go_on(states: Path, tmp_path: Path) -> None:
@@ -300,6 +314,7 @@ def test_datasets_from_before_there_were_textures_go_on(states: Path, tmp_path: 
     assert "textures" not in identity["render"]
     assert "textures" not in identity["appearance"]
     assert "clutter" not in identity["appearance"]
+    assert "surroundings" not in identity["appearance"]
 
 
 def test_a_recording_keeps_its_cameras_and_nothing_else(

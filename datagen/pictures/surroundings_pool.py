@@ -1,0 +1,158 @@
+"""Which surroundings a sample has, and their map again from what the sample stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
+from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
+from datagen.pictures.texture_files import TextureFolder, bytes_hash
+from datagen.variation import LogUniform, generator
+from vision.errors import DactylError
+
+MAP_HEIGHT = 128
+"""Rows of a map."""
+_SAMPLES_PER_POOL = 128  # consecutive ones share a pool, so that a renderer of one shard uploads few maps
+_PICTURE = "picture"
+
+
+@dataclass(frozen=True)
+class SurroundingsConfig:
+    """How often a sample has surroundings that light it and are seen behind it, and which. With the defaults none has.
+
+    Without them, an even white sky is all around that is not seen.
+
+    Attributes:
+        probability: that a sample has some.
+        kinds: procedural ones to draw: room, studio, sky.
+        folder: of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones alone.
+        folder_fraction: how many are pictures of the folder, where there is one.
+        pool: how many different ones 128 consecutive samples share; each is turned at random about the vertical.
+        brightness: their mean luminance; 1 is that of the even white sky.
+        bare: how often the scene's background (plane or bowl) is left out, so that they are seen in its place.
+    """
+
+    probability: float = 0.0
+    kinds: tuple[str, ...] = tuple(KINDS)
+    folder: Path | None = None
+    folder_fraction: float = 0.5
+    pool: int = 16
+    brightness: LogUniform = LogUniform(0.4, 2.5)
+    bare: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "folder_fraction", "bare"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
+        if not self.kinds or (unknown := set(self.kinds) - KINDS.keys()):
+            named = f"'{min(unknown)}'" if self.kinds else "none"
+            raise ValueError(f"kinds: expected some of {', '.join(KINDS)}, got {named}")
+        if not 1 <= self.pool <= 256:
+            raise ValueError(f"pool: must lie between 1 and 256, got {self.pool}")
+        if self.brightness.high > 100:
+            raise ValueError(f"brightness: must be 100 at most, got {self.brightness.high}")
+
+    @property
+    def any(self) -> bool:
+        """Some sample may have surroundings."""
+        return self.probability > 0
+
+
+@dataclass(frozen=True)
+class SurroundingsUse:
+    """The surroundings of a sample, as it stores them.
+
+    Attributes:
+        source: what to draw the map from: "<kind>:<seed>:<number>", or "picture:<file>".
+        name: of :class:`Surroundings`, with a hash: what the source must give.
+        turn: about the vertical, counter-clockwise from above, in turns.
+        brightness: mean luminance; 1 is that of the even white sky that is there without surroundings.
+        bare: the scene's background is left out.
+    """
+
+    source: str
+    name: str
+    turn: float
+    brightness: float
+    bare: bool
+
+    def surroundings(self) -> Surroundings:
+        """The turned map; its mean luminance is 1, whatever the brightness.
+
+        Raises:
+            DactylError: the source gives another map than that of the name, or none.
+        """
+        found = surroundings_from(self.source)
+        if found.name != self.name:
+            raise DactylError(
+                f"surroundings {self.source} are now {found.name}, the sample was drawn with {self.name}; "
+                "put the old picture back, or render the dataset again"
+            )
+        return replace(found, radiance=turned(found.radiance, self.turn))
+
+    @classmethod
+    def from_json(cls, values: Any) -> SurroundingsUse:
+        """Raises KeyError, TypeError or ValueError for what is none."""
+        use = cls(
+            str(values["source"]),
+            str(values["name"]),
+            float(values["turn"]),
+            float(values["brightness"]),
+            bool(values["bare"]),
+        )
+        if not (0 <= use.turn <= 1 and 0 < use.brightness < 1e6):
+            raise ValueError(f"surroundings: turn {use.turn}, brightness {use.brightness}")
+        return use
+
+
+def draw_use(config: SurroundingsConfig, seed: int, index: int) -> SurroundingsUse | None:
+    """The surroundings of sample ``index`` of the dataset with ``seed``, if it has any."""
+    rng = generator(seed, index, "surroundings")
+    if rng.random() >= config.probability:
+        return None
+    number = index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
+    brightness, bare = float(config.brightness(rng)), bool(rng.random() < config.bare)
+    source = _source(config, seed, number)
+    turn = float(generator(seed, number, "surroundings.turn").random())
+    return SurroundingsUse(source, surroundings_from(source).name, turn, brightness, bare)
+
+
+@lru_cache(maxsize=64)
+def surroundings_from(source: str) -> Surroundings:
+    """The surroundings of a source, as they were drawn or taken: not turned.
+
+    Raises:
+        DactylError: it names no kind, or a file that is no map.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == _PICTURE:
+        return read_surroundings(Path(rest), MAP_HEIGHT)
+    seed, _, number = rest.partition(":")
+    if kind not in KINDS or not (seed.isdecimal() and number.isdecimal()):
+        raise DactylError(f"'{source[:80]}' are no surroundings; make the dataset again with this version")
+    return draw_surroundings(generator(int(seed), int(number), f"surroundings.{kind}"), MAP_HEIGHT, kind)
+
+
+def _source(config: SurroundingsConfig, seed: int, number: int) -> str:
+    """Number ``number`` of the dataset with ``seed``."""
+    rng = generator(seed, number, "surroundings.source")
+    from_folder, kind = rng.random() < config.folder_fraction, str(rng.choice(config.kinds))
+    if config.folder is None or not from_folder:
+        return f"{kind}:{seed}:{number}"
+    paths = maps_of(config.folder)
+    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))]}"
+
+
+@lru_cache(maxsize=4)
+def maps_of(folder: Path) -> list[Path]:
+    """The maps of a folder, as they were when it was first asked for."""
+    return TextureFolder(folder, SUFFIXES).paths
+
+
+def folder_hash(folder: Path) -> str:
+    """Tells folders of maps apart by the names and sizes in them."""
+    files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in maps_of(folder)]
+    return bytes_hash(repr(files).encode())
