@@ -111,15 +111,10 @@ class AppearanceConfig:
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
-<<<<<<< HEAD
     if appearance.clutter.any and renderer == "warp":
         raise ValueError("appearance.clutter: renderer warp draws no clutter yet; take filament, classic or unity")
-=======
-    if appearance.clutter.any and renderer in ("unity", "warp"):
-        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; take filament or classic")
     if appearance.surroundings.any and renderer in ("unity", "warp"):
         raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; take filament or classic")
->>>>>>> 455613d (Surroundings in pictures: environment light and sky of Filament, dominant lights and sky of classic; drawn, stored and checked by value)
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and renderer == "warp":

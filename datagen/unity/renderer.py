@@ -10,12 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-<<<<<<< HEAD
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
-=======
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_clutter, refuse_surroundings
->>>>>>> 455613d (Surroundings in pictures: environment light and sky of Filament, dominant lights and sky of classic; drawn, stored and checked by value)
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_surroundings, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire
@@ -133,11 +129,7 @@ class UnityRenderer:
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
         shown = sorted({pictures[use.name] for sample in samples for use in sample.appearance.textures})
         for row, sample in enumerate(samples):
-<<<<<<< HEAD
-=======
-            refuse_clutter(sample, "unity")
             refuse_surroundings(sample, "unity")
->>>>>>> 455613d (Surroundings in pictures: environment light and sky of Filament, dominant lights and sky of classic; drawn, stored and checked by value)
             self._stage.set(sample)
             if not options.textures:
                 refuse_textures(sample)
