@@ -106,6 +106,7 @@ class PackStage:
             scene=_aimed_at(np.zeros(3)),
             materials=tuple(material.name for material in pack.materials),
             material_ids=np.array([self.model.material(f"material{m}").id for m in range(len(pack.materials))]),
+            background_geoms=np.zeros(0, np.int64),
             camera_ids=np.array([self.model.camera(f"camera{c}").id for c in range(len(sizes))]),
             light_ids=np.array([self.model.light(f"light{number}").id for number in range(_LIGHTS)]),
         )
