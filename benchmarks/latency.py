@@ -23,7 +23,8 @@ from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, SIZE, made_up_batch, sized_scene
 from train.cli import parse
 from vision.geometry.cameras import Cameras, project_torch
-from vision.networks.geometric import GeometricModel, GeometricOutput
+from vision.networks.geometric import GeometricModel
+from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.model import build_model
 from vision.solvers.landmarks import locate

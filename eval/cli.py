@@ -38,12 +38,19 @@ from eval.scoring.record_types import (
     TestSetRecord,
 )
 from eval.scoring.samples import describe_samples
-from eval.scoring.table import NOTES, PAPER_ROWS, PUBLISHED_MEANS, SUCCESSOR_ROWS, Row, evaluation_rows, missing_rows
+from eval.scoring.table import (
+    PAPER_ROWS,
+    PUBLISHED_MEANS,
+    SUCCESSOR_ROWS,
+    Row,
+    evaluation_rows,
+    missing_rows,
+    table_notes,
+)
 from vision.config import parse, to_jsonable
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder, remove
-from vision.scene.landmarks import NO_LANDMARKS
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.versions import package_version
@@ -91,7 +98,8 @@ def main_export_model(argv: Sequence[str]) -> None:
     """Export a checkpoint's network to ONNX or torch.export, preprocessing included.
 
     A regression gives poses; a geometric network gives the object's corners in pixels with their expected errors, from
-    which vision.solvers.bundle.solve_pose makes poses. Either takes any number of triplets from one on.
+    which vision.solvers.bundle.solve_pose makes poses; a model of another package gives what it likes. All take any
+    number of triplets from one on.
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
@@ -165,7 +173,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         rows += missing_rows(rows)
         for name, dataset in test_sets.items():
             run.draw(name, dataset, made[name], evaluation)
-        notes = (*NOTES, _origin(record))
+        notes = (*table_notes(), _origin(record))
         atomic_write(config.output / "table.md", markdown(rows, notes).encode())
         atomic_write(config.output / "table.csv", comma_separated(rows).encode())
         save_figure(error_curves(_curves(evaluation), PUBLISHED_MEANS), config.output / "errors.png")
@@ -176,14 +184,14 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
     """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
     nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
-    lost = estimator.head == "geometric" and estimator.scene.landmarks is None
-    means = {"nominal": not lost, "calibrated": estimator.uses_cameras}
+    lost = estimator.nominal_fault
+    means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
     means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)
     usable = [protocol for protocol in wanted if means[protocol]]
     if lost and not usable:
-        raise DactylError(f"protocols: {NO_LANDMARKS}")
+        raise DactylError(f"protocols: {lost}")
     if lost and "nominal" in wanted:
-        Console(stderr=True).print(f"protocols: without nominal: {NO_LANDMARKS}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"protocols: without nominal: {lost}", soft_wrap=True, highlight=False)
     if not usable:
         raise DactylError(
             f"protocols: the {estimator.head} head uses no cameras, so calibrated ones mean nothing; add nominal"
@@ -196,7 +204,7 @@ def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Cond
     conditions = [
         Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
     ]
-    if estimator.head == "geometric" and config.camera_subsets:  # a regression needs all its cameras
+    if estimator.any_number_of_cameras and config.camera_subsets:
         conditions += camera_subsets(estimator.scene.rig)
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from train.data_config import DataConfig
 from train.image_augmentation import AugmentConfig
-from train.losses import LossConfig
 from train.module import OptimizerConfig
-from vision.networks.pose_model import ModelConfig
+from vision.networks.losses import LossConfig
+from vision.networks.model_config import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ from vision.estimator import read_checkpoint
 from vision.io.files import fingerprint
 from vision.storage.folders import reserve_output
 
-_LATER_KEYS = (
+_LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("model", "camera_input", False),
+    ("model", "options", {}),
     ("augment", "exposure", 0.0),
     ("augment", "gamma", 0.0),
     ("augment", "camera", to_jsonable(CameraConfig())),

@@ -16,27 +16,12 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import AugmentConfig, ImageAugment
-from train.losses import (
-    LossConfig,
-    laplace_loss,
-    nearest_alike,
-    regression_loss,
-    surface_loss,
-    symmetric_laplace_loss,
-)
-from train.surface import SurfaceTargets
 from vision.estimator import checkpoint_record
-from vision.geometry.cameras import Cameras, project_torch
-from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
-from vision.networks.geometric import GeometricModel
-from vision.networks.heads import rotation_from_values
-from vision.networks.model import RegressionModel, build_model
-from vision.networks.pose_model import ModelConfig, PoseModel
+from vision.networks.losses import LossConfig
+from vision.networks.model import build_model
+from vision.networks.model_config import ModelConfig
+from vision.networks.pose_model import PoseModel
 from vision.scene.scene import Scene
-from vision.scene.symmetries import symmetric_distance
-from vision.solvers.landmarks import locate
-
-_STEPS = 72  # of a turn, in which continuous symmetries are tried
 
 
 @dataclass(frozen=True)
@@ -90,8 +75,6 @@ class PoseTask(lightning.LightningModule):
             but names in the file.
     """
 
-    motions: Tensor
-
     def __init__(
         self,
         model: ModelConfig,
@@ -111,9 +94,6 @@ class PoseTask(lightning.LightningModule):
         self.optimizer_config = optimizer
         self.seed = seed
         self.began = False
-        self.surface = SurfaceTargets(self.model.object)
-        motions = torch.tensor(self.model.object.symmetries.transforms(_STEPS), dtype=torch.float32)
-        self.register_buffer("motions", motions, persistent=False)
         self.errors = CatMetric()
 
     @property
@@ -140,58 +120,16 @@ class PoseTask(lightning.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         del batch_index
-        model, images = self.validated, batch["images"]
-        true, nominal = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]), self._nominal(len(images))
-        if isinstance(model, GeometricModel):
-            output = model(images)
-            found = [model.pose(output, true)]
-            found += [model.pose(output, nominal, nominal=True)] if model.finds_cameras else []
-        else:
-            found = [model.predict(images, true)]
-            found += [model.predict(images, nominal, nominal=True)] if model.uses_cameras else []
-        truth, position = quaternion_to_matrix(batch["object_quaternion"].double()), batch["object_position"]
-        columns = []
-        centre = torch.tensor(model.object.symmetries.centre, device=position.device)  # which no symmetry moves
-        for pose in found:
-            turn = self._rotation_error(truth, pose.rotation)
-            shift = torch.linalg.vector_norm(pose.position - position + (pose.rotation - truth) @ centre, dim=-1)
-            nothing = torch.zeros_like(turn)
-            columns += [turn, shift, nothing if pose.deviation is None else pose.deviation]
-            columns += [nothing if pose.views is None else pose.views.spread]
-        self.errors.update(torch.stack(columns, dim=-1).flatten())
+        self.errors.update(self.validated.validate(batch))
 
     def on_validation_epoch_end(self) -> None:
-        both = self.model.finds_cameras or (isinstance(self.model, RegressionModel) and self.model.uses_cameras)
-        protocols = ("", "nominal_") if both else ("",)
-        errors = self.errors.compute().unflatten(0, (-1, len(protocols), 4)).unbind(1)
+        errors = self.errors.compute()
         self.errors.reset()
         for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
-            if isinstance(model, GeometricModel):
-                for nominal, error in enumerate(errors):
-                    model.calibrate(error[:, 0], error[:, 2], bool(nominal))
-                model.set_usual_spread(errors[0][:, 3])
-        values = {}
-        for protocol, (turn, shift, _, _) in zip(protocols, (error.unbind(-1) for error in errors), strict=True):
-            values[f"val/{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())
-            values[f"val/{protocol}rotation_median_deg"] = torch.rad2deg(turn.median())
-            values[f"val/{protocol}position_mean_mm"] = 1e3 * shift.mean()
-            values[f"val/{protocol}position_median_mm"] = 1e3 * shift.median()
+            model.finish_validation(errors)
+        metrics = self.validated.validation_metrics(errors)
         # Equal in all processes, each has computed them from the errors of all; best.ckpt needs them in all.
-        self.log_dict({name: value.float() for name, value in values.items()})
-
-    def _rotation_error(self, truth: Tensor, found: Tensor) -> Tensor:
-        """Angles (B,) in radians to the nearest rotation that looks like the true one, (B, 3, 3) each."""
-        symmetries = self.model.object.symmetries
-        if symmetries.trivial:
-            return geodesic_distance_torch(found, truth)
-        angles = symmetric_distance(symmetries, truth.cpu().numpy(), found.double().cpu().numpy())
-        return torch.from_numpy(angles).to(truth.device)
-
-    def _nominal(self, batch: int) -> Cameras:
-        """The rig's cameras for every sample of a batch."""
-        nominal = self.model.scene.rig.nominal
-        matrices = (nominal.intrinsics, nominal.extrinsics)
-        return Cameras(*(torch.tensor(m).float().to(self.device).expand(batch, -1, -1, -1) for m in matrices))
+        self.log_dict({f"val/{name}": value.float() for name, value in metrics.items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
         """A fresh one, of the network's parameters."""
@@ -238,64 +176,8 @@ class PoseTask(lightning.LightningModule):
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Loss of every sample, (B,)."""
-        model, images = self.model, batch["images"]
-        images = augment.photographed(images.flatten(0, 1)).view(images.shape)
-        position, rotation = batch["object_position"], quaternion_to_matrix(batch["object_quaternion"])
-        if isinstance(model, RegressionModel):
-            target = (position - model.position_mean) / model.position_deviation
-            features = None
-            if model.config.camera_input:  # of half of the samples, so that one network learns both protocols
-                known = augment.cameras_known(len(images))
-                features = known * model.camera_features(
-                    Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
-                )
-            output = model(images, augment, features)
-            if not model.object.symmetries.trivial:
-                found, _ = rotation_from_values(output.values[:, 3:].detach(), model.config.rotation)
-                rotation, position = nearest_alike(found.to(rotation.dtype), rotation, position, self.motions)
-                target = (position - model.position_mean) / model.position_deviation
-            return regression_loss(output.values, target, rotation, model.config.rotation, self.loss_config.rotation)
-        assert isinstance(model, GeometricModel)
-        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
-        with torch.autocast(self.device.type, enabled=False):
-            corners = model.keypoints.float() @ rotation.mT + position[:, None]
-            targets = project_torch(
-                torch.cat([corners, position[:, None]], dim=1)[:, None], cameras.intrinsics, cameras.extrinsics
-            )
-        windows, scenes, window, side = None, None, model.config.window, model.image_side
-        if window is not None:
-            windows = augment.windows(targets[:, :, -1], model.sides(images.shape[:2]), window.size)
-            scenes = augment.scenes((images.shape[0], images.shape[1]), side, window.locator_size)
-        output = model(images, augment, windows, scenes)
-        alike = None
-        if model.permutations is None:
-            losses = laplace_loss(output.corners, targets[:, :, :-1])
-        else:
-            losses, alike = symmetric_laplace_loss(output.corners, targets[:, :, :-1], model.permutations)
-        if output.centre is not None:
-            losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
-            if model.finds_cameras:
-                losses = losses + self.loss_config.landmarks * laplace_loss(output.landmarks, self._landmarks(batch))
-        # About a continuous symmetry's axis nothing tells where a point of the surface is.
-        if self.loss_config.surface and not len(model.object.symmetries.axes):
-            with torch.autocast(self.device.type, enabled=False):
-                points, hit = self.surface(
-                    output.windows, model.input_size, output.surface.shape[-2:], cameras, position, rotation
-                )
-                if alike is not None:  # the same points as in the pose that the image has chosen
-                    inverse = torch.linalg.inv(self.motions)[alike]
-                    points = points @ inverse[..., :3, :3].mT + inverse[..., None, :3, 3] / self.surface.radius
-                losses = losses + self.loss_config.surface * surface_loss(output.surface, points, hit)
-        return losses
-
-    def _landmarks(self, batch: dict[str, Tensor]) -> Tensor:
-        """True pixels (B, C, L, 2) of the hand's landmarks."""
-        with torch.autocast(self.device.type, enabled=False):
-            hand = self.model.scene.hand
-            assert hand is not None
-            assert hand.landmarks is not None
-            points, _ = locate(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
-            return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
+        images = augment.photographed(batch["images"].flatten(0, 1)).view(batch["images"].shape)
+        return self.model.losses({**batch, "images": images}, augment, self.loss_config)
 
     def _generator(self) -> torch.Generator:
         entropy = [self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank]

@@ -26,14 +26,12 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.io.decode import Record, from_plain
 from vision.io.files import atomic_write
-from vision.networks.geometric import GeometricModel, no_landmark_offset
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig, PoseModel
-from vision.scene.framing import window_sides
-from vision.scene.landmarks import NO_LANDMARKS
+from vision.networks.model_config import MODELS, ModelConfig
+from vision.networks.pose_model import PoseModel
 from vision.scene.scene import Scene
 from vision.solvers.bundle_problem import PointObservations
-from vision.solvers.self_calibration import RigSolution, self_calibrate
+from vision.solvers.self_calibration import RigSolution
 from vision.storage.schema import check_version
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
@@ -42,13 +40,6 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 CHECKPOINT_VERSION = 2
 """Raised whenever a reader of the old checkpoints would misread the new ones."""
-
-LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
-"""Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
-taken away, and where that was never measured."""
-
-_USUAL_SPREAD = 0.01
-"""Of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and 0.83 on held-out triplets."""
 
 _PREFIX = "model."  # of the network's tensors in a training checkpoint
 
@@ -75,9 +66,12 @@ class PoseEstimator:
         scene: what it was trained on, whole: the object it knows, and the nominal cameras with the size of its images.
         object: of the scene.
         rig: of the scene, in the order of the images.
-        head: "regression" or "geometric".
+        head: name of the model, for example "regression" or "geometric".
+        description: how that comes to a pose, after "a network that".
         uses_cameras: whether its answers depend on the intrinsics and extrinsics that it is given.
         finds_cameras: whether it can tell where nominal cameras really are.
+        any_number_of_cameras: whether it takes images of any number of any cameras.
+        nominal_fault: why it has no answer where only nominal cameras are known; None where it has.
     """
 
     def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
@@ -86,8 +80,11 @@ class PoseEstimator:
         self.scene = model.scene
         self.object, self.rig = model.scene.object, model.scene.rig
         self.head = model.config.head
+        self.description = model.description
         self.uses_cameras = model.uses_cameras
         self.finds_cameras = model.finds_cameras
+        self.any_number_of_cameras = model.any_number_of_cameras
+        self.nominal_fault = model.nominal_fault
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
@@ -141,7 +138,7 @@ class PoseEstimator:
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.pose_model.PosePrediction` says what of); from a
+            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.prediction.PosePrediction` says what of); from a
             geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
             ``keypoint_scale`` (B, C, K) pixels, by which the network expects to be off at each keypoint in each image,
             ``residual`` (B, C) pixels, by which keypoints are off the pose's (median), and ``spread`` (B,) pixels, both
@@ -152,10 +149,10 @@ class PoseEstimator:
             ValueError: an array has another shape or type.
             DactylError: nominal cameras, and a scene without landmarks to find out by where they really are.
         """
-        if nominal and self.head == "geometric" and self.scene.landmarks is None:
-            raise DactylError(NO_LANDMARKS)
+        if nominal and self.nominal_fault is not None:
+            raise DactylError(self.nominal_fault)
         images = np.asarray(images)
-        any_number = self.head == "geometric" and images.ndim == 5 and images.shape[1] > 0
+        any_number = self.any_number_of_cameras and images.ndim == 5 and images.shape[1] > 0
         count, cameras = images.shape[0], images.shape[1] if any_number else len(self.rig)
         expected = (count, cameras, self.rig.height, self.rig.width, 3)
         if images.shape != expected or images.dtype != np.uint8:
@@ -171,7 +168,7 @@ class PoseEstimator:
             if found.covariance is not None and (views := found.views) is not None:
                 more = (found.covariance, views.scale, views.residual, views.spread, *views.cameras[:2])
             parts.append(tuple(part.cpu() for part in (found.position, found.rotation, found.confidence, *more)))
-        keypoints = len(self.object.keypoints) if self.head == "geometric" else None
+        keypoints = len(self.object.keypoints) if self.model.compares_views else None
         shapes = _answer_shapes(cameras, keypoints)
         if not parts:
             parts = [tuple(torch.zeros(0, *shape) for shape in shapes.values())]
@@ -183,12 +180,8 @@ class PoseEstimator:
     def usual_spread(self) -> float | None:
         """Image pixels by which keypoints scatter (:attr:`vision.solvers.views.Views.spread`) in pictures like those it
         was validated on, the median; a hundredth of the window around the object where that was never measured. None
-        from a regression, which does not tell."""
-        model = self.model
-        if not isinstance(model, GeometricModel):
-            return None
-        measured = float(model.usual_spread)
-        return measured or _USUAL_SPREAD * float(np.mean(window_sides(self.scene, None)))
+        where the model does not tell."""
+        return self.model.typical_spread
 
     def observe(self, images: NDArray[np.uint8], batch_size: int = 64) -> Observations:
         """What the network sees in images (B, C, H, W, 3) uint8, before anything is known of the cameras.
@@ -196,20 +189,11 @@ class PoseEstimator:
         Raises:
             DactylError: it is no network that finds landmarks of the hand.
         """
-        model = self.model
-        if not isinstance(model, GeometricModel) or not model.finds_cameras:
-            raise DactylError("self-calibration needs a geometric network that finds landmarks of the hand (best.yaml)")
         parts: list[Observations] = []
         for first in range(0, len(images), batch_size):
-            with torch.inference_mode():
-                seen = model(self._tensor(images[first : first + batch_size]).permute(0, 1, 4, 2, 3))
-            corners, landmarks = model.observations(seen)
-            assert landmarks is not None
-            pixels = landmarks.pixels
-            if pixels.shape[1] == len(model.landmark_offset):
-                pixels = pixels - model.landmark_offset
-            both = (*corners, pixels, landmarks.scale)
-            parts.append(Observations(*(tensor.cpu().double().numpy() for tensor in both)))
+            batch = self._tensor(images[first : first + batch_size]).permute(0, 1, 4, 2, 3)
+            points, landmarks = self.model.observe(batch)
+            parts.append(Observations(*(tensor.cpu().double().numpy() for tensor in (*points, *landmarks))))
         return Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def self_calibrate(
@@ -230,17 +214,9 @@ class PoseEstimator:
             DactylError: the recording leaves a camera open, or :meth:`observe`'s.
         """
         tensors = [torch.from_numpy(array) for array in seen]
-        corners, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])
-        model = self.model
-        assert isinstance(model, GeometricModel)
-        assert model.landmarks is not None
-        offset = LANDMARK_OFFSET if model.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET
         nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
-        return self_calibrate(
-            model.keypoints.cpu(), corners, model.landmarks, landmarks, nominal,
-            torch.tensor([camera.height for camera in self.rig.cameras]), model.position_mean.cpu(),
-            landmark_offset=offset, distortion=distortion,
-        )  # fmt: skip
+        points, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])
+        return self.model.self_calibrate(points, landmarks, nominal, distortion)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)
@@ -302,7 +278,7 @@ class HyperParameters(Record, frozen=True):
     """What a checkpoint says of its network, beside the tensors.
 
     Attributes:
-        model: configuration of the network, as :class:`vision.networks.pose_model.ModelConfig`.
+        model: configuration of the network, as :class:`vision.networks.model_config.ModelConfig`.
         scene: that it was trained on, whole.
     """
 
@@ -320,9 +296,7 @@ def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
     }
     try:
         scene = Scene.from_json(record.scene, f"{path}: hyper_parameters.scene")
-        if config.head == "geometric":  # of files from before there was one
-            weights.setdefault("landmark_offset", no_landmark_offset(scene))
-            weights.setdefault("usual_spread", torch.zeros(()))
+        MODELS.load(config.head).complete_weights(weights, scene)
         return fitted(lambda: build_model(config, scene), weights, str(path))
     except ValueError as error:
         raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error

@@ -1,9 +1,10 @@
-"""Policies that act in the environment, by name, file or entry point."""
+"""Policies that act in the environment: ours and those of other packages by name, those in files, and any function
+that ``package.module:function`` names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,10 +13,11 @@ from datagen.sim.interface import Policy
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
 from vision.io.files import sha256
+from vision.registry import Registry
 from vision.scene.scene import Scene
 
-POLICIES: dict[str, Callable[[SimScene, int], Policy]] = {RandomExploration.name: RandomExploration}
-"""Builders by name: from the scene and the number of worlds."""
+POLICIES = Registry("policy", "dactyl.policies", {RandomExploration.name: "datagen.policy.explore:RandomExploration"})
+"""Functions by name: from the scene and the number of worlds to a policy."""
 
 TRAINED = "trained"
 """Stands for the policy that is shipped for the scene's hand and object; without one, for random exploration."""
@@ -43,9 +45,9 @@ def policy_label(source: str, scene: Scene) -> str:
     path = shipped().get(source, Path(source))
     if path.suffix in (".pt", ".pt2") and path.is_file():
         return f"{path.stem}-{sha256(path)[:8]}"
-    if source in POLICIES or (":" in source and path.suffix not in (".pt", ".pt2")):
+    if source in POLICIES.names() or (":" in source and path.suffix not in (".pt", ".pt2")):
         return source
-    known = ", ".join([TRAINED, *POLICIES, *shipped()])
+    known = ", ".join([TRAINED, *POLICIES.names(), *shipped()])
     raise DactylError(f"no policy '{source}': give one of {known}, a .pt or .pt2 file, or package.module:function")
 
 
@@ -57,13 +59,26 @@ def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
     """
     policy_label(source, scene.scene)
     found = _resolved(source, scene.scene)
-    if source == TRAINED and found in POLICIES:
+    if source == TRAINED and found == RandomExploration.name:
         Console(stderr=True).print(f"no policy trained in the scene {scene.scene.name} is shipped: {found} instead")
-    if found in POLICIES:
-        return POLICIES[found](scene, worlds)
+    if found in POLICIES.names() and found not in shipped():
+        return complete_policy(POLICIES.load(found)(scene, worlds), found)
     from datagen.policy.trained import load  # brings torch
 
     return load(found, scene, worlds)
+
+
+def complete_policy(policy: Any, source: str) -> Policy:
+    """The policy that somebody's function returned.
+
+    Raises:
+        DactylError: it has not what a policy has.
+    """
+    missing = [part for part in ("name", "reset", "act") if not hasattr(policy, part)]
+    if missing:
+        raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
+    found: Policy = policy
+    return found
 
 
 def _resolved(source: str, scene: Scene) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datagen.policy import policy_label, shipped
+from datagen.policy import complete_policy, policy_label, shipped
 from datagen.policy.features import STATE_WIDTH, goal_vector, state_vector
 from datagen.policy.memory import History
 from datagen.policy.network import Actor, Normaliser, load_policy
@@ -126,11 +126,7 @@ def _entry_point(source: str, scene: SimScene, worlds: int) -> Policy:
         build = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DactylError(f"policy {source}: cannot be imported ({error}); give package.module:function") from error
-    policy = build(scene, worlds)
-    missing = [part for part in ("name", "reset", "act") if not hasattr(policy, part)]
-    if missing:
-        raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
-    return policy
+    return complete_policy(build(scene, worlds), source)
 
 
 def _blank_observation(worlds: int) -> Observation:

@@ -53,8 +53,9 @@ class StatesConfig:
         count: number of states.
         seed: of every random draw; test sets need one of their own.
         scene: name or file of the scene: hand, object, cameras and surroundings (configs/scenes).
-        policy: what moves the hand: a name, a file (.pt, .pt2) or an entry point (package.module:function); trained is
-            the one that is shipped for the object, random exploration where none is.
+        policy: what moves the hand: a name (ours, or one that another package offers), a file (.pt, .pt2) or a function
+            (package.module:function); trained is the one that is shipped for the object, random exploration where none
+            is.
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the two wrist joints (Table 3's locked wrist).

@@ -14,7 +14,7 @@ from rich.console import Console
 from eval.report.table_text import markdown
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
 from eval.scoring.record_types import DatasetRecord
-from eval.scoring.table import NOTES, Row, evaluation_rows, missing_rows
+from eval.scoring.table import Row, evaluation_rows, missing_rows
 from vision.config import parse
 from vision.errors import DactylError
 from vision.io.files import atomic_write, remove, sha256
@@ -67,7 +67,7 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
     Raises:
         DactylError: the evaluation is missing, damaged or of another checkpoint, or the network is too large to ship.
     """
-    from vision.estimator import WEIGHTS, export_weights  # brings torch
+    from vision.estimator import WEIGHTS, PoseEstimator, export_weights  # brings torch
 
     evaluation = load_evaluation("ours", config.evaluation)
     checkpoint = evaluation.record.checkpoint
@@ -85,28 +85,25 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         remove(weights)
         raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
     card = weights.with_suffix(".md")
-    atomic_write(card, model_card(name, evaluation, sha256(weights), size).encode())
+    description = PoseEstimator.from_checkpoint(weights).description
+    atomic_write(card, model_card(name, description, evaluation, sha256(weights), size).encode())
     return weights, card
 
 
-def model_card(name: str, evaluation: Evaluation, digest: str, size: int) -> str:
-    """The card in Markdown, of weights of that name with that SHA-256 and size in bytes."""
+def model_card(name: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:
+    """The card in Markdown, of weights of that name with that SHA-256 and size in bytes; ``description`` says how the
+    network comes to a pose."""
     rows = evaluation_rows(evaluation)
-    parts = [*_about(evaluation), *_use(name, evaluation)]
+    parts = [*_about(description, evaluation), *_use(name, evaluation)]
     parts += [part for section in (_errors, _limits, _data, _recipe, _origin) for part in section(evaluation, rows)]
     return "\n\n".join([*parts, f"File: {size:,} bytes, SHA-256 `{digest}`."]) + "\n"
 
 
-def _about(evaluation: Evaluation) -> Iterator[str]:
+def _about(description: str, evaluation: Evaluation) -> Iterator[str]:
     front = {"license": "mit", "library_name": "dactyl-vision", "tags": ["6d-pose", evaluation.object.name]}
     yield f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
     yield f"# Pose of the {evaluation.object.name} from the hand's cameras"
-    kind = {
-        "geometric": "finds the object's corners in each picture and solves for the pose through the cameras",
-        "regression": "answers with the pose at once and "
-        + ("is told the cameras' calibration" if evaluation.uses_cameras else "never uses the cameras' calibration"),
-    }[evaluation.head]
-    yield f"A network of the {evaluation.head} kind: it {kind}. Trained on synthetic pictures alone."
+    yield f"A network of the {evaluation.head} kind: it {description}. Trained on synthetic pictures alone."
 
 
 def _use(name: str, evaluation: Evaluation) -> Iterator[str]:
@@ -122,7 +119,7 @@ def _use(name: str, evaluation: Evaluation) -> Iterator[str]:
 
 def _errors(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
     yield "## Errors"
-    yield markdown([*rows, *missing_rows(rows)], NOTES).rstrip()
+    yield markdown([*rows, *missing_rows(rows)]).rstrip()
 
 
 def _hand(scene: Scene) -> str:
@@ -146,7 +143,7 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
             lines.append(
                 f"On {row.test_set}, {row.protocol} cameras, one estimate in ten is off by more than "
                 f"{row.rotation.p90:.1f}° or by more than {row.position.p90:.1f} mm, and "
-                f"{100 * (row.face_confusion or 0):.1f} % take one face for another."
+                f"{100 * row.figures['face_confusion'].mean:.1f} % take one face for another."
             )
     if evaluation.uses_cameras:
         lines.append("Told wrong cameras, it gives wrong positions: compare the nominal rows with the calibrated ones.")

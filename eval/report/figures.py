@@ -17,7 +17,7 @@ _SIDE = 260  # pixels of a shown picture, about
 
 def telling_samples(errors: PoseErrors, each: int) -> list[tuple[str, int]]:
     """(kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
-    order = np.argsort(errors.add_mm, kind="stable")
+    order = np.argsort(errors["add"], kind="stable")
     each = min(each, max(1, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen: dict[int, str] = {}

@@ -11,17 +11,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eval.scoring.bootstrap import Interval
-from eval.scoring.metrics import Summary
-from eval.scoring.table import NONE, NOTES, PUBLISHED, Row
+from eval.scoring.metric_rows import Metric
+from eval.scoring.metrics import MAIN, Summary, metrics, table_metrics
+from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
 
 
-def markdown(rows: Sequence[Row], notes: Sequence[str] = NOTES) -> str:
+def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
     """The table in GitHub's Markdown, with notes below."""
     titles = header()
     body = [titles, ["---"] * _FIRST_FIGURE + ["---:"] * (len(titles) - _FIRST_FIGURE), *(cells(row) for row in rows)]
     lines = ["| " + " | ".join(line) + " |" for line in body]
-    return "\n".join([*lines, "", *(f"{note}\n" for note in notes)])
+    return "\n".join([*lines, "", *(f"{note}\n" for note in (table_notes() if notes is None else notes))])
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -51,34 +51,35 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-_SUMMARIES = {"rotation": "deg", "position": "mm", "add": "mm", "add_s": "mm", "mssd": "mm", "mspd": "px"}
-
-
 def flat(row: Row) -> dict[str, Any]:
     """Every figure of a row under a name of its own with its unit; None where there is none."""
     texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
     found: dict[str, Any] = {key: None if getattr(row, key) == NONE else getattr(row, key) for key in texts}
     found["samples"] = row.samples
-    for part, unit in _SUMMARIES.items():
+    for key, metric in metrics().items():
+        figure = row.figures.get(key)
+        if metric.kind != "distribution":
+            name = f"share_{key}" if metric.kind == "share" else f"mean_{key}_{metric.unit}"
+            found[name] = None if figure is None else figure.mean
+            continue
         for name in ("mean", "std", "median", "p90"):
-            found[f"{part}_{name}_{unit}"] = getattr(getattr(row, part), name, None)
-        if part in ("rotation", "position"):
+            found[f"{key}_{name}_{metric.unit}"] = getattr(figure, name, None)
+        if metric.in_table:
             for end in ("low", "high"):
-                found[f"{part}_mean_ci95_{end}_{unit}"] = getattr(getattr(row, f"{part}_interval"), end, None)
-    for place, axis in enumerate("xyz"):
-        found[f"mean_absolute_{axis}_mm"] = row.axis[place] if row.axis else None
-    return found | {"share_within_5deg_5mm": row.within, "share_face_confusion": row.face_confusion}
+                found[f"{key}_mean_ci95_{end}_{metric.unit}"] = getattr(row.intervals.get(key), end, None)
+    return found
 
 
-def print_table(rows: Sequence[Row], console: Console, notes: Sequence[str] = NOTES) -> None:
+def print_table(rows: Sequence[Row], console: Console) -> None:
     """The table on a terminal, leaving out columns until it fits; whole where the output is a file."""
-    kept = header()
+    kept, notes = header(), table_notes()
     left_out: list[str] = []
+    less_telling = _less_telling()
     options = console.options.update_width(1_000)
     while console.is_terminal and console.measure(_rich_table(rows, kept), options=options).maximum > console.width:
-        if len(left_out) == len(_LESS_TELLING):
+        if len(left_out) == len(less_telling):
             break
-        left_out.append(_LESS_TELLING[len(left_out)])
+        left_out.append(less_telling[len(left_out)])
         kept = [title for title in kept if title != left_out[-1]]
     table = _rich_table(rows, kept)
     if not console.is_terminal:
@@ -90,10 +91,10 @@ def print_table(rows: Sequence[Row], console: Console, notes: Sequence[str] = NO
         console.print(note, style="dim", highlight=False)
 
 
-_LESS_TELLING = (
-    *("cameras known", "renderer", "p90", "median", "95 % CI"),
-    *("n", "another face", "≤ 5° & 5 mm", "head"),
-)
+def _less_telling() -> list[str]:
+    """Titles of the columns that can be left out, the first first."""
+    others = [metric.heading for metric in table_metrics() if metric.key not in MAIN]
+    return ["cameras known", "renderer", "p90", "median", "95 % CI", "n", *reversed(others), "head"]
 
 
 def _rich_table(rows: Sequence[Row], kept: Sequence[str]) -> Table:
@@ -116,34 +117,37 @@ _FIRST_FIGURE = 6
 
 def header() -> list[str]:
     """Titles of the table's columns."""
-    errors = [title for what in ("rotation (°)", "position (mm)") for title in (what, "95 % CI", "median", "p90")]
-    return [
-        *("estimator", "test set", "renderer", "head", "protocol", "cameras known", "n"),
-        *errors,
-        *("≤ 5° & 5 mm", "another face"),
-    ]
+    known = ["estimator", "test set", "renderer", "head", "protocol", "cameras known", "n"]
+    return [*known, *(title for metric in table_metrics() for title in _titles(metric))]
 
 
 def cells(row: Row) -> list[str]:
     """A row's texts, one for each column."""
     samples = NONE if row.samples is None else f"{row.samples:,}"
     known = [row.estimator, row.test_set, row.renderer, row.head, row.protocol, row.cameras, samples]
-    pairs = ((row.rotation, row.rotation_interval), (row.position, row.position_interval))
-    return [
-        *known,
-        *(cell for summary, interval in pairs for cell in _figures(summary, interval)),
-        *(NONE if share is None else f"{100 * share:.1f} %" for share in (row.within, row.face_confusion)),
-    ]
+    return [*known, *(cell for metric in table_metrics() for cell in _cells(metric, row))]
+
+
+def _titles(metric: Metric) -> list[str]:
+    return [metric.heading, *(("95 % CI", "median", "p90") if metric.kind == "distribution" else ())]
+
+
+def _cells(metric: Metric, row: Row) -> list[str]:
+    figure, interval = row.figures.get(metric.key), row.intervals.get(metric.key)
+    if metric.kind != "distribution" or figure is None:
+        return [figure_text(metric, figure), *[NONE] * (len(_titles(metric)) - 1)]
+    between = NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
+    others = [NONE if value is None else f"{value:.2f}" for value in (figure.median, figure.p90)]
+    return [figure_text(metric, figure), between, *others]
+
+
+def figure_text(metric: Metric, figure: Summary | None) -> str:
+    """A figure in one cell: mean and standard deviation, the mean, or the share in percent."""
+    if figure is None:
+        return NONE
+    return f"{100 * figure.mean:.1f} %" if metric.kind == "share" else mean_and_spread(figure)
 
 
 def mean_and_spread(summary: Summary) -> str:
     """``mean ± standard deviation``, or the mean alone where no more is known."""
     return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
-
-
-def _figures(summary: Summary | None, interval: Interval | None) -> list[str]:
-    if summary is None:
-        return [NONE] * 4
-    mean = mean_and_spread(summary)
-    between = NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
-    return [mean, between, *(NONE if value is None else f"{value:.2f}" for value in (summary.median, summary.p90))]

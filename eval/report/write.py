@@ -17,9 +17,9 @@ import numpy as np
 from eval.report.page import to_html, to_markdown
 from eval.report.sections import evidence, results, studies, trials
 from eval.report.table_text import comma_separated, flat, summary
-from eval.scoring.metrics import METRICS, MetricName
+from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
-from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, figures, missing_rows
+from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, measured, missing_rows
 from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
 from vision.io.files import atomic_write, canonical_json
@@ -37,20 +37,23 @@ class ReportConfig:
         evaluations: folders of dactyl evaluate by the name of the checkpoint, for example {ours: runs/evaluation}.
         output: folder for report.html, report.md, report.csv, report.json and summary.md.
         closed_loops: folders of dactyl closed-loop by the name of the policy, for example {her: runs/closed-loop}.
-        metrics: columns of the table of other errors: the mean absolute error along each axis, ADD, ADD-S, MSSD, MSPD,
-            the share within 5 degrees and 5 mm, the share with one face taken for another. The CSV has all.
+        metrics: columns of the table of other errors by their keys (eval/scoring/metric_rows.py and what other packages
+            offer): absolute_x, absolute_y, absolute_z, add, add_s, mssd, mspd, within_5deg_5mm, face_confusion and so
+            on; null for all. The CSV has all.
         title: of the pages.
     """
 
     evaluations: dict[str, Path]
     output: Path
     closed_loops: dict[str, Path] = field(default_factory=dict)
-    metrics: tuple[MetricName, ...] = METRICS
+    metrics: tuple[str, ...] | None = None
     title: str = "Object pose from three cameras"
 
     def __post_init__(self) -> None:
         if not self.evaluations:
             raise ValueError("evaluations: name at least one, for example --evaluations.ours runs/evaluation")
+        if unknown := [key for key in self.metrics or () if key not in metrics()]:
+            raise ValueError(f"metrics: expected some of {', '.join(metrics())}, got {unknown[0]}")
         for name in (*self.evaluations, *self.closed_loops):
             if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name) or name in ("paper", "successor", "constant"):
                 raise ValueError(f"evaluations: '{name}' is no name for a table; use letters, digits and .-_ only")
@@ -137,7 +140,7 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for test_set in evaluation.sets:
         found[test_set.name] = {
-            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **figures(one.errors, one.episodes)))
+            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.episodes)))
             | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }

@@ -34,7 +34,7 @@ class CheckpointFile(Record, frozen=True, omit_defaults=False):
 class CheckpointRecord(CheckpointFile, frozen=True):
     """What was evaluated."""
 
-    head: Literal["regression", "geometric"]
+    head: Name
     uses_cameras: bool
     scene: dict[str, Any]
 

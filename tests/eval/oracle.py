@@ -26,6 +26,7 @@ class Oracle:
         datasets = list(datasets)
         self.scene, self.finds_cameras = datasets[0].scene, uses_cameras
         self.head, self.uses_cameras = head, uses_cameras
+        self.any_number_of_cameras, self.nominal_fault = head == "geometric", None
         self.angle_deg, self.distance_mm = angle_deg, distance_mm
         self.calls = 0
         self.answers = {}

@@ -19,7 +19,7 @@ from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig
+from vision.networks.model_config import ModelConfig
 from vision.storage.datasets import TripletDataset
 
 SIZE = 64

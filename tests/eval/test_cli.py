@@ -25,7 +25,7 @@ from vision.estimator import checkpoint_record
 from vision.io.files import exclusive_folder
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig
+from vision.networks.model_config import ModelConfig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import shard_name
 
@@ -166,7 +166,7 @@ def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle)
 
 def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
     add = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
-    errors = PoseErrors(add, add, add, add, add, add, add > 100)
+    errors = PoseErrors({"rotation": add, "position": add, "add": add})
     assert telling_samples(errors, 2) == [
         ("best", 1), ("best", 5), ("typical", 3), ("typical", 0), ("worst", 6), ("worst", 2),
     ]  # fmt: skip

@@ -31,7 +31,7 @@ from vision.estimator import checkpoint_record
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig
+from vision.networks.model_config import ModelConfig
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table
 

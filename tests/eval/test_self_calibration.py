@@ -26,7 +26,7 @@ from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig, WindowConfig
+from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution

@@ -17,8 +17,10 @@ from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, baseline_row, mi
 def make_errors(scale: float = 1.0) -> PoseErrors:
     """Mean 2, standard deviation 1, median 2, p90 3 (times the scale)."""
     values = scale * np.array([1.0, 3.0] * 10)
-    axes = np.stack([values, -2 * values, 3 * values], axis=-1)
-    return PoseErrors(values, 10 * values, axes, 100 * values, 50 * values, 200 * values, values > 2.5, 7 * values)
+    factors = {"rotation": 1, "position": 10, "add": 100, "add_s": 50, "mssd": 200, "mspd": 7}
+    factors |= {f"absolute_{axis}": number for number, axis in enumerate("xyz", 1)}
+    shares = {"within_5deg_5mm": values < 0, "face_confusion": values > 2.5}
+    return PoseErrors({key: factor * values for key, factor in factors.items()} | shares)
 
 
 EPISODES = np.arange(20) // 2
@@ -95,7 +97,7 @@ def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
 
 def test_a_kind_is_missing_until_it_was_measured(rows: list[Row]) -> None:
     """The paper's rows and the constant's do not count, and a set's own name does not either."""
-    named = [Row("ours", "unity", "filament", samples=1, rotation=Summary(1, 1))]
+    named = [Row("ours", "unity", "filament", samples=1, figures={"rotation": Summary(1, 1)})]
     assert [row.renderer for row in missing_rows([*PAPER_ROWS, *named])] == ["classic", "unity", "real"]
     assert len(missing_rows([baseline_row("a", "real", make_errors(), EPISODES)])) == 4
 

@@ -124,7 +124,9 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         "schema version None": {"schema_version": None},
         "does not fit": {"state_dict": {f"model.{k}": v for k, v in other.state_dict().items()}},
         "'state_dict' is missing": {"state_dict": None},
-        "hyper_parameters.model: key 'head'": {"hyper_parameters": {**record, "model": {"head": "telepathic"}}},
+        "hyper_parameters.model: head: expected one of regression, geometric, got telepathic": {
+            "hyper_parameters": {**record, "model": {"head": "telepathic"}}
+        },
         "dropout": {"hyper_parameters": {**record, "model": {**record["model"], "dropout": 0.5}}},
         "hyper_parameters.scene: key 'object'": {
             "hyper_parameters": {**record, "scene": {**record["scene"], "object": "teapot"}}

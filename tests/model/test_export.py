@@ -13,7 +13,8 @@ from tests.scenes import scene
 from vision.networks.backbones import BackboneConfig
 from vision.networks.export import ExportedNetwork, export_onnx, export_program
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig, PoseModel, WindowConfig
+from vision.networks.model_config import ModelConfig, WindowConfig
+from vision.networks.pose_model import PoseModel
 
 SIZE = 64
 

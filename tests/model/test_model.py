@@ -10,10 +10,13 @@ from tests.model.test_bundle import Truth
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.networks.backbones import BackboneConfig
-from vision.networks.geometric import GeometricModel, GeometricOutput
+from vision.networks.geometric import GeometricModel
+from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
-from vision.networks.model import RegressionModel, build_model
-from vision.networks.pose_model import ModelConfig, PoseModel, WindowConfig, normalize, resize
+from vision.networks.model import build_model
+from vision.networks.model_config import ModelConfig, WindowConfig
+from vision.networks.pose_model import PoseModel, normalize, resize
+from vision.networks.regression import RegressionModel
 from vision.networks.windows import make_windows
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene

@@ -16,7 +16,7 @@ PATHS = ["--data.train", "data", "--output", "out"]
         (["--trainer.max_step", "1"], ["trainer.max_step", "did you mean 'trainer.max_steps'"]),
         (["--optimizer.learning_rate", "fast"], ["optimizer.learning_rate", "fast"]),
         (["--optimizer.learning_rate", "-1"], ["learning_rate must be above 0"]),
-        (["--model.head", "psychic"], ["model.head", "psychic"]),
+        (["--model.head", "psychic"], ["head: expected one of regression, geometric", "psychic"]),
         (["--model.backbone.stage_strides", "[1, 2]"], ["stage_strides"]),
         (["--model.window", '{"siz": 3}'], ["siz"]),
         (["--model.window", '{"size": 64}'], ["needs head: geometric"]),

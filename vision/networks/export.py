@@ -1,7 +1,8 @@
 """The network for other programs: ``torch.export`` and ONNX.
 
 What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B >= 1, and holds all
-preprocessing. A regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; one with
+preprocessing; what comes out is the model's choice (:meth:`vision.networks.pose_model.PoseModel.exported`). A
+regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; one with
 ``camera_input`` gives what it answers when nobody knows the cameras' displacements. A geometric network gives
 ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of each in pixels; with a
 window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose follows by
@@ -20,32 +21,33 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.io.files import atomic_write
-from vision.networks.geometric import GeometricModel
-from vision.networks.heads import rotation_from_values
 from vision.networks.pose_model import PoseModel
 
 _OPSET = 18  # the first whose Resize smooths before it reduces, as the network does
 
 
 class ExportedNetwork(nn.Module):
-    """A pose network with tensors in and tensors out."""
+    """A pose network with tensors in and tensors out.
+
+    Attributes:
+        outputs: names of what comes out.
+    """
 
     def __init__(self, model: PoseModel) -> None:
         super().__init__()
         self.model = model.cpu()
-        self.outputs: tuple[str, ...] = ("position", "rotation")
-        if isinstance(model, GeometricModel):
-            windowed = model.config.window is not None
-            self.outputs = ("pixels", "scale", "landmarks", "landmark_scale") if windowed else ("pixels", "scale")
         self.eval()
+        with torch.no_grad():
+            self.outputs = tuple(model.exported(model(example_images(model))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        found = self.model(images)
-        if isinstance(self.model, GeometricModel):
-            seen = [found.corners] if found.landmarks is None else [found.corners, found.landmarks]
-            return tuple(tensor for points in seen for tensor in (points.pixels, points.log_scale.exp()))
-        rotation, _ = rotation_from_values(found.values[:, 3:], self.model.config.rotation)
-        return found.values[:, :3] * self.model.position_deviation + self.model.position_mean, rotation
+        return tuple(self.model.exported(self.model(images)).values())
+
+
+def example_images(model: PoseModel) -> Tensor:
+    """Two samples of noise: a batch of one would be taken for a constant."""
+    (height, width), cameras = model.image_shape, len(model.scene.rig)
+    return torch.randint(0, 256, (2, cameras, 3, height, width), dtype=torch.uint8, generator=torch.Generator())
 
 
 def export_program(model: PoseModel, path: Path) -> None:
@@ -93,7 +95,4 @@ def _images_text(example: Tensor) -> str:
 
 
 def _traced(model: PoseModel) -> tuple[ExportedNetwork, Tensor, tuple[dict[int, Any]]]:
-    (height, width), cameras = model.image_shape, len(model.scene.rig)
-    # Two samples: a batch of one would be taken for a constant.
-    example = torch.randint(0, 256, (2, cameras, 3, height, width), dtype=torch.uint8, generator=torch.Generator())
-    return ExportedNetwork(model), example, ({0: torch.export.Dim.DYNAMIC},)
+    return ExportedNetwork(model), example_images(model), ({0: torch.export.Dim.DYNAMIC},)

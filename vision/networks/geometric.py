@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, project_torch
+from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
 from vision.networks.heads import PointHead, PointOutput
-from vision.networks.pose_model import Augment, ModelConfig, PoseModel, PosePrediction, preprocess, resize
-from vision.networks.windows import cut, make_windows, to_image, window_scale
+from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
+from vision.networks.model_config import ModelConfig
+from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize
+from vision.networks.prediction import PosePrediction
+from vision.networks.surface import SurfaceTargets
+from vision.networks.validation import COLUMNS
+from vision.networks.windows import cut, make_windows
 from vision.scene.framing import window_sides
+from vision.scene.landmarks import NO_LANDMARKS
 from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.landmarks import locate
+from vision.solvers.self_calibration import RigSolution, self_calibrate
 from vision.solvers.views import compare_views
 
 CONFIDENT_ANGLE = math.radians(2.0)
@@ -27,26 +39,11 @@ LANDMARK_DOUBT = 3.0
 """By what factor landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
 With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
 deviations that kept their promise."""
-
-
-@dataclass(frozen=True)
-class GeometricOutput:
-    """What the geometric model sees.
-
-    Attributes:
-        corners: (B, C, K), image pixels.
-        centre: (B, C, 1) the object's centre as the locator sees it, image pixels; None without a window.
-        landmarks: (B, C, L) the hand's landmarks as the locator sees them, image pixels; None without a window.
-        surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
-            the object's diameter, object frame, and the log-scale of its error; only in training.
-        windows: (B, C, 2, 3) what the tower saw.
-    """
-
-    corners: PointOutput
-    centre: PointOutput | None
-    landmarks: PointOutput | None
-    surface: Tensor | None
-    windows: Tensor
+_USUAL_SPREAD = 0.01
+"""Of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and 0.83 on held-out triplets."""
+LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
+"""Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
+taken away, and where that was never measured."""
 
 
 class GeometricModel(PoseModel):
@@ -68,6 +65,8 @@ class GeometricModel(PoseModel):
     error_scale: Tensor
     landmark_offset: Tensor
     usual_spread: Tensor
+    any_number_of_cameras: ClassVar[bool] = True
+    compares_views: ClassVar[bool] = True
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
@@ -117,12 +116,29 @@ class GeometricModel(PoseModel):
             windows = around if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, augment)
         return GeometricOutput(
-            _unflatten(corners, shape),
-            None if centre is None else _unflatten(centre, shape),
-            None if landmarks is None else _unflatten(landmarks, shape),
+            unflattened(corners, shape),
+            None if centre is None else unflattened(centre, shape),
+            None if landmarks is None else unflattened(landmarks, shape),
             self.surface(features).float().unflatten(0, shape) if self.training else None,
             windows.unflatten(0, shape),
         )
+
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        super().check_config(config)
+        if config.window is not None and config.image_size is not None:
+            raise ValueError("a window needs no image_size: its size takes that one's place")
+        if config.camera_input:
+            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
+
+    @classmethod
+    def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
+        weights.setdefault("landmark_offset", no_landmark_offset(scene))
+        weights.setdefault("usual_spread", torch.zeros(()))
+
+    @property
+    def description(self) -> str:
+        return "finds the object's corners in each picture and solves for the pose through the cameras"
 
     @property
     def uses_cameras(self) -> bool:
@@ -131,6 +147,14 @@ class GeometricModel(PoseModel):
     @property
     def finds_cameras(self) -> bool:
         return self.config.window is not None and self.landmarks is not None
+
+    @property
+    def two_protocols(self) -> bool:
+        return self.finds_cameras
+
+    @property
+    def nominal_fault(self) -> str | None:
+        return NO_LANDMARKS if self.landmarks is None else None
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
@@ -156,14 +180,14 @@ class GeometricModel(PoseModel):
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:
             return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
-        return _to_image(found, scenes)
+        return points_in_image(found, scenes)
 
     def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
         """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
         size = self.input_size
         seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
         features = self.tower(preprocess(seen, augment))
-        return _to_image(self.head(features, size), windows), features
+        return points_in_image(self.head(features, size), windows), features
 
     @torch.no_grad()
     def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
@@ -203,6 +227,29 @@ class GeometricModel(PoseModel):
             return corners, None
         return corners, PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
 
+    def observe(self, images: Tensor) -> tuple[PointObservations, PointObservations]:
+        if not self.finds_cameras:
+            return super().observe(images)
+        with torch.inference_mode():
+            points, landmarks = self.observations(self(images))
+        assert landmarks is not None
+        pixels = landmarks.pixels
+        if pixels.shape[1] == len(self.landmark_offset):
+            pixels = pixels - self.landmark_offset
+        return points, PointObservations(pixels, landmarks.scale)
+
+    def self_calibrate(
+        self, points: PointObservations, landmarks: PointObservations, nominal: Cameras, distortion: bool = False
+    ) -> RigSolution:
+        if self.landmarks is None:
+            return super().self_calibrate(points, landmarks, nominal, distortion)
+        return self_calibrate(
+            self.keypoints.cpu(), points, self.landmarks, landmarks, nominal,
+            torch.tensor([camera.height for camera in self.scene.rig.cameras]), self.position_mean.cpu(),
+            landmark_offset=LANDMARK_OFFSET if self.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET,
+            distortion=distortion,
+        )  # fmt: skip
+
     def set_landmark_offset(self, found: Tensor, true: Tensor) -> None:
         """Set ``landmark_offset``: the median over held-out samples of where landmarks were found, (N, C, L, 2) pixels,
         from where they are."""
@@ -223,21 +270,80 @@ class GeometricModel(PoseModel):
         """Set ``usual_spread`` from those of held-out triplets, (N,) pixels."""
         self.usual_spread.copy_(spread.median())
 
+    @property
+    def typical_spread(self) -> float:
+        return float(self.usual_spread) or _USUAL_SPREAD * float(np.mean(window_sides(self.scene, None)))
+
+    def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
+        images, position = batch["images"], batch["object_position"]
+        rotation = quaternion_to_matrix(batch["object_quaternion"])
+        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        with torch.autocast(images.device.type, enabled=False):
+            corners = self.keypoints.float() @ rotation.mT + position[:, None]
+            targets = project_torch(
+                torch.cat([corners, position[:, None]], dim=1)[:, None], cameras.intrinsics, cameras.extrinsics
+            )
+        windows, scenes, window = None, None, self.config.window
+        if window is not None:
+            windows = augment.windows(targets[:, :, -1], self.sides(images.shape[:2]), window.size)
+            scenes = augment.scenes((images.shape[0], images.shape[1]), self.image_side, window.locator_size)
+        output = self(images, augment, windows, scenes)
+        alike = None
+        if self.permutations is None:
+            losses = laplace_loss(output.corners, targets[:, :, :-1])
+        else:
+            losses, alike = symmetric_laplace_loss(output.corners, targets[:, :, :-1], self.permutations)
+        if output.centre is not None:
+            losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
+            if self.finds_cameras:
+                losses = losses + config.landmarks * laplace_loss(output.landmarks, self._true_landmarks(batch))
+        # About a continuous symmetry's axis nothing tells where a point of the surface is.
+        if config.surface and not len(self.object.symmetries.axes):
+            with torch.autocast(images.device.type, enabled=False):
+                casting = self._surface_targets.to(images.device)
+                size, cells = self.input_size, output.surface.shape[-2:]
+                points, hit = casting(output.windows, size, cells, cameras, position, rotation)
+                if alike is not None:  # the same points as in the pose that the image has chosen
+                    inverse = torch.linalg.inv(self.motions)[alike]
+                    points = points @ inverse[..., :3, :3].mT + inverse[..., None, :3, 3] / casting.radius
+                losses = losses + config.surface * surface_loss(output.surface, points, hit)
+        return losses
+
+    @cached_property
+    def _surface_targets(self) -> SurfaceTargets:
+        """Made when training first asks; no part of the network, whose buffers an average of it copies one by one."""
+        return SurfaceTargets(self.object)
+
+    def _true_landmarks(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """True pixels (B, C, L, 2) of the hand's landmarks."""
+        hand = self.scene.hand
+        assert hand is not None
+        assert hand.landmarks is not None
+        with torch.autocast(batch["joint_position"].device.type, enabled=False):
+            points, _ = locate(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
+            return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
+
+    def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:
+        output = self(images)
+        poses = [self.pose(output, true)]
+        return [*poses, self.pose(output, nominal, nominal=True)] if self.two_protocols else poses
+
+    def finish_validation(self, columns: Tensor) -> None:
+        for nominal, errors in enumerate(columns.unflatten(1, (-1, COLUMNS)).unbind(1)):
+            self.calibrate(errors[:, 0], errors[:, 2], bool(nominal))
+        self.set_usual_spread(columns[:, COLUMNS - 1])
+
+    def exported(self, output: GeometricOutput) -> dict[str, Tensor]:
+        found = {"pixels": output.corners.pixels, "scale": output.corners.log_scale.exp()}
+        if output.landmarks is None:
+            return found
+        return found | {"landmarks": output.landmarks.pixels, "landmark_scale": output.landmarks.log_scale.exp()}
+
 
 def no_landmark_offset(scene: Scene) -> Tensor:
     """The ``landmark_offset`` of a network of which none was measured."""
     landmarks = None if scene.hand is None else scene.hand.landmarks
     return torch.zeros(len(scene.rig), 0 if landmarks is None else len(landmarks.points), 2)
-
-
-def _to_image(found: PointOutput, windows: Tensor) -> PointOutput:
-    """Points (N, K) of windows (N, 2, 3) in the image's pixels."""
-    with torch.autocast(windows.device.type, enabled=False):
-        return PointOutput(to_image(windows, found.pixels), found.log_scale + window_scale(windows).log()[:, None])
-
-
-def _unflatten(points: PointOutput, shape: torch.Size) -> PointOutput:
-    return PointOutput(points.pixels.unflatten(0, shape), points.log_scale.unflatten(0, shape))
 
 
 def _probability_within(angle: float, deviation: Tensor) -> Tensor:

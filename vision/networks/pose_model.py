@@ -1,19 +1,29 @@
-"""What both models share: configuration, what they are made for, what they return, how a picture enters a tower."""
+"""What all models share: what they are asked for, what they return, how a picture enters a tower.
+
+A model owns its losses, its validation and its export: nothing outside asks which of them it is. Another package offers
+one as a class of :class:`PoseModel` under the entry point ``dactyl.models``.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
-from vision.networks.backbones import BackboneConfig
-from vision.networks.heads import RotationFormat
+from vision.networks.losses import LossConfig
+from vision.networks.model_config import ModelConfig
+from vision.networks.prediction import PosePrediction
+from vision.networks.validation import pose_columns, pose_metrics
 from vision.scene.scene import Scene
-from vision.solvers.views import Views
+from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.self_calibration import RigSolution
+
+_STEPS = 72  # of a turn, in which continuous symmetries are tried
 
 
 class Augment(Protocol):
@@ -26,107 +36,37 @@ class Augment(Protocol):
         """Changed normalised images."""
 
 
-@dataclass(frozen=True)
-class WindowConfig:
-    """Where the geometric model looks.
+class TrainingAugment(Augment, Protocol):
+    """What else training draws for a model's losses."""
 
-    Attributes:
-        side: of the window, as a fraction of the image's longer side; null for one that suits the object, each camera
-            its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
-        size: of the window in the tower's pixels.
-        locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
-        locator_width: channels of the locator's finest level.
-    """
+    def cameras_known(self, count: int) -> Tensor:
+        """(count, 1, 1) ones and zeros: which samples are told their true cameras."""
 
-    side: float | None = None
-    size: int = 80
-    locator_size: int = 100
-    locator_width: int = 24
+    def windows(self, centre: Tensor, side: Tensor | float, size: int) -> Tensor:
+        """Windows (..., 2, 3) of ``size`` pixels near true object centres (..., 2), image pixels."""
 
-    def __post_init__(self) -> None:
-        if self.side is not None and not 0 < self.side <= 2:
-            raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
-        sizes = (self.size, self.locator_size)
-        if min(sizes) < 32 or max(sizes) > 4096:
-            raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
-        if not 8 <= self.locator_width <= 1024:
-            raise ValueError(f"window locator_width must be 8 to 1024, got {self.locator_width}")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A network.
-
-    Attributes:
-        head: the paper's regression, or corners and geometry.
-        backbone: the tower.
-        rotation: what the regression head answers with.
-        hidden: width of the regression head's hidden layer.
-        image_size: pixels to which images are reduced; as they come when null.
-        window: look only at the object's surroundings (geometric); at the whole image when null.
-        iterations: of the refinement of a geometric pose.
-        camera_input: whether the regression head is told the cameras too: how far each is from its nominal place.
-    """
-
-    head: Literal["regression", "geometric"] = "regression"
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    rotation: RotationFormat = "quaternion"
-    hidden: int = 128
-    image_size: int | None = None
-    window: WindowConfig | None = None
-    iterations: int = 10
-    camera_input: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.hidden <= 65_536 or not 0 <= self.iterations <= 1000:
-            raise ValueError(
-                f"hidden must be 1 to 65,536 and iterations 0 to 1,000, got {self.hidden}, {self.iterations}"
-            )
-        if self.image_size is not None and not 32 <= self.image_size <= 4096:
-            raise ValueError(f"image_size must be 32 to 4,096, got {self.image_size}")
-        if self.window is not None and (self.head != "geometric" or self.image_size is not None):
-            raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
-        if self.camera_input and self.head != "regression":
-            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
-
-
-@dataclass(frozen=True)
-class PosePrediction:
-    """Poses of the object in the world.
-
-    Attributes:
-        position: (B, 3) float64, metres.
-        rotation: (B, 3, 3) float64, object to world.
-        confidence: (B,) float64 in [0, 1]. Geometric: the probability that the rotation is right to
-            ``CONFIDENT_ANGLE``. Regression: how long the predicted rotation vector is, which scattered possibilities
-            make short (it says nothing after training with the geodesic loss).
-        deviation: (B,) float64, radians: the geometric model's own estimate of the rotation's standard deviation about
-            each axis, before calibration; None from a regression.
-        covariance: (B, 6, 6) float64 of the error, radians about the world's axes then metres, after calibration; None
-            from a regression.
-        views: how each camera's view agrees with the pose, and the cameras as they were found; None from a regression.
-    """
-
-    position: Tensor
-    rotation: Tensor
-    confidence: Tensor
-    deviation: Tensor | None = None
-    covariance: Tensor | None = None
-    views: Views | None = None
+    def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
+        """Windows (*shape, 2, 3) of ``size`` pixels near the whole of images of ``side`` pixels."""
 
 
 class PoseModel(nn.Module, ABC):
-    """What both models share.
+    """What all models share.
 
     Attributes:
         scene: what its images show, cameras of their size included.
         image_shape: height and width of the array that holds an image.
         image_side: the longer of the two, pixels; towers see images padded to squares of it.
         position_mean, position_deviation: (3,) buffers, metres: of the training set's object positions.
+        motions: (N, 4, 4) buffer: that leave the object's look unchanged, object frame.
+        any_number_of_cameras: whether it takes images of any number of any cameras.
+        compares_views: whether its predictions have a covariance and views.
     """
 
     position_mean: Tensor
     position_deviation: Tensor
+    motions: Tensor
+    any_number_of_cameras: ClassVar[bool] = False
+    compares_views: ClassVar[bool] = False
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__()
@@ -137,11 +77,35 @@ class PoseModel(nn.Module, ABC):
         self.image_side = max(self.image_shape)
         self.register_buffer("position_mean", torch.zeros(3))
         self.register_buffer("position_deviation", torch.ones(3))
+        motions = torch.tensor(self.object.symmetries.transforms(_STEPS), dtype=torch.float32)
+        self.register_buffer("motions", motions, persistent=False)
 
     def set_position_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Mean and standard deviation, (3,) metres, by which targets are normalised."""
         self.position_mean.copy_(mean)
         self.position_deviation.copy_(deviation.clamp_min(1e-4))
+
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        """Raise ValueError for keys that this model has not, or values that it cannot have."""
+        if config.options:
+            raise ValueError(f"options: head {config.head} has none, got {', '.join(config.options)}")
+
+    @classmethod
+    def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
+        """Add what files of earlier versions have not."""
+
+    # What it is asked
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """How it comes to a pose, after "A network that"."""
+
+    @property
+    @abstractmethod
+    def uses_cameras(self) -> bool:
+        """Whether poses depend on the cameras that it is given."""
 
     @property
     def finds_cameras(self) -> bool:
@@ -149,9 +113,20 @@ class PoseModel(nn.Module, ABC):
         return False
 
     @property
-    @abstractmethod
-    def uses_cameras(self) -> bool:
-        """Whether poses depend on the cameras that it is given."""
+    def two_protocols(self) -> bool:
+        """Whether it answers otherwise when told that cameras are nominal ones; validation then asks it both ways."""
+        return self.uses_cameras
+
+    @property
+    def nominal_fault(self) -> str | None:
+        """Why it has no answer where only nominal cameras are known; None where it has."""
+        return None
+
+    @property
+    def typical_spread(self) -> float | None:
+        """Image pixels by which points scatter in pictures like those it was validated on; None where it does not
+        tell."""
+        return None
 
     @abstractmethod
     def pose(self, output: Any, cameras: Cameras, nominal: bool = False) -> PosePrediction:
@@ -167,6 +142,56 @@ class PoseModel(nn.Module, ABC):
         with torch.inference_mode():
             return self.pose(self(images), cameras, nominal)
 
+    def observe(self, images: Tensor) -> tuple[PointObservations, PointObservations]:
+        """The object's points and the hand's landmarks in images (B, C, 3, H, W) uint8, for :meth:`self_calibrate`.
+
+        Raises:
+            DactylError: it finds no landmarks.
+        """
+        raise DactylError("self-calibration needs a geometric network that finds landmarks of the hand (best.yaml)")
+
+    def self_calibrate(
+        self, points: PointObservations, landmarks: PointObservations, nominal: Cameras, distortion: bool = False
+    ) -> RigSolution:
+        """The cameras of a recording, from what :meth:`observe` saw in it; as :meth:`observe`, and as
+        :meth:`vision.estimator.PoseEstimator.self_calibrate`."""
+        raise DactylError("self-calibration needs a geometric network that finds landmarks of the hand (best.yaml)")
+
+    # How it learns
+
+    @abstractmethod
+    def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
+        """Loss of every sample, (B,), of a batch (``train.batches``)."""
+
+    def validate(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """What is kept of each sample of a held-out batch, (B, F): what :meth:`validation_metrics` is made of."""
+        poses = self.validation_poses(batch["images"], _cameras(batch), self.nominal_cameras(batch["images"]))
+        return pose_columns(self.object, poses, batch["object_position"], batch["object_quaternion"])
+
+    def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:
+        """Answers to true cameras and, with ``two_protocols``, to nominal ones."""
+        poses = [self.predict(images, true)]
+        return [*poses, self.predict(images, nominal, nominal=True)] if self.two_protocols else poses
+
+    def validation_metrics(self, columns: Tensor) -> dict[str, Tensor]:
+        """Logged figures by name, of columns (N, F); ``rotation_mean_deg`` decides which checkpoint is the best."""
+        return pose_metrics(columns)
+
+    def finish_validation(self, columns: Tensor) -> None:
+        """Set what a model learns from its errors on held-out samples, (N, F)."""
+
+    def nominal_cameras(self, images: Tensor) -> Cameras:
+        """The rig's cameras for every sample of a batch."""
+        nominal = self.scene.rig.nominal
+        matrices = (nominal.intrinsics, nominal.extrinsics)
+        return Cameras(*(torch.tensor(m).float().to(images.device).expand(len(images), -1, -1, -1) for m in matrices))
+
+    # How it leaves
+
+    @abstractmethod
+    def exported(self, output: Any) -> dict[str, Tensor]:
+        """Tensors that an exported network gives, of what ``forward`` returned (:mod:`vision.networks.export`)."""
+
     def _check(self, images: Tensor) -> Tensor:
         """Images (B * C, 3, H, W) uint8."""
         height, width = self.image_shape
@@ -175,6 +200,10 @@ class PoseModel(nn.Module, ABC):
                 f"expected uint8 images (B, C, 3, {height}, {width}), got {tuple(images.shape)} {images.dtype}"
             )
         return images.flatten(0, 1)
+
+
+def _cameras(batch: Mapping[str, Tensor]) -> Cameras:
+    return Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
 
 
 def normalize(images: Tensor) -> Tensor:

@@ -10,35 +10,36 @@ import numpy as np
 from PIL import Image
 
 from eval.report.page import Paragraph, Section
-from eval.report.table_text import mean_and_spread
-from eval.scoring.metrics import PoseErrors, Summary
+from eval.report.table_text import figure_text
+from eval.scoring.metric_rows import Metric
+from eval.scoring.metrics import PoseErrors, table_metrics
 from eval.scoring.record import EvaluatedSet, Evaluation
-from eval.scoring.table import NONE, figures
+from eval.scoring.table import NONE, measured
 from vision.errors import DactylError
 from vision.io.files import read_file
 
 _MAX_PICTURE_BYTES = 64 << 20
 
-SHORT = ("n", "rotation (°)", "median", "position (mm)", "median", "≤ 5° & 5 mm", "another face")
+
+def short_titles() -> list[str]:
+    """Titles of the columns of :func:`short`."""
+    return ["n", *(title for metric in table_metrics() for title in _short_titles(metric))]
 
 
 def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
-    """The figures of :data:`SHORT`."""
-    found = figures(errors, episodes)
-    rotation, position = found["rotation"], found["position"]
-    return [
-        f"{found['samples']:,}",
-        *(mean(rotation), f"{rotation.median:.2f}", mean(position), f"{position.median:.2f}"),
-        *(percent(found["within"]), percent(found["face_confusion"])),
-    ]
+    """What the main table shows, in fewer columns."""
+    found = measured(errors, episodes)
+    texts = [f"{found['samples']:,}"]
+    for metric in table_metrics():
+        figure = found["figures"].get(metric.key)
+        texts.append(figure_text(metric, figure))
+        if metric.kind == "distribution":
+            texts.append(NONE if figure is None else f"{figure.median:.2f}")
+    return texts
 
 
-def mean(summary: Summary | None) -> str:
-    return NONE if summary is None else mean_and_spread(summary)
-
-
-def percent(share: float | None) -> str:
-    return NONE if share is None else f"{100 * share:.1f} %"
+def _short_titles(metric: Metric) -> list[str]:
+    return [metric.heading, "median"] if metric.kind == "distribution" else [metric.heading]
 
 
 def each(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, EvaluatedSet]]:

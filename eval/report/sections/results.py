@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 
 from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.page import Drawing, Paragraph, Section, Table
 from eval.report.plots import svg
-from eval.report.sections.parts import mean, percent
-from eval.report.table_text import cells, header
+from eval.report.table_text import cells, figure_text, header
 from eval.scoring.conditions import PROTOCOLS
-from eval.scoring.metrics import MetricName, PoseErrors
+from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.record import Evaluation
-from eval.scoring.table import EXPECTED_RENDERERS, NONE, NOTES, PUBLISHED_MEANS, Row
+from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED_MEANS, Row, table_notes
 
-_ELSEWHERE = ("renderer", "cameras known", "≤ 5° & 5 mm", "another face")  # other tables of the report have them
-_DEFINITIONS = (
-    "ADD: mean distance of the object's corners between the true and the estimated pose (Hinterstoisser et al., ACCV "
-    "2012). ADD-S: the same to the nearest corner, blind to which face is which. MSSD: largest distance of any surface "
-    "point, MSPD: largest distance of the projected corners, both the least over the symmetries of the object's look, "
-    "of which letters leave none (BOP Challenge, Hodan et al., ECCVW 2020).",
-    "Another face: the estimate is nearer to the truth turned by another rotation that leaves the object's shape "
-    "unchanged than to the truth.",
-    "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean.",
-)
+_INTERVALS = "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean."
 
 
 def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> Section:
@@ -34,16 +23,18 @@ def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> S
         Mark(
             " · ".join([row.estimator, row.test_set] + ([row.protocol] if row.measured else [])),
             (row.rotation.mean, row.position.mean),
-            (row.rotation_interval, row.position_interval),
+            (row.intervals.get("rotation"), row.intervals.get("position")),
             not row.measured,
         )
         for row in rows
         if row.rotation and row.position and row.estimator != "constant"
     ]
     styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
+    # Other tables of the report have them.
+    elsewhere = ("renderer", "cameras known", *(one.heading for one in table_metrics() if one.kind != "distribution"))
     table = Table(
-        [title for title in header() if title not in _ELSEWHERE],
-        [[text for text, title in zip(cells(row), header(), strict=True) if title not in _ELSEWHERE] for row in rows],
+        [title for title in header() if title not in elsewhere],
+        [[text for text, title in zip(cells(row), header(), strict=True) if title not in elsewhere] for row in rows],
         "Rotation and position errors, mean ± standard deviation. Published figures are of the nominal protocol; "
         "compare only rows of that protocol with them, and each set with the set of its kind.",
         4,
@@ -81,30 +72,22 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
     return Section("Cumulative errors", parts)
 
 
-def details_section(rows: Sequence[Row], metrics: Sequence[MetricName]) -> Section:
-    """All errors but rotation and position, as far as they are asked for."""
-    columns: dict[MetricName, dict[str, Callable[[Row], str]]] = {
-        "axis": {f"|{name}| mm": partial(_axis, place) for place, name in enumerate("xyz")},
-        "add": {"ADD mm": lambda row: mean(row.add)},
-        "add_s": {"ADD-S mm": lambda row: mean(row.add_s)},
-        "mssd": {"MSSD mm": lambda row: mean(row.mssd)},
-        "mspd": {"MSPD px": lambda row: mean(row.mspd)},
-        "within": {"≤ 5° & 5 mm": lambda row: percent(row.within)},
-        "face_confusion": {"another face": lambda row: percent(row.face_confusion)},
-    }
-    chosen = {title: text for metric in metrics for title, text in columns[metric].items()}
-    shown = [row for row in rows if row.axis is not None]
-    body = [[row.estimator, row.test_set, row.protocol, *(text(row) for text in chosen.values())] for row in shown]
+def details_section(rows: Sequence[Row], keys: Sequence[str] | None) -> Section:
+    """The errors of these keys; all but rotation and position when None."""
+    known = metrics()
+    chosen = [known[key] for key in ([key for key in known if key not in MAIN] if keys is None else keys)]
+    shown = [row for row in rows if row.figures.keys() - {*MAIN}]
+    body = [
+        [row.estimator, row.test_set, row.protocol, *(figure_text(one, row.figures.get(one.key)) for one in chosen)]
+        for row in shown
+    ]
     caption = (
         "Mean absolute error along the world's axes, mean ± standard deviation of the errors that join rotation and "
         "position, and shares of samples. MSPD: in the largest of the three views, at the network's image size."
     )
     styles = ["ours" if row.measured else "published" for row in shown]
-    return Section("Other errors", [Table(["estimator", "test set", "protocol", *chosen], body, caption, 3, styles)])
-
-
-def _axis(place: int, row: Row) -> str:
-    return NONE if row.axis is None else f"{row.axis[place]:.2f}"
+    titles = ["estimator", "test set", "protocol", *(one.short_heading for one in chosen)]
+    return Section("Other errors", [Table(titles, body, caption, 3, styles)])
 
 
 def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -136,7 +119,8 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def definitions_section() -> Section:
-    return Section("Definitions", [Paragraph(note) for note in (*NOTES, *_DEFINITIONS)])
+    others = [metric.sentence for metric in metrics().values() if not metric.in_table]
+    return Section("Definitions", [Paragraph(note) for note in (*table_notes(), *others, _INTERVALS)])
 
 
 def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from eval.report.page import Drawing, Section, Table
 from eval.report.plots import svg
-from eval.report.sections.parts import SHORT, absent, each, short
+from eval.report.sections.parts import absent, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
 from eval.scoring.bootstrap import mean_interval
 from eval.scoring.conditions import UNITS
@@ -34,7 +34,7 @@ def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
     if not body:
         return absent(title, "no evaluation has camera subsets; evaluate a geometric head with --camera_subsets true")
     caption = "Each camera taken away in turn, pictures and all; calibrated cameras. Only a geometric head can do so."
-    return Section(title, [Table(["estimator", "test set", "cameras", *SHORT], body, caption, 3)])
+    return Section(title, [Table(["estimator", "test set", "cameras", *short_titles()], body, caption, 3)])
 
 
 def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -87,7 +87,7 @@ def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
         f"Errors by the {what}: samples as dots, means of eight groups of equal size with 95 % confidence intervals.",
     )
     caption = f"Errors by the {what}, in quartiles."
-    titles = ["estimator", "test set", "protocol", "visible", *SHORT]
+    titles = ["estimator", "test set", "protocol", "visible", *short_titles()]
     return Section(title, [chart, Table(titles, _quartile_rows(shares, " %"), caption, 4)])
 
 
@@ -103,7 +103,7 @@ def distance_section(evaluations: Sequence[Evaluation]) -> Section:
         svg(trends(groups, "distance to the nearest training pose (mm)", log=True)), f"Errors by the {what}."
     )
     caption = f"Errors by the {what}, in quartiles."
-    titles = ["estimator", "test set", "protocol", "distance", *SHORT]
+    titles = ["estimator", "test set", "protocol", "distance", *short_titles()]
     return Section(title, [chart, Table(titles, _quartile_rows(found, " mm"), caption, 4)])
 
 
@@ -124,7 +124,7 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
         "Errors by confidence, in quarters from the least to the most confident. Last column: rank correlation "
         "(Spearman) of confidence and rotation error over all samples; −1 would order them perfectly."
     )
-    titles = ["estimator", "test set", "protocol", "confidence", *SHORT, "rank correlation"]
+    titles = ["estimator", "test set", "protocol", "confidence", *short_titles(), "rank correlation"]
     chart = Drawing(
         svg(confidence(groups, CONFIDENT_DEG)),
         "Left: risk and coverage, the mean rotation error of the most confident samples by their share; it rises where "

@@ -5,9 +5,9 @@ from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
 from tests.scenes import rig, scene
-from train.surface import SurfaceTargets
 from vision.geometry.cameras import Cameras, project
 from vision.networks.heads import cell_centres
+from vision.networks.surface import SurfaceTargets
 from vision.networks.windows import make_windows, to_image
 
 

@@ -4,9 +4,9 @@ import pytest
 import roma
 import torch
 
-from train.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 from vision.geometry.rotations import matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput
+from vision.networks.losses import LossConfig, laplace_loss, regression_loss, surface_loss
 
 COUNT = 8
 

@@ -115,7 +115,7 @@ def surface_loss(maps: Tensor, points: Tensor, hit: Tensor) -> Tensor:
 
     Args:
         maps: (B, C, 4, h, w), the network's surface points in radii and their log-scale.
-        points: (B, C, h * w, 3) and ``hit``: (B, C, h * w), from :class:`train.surface.SurfaceTargets`.
+        points: (B, C, h * w, 3) and ``hit``: (B, C, h * w), from :class:`vision.networks.surface.SurfaceTargets`.
     """
     found = maps.flatten(-2).mT
     log_scale = found[..., 3].clamp(-6.0, 3.0)

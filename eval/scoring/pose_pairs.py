@@ -1,0 +1,63 @@
+"""True poses next to estimated ones: what the errors of estimates are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import PoseObject
+
+
+@dataclass(frozen=True)
+class PosePairs:
+    """N true poses of an object in the world, and their estimates.
+
+    Attributes:
+        target: the object: its points (P, 3) in metres, symmetries, and the rotations that leave its shape unchanged.
+        true_position, predicted_position: (N, 3) metres.
+        true_rotation, predicted_rotation: (N, 3, 3), object to world.
+        intrinsics, extrinsics: true cameras, K (N, C, 3, 3) and T (N, C, 4, 4); None where they are not known.
+    """
+
+    target: PoseObject
+    true_position: FloatArray
+    true_rotation: FloatArray
+    predicted_position: FloatArray
+    predicted_rotation: FloatArray
+    intrinsics: np.ndarray | None = None
+    extrinsics: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.true_position)
+
+    @cached_property
+    def true_points(self) -> FloatArray:
+        """The object's points in the world, (N, P, 3), metres."""
+        return _world(self.target.points, self.true_rotation, self.true_position)
+
+    @cached_property
+    def predicted_points(self) -> FloatArray:
+        """The object's points in the world as they were estimated, (N, P, 3), metres."""
+        return _world(self.target.points, self.predicted_rotation, self.predicted_position)
+
+    @cached_property
+    def shift(self) -> FloatArray:
+        """Estimate minus truth of the point that no symmetry moves, (N, 3), metres, world frame."""
+        centre = self.target.symmetries.centre
+        predicted = self.predicted_rotation @ centre + self.predicted_position
+        return np.asarray(predicted - (self.true_rotation @ centre + self.true_position))
+
+    def alike_points(self) -> Iterator[FloatArray]:
+        """The object's points in the world, (N, P, 3), in every pose that looks like the true one."""
+        for motion in self.target.symmetries.transforms():
+            moved = self.target.points @ motion[:3, :3].T + motion[:3, 3]
+            yield _world(moved, self.true_rotation, self.true_position)
+
+
+def _world(points: FloatArray, rotation: FloatArray, position: FloatArray) -> FloatArray:
+    """Points (P, 3) of the object in the world, (N, P, 3)."""
+    return np.asarray(points @ np.swapaxes(rotation, -1, -2) + position[:, None])

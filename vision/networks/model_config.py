@@ -1,0 +1,85 @@
+"""What a network is: configuration, and the models that there are by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vision.networks.backbones import BackboneConfig
+from vision.networks.heads import RotationFormat
+from vision.registry import Registry
+
+MODELS = Registry(
+    "model",
+    "dactyl.models",
+    {
+        "regression": "vision.networks.regression:RegressionModel",
+        "geometric": "vision.networks.geometric:GeometricModel",
+    },
+)
+"""Classes of :class:`vision.networks.pose_model.PoseModel` by ``head``."""
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Where the geometric model looks.
+
+    Attributes:
+        side: of the window, as a fraction of the image's longer side; null for one that suits the object, each camera
+            its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
+        size: of the window in the tower's pixels.
+        locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
+        locator_width: channels of the locator's finest level.
+    """
+
+    side: float | None = None
+    size: int = 80
+    locator_size: int = 100
+    locator_width: int = 24
+
+    def __post_init__(self) -> None:
+        if self.side is not None and not 0 < self.side <= 2:
+            raise ValueError(f"window side must lie between 0 and 2 image sides, got {self.side}")
+        sizes = (self.size, self.locator_size)
+        if min(sizes) < 32 or max(sizes) > 4096:
+            raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
+        if not 8 <= self.locator_width <= 1024:
+            raise ValueError(f"window locator_width must be 8 to 1024, got {self.locator_width}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A network.
+
+    Attributes:
+        head: the model: regression (the paper's), geometric (corners and geometry), or one that another package offers.
+        backbone: the tower.
+        rotation: what the regression head answers with.
+        hidden: width of the regression head's hidden layer.
+        image_size: pixels to which images are reduced; as they come when null.
+        window: look only at the object's surroundings (geometric); at the whole image when null.
+        iterations: of the refinement of a geometric pose.
+        camera_input: whether the regression head is told the cameras too: how far each is from its nominal place.
+        options: what a model of another package has beside these.
+    """
+
+    head: str = "regression"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    rotation: RotationFormat = "quaternion"
+    hidden: int = 128
+    image_size: int | None = None
+    window: WindowConfig | None = None
+    iterations: int = 10
+    camera_input: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.hidden <= 65_536 or not 0 <= self.iterations <= 1000:
+            raise ValueError(
+                f"hidden must be 1 to 65,536 and iterations 0 to 1,000, got {self.hidden}, {self.iterations}"
+            )
+        if self.image_size is not None and not 32 <= self.image_size <= 4096:
+            raise ValueError(f"image_size must be 32 to 4,096, got {self.image_size}")
+        if self.head not in MODELS.names():
+            raise ValueError(f"head: expected one of {', '.join(MODELS.names())}, got {self.head}")
+        MODELS.load(self.head).check_config(self)

@@ -1,0 +1,112 @@
+"""The paper's model (Table 12): one tower for all cameras, spatial softmax, two linear layers to the pose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import roma
+import torch
+from torch import Tensor
+
+from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import quaternion_to_matrix
+from vision.networks.backbones import build_backbone
+from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
+from vision.networks.losses import LossConfig, nearest_alike, regression_loss
+from vision.networks.model_config import ModelConfig
+from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize
+from vision.networks.prediction import PosePrediction
+from vision.scene.scene import Scene
+
+CAMERA_FEATURE_UNITS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02, 0.03, 1.0)
+"""What one unit of each number that the regression head is told of a camera stands for, so that all are about 1 under
+Table 9's displacements: metres, radians, logarithm of the focal length, known or not."""
+
+
+class RegressionModel(PoseModel):
+    """Table 12. The number of cameras is fixed by its first linear layer."""
+
+    def __init__(self, config: ModelConfig, scene: Scene) -> None:
+        super().__init__(config, scene)
+        self.tower = build_backbone(config.backbone)
+        features = len(CAMERA_FEATURE_UNITS) if config.camera_input else 0
+        self.head = RegressionHead(self.tower.channels, len(scene.rig), config.hidden, config.rotation, features)
+
+    @classmethod
+    def check_config(cls, config: ModelConfig) -> None:
+        super().check_config(config)
+        if config.window is not None:
+            raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
+
+    def forward(
+        self, images: Tensor, augment: Augment | None = None, camera_features: Tensor | None = None
+    ) -> RegressionOutput:
+        """Normalised poses from images (B, C, 3, H, W) uint8.
+
+        Args:
+            augment: applied to what enters the tower.
+            camera_features: (B, C, 8) of the cameras, from :meth:`camera_features`; zeros, and None, where they are not
+            known.
+        """
+        flat = preprocess(resize(self._check(images), self.config.image_size), augment)
+        if self.config.camera_input and camera_features is None:
+            camera_features = torch.zeros((*images.shape[:2], len(CAMERA_FEATURE_UNITS)), device=images.device)
+        return self.head(self.tower(flat).unflatten(0, images.shape[:2]), camera_features)
+
+    @property
+    def description(self) -> str:
+        told = "is told the cameras' calibration" if self.uses_cameras else "never uses the cameras' calibration"
+        return f"answers with the pose at once and {told}"
+
+    @property
+    def uses_cameras(self) -> bool:
+        return self.config.camera_input
+
+    def camera_features(self, cameras: Cameras) -> Tensor:
+        """What a head with ``camera_input`` is told of known cameras, (B, C, 8) float32, in ``CAMERA_FEATURE_UNITS``:
+        the nominal camera's place (3) and the turn away from it (3) in the camera's own axes, the logarithm of the
+        ratio of focal lengths, and 1 for being known. Other intrinsics never vary in training, so it is not told them.
+        """
+        nominal = self.scene.rig.nominal
+        matrices, transforms = cameras.intrinsics.double(), cameras.extrinsics.double()
+        nominal_matrices, nominal_transforms = (
+            torch.tensor(array).to(matrices) for array in (nominal.intrinsics, nominal.extrinsics)
+        )
+        turn = transforms[..., :3, :3] @ nominal_transforms[..., :3, :3].mT
+        place = transforms[..., :3, 3] - (turn @ nominal_transforms[..., :3, 3:])[..., 0]
+        zoom = (matrices[..., 1, 1] / nominal_matrices[..., 1, 1]).log()[..., None]
+        numbers = torch.cat([place, roma.rotmat_to_rotvec(turn), zoom, torch.ones_like(zoom)], dim=-1)
+        return (numbers / numbers.new_tensor(CAMERA_FEATURE_UNITS)).float()
+
+    def predict(self, images: Tensor, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        with torch.inference_mode():
+            features = self.camera_features(cameras) if self.config.camera_input and not nominal else None
+            return self.pose(self(images, camera_features=features), cameras, nominal)
+
+    @torch.no_grad()
+    def pose(self, output: RegressionOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
+        del cameras, nominal
+        values = output.values.double()
+        rotation, length = rotation_from_values(values[:, 3:], self.config.rotation)
+        return PosePrediction(
+            values[:, :3] * self.position_deviation + self.position_mean, rotation, length.clamp(0.0, 1.0)
+        )
+
+    def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
+        images, position = batch["images"], batch["object_position"]
+        rotation = quaternion_to_matrix(batch["object_quaternion"])
+        features = None
+        if self.config.camera_input:  # of half of the samples, so that one network learns both protocols
+            known = augment.cameras_known(len(images))
+            features = known * self.camera_features(Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]))
+        values, form = self(images, augment, features).values, self.config.rotation
+        if not self.object.symmetries.trivial:
+            found, _ = rotation_from_values(values[:, 3:].detach(), form)
+            rotation, position = nearest_alike(found.to(rotation.dtype), rotation, position, self.motions)
+        target = (position - self.position_mean) / self.position_deviation
+        return regression_loss(values, target, rotation, form, config.rotation)
+
+    def exported(self, output: RegressionOutput) -> dict[str, Tensor]:
+        rotation, _ = rotation_from_values(output.values[:, 3:], self.config.rotation)
+        position = output.values[:, :3] * self.position_deviation + self.position_mean
+        return {"position": position, "rotation": rotation}
