@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from pathlib import Path
 
 from datagen.inspection.info import facts, spread
 from vision.drawing.wireframes import dataset_sheet
-from vision.errors import printable
 from vision.io import store
 from vision.io.files import atomic_write
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
-from vision.storage.schema import IMAGES, LABEL, MASKS, Field
+from vision.storage.schema import IMAGES, LABEL, MASKS
+from vision.templating import render
 
+TEMPLATES = Path(__file__).parent / "templates"
 CARD, PREVIEW = "README.md", "preview.jpg"
 
 _PICTURED = 6
@@ -42,65 +44,25 @@ def write_card(dataset: TripletDataset) -> bool:
 
 def card(dataset: TripletDataset) -> str:
     """The card in Markdown, with the front matter that dataset hubs read."""
-    target, cameras = dataset.object, ", ".join(camera.name for camera in dataset.rig.cameras)
-    rows = [f"| {key} | {_cell(value)} |" for key, value in facts(dataset).items() if key != "shards written"]
-    picture = [] if store.is_remote(dataset.folder) else [f"![some of its samples]({PREVIEW})", ""]
-    fields = [_field(f"{name} in `label.json`", field) for name, field in LABEL.items() if not field.optional]
-    fields.append(_field(f"`{{{cameras}}}.jpg`", IMAGES))
+    cameras = [camera.name for camera in dataset.rig.cameras]
+    each = f"{{{', '.join(cameras)}}}"
+    fields = {f"{name} in `label.json`": field for name, field in LABEL.items() if not field.optional}
+    fields[f"`{each}.jpg`"] = IMAGES
     if len(dataset) and "visibility" in dataset.label(0):
-        fields += [_field(f"{name} in `label.json`", field) for name, field in LABEL.items() if field.optional]
-        fields.append(_field(f"`mask_{{{cameras}}}.png`", MASKS))
-    first = dataset.rig.cameras[0].name
-    return "\n".join(
-        [
-            "---",
-            "license: unspecified  # yours to say",
-            f"tags: [synthetic, 6d-pose, {_cell(target.name)}]",
-            f"size_categories: [{_size(len(dataset))}]",
-            "---",
-            "",
-            f"# {_cell(dataset.folder.name)}: the pose of the {_cell(target.name)} from {len(dataset.rig)} cameras",
-            "",
-            f"Synthetic images with the object's true pose, and the true cameras, of {len(dataset):,} states.",
-            "",
-            *picture,
-            "| | |",
-            "|---|---|",
-            *rows,
-            "",
-            "## What a sample holds",
-            "",
-            "| key | dtype | shape | unit | frame | meaning |",
-            "|---|---|---|---|---|---|",
-            *fields,
-            "",
-            "`appearance.json` holds every value that was drawn for the sample: colours, materials, lights, cameras.",
-            "",
-            "## Load it",
-            "",
-            "```python",
-            "import glob, webdataset",
-            "",
-            'samples = webdataset.WebDataset(sorted(glob.glob("shard-*.tar")), shardshuffle=False).decode("rgb")',
-            "for sample in samples:",
-            f'    image, label = sample["{first}.jpg"], sample["label.json"]  # (H, W, 3) float32 in [0, 1]; dict',
-            '    position, quaternion = label["object_position"], label["object_quaternion"]  # metres; w x y z',
-            "```",
-            "",
-            "Or, shards compared with their hashes: `vision.storage.datasets.TripletDataset(folder)`.",
-            "",
-        ]
+        fields |= {f"{name} in `label.json`": field for name, field in LABEL.items() if field.optional}
+        fields[f"`mask_{each}.png`"] = MASKS
+    return render(
+        TEMPLATES,
+        "card.md",
+        name=dataset.folder.name,
+        object=dataset.object.name,
+        cameras=cameras,
+        samples=len(dataset),
+        size=_size(len(dataset)),
+        preview=None if store.is_remote(dataset.folder) else PREVIEW,
+        facts={key: value for key, value in facts(dataset).items() if key != "shards written"},
+        fields=fields,
     )
-
-
-def _field(name: str, field: Field) -> str:
-    shape = " x ".join(map(str, field.shape)) or "–"
-    return f"| {name} | {field.dtype} | {shape} | {field.unit} | {field.frame or '–'} | {field.doc} |"
-
-
-def _cell(text: str) -> str:
-    """Words of others as part of a table."""
-    return re.sub(r"([|<>`\[\]])", r"\\\1", printable(text))
 
 
 def _size(samples: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from eval.report.page import TEMPLATES
 from eval.report.table_text import markdown
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
 from eval.scoring.record_types import DatasetRecord
@@ -19,6 +20,7 @@ from vision.config import parse
 from vision.errors import DactylError
 from vision.io.files import atomic_write, remove, sha256
 from vision.scene.scene import Scene
+from vision.templating import render
 
 MOST_BYTES = 10_000_000
 """That a shipped network may have."""
@@ -93,33 +95,24 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
 def model_card(name: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:
     """The card in Markdown, of weights of that name with that SHA-256 and size in bytes; ``description`` says how the
     network comes to a pose."""
-    rows = evaluation_rows(evaluation)
-    parts = [*_about(description, evaluation), *_use(name, evaluation)]
-    parts += [part for section in (_errors, _limits, _data, _recipe, _origin) for part in section(evaluation, rows)]
-    return "\n\n".join([*parts, f"File: {size:,} bytes, SHA-256 `{digest}`."]) + "\n"
-
-
-def _about(description: str, evaluation: Evaluation) -> Iterator[str]:
-    front = {"license": "mit", "library_name": "dactyl-vision", "tags": ["6d-pose", evaluation.object.name]}
-    yield f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
-    yield f"# Pose of the {evaluation.object.name} from the hand's cameras"
-    yield f"A network of the {evaluation.head} kind: it {description}. Trained on synthetic pictures alone."
-
-
-def _use(name: str, evaluation: Evaluation) -> Iterator[str]:
-    nominal = "# nominal=True, where the cameras may have moved since they were calibrated\n"
-    yield (
-        "```python\nfrom vision.estimator import PoseEstimator\n\n"
-        f'estimator = PoseEstimator.from_pretrained("{name}")\n'
-        "poses = estimator.predict(images, intrinsics, extrinsics)  # (B, C, H, W, 3) uint8 RGB, OpenCV K and T\n"
-        f"{nominal if evaluation.uses_cameras else ''}"
-        'poses["position"], poses["quaternion"], poses["confidence"]  # metres, w x y z, world frame\n```'
+    rows, record = evaluation_rows(evaluation), evaluation.record
+    training, front = record.training_set, {"license": "mit", "library_name": "dactyl-vision"}
+    return render(
+        TEMPLATES,
+        "card.md",
+        name=name,
+        description=description,
+        evaluation=evaluation,
+        front=yaml.safe_dump(front | {"tags": ["6d-pose", evaluation.object.name]}, sort_keys=False),
+        errors=markdown([*rows, *missing_rows(rows)]).rstrip(),
+        limits=list(_limits(evaluation, rows)),
+        sets=_sets(evaluation),
+        training_data=_yaml(training.config) if training is not None and training.config else None,
+        training=None if record.checkpoint.training is None else _yaml(record.checkpoint.training),
+        versions=", ".join(f"{name} {version}" for name, version in record.software.versions.items() if version),
+        size=size,
+        digest=digest,
     )
-
-
-def _errors(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    yield "## Errors"
-    yield markdown([*rows, *missing_rows(rows)]).rstrip()
 
 
 def _hand(scene: Scene) -> str:
@@ -127,62 +120,39 @@ def _hand(scene: Scene) -> str:
 
 
 def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    yield "## What it cannot do"
+    """What it cannot do, sentence by sentence."""
     target, record = evaluation.object, evaluation.record
     about = next(iter(record.test_sets.values()))  # all test sets are of one rig and size, or none were evaluated
-    lines = [
+    yield (
         f"It knows one object, the {target.name} of the scene {evaluation.scene.name} ({1e3 * target.diameter:.0f} mm "
         f"across), {_hand(evaluation.scene)}, as {about.cameras} cameras near the rig's places see it in images of "
-        f"{' and '.join(dict.fromkeys(about.images))} pixels.",
-    ]
-    absent = [row.renderer for row in missing_rows(rows)]
-    if absent:
-        lines.append(f"It was never tested on pictures of these kinds: {', '.join(absent)}. Expect other errors there.")
+        f"{' and '.join(dict.fromkeys(about.images))} pixels."
+    )
+    if absent := [row.renderer for row in missing_rows(rows)]:
+        yield f"It was never tested on pictures of these kinds: {', '.join(absent)}. Expect other errors there."
     for row in rows:
         if row.measured and row.rotation is not None and row.position is not None:
-            lines.append(
+            yield (
                 f"On {row.test_set}, {row.protocol} cameras, one estimate in ten is off by more than "
                 f"{row.rotation.p90:.1f}° or by more than {row.position.p90:.1f} mm, and "
                 f"{100 * row.figures['face_confusion'].mean:.1f} % take one face for another."
             )
     if evaluation.uses_cameras:
-        lines.append("Told wrong cameras, it gives wrong positions: compare the nominal rows with the calibrated ones.")
-    yield "\n".join(f"- {line}" for line in lines)
+        yield "Told wrong cameras, it gives wrong positions: compare the nominal rows with the calibrated ones."
 
 
-def _data(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    yield "## Data"
+def _sets(evaluation: Evaluation) -> list[list[str]]:
+    """What it was trained and tested on, a row each."""
     named: dict[str, DatasetRecord] = {f"test set {name}": about for name, about in evaluation.record.test_sets.items()}
-    training = evaluation.record.training_set
-    if training is not None:
-        named = {"training set": training, **named}
-    lines = ["| set | triplets | pictures by | seed | fingerprint |", "|---|---:|---|---|---|"]
+    if evaluation.record.training_set is not None:
+        named = {"training set": evaluation.record.training_set, **named}
+    rows = []
     for name, about in named.items():
         by = "; ".join(f"{one.get('name')} ({one.get('version')}, {one.get('device')})" for one in about.renderers)
-        seed = "–" if about.seed is None else about.seed
-        lines.append(f"| {name} | {about.samples:,} | {by} | {seed} | `{about.fingerprint[:12]}` |")
-    yield "\n".join(lines)
-    if training is not None and training.config:
-        yield "The training set's configuration:"
-        yield _yaml(training.config)
-
-
-def _recipe(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    yield "## Recipe"
-    training = evaluation.record.checkpoint.training
-    if training is None:
-        yield "No record of the training lay beside the checkpoint."
-        return
-    yield "`dactyl train` with (datasets and states by fingerprint):"
-    yield _yaml(training)
-
-
-def _origin(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    software = evaluation.record.software
-    versions = ", ".join(f"{name} {version}" for name, version in software.versions.items() if version)
-    yield "## Origin"
-    yield f"Evaluated at commit `{software.commit}` with {versions}, on {software.machine}."
+        seed = "–" if about.seed is None else str(about.seed)
+        rows.append([name, f"{about.samples:,}", by, seed, f"`{about.fingerprint[:12]}`"])
+    return rows
 
 
 def _yaml(value: dict[str, Any]) -> str:
-    return f"```yaml\n{yaml.safe_dump(value, sort_keys=False, width=110).rstrip()}\n```"
+    return yaml.safe_dump(value, sort_keys=False, width=110).rstrip()

@@ -11,23 +11,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from eval.report.page import TEMPLATES
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import MAIN, Summary, metrics, table_metrics
 from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
+from vision.templating import render
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
     """The table in GitHub's Markdown, with notes below."""
-    titles = header()
-    body = [titles, ["---"] * _FIRST_FIGURE + ["---:"] * (len(titles) - _FIRST_FIGURE), *(cells(row) for row in rows)]
-    lines = ["| " + " | ".join(line) + " |" for line in body]
-    return "\n".join([*lines, "", *(f"{note}\n" for note in (table_notes() if notes is None else notes))])
+    notes = table_notes() if notes is None else notes
+    return table_text(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
 
 
 def summary(rows: Sequence[Row]) -> str:
     """The paper's rows, ours and the constant's in Markdown, with the few columns that fit a README."""
     titles = ("estimator", "test set", "head", "protocol", "n", "rotation (°)", "position (mm)")
-    lines = ["| " + " | ".join(titles) + " |", "|---|---|---|---|---:|---:|---:|"]
+    body = []
     for row in rows:
         if row.rotation is None or row.position is None or row.estimator == "successor":
             continue
@@ -37,8 +37,13 @@ def summary(rows: Sequence[Row]) -> str:
         ]
         name = f"**{row.estimator}**" if row.measured else row.estimator
         samples = NONE if row.samples is None else f"{row.samples:,}"
-        lines.append("| " + " | ".join([name, row.test_set, row.head, row.protocol, samples, *figures]) + " |")
-    return "\n".join(lines) + "\n"
+        body.append([name, row.test_set, row.head, row.protocol, samples, *figures])
+    return table_text(titles, body, 4)
+
+
+def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int, notes: Sequence[str] = ()) -> str:
+    """A table in Markdown, its first ``texts`` columns aligned left, with notes below."""
+    return render(TEMPLATES, "table.md", titles=titles, rows=rows, texts=texts, notes=notes)
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.report.table_text import table_text
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.trial_results import STEP_SECONDS, ClosedLoop, Play
 
@@ -144,6 +145,4 @@ def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
 
 def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
     """Markdown, with notes below."""
-    rows, notes = trial_rows(loops), trial_notes(loops)
-    body = [TRIAL_TITLES, ["---"] * 2 + ["---:"] * (len(TRIAL_TITLES) - 2), *(trial_cells(row) for row in rows)]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in body), "", *(f"{note}\n" for note in notes)])
+    return table_text(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))

@@ -56,6 +56,9 @@ def test_configurations_scenes_and_weights_come_along(installed: Path, tmp_path:
     )
     assert made.returncode == 0, made.stderr
     assert (installed / "vision" / "weights" / "block.pt").stat().st_size > 1_000_000
+    for room in ("vision", "eval/report", "datagen/inspection"):
+        there, here = (sorted(p.name for p in (root / room / "templates").iterdir()) for root in (installed, ROOT))
+        assert there == here
 
 
 def test_a_configuration_that_does_not_come_along_is_one_line() -> None:

@@ -1,0 +1,48 @@
+"""Documents from Jinja2 templates: files of a package's folder ``templates``, and those that all share."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from vision.errors import printable
+
+_SHARED = Path(__file__).parent / "templates"
+
+
+def render(folder: Path, template: str, /, **values: Any) -> str:
+    """The template of a folder by that name, filled in.
+
+    In ``.html`` every value is escaped. In Markdown nothing is but by the filters ``cell`` (a text of ours in a table)
+    and ``words`` (what others have written), and the macro ``table`` of ``tables.md``.
+
+    Raises:
+        jinja2.TemplateError: a value is missing, or the template is wrong.
+    """
+    return _environment(folder).get_template(template).render(values)
+
+
+@lru_cache
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, _SHARED]),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "words": _words}
+    return environment
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _words(text: str) -> str:
+    return re.sub(r"([|<>`\[\]])", r"\\\1", printable(text))
