@@ -1,8 +1,12 @@
 """What all tests share."""
 
+import atexit
 import contextlib
 import importlib
+import os
+import shutil
 import signal
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -19,6 +23,12 @@ settings.register_profile("soak", deadline=None)
 
 # A shell that runs the suite in the background has SIGINT ignored, and tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What tests leave in the user's cache is no later run's, and a later run finds nothing there.
+if "DACTYL_CACHE" not in os.environ:
+    os.environ["DACTYL_CACHE"] = tempfile.mkdtemp(prefix="dactyl-cache-")
+    atexit.register(shutil.rmtree, os.environ["DACTYL_CACHE"], ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

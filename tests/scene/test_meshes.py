@@ -18,7 +18,8 @@ from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
 from vision.networks.losses import nearest_alike, symmetric_laplace_loss
-from vision.scene.meshes import MeshFile, convex_pieces
+from vision.scene.convex import convex_pieces
+from vision.scene.meshes import MeshFile
 from vision.scene.objects import PoseObject
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import symmetric_distance

@@ -20,7 +20,7 @@ from vision.errors import DactylError
 from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, sha256
 from vision.io.store import locate
-from vision.storage.cache import cache_folder
+from vision.io.user_cache import cache_folder
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.folders import CONFIG, MANIFEST, reserve_output
 from vision.storage.shards import committed_shard, shard_name, write_shard

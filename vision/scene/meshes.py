@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
+from vision.scene.convex import convex_pieces
 from vision.scene.mesh_points import (
     error_points,
     group,
@@ -28,7 +29,6 @@ Triple = tuple[float, float, float]
 
 _MOST_POINTS = 300  # that errors are taken over
 _MOST_PIECES = 32
-_MOST_HULL_VERTICES = 64
 _OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle is taken for a mistake
 _SYMMETRY_TOLERANCE = 0.01  # of the diameter
 _FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
@@ -242,36 +242,6 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         if not pieces:
             raise ValueError(f"file: {self.file}: has no volume that could collide; give pieces")
         return tuple(pieces)
-
-
-def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
-    """Vertices (V, 3) of at most so many convex pieces that together fill a ``trimesh.Trimesh``."""
-    hull = solid.convex_hull
-    if solid.is_watertight and abs(solid.volume) > 0.99 * hull.volume:
-        return [np.asarray(hull.vertices, np.float64)]
-    try:
-        import coacd
-    except ImportError:
-        raise ValueError(
-            "a body that is not convex needs CoACD for its convex pieces: pip install 'dactyl-vision[meshes]', or "
-            "list files of convex pieces under pieces"
-        ) from None
-    coacd.set_log_level("error")
-    parts = coacd.run_coacd(
-        coacd.Mesh(solid.vertices, solid.faces),
-        max_convex_hull=most,
-        decimate=True,
-        max_ch_vertex=_MOST_HULL_VERTICES,
-        seed=0,
-        # Coarser than CoACD's own settings, which took minutes for a mug.
-        threshold=0.08,
-        preprocess_resolution=30,
-        resolution=1000,
-        mcts_nodes=10,
-        mcts_iterations=40,
-        mcts_max_depth=2,
-    )
-    return [np.asarray(vertices, np.float64) for vertices, _ in parts]
 
 
 def _unit(axis: Triple) -> FloatArray:

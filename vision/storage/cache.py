@@ -7,18 +7,12 @@ whatever URL they first came, and nothing in the cache can be out of date. To fr
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.io.store import Location, is_remote, read
-
-
-def cache_folder() -> Path:
-    """``$DACTYL_CACHE``, or ``~/.cache/dactyl``."""
-    named = os.environ.get("DACTYL_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dactyl"
+from vision.io.user_cache import cache_folder
 
 
 def local_file(path: Location, sha256: str) -> Path:

@@ -1,0 +1,80 @@
+"""Convex pieces of a body that is not convex, by CoACD, computed once on each machine.
+
+CoACD takes half a minute for a mug, and each command and worker that reads a scene needs the pieces. They are kept in
+the user's cache under the body, the settings and CoACD's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from vision.geometry.rotations import FloatArray
+from vision.io.files import canonical_json
+from vision.io.user_cache import keep, recall
+from vision.versions import package_version
+
+_GROUP = "convex-pieces"
+_MOST_BYTES, _MOST_BYTES_OF_ALL = 1 << 20, 64 << 20  # a mug's pieces have 20 KB
+_SETTINGS = {
+    "decimate": True,
+    "max_ch_vertex": 64,
+    "seed": 0,
+    # Coarser than CoACD's own, which took minutes for a mug.
+    "threshold": 0.08,
+    "preprocess_resolution": 30,
+    "resolution": 1000,
+    "mcts_nodes": 10,
+    "mcts_iterations": 40,
+    "mcts_max_depth": 2,
+}
+
+
+def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
+    """Vertices (V, 3) of at most so many convex pieces that together fill a ``trimesh.Trimesh``."""
+    hull = solid.convex_hull
+    if solid.is_watertight and abs(solid.volume) > 0.99 * hull.volume:
+        return [np.asarray(hull.vertices, np.float64)]
+    try:
+        import coacd
+    except ImportError:
+        raise ValueError(
+            "a body that is not convex needs CoACD for its convex pieces: pip install 'dactyl-vision[meshes]', or "
+            "list files of convex pieces under pieces"
+        ) from None
+    settings = _SETTINGS | {"max_convex_hull": most}
+    vertices, faces = np.asarray(solid.vertices, "<f8"), np.asarray(solid.faces, "<i8")
+    about = canonical_json({"settings": settings, "coacd": package_version("coacd"), "vertices": len(vertices)})
+    key = hashlib.sha256(about + vertices.tobytes() + faces.tobytes()).hexdigest()
+    if (pieces := _unpacked(recall(_GROUP, key, _MOST_BYTES))) is not None:
+        return pieces
+    coacd.set_log_level("error")
+    parts = coacd.run_coacd(coacd.Mesh(solid.vertices, solid.faces), **settings)
+    pieces = [np.asarray(piece, np.float64) for piece, _ in parts]
+    keep(_GROUP, key, _packed(pieces), _MOST_BYTES_OF_ALL)
+    return pieces
+
+
+def _packed(pieces: list[FloatArray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, vertices=np.concatenate(pieces), counts=np.array([len(piece) for piece in pieces]))
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes | None) -> list[FloatArray] | None:
+    """The pieces; None where they are none, which whoever can write to the cache could leave there."""
+    if content is None:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            vertices, counts = arrays["vertices"], arrays["counts"]
+        fits = vertices.dtype == np.float64 and vertices.shape == (int(counts.sum()), 3) and counts.min() > 0
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    if not fits or not np.isfinite(vertices).all():
+        return None
+    return np.split(vertices, np.cumsum(counts)[:-1])
