@@ -17,6 +17,7 @@ import numpy as np
 import trimesh
 
 from datagen.sim.hand_model import far_end
+from datagen.sim.menagerie import menagerie_file
 from vision.errors import DactylError
 from vision.scene.hand import Hand
 
@@ -52,10 +53,7 @@ def hand_file(hand: Hand) -> Path:
             raise DactylError(f"hand {hand.name}: package {module} is not installed, it holds the hand's model")
         path = Path(found.origin).parent / inside
     elif kind == "menagerie":
-        found = importlib.util.find_spec("mujoco_menagerie")
-        if found is None or not found.submodule_search_locations:
-            raise DactylError(f"hand {hand.name}: package mujoco_menagerie is not installed, it holds the hand's model")
-        path = Path(next(iter(found.submodule_search_locations))) / rest
+        path = menagerie_file(hand.name, rest)
     else:
         path = Path(hand.source)
     if not path.is_file():

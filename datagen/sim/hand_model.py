@@ -13,6 +13,7 @@ from vision.scene.rig import Rig
 
 _MOST_LANDMARKS, _FEWEST_LANDMARKS = 16, 6
 _LANDMARK_SPACING = 0.005  # m: nearer ones look alike to a network
+_FIRST_HIDDEN_GROUP = 3  # of MuJoCo's viewers
 _NO_DIRECTION = 1e-4  # m: a body whose geometry is centred on its frame points nowhere
 
 
@@ -44,11 +45,16 @@ def far_end(model: mujoco.MjModel, body: int) -> FloatArray:
 
 
 def visual_group(model: mujoco.MjModel) -> int | None:
-    """The group of the geoms that are only seen, where a model keeps them apart from those that collide."""
+    """The group of the geoms that are only seen, where a model keeps them apart from those that collide.
+
+    None, for all, where meshes that collide are in a group that MuJoCo's viewers show: they are seen too, as LEAP's
+    fingertips.
+    """
     seen = (model.geom_contype == 0) & (model.geom_conaffinity == 0)
     groups = {*model.geom_group[seen].tolist()}
     apart = len(groups) == 1 and not groups & {*model.geom_group[~seen].tolist()}
-    return groups.pop() if apart else None
+    shown = ~seen & (model.geom_group < _FIRST_HIDDEN_GROUP) & (model.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
+    return groups.pop() if apart and not shown.any() else None
 
 
 def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landmarks | None:

@@ -32,7 +32,7 @@ class Hand(Plain, frozen=True):
     Attributes:
         name: for titles and messages.
         source: of its MJCF: a file, relative to the file that this stands in, ``package:module/path/in/it.xml``, or
-            ``menagerie:folder/file.xml``.
+            ``menagerie:folder/file.xml`` of MuJoCo Menagerie.
         sha256: of that file as it was when the scene was completed; empty before.
         prefix: of every name in the MJCF, left out in all names here.
         remove: bodies and geoms of the MJCF that are no part of the hand (full names).
