@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import AugmentConfig
+from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
 
 
@@ -23,7 +23,7 @@ class OnlineConfig:
         chunk: triplets that one render process draws in a row.
         workers: render processes for each training process; null shares out the cores.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
-        renderer: filament, warp (on the training's GPU) or unity; classic is for test sets.
+        renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
         device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: of the object's pose before rendering (appendix D.2).
@@ -37,7 +37,7 @@ class OnlineConfig:
     chunk: int = 64
     workers: int | None = None
     patience_s: float = 120.0
-    renderer: Literal["filament", "classic", "warp", "unity"] = "filament"
+    renderer: str = "filament"
     device: str | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
@@ -50,4 +50,6 @@ class OnlineConfig:
             raise ValueError("seed must be 0 or more; chunk and workers 1 or more")
         if not self.patience_s > 0:
             raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
+        if self.renderer not in RENDERERS.names():
+            raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
         require_drawable(self.appearance, self.render, self.renderer)
