@@ -17,7 +17,6 @@ from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix
 from vision.hardware import torch_device
-from vision.scene.landmarks import NO_LANDMARKS
 
 Frame = Literal["world", "capture"]
 
@@ -104,8 +103,8 @@ class Observer:
             self.nominal = False
         elif config.lenses:
             calibration = read_lenses(config.lenses, rig)
-        if self.nominal and self.estimator.head == "geometric" and self.estimator.scene.landmarks is None:
-            raise DactylError(f"calibration: {NO_LANDMARKS}")
+        if self.nominal and (fault := self.estimator.nominal_fault) is not None:
+            raise DactylError(f"calibration: {fault}")
         self.views = NetworkViews(rig, calibration, self._world_from_frame)
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
