@@ -132,12 +132,12 @@ class PoseTask(lightning.LightningModule):
         self.log_dict({f"val/{name}": value.float() for name, value in metrics.items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """A fresh one, of the network's parameters."""
-        config = self.optimizer_config
+        """A fresh one, of the network's parameters that the loss depends on."""
+        config, learned = self.optimizer_config, list(self.model.learned(self.loss_config))
         if config.name == "adam":
-            return torch.optim.Adam(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-        weights = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
+            return torch.optim.Adam(learned, config.learning_rate, weight_decay=config.weight_decay)
+        weights = [p for p in learned if p.ndim > 1]
+        others = [p for p in learned if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95))
 

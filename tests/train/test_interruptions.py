@@ -22,7 +22,8 @@ from train.module import PoseTask
 
 # Validations after batches 3 and 6 of 7; a checkpoint after every second batch beside.
 STEPS = ["--trainer.max_steps", "7", "--trainer.val_check_interval", "3", "--save_every", "2", "--data.batch_size", "3"]
-MORE = [*GEOMETRIC, *STEPS, "--data.val_fraction", "0.4", "--log.pictures", "0"]
+# Without the surface loss, as in the configurations that ship: some parameters learn nothing.
+MORE = [*GEOMETRIC, *STEPS, "--data.val_fraction", "0.4", "--log.pictures", "0", "--loss.surface", "0"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -274,6 +274,14 @@ class GeometricModel(PoseModel):
     def typical_spread(self) -> float:
         return float(self.usual_spread) or _USUAL_SPREAD * float(np.mean(window_sides(self.scene, None)))
 
+    def learned(self, config: LossConfig) -> Iterator[nn.Parameter]:
+        unused = set() if self._learns_surface(config) else set(self.surface.parameters())
+        yield from (parameter for parameter in self.parameters() if parameter not in unused)
+
+    def _learns_surface(self, config: LossConfig) -> bool:
+        """About a continuous symmetry's axis nothing tells where a point of the surface is."""
+        return config.surface > 0 and not len(self.object.symmetries.axes)
+
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
         images, position = batch["images"], batch["object_position"]
         rotation = quaternion_to_matrix(batch["object_quaternion"])
@@ -297,8 +305,7 @@ class GeometricModel(PoseModel):
             losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
             if self.finds_cameras:
                 losses = losses + config.landmarks * laplace_loss(output.landmarks, self._true_landmarks(batch))
-        # About a continuous symmetry's axis nothing tells where a point of the surface is.
-        if config.surface and not len(self.object.symmetries.axes):
+        if self._learns_surface(config):
             with torch.autocast(images.device.type, enabled=False):
                 casting = self._surface_targets.to(images.device)
                 size, cells = self.input_size, output.surface.shape[-2:]

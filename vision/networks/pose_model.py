@@ -7,7 +7,7 @@ one as a class of :class:`PoseModel` under the entry point ``dactyl.models``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -158,6 +158,11 @@ class PoseModel(nn.Module, ABC):
         raise DactylError("self-calibration needs a geometric network that finds landmarks of the hand (best.yaml)")
 
     # How it learns
+
+    def learned(self, config: LossConfig) -> Iterator[nn.Parameter]:
+        """Parameters that :meth:`losses` depends on: what an optimiser is of, and has a state for."""
+        del config
+        yield from self.parameters()
 
     @abstractmethod
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
