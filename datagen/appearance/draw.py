@@ -113,8 +113,8 @@ def require_drawable(appearance: AppearanceConfig, render: RenderOptions, render
     """Raise ValueError where something is drawn that the renderer would not show."""
     if appearance.clutter.any and renderer == "warp":
         raise ValueError("appearance.clutter: renderer warp draws no clutter yet; take filament, classic or unity")
-    if appearance.surroundings.any and renderer in ("unity", "warp"):
-        raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; take filament or classic")
+    if appearance.surroundings.any and renderer == "warp":
+        raise ValueError("appearance.surroundings: renderer warp draws none yet; take filament, classic or unity")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and renderer == "warp":

@@ -138,7 +138,7 @@ def refuse_surroundings(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
     if sample.appearance.surroundings is not None:
         raise DactylError(
-            f"sample {sample.index}: has surroundings, which {renderer} does not draw; use filament or classic"
+            f"sample {sample.index}: has surroundings, which {renderer} does not draw; use filament, classic or unity"
         )
 
 

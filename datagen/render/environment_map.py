@@ -9,8 +9,10 @@ blurred by the lobe of GGX with surface, viewer and reflection in line; Karis, "
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,9 +32,35 @@ LEVELS = 5  # the last has 2: at roughness 1 a lobe is a half-sphere
 _FROM_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
+class Blurring(NamedTuple):
+    """How an engine looks into a cube map with a level for each roughness.
+
+    Attributes:
+        size: pixels of a face at roughness 0.
+        levels: each half as wide as the last.
+        sharp: so many of them have lobes hardly wider than a pixel.
+        roughness: perceptual, of each level.
+        from_world: rotation or reflection into the engine's frame, (3, 3).
+    """
+
+    size: int
+    levels: int
+    sharp: int
+    roughness: Callable[[int], float]
+    from_world: FloatArray
+
+    def alpha(self, level: int) -> float:
+        """Width of GGX of a level: not so sharp as to fall between its pixels."""
+        return max(self.roughness(level) ** 2, np.pi / 4 / (self.size >> level))
+
+
+# For the perceptual roughness r, Filament takes level (LEVELS - 1) r (2 - r).
+FILAMENT = Blurring(SIZE, LEVELS, 2, lambda level: 1.0 - float(np.sqrt(1.0 - level / (LEVELS - 1))), _FROM_WORLD)
+
+
 @dataclass(frozen=True, eq=False)
 class Environment:
-    """What surroundings send out, blurred as Filament wants it.
+    """What surroundings send out, blurred as an engine wants it.
 
     Attributes:
         levels: for each roughness, (6, n, n, 3) or, of an even sky, one number.
@@ -47,29 +75,31 @@ EVEN_SKY = Environment((1.0,) * LEVELS, np.eye(9)[0][:, None])
 """White, of radiance 1."""
 
 
-def prefiltered(radiance: Map) -> Environment:
-    """The environment of a map (H, 2 H, 3), world frame."""
+def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
+    """The environment of a map (H, 2 H, 3), world frame, in the frame of the engine."""
     coarse = cv2.resize(radiance, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
-    towards = map_directions(32).reshape(-1, 3) @ _FROM_WORLD.T
+    towards = map_directions(32).reshape(-1, 3) @ blurring.from_world.T
     light = (coarse * solid_angles(32)[..., None]).reshape(-1, 3)
     levels: list[FloatArray | float] = []
-    for level in range(LEVELS):
-        size = SIZE >> level
+    for level in range(blurring.levels):
+        size = blurring.size >> level
         pixels = _pixel_directions(size)
-        if level < 2:  # lobes hardly wider than a pixel
-            sharp = cv2.resize(radiance, (4 * size, 2 * size), interpolation=cv2.INTER_AREA)
-            levels.append(cube_map(sharp.astype(np.float32), size))
+        if level < blurring.sharp:
+            rows = min(2 * size, len(radiance))
+            sharp = cv2.resize(radiance, (2 * rows, rows), interpolation=cv2.INTER_AREA)
+            levels.append(cube_map(sharp.astype(np.float32), size, blurring.from_world))
             continue
-        lobes = _lobe(pixels @ towards.T, _alpha(level, size))
+        lobes = _lobe(pixels @ towards.T, blurring.alpha(level))
         # Pixels of the map are few for the narrower lobes: an even sky stays what it is.
         even = lobes @ np.repeat(solid_angles(32)[:, 0], 64)
         levels.append(lobes @ light / even[..., None])
     return Environment(tuple(levels), harmonics(towards, light))
 
 
-def cube_map(radiance: Map, size: int) -> FloatArray:
-    """A map (H, 2 H, 3), world frame, on the faces of a cube, (6, size, size, 3); for both of MuJoCo's renderers."""
-    return radiance_towards(radiance, _pixel_directions(size) @ _FROM_WORLD).astype(np.float64)
+def cube_map(radiance: Map, size: int, from_world: FloatArray = _FROM_WORLD) -> FloatArray:
+    """A map (H, 2 H, 3), world frame, on the faces of a cube, (6, size, size, 3); for both of MuJoCo's renderers, or in
+    another frame."""
+    return radiance_towards(radiance, _pixel_directions(size) @ from_world).astype(np.float64)
 
 
 def seen_sky(radiance: Map) -> bytes:
@@ -93,17 +123,17 @@ def environment_map(directions: FloatArray, illuminance: FloatArray, environment
     for level, around in enumerate(environment.levels):
         size = SIZE >> level
         cosines = _pixel_directions(size) @ directions.T
-        levels.append(around + (_lobe(cosines, _alpha(level, size)) @ illuminance)[..., None])
+        levels.append(around + (_lobe(cosines, FILAMENT.alpha(level)) @ illuminance)[..., None])
     return _ktx(levels, environment.harmonics + harmonics(directions, illuminance[:, None]))
 
 
 def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
     """What a white matt surface sends out: each light's clamped cosine over pi, to second order, (9, K).
 
-    In Filament's order and scale, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
+    In Filament's and Unity's order and scale, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
 
     Args:
-        directions: towards the lights, unit vectors of Filament's frame, (N, 3).
+        directions: towards the lights, unit vectors, (N, 3).
         illuminance: of each, (N, K).
     """
     x, y, z = directions.T
@@ -114,13 +144,6 @@ def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
         *(second * 6 * z * x, second * 1.5 * (x * x - y * y)),
     ]
     return np.array(each) @ illuminance / np.pi
-
-
-def _alpha(level: int, size: int) -> float:
-    """Width of GGX at which Filament looks into a level of so many pixels: not so sharp as to fall between them."""
-    # For the perceptual roughness r, Filament takes level (LEVELS - 1) r (2 - r); alpha is r squared.
-    roughness = 1.0 - float(np.sqrt(1.0 - level / (LEVELS - 1)))
-    return max(roughness**2, np.pi / 4 / size)
 
 
 def _lobe(cosines: FloatArray, alpha: float) -> FloatArray:

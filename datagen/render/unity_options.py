@@ -51,7 +51,8 @@ class UnityOptions:
         light_range: distance at which a light's effect ends, metres. It falls off on the way there: with Unity's
             documented 1 / (1 + 25 (distance / range)^2), 2.5 m makes pictures about as bright as Filament's.
         ambient: grey level of the even light from all sides, sRGB-encoded, [0, 1]; 0.35 is a tenth of white.
-        reflection: strength of the white surroundings that glossy surfaces reflect, [0, 1].
+            Surroundings of brightness 1 shine as brightly.
+        reflection: strength of the surroundings, white ones or a sample's, that glossy surfaces reflect, [0, 1].
         player: how to run Unity.
     """
 

@@ -66,7 +66,7 @@ class Crew:
 
         Args:
             batches: what to draw.
-            pictures: PNG files by hash, at least those that the batches show.
+            pictures: contents by hash, at least of those that the batches show.
 
         Raises:
             DactylError: a batch failed with as many players as may fail at it.
@@ -149,7 +149,7 @@ class Crew:
     def _probe(self, player: Player) -> None:
         pack = probe.probe_pack(len(self._sizes)).encode()
         player.load(pack)
-        player.give(probe.PICTURES)
+        player.give(probe.pictures())
         batch = probe.probe_batch(self._sizes, self.form, self._msaa)
         if wrong := probe.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
             raise DactylError(

@@ -88,7 +88,7 @@ class Player:
             self.ask(wire.Kind.LOAD, piece, wire.content_hash(pack))
 
     def give(self, pictures: Mapping[int, bytes]) -> None:
-        """Bring over those of these PNG files, by hash, that it does not have. Raises what :meth:`ask` raises.
+        """Bring over those of these pictures, by hash, that it does not have. Raises what :meth:`ask` raises.
 
         Raises:
             DactylError: they are more than a player keeps.

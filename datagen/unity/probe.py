@@ -8,13 +8,16 @@ scene pack, poses, cameras, materials, textures, lights, shadows, colour encodin
 Two samples are in even white light. In the third one directional light faces the boards, and nothing else shines: its
 intensity must count in proportion. In the fourth a spot light for each board shines from the left, and a slab that no
 camera sees keeps it from one patch. In the fifth, in even light again, every patch shows a picture of four colours. In
-the sixth the boards are gone, and solids of clutter take the patches' place.
+the sixth the boards are gone, and solids of clutter take the patches' place. In the others all light comes from
+surroundings that have another colour in every direction, are seen around the patches, and in the place of one of them;
+the cameras look towards one side of the world after the other.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import trimesh
@@ -22,7 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from datagen.pictures.surroundings import directions
 from datagen.unity import wire
+from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
@@ -35,9 +40,10 @@ _SPACING = 100.0  # metres between the boards: no camera sees another's
 _PATCHES = ((-0.8, -0.2, 0.2, 0.8), (0.1, 0.9, 0.3, 0.7), (-0.7, -0.1, -0.9, -0.3), (0.3, 0.6, -0.8, -0.2))
 _COLORS = np.array([(0.9, 0.1, 0.1), (0.1, 0.7, 0.2), (0.2, 0.2, 0.8), (0.5, 0.5, 0.5), (0.9, 0.7, 0.1)])  # sRGB
 _BACKGROUND = (0.3, 0.35, 0.3)
-EVEN, LIT, SHADED, TEXTURED, CLUTTERED = slice(0, 2), 2, 3, 4, 5
-"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture, of clutter."""
-SAMPLES = 6
+EVEN, LIT, SHADED, TEXTURED, CLUTTERED, SURROUNDED = slice(0, 2), 2, 3, 4, 5, slice(6, 12)
+"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture, of clutter, in
+surroundings."""
+SAMPLES = 12
 _INTENSITY = 0.5  # of the directional light; its square root and its square would be far off
 # Unity's Standard shader, rough and not metallic: what it reflects diffusely, and up to twice this as highlight.
 _DIFFUSE, _HIGHLIGHT = 0.96, 0.005
@@ -48,6 +54,10 @@ _SPOT = np.array([-1.0, 0.18, 0.0])
 _SLAB_SIZE, _SLAB_CENTRE = np.array([0.174, 0.102, 0.001]), np.array([-0.38, 0.19, -0.5])
 _ASIDE = np.array([5.0, 0.0, 0.0])  # where the slab is in the other samples
 _WHITE = 0.9  # sRGB, of the patches with the shadow
+_HIDDEN_PATCH = 3
+# Radiance towards each direction of the world, linear: 1 + its products with these rows, of red, green and blue.
+_SLOPES = np.array([(0.8, -0.3, 0.3), (-0.2, 0.7, 0.5), (0.3, 0.4, -0.8)])
+_RADIANCE = 0.4  # of the surroundings' 1
 _DARK, _BRIGHT = 30, 80  # levels: at most in the shadow, at least outside it
 # Unity's Standard shader keeps 4 % of the light for reflections; that and rounding stay within this many levels, while
 # a missing or doubled gamma moves a mid grey by 60.
@@ -68,8 +78,14 @@ def _four_colors() -> bytes:
     return file.getvalue()
 
 
-PICTURES = {wire.content_hash(content): content for content in (_four_colors(),)}
-"""What a player needs besides the pack, by hash."""
+def _surroundings() -> bytes:
+    return EnvironmentPicture.of((1 + directions(64) @ _SLOPES.T).astype(np.float32)).encode()
+
+
+@cache
+def pictures() -> dict[int, bytes]:
+    """What a player needs besides the pack, by hash: the four colours, the surroundings."""
+    return {wire.content_hash(content): content for content in (_four_colors(), _surroundings())}
 
 
 def probe_pack(cameras: int) -> ScenePack:
@@ -101,17 +117,19 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) ->
     cameras = len(sizes)
     frames = np.zeros(SAMPLES, wire.FRAME)
     frames["background"], frames["ambient"] = _BACKGROUND, 1.0
-    frames["ambient"][[LIT, SHADED]] = 0.0
+    frames["ambient"][[LIT, SHADED]] = frames["ambient"][SURROUNDED] = 0.0
+    frames["surroundings"], frames["surroundings"][SURROUNDED], frames["radiance"] = -1, 1, _RADIANCE
     materials = np.zeros((SAMPLES, cameras * len(_PATCHES) + 1), wire.MATERIAL)
     materials["color"][:, :-1] = _patch_colors(cameras).reshape(SAMPLES, -1, 3)
-    materials["texture"], materials["texture_scale"] = -1, 1
+    materials["texture"], materials["texture_scale"], materials["visible"] = -1, 1, 1
+    materials["visible"][SURROUNDED, _HIDDEN_PATCH :: len(_PATCHES)] = 0
     materials["color"][TEXTURED], materials["texture"][TEXTURED] = 1.0, 0
     views = np.zeros((SAMPLES, cameras), wire.CAMERA)
     views["position"][..., 0] = _SPACING * np.arange(cameras)
-    # No axis of these cameras lies along one of the world's. One directional light faces all boards only if they agree.
-    turns = Rotation.from_euler("xyz", [(30 + 40 * camera, 20, -50 + 70 * camera) for camera in range(cameras)], True)
+    turns = _turns(cameras)
     views["quaternion"] = np.roll(turns.as_quat(), 1, axis=-1)
     views["quaternion"][EVEN.stop :] = views["quaternion"][0, 0]
+    views["quaternion"][SURROUNDED] = np.roll(_sides().as_quat(), 1, axis=-1)[:, None]
     turn = turns[0]
     left, right, bottom, top = _BORDERS
     views["focal"] = np.array(sizes) / (right - left, top - bottom)
@@ -120,8 +138,10 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) ->
     bodies = np.zeros((SAMPLES, 2 * cameras), wire.BODY)
     bodies["position"] = np.tile(views["position"], (1, 2, 1))
     bodies["quaternion"] = np.tile(views["quaternion"], (1, 2, 1))
-    aside = np.arange(SAMPLES) != SHADED
-    bodies["position"][aside, cameras:] += turn.apply(_ASIDE)
+    aside = Rotation.from_quat(np.roll(views["quaternion"], -1, axis=-1).reshape(-1, 4)).apply(_ASIDE)
+    aside = aside.reshape(SAMPLES, cameras, 3)
+    aside[SHADED] = 0.0
+    bodies["position"][:, cameras:] += aside
     lights = np.zeros((SAMPLES, 1 + cameras), wire.LIGHT)  # of type OFF
     lights["color"], lights["range"], lights["spot_deg"] = 1.0, 10.0, 90.0
     sun, spots = lights[LIT, 0], lights[SHADED, 1:]
@@ -138,7 +158,28 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) ->
         boxes["size"][:, patch], boxes["position"][:, patch] = size / 2, views["position"][0] + turn.apply(centre)
     boxes["shape"], boxes["quaternion"] = wire.SolidShape.BOX, views["quaternion"][CLUTTERED, :1]
     boxes["color"] = _patch_colors(cameras)[CLUTTERED]
-    return wire.RenderBatch(views, bodies, materials, lights, solids, frames, tuple(sizes), tuple(PICTURES), form, msaa)
+    return wire.RenderBatch(
+        views, bodies, materials, lights, solids, frames, tuple(sizes), tuple(pictures()), form, msaa
+    )
+
+
+def _turns(cameras: int) -> Rotation:
+    """Of the cameras in even light. In the other samples all have the first one's, so that one directional light can
+    face all boards. No axis of theirs lies along one of the world's."""
+    return Rotation.from_euler("xyz", [(30 + 40 * camera, 20, -50 + 70 * camera) for camera in range(cameras)], True)
+
+
+def _sides() -> Rotation:
+    """Of all cameras in surroundings, (6,): towards every side of the world, along none of its axes."""
+    first = _turns(1)[0]
+    looks = first.apply([0, 0, -1])
+    sides = []
+    for step in range(3):
+        cycled = Rotation.from_matrix(np.roll(np.eye(3), step, axis=0))
+        signs = np.ones(3)
+        signs[[(np.abs(looks).argmax() + step) % 3, (np.abs(looks).argmax() + step + 1) % 3]] = -1
+        sides += [cycled * first, Rotation.from_matrix(np.diag(signs)) * cycled * first]
+    return Rotation.concatenate(sides)
 
 
 def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre: NDArray[np.float64]) -> Part:
@@ -155,7 +196,7 @@ def complaint(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> st
     """What is wrong with the images (B, C, H, W, 3) of a probe's batch, of which each camera's have their size; None if
     nothing is."""
     shown = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(sizes)]
-    looks = (_wrong_picture, _wrong_intensity, _wrong_shadow, _wrong_texture, _wrong_clutter)
+    looks = (_wrong_picture, _wrong_intensity, _wrong_shadow, _wrong_texture, _wrong_clutter, _wrong_surroundings)
     return next((wrong for look in looks if (wrong := look(shown))), None)
 
 
@@ -242,11 +283,34 @@ def _wrong_clutter(images: Images) -> str | None:
     return None if _alike(seen, expected) else "with clutter " + _worst(seen, expected, CLUTTERED)
 
 
+def _wrong_surroundings(images: Images) -> str | None:
+    """Of the sample that surroundings light, and are seen in."""
+    seen = [shown[SURROUNDED] for shown in images]
+    # Of a radiance that is linear in the direction, a matt surface gets two thirds of the slope along its normal.
+    light = _RADIANCE * (1 + 2 / 3 * (_sides().apply([0, 0, 1]) @ _SLOPES.T))
+    patch = 255 * srgb_from_linear(np.clip(_DIFFUSE * light * linear_from_srgb(np.array(_WHITE)), 0, 1))
+    left, right, bottom, top = _BORDERS
+    expected = []
+    for shown in seen:
+        height, width = shown.shape[1:3]
+        x = left + (np.arange(width) + 0.5) / width * (right - left)
+        y = top - (np.arange(height) + 0.5) / height * (top - bottom)
+        rays = np.stack([*np.meshgrid(x, y), np.full((height, width), -1.0)], axis=-1)
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        towards = np.einsum("bij,hwj->bhwi", _sides().as_matrix(), rays)
+        sky = 255 * srgb_from_linear(np.clip(_RADIANCE * (1 + towards @ _SLOPES.T), 0, 1))
+        patches, _, _ = _layout(shown)
+        covered = (patches >= 0) & (patches != _HIDDEN_PATCH)
+        expected.append(np.where(covered[..., None], patch[:, None, None], sky))
+    return None if _alike(seen, expected) else "with surroundings " + _worst(seen, expected, SURROUNDED.start)
+
+
 def _patch_colors(cameras: int) -> NDArray[np.float64]:
-    """(B, C, patches, 3), sRGB: another order for every sample and camera, white for the sample with a shadow."""
+    """(B, C, patches, 3), sRGB: another order for every sample and camera; white where a shadow or surroundings are
+    looked at."""
     order = np.arange(SAMPLES)[:, None, None] * 3 + np.arange(cameras)[:, None] + np.arange(len(_PATCHES))
     colors = _COLORS[order % len(_COLORS)]
-    colors[SHADED] = _WHITE
+    colors[SHADED] = colors[SURROUNDED] = _WHITE
     return colors
 
 

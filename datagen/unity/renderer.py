@@ -5,23 +5,28 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_surroundings, refuse_textures
+from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire
 from datagen.unity.clutter_records import clutter_records, solid_count
 from datagen.unity.crew import Crew
+from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_export import export_scene
 from vision.errors import DactylError
+from vision.scene.objects import linear_from_srgb
 from vision.scene.scene import Scene
 
 _MAX_REPLY = 2**27  # bytes of images in one message: a player, gRPC and Python hold them at once
+_MAX_MAPS = 64  # surroundings in one message: a player keeps as many again
 _MAX_RECORDS = wire.MAX_REQUEST - 2**16  # bytes of values in one message, beside hashes and sizes
 
 
@@ -49,6 +54,7 @@ class UnityRenderer:
         self.materials = compiled.materials
         self._pack = export_scene(compiled)
         self._bodies = np.array([compiled.model.body(body.name).id for body in self._pack.bodies])
+        self._background = [n for n, name in enumerate(self.materials) if name.partition("/")[0] == "background"]
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
         self._crew = Crew(unity.player, self._pack.encode(), self._sizes, unity.msaa)
@@ -67,11 +73,10 @@ class UnityRenderer:
         Raises:
             DactylError: a sample is not of this scene or has too much clutter, or players keep failing.
         """
-        uses = {(use.source, use.name) for sample in samples for use in sample.appearance.textures}
-        files = {name: _png(source, name) for source, name in uses}
-        pictures = {name: wire.content_hash(file) for name, file in files.items()}
-        batches = [self._batch(part, pictures) for part in self._parts(samples)]
-        images = self._crew.draw(batches, {pictures[name]: file for name, file in files.items()})
+        contents = {key: _content(key) for sample in samples for key in _pictures(sample)}
+        hashes = {key: wire.content_hash(content) for key, content in contents.items()}
+        batches = [self._batch(part, hashes) for part in self._parts(samples)]
+        images = self._crew.draw(batches, {hashes[key]: content for key, content in contents.items()})
         return images[0] if len(images) == 1 else np.concatenate(images)
 
     def close(self) -> None:
@@ -94,9 +99,10 @@ class UnityRenderer:
                 count = solid_count(sample.appearance.clutter)
                 raise DactylError(f"sample {sample.index}: {count:,} solids of clutter are too many for one message")
             longer = [*part, sample]
-            textures = {use.name for one in longer for use in one.appearance.textures}
-            fits = self._record_bytes(longer) <= _MAX_RECORDS and len(textures) <= wire.MAX_PICTURES
-            if len(longer) > most or not fits:
+            shown = {key for one in longer for key in _pictures(one)}
+            maps = sum(isinstance(key, _Around) for key in shown)
+            fits = len(shown) <= wire.MAX_PICTURES and maps <= _MAX_MAPS and len(longer) <= most
+            if not fits or self._record_bytes(longer) > _MAX_RECORDS:
                 yield part
                 longer = [sample]
             part = longer
@@ -113,7 +119,7 @@ class UnityRenderer:
         }
         return len(samples) * sum(wire.SECTIONS[name].itemsize * count for name, count in counts.items())
 
-    def _batch(self, samples: Sequence[Sample], pictures: Mapping[str, int]) -> wire.RenderBatch:
+    def _batch(self, samples: Sequence[Sample], hashes: Mapping[_Key, int]) -> wire.RenderBatch:
         model, scene, options = self._stage.model, self._stage.scene, self._options
         count = len(samples)
         cameras = np.zeros((count, len(scene.camera_ids)), wire.CAMERA)
@@ -127,9 +133,9 @@ class UnityRenderer:
         lights["color"], lights["range"] = 1.0, options.unity.light_range
         lights["spot_deg"] = 2 * model.light_cutoff[scene.light_ids]  # MuJoCo's is half the cone
         frames["ambient"], frames["reflection"] = options.unity.ambient, options.unity.reflection
-        shown = sorted({pictures[use.name] for sample in samples for use in sample.appearance.textures})
+        frames["surroundings"], materials["visible"] = -1, 1
+        shown = sorted({hashes[key] for sample in samples for key in _pictures(sample)})
         for row, sample in enumerate(samples):
-            refuse_surroundings(sample, "unity")
             self._stage.set(sample)
             if not options.textures:
                 refuse_textures(sample)
@@ -140,7 +146,14 @@ class UnityRenderer:
             materials["color"][row], materials["metallic"][row] = look.material_rgb, look.material_metallic
             materials["smoothness"][row] = look.material_glossiness
             for use in look.textures:
-                materials["texture"][row, use.material] = len(self._pack.textures) + shown.index(pictures[use.name])
+                index = shown.index(hashes[_Texture(use.source, use.name)])
+                materials["texture"][row, use.material] = len(self._pack.textures) + index
+            if (around := look.surroundings) is not None:
+                frames["surroundings"][row] = shown.index(hashes[_Around(around.source, around.name, around.turn)])
+                # As bright as the even light and the white surroundings that they take the place of.
+                frames["radiance"][row] = around.brightness * linear_from_srgb(options.unity.ambient)
+                frames["reflection"][row] *= around.brightness
+                materials["visible"][row, self._background] = not around.bare
             on = lights[row, : len(used)]
             on["type"], on["intensity"] = wire.LightType.SPOT, look.light_intensity
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
@@ -161,9 +174,45 @@ class UnityRenderer:
         return records
 
 
+class _Texture(NamedTuple):
+    """What a texture is drawn from, and its name."""
+
+    source: str
+    name: str
+
+
+class _Around(NamedTuple):
+    """What surroundings are drawn from, their name, and their turn."""
+
+    source: str
+    name: str
+    turn: float
+
+
+_Key = _Texture | _Around
+
+
+def _pictures(sample: Sample) -> list[_Key]:
+    """Those that a sample shows."""
+    look = sample.appearance
+    textures: list[_Key] = [_Texture(use.source, use.name) for use in look.textures]
+    return textures if (use := look.surroundings) is None else [*textures, _Around(use.source, use.name, use.turn)]
+
+
+def _content(key: _Key) -> bytes:
+    return _png(*key) if isinstance(key, _Texture) else _environment(*key)
+
+
 @lru_cache(maxsize=512)
 def _png(source: str, name: str) -> bytes:
     """The PNG file of a texture that samples have."""
     file = io.BytesIO()
     Image.fromarray(TextureUse(0, source, name).pixels().pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+@lru_cache(maxsize=32)
+def _environment(source: str, name: str, turn: float) -> bytes:
+    """The picture of surroundings that samples have."""
+    use = SurroundingsUse(source, name, turn, brightness=1.0, bare=False)
+    return EnvironmentPicture.of(use.surroundings().radiance).encode()

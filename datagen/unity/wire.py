@@ -14,8 +14,8 @@ Request: header of 32 bytes, payload.
     or drawn, or of the picture that is sent), u32 payload bytes, u32 CRC-32 of everything else
 Payload of DESCRIBE: empty. The reply's text says what the player is, one "key: value" a line.
 Payload of LOAD: u32 bytes of the whole scene pack, u32 offset of this piece, the piece. The last piece loads it.
-Payload of PICTURE: the same, of a picture that samples show besides those of the scene pack: a PNG file. The player
-    keeps it, whatever scene is loaded, until it is told to forget.
+Payload of PICTURE: the same, of a picture that samples show besides those of the scene pack: a PNG file, or
+    surroundings (`environment.py`). The player keeps it, whatever scene is loaded, until it is told to forget.
 Payload of FORGET: empty. The player forgets all pictures.
 Payload of RENDER: u16 bytes of this block (36), u16 samples, cameras, bodies, materials, lights, solids, pictures, u16
     bytes of a record of camera, body, material, light, solid, frame, u16 picture form, samples per pixel, pixels across
@@ -94,9 +94,11 @@ point from the image's upper left corner, in pixels; the first one's centre is (
 BODY = _record(("position", 3), ("quaternion", 4))
 """Pose of a body's frame in the world."""
 MATERIAL = _record(
-    ("color", 3), ("metallic", 1), ("smoothness", 1), ("texture", 1), ("texture_scale", 2), ("texture_offset", 2)
-)
-"""Unity's Standard shader. `texture` counts the scene pack's textures, then the batch's pictures; -1 for none."""
+    ("color", 3), ("metallic", 1), ("smoothness", 1), ("texture", 1), ("texture_scale", 2), ("texture_offset", 2),
+    ("visible", 1),
+)  # fmt: skip
+"""Unity's Standard shader. `texture` counts the scene pack's textures, then the batch's pictures; -1 for none.
+What has a material that is not `visible` (0) is left out."""
 LIGHT = _record(
     ("type", 1), ("position", 3), ("direction", 3), ("color", 3), ("intensity", 1), ("range", 1), ("spot_deg", 1),
     ("shadow", 1),
@@ -107,8 +109,10 @@ SOLID = _record(
 )  # fmt: skip
 """Clutter. `shape` is a `SolidShape`; pose in the world; size in metres as MuJoCo's geoms have it: half sides of a box;
 radius and half the axis (z) of a capsule; radius of a sphere."""
-FRAME = _record(("background", 3), ("ambient", 3), ("reflection", 1))
-"""Colour where no geometry is; flat ambient light; strength of the white surroundings that surfaces reflect."""
+FRAME = _record(("background", 3), ("ambient", 3), ("reflection", 1), ("surroundings", 1), ("radiance", 1))
+"""Colour where no geometry is; flat ambient light; strength of the white surroundings that surfaces reflect. Where
+`surroundings` counts one of the batch's pictures (else -1), that is seen, lights and is reflected instead of all these:
+`radiance` (linear) is how bright its 1 is, `reflection` the strength of what surfaces reflect of it."""
 
 SECTIONS = {
     "cameras": CAMERA, "bodies": BODY, "materials": MATERIAL, "lights": LIGHT, "solids": SOLID, "frames": FRAME,

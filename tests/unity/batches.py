@@ -36,13 +36,15 @@ def random_batch(
     cameras["far"] += cameras["near"]
     shown["texture"] = rng.integers(-1, 1 + len(pictures), shown.shape)
     clutter["shape"] = rng.integers(0, 4, clutter.shape)
+    frames = records(wire.FRAME, samples)
+    frames["surroundings"] = -1
     return wire.RenderBatch(
         cameras,
         records(wire.BODY, samples, bodies),
         shown,
         records(wire.LIGHT, samples, lights),
         clutter,
-        records(wire.FRAME, samples),
+        frames,
         sizes,
         pictures,
         form,

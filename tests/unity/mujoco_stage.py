@@ -17,6 +17,7 @@ from unittest import mock
 import mujoco
 import numpy as np
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render import classic
@@ -25,6 +26,7 @@ from datagen.render.classic import ClassicRenderer
 from datagen.render.clutter import ClutterPart, Piece
 from datagen.sim.cameras import Frustum
 from datagen.unity import wire
+from datagen.unity.environment import MAGIC, EnvironmentPicture
 from datagen.unity.scene_pack import ScenePack
 from vision.scene.objects import srgb_from_linear
 
@@ -43,7 +45,7 @@ class MujocoStage:
         self._pack = ScenePack((), (), (), ())
         self._renderer: _WireRenderer | None = None
         self._made_for: tuple[Any, ...] = ()
-        self._pictures: dict[int, np.ndarray] = {}
+        self._pictures: dict[int, np.ndarray | EnvironmentPicture] = {}
 
     def describe(self) -> str:
         return f"engine: stand-in, mujoco {mujoco.__version__}\ndevice: whatever OpenGL runs on\napi: OpenGL"
@@ -51,8 +53,11 @@ class MujocoStage:
     def load(self, pack: ScenePack) -> None:
         self._pack, self._made_for = pack, ()
 
-    def add_picture(self, number: int, png: bytes) -> None:
-        self._pictures[number] = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    def add_picture(self, number: int, content: bytes) -> None:
+        if content.startswith(MAGIC):
+            self._pictures[number] = EnvironmentPicture.decode(content)
+        else:
+            self._pictures[number] = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
     def forget(self) -> None:
         self._pictures.clear()
@@ -138,6 +143,7 @@ class PackStage:
         self.data.mocap_pos[self._mocap] = bodies["position"]
         self.data.mocap_quat[self._mocap] = bodies["quaternion"]
         model.mat_rgba[self.scene.material_ids, :3] = look.material_rgb
+        model.mat_rgba[self.scene.material_ids, 3] = wire_values["visible"]
         used = self.scene.light_ids[: len(lights)]
         model.light_pos[used], model.light_dir[used] = lights["position"], lights["direction"]
         model.light_cutoff[used] = lights["spot_deg"] / 2
@@ -188,6 +194,42 @@ def _pieces(solids: np.ndarray) -> tuple[Piece, ...]:
     )
 
 
+def _to_unity(camera: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Directions (..., 3) of MuJoCo's frame of a camera, in Unity's world."""
+    turn = Rotation.from_quat(np.roll(camera["quaternion"], -1)).as_matrix()
+    return (directions @ turn.T)[..., [0, 2, 1]]
+
+
+def _light_on(around: EnvironmentPicture, camera: np.ndarray, radiance: float) -> np.ndarray:
+    """What surroundings give to a surface that faces a camera: ambient light, sRGB-encoded, (3,)."""
+    x, y, z = _to_unity(camera, np.array([0.0, 0.0, 1.0]))
+    terms = np.array([1, y, z, x, x * y, y * z, 3 * z * z - 1, z * x, x * x - y * y])
+    return srgb_from_linear(np.clip(radiance * terms @ around.harmonics, 0, 1))
+
+
+# A cube map's coordinates (OpenGL 4.6, table 8.19) by face: the axis that is looked along with its sign, then the axes
+# that s and t grow along with theirs.
+_FACES = (
+    ((0, 1), (2, -1), (1, -1)), ((0, -1), (2, 1), (1, -1)), ((1, 1), (0, 1), (2, 1)),
+    ((1, -1), (0, 1), (2, -1)), ((2, 1), (0, 1), (1, -1)), ((2, -1), (0, -1), (1, -1)),
+)  # fmt: skip
+
+
+def _seen(around: EnvironmentPicture, camera: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Linear colours (H, W, 3) that a camera sees of surroundings."""
+    pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+    across = (pixels - camera["centre"]) / camera["focal"] * (1, -1)
+    rays = _to_unity(camera, np.concatenate([across, np.full((height, width, 1), -1.0)], axis=-1))
+    colors, cube = np.zeros(rays.shape), around.levels[0].astype(np.float64)
+    largest = np.abs(rays).max(axis=-1)
+    for face, ((axis, sign), (s_axis, s_sign), (t_axis, t_sign)) in enumerate(_FACES):
+        here = sign * rays[..., axis] == largest
+        s, t = ((sign * rays[here][:, a] / largest[here] + 1) / 2 for a, sign in ((s_axis, s_sign), (t_axis, t_sign)))
+        column, row = (np.minimum(place * cube.shape[1], cube.shape[1] - 1).astype(int) for place in (s, t))
+        colors[here] = cube[face, row, column, :3]
+    return colors
+
+
 class _WireRenderer(ClassicRenderer):
     """The OpenGL renderer of the project, on a stage that knows only the wire."""
 
@@ -198,8 +240,8 @@ class _WireRenderer(ClassicRenderer):
         with mock.patch("datagen.render.classic.Stage", return_value=stage):
             super().__init__(stage, options)
 
-    def draw(self, batch: wire.RenderBatch, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """Images of a batch, with the pixels (H, W, 3) of its pictures."""
+    def draw(self, batch: wire.RenderBatch, pictures: Sequence[Any]) -> np.ndarray:
+        """Images of a batch, with the pixels (H, W, 3) of its pictures, or surroundings."""
         images = np.zeros(batch.image_shape, np.uint8)
         for row, frame in enumerate(batch.frames):
             cameras, materials = batch.cameras[row], batch.materials[row]
@@ -218,11 +260,21 @@ class _WireRenderer(ClassicRenderer):
             # The OpenGL renderer has a light model of its own. Where either even light is off or all others are, it is
             # Unity's, as far as light that adds up in encoded values can be.
             self._unity_light = (frame["ambient"], lights) if not (len(lights) and frame["ambient"].any()) else None
+            around = pictures[int(frame["surroundings"])] if frame["surroundings"] >= 0 else None
+            if around is not None:  # all surfaces are lit as those that face the first camera
+                self._unity_light = (_light_on(around, cameras[0], frame["radiance"]), lights)
             self._stage.scene.scene = _aimed_at(_meeting_point(lights))
             look = dataclasses.replace(look, clutter=_pieces(batch.solids[row]))
             values: Any = {"cameras": cameras, "bodies": batch.bodies[row], "lights": lights}
+            values["visible"] = materials["visible"]
             images[row] = self.render([Sample(row, values, np.zeros(3), np.zeros(4), look)])[0]
-            images[row][(images[row] == 0).all(axis=-1)] = np.rint(255 * frame["background"])
+            for image, camera, (width, height) in zip(images[row], cameras, batch.sizes, strict=True):
+                empty = (image == 0).all(axis=-1)
+                image[empty] = np.rint(255 * frame["background"])
+                if around is not None:
+                    sky = _seen(around, camera, width, height) * frame["radiance"]
+                    shown, nothing = image[:height, :width], empty[:height, :width]
+                    shown[nothing] = np.rint(255 * srgb_from_linear(np.clip(sky, 0, 1)))[nothing]
         return images
 
     def _uses(self, textures: np.ndarray, pictures: Sequence[np.ndarray]) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
 from datagen.unity.crew import Crew
+from datagen.unity.environment import EnvironmentPicture
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from tests.unity.mujoco_stage import MujocoStage
@@ -130,7 +132,7 @@ def stage() -> MujocoStage:
     """It shows the probe's scene as a player should."""
     stage = MujocoStage()
     stage.load(probe.probe_pack(3))
-    for number, png in probe.PICTURES.items():
+    for number, png in probe.pictures().items():
         stage.add_picture(number, png)
     return stage
 
@@ -191,10 +193,31 @@ class TestProbe:
     ) -> None:
         stage = MujocoStage()
         stage.load(probe.probe_pack(3))
-        for number, png in probe.PICTURES.items():
-            stage.add_picture(number, png)
-            stage._pictures[number] = mend(stage._pictures[number]).astype(np.uint8)
+        for number, content in probe.pictures().items():
+            stage.add_picture(number, content)
+            if isinstance(picture := stage._pictures[number], np.ndarray):
+                stage._pictures[number] = mend(picture).astype(np.uint8)
         assert (complaint(stage.render(batch)) or "").startswith(words)
+
+    @pytest.mark.parametrize("wrong", ["mirrored", "another face", "harmonics", "brighter", "nothing hidden"])
+    def test_wrong_surroundings_are_told(self, batch: wire.RenderBatch, wrong: str) -> None:
+        stage = MujocoStage()
+        stage.load(probe.probe_pack(3))
+        for number, content in probe.pictures().items():
+            stage.add_picture(number, content)
+        (number, around), *_ = ((n, p) for n, p in stage._pictures.items() if isinstance(p, EnvironmentPicture))
+        if wrong == "mirrored":
+            around = replace(around, levels=(around.levels[0][:, :, ::-1],))
+        elif wrong == "another face":
+            around = replace(around, levels=(around.levels[0][[1, 0, 2, 3, 4, 5]],))
+        elif wrong == "harmonics":  # y and z exchanged
+            around = replace(around, harmonics=around.harmonics[[0, 2, 1, 3, 4, 5, 6, 7, 8]])
+        elif wrong == "brighter":
+            batch.frames["radiance"] *= 1.3
+        else:
+            batch.materials["visible"] = 1
+        stage._pictures[number] = around
+        assert (complaint(stage.render(batch)) or "").startswith("with surroundings its picture has colour")
 
     def test_lights_that_count_as_encoded_are_named(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
         batch.lights["intensity"][probe.LIT] **= 2.2

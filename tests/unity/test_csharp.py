@@ -24,6 +24,7 @@ from datagen.unity.scene_pack import ScenePack
 from tests.scenes import compiled
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import ASSETS, REPOSITORY
+from tests.unity.test_environment import small_picture
 from tests.unity.test_wire import lengthened
 from vision.geometry.cameras import camera_matrix, project
 from vision.geometry.rotations import FloatArray
@@ -145,7 +146,8 @@ class TestServer:
             batch.cameras["far"][-1, -1], batch.bodies["quaternion"][-1, -1, 0], batch.materials["smoothness"][-1, -1],
             batch.materials["texture_offset"][-1, 0, 1], batch.lights["shadow"][-1, -1], batch.lights["type"][-1, 0],
             batch.cameras["centre"][-1, 0, 1], batch.solids["size"][-1, 1, 2], batch.solids["smoothness"][-1, 1],
-            batch.frames["reflection"][-1], batch.msaa, batch.shadow_size,
+            batch.frames["reflection"][-1], batch.frames["radiance"][-1], batch.materials["visible"][-1, 1],
+            batch.msaa, batch.shadow_size,
         ]  # fmt: skip
         np.testing.assert_array_equal(named, np.array(expected, np.float32))
 
@@ -182,6 +184,38 @@ class TestServer:
         assert replies[-1].text == f"picture {hashes[0]:016x} is not here"
         given = [f"{hashes[0]:016x} 150", f"{hashes[1]:016x} 6", "forgotten"]
         assert (tmp_path / "given").read_text().splitlines() == given
+
+    def test_takes_surroundings(self, check: Check, tmp_path: Path) -> None:
+        around, png = small_picture().encode(), b"any other bytes"
+        hashes = tuple(map(wire.content_hash, (around, png)))
+
+        def using(surroundings: int, texture: int) -> bytes:
+            batch = random_batch(np.random.default_rng(0), 2, pictures=hashes)
+            batch.materials["texture"], batch.frames["surroundings"] = texture, surroundings
+            return self.render(batch)
+
+        broken = [
+            around[:-2],
+            around + b"\0",
+            around[:4] + b"\5" + around[5:],
+            around[:6] + b"\2" + around[7:],
+            around[:7],
+        ]
+        requests = [
+            *self.load(self.pack),
+            *(self.bring(wire.Kind.PICTURE, content)[0] for content in (around, png, *broken)),
+            using(0, 2), using(-1, -1), using(1, -1), using(0, 1), using(2, -1),
+        ]  # fmt: skip
+        _, *replies = self.serve(check, tmp_path, requests)
+        status = [reply.status for reply in replies]
+        ok, scene, mismatch = wire.Status.OK, wire.Status.SCENE, wire.Status.MISMATCH
+        assert status[:2] == [ok] * 2
+        assert set(status[2:7]) <= {scene, wire.Status.MALFORMED}
+        assert status[7:] == [ok, ok, mismatch, mismatch, mismatch]
+        assert "picture 1 is shown as what it is not" in replies[9].text
+        assert "picture 0 is shown as what it is not" in replies[10].text
+        assert "surroundings 2 of 2 pictures" in replies[11].text
+        assert (tmp_path / f"{hashes[0]:016x}.surroundings").read_bytes() == around[8:]
 
     def test_keeps_so_many_pictures_and_no_more(self, check: Check, tmp_path: Path) -> None:
         """As many as Python knows of."""

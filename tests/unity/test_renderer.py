@@ -14,6 +14,7 @@ import pytest
 from datagen.appearance.clutter import ClutterConfig, draw_clutter
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.appearance.room import Surfaces
+from datagen.pictures.surroundings import directions, radiance_towards
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample, rendered_scene
@@ -26,12 +27,15 @@ from datagen.unity.player import Player
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
 from datagen.variation import UniformInt
-from tests.render.looks import ABOVE_HAND, random_sample, uneven_rig
+from tests.render.looks import ABOVE_HAND, JOINTS, plain_look, random_sample, uneven_rig
 from tests.render.test_renderers import assert_silhouettes_are_the_labels
+from tests.render.test_surroundings_drawn import OPTIONS as SURROUNDED
+from tests.render.test_surroundings_drawn import rays, use_of, write
 from tests.scenes import scene
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
 from vision.errors import DactylError
+from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,29 @@ def test_clutter_is_what_a_direct_render_shows(player_options: Callable[..., Pla
     assert np.abs(expected[0].astype(int) - expected[2]).mean() > 5, "shows no clutter"
     for image, other in zip(images, expected, strict=True):
         assert_same_pictures(image, other)
+
+
+def test_surroundings_are_seen_and_light(player_options: Callable[..., PlayerOptions], tmp_path: Path) -> None:
+    """In each direction the map's colour, as bright as the even light that they take the place of; turned, and gone
+    again; the plane is left out where it is to be."""
+    around = use_of(write(tmp_path / "colors.hdr", 1.6 + 1.5 * np.sin(9 * directions(128))), 1 / 6, 0.8)
+    unity = UnityOptions(player=player_options(batch_size=2))
+    options = replace(SURROUNDED, unity=unity)
+    drawn = rendered_scene(scene("block"), options)
+    with create_renderer("unity", drawn, options) as renderer:
+        plain = plain_look(drawn, renderer.materials, 0.0)
+        looks = [replace(plain, surroundings=use) for use in (None, around, replace(around, bare=True), None)]
+        samples = [Sample(0, JOINTS, ABOVE_HAND, np.array([1.0, 0, 0, 0]), look) for look in looks]
+        before, with_plane, bare, after = renderer.render(samples).astype(int)
+    np.testing.assert_array_equal(after, before)
+    sky = (np.abs(bare - with_plane).max(axis=-1) > 0) & (np.abs(with_plane - before).max(axis=-1) > 0)
+    towards = rays()
+    seen = radiance_towards(around.surroundings().radiance, towards)
+    expected = 255 * srgb_from_linear(np.clip(linear_from_srgb(unity.ambient) * 0.8 * seen, 0, 1))
+    assert sky.sum() > 5_000
+    apart = np.abs(bare - expected)[sky]
+    assert np.median(apart) < 4
+    assert np.abs(bare - expected[:, :, ::-1])[sky].mean() > 3 * apart.mean()  # as in a mirror
 
 
 def test_very_much_clutter_travels_in_parts_or_is_refused(

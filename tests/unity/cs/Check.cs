@@ -186,6 +186,20 @@ sealed class RecordingStage : IStage
         File.AppendAllText(Path.Combine(m_Folder, "given"), $"{hash:x16} {png.Length}\n");
     }
 
+    public void AddSurroundings(ulong hash, EnvironmentMap map)
+    {
+        using (var file = File.Create(Path.Combine(m_Folder, $"{hash:x16}.surroundings")))
+        {
+            for (int coefficient = 0; coefficient < 9; coefficient++)
+                for (int channel = 0; channel < 3; channel++)
+                    file.Write(BitConverter.GetBytes(map.Harmonic(channel, coefficient)), 0, sizeof(float));
+            for (int level = 0; level < map.Levels.Length; level++)
+                for (int face = 0; face < 6; face++)
+                    for (int k = 0, side = map.Size >> level; k < 4 * side * side; k++)
+                        file.Write(BitConverter.GetBytes(map.Levels[level][map.FaceStart(level, face) + k]), 0, sizeof(ushort));
+        }
+    }
+
     public void Forget()
     {
         File.AppendAllText(Path.Combine(m_Folder, "given"), "forgotten\n");
@@ -210,6 +224,8 @@ sealed class RecordingStage : IStage
             batch.Solids.Values[batch.Solids.At(last, 1) + RenderBatch.Solid.Extent + 2],
             batch.Solids.Values[batch.Solids.At(last, 1) + RenderBatch.Solid.Smoothness],
             batch.Frames.Values[batch.Frames.At(last, 0) + RenderBatch.Frame.Reflection],
+            batch.Frames.Values[batch.Frames.At(last, 0) + RenderBatch.Frame.Radiance],
+            batch.Materials.Values[batch.Materials.At(last, 1) + RenderBatch.Material.Visible],
             batch.Msaa, batch.ShadowSize,
         };
         File.WriteAllText(Current + ".named", string.Join(" ", named.Select(value => value.ToString("R"))));

@@ -12,7 +12,7 @@ namespace Dactyl.Editor
     public static class ProjectSetup
     {
         public const string ScenePath = "Assets/Generated/Empty.unity";
-        const string k_MaterialPath = "Assets/Generated/Resources/StageOpaque.mat";
+        const string k_Resources = "Assets/Generated/Resources/";
 
         [InitializeOnLoadMethod]
         static void OnOpen()
@@ -25,11 +25,10 @@ namespace Dactyl.Editor
         public static void Run()
         {
             if (EditorApplication.isPlayingOrWillChangePlaymode) return;
-            Directory.CreateDirectory(Path.GetDirectoryName(k_MaterialPath));
+            Directory.CreateDirectory(k_Resources);
             AssetDatabase.Refresh(); // learns of the folder
-            if (!File.Exists(k_MaterialPath))
-                // No keyword is set on it, so no variant of the shader that the stage needs can be stripped.
-                AssetDatabase.CreateAsset(new Material(Shader.Find("Standard")), k_MaterialPath);
+            MakeMaterial("StageOpaque", "Standard");
+            MakeMaterial("StageSky", "Skybox/Cubemap");
             if (!File.Exists(ScenePath))
             {
                 var scene = EditorSceneManager.NewScene(NewSceneSetup.EmptyScene, NewSceneMode.Single);
@@ -38,6 +37,13 @@ namespace Dactyl.Editor
             PlayerSettings.colorSpace = ColorSpace.Linear;
             PlayerSettings.runInBackground = true;
             AssetDatabase.SaveAssets();
+        }
+
+        static void MakeMaterial(string name, string shader)
+        {
+            string path = k_Resources + name + ".mat";
+            // No keyword is set on it, so no variant of the shader that the stage needs can be stripped.
+            if (!File.Exists(path)) AssetDatabase.CreateAsset(new Material(Shader.Find(shader)), path);
         }
     }
 }

@@ -153,7 +153,7 @@ namespace UnityEngine
 
     public enum FilterMode { Point = 0, Bilinear = 1, Trilinear = 2 }
     public enum TextureWrapMode { Repeat, Clamp, Mirror, MirrorOnce }
-    public enum TextureFormat { RGB24 = 3, RGBA32 = 4 }
+    public enum TextureFormat { RGB24 = 3, RGBA32 = 4, RGBAHalf = 17 }
 
     public sealed partial class Texture2D : Texture
     {
@@ -175,6 +175,8 @@ namespace UnityEngine
     {
         public Cubemap(int width, TextureFormat textureFormat, bool mipChain) => throw null;
         public void SetPixels(Color[] colors, CubemapFace face) => throw null;
+        public void SetPixelData<T>(T[] data, int mipLevel, CubemapFace face, int sourceDataStartIndex = 0) => throw null;
+        public void Apply(bool updateMipmaps, bool makeNoLongerReadable) => throw null;
         public void Apply() => throw null;
     }
 
@@ -252,6 +254,7 @@ namespace UnityEngine
 
     public partial class Renderer : Component
     {
+        public bool enabled { get => throw null; set => throw null; }
         public Material sharedMaterial { get => throw null; set => throw null; }
         public bool receiveShadows { get => throw null; set => throw null; }
         public Rendering.ShadowCastingMode shadowCastingMode { get => throw null; set => throw null; }
@@ -267,6 +270,7 @@ namespace UnityEngine
         public static bool fog { get => throw null; set => throw null; }
         public static Rendering.AmbientMode ambientMode { get => throw null; set => throw null; }
         public static Color ambientLight { get => throw null; set => throw null; }
+        public static Rendering.SphericalHarmonicsL2 ambientProbe { get => throw null; set => throw null; }
         public static Rendering.DefaultReflectionMode defaultReflectionMode { get => throw null; set => throw null; }
         public static Texture customReflectionTexture { get => throw null; set => throw null; }
         public static float reflectionIntensity { get => throw null; set => throw null; }
@@ -291,6 +295,11 @@ namespace UnityEngine.Rendering
     {
         public static bool lightsUseLinearIntensity { get; set; }
         public static bool lightsUseColorTemperature { get; set; } = true; // so that a test sees who sets it
+    }
+
+    public partial struct SphericalHarmonicsL2
+    {
+        public float this[int rgb, int coefficient] { get => throw null; set => throw null; }
     }
 
     public enum IndexFormat { UInt16 = 0, UInt32 = 1 }

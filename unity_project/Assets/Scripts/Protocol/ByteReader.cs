@@ -74,6 +74,12 @@ namespace Dactyl.Protocol
             return Array<int>(count, sizeof(int));
         }
 
+        /// <summary>Half-precision numbers, as they are.</summary>
+        public ushort[] Halves(long count)
+        {
+            return Array<ushort>(count, sizeof(ushort));
+        }
+
         public void Skip(long count)
         {
             Take(count);

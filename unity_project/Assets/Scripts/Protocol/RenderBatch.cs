@@ -63,7 +63,7 @@ namespace Dactyl.Protocol
         public static class Material
         {
             public const int Color = 0, Metallic = 3, Smoothness = 4, Texture = 5, TextureScale = 6, TextureOffset = 8,
-                Size = 10;
+                Visible = 10, Size = 11;
         }
 
         public static class Light
@@ -80,7 +80,7 @@ namespace Dactyl.Protocol
 
         public static class Frame
         {
-            public const int Background = 0, Ambient = 3, Reflection = 6, Size = 7;
+            public const int Background = 0, Ambient = 3, Reflection = 6, Surroundings = 7, Radiance = 8, Size = 9;
         }
 
         const int k_BlockBytes = 36;
@@ -196,12 +196,31 @@ namespace Dactyl.Protocol
                     float texture = Materials.Values[Materials.At(sample, k) + Material.Texture];
                     Require(texture >= -1 && texture < textures, $"texture {texture} of {textures}");
                 }
+                float around = Frames.Values[Frames.At(sample, 0) + Frame.Surroundings];
+                Require(around >= -1 && around < Pictures.Length, $"surroundings {around} of {Pictures.Length} pictures");
                 for (int k = 0; k < Solids.Count; k++)
                 {
                     float shape = Solids.Values[Solids.At(sample, k) + Solid.Shape];
                     Require(shape >= 0 && shape <= (int)SolidShape.Sphere, $"shape {shape} of a solid");
                 }
             }
+        }
+
+        /// <summary>Which of the pictures is of another kind than what shows it: surroundings on a material, or a PNG file
+        /// around the scene; -1 for none.</summary>
+        public int Misused(ScenePack pack, bool[] areSurroundings)
+        {
+            for (int sample = 0; sample < Samples; sample++)
+            {
+                int around = (int)Frames.Values[Frames.At(sample, 0) + Frame.Surroundings];
+                if (around >= 0 && !areSurroundings[around]) return around;
+                for (int k = 0; k < Materials.Count; k++)
+                {
+                    int texture = (int)Materials.Values[Materials.At(sample, k) + Material.Texture] - pack.Textures.Length;
+                    if (texture >= 0 && areSurroundings[texture]) return texture;
+                }
+            }
+            return -1;
         }
 
         void CheckCamera(int at, int camera)

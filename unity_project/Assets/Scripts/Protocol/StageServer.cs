@@ -15,7 +15,10 @@ namespace Dactyl.Protocol
         /// <summary>Keeps a PNG file that samples may show.</summary>
         void AddPicture(ulong hash, byte[] png);
 
-        /// <summary>Lets go of all pictures.</summary>
+        /// <summary>Keeps surroundings that samples may have.</summary>
+        void AddSurroundings(ulong hash, EnvironmentMap map);
+
+        /// <summary>Lets go of all pictures and surroundings.</summary>
         void Forget();
 
         /// <summary>Draws [sample][camera][row from the top][column][rgb] into the bytes from offset.</summary>
@@ -84,7 +87,7 @@ namespace Dactyl.Protocol
         readonly IStage m_Stage;
         readonly ObservationShape m_Observations;
         readonly Pieces m_PackPieces = new Pieces(), m_PicturePieces = new Pieces();
-        readonly HashSet<ulong> m_Pictures = new HashSet<ulong>();
+        readonly Dictionary<ulong, bool> m_Pictures = new Dictionary<ulong, bool>(); // whether they are surroundings
         long m_PictureBytes;
         ScenePack m_Pack;
         ulong m_Scene;
@@ -135,13 +138,16 @@ namespace Dactyl.Protocol
 
         Answer Picture(uint id, Request request)
         {
-            var png = m_PicturePieces.Add(request);
-            if (png == null || m_Pictures.Contains(request.Hash)) return Done(id, "");
-            Require(m_Pictures.Count < k_MaxPictures && m_PictureBytes + png.Length <= k_MaxPictureBytes,
-                $"{m_Pictures.Count + 1} pictures of {m_PictureBytes + png.Length} bytes are too many: let some be forgotten");
-            m_Stage.AddPicture(request.Hash, png);
-            m_Pictures.Add(request.Hash);
-            m_PictureBytes += png.Length;
+            var content = m_PicturePieces.Add(request);
+            if (content == null || m_Pictures.ContainsKey(request.Hash)) return Done(id, "");
+            long bytes = m_PictureBytes + content.Length;
+            Require(m_Pictures.Count < k_MaxPictures && bytes <= k_MaxPictureBytes,
+                $"{m_Pictures.Count + 1} pictures of {bytes} bytes are too many: let some be forgotten");
+            bool surroundings = EnvironmentMap.IsOne(content);
+            if (surroundings) m_Stage.AddSurroundings(request.Hash, EnvironmentMap.Decode(content));
+            else m_Stage.AddPicture(request.Hash, content);
+            m_Pictures.Add(request.Hash, surroundings);
+            m_PictureBytes = bytes;
             return Done(id, "");
         }
 
@@ -159,9 +165,12 @@ namespace Dactyl.Protocol
                 throw new WireException(Status.Scene, $"scene {request.Hash:x16} is not the one that is loaded");
             var batch = RenderBatch.Decode(request.Payload);
             batch.Check(m_Pack);
-            foreach (ulong picture in batch.Pictures)
-                if (!m_Pictures.Contains(picture))
-                    throw new WireException(Status.Scene, $"picture {picture:x16} is not here");
+            var areSurroundings = new bool[batch.Pictures.Length];
+            for (int k = 0; k < areSurroundings.Length; k++)
+                if (!m_Pictures.TryGetValue(batch.Pictures[k], out areSurroundings[k]))
+                    throw new WireException(Status.Scene, $"picture {batch.Pictures[k]:x16} is not here");
+            int misused = batch.Misused(m_Pack, areSurroundings);
+            Require(misused < 0, $"picture {misused} is shown as what it is not: as surroundings, or as a texture");
             if (batch.Form == PictureForm.Rgb)
             {
                 var message = Reply.WithPictures(id, batch);

@@ -40,7 +40,6 @@ namespace Dactyl.Stage
             m_Camera = new GameObject("Dactyl camera").AddComponent<Camera>();
             m_Camera.enabled = false; // it draws when told to
             m_Camera.targetTexture = m_Target;
-            m_Camera.clearFlags = CameraClearFlags.SolidColor;
             m_Camera.renderingPath = RenderingPath.Forward; // the path that has MSAA
             m_Camera.allowMSAA = true;
             m_Camera.allowHDR = false;
@@ -76,8 +75,10 @@ namespace Dactyl.Stage
             m_Camera.nearClipPlane = values[at + RenderBatch.Camera.Near];
             m_Camera.farClipPlane = values[at + RenderBatch.Camera.Far];
             m_Camera.projectionMatrix = Converted.Matrix(Lens.Projection(values, at, tile.Width, tile.Height));
-            m_Camera.backgroundColor =
-                Converted.Color(batch.Frames.Values, batch.Frames.At(sample, 0) + RenderBatch.Frame.Background);
+            int frame = batch.Frames.At(sample, 0);
+            m_Camera.backgroundColor = Converted.Color(batch.Frames.Values, frame + RenderBatch.Frame.Background);
+            m_Camera.clearFlags = batch.Frames.Values[frame + RenderBatch.Frame.Surroundings] < 0
+                ? CameraClearFlags.SolidColor : CameraClearFlags.Skybox;
             m_Camera.Render();
             m_Tiles.Add(tile);
         }

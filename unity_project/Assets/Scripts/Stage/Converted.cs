@@ -66,7 +66,7 @@ namespace Dactyl.Stage
         }
 
         /// <summary>Makes a thing that has a mesh visible.</summary>
-        public static void AddRenderer(GameObject thing, Material material, bool castsShadow)
+        public static Renderer AddRenderer(GameObject thing, Material material, bool castsShadow)
         {
             var renderer = thing.AddComponent<MeshRenderer>();
             renderer.sharedMaterial = material;
@@ -74,6 +74,7 @@ namespace Dactyl.Stage
             renderer.receiveShadows = true;
             renderer.lightProbeUsage = LightProbeUsage.Off;
             renderer.reflectionProbeUsage = ReflectionProbeUsage.Simple;
+            return renderer;
         }
 
         public static Vector2[] Uv(float[] values)

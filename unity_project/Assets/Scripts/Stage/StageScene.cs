@@ -17,8 +17,11 @@ namespace Dactyl.Stage
         readonly List<Object> m_Owned = new List<Object>();
         readonly List<Light> m_Lights = new List<Light>();
         readonly Dictionary<ulong, Texture2D> m_Pictures = new Dictionary<ulong, Texture2D>();
+        readonly Dictionary<ulong, SurroundingsPicture> m_Around = new Dictionary<ulong, SurroundingsPicture>();
+        readonly Surroundings m_Surroundings = new Surroundings();
         Transform[] m_Bodies = new Transform[0];
         Material[] m_Materials = new Material[0];
+        List<Renderer>[] m_PartsOf = new List<Renderer>[0]; // of each material
         Texture2D[] m_Textures = new Texture2D[0];
 
         public StageScene(Material template)
@@ -34,6 +37,7 @@ namespace Dactyl.Stage
             m_Textures = System.Array.ConvertAll(pack.Textures, texture => Owned(Textures.Decode(texture.Png, texture.Name)));
             m_Materials = System.Array.ConvertAll(pack.Materials, MakeMaterial);
             m_Bodies = System.Array.ConvertAll(pack.Bodies, MakeBody);
+            m_PartsOf = System.Array.ConvertAll(pack.Materials, material => new List<Renderer>());
             foreach (var part in pack.Parts) MakePart(part);
         }
 
@@ -43,8 +47,16 @@ namespace Dactyl.Stage
             m_Pictures.Add(hash, Textures.Decode(png, hash.ToString("x16")));
         }
 
+        public void AddSurroundings(ulong hash, EnvironmentMap map)
+        {
+            m_Around.Add(hash, new SurroundingsPicture(map));
+        }
+
         public void Forget()
         {
+            m_Surroundings.Forget();
+            foreach (var picture in m_Around.Values) picture.Dispose();
+            m_Around.Clear();
             foreach (var material in m_Materials) material.SetTexture(k_Texture, null);
             foreach (var picture in m_Pictures.Values) Object.DestroyImmediate(picture);
             m_Pictures.Clear();
@@ -61,7 +73,12 @@ namespace Dactyl.Stage
                     Converted.Rotation(batch.Bodies.Values, at + RenderBatch.Body.Quaternion));
             }
             for (int k = 0; k < m_Materials.Length; k++)
-                ApplyMaterial(m_Materials[k], batch, batch.Materials.At(sample, k));
+            {
+                int at = batch.Materials.At(sample, k);
+                ApplyMaterial(m_Materials[k], batch, at);
+                bool visible = batch.Materials.Values[at + RenderBatch.Material.Visible] > 0;
+                foreach (var part in m_PartsOf[k]) part.enabled = visible;
+            }
             while (m_Lights.Count < batch.Lights.Count) m_Lights.Add(MakeLight(m_Lights.Count));
             for (int k = 0; k < m_Lights.Count; k++)
             {
@@ -71,8 +88,13 @@ namespace Dactyl.Stage
             }
             m_Clutter.Apply(batch, sample);
             int frame = batch.Frames.At(sample, 0);
-            Surroundings.Apply(Converted.Color(batch.Frames.Values, frame + RenderBatch.Frame.Ambient),
-                batch.Frames.Values[frame + RenderBatch.Frame.Reflection]);
+            var values = batch.Frames.Values;
+            int around = (int)values[frame + RenderBatch.Frame.Surroundings];
+            float reflection = values[frame + RenderBatch.Frame.Reflection];
+            if (around < 0)
+                m_Surroundings.ApplyEven(Converted.Color(values, frame + RenderBatch.Frame.Ambient), reflection);
+            else
+                m_Surroundings.Apply(m_Around[batch.Pictures[around]], values[frame + RenderBatch.Frame.Radiance], reflection);
         }
 
         void ApplyMaterial(Material material, RenderBatch batch, int at)
@@ -145,7 +167,7 @@ namespace Dactyl.Stage
             var part = Owned(new GameObject(source.Name));
             part.transform.SetParent(m_Bodies[source.Body], false);
             part.AddComponent<MeshFilter>().sharedMesh = Owned(Converted.Mesh(source));
-            Converted.AddRenderer(part, m_Materials[source.Material], source.CastsShadow);
+            m_PartsOf[source.Material].Add(Converted.AddRenderer(part, m_Materials[source.Material], source.CastsShadow));
         }
 
         T Owned<T>(T thing) where T : Object

@@ -42,6 +42,11 @@ namespace Dactyl.Stage
             m_Scene.AddPicture(hash, png);
         }
 
+        public void AddSurroundings(ulong hash, EnvironmentMap map)
+        {
+            m_Scene.AddSurroundings(hash, map);
+        }
+
         public void Forget()
         {
             m_Scene.Forget();

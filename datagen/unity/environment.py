@@ -1,0 +1,81 @@
+"""Surroundings as a picture that travels to a Unity player: what is seen of them, and how they light.
+
+All in Unity's frame (x right, y up, z forward; the world with y and z exchanged). Little-endian:
+
+    magic "UVEM", u16 pixels of a face S, u16 levels; float32 harmonics (9, 3), see `harmonics`; then, of each level n
+    pixels wide, half floats (6, n, n, 4): red, green, blue and 1 of the faces +x -x +y -y +z -z, as graphics devices
+    have them in memory. Level 0 is what is seen; the others are blurred for rougher surfaces, each half as wide.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.pictures.surroundings import Map
+from datagen.render.environment_map import Blurring, prefiltered
+from datagen.unity.wire import WireError
+from vision.geometry.rotations import FloatArray
+
+MAGIC = b"UVEM"
+_HEADER = struct.Struct("<4sHH")
+_SIZE, _LEVELS = 128, 8
+_BRIGHTEST = 60_000.0  # half precision has no more
+_ROUGHEST = 6  # Unity's level of roughness 1
+
+
+def _roughness(level: int) -> float:
+    """Perceptual: Unity's Standard shader takes level 6 r (1.7 - 0.7 r)."""
+    return (1.7 - float(np.sqrt(1.7**2 - 4 * 0.7 * min(level, _ROUGHEST) / _ROUGHEST))) / (2 * 0.7)
+
+
+UNITY = Blurring(_SIZE, _LEVELS, 3, _roughness, np.eye(3)[[0, 2, 1]])
+
+
+@dataclass(frozen=True, eq=False)
+class EnvironmentPicture:
+    """What a player gets.
+
+    Attributes:
+        harmonics: (9, 3) of the light that a white matt surface sends out.
+        levels: float16 (6, n, n, 4) each.
+    """
+
+    harmonics: FloatArray
+    levels: tuple[NDArray[np.float16], ...]
+
+    @classmethod
+    def of(cls, radiance: Map) -> EnvironmentPicture:
+        """Of a map (H, 2 H, 3), world frame."""
+        found = prefiltered(radiance, UNITY)
+        levels = []
+        for level in found.levels:
+            pixels = np.ones((*np.shape(level)[:3], 4), dtype="<f2")
+            pixels[..., :3] = np.minimum(level, _BRIGHTEST)
+            levels.append(pixels)
+        return cls(found.harmonics, tuple(levels))
+
+    def encode(self) -> bytes:
+        header = _HEADER.pack(MAGIC, self.levels[0].shape[1], len(self.levels))
+        return b"".join([header, self.harmonics.astype("<f4").tobytes(), *(level.tobytes() for level in self.levels)])
+
+    @classmethod
+    def decode(cls, data: bytes) -> EnvironmentPicture:
+        """The inverse, as a player does it; :class:`WireError` for anything else."""
+        if len(data) < _HEADER.size or not data.startswith(MAGIC):
+            raise WireError("this is no picture of surroundings")
+        _, size, count = _HEADER.unpack_from(data)
+        sides = [size >> level for level in range(count)]
+        if not sides or size & (size - 1) or sides[-1] != 1:
+            raise WireError(f"surroundings of {size} pixels and {count} levels: expected all levels of a power of two")
+        if len(data) != _HEADER.size + 9 * 3 * 4 + sum(6 * side * side * 4 * 2 for side in sides):
+            raise WireError("surroundings do not have the stated size")
+        harmonics = np.frombuffer(data, "<f4", 27, _HEADER.size).reshape(9, 3).astype(np.float64)
+        start, levels = _HEADER.size + 27 * 4, []
+        for side in sides:
+            levels.append(np.frombuffer(data, "<f2", 24 * side * side, start).reshape(6, side, side, 4))
+            start += levels[-1].nbytes
+        return cls(harmonics, tuple(levels))
