@@ -1,5 +1,5 @@
-"""What another package brings by entry point, through the real command line: an object, a renderer, a model, a metric
-and a policy."""
+"""What another package brings by entry point, through the real command line: an object, a hand, a renderer, a model, a
+metric and a policy."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ from vision.scene.load import load_scene
 
 def wedge():
     return replace(load_scene("prism").object, name="wedge")
+
+def claw():
+    return replace(load_scene("prism").hand, name="claw")
 
 class Flat:
     """Paints each camera's image in the colour of the first of the object's parts."""
@@ -116,14 +119,16 @@ def site(tmp_path: Path) -> Path:
     (folder / "their_lab.py").write_text(_PACKAGE)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-lab\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(
-        "[dactyl.objects]\nwedge = their_lab:wedge\n"
+        "[dactyl.objects]\nwedge = their_lab:wedge\n[dactyl.hands]\nclaw = their_lab:claw\n"
         "[dactyl.renderers]\nflat = their_lab:Flat\nfilament = their_lab:Flat\nbroken = their_lab:Missing\n"
         "[dactyl.models]\ncolors = their_lab:Colors\n"
         "[dactyl.metrics]\nheight = their_lab:HEIGHT\n"
         "[dactyl.policies]\nstill = their_lab:Still\nnothing = their_lab:nothing\n"
     )
     prism = Path("configs/scenes/prism.yaml").read_text()
-    (tmp_path / "lab.yaml").write_text(prism.replace("object: prism", "object: wedge"))
+    (tmp_path / "lab.yaml").write_text(
+        prism.replace("object: prism", "object: wedge").replace("hand: shadow", "hand: claw")
+    )
     return folder
 
 
@@ -139,7 +144,7 @@ def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_object_and_a_renderer_of_another_package(site: Path) -> None:
+def test_an_object_a_hand_and_a_renderer_of_another_package(site: Path) -> None:
     states = run(site, "states", "--scene", "lab.yaml", "--count", "6", "--worlds", "2", "--output", "states")
     assert states.returncode == 0, states.stderr
     command = ("--states", "states", "--count", "6", "--render.image_size", "32", "--workers", "1")
@@ -147,6 +152,8 @@ def test_an_object_and_a_renderer_of_another_package(site: Path) -> None:
     assert rendered.returncode == 0, rendered.stderr
     dataset = TripletDataset(site.parent / "set")
     assert (dataset.object.name, dataset.manifest.renderers[0]["name"]) == ("wedge", "flat")
+    assert dataset.scene.hand is not None
+    assert dataset.scene.hand.name == "claw"
     sample = dataset[3]
     first = np.unique(sample["images"].reshape(-1, 3), axis=0)
     assert np.ptp(first, axis=0).max() < 16, "one colour and a little noise, through JPEG"

@@ -13,7 +13,7 @@ from train.initial import begin_from
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator, read_checkpoint
 from vision.networks.model import build_model
-from vision.networks.pose_model import ModelConfig
+from vision.networks.model_config import ModelConfig
 from vision.scene.load import load_scene
 
 
