@@ -11,6 +11,7 @@ import ctypes.util
 import importlib
 import importlib.util
 import os
+import resource
 import sys
 
 from vision.errors import DactylError
@@ -47,8 +48,16 @@ def require_vulkan() -> None:
     if count.value == 0:
         raise DactylError(
             "the filament renderer needs Vulkan, but no Vulkan driver finds a device: "
-            "apt-get install mesa-vulkan-drivers, and check VK_DRIVER_FILES if it is set"
+            f"apt-get install mesa-vulkan-drivers, and check VK_DRIVER_FILES if it is set{memory_limit_hint()}"
         )
+
+
+def memory_limit_hint() -> str:
+    """Under a limit on memory, words for it: drivers that run into one fail without a reason. Else nothing."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f"; or its limit on memory, {limit / 1e9:.1f} GB (ulimit -v), is too low"
 
 
 def choose_opengl() -> str:

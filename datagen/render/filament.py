@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
-from datagen.render.drivers import require_vulkan
+from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_textures import FilamentTextures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
+from vision.errors import DactylError
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 
@@ -60,7 +61,13 @@ class FilamentRenderer:
         self._padded = (scene.rig.height, scene.rig.width)
         self.materials = self._stage.scene.materials
         with _captured_output(1) as log:
-            self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
+            try:
+                self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
+            except RuntimeError as error:
+                raise DactylError(
+                    f"the filament renderer cannot start on Vulkan ({error}): see what `vulkaninfo` says of the driver"
+                    f"{memory_limit_hint()}"
+                ) from None
             device = _MESSAGE_OF_DEVICE.search(log())
         self.info = RendererInfo(
             name="filament",

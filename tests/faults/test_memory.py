@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from datagen.states.collect import StatesConfig, collect
 from tests.synthetic import make_dataset
 from tests.train.test_training import arguments
 from train import loading
@@ -145,6 +146,22 @@ def test_a_limit_on_memory_is_one_line_in_training(gigabytes: float, data: Path,
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "out of memory" in done.stderr
+
+
+@pytest.mark.parametrize("gigabytes", [1.5, 2.5])
+def test_a_limit_on_memory_is_one_line_in_rendering(gigabytes: float, tmp_path: Path) -> None:
+    """Found: a driver under a limit fails without a reason; ours then was an uninstalled package, or a traceback."""
+    collect(StatesConfig(tmp_path / "states", count=4, seed=3, worlds=4, threads=1))
+    command = ["bash", "-c", f'ulimit -v {int(gigabytes * 1e6)}; exec "$@"', "-", sys.executable, "-m", "dactyl"]
+    command += ["render", "--states", str(tmp_path / "states"), "--output", str(tmp_path / "out"), "--count", "4"]
+    command += ["--workers", "1", "--render.image_size", "48", "--render.mesh_fraction", "0.1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    *_, last = done.stderr.strip().splitlines()
+    assert "dactyl render: " in last
+    assert "memory" in last
 
 
 def test_what_libraries_say_of_memory() -> None:

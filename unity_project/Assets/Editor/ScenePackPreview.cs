@@ -7,9 +7,14 @@ using UnityEngine;
 
 namespace Dactyl.Editor
 {
-    /// <summary>Shows a scene pack (dactyl unity export-scene) in the open scene, in the model's initial pose.</summary>
+    /// <summary>
+    /// Shows a scene pack (dactyl unity export-scene) in the open scene, in the model's initial pose, in the place of the
+    /// one that it showed before.
+    /// </summary>
     public static class ScenePackPreview
     {
+        static StageScene s_Shown;
+
         [MenuItem("Dactyl/Show scene pack...")]
         static void Show()
         {
@@ -22,7 +27,8 @@ namespace Dactyl.Editor
                 var template = Resources.Load<Material>("StageOpaque");
                 if (template == null)
                     throw new FileNotFoundException("Resources/StageOpaque is missing: run Dactyl > Set up project");
-                new StageScene(template).Load(pack);
+                if (s_Shown == null) s_Shown = new StageScene(template);
+                s_Shown.Load(pack);
             }
             catch (Exception error) when (error is WireException || error is IOException)
             {
