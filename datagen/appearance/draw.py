@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
+from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, folder_hash
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render.base import Appearance, RenderOptions
@@ -55,6 +56,7 @@ class AppearanceConfig:
         textures: on surfaces; needs ``render.textures``.
         clutter: things that lie about: behind, beside and before hand and object, and fingers from above.
         surroundings: rooms, studios, skies and pictures that light the scene and are seen behind it.
+        camera_effects: blur, exposure, noise, JPEG and more on the rendered images; for test sets.
     """
 
     camera_position: Uniform = Uniform(-0.0015, 0.0015)
@@ -79,6 +81,7 @@ class AppearanceConfig:
     textures: TextureConfig = field(default_factory=TextureConfig)
     clutter: ClutterConfig = field(default_factory=ClutterConfig)
     surroundings: SurroundingsConfig = field(default_factory=SurroundingsConfig)
+    camera_effects: CameraEffectsConfig = field(default_factory=CameraEffectsConfig)
 
     def __post_init__(self) -> None:
         shares = (
@@ -102,6 +105,8 @@ class AppearanceConfig:
         identity: dict[str, Any] = to_jsonable(self)
         if not self.clutter.any:
             del identity["clutter"]
+        if not self.camera_effects.any:
+            del identity["camera_effects"]
         if not self.surroundings.any:
             del identity["surroundings"]
         elif self.surroundings.folder is not None:
@@ -115,6 +120,8 @@ def require_drawable(appearance: AppearanceConfig, render: RenderOptions, render
         raise ValueError("appearance.clutter: renderer warp draws no clutter yet; take filament, classic or unity")
     if appearance.surroundings.any and renderer == "warp":
         raise ValueError("appearance.surroundings: renderer warp draws none yet; take filament, classic or unity")
+    if appearance.camera_effects.any and renderer == "warp":
+        raise ValueError("appearance.camera_effects: renderer warp has none, trainings add their own; leave them out")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and renderer == "warp":
@@ -153,6 +160,7 @@ def draw_appearance(
         extrinsics,
         textures,
         surroundings=draw_use(config.surroundings, seed, index),
+        camera_effects=draw_effects(config.camera_effects, len(scene.rig), seed, index),
     )
 
 

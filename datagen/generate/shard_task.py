@@ -19,6 +19,7 @@ from datagen.appearance.room import Surfaces
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import Views
+from datagen.pictures.camera_effects import photographed
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions, Sample
 from datagen.states.collect import States, load_states
@@ -124,11 +125,12 @@ def encoded_samples(
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
             guard.check(sample, images)
+            taken = photographed(images, sample.appearance.camera_effects, scene.rig)
             masks = None
             if views is not None:
                 seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
                 label |= seen
-            yield encode_sample(label, images, scene.rig, sample.appearance.to_json(), masks)
+            yield encode_sample(label, taken, scene.rig, sample.appearance.to_json(), masks)
 
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)

@@ -13,6 +13,7 @@ import simplejpeg
 from datagen.generate.frames import is_blank
 from datagen.generate.shard_task import shard_renderer
 from datagen.generate.view_labels import Views, mask_box
+from datagen.pictures.camera_effects import photographed
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
 from vision.bounds import not_negative
@@ -167,7 +168,8 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             with shard_renderer(config["renderer"], dataset.scene, options) as renderer:
                 renderer.skip(number - int(first[shard]))
                 sample = stored_sample(dataset, number)
-                images = renderer.render([sample])[0]
+                rendered = renderer.render([sample])[0]
+                images = photographed(rendered, sample.appearance.camera_effects, dataset.rig)
                 same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
             yield from _differences(dataset, number, images, same_device)
             yield from _view_differences(dataset, number, sample, options)

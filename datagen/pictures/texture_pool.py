@@ -10,7 +10,8 @@ from typing import Any
 
 from datagen.pictures.texture_files import TextureFolder, bytes_hash, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
-from datagen.variation import generator
+from datagen.variation import LogUniform, generator
+from vision.config import to_jsonable
 from vision.errors import DactylError
 
 TEXTURE_SIZE = 128
@@ -34,6 +35,7 @@ class TextureConfig:
         folder: of pictures to use too; null for procedural ones alone.
         folder_fraction: how many of the textures are pictures of the folder, where there is one.
         pool: how many different textures 128 consecutive samples share.
+        scale: of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on a plane.
     """
 
     links: float = 0.0
@@ -43,6 +45,7 @@ class TextureConfig:
     folder: Path | None = None
     folder_fraction: float = 0.5
     pool: int = 32
+    scale: LogUniform = LogUniform(1.0, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("links", "object", "background", "folder_fraction"):
@@ -51,6 +54,8 @@ class TextureConfig:
         if not self.kinds or (unknown := set(self.kinds) - KINDS.keys()):
             named = f"'{min(unknown)}'" if self.kinds else "none"
             raise ValueError(f"kinds: expected some of {', '.join(KINDS)}, got {named}")
+        if not 0.01 <= self.scale.low <= self.scale.high <= 100:
+            raise ValueError(f"scale: must lie between 0.01 and 100, got {self.scale.low} to {self.scale.high}")
         if not 1 <= self.pool <= 1024:
             raise ValueError(f"pool: must lie between 1 and 1024, got {self.pool}")
 
@@ -65,6 +70,9 @@ class TextureConfig:
             name: getattr(self, name) for name in ("links", "object", "background", "folder_fraction", "pool")
         }
         identity["kinds"] = list(self.kinds)
+        identity["upright"] = True  # on a background they were seen as in a mirror once
+        if self.scale != LogUniform(1.0, 1.0):
+            identity["scale"] = to_jsonable(self.scale)
         if self.folder is not None:
             files = [(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in files_of(self.folder)]
             identity["folder"] = bytes_hash(repr(files).encode())
@@ -79,11 +87,26 @@ class TextureUse:
         material: its number, in the scene's order.
         source: what to draw it from: "<kind>:<seed>:<number>", or "picture:<file>".
         name: of :class:`Texture`, with a hash: what the source must give.
+        scale: how much larger it is than its surface has it.
     """
 
     material: int
     source: str
     name: str
+    scale: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """``from_json`` gives the same values back, bit by bit."""
+        values: dict[str, Any] = {"material": self.material, "source": self.source, "name": self.name}
+        return values | ({"scale": self.scale} if self.scale != 1 else {})
+
+    @classmethod
+    def from_json(cls, values: Any) -> TextureUse:
+        """Raises KeyError, TypeError or ValueError for what is none."""
+        scale = float(values.get("scale", 1.0))
+        if not 0 < scale < 1e3:
+            raise ValueError(f"scale {scale}")
+        return cls(int(values["material"]), str(values["source"]), str(values["name"]), scale)
 
     def pixels(self) -> Texture:
         """The texture, uint8 (S, S, 3).
@@ -117,7 +140,8 @@ def draw_textures(
         if rng.random() < probability:
             in_pool = index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
             source = _source(config, seed, in_pool)
-            uses.append(TextureUse(number, source, texture_from(source).name))
+            scale = float(config.scale(generator(seed, index, f"texture.scale/{material}")))
+            uses.append(TextureUse(number, source, texture_from(source).name, scale))
     return tuple(uses)
 
 

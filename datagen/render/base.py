@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.pictures.camera_effects import CameraEffects
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import Piece
@@ -45,6 +46,7 @@ class Appearance:
         textures: that some of the materials have; each multiplies its material's colour, in linear light.
         clutter: what lies about beside hand and object, metres, world frame.
         surroundings: what lights the scene from all around and is seen behind it; None for an even white sky, unseen.
+        camera_effects: what each camera does to its image after it is rendered; none, or one for each camera.
     """
 
     material_rgb: FloatArray
@@ -57,6 +59,7 @@ class Appearance:
     textures: tuple[TextureUse, ...] = ()
     clutter: tuple[Piece, ...] = ()
     surroundings: SurroundingsUse | None = None
+    camera_effects: tuple[CameraEffects, ...] = ()
 
     def __post_init__(self) -> None:
         for names, shapes in _SHAPES.items():
@@ -70,30 +73,30 @@ class Appearance:
         """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
         values = {name: getattr(self, name).tolist() for names in _SHAPES for name in names}
         if self.textures:
-            values["textures"] = [asdict(use) for use in self.textures]
+            values["textures"] = [use.to_json() for use in self.textures]
         if self.clutter:
             values["clutter"] = [piece.to_json() for piece in self.clutter]
         if self.surroundings is not None:
             values["surroundings"] = asdict(self.surroundings)
+        if self.camera_effects:
+            values["camera_effects"] = [effects.to_json() for effects in self.camera_effects]
         return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
         """Raises DactylError, with ``where`` in it, for values that are no appearance."""
         try:
-            textures = tuple(
-                TextureUse(int(use["material"]), str(use["source"]), str(use["name"]))
-                for use in values.get("textures", ())
-            )
+            textures = tuple(TextureUse.from_json(use) for use in values.get("textures", ()))
             clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
             around = SurroundingsUse.from_json(values["surroundings"]) if "surroundings" in values else None
+            effects = tuple(CameraEffects.from_json(one) for one in values.get("camera_effects", ()))
             arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _NO_ARRAYS}
-            return cls(**arrays, textures=textures, clutter=clutter, surroundings=around)
+            return cls(**arrays, textures=textures, clutter=clutter, surroundings=around, camera_effects=effects)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
 
 
-_NO_ARRAYS = ("textures", "clutter", "surroundings")
+_NO_ARRAYS = ("textures", "clutter", "surroundings", "camera_effects")
 _SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
     ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
     ("light_position", "light_intensity"): ((3,), ()),

@@ -65,6 +65,10 @@ class ClassicRenderer:
         self._options = options
         self._stage = Stage(scene, options, TEXTURE_SIZE, SKY_SIZE)
         self._textured: set[int] = set()
+        # OpenGL's texture coordinates are never negative here: a texture in the mirror takes mirrored texels.
+        repeats = self._stage.model.mat_texrepeat[self._stage.scene.material_ids]
+        self._repeats, self._mirrored = np.abs(repeats), repeats[:, 0] < 0
+        self._stage.model.mat_texrepeat[self._stage.scene.material_ids] = self._repeats
         self._sky: tuple[str, float, float] | None = None
         self._dominant: list[tuple[FloatArray, FloatArray]] = []
         self.materials = self._stage.scene.materials
@@ -189,8 +193,10 @@ class ClassicRenderer:
         for use in look.textures:
             linear = linear_from_srgb(use.pixels().pixels / 255) * linear_from_srgb(look.material_rgb[use.material])
             encoded = srgb_from_linear(np.minimum(linear + _COLOURLESS_REFLECTION, 1.0))
-            shown[use.material] = np.rint(255 * encoded).astype(np.uint8)
+            mirror = -1 if self._mirrored[use.material] else 1
+            shown[use.material] = np.rint(255 * encoded[:, ::mirror]).astype(np.uint8)
             model.mat_rgba[ids[use.material], :3] = 1.0
+            model.mat_texrepeat[ids[use.material]] = self._repeats[use.material] / use.scale
         for material in sorted(self._textured | shown.keys()):
             texture = int(model.mat_texid[ids[material], mujoco.mjtTextureRole.mjTEXROLE_RGB])
             start = model.tex_adr[texture]

@@ -42,7 +42,7 @@ class FilamentTextures:
             for surface in self._surfaces[use.material]:
                 material = surface.get_material()
                 material.color_texture = self._texture(use)
-                material.uv_scale = self._scales[use.material]
+                material.uv_scale = self._scales[use.material] / np.array([use.scale, use.scale, 1], np.float32)
                 surface.set_material(material)
 
     def _texture(self, use: TextureUse) -> Any:

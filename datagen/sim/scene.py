@@ -153,7 +153,8 @@ def compile_scene(
                 add_box_coordinates(mesh)
         if (plane := spec.geom("background")) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
             repeats = np.maximum(1, np.rint(2 * plane.size[:2] / _BACKGROUND_REPEAT))
-            spec.material(plane.material).texrepeat = repeats
+            # A box has textures on its upper side as in a mirror; so negative.
+            spec.material(plane.material).texrepeat = repeats * (-1, 1)
     if texture_size:
         for name in materials:
             if not spec.material(name).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:  # none of its own

@@ -148,6 +148,7 @@ class UnityRenderer:
             for use in look.textures:
                 index = shown.index(hashes[_Texture(use.source, use.name)])
                 materials["texture"][row, use.material] = len(self._pack.textures) + index
+                materials["texture_scale"][row, use.material] /= use.scale
             if (around := look.surroundings) is not None:
                 frames["surroundings"][row] = shown.index(hashes[_Around(around.source, around.name, around.turn)])
                 # As bright as the even light and the white surroundings that they take the place of.

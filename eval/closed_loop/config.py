@@ -82,6 +82,8 @@ class ClosedLoopConfig:
             raise ValueError("calibrated, randomized: at least one of them must be true")
         if self.appearance.clutter.any:
             raise ValueError("appearance.clutter: a hand in motion would touch it; leave it out here")
+        if self.appearance.camera_effects.any:
+            raise ValueError("appearance.camera_effects: are for stored pictures; leave them out here")
 
     def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
         """What is asked for, in the order of the table."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,37 @@ def test_test_sets_of_all_renderers_are_of_the_same_samples(name: str) -> None:
         assert getattr(one, key) == getattr(other, key), key
 
 
+def test_the_lab_is_beyond_what_is_trained_on() -> None:
+    """Every range and every probability of each training configuration lies in that of the laboratory."""
+
+    def compare(inner: Any, outer: Any, name: str) -> int:
+        count = 0
+        for one in fields(inner):
+            there, here = getattr(outer, one.name), getattr(inner, one.name)
+            where = f"{name}.{one.name}"
+            if hasattr(here, "low"):
+                assert there.low <= here.low <= here.high <= there.high, where
+                count += here != there
+            elif is_dataclass(here) and one.name not in ("fingers", "camera_effects"):
+                count += compare(here, there, where)
+            elif isinstance(here, float) and one.name not in ("clearance", "folder_fraction"):
+                assert here <= there, where
+                count += here < there
+        return count
+
+    lab = read("render/lab-test")
+    for name in ("filament-fast", "wide", "rich"):
+        assert compare(read(f"render/{name}").appearance, lab.appearance, name) > 12
+    assert (lab.count, lab.seed, lab.view_labels) == (992, 1, True)
+    assert lab.appearance.camera_effects.any
+
+
 def test_looks_go_from_table_9_by_the_wide_ones_to_the_far_ones() -> None:
     looks = [read(f"render/{name}").appearance for name in ("filament", "wide", "far-test")]
     table_9, wide, far = looks
     assert table_9 == AppearanceConfig()
     for field in fields(AppearanceConfig):
-        if field.name in ("textures", "clutter", "surroundings"):
+        if field.name in ("textures", "clutter", "surroundings", "camera_effects"):
             continue
         inner, outer = getattr(table_9, field.name), getattr(wide, field.name)
         assert outer.low <= inner.low <= inner.high <= outer.high, field.name

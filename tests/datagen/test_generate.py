@@ -21,12 +21,13 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
+from datagen.pictures.camera_effects import CameraEffectsConfig
 from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
-from datagen.variation import UniformInt
+from datagen.variation import Uniform, UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
 from vision.errors import DactylError
@@ -286,7 +287,8 @@ def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_byt
     folder.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 32, 3), dtype=np.uint8)).save(folder / "a.png")
     around = SurroundingsConfig(probability=0.8, folder=folder, pool=3)
-    looks = AppearanceConfig(clutter=clutter, surroundings=around)
+    effects = CameraEffectsConfig(probability=0.8, read_noise=Uniform(0.01, 0.02), jpeg_quality=UniformInt(50, 90))
+    looks = AppearanceConfig(clutter=clutter, surroundings=around, camera_effects=effects)
     made = {"renderer": renderer, "count": 4, "shard_size": 2, "appearance": looks, "view_labels": True}
     config = config_of(states, tmp_path / "set", workers=2, **made)
     dataset = generate(config)
@@ -301,6 +303,7 @@ def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_byt
     uses = [dataset.appearance(number).get("surroundings") for number in range(4)]
     assert any(use and use["source"].startswith("picture") for use in uses)
     assert any(use and not use["source"].startswith("picture") for use in uses)
+    assert {len(dataset.appearance(number).get("camera_effects", ())) for number in range(4)} == {0, 3}
     identity = config.identity()
     other = dataclasses.replace(looks, clutter=dataclasses.replace(clutter, hidden=0.5))
     assert dataclasses.replace(config, appearance=other).identity() != identity
@@ -315,6 +318,7 @@ def test_datasets_from_before_there_were_textures_go_on(states: Path, tmp_path: 
     assert "textures" not in identity["appearance"]
     assert "clutter" not in identity["appearance"]
     assert "surroundings" not in identity["appearance"]
+    assert "camera_effects" not in identity["appearance"]
 
 
 def test_a_recording_keeps_its_cameras_and_nothing_else(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from datagen.generate.config import RenderConfig
 from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
 from datagen.render import create_renderer
 from datagen.render.base import Appearance, RenderOptions, rendered_scene
+from datagen.variation import LogUniform
 from tests.render.looks import at, plain_look
 from tests.scenes import scene as scene_of
 from vision.errors import DactylError
@@ -79,6 +81,46 @@ def test_a_texel_is_in_the_same_place_and_of_the_same_color_in_both(tmp_path: Pa
         apart, upside_down, in_a_mirror = (np.abs(one - ours)[where] for one in (other, flipped, mirrored))
         assert np.median(apart) <= SAME_COLOR, kind
         assert min(upside_down.mean(), in_a_mirror.mean()) > 2.5 * apart.mean(), kind
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_print_on_the_background_can_be_read(name: str, tmp_path: Path) -> None:
+    """From above, whichever way it is turned, and twice as large where its scale is 2: not as in a mirror."""
+    path = cells(tmp_path / "cells.png")
+    texels = texture_from(f"picture:{path}").pixels.astype(int)
+    rig, background = scene().rig, scene().background
+    across = np.stack([*np.meshgrid(*[np.arange(rig.width) + 0.5] * 2), np.ones((rig.width,) * 2)], axis=-1)
+    rays = np.stack(
+        [
+            across @ np.linalg.inv(K).T @ T[:3, :3]
+            for K, T in zip(rig.nominal.intrinsics, rig.nominal.extrinsics, strict=True)
+        ]
+    )
+    origins = np.stack([-T[:3, :3].T @ T[:3, 3] for T in rig.nominal.extrinsics])[:, None, None]
+    floor = origins + rays * ((background.centre[2] - origins[..., 2:]) / rays[..., 2:])
+    size = 2 * np.array(background.half_size)
+    place = (floor[..., :2] - np.array(background.centre[:2]) + size / 2) / (size / np.rint(size / 0.4))  # in repeats
+    where = groups()["background"]
+    with create_renderer(name, scene(), OPTIONS) as made:
+        look = look_with(f"picture:{path}", made.materials)
+        looks = [
+            dataclasses.replace(look, textures=tuple(dataclasses.replace(use, scale=scale) for use in look.textures))
+            for scale in (1.0, 2.0)
+        ]
+        images = made.render([at(0, TURNED, one) for one in looks]).astype(int)
+    for scale, image in zip((1.0, 2.0), images, strict=True):
+        match: dict[tuple[bool, int, float, float], float] = {}
+        for mirrored, turn, right, up in itertools.product((False, True), range(4), (0.0, 0.5), (0.0, 0.5)):
+            x, y = place[..., 0] / scale + right, place[..., 1] / scale + up  # it begins at one of the corners
+            x = -x if mirrored else x
+            for _ in range(turn):
+                x, y = -y, x
+            rows, columns = (np.floor(along * len(texels)).astype(int) % len(texels) for along in (-y, x))
+            found = np.corrcoef(texels[rows, columns][where].ravel(), image[where].ravel())
+            match[mirrored, turn, right, up] = found[0, 1]
+        best = max(match, key=lambda key: match[key])
+        assert match[best] > 0.7
+        assert not best[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,9 +191,15 @@ def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> N
         assert use.pixels().name == use.name
     plain = draw_appearance(AppearanceConfig(), scene_of(), ["background"], 0, 5)
     assert "textures" not in plain.to_json()
-    wrong = look.to_json() | {"textures": [{"material": 0}]}
-    with pytest.raises(DactylError, match="sample 5: not an appearance"):
-        Appearance.from_json(wrong, "sample 5")
+    assert "scale" not in look.to_json()["textures"][0]
+    for wrong in ({"material": 0}, look.to_json()["textures"][0] | {"scale": -1}):
+        with pytest.raises(DactylError, match="sample 5: not an appearance"):
+            Appearance.from_json(look.to_json() | {"textures": [wrong]}, "sample 5")
+    scaled = AppearanceConfig(textures=dataclasses.replace(EVERYWHERE, scale=LogUniform(0.5, 2.0)))
+    uses = draw_appearance(scaled, scene_of(), [part.name for part in scene_of().object.parts], 0, 5).textures
+    assert len({use.scale for use in uses}) == len(uses)
+    assert all(0.5 <= use.scale <= 2 for use in uses)
+    assert [TextureUse.from_json(use.to_json()) for use in uses] == list(uses)
 
 
 def test_another_picture_in_its_place_is_refused(tmp_path: Path) -> None:
@@ -172,6 +220,7 @@ def test_impossible_textures_are_refused(tmp_path: Path) -> None:
         ({"kinds": ("marble",)}, "'marble'"),
         ({"kinds": ()}, "kinds"),
         ({"pool": 0}, "pool"),
+        ({"scale": LogUniform(1e-3, 1.0)}, "scale"),
     ):
         with pytest.raises(ValueError, match=named):
             TextureConfig(**change)  # type: ignore[arg-type]
