@@ -292,13 +292,14 @@ def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_byt
     made = {"renderer": renderer, "count": 4, "shard_size": 2, "appearance": looks, "view_labels": True}
     config = config_of(states, tmp_path / "set", workers=2, **made)
     dataset = generate(config)
-    assert not list(faults(CheckConfig(dataset.folder, rerender=4)))
-    one = generate(config_of(states, tmp_path / "one", workers=1, **made))
-    assert tars(one.folder) == tars(dataset.folder)
-    with tarfile.open(dataset.folder / "shard-000001.tar") as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
-    alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
-    assert {path.name: path.read_bytes() for path in alone.iterdir()}.items() <= members.items()
+    assert not list(faults(CheckConfig(dataset.folder, rerender=2)))
+    members = {}
+    for path in dataset.folder.glob("*.tar"):
+        with tarfile.open(path) as tar:
+            members |= {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    alone = dataclasses.replace(config, output=tmp_path / "alone")
+    files = {path.name: path.read_bytes() for index in (0, 3) for path in render_one(alone, index).iterdir()}
+    assert files == {name: content for name, content in members.items() if int(name[:9]) in (0, 3)}
     assert {piece["place"] for number in range(4) for piece in dataset.appearance(number)["clutter"]} > {"front"}
     uses = [dataset.appearance(number).get("surroundings") for number in range(4)]
     assert any(use and use["source"].startswith("picture") for use in uses)
