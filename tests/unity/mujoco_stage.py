@@ -237,6 +237,7 @@ class _WireRenderer(ClassicRenderer):
         options = RenderOptions(shadows=shadows, shadow_map_size=shadow_size or 512, textures=True)
         stage: Any = PackStage(pack, sizes)
         self._own_textures = len(pack.textures)
+        self._texture_scales = [material.texture_scale[1] for material in pack.materials]
         with mock.patch("datagen.render.classic.Stage", return_value=stage):
             super().__init__(stage, options)
 
@@ -255,7 +256,7 @@ class _WireRenderer(ClassicRenderer):
                 # The stage takes its cameras from the wire, as they are there.
                 camera_intrinsics=np.zeros((len(cameras), 3, 3)),
                 camera_extrinsics=np.zeros((len(cameras), 4, 4)),
-                textures=self._uses(materials["texture"], pictures),
+                textures=self._uses(materials, pictures),
             )
             # The OpenGL renderer has a light model of its own. Where either even light is off or all others are, it is
             # Unity's, as far as light that adds up in encoded values can be.
@@ -277,14 +278,15 @@ class _WireRenderer(ClassicRenderer):
                     shown[nothing] = np.rint(255 * srgb_from_linear(np.clip(sky, 0, 1)))[nothing]
         return images
 
-    def _uses(self, textures: np.ndarray, pictures: Sequence[np.ndarray]) -> tuple[Any, ...]:
+    def _uses(self, materials: np.ndarray, pictures: Sequence[np.ndarray]) -> tuple[Any, ...]:
         """Those of the batch's pictures that materials show, as the OpenGL renderer takes textures."""
-        drawn = [(material, int(index) - self._own_textures) for material, index in enumerate(textures)]
-        return tuple(
-            SimpleNamespace(material=material, pixels=functools.partial(SimpleNamespace, pixels=pictures[index]))
-            for material, index in drawn
-            if index >= 0
-        )
+        uses = []
+        for number, material in enumerate(materials):
+            if (index := int(material["texture"]) - self._own_textures) >= 0:
+                pixels = functools.partial(SimpleNamespace, pixels=pictures[index])
+                scale = self._texture_scales[number] / material["texture_scale"][1]
+                uses.append(SimpleNamespace(material=number, pixels=pixels, scale=float(scale)))
+        return tuple(uses)
 
     def _set_materials(self, sample: Sample) -> None:
         if self._unity_light is None:
