@@ -107,30 +107,49 @@ class Tracker:
         Raises:
             ValueError: time does not rise.
         """
-        if self._now is not None and time_s <= self._time:
-            raise ValueError(f"time must rise: {time_s} s after {self._time} s")
         place, noise = np.asarray(position, np.float64), np.asarray(covariance, np.float64)
         turn = rotation_from_quaternion(quaternion)
-        usable = bool(np.isfinite(place).all() and np.isfinite(noise).all())
-        before = self.predict(time_s)
-        self._time = time_s
+        if not (np.isfinite(place).all() and np.isfinite(noise).all()):
+            return self.miss(time_s)
+        before = self._advanced(time_s)
         if before is None:
-            self._now = self._begun(place, turn, noise) if usable and self._sure(noise) else None
+            self._now = self._begun(place, turn, noise) if self._sure(noise) else None
             return self._now
         off = np.concatenate(
             [(turn * rotation_from_quaternion(before.quaternion).inv()).as_rotvec(), place - before.position]
         )
         innovation = before.covariance[:6, :6] + noise
-        if usable and off @ np.linalg.solve(innovation, off) < self._gate:
+        if off @ np.linalg.solve(innovation, off) < self._gate:
             self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
             return self._now
-        self._left_out += 1
-        if self._left_out >= self.config.patience:
-            # Found again at once where this estimate is sure: it was the prediction that went astray.
-            self._now = self._begun(place, turn, noise) if usable and self._sure(noise) else None
-        else:
-            self._now = before
+        # Found again at once where this estimate is sure: it was the prediction that went astray.
+        self._leave_out(before)
+        if self._now is None and self._sure(noise):
+            self._now = self._begun(place, turn, noise)
         return self._now
+
+    def miss(self, time_s: float) -> TrackedPose | None:
+        """The pose at the time of a frame whose estimate is of no use; None where the object is lost.
+
+        Raises:
+            ValueError: time does not rise.
+        """
+        if (before := self._advanced(time_s)) is not None:
+            self._leave_out(before)
+        return self._now
+
+    def _advanced(self, time_s: float) -> TrackedPose | None:
+        """What was known, predicted for a later time, which is the present from now on."""
+        if self._now is not None and time_s <= self._time:
+            raise ValueError(f"time must rise: {time_s} s after {self._time} s")
+        before = self.predict(time_s)
+        self._time = time_s
+        return before
+
+    def _leave_out(self, before: TrackedPose) -> None:
+        """Go on with the prediction alone, or give up."""
+        self._left_out += 1
+        self._now = None if self._left_out >= self.config.patience else before
 
     def _sure(self, noise: FloatArray) -> bool:
         return bool(np.sqrt(np.trace(noise[:3, :3]) / 3) < np.deg2rad(self.config.sure_deg))

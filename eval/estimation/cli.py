@@ -25,15 +25,29 @@ def main_estimate(argv: Sequence[str]) -> None:
     the training's, or an empty list), and for each camera recognised (the fraction of the object's keypoints that are
     found as well as usual), expected_px and residual_px (pixels of the network's image).
 
+    --track true follows the object over time: track then holds its status (found, tracked, predicted without the
+    triplet's own estimate, lost), position, quaternion, velocity (m/s), angular_velocity (rad/s) and deviations.
+
+    --live true does so as pictures come, and serves a page on this machine that shows them with the tracked object.
+    Shots that come while another is estimated are skipped; lines go out at once, each with latency_s.
+
     examples:
       dactyl estimate --pictures lab/recording --calibration lab/calibration.json --output poses.jsonl
       dactyl estimate --pictures lab/snapshots --overlays lab/overlays            left.png top.png right.png, or folders
       dactyl estimate --cameras.left a.png --cameras.top b.png --cameras.right c.png --overlays sheet.png
       dactyl estimate --pictures data/test-filament --checkpoint runs/best/best.ckpt --limit 100 | head
+      dactyl estimate --pictures lab/recording --calibration lab/calibration.json --track true > tracked.jsonl
+      dactyl estimate --live true --cameras.left 0 --cameras.top 1 --cameras.right rtsp://10.0.0.7/stream | consumer
+      dactyl estimate --live true --pictures lab/recording > poses.jsonl
       dactyl estimate --pictures lab/recording --lenses.left l.yaml --lenses.top t.yaml --lenses.right r.yaml
     """
     config = parse(EstimateConfig, argv, "dactyl estimate", main_estimate.__doc__ or "")
-    from eval.estimation.run import estimate_all  # brings torch; after a command line with a mistake is answered
+    if config.live:
+        from eval.estimation.live import run_live  # brings torch; after a command line with a mistake is answered
+
+        _say(str(run_live(config, _say)))
+        return
+    from eval.estimation.run import estimate_all
 
     summary = estimate_all(config)
     for remark in summary.remarks:
@@ -41,7 +55,8 @@ def main_estimate(argv: Sequence[str]) -> None:
     unusual = (
         f"; {len(summary.unusual)} look unlike the training's: {shown(summary.unusual)}" if summary.unusual else ""
     )
-    _say(f"{summary.source}: {summary.triplets} triplets{unusual}")
+    lost = f", lost {summary.losses} times" if config.track else ""
+    _say(f"{summary.source}: {summary.triplets} triplets{lost}{unusual}")
     for path in (config.output, config.overlays):
         if path is not None:
             _say(f"{path}: written")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from eval.laboratory.pictures import check_bits
 from vision.bounds import at_least_one, positive
+from vision.tracking import TrackingConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class EstimateConfig:
     Attributes:
         pictures: a folder of pictures: a recording (<camera>.csv, docs/recording.md), a folder for each camera with the
             same names in all, files that are called as cameras are (left.png, or left-0001.png), or a dataset.
-        cameras: in its place, a file or folder of each camera by its name.
+        cameras: in its place, a file or folder of each camera by its name; with live, a camera's number or URL.
         checkpoint: of the network: a file, or the name of shipped weights.
         calibration: of the cameras: calibration.json (dactyl calibrate), or Kalibr's camchain; null where they stand
             about where the network's cameras do (the nominal protocol).
@@ -30,12 +31,19 @@ class EstimateConfig:
         limit: triplets that are estimated at most, evenly spaced; null for all.
         tolerance_s: largest time between pictures of a triplet of a recording.
         picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
+        track: follow the object from triplet to triplet: smoother poses, velocities, and when it was lost; lines then
+            hold track, too.
+        interval_s: seconds from triplet to triplet where the pictures do not tell; with track.
+        tracking: how the object moves, and whom to believe.
+        live: estimate as pictures come, from cameras, or from pictures at the pace at which they were recorded; tracks.
+        port: of the page on 127.0.0.1 that shows them; 0 for a free one, null for no page.
+        stall_s: seconds without a picture after which a camera is said to have stopped.
         batch_size: triplets in one call of the network.
         device: where the network runs; auto takes a GPU if there is one.
     """
 
     pictures: Path | None = None
-    cameras: dict[str, Path] = field(default_factory=dict)
+    cameras: dict[str, str] = field(default_factory=dict)
     checkpoint: Path = Path("block")
     calibration: Path | None = None
     lenses: dict[str, Path] = field(default_factory=dict)
@@ -45,6 +53,12 @@ class EstimateConfig:
     limit: int | None = None
     tolerance_s: float = 0.01
     picture_bits: int | None = None
+    track: bool = False
+    interval_s: float | None = None
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    live: bool = False
+    port: int | None = 8765
+    stall_s: float = 2.0
     batch_size: int = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -55,4 +69,12 @@ class EstimateConfig:
             raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
         check_bits("picture_bits", self.picture_bits)
         at_least_one(self, "sheet", "batch_size", *([] if self.limit is None else ["limit"]))
-        positive(self, "tolerance_s")
+        positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
+        if self.port is not None and not 0 <= self.port < 1 << 16:
+            raise ValueError(f"port: expected 0 to 65535, got {self.port}")
+        if self.live and (self.overlays is not None or self.limit is not None):
+            raise ValueError("live: overlays and limit are for pictures at rest; the page shows what is seen")
+        if self.track and self.limit is not None:
+            raise ValueError(
+                "limit: leaves triplets out, from which an object cannot be tracked; leave one of them out"
+            )

@@ -72,10 +72,10 @@ class Estimate:
         """One line's keys; lengths in metres, angles in radians."""
         line: dict[str, Any] = {"key": self.key}
         line |= {} if self.time_s is None else {"time_s": round(self.time_s, 6)}
-        line |= {"frame": self.frame, "position": _rounded(self.position), "quaternion": _rounded(self.quaternion)}
+        line |= {"frame": self.frame, "position": rounded(self.position), "quaternion": rounded(self.quaternion)}
         if self.covariance is not None:
             deviations = np.sqrt(np.diag(self.covariance).clip(0))
-            line |= {"position_std": _rounded(deviations[3:]), "rotation_std": _rounded(deviations[:3])}
+            line |= {"position_std": rounded(deviations[3:]), "rotation_std": rounded(deviations[:3])}
         cameras = {
             name: {key: round(value, 3) for key, value in vars(seen).items()} for name, seen in self.cameras.items()
         }
@@ -149,5 +149,6 @@ class Observer:
         )
 
 
-def _rounded(values: FloatArray) -> list[float]:
+def rounded(values: FloatArray) -> list[float]:
+    """Numbers of a line: to a micrometre, a microradian."""
     return [round(float(value), 6) for value in values]

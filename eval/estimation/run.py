@@ -5,20 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
+from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.sources import Source, open_source
 from vision.io.files import atomic_write
 from vision.progress import progress
-
-_LINE = Callable[[str], object]
 
 
 @dataclass
@@ -28,12 +27,14 @@ class Summary:
     Attributes:
         source: its name.
         triplets: how many.
+        losses: how often the object was lost, where it is tracked.
         unusual: keys of those whose pictures look unlike the training's.
         remarks: what else the user should know.
     """
 
     source: str
     triplets: int = 0
+    losses: int = 0
     unusual: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -48,21 +49,37 @@ def estimate_all(config: EstimateConfig) -> Summary:
     source = open_source(config, observer.estimator.scene)
     summary = Summary(source.name, remarks=[*source.remarks])
     if config.output is None:
-        for estimate in _estimates(config, observer, source, summary):
-            sys.stdout.write(_line(estimate))
+        for line in _lines(config, observer, source, summary):
+            sys.stdout.write(line)
             sys.stdout.flush()
         return summary
 
     def write(file: IO[bytes]) -> None:
-        for estimate in _estimates(config, observer, source, summary):
-            file.write(_line(estimate).encode())
+        for line in _lines(config, observer, source, summary):
+            file.write(line.encode())
 
     atomic_write(config.output, write)
     return summary
 
 
-def _line(estimate: Estimate) -> str:
-    return json.dumps(estimate.to_json(), allow_nan=False) + "\n"
+def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[str]:
+    """JSON of each triplet, tracked where that is asked for."""
+    follow = Follower(config.tracking, config.interval_s) if config.track else None
+    before = "lost"
+    for estimate in _estimates(config, observer, source, summary):
+        if follow is None:
+            yield json_line(estimate.to_json())
+            continue
+        timed, pose = follow(estimate)
+        status = "lost" if pose is None else pose.status
+        summary.losses += status == "lost" != before
+        before = status
+        yield json_line(timed.to_json() | {"track": track_json(pose)})
+
+
+def json_line(value: dict[str, Any]) -> str:
+    """JSON in one line."""
+    return json.dumps(value, allow_nan=False) + "\n"
 
 
 def _estimates(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[Estimate]:

@@ -60,7 +60,8 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
     rig = scene.rig
     if config.cameras:
         name = str(config.cameras.get(rig.names[0], "pictures"))
-        return _files(name, named_triplets(config.cameras, rig), config)
+        paths = {name: Path(source) for name, source in config.cameras.items()}
+        return _files(name, named_triplets(paths, rig), config)
     folder = config.pictures
     assert folder is not None
     if not folder.is_dir():

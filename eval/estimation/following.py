@@ -1,0 +1,67 @@
+"""An object that is followed from estimate to estimate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from eval.estimation.estimates import Estimate, rounded
+from vision.errors import DactylError
+from vision.tracking import TrackedPose, Tracker, TrackingConfig
+
+
+class Follower:
+    """Tracks the object of estimates that come in order of time.
+
+    Args:
+        config: of the tracker.
+        interval_s: from estimate to estimate where they have no times, seconds.
+    """
+
+    def __init__(self, config: TrackingConfig, interval_s: float | None) -> None:
+        self.tracker, self.interval_s = Tracker(config), interval_s
+        self._time: float | None = None
+
+    def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
+        """The estimate with its time, and the tracked pose then, None while the object is lost. An estimate of unusual
+        pictures is not taken in.
+
+        Raises:
+            DactylError: the estimate has no covariance, or no time, or one that does not rise.
+        """
+        if estimate.covariance is None:
+            raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
+        time = estimate.time_s
+        if time is None:
+            if self.interval_s is None:
+                raise DactylError(
+                    f"{estimate.key}: pictures without times; tracking needs --interval_s, their distance"
+                )
+            time = 0.0 if self._time is None else self._time + self.interval_s
+        if self._time is not None and time <= self._time:
+            raise DactylError(
+                f"{estimate.key}: time does not rise ({time:g} s after {self._time:g} s); sort the pictures"
+            )
+        self._time = time
+        if estimate.unusual:
+            return replace(estimate, time_s=time), self.tracker.miss(time)
+        pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
+        return replace(estimate, time_s=time), pose
+
+
+def track_json(pose: TrackedPose | None) -> dict[str, Any]:
+    """What a line says of a tracked pose: status, and pose, velocities and deviations unless it is lost."""
+    if pose is None:
+        return {"status": "lost"}
+    deviations = np.sqrt(np.diag(pose.covariance).clip(0))
+    return {
+        "status": pose.status,
+        "position": rounded(pose.position),
+        "quaternion": rounded(pose.quaternion),
+        "velocity": rounded(pose.velocity),
+        "angular_velocity": rounded(pose.angular_velocity),
+        "position_std": rounded(deviations[3:6]),
+        "rotation_std": rounded(deviations[:3]),
+    }

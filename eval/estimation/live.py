@@ -1,0 +1,145 @@
+"""``dactyl estimate --live``: shots as they come, a tracked pose for each, lines to a pipe and a page to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+
+from eval.estimation.config import EstimateConfig
+from eval.estimation.estimates import Observer
+from eval.estimation.following import Follower, track_json
+from eval.estimation.live_view import draw_live
+from eval.estimation.page import Page
+from eval.estimation.run import json_line
+from eval.estimation.sources import open_source
+from eval.estimation.streams import Arrival, CameraStream, RecordedStream, check_cameras, silence_opencv
+from vision.errors import DactylError
+
+_RATE_OVER = 30  # triplets over which the rate is shown
+
+
+@dataclass
+class LiveSummary:
+    """What a live run was like.
+
+    Attributes:
+        triplets: estimated.
+        missed: that came while another was estimated.
+        losses: how often the object was lost.
+        seconds: from the first triplet to the last.
+        latencies: from a triplet's pictures to its line, seconds.
+    """
+
+    triplets: int = 0
+    missed: int = 0
+    losses: int = 0
+    seconds: float = 0.0
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+
+    def __str__(self) -> str:
+        if self.triplets < 2:
+            return f"{self.triplets} triplets"
+        rate, latency = (self.triplets - 1) / self.seconds, 1000 * float(np.median(self.latencies))
+        return (
+            f"{self.triplets} triplets, {rate:.1f} a second, {latency:.0f} ms from pictures to pose (median), "
+            f"{self.missed} missed, lost {self.losses} times"
+        )
+
+
+def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
+    """Estimate until no more shots come, or the user interrupts.
+
+    Args:
+        config: with ``live``.
+        say: prints a line for the user.
+
+    Raises:
+        DactylError: as for pictures at rest; a camera cannot be opened, or gives no more pictures.
+    """
+    observer = Observer(config)
+    if config.output is None and sys.stdout.isatty():
+        say("poses go to the terminal; send them to a pipe or to --output")
+    summary = LiveSummary()
+    with contextlib.ExitStack() as stack:
+        write = stack.enter_context(_lines_to(config))
+        take, missed = _stream(config, observer, stack)
+        page = None
+        if config.port is not None:
+            page = Page(config.port)
+            stack.callback(page.close)
+            say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
+        try:
+            _follow(config, observer, take, write, page, summary)
+        except KeyboardInterrupt:
+            say("interrupted")
+        summary.missed = missed()
+    return summary
+
+
+def _follow(
+    config: EstimateConfig,
+    observer: Observer,
+    take: Callable[[float], Arrival | None],
+    write: Callable[[str], None],
+    page: Page | None,
+    summary: LiveSummary,
+) -> None:
+    follow, target = Follower(config.tracking, None), observer.estimator.object
+    ends: deque[float] = deque(maxlen=_RATE_OVER)
+    before, first = "lost", 0.0
+    while (arrival := take(config.stall_s)) is not None:
+        (estimate,) = observer([arrival.shot])
+        estimate, pose = follow(estimate)
+        status = "lost" if pose is None else pose.status
+        now = time.monotonic()
+        latency = now - arrival.at
+        line = json_line(estimate.to_json() | {"latency_s": round(latency, 4), "track": track_json(pose)})
+        write(line)
+        ends.append(now)
+        first = first or now
+        summary.triplets, summary.seconds = summary.triplets + 1, now - first
+        summary.losses += status == "lost" != before
+        summary.latencies.append(latency)
+        before = status
+        if page is not None:
+            rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
+            page.show(line, draw_live(estimate, pose, target, rate) if page.watched else None)
+
+
+def _stream(
+    config: EstimateConfig, observer: Observer, stack: contextlib.ExitStack
+) -> tuple[Callable[[float], Arrival | None], Callable[[], int]]:
+    """What gives the next shot, and how many were missed."""
+    if config.pictures is not None:
+        recorded = RecordedStream(open_source(config, observer.estimator.scene), config.interval_s)
+        return recorded.take, lambda: recorded.newest.missed
+    silence_opencv()
+    cameras = CameraStream(check_cameras(config.cameras, observer.estimator.rig.names))
+    stack.callback(cameras.close)
+    return cameras.take, lambda: cameras.missed
+
+
+@contextlib.contextmanager
+def _lines_to(config: EstimateConfig) -> Iterator[Callable[[str], None]]:
+    """What takes lines, each at once: standard output, or a file or pipe by name."""
+    with contextlib.ExitStack() as stack:
+        file: IO[str] = sys.stdout
+        if config.output is not None:
+            try:
+                config.output.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(config.output.open("w"))
+            except OSError as error:
+                raise DactylError(f"{config.output}: cannot write: {error.strerror}; choose another place") from error
+
+        def write(line: str) -> None:
+            file.write(line)
+            file.flush()
+
+        yield write

@@ -1,0 +1,64 @@
+"""What the live page shows: the cameras' images side by side with the tracked object and its state, as JPEG.
+
+Drawn by OpenCV in a few milliseconds; ``vision.drawing.wireframes``, which draws what is kept, takes a hundred.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eval.estimation.estimates import Estimate
+from eval.laboratory.opencv import opencv
+from vision.drawing.wireframes import visible_edges
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.objects import PoseObject
+from vision.tracking import TrackedPose
+
+_SIDE = 400  # pixels, of an image on the page
+_BITS = 4  # of OpenCV's fractions of pixels
+_COLORS = {"tracked": (87, 231, 57), "found": (87, 231, 57), "predicted": (61, 154, 255), "lost": (64, 64, 255)}
+"""Blue, green, red: OpenCV's order."""
+_QUALITY = 80
+
+
+def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, rate: float) -> bytes:
+    """JPEG of the triplet; ``rate`` is in triplets a second."""
+    cv2 = opencv()
+    status = "lost" if pose is None else pose.status
+    color, tiles = _COLORS[status], []
+    for image, matrix, transform in zip(estimate.images, estimate.matrices, estimate.transforms, strict=True):
+        scale = _SIDE / max(image.shape[:2])
+        large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)[..., ::-1].copy()
+        if pose is not None:
+            _draw(
+                large, target, pose.position, pose.quaternion, np.diag([scale, scale, 1.0]) @ matrix, transform, color
+            )
+        tiles.append(large)
+    sheet = np.concatenate(tiles, axis=1)
+    text = f"{status}  {rate:.1f} Hz  confidence {estimate.confidence:.2f}"
+    for number, line in enumerate([text, *estimate.unusual]):
+        for shade, thickness in (((0, 0, 0), 4), (color, 1)):
+            cv2.putText(
+                sheet, line, (8, 24 + 22 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.6, shade, thickness, cv2.LINE_AA
+            )
+    return bytes(cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+
+
+def _draw(
+    picture: np.ndarray,
+    target: PoseObject,
+    position: FloatArray,
+    quaternion: FloatArray,
+    matrix: FloatArray,
+    transform: FloatArray,
+    color: tuple[int, int, int],
+) -> None:
+    cv2 = opencv()
+    corners = target.edges.reshape(-1, 3) @ matrix_from_quaternion(quaternion).T + position
+    lines = project(corners, matrix, transform).reshape(-1, 2, 2)
+    seen = visible_edges(target, position, quaternion, transform)
+    whole = np.isfinite(lines).all(axis=(1, 2)) & (np.abs(lines) < 1e4).all(axis=(1, 2))
+    for line, before in sorted(zip(lines[whole], seen[whole], strict=True), key=lambda each: each[1]):
+        ends = np.rint((line - 0.5) * (1 << _BITS)).astype(int).tolist()
+        cv2.line(picture, *ends, color if before else (128, 128, 128), 2 if before else 1, cv2.LINE_AA, _BITS)

@@ -1,0 +1,118 @@
+"""A page for a browser on this machine: the newest overlay as a stream of JPEG pictures (MJPEG), and the newest line.
+
+It listens on the loopback address alone. Nobody needs to look: pictures are drawn only while somebody does.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from vision.errors import DactylError
+
+ADDRESS = "127.0.0.1"
+_BOUNDARY = "frame"
+_PATIENCE_S = 5.0  # until a stream without new pictures shows its last one again
+_PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</title>
+<style>body{margin:0;background:#16181c;color:#e8eaed;font:16px sans-serif}img{width:100%}pre{margin:1em}</style>
+<img src="/stream.mjpg" alt="the cameras' pictures with the estimate over them"><pre id="line"></pre>
+<script>setInterval(async()=>{line.textContent=await(await fetch("/line.json")).text()},500)</script>
+"""
+
+
+class Page:
+    """Serves what it is shown, until it is closed.
+
+    Args:
+        port: of the address 127.0.0.1; 0 for a free one.
+
+    Raises:
+        DactylError: the port is taken.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._changed = threading.Condition()
+        self._jpeg, self._line, self._number, self._watchers, self._closed = b"", b"", 0, 0, False
+        try:
+            self._server = ThreadingHTTPServer((ADDRESS, port), _handler(self))
+        except OSError as error:
+            raise DactylError(f"port {port}: {error.strerror or error}; choose another with --port, or 0") from error
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self._server.server_address[1]}/"
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody looks at the pictures."""
+        return self._watchers > 0
+
+    def show(self, line: str, jpeg: bytes | None) -> None:
+        """The newest line, and its picture where one was drawn."""
+        with self._changed:
+            self._line = line.encode()
+            if jpeg is not None:
+                self._jpeg, self._number = jpeg, self._number + 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Twice does no harm."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def line(self) -> bytes:
+        return self._line
+
+    def stream(self, write: Any) -> None:
+        """Write one picture after another until the page is closed or ``write`` fails."""
+        with self._changed:
+            self._watchers += 1
+        try:
+            number = -1
+            while not self._closed:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed or self._number != number, _PATIENCE_S)  # noqa: B023
+                    jpeg, number = self._jpeg, self._number
+                if jpeg:
+                    write(f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode())
+                    write(jpeg + b"\r\n")
+        except OSError:
+            pass  # the browser went away
+        finally:
+            with self._changed:
+                self._watchers -= 1
+
+
+def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0  # of a browser that asks for nothing, or takes nothing
+
+        def do_GET(self) -> None:
+            if self.path == "/stream.mjpg":
+                self._begin(f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+                page.stream(self.wfile.write)
+            elif self.path in ("/", "/line.json"):
+                content = _PAGE if self.path == "/" else page.line()
+                self._begin("text/html" if self.path == "/" else "application/json", len(content))
+                self.wfile.write(content)
+            else:
+                self.send_error(404)
+
+        def _begin(self, kind: str, length: int | None = None) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Cache-Control", "no-store")
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Standard error is for the user."""
+
+    return Handler

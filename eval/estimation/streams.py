@@ -1,0 +1,201 @@
+"""Shots as they come: from cameras, or from a recorded folder at the pace at which it was recorded.
+
+Either way only the newest shot counts: one that comes while the last is being estimated takes the place of one that
+waits, and is counted as missed. Reading goes on in threads of its own, which end with the process whatever a driver
+does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eval.estimation.sources import Shot, Source
+from eval.laboratory.opencv import opencv
+from vision.errors import DactylError
+
+_OPENING_S = 10.0  # until the first picture of a camera
+_LONGEST_PACE_S = 5.0  # between recorded shots; a longer pause is not waited for
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A shot and when it was there, seconds of ``time.monotonic``."""
+
+    shot: Shot
+    at: float
+
+
+class NewestShot:
+    """A place for one shot: whoever fills it never waits, whoever takes it waits for the next."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self._changed = threading.Condition()
+        self._arrival: Arrival | None = None
+        self._fault: BaseException | None = None
+        self._over = False
+
+    def put(self, shot: Shot) -> None:
+        with self._changed:
+            self.missed += self._arrival is not None
+            self._arrival = Arrival(shot, time.monotonic())
+            self._changed.notify_all()
+
+    def finish(self, fault: BaseException | None = None) -> None:
+        """No more will come; ``fault`` is raised where they are taken."""
+        with self._changed:
+            self._over, self._fault = True, self._fault or fault
+            self._changed.notify_all()
+
+    def take(self, patience_s: float, who: Callable[[], str]) -> Arrival | None:
+        """The newest shot; None when no more will come.
+
+        Raises:
+            DactylError: none came for so many seconds; ``who()`` says whose fault it is.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._arrival is not None or self._over, patience_s):
+                raise DactylError(who())
+            arrival, self._arrival = self._arrival, None
+            if arrival is None and self._fault is not None:
+                raise self._fault
+            return arrival
+
+
+class RecordedStream:
+    """A folder's shots, each as long after the first as it was recorded."""
+
+    def __init__(self, source: Source, interval_s: float | None) -> None:
+        self.newest = NewestShot()
+        self._source, self._interval = source, interval_s
+        threading.Thread(target=self._play, daemon=True).start()
+
+    def take(self, stall_s: float) -> Arrival | None:
+        return self.newest.take(
+            _LONGEST_PACE_S + stall_s, lambda: f"{self._source.name}: a picture takes too long to read"
+        )
+
+    def _play(self) -> None:
+        try:
+            due, before = time.monotonic(), None
+            for number in range(self._source.count):
+                shot = self._source.read(number)
+                if shot.time_s is None:
+                    if self._interval is None:
+                        raise DactylError(f"{self._source.name}: pictures without times; --interval_s says their pace")
+                    shot = replace(shot, time_s=number * self._interval)
+                assert shot.time_s is not None
+                due += 0.0 if before is None else min(shot.time_s - before, _LONGEST_PACE_S)
+                before = shot.time_s
+                time.sleep(max(0.0, due - time.monotonic()))
+                self.newest.put(shot)
+            self.newest.finish()
+        except Exception as error:  # raised again where shots are taken
+            self.newest.finish(error)
+
+
+class CameraStream:
+    """Cameras that OpenCV reads, each in a thread of its own; a shot is the newest picture of each.
+
+    Args:
+        sources: index or URL of each camera by its name, in the order of the rig.
+    """
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._sources = dict(sources)
+        self._pictures: dict[str, tuple[Any, float]] = {}
+        self._faults: dict[str, str] = {}
+        self._fresh = threading.Condition()
+        self._begun = time.monotonic()
+        self._taken = dict.fromkeys(sources, 0.0)
+        self.missed = 0
+        self.open = True
+        for name in sources:
+            threading.Thread(target=self._watch, args=(name,), daemon=True).start()
+
+    def take(self, stall_s: float) -> Arrival:
+        """The newest picture of each camera, once all have a new one.
+
+        Raises:
+            DactylError: a camera cannot be opened, or has given no picture for ``stall_s`` seconds.
+        """
+        with self._fresh:
+            while not all(self._new(name) for name in self._sources):
+                self._fresh.wait(0.05)
+                self._refuse_stalled(stall_s)
+            self._refuse_stalled(stall_s)
+            pictures = [self._pictures[name] for name in self._sources]
+            self._taken = {name: at for name, (_, at) in self._pictures.items()}
+        first = min(at for _, at in pictures)
+        colors = [opencv().cvtColor(picture, opencv().COLOR_BGR2RGB) for picture, _ in pictures]
+        wall = time.time() - (time.monotonic() - first)
+        return Arrival(Shot(f"{wall:.3f}", colors, [self._called(name) for name in self._sources], wall), first)
+
+    def close(self) -> None:
+        self.open = False
+
+    def _new(self, name: str) -> bool:
+        return name in self._pictures and self._pictures[name][1] > self._taken[name]
+
+    def _called(self, name: str) -> str:
+        return f"camera '{name}' ({self._sources[name]})"
+
+    def _refuse_stalled(self, stall_s: float) -> None:
+        now = time.monotonic()
+        for name in self._sources:
+            if name in self._faults:
+                raise DactylError(f"{self._called(name)}: {self._faults[name]}; check number or URL, and the cable")
+            last, patience = self._pictures[name][1] if name in self._pictures else self._begun, stall_s
+            if name not in self._pictures:
+                patience = max(stall_s, _OPENING_S)
+            if now - last > patience:
+                raise DactylError(f"{self._called(name)}: no picture for {now - last:.0f} s; check the cable")
+
+    def _watch(self, name: str) -> None:
+        cv2 = opencv()
+        capture = cv2.VideoCapture(_index_or_url(self._sources[name]))
+        try:
+            if not capture.isOpened():
+                self._faults[name] = "cannot be opened"
+                return
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else drivers hand over pictures of a while ago
+            while self.open:
+                good, picture = capture.read()
+                if not good:
+                    self._faults[name] = "gives no more pictures"
+                    return
+                with self._fresh:
+                    self.missed += self._new(name)
+                    self._pictures[name] = picture, time.monotonic()
+                    self._fresh.notify_all()
+        except cv2.error as error:
+            self._faults[name] = str(error)
+        finally:
+            capture.release()
+
+
+def silence_opencv() -> None:
+    """Keep OpenCV from writing to standard error: what it cannot open is said here, in one line."""
+    logging = opencv().utils.logging
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+
+
+def check_cameras(sources: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Sources in the order of the rig's cameras ``names``.
+
+    Raises:
+        DactylError: one is missing, or a name is none of the rig's.
+    """
+    if wrong := sorted(sources.keys() - set(names)):
+        raise DactylError(f"cameras: '{wrong[0]}': the network's cameras are {', '.join(names)}")
+    if absent := [name for name in names if name not in sources]:
+        raise DactylError(f"cameras: '{absent[0]}' is missing; the network sees with {', '.join(names)}")
+    return {name: sources[name] for name in names}
+
+
+def _index_or_url(source: str) -> int | str:
+    return int(source) if source.isascii() and source.isdecimal() else source

@@ -1,0 +1,222 @@
+"""``dactyl estimate --track`` and ``--live``: followed over time, as pictures come, until somebody ends it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dactyl.cli import main
+from eval.estimation import streams
+from eval.estimation.config import EstimateConfig
+from eval.estimation.estimates import Observer
+from eval.estimation.following import Follower
+from eval.estimation.live import LiveSummary, run_live
+from eval.estimation.live_view import draw_live
+from eval.estimation.page import Page
+from eval.estimation.sources import open_source
+from tests.eval.lab import write_csv
+from tests.eval.rendered import rendered_set
+from vision.errors import DactylError
+from vision.tracking import TrackingConfig
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("left", "top", "right")
+STILL, STEP = 14, 0.25
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An object at rest before three cameras, of which grey pictures come for a second in between."""
+    dataset = rendered_set(tmp_path_factory.mktemp("live"), 1)
+    folder = tmp_path_factory.mktemp("recording")
+    for name, picture in zip(NAMES, dataset[0]["images"], strict=True):
+        (folder / name).mkdir()
+        for number in range(STILL):
+            covered = 5 <= number < 9
+            Image.fromarray(np.full_like(picture, 128) if covered else picture).save(
+                folder / name / f"{number:02d}.png"
+            )
+        write_csv(folder / f"{name}.csv", "time_s,file", [[STEP * n + 3, f"{name}/{n:02d}.png"] for n in range(STILL)])
+    return folder
+
+
+def test_tracking_says_when_the_object_was_lost_and_found(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "--pictures", str(recording), "--track", "true"]) == 0
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    statuses = [line["track"]["status"] for line in lines]
+    expected = ["found", *["tracked"] * 4, *["predicted"] * 2, *["lost"] * 2, "found", *["tracked"] * 4]
+    assert statuses == expected
+    assert "lost 1 times" in printed.err
+    last = lines[-1]["track"]
+    np.testing.assert_allclose(last["position"], lines[0]["position"], atol=0.004)
+    assert np.abs(last["velocity"]).max() < 0.02
+    assert np.abs(last["angular_velocity"]).max() < 0.2
+    assert lines[7]["track"] == {"status": "lost"}
+
+
+def test_pictures_without_times_need_their_distance(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NAMES:
+        (tmp_path / name).symlink_to(recording / name)
+    assert main(["estimate", "--pictures", str(tmp_path), "--track", "true"]) == 1
+    assert "--interval_s" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["estimate", "--pictures", str(tmp_path), "--track", "true", "--interval_s", "0.25"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["time_s"] for line in lines[:3]] == [0.0, 0.25, 0.5]
+
+
+def live(config: EstimateConfig) -> tuple[LiveSummary, list[str]]:
+    said: list[str] = []
+    return run_live(config, said.append), said
+
+
+def test_a_recorded_folder_at_its_own_pace(recording: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    output = tmp_path / "poses.jsonl"
+    summary, said = live(EstimateConfig(recording, live=True, port=0, output=output))
+    assert time.monotonic() - began > STEP * (STILL - 1)
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(lines) == summary.triplets
+    assert summary.triplets + summary.missed == STILL
+    assert all(line["latency_s"] > 0 for line in lines)
+    assert [line.split(":")[1] for line in said] == ["//127.0.0.1"]
+
+
+def test_the_page_shows_the_newest_picture_and_line(recording: Path) -> None:
+    observer = Observer(EstimateConfig(recording))
+    source = open_source(EstimateConfig(recording), observer.estimator.scene)
+    (estimate,) = observer([source.read(0)])
+    estimate, pose = Follower(TrackingConfig(), None)(estimate)
+    page = Page(0)
+    assert not page.watched
+    try:
+        with urllib.request.urlopen(f"{page.url}stream.mjpg", timeout=20) as answer:
+            while not page.watched:
+                time.sleep(0.01)
+            page.show('{"a": 1}', draw_live(estimate, pose, observer.estimator.object, 12.5))
+            assert answer.readline().strip() == b"--frame"
+            headers = [answer.readline().strip() for _ in range(3)]
+            shown = cv2.imdecode(np.frombuffer(answer.read(int(headers[1].split()[1])), np.uint8), cv2.IMREAD_COLOR)
+        assert shown.shape == (400, 1200, 3)
+        assert (np.abs(shown.astype(int) - (87, 231, 57)).max(axis=-1) < 40).sum() > 300, "the tracked object's green"
+        for path, content in (("", b"stream.mjpg"), ("line.json", b'{"a": 1}')):
+            with urllib.request.urlopen(page.url + path, timeout=20) as answer:
+                assert content in answer.read()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{page.url}etc/passwd", timeout=20)
+        with pytest.raises(DactylError, match="port"):
+            Page(int(page.url.rstrip("/").rsplit(":")[-1]))
+    finally:
+        page.close()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(page.url, timeout=20)
+
+
+class FakeCamera:
+    """Gives the same picture at 50 Hz, ``count`` times, and then nothing more: it ends, or hangs."""
+
+    def __init__(self, source: int | str) -> None:
+        self.source, self.count, self.released = source, {8: 12, 9: 3}.get(int(source), 10_000), False
+
+    def isOpened(self) -> bool:
+        return self.source != 7
+
+    def set(self, *_: object) -> None: ...
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        time.sleep(0.02)
+        self.count -= 1
+        if self.count < 0:
+            if self.source == 9:
+                time.sleep(60)
+            return False, None
+        return True, np.random.default_rng(self.count).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        ("7", r"camera 'left' \(7\): cannot be opened"),
+        ("8", r"camera 'left' \(8\): gives no more pictures"),
+        ("9", r"camera 'left' \(9\): no picture for"),
+    ],
+)
+def test_a_camera_that_stops_is_one_line(left: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams.opencv(), "VideoCapture", FakeCamera)
+    monkeypatch.setattr(streams, "_OPENING_S", 1.0)
+    output = tmp_path / "poses.jsonl"
+    cameras = {"left": left, "top": "1", "right": "2"}
+    with pytest.raises(DactylError, match=text):
+        live(EstimateConfig(cameras=cameras, live=True, port=None, stall_s=0.5, output=output))
+    if left != "7":
+        (first, *_) = (json.loads(line) for line in output.read_text().splitlines())
+        assert first["unusual"], "noise is no picture of a hand"
+        assert abs(first["time_s"] - time.time()) < 600
+
+
+def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:
+    """Through its own reader of numbered pictures, which ends with the last one."""
+    sources = {name: str(recording / name / "%02d.png") for name in NAMES}
+    output = tmp_path / "poses.jsonl"
+    with pytest.raises(DactylError, match="gives no more pictures"):
+        live(EstimateConfig(cameras=sources, live=True, port=None, output=output))
+
+
+def test_an_index_that_is_no_camera(capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = [part for name in NAMES for part in (f"--cameras.{name}", "97")]
+    assert main(["estimate", "--live", "true", "--port", "null", *arguments]) == 1
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def running(recording: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command on a folder that goes on for minutes, once its first line is out."""
+    command = [sys.executable, "-m", "dactyl", "estimate", "--live", "true", "--port", "0", "--pictures"]
+    slow = recording.parent / "slow"
+    if not slow.exists():
+        slow.mkdir()
+        for name in NAMES:
+            (slow / name).symlink_to(recording / name)
+    process = subprocess.Popen(
+        [*command, str(slow), "--interval_s", "2"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("{")
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_at_once(running: subprocess.Popen[str], number: int, status: int) -> None:
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == status
+    assert "Traceback" not in said
+    if number == signal.SIGINT:
+        assert "triplets" in said.splitlines()[-1]
+
+
+def test_a_reader_that_goes_away_ends_it(running: subprocess.Popen[str]) -> None:
+    assert running.stdout is not None
+    running.stdout.close()
+    assert running.wait(timeout=60) == 141
+    assert running.stderr is not None
+    assert "Traceback" not in running.stderr.read()
