@@ -29,7 +29,8 @@ def main_estimate(argv: Sequence[str]) -> None:
     triplet's own estimate, lost), position, quaternion, velocity (m/s), angular_velocity (rad/s) and deviations.
 
     --live true does so as pictures come, and serves a page on this machine that shows them with the tracked object.
-    Shots that come while another is estimated are skipped; lines go out at once, each with latency_s.
+    Shots that come while another is estimated are skipped; lines go out at once, each with latency_s. --record keeps
+    the pictures as a recording, for dactyl calibrate --from.
 
     examples:
       dactyl estimate --pictures lab/recording --calibration lab/calibration.json --output poses.jsonl

@@ -37,6 +37,7 @@ class EstimateConfig:
         tracking: how the object moves, and whom to believe.
         live: estimate as pictures come, from cameras, or from pictures at the pace at which they were recorded; tracks.
         port: of the page on 127.0.0.1 that shows them; 0 for a free one, null for no page.
+        record: folder where the pictures are kept as a recording, with live; null for nowhere.
         stall_s: seconds without a picture after which a camera is said to have stopped.
         batch_size: triplets in one call of the network.
         device: where the network runs; auto takes a GPU if there is one.
@@ -58,6 +59,7 @@ class EstimateConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     live: bool = False
     port: int | None = 8765
+    record: Path | None = None
     stall_s: float = 2.0
     batch_size: int = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -72,6 +74,8 @@ class EstimateConfig:
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
         if self.port is not None and not 0 <= self.port < 1 << 16:
             raise ValueError(f"port: expected 0 to 65535, got {self.port}")
+        if self.record is not None and not self.live:
+            raise ValueError("record: keeps pictures as they come; add --live true")
         if self.live and (self.overlays is not None or self.limit is not None):
             raise ValueError("live: overlays and limit are for pictures at rest; the page shows what is seen")
         if self.track and self.limit is not None:

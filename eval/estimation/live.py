@@ -17,6 +17,7 @@ from eval.estimation.estimates import Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
+from eval.estimation.recorder import Recorder
 from eval.estimation.run import json_line
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, check_cameras, silence_opencv
@@ -70,13 +71,15 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(_lines_to(config))
         take, missed = _stream(config, observer, stack)
-        page = None
+        page, recorder = None, None
+        if config.record is not None:
+            recorder = stack.enter_context(Recorder(config.record, observer.estimator.rig.names))
         if config.port is not None:
             page = Page(config.port)
             stack.callback(page.close)
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
-            _follow(config, observer, take, write, page, summary)
+            _follow(config, observer, take, write, page, recorder, summary)
         except KeyboardInterrupt:
             say("interrupted")
         summary.missed = missed()
@@ -89,6 +92,7 @@ def _follow(
     take: Callable[[float], Arrival | None],
     write: Callable[[str], None],
     page: Page | None,
+    recorder: Recorder | None,
     summary: LiveSummary,
 ) -> None:
     follow, target = Follower(config.tracking, None), observer.estimator.object
@@ -108,6 +112,8 @@ def _follow(
         summary.losses += status == "lost" != before
         summary.latencies.append(latency)
         before = status
+        if recorder is not None:
+            recorder.keep(arrival.shot)
         if page is not None:
             rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
             page.show(line, draw_live(estimate, pose, target, rate) if page.watched else None)

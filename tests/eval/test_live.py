@@ -86,14 +86,21 @@ def live(config: EstimateConfig) -> tuple[LiveSummary, list[str]]:
 
 def test_a_recorded_folder_at_its_own_pace(recording: Path, tmp_path: Path) -> None:
     began = time.monotonic()
-    output = tmp_path / "poses.jsonl"
-    summary, said = live(EstimateConfig(recording, live=True, port=0, output=output))
+    output, kept = tmp_path / "poses.jsonl", tmp_path / "kept"
+    summary, said = live(EstimateConfig(recording, live=True, port=0, output=output, record=kept))
     assert time.monotonic() - began > STEP * (STILL - 1)
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(lines) == summary.triplets
     assert summary.triplets + summary.missed == STILL
     assert all(line["latency_s"] > 0 for line in lines)
     assert [line.split(":")[1] for line in said] == ["//127.0.0.1"]
+    again = tmp_path / "again.jsonl"
+    assert main(["estimate", "--pictures", str(kept), "--output", str(again)]) == 0
+    first = json.loads(again.read_text().splitlines()[0])
+    assert first["time_s"] == lines[0]["time_s"]
+    np.testing.assert_allclose(first["position"], lines[0]["position"], atol=0.002)
+    with pytest.raises(DactylError, match="recording already"):
+        live(EstimateConfig(recording, live=True, port=None, output=output, record=kept))
 
 
 def test_the_page_shows_the_newest_picture_and_line(recording: Path) -> None:

@@ -1,0 +1,158 @@
+"""What following an object is worth: errors of each frame's estimate and of the tracked pose, on rendered sequences.
+
+Sequences are made by ``python -m benchmarks.sequences``. With the same network and frames, for cameras that are known
+and for nominal ones:
+
+    single          each frame's own estimate, its velocities from neighbouring frames
+    tracked         the filter's pose, when the frame's estimate was taken in
+    predicted       the filter's pose one frame ahead, before that frame was seen: what a latency of a frame costs
+
+Jumps are changes of the error from frame to frame. The lag is the shift in time by which the tracked rotations fit the
+true ones best: a filter that only smooths comes too late.
+
+    python -m benchmarks.tracking --sequences data/sequences-80 data/sequences-32 --checkpoint block
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from benchmarks.machine import describe
+from eval.estimation.config import EstimateConfig
+from eval.estimation.estimates import Estimate, Observer
+from eval.estimation.following import Follower
+from eval.estimation.sources import open_source
+from vision.geometry.rotations import FloatArray, rotation_from_quaternion
+from vision.tracking import TrackedPose, TrackingConfig
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Course:
+    """A pose over time beside the true one: errors as rotation vectors (F, 3) rad and metres (F, 3), velocities off by
+    rad/s and m/s (F, 3); NaN where there is none."""
+
+    turn: FloatArray
+    shift: FloatArray
+    angular_velocity: FloatArray
+    velocity: FloatArray
+
+    def figures(self) -> list[float]:
+        """Mean errors in degrees and mm, mean jumps in the same, errors of velocities in deg/s and mm/s."""
+        turned, moved = np.rad2deg(np.linalg.norm(self.turn, axis=1)), 1000 * np.linalg.norm(self.shift, axis=1)
+        jumps = (np.linalg.norm(np.diff(each, axis=0), axis=1) for each in (np.rad2deg(self.turn), 1000 * self.shift))
+        speeds = (np.rad2deg(self.angular_velocity), 1000 * self.velocity)
+        each = (turned, moved, *jumps, *(np.linalg.norm(speed, axis=1) for speed in speeds))
+        return [float(np.nanmean(values)) for values in each]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sequences", type=Path, nargs="+", required=True)
+    parser.add_argument("--checkpoint", type=Path, default=Path("block"))
+    parser.add_argument("--rotation_acceleration", type=float, default=TrackingConfig.rotation_acceleration)
+    parser.add_argument("--position_acceleration", type=float, default=TrackingConfig.position_acceleration)
+    arguments = parser.parse_args()
+    config = TrackingConfig(arguments.rotation_acceleration, arguments.position_acceleration)
+    print(f"{describe()}\n{arguments.checkpoint}; {config.rotation_acceleration:g}, {config.position_acceleration:g}\n")
+    names = ("deg", "mm", "jump deg", "jump mm", "deg/s", "mm/s")
+    print(f"{'':46}" + "".join(f"{name:>10}" for name in names) + f"{'lag ms':>10}{'lost':>6}")
+    for folder in arguments.sequences:
+        for protocol in ("calibrated", "nominal"):
+            _measure(folder, protocol, arguments.checkpoint, config)
+
+
+def _measure(folder: Path, protocol: str, checkpoint: Path, config: TrackingConfig) -> None:
+    courses: dict[str, list[Course]] = {"single": [], "tracked": [], "predicted": []}
+    lags, lost, frames, step = [], 0, 0, 0.0
+    for sequence in sorted(path.parent for path in folder.glob("*/truth.npz")):
+        with np.load(sequence / "truth.npz") as file:
+            truth = dict(file)
+        estimates = list(_estimates(sequence, protocol, checkpoint))
+        step = float(np.diff(truth["time_s"]).mean())
+        tracked, predicted = follow(estimates, config, step)
+        courses["single"].append(_course(truth, [(each.position, each.quaternion) for each in estimates], None))
+        for name, poses in (("tracked", tracked), ("predicted", predicted)):
+            pairs = [None if pose is None else (pose.position, pose.quaternion) for pose in poses]
+            courses[name].append(_course(truth, pairs, poses))
+        lags.append(_lag(truth, tracked))
+        lost += sum(pose is None for pose in tracked)
+        frames += len(tracked)
+    for name, parts in courses.items():
+        figures = np.mean([part.figures() for part in parts], axis=0)
+        title = f"{1000 * step:.0f} ms, {protocol}, {frames} frames, {name}"
+        more = f"{1000 * float(np.median(lags)):10.0f}{lost:6}" if name == "tracked" else ""
+        print(f"{title:46}" + "".join(f"{figure:10.2f}" for figure in figures) + more, flush=True)
+
+
+def _estimates(sequence: Path, protocol: str, checkpoint: Path) -> Iterator[Estimate]:
+    calibration = sequence / "calibration.json" if protocol == "calibrated" else None
+    config = EstimateConfig(sequence, checkpoint=checkpoint, calibration=calibration)
+    observer = Observer(config)
+    source = open_source(config, observer.estimator.scene)
+    for first in range(0, source.count, _BATCH):
+        yield from observer([source.read(number) for number in range(first, min(first + _BATCH, source.count))])
+
+
+def follow(
+    estimates: list[Estimate], config: TrackingConfig, step: float
+) -> tuple[list[TrackedPose | None], list[TrackedPose | None]]:
+    """Tracked poses, and what was predicted of each frame from those before it."""
+    follower, tracked, predicted = Follower(config, step), [], []
+    for estimate in estimates:
+        assert estimate.time_s is not None
+        predicted.append(follower.tracker.predict(estimate.time_s))
+        tracked.append(follower(estimate)[1])
+    return tracked, predicted
+
+
+def _course(
+    truth: dict[str, np.ndarray],
+    pairs: list[tuple[FloatArray, FloatArray] | None],
+    poses: list[TrackedPose | None] | None,
+) -> Course:
+    count, nothing = len(pairs), np.full(3, np.nan)
+    turn, shift = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
+    for row, pair in enumerate(pairs):
+        if pair is not None:
+            true = rotation_from_quaternion(truth["quaternion"][row])
+            turn[row] = (rotation_from_quaternion(pair[1]) * true.inv()).as_rotvec()
+            shift[row] = pair[0] - truth["position"][row]
+    if poses is not None:
+        speeds = [(nothing, nothing) if pose is None else (pose.angular_velocity, pose.velocity) for pose in poses]
+    else:
+        steps = np.diff(truth["time_s"], prepend=np.nan)
+        speeds = [(nothing, nothing)]
+        for row in range(1, count):
+            before, now = pairs[row - 1], pairs[row]
+            assert before is not None
+            assert now is not None
+            turned = rotation_from_quaternion(now[1]) * rotation_from_quaternion(before[1]).inv()
+            speeds.append((turned.as_rotvec() / steps[row], (now[0] - before[0]) / steps[row]))
+    angular, linear = (np.stack(each) for each in zip(*speeds, strict=True))
+    return Course(turn, shift, angular - truth["angular_velocity"], linear - truth["velocity"])
+
+
+def _lag(truth: dict[str, np.ndarray], poses: list[TrackedPose | None]) -> float:
+    """Seconds by which the tracked rotations come after the true ones."""
+    times, kept = truth["time_s"], [row for row, pose in enumerate(poses) if pose is not None]
+    true = Slerp(times, rotation_from_quaternion(truth["quaternion"]))
+    found = Rotation.concatenate([rotation_from_quaternion(poses[row].quaternion) for row in kept])  # type: ignore[union-attr]
+    lags = np.linspace(-0.1, 0.1, 81)
+    inside = [(times[kept] - lag >= times[0]) & (times[kept] - lag <= times[-1]) for lag in lags]
+    off = [
+        (found[rows] * true(times[kept][rows] - lag).inv()).magnitude().mean()
+        for lag, rows in zip(lags, inside, strict=True)
+    ]
+    return float(lags[int(np.argmin(off))])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Shots that are kept as they come, in the layout of a recording (docs/recording.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from eval.estimation.sources import Shot
+from eval.laboratory.opencv import opencv
+from vision.errors import DactylError
+
+_QUALITY = 95
+
+
+class Recorder:
+    """Writes pictures as JPEG, and each camera's table line by line. A context manager.
+
+    Args:
+        folder: new, or without a recording in it.
+        names: of the cameras, in the order of a shot's pictures.
+
+    Raises:
+        DactylError: there is a recording already, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder, self.names, self.count = folder, names, 0
+        self._files = contextlib.ExitStack()
+        self._tables: list[tuple[IO[str], Any]] = []
+        if there := [name for name in names if (folder / f"{name}.csv").exists()]:
+            raise DactylError(f"{folder / there[0]}.csv: there is a recording already; choose another folder")
+        with _writing(folder):
+            for name in names:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                file = self._files.enter_context((folder / f"{name}.csv").open("w", newline=""))
+                writer = csv.writer(file)
+                writer.writerow(["time_s", "file"])
+                self._tables.append((file, writer))
+
+    def keep(self, shot: Shot) -> None:
+        """Write a shot that has a time."""
+        cv2 = opencv()
+        with _writing(self.folder):
+            for name, picture, (file, writer) in zip(self.names, shot.pictures, self._tables, strict=True):
+                content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+                path = f"{name}/{self.count:06d}.jpg"
+                (self.folder / path).write_bytes(content.tobytes())
+                writer.writerow([f"{shot.time_s:.6f}", path])
+                file.flush()
+        self.count += 1
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DactylError(f"{folder}: cannot write: {error.strerror or error}; free space or choose another") from error
