@@ -29,6 +29,9 @@ Status = Literal["lost", "found", "tracked", "predicted"]
 class TrackingConfig:
     """How an object moves, and whom to believe.
 
+    The defaults are for the shipped policy, which turns and shakes the object at some 140 deg/s and 0.25 m/s: tighter
+    ones leave its true poses out. Where an object moves gently, a quarter of them smooths more.
+
     Attributes:
         rotation_acceleration: rad/s^2 times sqrt(s), density of the white noise that changes the angular velocity.
         position_acceleration: m/s^2 times sqrt(s), the same of the velocity.
@@ -39,10 +42,10 @@ class TrackingConfig:
         sure_deg: standard deviation in degrees that an estimate must stay below to begin with it.
     """
 
-    rotation_acceleration: float = 3.0
-    position_acceleration: float = 0.3
-    start_rotation_velocity: float = 3.0
-    start_position_velocity: float = 0.2
+    rotation_acceleration: float = 12.0
+    position_acceleration: float = 1.2
+    start_rotation_velocity: float = 6.0
+    start_position_velocity: float = 0.6
     gate: float = 0.9999
     patience: int = 3
     sure_deg: float = 8.0
@@ -113,7 +116,7 @@ class Tracker:
             return self.miss(time_s)
         before = self._advanced(time_s)
         if before is None:
-            self._now = self._begun(place, turn, noise) if self._sure(noise) else None
+            self._now = self._begun(place, turn, noise) if self.sure(noise) else None
             return self._now
         off = np.concatenate(
             [(turn * rotation_from_quaternion(before.quaternion).inv()).as_rotvec(), place - before.position]
@@ -124,7 +127,7 @@ class Tracker:
             return self._now
         # Found again at once where this estimate is sure: it was the prediction that went astray.
         self._leave_out(before)
-        if self._now is None and self._sure(noise):
+        if self._now is None and self.sure(noise):
             self._now = self._begun(place, turn, noise)
         return self._now
 
@@ -151,7 +154,13 @@ class Tracker:
         self._left_out += 1
         self._now = None if self._left_out >= self.config.patience else before
 
-    def _sure(self, noise: FloatArray) -> bool:
+    @property
+    def lost(self) -> bool:
+        """Whether no pose is known."""
+        return self._now is None
+
+    def sure(self, noise: FloatArray) -> bool:
+        """Whether an estimate of that covariance (6, 6) is sure enough to begin with."""
         return bool(np.sqrt(np.trace(noise[:3, :3]) / 3) < np.deg2rad(self.config.sure_deg))
 
     def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:

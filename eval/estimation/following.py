@@ -25,8 +25,8 @@ class Follower:
         self._time: float | None = None
 
     def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
-        """The estimate with its time, and the tracked pose then, None while the object is lost. An estimate of unusual
-        pictures is not taken in.
+        """The estimate with its time, and the tracked pose then, None while the object is lost. Nothing begins with an
+        estimate of unusual pictures, and it is taken in only where it is sure and agrees with the prediction.
 
         Raises:
             DactylError: the estimate has no covariance, or no time, or one that does not rise.
@@ -45,7 +45,7 @@ class Follower:
                 f"{estimate.key}: time does not rise ({time:g} s after {self._time:g} s); sort the pictures"
             )
         self._time = time
-        if estimate.unusual:
+        if estimate.unusual and (self.tracker.lost or not self.tracker.sure(estimate.covariance)):
             return replace(estimate, time_s=time), self.tracker.miss(time)
         pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
         return replace(estimate, time_s=time), pose
