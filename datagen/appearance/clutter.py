@@ -12,11 +12,11 @@ import colorsys
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datagen.appearance.room import Room
 from datagen.render.clutter import ClutterPart, Piece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation
@@ -25,6 +25,9 @@ _THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never
 _RING_PARTS, _CABLE_PARTS = 16, 12
 _TAPER = 3  # capsules of a finger's last link
 _ATTEMPTS = 50
+
+if TYPE_CHECKING:  # it brings the simulator, which who reads a configuration does without
+    from datagen.appearance.room import Room
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -128,6 +127,8 @@ class CameraEffects:
         levels = srgb_from_linear(np.clip(light, 0.0, 1.0)) ** np.exp2(self.gamma)
         taken = np.rint(255 * levels).astype(np.uint8)
         if self.jpeg_quality:
+            import cv2  # late: most pictures need none of it
+
             _, file = cv2.imencode(".jpg", taken[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
             taken = np.array(cv2.imdecode(file, cv2.IMREAD_COLOR))[..., ::-1]
         return taken
@@ -206,6 +207,8 @@ def _offsets(reach: float) -> tuple[FloatArray, FloatArray]:
 
 
 def _convolved(light: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
+    import cv2
+
     return np.asarray(cv2.filter2D(light, -1, kernel.astype(np.float32), borderType=cv2.BORDER_REPLICATE))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from datagen.pictures.surroundings import Surroundings, normalised
+from datagen.pictures.surroundings import Surroundings, normalised, resized
 from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
@@ -38,12 +37,10 @@ def read_surroundings(path: Path, height: int) -> Surroundings:
     if not np.isfinite(radiance).all():
         raise DactylError(f"{path}: holds values that are not finite; write it again from its source")
     # Compression and resampling leave some values a little below zero.
-    radiance = cv2.resize(
-        np.maximum(radiance, 0).astype(np.float32), (2 * height, height), interpolation=cv2.INTER_AREA
-    )
-    if not radiance.any():
+    reduced = resized(np.maximum(radiance, 0), height)
+    if not reduced.any():
         raise DactylError(f"{path}: is black all over, so it lights nothing; replace it or take it away")
-    return Surroundings(f"{path.stem}-{bytes_hash(data)}", normalised(radiance.astype(np.float64)))
+    return Surroundings(f"{path.stem}-{bytes_hash(data)}", normalised(reduced.astype(np.float64)))
 
 
 def _ordinary(path: Path, data: bytes) -> FloatArray:
@@ -57,6 +54,8 @@ def _ordinary(path: Path, data: bytes) -> FloatArray:
 
 
 def _radiance(path: Path, data: bytes) -> FloatArray:
+    import cv2
+
     # The size stands in the header's last line, "-Y rows +X columns", and OpenCV allocates what that says.
     header = data[:4096].split(b"\n\n", 1)
     words = header[1].split(b"\n", 1)[0].split() if len(header) == 2 else []

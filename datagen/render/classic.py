@@ -10,13 +10,12 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-import cv2
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.dominant_lights import dominant_lights
-from datagen.pictures.surroundings import solid_angles
+from datagen.pictures.surroundings import resized, solid_angles
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
@@ -319,7 +318,6 @@ class _MainLights(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def _main_lights(use: SurroundingsUse, count: int) -> _MainLights:
-    radiance = cv2.resize(use.surroundings().radiance, (128, 64), interpolation=cv2.INTER_AREA)
-    towards, lights, rest = dominant_lights(radiance.astype(np.float32), count)
+    towards, lights, rest = dominant_lights(resized(use.surroundings().radiance, 64), count)
     ambient = (rest * solid_angles(len(rest))[..., None]).sum(axis=(0, 1)) / (4 * np.pi)
     return _MainLights(towards, lights, ambient.astype(np.float64))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from vision.errors import DactylError
@@ -166,6 +165,8 @@ def _checked_part(values: dict[str, Any]) -> ClutterPart:
 @functools.cache
 def _unit_box() -> tuple[FloatArray, FloatArray, np.ndarray]:
     """Half sides of 1; three vertices of its own for every triangle keep the edges sharp."""
+    import trimesh  # late: who only reads the values does without
+
     mesh = trimesh.creation.box((2.0, 2.0, 2.0))
     vertices = np.asarray(mesh.triangles, np.float64).reshape(-1, 3)
     normals = np.asarray(mesh.face_normals, np.float64).repeat(3, axis=0)

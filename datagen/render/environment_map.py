@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.pictures.surroundings import Map, radiance_towards, solid_angles
+from datagen.pictures.surroundings import Map, radiance_towards, resized, solid_angles
 from datagen.pictures.surroundings import directions as map_directions
 from vision.geometry.rotations import FloatArray
 
@@ -77,7 +76,7 @@ EVEN_SKY = Environment((1.0,) * LEVELS, np.eye(9)[0][:, None])
 
 def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
     """The environment of a map (H, 2 H, 3), world frame, in the frame of the engine."""
-    coarse = cv2.resize(radiance, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float64)
+    coarse = resized(radiance, 32).astype(np.float64)
     towards = map_directions(32).reshape(-1, 3) @ blurring.from_world.T
     light = (coarse * solid_angles(32)[..., None]).reshape(-1, 3)
     levels: list[FloatArray | float] = []
@@ -86,8 +85,7 @@ def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
         pixels = _pixel_directions(size)
         if level < blurring.sharp:
             rows = min(2 * size, len(radiance))
-            sharp = cv2.resize(radiance, (2 * rows, rows), interpolation=cv2.INTER_AREA)
-            levels.append(cube_map(sharp.astype(np.float32), size, blurring.from_world))
+            levels.append(cube_map(resized(radiance, rows), size, blurring.from_world))
             continue
         lobes = _lobe(pixels @ towards.T, blurring.alpha(level))
         # Pixels of the map are few for the narrower lobes: an even sky stays what it is.
