@@ -130,11 +130,17 @@ class _ConfigFile(ActionConfigFile):
         try:
             path = config_file(value)
             text = _read(path)
-            _refuse_odd_content(strict_yaml.load(text), parser.groups or ())
+            content = strict_yaml.load(text)
+            _refuse_odd_content(content, parser.groups or ())
+            # Long before jsonargparse would, which looks through all keys of the command for each of thousands.
+            known = {action.dest.partition(".")[0] for action in parser._actions}
+            if unknown := next((key for key in content if key not in known), None):
+                raise ValueError(f"Option '{unknown}' is not accepted")
             # The text and not the path: a pipe can be read only once.
             ActionConfigFile.apply_config(parser, cfg, dest, text)
         except (*CONFIG_ERRORS, YAMLError) as error:
-            raise TypeError(f"{path}: {format_error(error)}") from error
+            keys = [action.dest for action in parser._actions]
+            raise TypeError(f"{path}: {format_error(error, keys)}") from error
 
 
 def _read(path: Path) -> str:

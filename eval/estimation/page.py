@@ -11,7 +11,6 @@ from typing import Any
 
 from vision.errors import DactylError
 
-ADDRESS = "127.0.0.1"
 _BOUNDARY = "frame"
 _PATIENCE_S = 5.0  # until a stream without new pictures shows its last one again
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</title>
@@ -35,7 +34,7 @@ class Page:
         self._changed = threading.Condition()
         self._jpeg, self._line, self._number, self._watchers, self._closed = b"", b"", 0, 0, False
         try:
-            self._server = ThreadingHTTPServer((ADDRESS, port), _handler(self))
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         except OSError as error:
             raise DactylError(f"port {port}: {error.strerror or error}; choose another with --port, or 0") from error
         self._server.daemon_threads = True
@@ -43,7 +42,7 @@ class Page:
 
     @property
     def url(self) -> str:
-        return f"http://{ADDRESS}:{self._server.server_address[1]}/"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     @property
     def watched(self) -> bool:

@@ -103,6 +103,7 @@ def model_card(name: str, description: str, evaluation: Evaluation, digest: str,
         name=name,
         description=description,
         evaluation=evaluation,
+        nominal=_knows_nominal(rows),
         front=yaml.safe_dump(front | {"tags": ["6d-pose", evaluation.object.name]}, sort_keys=False),
         errors=markdown([*rows, *missing_rows(rows)]).rstrip(),
         limits=list(_limits(evaluation, rows)),
@@ -138,7 +139,13 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
                 f"{100 * row.figures['face_confusion'].mean:.1f} % take one face for another."
             )
     if evaluation.uses_cameras:
-        yield "Told wrong cameras, it gives wrong positions: compare the nominal rows with the calibrated ones."
+        compare = ": compare the nominal rows with the calibrated ones" if _knows_nominal(rows) else ""
+        yield f"Told wrong cameras, it gives wrong positions{compare}."
+
+
+def _knows_nominal(rows: Sequence[Row]) -> bool:
+    """Whether it was evaluated with cameras that are only about where they are said to be."""
+    return any(row.measured and row.protocol == "nominal" for row in rows)
 
 
 def _sets(evaluation: Evaluation) -> list[list[str]]:
