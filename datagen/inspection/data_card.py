@@ -26,6 +26,8 @@ _MARK = re.compile(r"<!-- made by dactyl render, sha256 ([0-9a-f]{64}) -->\n\Z")
 def write_card(dataset: TripletDataset) -> bool:
     """Write ``README.md`` and ``preview.jpg`` into the dataset's folder, unless a person has changed the card.
 
+    Like all of a dataset they are the same bytes for the same configuration, whatever the folder is called.
+
     Returns:
         Whether they were written.
     """
@@ -33,7 +35,8 @@ def write_card(dataset: TripletDataset) -> bool:
     if _is_changed(path):
         return False
     if not store.is_remote(dataset.folder):  # it would fetch shards from all over the set
-        sheet, picture = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2), io.BytesIO()
+        picture = io.BytesIO()
+        sheet = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2, named=False)
         sheet.convert("RGB").save(picture, "JPEG", quality=85)
         atomic_write(dataset.folder / PREVIEW, picture.getvalue())
     text = card(dataset)
@@ -54,7 +57,6 @@ def card(dataset: TripletDataset) -> str:
     return render(
         TEMPLATES,
         "card.md",
-        name=dataset.folder.name,
         object=dataset.object.name,
         cameras=cameras,
         samples=len(dataset),

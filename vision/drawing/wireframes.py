@@ -199,9 +199,15 @@ def contact_sheet(
 
 
 def dataset_sheet(
-    dataset: TripletDataset, numbers: Sequence[int], columns: int = 3, scale: int = 1, wireframes: bool = True
+    dataset: TripletDataset,
+    numbers: Sequence[int],
+    columns: int = 3,
+    scale: int = 1,
+    wireframes: bool = True,
+    named: bool = True,
 ) -> Image.Image:
-    """A contact sheet of samples ``numbers``, with the labelled object drawn over as a wireframe with axes."""
+    """A contact sheet of samples ``numbers``, with the labelled object drawn over as a wireframe with axes; with the
+    folder's name over it where ``named``."""
     tiles = []
     for number in numbers:
         sample = dataset[number]
@@ -215,7 +221,8 @@ def dataset_sheet(
         )
         tiles.append(Tile(images, f"sample {sample['index']} · {sample['augmentation']}"))
     renderers = dict.fromkeys(shard.renderer.get("name", "unknown renderer") for shard in dataset.shards)
-    title = f"{dataset.folder.name} · {dataset.object.name} · {', '.join(renderers)} · {len(dataset):,} triplets"
+    name = f"{dataset.folder.name} · " if named else ""
+    title = f"{name}{dataset.object.name} · {', '.join(renderers)} · {len(dataset):,} triplets"
     legend = [("labelled pose", LABEL_COLOR)] if wireframes else []
     return contact_sheet(tiles, columns, title, legend, dataset.rig.names)
 
