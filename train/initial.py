@@ -8,9 +8,6 @@ from vision.estimator import PoseEstimator, weights_file
 from vision.io.files import sha256
 from vision.networks.pose_model import PoseModel
 
-_OF_THE_DATA = ("position_mean", "position_deviation", "error_scale", "landmark_offset")
-"""Buffers that say something of the pictures a network was trained on, or measured on, and nothing of these."""
-
 
 def begin_from(model: PoseModel, weights: str) -> str:
     """Copy into ``model`` every tensor of given weights that fits it by name and shape; the others stay random.
@@ -29,7 +26,9 @@ def begin_from(model: PoseModel, weights: str) -> str:
         DactylError: no such weights, or of another tower.
     """
     ours, given = model.state_dict(), PoseEstimator.load(weights).model.state_dict()
-    learned = [name for name in ours if name not in _OF_THE_DATA]
+    # A model's own buffers say something of the pictures that it was trained or measured on, and nothing of these.
+    measured = {name for name, _ in model.named_buffers(recurse=False)}
+    learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
     if any(name.startswith("tower.") for name in set(learned) - set(taken)):
         raise DactylError(f"init: {weights}: its tower is another; choose the model.backbone that it was trained with")

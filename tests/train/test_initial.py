@@ -11,7 +11,7 @@ from tests.train.test_training import GEOMETRIC, SMALL, arguments
 from train.cli import main_train
 from train.initial import begin_from
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, read_checkpoint
+from vision.estimator import PoseEstimator, checkpoint_record, read_checkpoint
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
 from vision.scene.load import load_scene
@@ -52,6 +52,23 @@ def test_layers_that_differ_begin_anew() -> None:
             assert torch.equal(tensor, given[name]), name
         elif not same_shape:
             assert torch.equal(tensor, before[name]), name
+
+
+def test_what_was_measured_on_other_pictures_is_left_behind(tmp_path: Path) -> None:
+    """Whatever buffers a model has for it."""
+    given = PoseEstimator.load("block").model
+    for _, buffer in given.named_buffers(recurse=False):
+        buffer.fill_(7.0)
+    path = tmp_path / "measured.pt"
+    torch.save(
+        {**checkpoint_record(given), "state_dict": {f"model.{k}": v for k, v in given.state_dict().items()}}, path
+    )
+    model = build_model(given.config, given.scene)
+    begin_from(model, str(path))
+    measured = dict(model.named_buffers(recurse=False))
+    assert "usual_spread" in measured
+    for name, buffer in measured.items():
+        assert not (buffer == 7.0).any(), name
 
 
 @pytest.mark.parametrize(
