@@ -28,20 +28,24 @@ def write_card(dataset: TripletDataset) -> bool:
 
     Like all of a dataset they are the same bytes for the same configuration, whatever the folder is called.
 
+    The card is written last: where it says what the set is today, the picture is there.
+
     Returns:
-        Whether they were written.
+        Whether they are there as this program makes them.
     """
-    path = dataset.folder / CARD
-    if _is_changed(path):
+    path, text = dataset.folder / CARD, card(dataset)
+    text += f"<!-- made by dactyl render, sha256 {hashlib.sha256(text.encode()).hexdigest()} -->\n"
+    found = _read(path)
+    if found == text:  # a finished set that was asked for again
+        return True
+    if found is not None and not _is_ours(found):
         return False
     if not store.is_remote(dataset.folder):  # it would fetch shards from all over the set
         picture = io.BytesIO()
         sheet = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2, named=False)
         sheet.convert("RGB").save(picture, "JPEG", quality=85)
         atomic_write(dataset.folder / PREVIEW, picture.getvalue())
-    text = card(dataset)
-    mark = f"<!-- made by dactyl render, sha256 {hashlib.sha256(text.encode()).hexdigest()} -->\n"
-    atomic_write(path, (text + mark).encode())
+    atomic_write(path, text.encode())
     return True
 
 
@@ -73,10 +77,14 @@ def _size(samples: int) -> str:
     return next((name for bound, name in bounds if samples < bound), "1M<n<10M")
 
 
-def _is_changed(path: Location) -> bool:
-    """Whether there is a card that is not word for word one of ours."""
-    if store.size(path) is None:
-        return False
-    text = store.read(path).decode("utf-8", "replace") if (store.size(path) or 0) < 1 << 20 else ""
+def _read(path: Location) -> str | None:
+    """A card; None where there is none, and nothing of what is too large for one of ours."""
+    if (size := store.size(path)) is None:
+        return None
+    return store.read(path).decode("utf-8", "replace") if size < 1 << 20 else ""
+
+
+def _is_ours(text: str) -> bool:
+    """Word for word as it was written."""
     found = _MARK.search(text)
-    return found is None or hashlib.sha256(text[: found.start()].encode()).hexdigest() != found[1]
+    return found is not None and hashlib.sha256(text[: found.start()].encode()).hexdigest() == found[1]
