@@ -14,7 +14,7 @@ import itertools
 import math
 import re
 from argparse import ArgumentError
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -133,8 +133,8 @@ class _ConfigFile(ActionConfigFile):
             content = strict_yaml.load(text)
             _refuse_odd_content(content, parser.groups or ())
             # Long before jsonargparse would, which looks through all keys of the command for each of thousands.
-            known = {action.dest.partition(".")[0] for action in parser._actions}
-            if unknown := next((key for key in content if key not in known), None):
+            known = {action.dest for action in parser._actions}
+            if (unknown := _unknown_key(content, parser.groups or (), known)) is not None:
                 raise ValueError(f"Option '{unknown}' is not accepted")
             # The text and not the path: a pipe can be read only once.
             ActionConfigFile.apply_config(parser, cfg, dest, text)
@@ -167,6 +167,20 @@ def _refuse_odd_content(content: Any, groups: Iterable[str]) -> None:
             inner = inner.get(name, {}) if isinstance(inner, dict) else {}
         if not isinstance(inner, dict) or inner.keys() & {"class_path", "init_args"}:
             raise ValueError(f"{group}: expected keys below it, got {inner!r}")
+
+
+def _unknown_key(
+    content: dict[str, Any], groups: Collection[str], known: Collection[str], prefix: str = ""
+) -> str | None:
+    """The first dotted name in nested content that is neither a group of keys nor known."""
+    for name, value in content.items():
+        key = prefix + name
+        if key in groups:
+            if isinstance(value, dict) and (unknown := _unknown_key(value, groups, known, f"{key}.")) is not None:
+                return unknown
+        elif key not in known:
+            return key
+    return None
 
 
 def refuse_not_finite(value: Any, key: str = "") -> None:

@@ -87,6 +87,10 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "deep keys": ("{a: " * 15_000, "nested deeper than 20 levels"),
     "deep lines": ("".join(" " * depth + "a:\n" for depth in range(300)), "nested deeper than 20 levels"),
     "huge": ("# " + "x" * (1 << 20) + "\ncount: 3\n", "expected at most 65,536 bytes of YAML"),
+    "5,000 keys inside": (
+        "appearance: {clutter: {fingers: {" + ", ".join(f"k{number}: 1" for number in range(5_000)) + "}}}",
+        "unknown key 'appearance.clutter.fingers.k0'",
+    ),
     "5,000 keys": ("".join(f"k{number}: 1\n" for number in range(5_000)), "unknown key"),
     "one long word": ("scene: " + "x" * 60_000, "scene: no scene"),
     "not UTF-8": (b"object: \xff\xfe\n", "utf-8"),
