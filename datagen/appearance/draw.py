@@ -18,6 +18,7 @@ from datagen.appearance.clutter import ClutterConfig
 from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, folder_hash
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
+from datagen.render import drawn_by
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.config import to_jsonable
@@ -116,16 +117,17 @@ class AppearanceConfig:
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
-    if appearance.clutter.any and renderer == "warp":
-        raise ValueError("appearance.clutter: renderer warp draws no clutter yet; take filament, classic or unity")
-    if appearance.surroundings.any and renderer == "warp":
-        raise ValueError("appearance.surroundings: renderer warp draws none yet; take filament, classic or unity")
+    others = "take filament, classic or unity"
+    if appearance.clutter.any and "clutter" not in drawn_by(renderer):
+        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others}")
+    if appearance.surroundings.any and "surroundings" not in drawn_by(renderer):
+        raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
     if appearance.camera_effects.any and renderer == "warp":
         raise ValueError("appearance.camera_effects: renderer warp has none, trainings add their own; leave them out")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
-    if render.textures and renderer == "warp":
-        raise ValueError("render.textures: renderer warp draws no textures yet; take filament, classic or unity")
+    if render.textures and "textures" not in drawn_by(renderer):
+        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others}")
 
 
 def draw_appearance(

@@ -21,6 +21,12 @@ RENDERERS = Registry(
 )
 
 
+def drawn_by(name: str) -> frozenset[str]:
+    """Which of :data:`datagen.render.base.EXTRAS` the renderer of that name draws."""
+    drawn: frozenset[str] = getattr(RENDERERS.load(name), "draws", frozenset())
+    return drawn
+
+
 def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:
     """A renderer of a scene.
 
@@ -36,7 +42,7 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     made = RENDERERS.load(name)
-    if options.textures and not getattr(made, "draws_textures", False):
+    if options.textures and "textures" not in drawn_by(name):
         raise DactylError(
             f"renderer {name}: draws no textures yet; leave render.textures out, or take filament, classic or unity"
         )

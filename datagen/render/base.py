@@ -155,6 +155,10 @@ class RendererInfo:
     api: str
 
 
+EXTRAS = frozenset({"textures", "clutter", "surroundings"})
+"""What an appearance may have beside materials, lights and cameras."""
+
+
 class Renderer(Protocol):
     """A scene, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
 
@@ -165,6 +169,8 @@ class Renderer(Protocol):
     """Samples that it wants to be fed at once."""
     reusable: bool
     """It is slow to start and draws a sample the same at any time: one makes all shards of its process."""
+    draws: frozenset[str]
+    """Of the class: which of :data:`EXTRAS` it draws. A class without it draws none, and is asked for none."""
 
     def skip(self, count: int) -> None:
         """Before the first sample: as if ``count`` had been drawn. Nothing to do where frames do not depend on that."""

@@ -18,7 +18,7 @@ from datagen.pictures.dominant_lights import dominant_lights
 from datagen.pictures.surroundings import resized, solid_angles
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import choose_opengl, load_triton_first
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.stage import Stage
@@ -56,7 +56,7 @@ class ClassicRenderer:
 
     batch_size = 1
     reusable = False
-    draws_textures = True
+    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         load_triton_first()

@@ -23,7 +23,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_textures import FilamentTextures
@@ -48,7 +48,7 @@ class FilamentRenderer:
 
     batch_size = 1
     reusable = False
-    draws_textures = True
+    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         require_vulkan()

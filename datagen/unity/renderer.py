@@ -13,7 +13,7 @@ from PIL import Image
 
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire
@@ -44,7 +44,7 @@ class UnityRenderer:
     """
 
     reusable = True
-    draws_textures = True
+    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options

@@ -13,7 +13,8 @@ from datagen.appearance.clutter import ClutterConfig
 from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.generate.config import RenderConfig
 from datagen.generate.view_labels import Views
-from datagen.render import create_renderer
+from datagen.pictures.surroundings_pool import SurroundingsConfig
+from datagen.render import RENDERERS, create_renderer
 from datagen.render.base import Appearance, RenderOptions, Sample, rendered_scene
 from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.world_values import WorldValues
@@ -124,6 +125,28 @@ def test_a_hand_made_sample_of_very_many_solids_is_refused_by_classic() -> None:
         pytest.raises(DactylError, match="sample 0: more than 2048 solids"),
     ):
         made.render([at(0, UPRIGHT, look_of(made.materials, (many,)))])
+
+
+@pytest.mark.parametrize(
+    ("key", "some"),
+    [
+        ("clutter", ClutterConfig(beside=UniformInt(1, 1))),
+        ("surroundings", SurroundingsConfig(probability=0.5)),
+    ],
+)
+def test_a_renderer_of_another_package_is_asked_for_nothing_that_it_does_not_say_to_draw(
+    key: str, some: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures would lack what masks and visible shares count."""
+
+    class Plain:
+        pass
+
+    monkeypatch.setattr(RENDERERS, "load", {"plain": Plain}.__getitem__)
+    with pytest.raises(ValueError, match=rf"appearance\.{key}: renderer plain draws"):
+        require_drawable(AppearanceConfig(**{key: some}), OPTIONS, "plain")
+    Plain.draws = frozenset({key, "textures"})  # type: ignore[attr-defined]
+    require_drawable(AppearanceConfig(**{key: some}), OPTIONS, "plain")
 
 
 def test_renderers_that_draw_none_refuse(tmp_path: Path) -> None:
