@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
 from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
-from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, folder_hash
+from datagen.pictures.pool import files_hash
+from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import drawn_by
 from datagen.render.base import Appearance, RenderOptions
@@ -111,7 +112,7 @@ class AppearanceConfig:
         if not self.surroundings.any:
             del identity["surroundings"]
         elif self.surroundings.folder is not None:
-            identity["surroundings"]["folder"] = folder_hash(self.surroundings.folder)
+            identity["surroundings"]["folder"] = files_hash(self.surroundings.folder, maps_of(self.surroundings.folder))
         return identity
 
 

@@ -7,16 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from datagen.pictures.pool import check_pool, draw_number, opened, source_of
 from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
-from datagen.pictures.texture_files import TextureFolder, bytes_hash
+from datagen.pictures.texture_files import TextureFolder
 from datagen.variation import LogUniform, generator
 from vision.errors import DactylError
 
 MAP_HEIGHT = 128
 """Rows of a map."""
-_SAMPLES_PER_POOL = 128  # consecutive ones share a pool, so that a renderer of one shard uploads few maps
-_PICTURE = "picture"
+_WHAT = "surroundings"
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,7 @@ class SurroundingsConfig:
         for name in ("probability", "folder_fraction", "bare"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
-        if not self.kinds or (unknown := set(self.kinds) - KINDS.keys()):
-            named = f"'{min(unknown)}'" if self.kinds else "none"
-            raise ValueError(f"kinds: expected some of {', '.join(KINDS)}, got {named}")
-        if not 1 <= self.pool <= 256:
-            raise ValueError(f"pool: must lie between 1 and 256, got {self.pool}")
+        check_pool(self, KINDS, 256)
         if self.brightness.high > 100:
             raise ValueError(f"brightness: must be 100 at most, got {self.brightness.high}")
 
@@ -113,9 +109,9 @@ def draw_use(config: SurroundingsConfig, seed: int, index: int) -> SurroundingsU
     rng = generator(seed, index, "surroundings")
     if rng.random() >= config.probability:
         return None
-    number = index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
+    number = draw_number(config, index, rng)
     brightness, bare = float(config.brightness(rng)), bool(rng.random() < config.bare)
-    source = _source(config, seed, number)
+    source = source_of(config, _WHAT, seed, number, maps_of)
     turn = float(generator(seed, number, "surroundings.turn").random())
     return SurroundingsUse(source, surroundings_from(source).name, turn, brightness, bare)
 
@@ -127,32 +123,19 @@ def surroundings_from(source: str) -> Surroundings:
     Raises:
         DactylError: it names no kind, or a file that is no map.
     """
-    kind, _, rest = source.partition(":")
-    if kind == _PICTURE:
-        return read_surroundings(Path(rest), MAP_HEIGHT)
-    seed, _, number = rest.partition(":")
-    if kind not in KINDS or not (seed.isdecimal() and number.isdecimal()):
+    found = opened(
+        source,
+        _WHAT,
+        KINDS,
+        lambda path: read_surroundings(path, MAP_HEIGHT),
+        lambda rng, kind: draw_surroundings(rng, MAP_HEIGHT, kind),
+    )
+    if found is None:
         raise DactylError(f"'{source[:80]}' are no surroundings; make the dataset again with this version")
-    return draw_surroundings(generator(int(seed), int(number), f"surroundings.{kind}"), MAP_HEIGHT, kind)
-
-
-def _source(config: SurroundingsConfig, seed: int, number: int) -> str:
-    """Number ``number`` of the dataset with ``seed``."""
-    rng = generator(seed, number, "surroundings.source")
-    from_folder, kind = rng.random() < config.folder_fraction, str(rng.choice(config.kinds))
-    if config.folder is None or not from_folder:
-        return f"{kind}:{seed}:{number}"
-    paths = maps_of(config.folder)
-    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))]}"
+    return found
 
 
 @lru_cache(maxsize=4)
 def maps_of(folder: Path) -> list[Path]:
     """The maps of a folder, as they were when it was first asked for."""
     return TextureFolder(folder, SUFFIXES).paths
-
-
-def folder_hash(folder: Path) -> str:
-    """Tells folders of maps apart by the names and sizes in them."""
-    files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in maps_of(folder)]
-    return bytes_hash(repr(files).encode())

@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from datagen.pictures.texture_files import TextureFolder, bytes_hash, read_texture
+from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
+from datagen.pictures.texture_files import TextureFolder, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
 from vision.config import to_jsonable
@@ -16,8 +17,7 @@ from vision.errors import DactylError
 
 TEXTURE_SIZE = 128
 """Texels of a texture's side."""
-_SAMPLES_PER_POOL = 128  # consecutive ones share a pool, so that a renderer of one shard uploads few textures
-_PICTURE = "picture"
+_WHAT = "texture"
 _BOWL_WALL = "background/wall"  # its meshes have no texture coordinates
 
 
@@ -51,13 +51,9 @@ class TextureConfig:
         for name in ("links", "object", "background", "folder_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
-        if not self.kinds or (unknown := set(self.kinds) - KINDS.keys()):
-            named = f"'{min(unknown)}'" if self.kinds else "none"
-            raise ValueError(f"kinds: expected some of {', '.join(KINDS)}, got {named}")
+        check_pool(self, KINDS, 1024)
         if not 0.01 <= self.scale.low <= self.scale.high <= 100:
             raise ValueError(f"scale: must lie between 0.01 and 100, got {self.scale.low} to {self.scale.high}")
-        if not 1 <= self.pool <= 1024:
-            raise ValueError(f"pool: must lie between 1 and 1024, got {self.pool}")
 
     @property
     def any(self) -> bool:
@@ -74,8 +70,7 @@ class TextureConfig:
         if self.scale != LogUniform(1.0, 1.0):
             identity["scale"] = to_jsonable(self.scale)
         if self.folder is not None:
-            files = [(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in files_of(self.folder)]
-            identity["folder"] = bytes_hash(repr(files).encode())
+            identity["folder"] = files_hash(self.folder, files_of(self.folder))
         return identity
 
 
@@ -138,8 +133,7 @@ def draw_textures(
             continue
         rng = generator(seed, index, f"texture/{material}")
         if rng.random() < probability:
-            in_pool = index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
-            source = _source(config, seed, in_pool)
+            source = source_of(config, _WHAT, seed, draw_number(config, index, rng), files_of)
             scale = float(config.scale(generator(seed, index, f"texture.scale/{material}")))
             uses.append(TextureUse(number, source, texture_from(source).name, scale))
     return tuple(uses)
@@ -152,23 +146,16 @@ def texture_from(source: str) -> Texture:
     Raises:
         DactylError: it names no kind, or a file that is no picture.
     """
-    kind, _, rest = source.partition(":")
-    if kind == _PICTURE:
-        return read_texture(Path(rest), TEXTURE_SIZE)
-    seed, _, number = rest.partition(":")
-    if kind not in KINDS or not (seed.isdecimal() and number.isdecimal()):
+    found = opened(
+        source,
+        _WHAT,
+        KINDS,
+        lambda path: read_texture(path, TEXTURE_SIZE),
+        lambda rng, kind: draw_texture(rng, TEXTURE_SIZE, kind),
+    )
+    if found is None:
         raise DactylError(f"'{source[:80]}' is no texture; make the dataset again with this version")
-    return draw_texture(generator(int(seed), int(number), f"texture.{kind}"), TEXTURE_SIZE, kind)
-
-
-def _source(config: TextureConfig, seed: int, number: int) -> str:
-    """Texture ``number`` of the dataset with ``seed``."""
-    rng = generator(seed, number, "texture.source")
-    from_folder, kind = rng.random() < config.folder_fraction, str(rng.choice(config.kinds))
-    if config.folder is None or not from_folder:
-        return f"{kind}:{seed}:{number}"
-    paths = files_of(config.folder)
-    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))]}"
+    return found
 
 
 @lru_cache(maxsize=4)
