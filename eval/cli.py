@@ -67,6 +67,7 @@ def main_evaluate(argv: Sequence[str]) -> None:
     examples:
       dactyl evaluate --config configs/evaluate/demo.yaml
       dactyl evaluate --checkpoint runs/train/best.ckpt --test_sets.filament data/test-filament --output runs/evaluation
+      dactyl evaluate --checkpoint block --test_sets.mine data/mine --output runs/shipped    with shipped weights
       dactyl evaluate --config configs/evaluate/demo.yaml --test_sets.real data/test-real --protocols '[nominal]'
       dactyl evaluate --config configs/evaluate/demo.yaml --test_sets.real data/test-real --calibrations.real found.json
     """
@@ -82,7 +83,7 @@ class ExportConfig:
     """What is exported.
 
     Attributes:
-        checkpoint: file that training wrote.
+        checkpoint: file that training wrote, or the name of shipped weights.
         output: file to write: .onnx (needs the extra export) or .pt2 (torch.export).
     """
 
@@ -103,13 +104,13 @@ def main_export_model(argv: Sequence[str]) -> None:
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
-      dactyl export-model --checkpoint runs/best/best.ckpt --output network.pt2
+      dactyl export-model --checkpoint block --output network.pt2
     """
     config = parse(ExportConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
     from vision.estimator import PoseEstimator
     from vision.networks.export import export_onnx, export_program
 
-    model = PoseEstimator.from_checkpoint(config.checkpoint).model
+    model = PoseEstimator.load(str(config.checkpoint)).model
     (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
     Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", soft_wrap=True, highlight=False)
 
@@ -142,7 +143,10 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     """
     test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items() if folder is not None}
     training_set = TripletDataset(config.training_set) if config.training_set else None
-    estimator = load_estimator(config.checkpoint, config.device)
+    from vision.estimator import weights_file  # brings torch
+
+    checkpoint = weights_file(str(config.checkpoint))
+    estimator = load_estimator(checkpoint, config.device)
     for dataset in (*test_sets.values(), *([training_set] if training_set else [])):
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
@@ -150,7 +154,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     for name, path in config.calibrations.items():
         calibrated_cameras(path, test_sets[name])  # refused before anything is estimated
     conditions = wanted_conditions(estimator, config)
-    run = _Run(config, estimator, checkpoint_origin(config.checkpoint))
+    run = _Run(config, estimator, checkpoint_origin(checkpoint))
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}

@@ -16,7 +16,9 @@ from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.environment import Environment
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.sight import TrialAppearance, VisionObserver, draw_look
+from eval.closed_loop.looks import TrialAppearance, draw_look
+from eval.closed_loop.recording import with_found_cameras
+from eval.closed_loop.sight import VisionObserver
 from eval.scoring.predict import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
 from vision.io.decode import Count, Record, Sha256, Text
@@ -105,7 +107,10 @@ class BlockTask:
         else:
             with plain_renderer(estimator) as renderer:
                 look = look_of(config, simulation, estimator, renderer, trials)
-                sight = VisionObserver(environment, estimator, renderer, look, trials, config.latency_steps)
+                if config.protocol == "self-calibrated":
+                    look = with_found_cameras(config, simulation, estimator, renderer, look, trials)
+                following = config.tracking if config.track else None
+                sight = VisionObserver(environment, estimator, renderer, look, trials, config.latency_steps, following)
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
             trace = path.with_suffix(".parquet")
             columns = {key: np.concatenate([row[key] for row in sight.rows]) for key in TRACE}

@@ -20,6 +20,7 @@ def main_closed_loop(argv: Sequence[str]) -> None:
     examples:
       dactyl closed-loop --checkpoint runs/best/best.ckpt --output runs/closed-loop
       dactyl closed-loop --policy runs/her/policy.pt --checkpoint runs/best/best.ckpt --output runs/try --trials 5
+      dactyl closed-loop --checkpoint block --output runs/tracked --protocol self-calibrated --track true
       dactyl closed-loop --config configs/evaluate/closed-loop.yaml --protocol calibrated --hold_out '[unmodelled]'
     """
     from eval.closed_loop.config import ClosedLoopConfig

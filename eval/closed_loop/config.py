@@ -11,11 +11,13 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
+from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.bounds import at_least_one
 from vision.config import to_jsonable
 from vision.io.files import sha256
 from vision.scene.scene import Scene
+from vision.tracking import TrackingConfig
 
 Group = Literal["physics", "observation", "unmodelled"]
 GROUPS: dict[Group, tuple[str, ...]] = {
@@ -34,14 +36,17 @@ class ClosedLoopConfig:
     """What is played.
 
     Attributes:
-        checkpoint: of the estimator.
+        checkpoint: of the estimator: a file, or the name of shipped weights.
         output: folder; a rerun goes on there, more trials extend it.
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         trials: of each play.
         seed: of every random draw.
-        protocol: what the estimator is told of the cameras: nominal (where they should be) or calibrated (where they
-            are).
+        protocol: what the estimator is told of the cameras: nominal (where they should be), self-calibrated (where it
+            finds them, from a recording of the hand at work before the trial) or calibrated (where they are).
+        calibration_triplets: of that recording, a quarter of a second apart.
         latency_steps: an estimate reaches the policy so many steps of 80 ms after its pictures were taken.
+        track: follow the object from estimate to estimate, and tell the policy where it is predicted to be by now.
+        tracking: how the object moves, and whom to believe; with track.
         locked_wrist: hold the two wrist joints.
         state: also play with the policy told the state.
         calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
@@ -60,8 +65,11 @@ class ClosedLoopConfig:
     policy: str = TRAINED
     trials: int = 100
     seed: int = 0
-    protocol: Literal["nominal", "calibrated"] = "nominal"
+    protocol: ProtocolName = "nominal"
+    calibration_triplets: int = 100
     latency_steps: int = 0
+    track: bool = False
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     locked_wrist: bool = False
     state: bool = True
     calibrated: bool = True
@@ -75,7 +83,7 @@ class ClosedLoopConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        at_least_one(self, "trials")
+        at_least_one(self, "trials", "calibration_triplets")
         if min(self.latency_steps, self.workers, self.film_seconds) < 0:
             raise ValueError("latency_steps, workers, film_seconds: must not be negative")
         if not (self.calibrated or self.randomized):

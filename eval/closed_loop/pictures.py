@@ -46,12 +46,10 @@ def picture_play(
     """
     tables = [read_table(path.with_suffix(".parquet"), TRACE)[0] for path in paths]
     columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
-    errors = pose_errors(
-        estimator.scene.object,
-        columns["true_position"],
-        columns["true_quaternion"],
-        columns["predicted_position"],
-        columns["predicted_quaternion"],
+    true = columns["true_position"], columns["true_quaternion"]
+    errors, told = (
+        pose_errors(estimator.scene.object, *true, columns[f"{whose}_position"], columns[f"{whose}_quaternion"])
+        for whose in ("predicted", "told")
     )
     filmed = int(np.argmax(goals))
     rows = np.flatnonzero(columns["episode"] == filmed)
@@ -65,13 +63,18 @@ def picture_play(
         look = {key: values[shown] for key, values in single.items()}
         frames = _frames(config, simulation, estimator, look, errors.of(rows[shown]))
         save_film(config.output / f"film-{simulation}.gif", frames)
-    summaries = {part: summarise(getattr(errors, part)) for part in ("rotation_deg", "position_mm")}
-    figures = {f"{part}_{name}": value for part, one in summaries.items() for name, value in vars(one).items()}
     return {
-        "errors": EstimatesRecord(estimates=len(errors), **figures),
+        "errors": _summary(errors),
+        "told": _summary(told),
         "over_time": OverTimeRecord(**{name: tuple(values) for name, values in course.items()}),
         "filmed": filmed,
     }
+
+
+def _summary(errors: PoseErrors) -> EstimatesRecord:
+    summaries = {part: summarise(getattr(errors, part)) for part in ("rotation_deg", "position_mm")}
+    figures = {f"{part}_{name}": value for part, one in summaries.items() for name, value in vars(one).items()}
+    return EstimatesRecord(estimates=len(errors), **figures)
 
 
 def _frames(

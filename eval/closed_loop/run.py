@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from dataclasses import replace
+
+from msgspec import structs
 
 from datagen.policy import create_policy
 from datagen.sim.scene import compile_scene
@@ -11,10 +13,12 @@ from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
 from eval.report.trial_table import trial_table
+from eval.scoring.found_cameras import can_self_calibrate
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.estimator import weights_file
 from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.progress import progress
 from vision.storage.folders import reserve_output
@@ -31,8 +35,11 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
         DactylError: the policy or checkpoint is missing, damaged or of another object, or the folder was begun with
             another configuration.
     """
+    config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
     estimator = cached_estimator(config.checkpoint, config.device)
     create_policy(config.policy, compile_scene(estimator.scene), 1)  # refused before anything is made
+    if config.protocol == "self-calibrated" and not can_self_calibrate(estimator):
+        raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
     identity = config.identity(estimator.scene)
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):
@@ -51,7 +58,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
             )
             if source == "vision":
                 paths = [task.path(number) for number in blocks]
-                play = replace(play, **picture_play(config, simulation, estimator, play.goals, paths))
+                play = structs.replace(play, **picture_play(config, simulation, estimator, play.goals, paths))
             plays.append(play)
         record = ClosedLoopRecord(
             scene=estimator.scene.to_json(),

@@ -1,102 +1,34 @@
-"""What a policy is told when an estimator replaces the tracker: the looks of trials, and pictures of every step."""
+"""What a policy is told when an estimator replaces the tracker: pictures of every step, and what is found in them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.base import Appearance, Renderer, Sample
+from datagen.render.base import Renderer, Sample
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
-from datagen.variation import Uniform, UniformInt
+from eval.closed_loop.looks import TrialAppearance
+from eval.closed_loop.told import Seen, Told, told_by_sight, with_differences
+from eval.closed_loop.tracked import TrackedWorlds
 from eval.scoring.predict import Estimator, unit_quaternion
-from eval.scoring.trial_results import STEP_SECONDS, Simulation
-from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-
-
-def _always(value: float) -> Uniform:
-    return Uniform(value, value)
-
-
-CALIBRATED_LOOK = AppearanceConfig(
-    *(_always(0.0), _always(0.0), _always(0.0)),
-    robot_color=_always(0.5),
-    robot_metallic=_always(0.15),
-    robot_glossiness=_always(0.5),
-    object_hue=_always(0.0),
-    object_saturation=_always(0.0),
-    object_value=_always(0.0),
-    object_metallic=_always(0.1),
-    object_glossiness=_always(0.1),
-    letter_value=_always(1.0),
-    background_color=_always(0.3),
-    background_metallic=_always(0.15),
-    background_glossiness=_always(0.5),
-    lights=UniformInt(5, 5),
-    light_distance=_always(1.25),
-    light_relative_intensity=_always(1.0),
-    light_total_intensity=_always(7.5),
-)
-"""The middle of the ranges of Table 9: a grey hand before darker grey, calibrated object colours, cameras in place."""
-
-
-@dataclass(frozen=True)
-class TrialAppearance:
-    """How trials look: an appearance for each, the cameras that the estimator knows, and those that draw.
-
-    ``nominal`` says that the known ones are only where cameras should be.
-    """
-
-    appearances: list[Appearance]
-    known: Cameras  # K (N, C, 3, 3) and T (N, C, 4, 4)
-    true: Cameras
-    nominal: bool
-
-
-def draw_look(
-    simulation: Simulation,
-    appearance: AppearanceConfig,
-    protocol: Literal["nominal", "calibrated"],
-    estimator: Estimator,
-    materials: Sequence[str],
-    seed: int,
-    trials: Sequence[int],
-) -> TrialAppearance:
-    """The look of trials, the same whichever others are drawn with it.
-
-    Args:
-        simulation: in the calibrated one all trials look the same.
-        appearance: drawn from in the randomized one, with a trial's number.
-        protocol: what the estimator is told of the cameras.
-        estimator: its scene.
-        materials: of the renderer.
-        seed: of the trials.
-        trials: their numbers, N.
-    """
-    scene = estimator.scene
-    looks = [
-        draw_appearance(CALIBRATED_LOOK, scene, materials, seed, 0)
-        if simulation == "calibrated"
-        else draw_appearance(appearance, scene, materials, seed, trial)
-        for trial in trials
-    ]
-    true = Cameras(
-        np.stack([look.camera_intrinsics for look in looks]), np.stack([look.camera_extrinsics for look in looks])
-    )
-    if protocol == "calibrated":
-        return TrialAppearance(looks, true, true, False)
-    nominal = Cameras(*(np.stack([array] * len(looks)) for array in scene.rig.nominal[:2]))
-    return TrialAppearance(looks, nominal, true, True)
+from vision.errors import DactylError
+from vision.tracking import TrackingConfig
 
 
 class VisionObserver:
     """What the policy is told of N worlds when an estimator's eyes replace the tracker.
+
+    Args:
+        environment: N worlds.
+        estimator: that finds the object.
+        renderer: of the pictures.
+        look: of the N trials.
+        trials: their numbers.
+        latency: steps after which an estimate arrives.
+        tracking: how the object is followed from estimate to estimate; None tells the policy single estimates.
 
     Attributes:
         rows: of ``TRACE``, one list entry for each step.
@@ -110,24 +42,20 @@ class VisionObserver:
         look: TrialAppearance,
         trials: Sequence[int],
         latency: int,
+        tracking: TrackingConfig | None = None,
     ) -> None:
         self.environment, self.estimator, self.renderer, self.look = environment, estimator, renderer, look
         self.trials, self.latency = trials, latency
+        self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds)
         self.rows: list[dict[str, np.ndarray]] = []
-        self._estimates: list[tuple[FloatArray, FloatArray]] = []  # position (N, 3) and quaternion (N, 4) of each step
+        self._seen: list[Seen] = []  # of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
         """Look at the worlds that are still ``going`` (K,); the others keep their last estimate."""
-        true = self.environment.observe()
+        true, step = self.environment.observe(), len(self._seen)
         found = self._estimate(true, going)
-        step = len(self._estimates)
-        position, quaternion = (
-            (self._estimates[-1][0].copy(), self._estimates[-1][1].copy())
-            if step
-            else (true["object_position"].copy(), true["object_quaternion"].copy())
-        )
-        position[going], quaternion[going] = found["position"], found["quaternion"]
-        self._estimates.append((position, quaternion))
+        self._seen.append(self._latest(true).updated(going, found))
+        told = self._told(step, going)
         self.rows.append(
             {
                 "index": np.full(len(going), step),
@@ -139,10 +67,27 @@ class VisionObserver:
                 "confidence": found["confidence"],
                 "joint_position": true["joint_position"][going],
                 "goal_quaternion": true["goal_quaternion"][going],
+                "told_position": told.position[going],
+                "told_quaternion": told.quaternion[going],
             }
         )
+        return told_by_sight(self.environment.sense(), told)
+
+    def _latest(self, true: Observation) -> Seen:
+        """The last estimates; before the first, the worlds' true poses, of which nothing is known to be sure."""
+        if self._seen:
+            return self._seen[-1]
+        unknown = np.full((self.environment.worlds, 6, 6), np.nan)
+        return Seen(true["object_position"], true["object_quaternion"], unknown)
+
+    def _told(self, step: int, going: NDArray[np.int64]) -> Told:
+        """What has arrived of the object at a step; the first estimate is known at once."""
         arrived = max(step - self.latency, 0)
-        return told_by_sight(self.environment.sense(), self._estimates[arrived], self._estimates[max(arrived - 1, 0)])
+        if self.tracked is None:
+            return with_differences(self._seen[arrived], self._seen[max(arrived - 1, 0)])
+        if step == 0 or step > self.latency:
+            self.tracked.take(arrived, self._seen[arrived], going)
+        return self.tracked.at(step)
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> dict[str, np.ndarray]:
         samples = [
@@ -159,29 +104,11 @@ class VisionObserver:
         found = self.estimator.predict(
             self.renderer.render(samples), known.intrinsics[going], known.extrinsics[going], nominal=self.look.nominal
         )
+        if self.tracked is not None and "covariance" not in found:
+            raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         return {
             "position": np.asarray(found["position"], np.float64),
             "quaternion": unit_quaternion(found["quaternion"]),
             "confidence": np.asarray(found["confidence"], np.float64),
+            "covariance": np.asarray(found.get("covariance", np.full((len(going), 6, 6), np.nan)), np.float64),
         }
-
-
-def told_by_sight(
-    sensed: Observation, now: tuple[FloatArray, FloatArray], before: tuple[FloatArray, FloatArray]
-) -> Observation:
-    """An observation in which all that concerns the object comes from estimates.
-
-    Args:
-        sensed: of the tracker and the rest of the sensors, N worlds.
-        now, before: estimated positions (N, 3) and quaternions (N, 4), 80 ms apart.
-    """
-    rotation, last = (rotation_from_quaternion(quaternion) for _, quaternion in (now, before))
-    goal = rotation_from_quaternion(sensed["goal_quaternion"])
-    return {
-        **sensed,
-        "object_position": now[0],
-        "object_quaternion": quaternion_from_rotation(rotation),
-        "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
-        "object_linear_velocity": (now[0] - before[0]) / STEP_SECONDS,
-        "object_angular_velocity": (last.inv() * rotation).as_rotvec() / STEP_SECONDS,
-    }

@@ -120,14 +120,26 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
     notes = list(TRIAL_NOTES)
     for name, loop in loops.items():
         played = loop.played
-        told = {"nominal": "should be", "calibrated": "are"}[played.protocol]
+        cameras = {
+            "nominal": "the estimator is told where the cameras should be",
+            "self-calibrated": f"the estimator finds the cameras from {played.calibration_triplets} triplets first",
+            "calibrated": "the estimator is told where the cameras are",
+        }[played.protocol]
+        tracked = ", tracked, and predicted for the moment when they arrive" if played.track else ""
         late, held_out = played.latency_steps * STEP_SECONDS, ", ".join(played.hold_out)
         notes.append(
             f"{name or 'Here'}: policy {loop.record.plays[0].policy}, checkpoint "
             f"{loop.record.checkpoint.sha256[:12]}; trials until a drop, {played.rules.goals} goals, or "
-            f"{played.rules.seconds:g} s at one goal; {played.protocol} protocol (the estimator is told where the "
-            f"cameras {told}); estimates {late:g} s late" + (f"; not randomized: {held_out}." if held_out else ".")
+            f"{played.rules.seconds:g} s at one goal; {played.protocol} protocol ({cameras}); estimates {late:g} s "
+            f"late{tracked}" + (f"; not randomized: {held_out}." if held_out else ".")
         )
+        for play in loop.plays:
+            if play.told is not None and play.told != play.errors:
+                turn, shift = play.told
+                notes.append(
+                    f"{name or 'Here'}, {play.simulation}: what the policy was told of the object was at each moment "
+                    f"off by {turn:.2f}° and {shift:.2f} mm (means)."
+                )
         notes += _paired(name, loop)
     return notes
 

@@ -38,7 +38,7 @@ class EvaluateConfig:
     """What is evaluated on what.
 
     Attributes:
-        checkpoint: file that training wrote.
+        checkpoint: file that training wrote, or the name of shipped weights.
         test_sets: datasets (folders or URLs) by name, for example {filament: data/test-filament, real: null}; null for
             one that is not there yet.
         output: folder for predictions, table and pictures.

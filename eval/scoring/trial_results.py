@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import asdict
 
+from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
@@ -41,8 +42,11 @@ TRACE: dict[str, Field] = {
     **PREDICTIONS,
     "joint_position": LABEL["joint_position"],
     "goal_quaternion": STATES["goal_quaternion"],
+    "told_position": PREDICTIONS["predicted_position"],
+    "told_quaternion": PREDICTIONS["predicted_quaternion"],
 }
-"""One estimate of a trial: ``index`` is the step, ``episode`` the trial."""
+"""One step of a trial: ``index`` is the step, ``episode`` the trial; what was predicted in its pictures, and what the
+policy was told then, which may be late or tracked."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Play:
         goals: consecutive goals of each trial.
         endings: dropped, late or complete, of each trial.
         errors: mean rotation (degrees) and position error (mm) of all estimates; None for the state.
+        told: the same of what the policy was told, at the time when it was told; None for the state.
         over_time: :func:`over_time`; None for the state.
     """
 
@@ -63,6 +68,7 @@ class Play:
     goals: Sequence[int]
     endings: Sequence[str]
     errors: tuple[float, float] | None = None
+    told: tuple[float, float] | None = None
     over_time: Mapping[str, Sequence[float]] | None = None
 
 
@@ -106,6 +112,7 @@ class PlayRecord(Record, frozen=True, omit_defaults=False):
     goals: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]
     endings: tuple[Literal["dropped", "late", "complete"], ...]
     errors: EstimatesRecord | None = None
+    told: EstimatesRecord | None = None
     over_time: OverTimeRecord | None = None
     filmed: Count | None = None
 
@@ -128,9 +135,11 @@ class HowPlayed(msgspec.Struct, frozen=True):
     """What a table says of ``config``."""
 
     rules: HowLong
-    protocol: Literal["nominal", "calibrated"]
+    protocol: ProtocolName
     latency_steps: Count
     hold_out: tuple[Text, ...]
+    track: bool = False
+    calibration_triplets: Count = 0
 
 
 class HowLong(msgspec.Struct, frozen=True):
@@ -160,13 +169,26 @@ class ClosedLoop:
     def plays(self) -> list[Play]:
         plays = []
         for one in self.record.plays:
-            means = None if one.errors is None else (one.errors.rotation_deg_mean, one.errors.position_mm_mean)
             course = None if one.over_time is None else asdict(one.over_time)
-            plays.append(Play(one.simulation, one.observation_source, one.goals, one.endings, means, course))
+            plays.append(
+                Play(
+                    one.simulation,
+                    one.observation_source,
+                    one.goals,
+                    one.endings,
+                    _means(one.errors),
+                    _means(one.told),
+                    course,
+                )
+            )
         return plays
 
     def film(self, simulation: Simulation) -> Path:
         return self.folder / f"film-{simulation}.gif"
+
+
+def _means(errors: EstimatesRecord | None) -> tuple[float, float] | None:
+    return None if errors is None else (errors.rotation_deg_mean, errors.position_mm_mean)
 
 
 def load_closed_loop(folder: Path) -> ClosedLoop:

@@ -82,4 +82,5 @@ class Eye:
             "position": position + np.array([self.shift_mm / 1000, 0, 0]),
             "quaternion": quaternion_from_rotation(turn * true),
             "confidence": np.full(len(images), 0.5),
+            "covariance": np.tile(np.diag([1e-4] * 3 + [1e-6] * 3), (len(images), 1, 1)),
         }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,24 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
 from eval.closed_loop.config import GROUPS, ClosedLoopConfig
-from eval.closed_loop.sight import VisionObserver, draw_look, told_by_sight
-from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop
+from eval.closed_loop.looks import TrialAppearance, draw_look
+from eval.closed_loop.recording import with_found_cameras
+from eval.closed_loop.sight import VisionObserver
+from eval.closed_loop.told import Seen, told_by_sight, with_differences
+from eval.closed_loop.tracked import TrackedWorlds
+from eval.scoring.trial_results import RESULTS, STEP_SECONDS, TRACE, load_closed_loop
 from tests.eval.pilot import Canvas, Eye, Pilot
 from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.estimator import checkpoint_record
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table
+from vision.tracking import TrackingConfig
 
 RULES = TrialRules(seconds=0.8)
 SIZE = 48
@@ -89,10 +96,14 @@ def test_an_eye_that_errs_errs_in_all_that_concerns_the_object() -> None:
 
 def test_velocities_are_those_of_the_estimates() -> None:
     turn = Rotation.from_rotvec([[0.0, 0.0, 0.4]])
-    before = np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]])
-    now = np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn)
-    sensed: Any = {"goal_quaternion": now[1], "fingertip_position": "kept", "object_linear_velocity": "replaced"}
-    told = told_by_sight(sensed, now, before)
+    before = Seen(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
+    now = Seen(np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn), np.zeros((1, 6, 6)))
+    sensed: Any = {
+        "goal_quaternion": now.quaternion,
+        "fingertip_position": "kept",
+        "object_linear_velocity": "replaced",
+    }
+    told = told_by_sight(sensed, with_differences(now, before))
     np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
     np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
     np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)
@@ -106,6 +117,82 @@ def test_latency_delays_what_is_told_and_nothing_else() -> None:
     for step, told in enumerate(pilot.told):
         np.testing.assert_array_equal(told["object_position"], true[max(step - 2, 0)])
     assert np.ptp(np.concatenate(true), axis=0).max() > 1e-5, "the object moves, or this proves nothing"
+
+
+@pytest.mark.parametrize("latency", [0, 1, 2])
+def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
+    """At constant velocities, for which prediction makes up: single estimates are off by latency times these."""
+    speed, spin, steps, going = np.array([0.1, 0.0, -0.05]), np.array([0.0, 0.5, 2.0]), 25, np.array([0, 1])
+    covariance = np.tile(np.diag([1e-5] * 3 + [1e-8] * 3), (2, 1, 1))
+    seen, true = [], []
+    for step in range(steps):
+        turn = Rotation.from_rotvec(spin * STEP_SECONDS * step) * Rotation.from_euler("x", [[0.3], [1.2]])
+        true.append(turn)
+        quaternion = quaternion_from_rotation(turn)
+        seen.append(Seen(np.tile(speed * STEP_SECONDS * step, (2, 1)), quaternion, covariance))
+    worlds = TrackedWorlds(TrackingConfig(), 2)
+    for step in range(steps):
+        arrived = max(step - latency, 0)
+        if step == 0 or step > latency:
+            worlds.take(arrived, seen[arrived], going)
+        told = worlds.at(step)
+    np.testing.assert_allclose(told.position, seen[-1].position, atol=2e-4)
+    off = rotation_from_quaternion(told.quaternion) * true[-1].inv()
+    assert off.magnitude().max() < 0.01
+    np.testing.assert_allclose(told.velocity, [speed] * 2, atol=5e-3)
+    np.testing.assert_allclose(told.angular_velocity, true[-1].inv().apply(spin), atol=0.05)
+
+
+def test_a_lost_object_is_where_it_was_seen_last() -> None:
+    place, unsure = np.array([[0.1, 0.2, 0.3]]), np.eye(6)[None]
+    worlds = TrackedWorlds(TrackingConfig(), 1)
+    worlds.take(0, Seen(place, np.array([[1.0, 0, 0, 0]]), unsure), np.array([0]))
+    told = worlds.at(3)
+    np.testing.assert_array_equal(told.position, place)
+    np.testing.assert_array_equal(told.velocity, np.zeros((1, 3)))
+
+
+class _Surveyor(Eye):
+    """Finds cameras: those of the rig, moved along x by a millimetre for each recording it has seen."""
+
+    def observe(self, images: np.ndarray) -> _Notes:
+        return _Notes([sample.object_position for sample in self.canvas.asked])
+
+    def self_calibrate(self, seen: _Notes, intrinsics: np.ndarray, extrinsics: np.ndarray) -> Any:
+        self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
+        moved = torch.from_numpy(extrinsics.copy())
+        moved[:, 0, 3] += len(self.surveyed) / 1000
+        return SimpleNamespace(cameras=SimpleNamespace(intrinsics=torch.from_numpy(intrinsics), extrinsics=moved))
+
+
+class _Notes(list[Any]):
+    @classmethod
+    def joined(cls, parts: Sequence[_Notes]) -> _Notes:
+        return cls(row for part in parts for row in part)
+
+
+@pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("calibrated", 1)])
+def test_cameras_are_found_from_a_recording_before_the_trials(
+    config: ClosedLoopConfig, simulation: Any, recordings: int
+) -> None:
+    eye = _Surveyor(Canvas(SIZE))
+    config = replace(config, protocol="self-calibrated", calibration_triplets=40)
+    look = draw_look(simulation, AppearanceConfig(), config.protocol, eye, eye.canvas.materials, 0, [4, 5])
+    found = with_found_cameras(config, simulation, eye, eye.canvas, look, [4, 5])  # type: ignore[arg-type]
+    assert not found.nominal
+    assert [len(positions) for positions in eye.surveyed] == [40] * recordings
+    assert all(np.ptp(positions, axis=0).max() > 1e-3 for positions in eye.surveyed), "the hand is at work"
+    shift = found.known.extrinsics[:, 0, 0, 3] - rig().nominal.extrinsics[0, 0, 3]
+    np.testing.assert_allclose(shift, [0.001, 0.001 * recordings], atol=1e-9)
+    again = _Surveyor(eye.canvas)
+    with_found_cameras(config, simulation, again, eye.canvas, look_of_one(look, 1), [5])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again.surveyed[0], eye.surveyed[-1], "a trial's recording is its own")
+
+
+def look_of_one(look: TrialAppearance, row: int) -> TrialAppearance:
+    rows = slice(row, row + 1)
+    known, true = (Cameras(*(array[rows] for array in cameras[:2])) for cameras in (look.known, look.true))
+    return TrialAppearance(look.appearances[rows], known, true, look.nominal)
 
 
 def test_trials_do_not_depend_on_their_block() -> None:
@@ -211,10 +298,22 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
         run.closed_loop(replace(config, protocol="calibrated"))
 
 
+def test_tracked_trials_say_what_the_policy_was_told(config: ClosedLoopConfig, played: list[int]) -> None:
+    config = replace(config, track=True, latency_steps=1, state=False, randomized=False)
+    (one,) = run.closed_loop(config).plays
+    assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+    assert one.told is not None
+    assert one.told != one.errors
+    text = (config.output / "table.md").read_text()
+    assert "estimates 0.08 s late, tracked, and predicted for the moment when they arrive" in text
+    assert f"off by {one.told[0]:.2f}° and {one.told[1]:.2f} mm" in text
+
+
 def test_bad_input_is_one_line_before_anything_is_played(config: ClosedLoopConfig, played: list[int]) -> None:
     for changes, complaint in (
         ({"policy": "nothing"}, "no policy 'nothing'"),
         ({"policy": "tests.eval.pilot:nobody"}, "cannot be imported"),
+        ({"protocol": "self-calibrated"}, "finds no cameras"),
     ):
         with pytest.raises(DactylError, match=complaint):
             run.closed_loop(replace(config, **changes))  # type: ignore[arg-type]

@@ -1,0 +1,92 @@
+"""How trials look, and which cameras their estimator knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.render.base import Appearance
+from datagen.variation import Uniform, UniformInt
+from eval.scoring.conditions import ProtocolName
+from eval.scoring.predict import Estimator
+from eval.scoring.trial_results import Simulation
+from vision.geometry.cameras import Cameras
+
+
+def _always(value: float) -> Uniform:
+    return Uniform(value, value)
+
+
+CALIBRATED_LOOK = AppearanceConfig(
+    *(_always(0.0), _always(0.0), _always(0.0)),
+    robot_color=_always(0.5),
+    robot_metallic=_always(0.15),
+    robot_glossiness=_always(0.5),
+    object_hue=_always(0.0),
+    object_saturation=_always(0.0),
+    object_value=_always(0.0),
+    object_metallic=_always(0.1),
+    object_glossiness=_always(0.1),
+    letter_value=_always(1.0),
+    background_color=_always(0.3),
+    background_metallic=_always(0.15),
+    background_glossiness=_always(0.5),
+    lights=UniformInt(5, 5),
+    light_distance=_always(1.25),
+    light_relative_intensity=_always(1.0),
+    light_total_intensity=_always(7.5),
+)
+"""The middle of the ranges of Table 9: a grey hand before darker grey, calibrated object colours, cameras in place."""
+
+
+@dataclass(frozen=True)
+class TrialAppearance:
+    """How trials look: an appearance for each, the cameras that the estimator knows, and those that draw.
+
+    ``nominal`` says that the known ones are only where cameras should be.
+    """
+
+    appearances: list[Appearance]
+    known: Cameras  # K (N, C, 3, 3) and T (N, C, 4, 4)
+    true: Cameras
+    nominal: bool
+
+
+def draw_look(
+    simulation: Simulation,
+    appearance: AppearanceConfig,
+    protocol: ProtocolName,
+    estimator: Estimator,
+    materials: Sequence[str],
+    seed: int,
+    trials: Sequence[int],
+) -> TrialAppearance:
+    """The look of trials, the same whichever others are drawn with it.
+
+    Args:
+        simulation: in the calibrated one all trials look the same.
+        appearance: drawn from in the randomized one, with a trial's number.
+        protocol: what the estimator is told of the cameras. Self-calibrated, it begins with the nominal ones, too
+            (`eval.closed_loop.recording`).
+        estimator: its scene.
+        materials: of the renderer.
+        seed: of the trials.
+        trials: their numbers, N.
+    """
+    scene = estimator.scene
+    looks = [
+        draw_appearance(CALIBRATED_LOOK, scene, materials, seed, 0)
+        if simulation == "calibrated"
+        else draw_appearance(appearance, scene, materials, seed, trial)
+        for trial in trials
+    ]
+    true = Cameras(
+        np.stack([look.camera_intrinsics for look in looks]), np.stack([look.camera_extrinsics for look in looks])
+    )
+    if protocol == "calibrated":
+        return TrialAppearance(looks, true, true, False)
+    nominal = Cameras(*(np.stack([array] * len(looks)) for array in scene.rig.nominal[:2]))
+    return TrialAppearance(looks, nominal, true, True)

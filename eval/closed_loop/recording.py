@@ -1,0 +1,102 @@
+"""Cameras that an estimator finds before its trials begin, from a recording of the hand at work.
+
+Before each trial the policy plays for a while, told the state, and the trial's own displaced cameras take pictures:
+what ``dactyl calibrate --from`` asks a laboratory for. In the calibrated simulation all trials have the same cameras,
+found once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from datagen.policy import create_policy
+from datagen.render.base import Appearance, Renderer, Sample
+from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation
+from datagen.variation import generator
+from eval.closed_loop.config import ClosedLoopConfig
+from eval.closed_loop.looks import TrialAppearance
+from eval.scoring.predict import Estimator
+from eval.scoring.trial_results import Simulation
+from vision.geometry.cameras import Cameras
+
+_FIRST = 1_000_000  # a recording's episodes have numbers of their own: from here on, as many for each trial
+_EVERY = 3  # steps from triplet to triplet: an object that has moved on shows more
+_BATCH = 32  # triplets in memory at once
+
+
+def with_found_cameras(
+    config: ClosedLoopConfig,
+    simulation: Simulation,
+    estimator: Estimator,
+    renderer: Renderer,
+    look: TrialAppearance,
+    trials: Sequence[int],
+) -> TrialAppearance:
+    """The look of trials, their estimator told the cameras that it finds.
+
+    Raises:
+        DactylError: a recording leaves a camera open.
+    """
+    alike = simulation == "calibrated"
+    recorded = _record(config, simulation, estimator, [0] if alike else trials)
+    rows = range(1 if alike else len(trials))
+    cameras = [_find(estimator, renderer, look.appearances[row], recorded, row) for row in rows]
+    known = Cameras(*(np.stack(arrays) for arrays in zip(*cameras, strict=True)))
+    if alike:
+        known = Cameras(*(np.repeat(array, len(trials), axis=0) for array in known))
+    return replace(look, known=known, nominal=False)
+
+
+def _record(
+    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, trials: Sequence[int]
+) -> list[Observation]:
+    """True states of worlds in which the policy works, one world for each trial; objects that fall are put back."""
+    everyone = np.arange(len(trials))
+    environment = Environment(
+        estimator.scene, config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
+    )
+    policy = create_policy(config.policy, environment.scene, len(trials))
+    episodes = (np.asarray(trials, dtype=np.int64) + 1) * _FIRST
+
+    def begin(worlds: np.ndarray) -> None:
+        environment.reset(worlds, episodes[worlds])
+        policy.reset(worlds, [generator(config.seed, int(number), "policy") for number in episodes[worlds]])
+        episodes[worlds] += 1
+
+    begin(everyone)
+    states = []
+    for step in range(config.calibration_triplets * _EVERY):
+        if step % _EVERY == 0:
+            states.append(environment.observe())
+        outcome = environment.step(policy.act(environment.sense()), everyone)
+        if outcome.ended.any():
+            begin(np.flatnonzero(outcome.ended))
+    return states
+
+
+def _find(
+    estimator: Estimator, renderer: Renderer, appearance: Appearance, states: Sequence[Observation], world: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """K (C, 3, 3) and T (C, 4, 4) found from what one world showed."""
+    parts = []
+    for first in range(0, len(states), _BATCH):
+        samples = [
+            Sample(
+                number,
+                state["joint_position"][world],
+                state["object_position"][world],
+                state["object_quaternion"][world],
+                appearance,
+            )
+            for number, state in enumerate(states[first : first + _BATCH], first)
+        ]
+        parts.append(estimator.observe(renderer.render(samples)))  # type: ignore[attr-defined]
+    nominal = estimator.scene.rig.nominal
+    solution = estimator.self_calibrate(  # type: ignore[attr-defined]
+        type(parts[0]).joined(parts), nominal.intrinsics, nominal.extrinsics
+    )
+    return solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy()

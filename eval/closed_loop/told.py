@@ -1,0 +1,68 @@
+"""The object's poses as estimates give them, and an observation in which they take the tracker's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datagen.sim.interface import Observation
+from eval.scoring.trial_results import STEP_SECONDS
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+
+
+class Seen(NamedTuple):
+    """Estimates in N worlds at one step: position (N, 3), quaternion (N, 4), and covariance (N, 6, 6) of the error,
+    radians about the world's axes then metres; NaN where the estimator gives none."""
+
+    position: FloatArray
+    quaternion: FloatArray
+    covariance: FloatArray
+
+    def updated(self, worlds: NDArray[np.int64], found: Mapping[str, np.ndarray]) -> Seen:
+        """The same with what was ``found`` in some worlds (K,)."""
+        arrays = [getattr(self, name).copy() for name in self._fields]
+        for name, array in zip(self._fields, arrays, strict=True):
+            array[worlds] = found[name]
+        return Seen(*arrays)
+
+
+class Told(NamedTuple):
+    """What a policy is told of the object in N worlds: position (N, 3), quaternion (N, 4), velocity (N, 3) in the world
+    frame and angular velocity (N, 3) in the object's."""
+
+    position: FloatArray
+    quaternion: FloatArray
+    velocity: FloatArray
+    angular_velocity: FloatArray
+
+
+def with_differences(now: Seen, before: Seen) -> Told:
+    """Estimates as they are; velocities are their differences from those one step before."""
+    rotation, last = (rotation_from_quaternion(seen.quaternion) for seen in (now, before))
+    return Told(
+        now.position,
+        quaternion_from_rotation(rotation),
+        (now.position - before.position) / STEP_SECONDS,
+        (last.inv() * rotation).as_rotvec() / STEP_SECONDS,
+    )
+
+
+def told_by_sight(sensed: Observation, told: Told) -> Observation:
+    """An observation in which all that concerns the object is what was seen.
+
+    Args:
+        sensed: of the tracker and the rest of the sensors, N worlds.
+        told: of the object.
+    """
+    rotation, goal = (rotation_from_quaternion(each) for each in (told.quaternion, sensed["goal_quaternion"]))
+    return {
+        **sensed,
+        "object_position": told.position,
+        "object_quaternion": told.quaternion,
+        "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
+        "object_linear_velocity": told.velocity,
+        "object_angular_velocity": told.angular_velocity,
+    }

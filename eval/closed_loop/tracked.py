@@ -1,0 +1,40 @@
+"""Objects that are followed from estimate to estimate, one in each world; delays are made up for by prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.closed_loop.told import Seen, Told
+from eval.scoring.trial_results import STEP_SECONDS
+from vision.geometry.rotations import rotation_from_quaternion
+from vision.tracking import Tracker, TrackingConfig
+
+
+class TrackedWorlds:
+    """A tracker for each of N worlds."""
+
+    def __init__(self, config: TrackingConfig, worlds: int) -> None:
+        self._trackers = [Tracker(config) for _ in range(worlds)]
+        self._seen: Seen | None = None
+
+    def take(self, step: int, seen: Seen, going: NDArray[np.int64]) -> None:
+        """Take in the estimates of pictures of a step, in the worlds that are still ``going`` (K,)."""
+        self._seen = seen
+        for world in going:
+            pose = seen.position[world], seen.quaternion[world], seen.covariance[world]
+            self._trackers[world].update(step * STEP_SECONDS, *pose)
+
+    def at(self, step: int) -> Told:
+        """Where the objects are at a step, as far as estimates up to now tell; a lost one is where it was last seen,
+        at rest."""
+        assert self._seen is not None, "asked before anything was seen"
+        still = np.zeros_like(self._seen.position)
+        told = Told(self._seen.position.copy(), self._seen.quaternion.copy(), still, still.copy())
+        for world, tracker in enumerate(self._trackers):
+            if pose := tracker.predict(step * STEP_SECONDS):
+                told.position[world], told.quaternion[world] = pose.position, pose.quaternion
+                told.velocity[world] = pose.velocity
+                turn = rotation_from_quaternion(pose.quaternion)
+                told.angular_velocity[world] = turn.inv().apply(pose.angular_velocity)
+        return told
