@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from datagen.states.files import load_states
+from tests.commands import dactyl
 from tests.synthetic import make_dataset
 from vision.storage.datasets import TripletDataset
 
@@ -134,14 +134,7 @@ def site(tmp_path: Path) -> Path:
 
 def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join((str(site), os.environ.get("PYTHONPATH", ""), str(Path.cwd())))
-    return subprocess.run(
-        [sys.executable, "-m", "dactyl", *arguments],
-        cwd=site.parent,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return dactyl(*arguments, cwd=site.parent, PYTHONPATH=path)
 
 
 def test_an_object_a_hand_and_a_renderer_of_another_package(site: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 import yaml
 
-from tests.scene.test_scenes_end_to_end import succeed
+from tests.commands import succeed
 from vision.scene.load import SCENES
 
 ROOT = Path(__file__).parents[2]

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def dactyl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dactyl", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
-
-
-def succeed(*arguments: str | Path) -> str:
-    result = dactyl(*arguments)
-    assert result.returncode == 0, f"{arguments[0]}: {result.stderr[-2000:]}"
-    return result.stderr
+from tests.commands import succeed
 
 
 @pytest.mark.parametrize(
