@@ -16,6 +16,7 @@ from types import FrameType
 
 from dactyl import __version__
 from vision.errors import DactylError, UsageError, memory_fault
+from vision.hardware import usable_cores
 
 COMMANDS = {
     "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and a picture"),
@@ -101,6 +102,7 @@ def _main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _refuse_odd_environment(arguments)
+        _keep_to_the_quota()
         run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
@@ -139,6 +141,12 @@ def _refuse_odd_environment(arguments: Sequence[str]) -> None:
             f"dactyl {arguments[0]}: MUJOCO_GL={platform}: MuJoCo knows no such platform; unset it, or choose egl or "
             "osmesa"
         )
+
+
+def _keep_to_the_quota() -> None:
+    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores alone."""
+    if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 
 
 def _open_standard_streams() -> None:

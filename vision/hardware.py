@@ -47,6 +47,32 @@ def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
 
 
+def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many cores this process may keep busy: of its affinity, and of its control groups' quota of time.
+
+    A container that was given two cores' time still sees all of its host's, and a thread for each of them would spend
+    that time on waiting for the others.
+
+    Args:
+        process, groups: where Linux tells the process's group, and the groups' limits (control groups version 2).
+    """
+    cores = len(os.sched_getaffinity(0))
+    try:
+        _, _, place = process.read_text().strip().splitlines()[-1].partition("::")
+        folder = groups / place.lstrip("/")
+        for group in (folder, *folder.parents):
+            limit = group / "cpu.max"
+            if limit.is_file():
+                quota, period = limit.read_text().split()
+                if quota != "max":
+                    cores = min(cores, max(1, round(int(quota) / int(period))))
+            if group == groups:
+                break
+    except (OSError, ValueError, IndexError):
+        pass  # no control groups, or of another kind: affinity alone tells
+    return cores
+
+
 def torch_device(device: str) -> str:
     """``cpu`` or ``cuda``, of what was asked for: auto takes a GPU if there is one.
 

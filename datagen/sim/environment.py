@@ -32,6 +32,7 @@ from datagen.sim.scene import SimScene, compile_scene
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.hardware import usable_cores
 from vision.scene.scene import Scene
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
@@ -69,7 +70,7 @@ class Environment:
         self._lowest_start = floor.centre[2] + scene.object.diameter / 2 if solid else -np.inf
         self.seed = seed
         self.worlds = worlds
-        self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads)
+        self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads or usable_cores())
         self.effects = None if randomization == NOTHING else SimRandomizer(randomization, self.scene, self.batch)
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")

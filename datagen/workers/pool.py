@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from datagen.workers.child import begin
 from vision.errors import DactylError
+from vision.hardware import usable_cores
 from vision.progress import Advance
 
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ class TaskFailedError(DactylError):
 
 def default_workers() -> int:
     """One per core that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return usable_cores()
 
 
 def run(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vision import hardware
-from vision.hardware import fast_bfloat16, processor_flags
+from vision.hardware import fast_bfloat16, processor_flags, usable_cores
 
 
 @pytest.fixture
@@ -72,3 +72,31 @@ def test_flags_are_those_of_the_first_processor(tmp_path: Path) -> None:
     assert not processor_flags(file)
     assert not processor_flags(tmp_path / "none")
     processor_flags.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores"),
+    [
+        ({}, 8),
+        ({"": "max 100000"}, 8),
+        ({"pod/box": "200000 100000"}, 2),
+        ({"pod": "300000 100000", "pod/box": "max 100000"}, 3),
+        ({"pod": "100000 100000", "pod/box": "400000 100000"}, 1),
+        ({"pod/box": "50000 100000"}, 1),
+        ({"pod/box": "nonsense"}, 8),
+        ({"other": "100000 100000"}, 8),
+    ],
+)
+def test_a_quota_counts_as_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], cores: int
+) -> None:
+    """The tightest of the limits of a group and of those around it, as control groups of version 2 write them."""
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda process: set(range(8)))
+    groups, process = tmp_path / "groups", tmp_path / "cgroup"
+    (groups / "pod" / "box").mkdir(parents=True)
+    (groups / "other").mkdir()
+    process.write_text("0::/pod/box\n")
+    for name, limit in limits.items():
+        (groups / name / "cpu.max").write_text(limit + "\n")
+    assert usable_cores(process, groups) == cores
+    assert usable_cores(tmp_path / "absent", groups) == 8
