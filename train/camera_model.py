@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.jpeg import compressed
+from vision.bounds import share
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class CameraConfig:
     jpeg_quality: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("fraction", "vignette", "chroma"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        share(self, "fraction", "vignette", "chroma")
         for name, largest in _LARGEST.items():
             if not 0 <= getattr(self, name) <= largest:
                 raise ValueError(f"{name} must lie between 0 and {largest}, got {getattr(self, name)}")

@@ -24,3 +24,10 @@ def positive(config: Any, *names: str) -> None:
     for name in names:
         if not (value := getattr(config, name)) > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
+
+
+def share(config: Any, *names: str) -> None:
+    """Likewise, outside [0, 1]: probabilities, shares, colours."""
+    for name in names:
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise ValueError(f"{name}: must lie in [0, 1], got {value}")

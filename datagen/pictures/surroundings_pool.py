@@ -12,6 +12,7 @@ from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import TextureFolder
 from datagen.variation import LogUniform, generator
+from vision.bounds import share
 from vision.errors import DactylError
 
 MAP_HEIGHT = 128
@@ -44,9 +45,7 @@ class SurroundingsConfig:
     bare: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("probability", "folder_fraction", "bare"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
+        share(self, "probability", "folder_fraction", "bare")
         check_pool(self, KINDS, 256)
         if self.brightness.high > 100:
             raise ValueError(f"brightness: must be 100 at most, got {self.brightness.high}")

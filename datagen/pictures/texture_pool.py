@@ -12,6 +12,7 @@ from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, s
 from datagen.pictures.texture_files import TextureFolder, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
+from vision.bounds import share
 from vision.config import to_jsonable
 from vision.errors import DactylError
 
@@ -48,9 +49,7 @@ class TextureConfig:
     scale: LogUniform = LogUniform(1.0, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("links", "object", "background", "folder_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: a probability lies in [0, 1], got {getattr(self, name)}")
+        share(self, "links", "object", "background", "folder_fraction")
         check_pool(self, KINDS, 1024)
         if not 0.01 <= self.scale.low <= self.scale.high <= 100:
             raise ValueError(f"scale: must lie between 0.01 and 100, got {self.scale.low} to {self.scale.high}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from vision.bounds import share
+
 
 @dataclass(frozen=True)
 class Widening:
@@ -23,8 +25,7 @@ class Widening:
     goals: int = 200
 
     def __post_init__(self) -> None:
-        if not 0 <= self.first <= 1:
-            raise ValueError(f"first: must lie in [0, 1], got {self.first}")
+        share(self, "first")
         if not (self.step > 0 and 0 < self.share <= 1 and self.goals >= 1):
             raise ValueError(f"step, share, goals: {self.step}, {self.share}, {self.goals} are out of range")
 

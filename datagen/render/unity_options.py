@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vision.bounds import at_least_one, positive
+from vision.bounds import at_least_one, positive, share
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,4 @@ class UnityOptions:
         if self.msaa not in (1, 2, 4, 8):
             raise ValueError(f"msaa: must be 1, 2, 4 or 8, got {self.msaa}")
         positive(self, "light_range")
-        for name in ("ambient", "reflection"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")
+        share(self, "ambient", "reflection")

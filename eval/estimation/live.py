@@ -20,7 +20,7 @@ from eval.estimation.page import Page
 from eval.estimation.recorder import Recorder
 from eval.estimation.run import json_line
 from eval.estimation.sources import open_source
-from eval.estimation.streams import Arrival, CameraStream, RecordedStream, check_cameras, silence_opencv
+from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
 
 _RATE_OVER = 30  # triplets over which the rate is shown
@@ -127,7 +127,7 @@ def _stream(
         recorded = RecordedStream(open_source(config, observer.estimator.scene), config.interval_s)
         return recorded.take, lambda: recorded.newest.missed
     silence_opencv()
-    cameras = CameraStream(check_cameras(config.cameras, observer.estimator.rig.names))
+    cameras = CameraStream(observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL"))
     stack.callback(cameras.close)
     return cameras.take, lambda: cameras.missed
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -182,19 +182,6 @@ def silence_opencv() -> None:
     """Keep OpenCV from writing to standard error: what it cannot open is said here, in one line."""
     logging = opencv().utils.logging
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-
-
-def check_cameras(sources: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Sources in the order of the rig's cameras ``names``.
-
-    Raises:
-        DactylError: one is missing, or a name is none of the rig's.
-    """
-    if wrong := sorted(sources.keys() - set(names)):
-        raise DactylError(f"cameras: '{wrong[0]}': the network's cameras are {', '.join(names)}")
-    if absent := [name for name in names if name not in sources]:
-        raise DactylError(f"cameras: '{absent[0]}' is missing; the network sees with {', '.join(names)}")
-    return {name: sources[name] for name in names}
 
 
 def _index_or_url(source: str) -> int | str:

@@ -48,12 +48,9 @@ def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCame
     Raises:
         DactylError: a file is damaged or of another kind, or one is missing.
     """
-    if wrong := paths.keys() - set(rig.names):
-        raise DactylError(f"lenses: camera '{min(wrong)}': the network's cameras are {', '.join(rig.names)}")
+    paths = rig.in_order(paths, "lenses", "its file")
     found = {}
     for camera in rig.cameras:
-        if camera.name not in paths:
-            raise DactylError(f"lenses: camera '{camera.name}' is missing; name a file for each of the cameras")
         seen = read_intrinsics(paths[camera.name])
         try:
             own = Camera(camera.name, seen.width, seen.height, seen.matrix, camera.extrinsics, seen.lens)

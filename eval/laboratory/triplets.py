@@ -70,12 +70,7 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
     Raises:
         DactylError: a camera is missing, a folder holds no pictures, or no name is in all of them.
     """
-    if wrong := sources.keys() - set(rig.names):
-        raise DactylError(f"camera '{min(wrong)}': the network's cameras are {', '.join(rig.names)}")
-    if absent := [name for name in rig.names if name not in sources]:
-        raise DactylError(
-            f"camera '{absent[0]}': its pictures are missing; the network sees with {', '.join(rig.names)}"
-        )
+    sources = rig.in_order(sources, "cameras", "its pictures")
     files = [name for name in rig.names if sources[name].suffix and not sources[name].is_dir()]
     if files and len(files) < len(rig):
         folder = next(name for name in rig.names if name not in files)

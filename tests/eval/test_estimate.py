@@ -225,8 +225,8 @@ def test_lenses_alone_undistort_for_nominal_cameras(
     [
         (["--pictures", "nowhere"], "nowhere: no such folder of pictures"),
         (["--pictures", "empty"], "empty: no pictures of the cameras left, top, right"),
-        (["--cameras.left", "a.png", "--cameras.top", "a.png"], "camera 'right': its pictures are missing"),
-        (["--cameras.lft", "a.png"], "camera 'lft': the network's cameras are left, top, right"),
+        (["--cameras.left", "a.png", "--cameras.top", "a.png"], "camera 'right' is missing, its pictures expected"),
+        (["--cameras.lft", "a.png"], "cameras: there is no camera 'lft'; the network's cameras are left, top, right"),
         (["--pictures", "half"], "half/top: expected a folder of pictures"),
         (["--pictures", "apart"], "no picture has the same name for all cameras"),
         (["--pictures", "one", "--calibration", "one/left.png"], "left.png"),

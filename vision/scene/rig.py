@@ -7,12 +7,17 @@ datasets are undistorted: lens distortion is that of the real cameras' own image
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 
+from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.scene.plain import Plain, checked_array
+
+Given = TypeVar("Given")
 
 
 class Camera(Plain, frozen=True):
@@ -78,6 +83,24 @@ class Rig(Plain, frozen=True):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(camera.name for camera in self.cameras)
+
+    def in_order(self, given: Mapping[str, Given], key: str, what: str) -> dict[str, Given]:
+        """What is ``given`` for each camera by its name, in the rig's order.
+
+        Args:
+            given: for all of the rig's cameras and no others.
+            key: of the configuration that gives it, for errors.
+            what: is given for each: "its pictures".
+
+        Raises:
+            DactylError: a name is none of the rig's, or a camera is missing.
+        """
+        cameras = f"the network's cameras are {', '.join(self.names)}"
+        if wrong := sorted(given.keys() - set(self.names)):
+            raise DactylError(f"{key}: there is no camera '{wrong[0]}'; {cameras}")
+        if absent := [name for name in self.names if name not in given]:
+            raise DactylError(f"{key}: camera '{absent[0]}' is missing, {what} expected; {cameras}")
+        return {name: given[name] for name in self.names}
 
     @functools.cached_property
     def nominal(self) -> Cameras:
