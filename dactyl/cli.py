@@ -32,6 +32,7 @@ COMMANDS = {
     "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
+    "compare": ("eval.report.compare:main_compare", "set two evaluations side by side: differences, how sure they are"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
     "package-model": (
         "eval.report.card:main_package_model",
