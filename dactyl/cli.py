@@ -24,7 +24,7 @@ COMMANDS = {
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
     "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
-    "inspect": ("datagen.cli:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
+    "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
     "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
