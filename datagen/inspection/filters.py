@@ -51,11 +51,12 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
         return
     try:
         numbers = np.asarray(value, np.float64)
-    except (TypeError, ValueError):  # texts, and lists of what differs in shape
-        if not isinstance(value, str):
-            yield f"{name}, how many", float(len(value))
+    except (TypeError, ValueError, OverflowError):  # texts, lists of what differs in shape, numbers without end
+        numbers = np.empty(0)
+    if isinstance(value, list) and not numbers.size:
+        yield f"{name}, how many", float(len(value))
         return
-    if not np.isfinite(numbers).all():
+    if not numbers.size or not np.isfinite(numbers).all():
         return
     if numbers.ndim == 0:
         named = {name: float(numbers)}

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from eval.report.page import Paragraph, Section, Table, to_html, to_markdown
 from eval.report.sections import evidence, results
+from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
@@ -112,8 +113,8 @@ def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Differen
         for run in (baseline, candidate)
     ]
     notes.append(
-        "Difference: candidate less baseline. 95 % CI: 2,000 resamples of whole episodes, each row by itself: of "
-        "twenty errors that do not differ about one is called significant."
+        f"Difference: candidate less baseline. 95 % CI: {RESAMPLES:,} resamples of whole episodes, each row by itself: "
+        "of twenty errors that do not differ about one is called significant."
     )
     for one in {one.test_set: one for one in found}.values():
         samples = f"{one.samples[0]:,} samples of {one.episodes:,} episodes"

@@ -71,9 +71,10 @@ def compare(baseline: Evaluation, candidate: Evaluation) -> list[Difference]:
         if ours.name not in theirs:
             continue
         prints = {run.record.test_sets[ours.name].fingerprint for run in (baseline, candidate)}
+        paired = len(prints) == 1 and np.array_equal(ours.columns["index"], theirs[ours.name].columns["index"])
         for scored in ours.study("protocol"):
             if (other := theirs[ours.name].scored.get(scored.condition.name)) is not None:
-                found += _differences(ours.name, scored, other, len(prints) == 1)
+                found += _differences(ours.name, scored, other, paired)
     if not found:
         raise DactylError(
             f"{baseline.folder} and {candidate.folder}: no protocol in common on {', '.join(shared)}; evaluate both by "

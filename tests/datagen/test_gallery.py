@@ -21,7 +21,10 @@ def test_filters_know_every_number_and_nothing_else() -> None:
         "label": {"index": 3, "augmentation": "none"},
         "drawn": {"exposure": 0.123456, "lights": [[1, 2, 3], [4, 5, 9]]},
     }
-    second = {"label": {"index": 4, "box": [0.5, np.nan]}, "drawn": {"exposure": 1, "clutter": [{"a": 1}, {"b": 2}]}}
+    second = {
+        "label": {"index": 4, "box": [0.5, np.nan]},
+        "drawn": {"exposure": 1, "clutter": [{"a": 1}, {"b": 2}], "many": 10**400},
+    }
     table = filter_table([first, second])
     assert list(table["groups"]) == ["label", "drawn"]
     columns = {name: column for names in table["groups"].values() for name, column in names.items()}

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from eval.report.figures import telling_samples
 from eval.report.page import Listing, Paragraph, Photo, Section, Table
-from eval.report.sections.parts import each, jpeg
+from eval.report.sections.parts import absent, each, jpeg
 from eval.scoring.record import EvaluatedSet, Evaluation
 from eval.scoring.samples import VISIBILITY
 from eval.scoring.table import NONE
+
+_SAMPLES = "Best, typical and worst samples"
 
 
 def samples_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -27,6 +29,8 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
             rows = _sample_rows(test_set, condition)
             body += [[sample, kind, evaluation.name, test_set.name, condition, *facts] for sample, kind, *facts in rows]
             links += [anchor] * len(rows)
+    if not photos:
+        return absent(_SAMPLES, "no pictures lie in the evaluations' folders; evaluate again")
     titles = ["sample", "kind", "estimator", "test set", "protocol"]
     titles += ["rotation (°)", "position (mm)", "ADD (mm)", "confidence", "visible"]
     table = Table(titles, body, "A sample's number leads to its pictures.", 5, links=links)
@@ -34,7 +38,7 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
         "More samples of a set, the worst among them, with every value drawn for them and filters by error: "
         "dactyl inspect --dataset SET --evaluation FOLDER."
     )
-    return Section("Best, typical and worst samples", [table, more, *photos])
+    return Section(_SAMPLES, [table, more, *photos])
 
 
 def _sample_rows(test_set: EvaluatedSet, condition: str) -> list[list[str]]:
