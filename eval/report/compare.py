@@ -29,7 +29,7 @@ from vision.io.files import atomic_write, canonical_json
 from vision.storage.schema import SCHEMA_VERSION
 from vision.versions import package_version
 
-_TITLES = ("test set", "protocol", "error", "baseline", "candidate", "difference", "95 % CI", "significant")
+_TITLES = ("error", "test set", "protocol", "baseline", "candidate", "difference", "95 % CI", "significant")
 _TEXTS = 3
 
 
@@ -147,7 +147,7 @@ def _cells(one: Difference) -> list[str]:
     ]
     between = " to ".join(signed[1:]) or NONE
     significant = {None: NONE, True: "yes", False: "no"}[one.significant]
-    return [one.test_set, one.protocol, heading, *means, signed[0], between, significant]
+    return [heading, one.test_set, one.protocol, *means, signed[0], between, significant]
 
 
 def _flat(one: Difference) -> dict[str, Any]:
@@ -180,10 +180,11 @@ def _print_table(found: Sequence[Difference], notes: Sequence[str], console: Con
         table = TerminalTable(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
         )
-        for place, name in enumerate(_TITLES[2:]):
+        for place, name in enumerate((_TITLES[0], *_TITLES[_TEXTS:])):
             table.add_column(name, justify="right" if place else "left", no_wrap=True)
         for one in group:
-            table.add_row(*map(Text, _cells(one)[2:]), style="bold" if one.significant else None)
+            heading, _, _, *figures = _cells(one)
+            table.add_row(*map(Text, (heading, *figures)), style="bold" if one.significant else None)
         console.print(table)
     for note in notes:
         console.print(note, style="dim", highlight=False, markup=False)
