@@ -177,9 +177,7 @@ def _print_table(found: Sequence[Difference], notes: Sequence[str], console: Con
     """A table for each test set and protocol: so it fits a terminal of 80 columns."""
     for (test_set, protocol), group in itertools.groupby(found, lambda one: (one.test_set, one.protocol)):
         title = Text(f"{test_set}, {protocol} cameras", "bold")
-        table = TerminalTable(
-            title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-        )
+        table = TerminalTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         for place, name in enumerate((_TITLES[0], *_TITLES[_TEXTS:])):
             table.add_column(name, justify="right" if place else "left", no_wrap=True)
         for one in group:
