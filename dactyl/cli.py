@@ -25,7 +25,7 @@ COMMANDS = {
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
     "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
-    "inspect": ("datagen.cli:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
+    "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
     "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
@@ -33,6 +33,7 @@ COMMANDS = {
     "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
     "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
+    "compare": ("eval.report.compare:main_compare", "set two evaluations side by side: differences, how sure they are"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
     "package-model": (
         "eval.report.card:main_package_model",

@@ -1,4 +1,4 @@
-"""``dactyl scene``, ``states``, ``coverage``, ``render``, ``inspect``, ``info``, ``check`` and ``doctor``."""
+"""``dactyl scene``, ``states``, ``coverage``, ``render``, ``info``, ``check`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -115,20 +115,6 @@ def main_render(argv: Sequence[str]) -> None:
     Console().print(
         f"{config.output}: {len(dataset):,} triplets in {len(dataset.shards)} shards, rendered by {devices}"
     )
-
-
-def main_inspect(argv: Sequence[str]) -> None:
-    """Look at a dataset: what it holds, a contact sheet, and an HTML page to browse samples with all drawn values.
-
-    examples:
-      dactyl inspect --dataset data/train
-      dactyl inspect --dataset data/train --samples 24 --wireframe true --output sheet.png --page_samples 0
-      dactyl inspect --dataset data/train --viewer rerun                       in 3-D (the extra viewer)
-      dactyl inspect --dataset data/train --viewer rerun --save train.rrd      for a machine with a screen
-    """
-    from datagen.inspection.overview import InspectConfig, inspect
-
-    inspect(parse(InspectConfig, argv, "dactyl inspect", main_inspect.__doc__ or ""))
 
 
 def main_info(argv: Sequence[str]) -> None:

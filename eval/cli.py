@@ -118,9 +118,10 @@ def main_export_model(argv: Sequence[str]) -> None:
 def main_report(argv: Sequence[str]) -> None:
     """Turn one or more evaluations into report.html, report.md, report.csv and report.json, and print a short table.
 
-    The HTML is one file that opens from disk and loads nothing. Several evaluations are compared; the folders of dactyl
-    evaluate, and of dactyl closed-loop where there are any, are all that is needed. The short table is Markdown for a
-    README, and in summary.md.
+    The HTML is one file that opens from disk and loads nothing; its tables sort, its figures say their values. Several
+    evaluations stand side by side (dactyl compare says how sure their differences are); the folders of dactyl evaluate,
+    and of dactyl closed-loop where there are any, are all that is needed. The short table is Markdown for a README, and
+    in summary.md.
 
     examples:
       dactyl report --evaluations.ours runs/evaluation --output runs/report

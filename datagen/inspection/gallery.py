@@ -10,28 +10,58 @@ from typing import Any
 
 import numpy as np
 
+from datagen.inspection.filters import SampleErrors, filter_table
+from datagen.inspection.info import spread
 from vision.drawing.wireframes import LABEL_COLOR, visible_edges
 from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
-from vision.templating import render
+from vision.templating import inline_script, render
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(dataset: TripletDataset, numbers: Sequence[int]) -> str:
+def page(dataset: TripletDataset, numbers: Sequence[int], errors: SampleErrors | None = None) -> str:
     """HTML of samples ``numbers``; pictures are embedded as they are in the shards."""
     title = f"{dataset.folder.name}: {len(numbers)} of {len(dataset):,} triplets of the {dataset.object.name}"
-    samples = [_sample(dataset, number) for number in numbers]
-    return render(TEMPLATES, "gallery.html", title=title, color=LABEL_COLOR, samples=samples)
+    values = [_values(dataset, number, errors) for number in numbers]
+    shown = errors.shown if errors else ()
+    samples = [_sample(dataset, number, groups, shown) for number, groups in zip(numbers, values, strict=True)]
+    filters, script = filter_table(values), inline_script(TEMPLATES, "gallery.js")
+    return render(
+        TEMPLATES, "gallery.html", title=title, color=LABEL_COLOR, samples=samples, filters=filters, script=script
+    )
 
 
-def _sample(dataset: TripletDataset, number: int) -> dict[str, Any]:
-    label, look = dataset.label(number), dataset.appearance(number)
+def page_numbers(dataset: TripletDataset, count: int, errors: SampleErrors | None) -> list[int]:
+    """Numbers of up to ``count`` samples, spread evenly; half of them the worst where errors are known."""
+    worst = [] if errors is None else np.argsort(-errors.severity, kind="stable")[: -(-count // 2)].tolist()
+    others = [number for number in range(len(dataset)) if number not in worst]
+    return sorted([*worst, *(others[place] for place in spread(len(others), count - len(worst)))])
+
+
+def _values(dataset: TripletDataset, number: int, errors: SampleErrors | None) -> dict[str, dict[str, Any]]:
+    """All that is known of a sample, in groups."""
+    drawn = dataset.appearance(number)
+    label = {key: np.asarray(value).tolist() for key, value in dataset.label(number).items() if key not in drawn}
+    groups = {}
+    if errors is not None:
+        groups["errors"] = {title: float(values[number]) for title, values in errors.values.items()}
+    if "visibility" in label:
+        shares = label.pop("visibility")
+        seen = {f"visible, {camera}": share for camera, share in zip(dataset.rig.names, shares, strict=True)}
+        groups["visible share"] = seen | {"visible, mean of the cameras": float(np.mean(shares))}
+    return {**groups, "label": label, "drawn": drawn}
+
+
+def _sample(
+    dataset: TripletDataset, number: int, groups: dict[str, dict[str, Any]], shown: Sequence[str]
+) -> dict[str, Any]:
+    label = dataset.label(number)
     caption = f"sample {label['index']} · {label['augmentation']}"
     if "visibility" in label:
         caption += f" · visible {', '.join(f'{share:.0%}' for share in label['visibility'])}"
-    values = {"label": {key: np.asarray(value).tolist() for key, value in label.items()}, "appearance": look}
+    caption += "".join(f" · {title} {groups['errors'][title]:.2f}" for title in shown)
     views = [
         {
             "camera": camera,
@@ -40,7 +70,7 @@ def _sample(dataset: TripletDataset, number: int) -> dict[str, Any]:
         }
         for place, camera in enumerate(dataset.rig.cameras)
     ]
-    return {"caption": caption, "label": _readable(values), "views": views}
+    return {"index": label["index"], "caption": caption, "label": _readable(groups), "views": views}
 
 
 def _edges(dataset: TripletDataset, label: dict[str, Any], camera: int) -> list[tuple[Any, Any, bool]]:
@@ -56,4 +86,5 @@ def _edges(dataset: TripletDataset, label: dict[str, Any], camera: int) -> list[
 def _readable(values: dict[str, dict[str, Any]]) -> str:
     """One line for each value, numbers to four digits."""
     rounded = json.loads(json.dumps(values), parse_float=lambda text: float(f"{float(text):.4g}"))
-    return "\n".join(f"{key}: {json.dumps(value)}" for group in rounded.values() for key, value in group.items())
+    lines = [(group, key, value) for group, found in rounded.items() for key, value in found.items()]
+    return "\n".join(f"{group}: {key}: {json.dumps(value, ensure_ascii=False)}" for group, key, value in lines)

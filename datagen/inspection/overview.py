@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
-from datagen.inspection.gallery import page
+from datagen.inspection.filters import SampleErrors
+from datagen.inspection.gallery import page, page_numbers
 from datagen.inspection.info import spread, summary
 from vision.bounds import at_least_one, not_negative
 from vision.drawing.wireframes import dataset_sheet, save_png
@@ -27,6 +29,8 @@ class InspectConfig:
         samples: triplets on the sheet, spread evenly over the dataset.
         page: HTML page to browse samples with all their values; null for browse.html inside the dataset's folder.
         page_samples: triplets on the page; 0 for no page.
+        evaluation: folder of dactyl evaluate, whose errors on this dataset the page then shows and filters by; half of
+            its samples are those with the largest.
         columns: triplets beside each other.
         scale: enlargement of the pictures.
         wireframe: draw the labelled object's edges and axes over the pictures.
@@ -39,6 +43,7 @@ class InspectConfig:
     samples: int = 12
     page: Path | None = None
     page_samples: int = 60
+    evaluation: Path | None = None
     columns: int = 2
     scale: int = 1
     wireframe: bool = False
@@ -49,16 +54,23 @@ class InspectConfig:
         not_negative(self, "page_samples")
         if self.save is not None and (self.viewer is None or self.save.suffix != ".rrd"):
             raise ValueError(f"save: expected a file that ends in .rrd, with viewer rerun, got {self.save}")
+        if self.evaluation is not None and (self.viewer is not None or self.page_samples == 0):
+            raise ValueError("evaluation: its errors are shown on the page, and none is asked for")
         at_least_one(self, "samples", "columns", "scale")
 
 
-def inspect(config: InspectConfig) -> None:
+def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], SampleErrors]) -> None:
     """Print a summary of the dataset and write its contact sheet and its page, or open a viewer.
 
+    Args:
+        config: what to look at.
+        errors_of: reads an evaluation's errors on the dataset; evaluations are not this package's.
+
     Raises:
-        DactylError: no or unfinished dataset, or a fault in a sample that was looked at.
+        DactylError: no or unfinished dataset, a fault in a sample that was looked at, or an evaluation of others.
     """
     dataset = TripletDataset(config.dataset)
+    errors = None if config.evaluation is None else errors_of(config.evaluation, dataset)
     console = Console()
     console.print(summary(dataset))
     if config.viewer is not None:
@@ -76,5 +88,5 @@ def inspect(config: InspectConfig) -> None:
     console.print(f"contact sheet: {output}")
     if config.page_samples:
         output = config.page or config.dataset / "browse.html"
-        atomic_write(output, page(dataset, spread(len(dataset), config.page_samples)).encode())
+        atomic_write(output, page(dataset, page_numbers(dataset, config.page_samples, errors), errors).encode())
         console.print(f"page: {output}")

@@ -50,7 +50,7 @@ def error_curves(curves: Sequence[Curve], means: Mapping[str, tuple[float, float
             values = np.sort(getattr(curve.errors, field))
             share = np.arange(1, len(values) + 1) / len(values)
             axes.step(
-                np.concatenate([[limits[0]], values, [limits[1]]]),
+                np.concatenate([[min(limits[0], values[0])], values, [max(limits[1], values[-1])]]),
                 np.concatenate([[0.0], share, [1.0]]),
                 where="post",
                 color=COLORS[names.index(curve.name) % len(COLORS)],
@@ -122,7 +122,7 @@ def trial_errors(
         log_ticks(axes.yaxis)
         axes.set_ylabel(what.replace(" error", "\nerror"))
         plain_axes(axes)
-    panels[2].step(course["seconds"], course["trials"], where="mid", color="0.35")
+    panels[2].step(course["seconds"], course["trials"], where="mid", color="0.35", label="trials")
     panels[2].set_ylim(bottom=0)
     panels[2].set_ylabel("trials\ngoing")
     panels[2].set_xlabel("seconds since the trial began")

@@ -12,10 +12,13 @@ from vision.geometry.cameras import project
 from vision.scene.framing import window_sides
 from vision.storage.datasets import TripletDataset
 
+SHOWN = 2
+"""Samples of each kind."""
+
 _SIDE = 260  # pixels of a shown picture, about
 
 
-def telling_samples(errors: PoseErrors, each: int) -> list[tuple[str, int]]:
+def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, int]]:
     """(kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
     order = np.argsort(errors["add"], kind="stable")
     each = min(each, max(1, len(order) // 3))
@@ -32,7 +35,7 @@ def telling_samples(errors: PoseErrors, each: int) -> list[tuple[str, int]]:
 
 
 def predictions_sheet(
-    dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str, each: int = 2
+    dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str, each: int = SHOWN
 ) -> Image.Image:
     """Best, typical and worst test triplets, true and estimated object drawn over, seen by the true cameras."""
     columns = predictions.columns

@@ -1,7 +1,8 @@
 """A document of tables and figures, as one HTML file that opens from disk and as Markdown.
 
-The HTML loads nothing: style, figures (inline SVG) and pictures (data URLs) are in the file, and its content security
-policy forbids browsers everything else.
+The HTML loads nothing: style, script, figures (inline SVG) and pictures (data URLs) are in the file, and its content
+security policy forbids browsers everything else. Its script sorts tables and reads figures; without it all is there to
+be read and printed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vision.templating import render
+from vision.templating import inline_script, render
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,6 +30,7 @@ class Table:
         texts: the number of leading columns that hold texts, aligned left; the others hold figures.
         styles: for each row "", "ours", "published" or "missing"; empty for none.
         shades: for each row and column a number from 0 (good) to 1 (bad) that colours the cell, or None; may be empty.
+        links: for each row the anchor of the photo that its first cell leads to; empty for none.
     """
 
     titles: Sequence[str]
@@ -37,6 +39,7 @@ class Table:
     texts: int = 1
     styles: Sequence[str] = ()
     shades: Sequence[Sequence[float | None]] = ()
+    links: Sequence[str] = ()
     kind: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
@@ -55,19 +58,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG text; ``caption`` says what it shows."""
+    """A figure as SVG text; ``caption`` says what it shows, ``panels`` what a pointer reads off it
+    (``eval.report.hover``)."""
 
     svg: str
     caption: str
+    panels: Sequence[dict[str, Any]] = ()
     kind: ClassVar[str] = "drawing"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, JPEG, PNG or GIF bytes; ``caption`` says what it shows."""
+    """A picture, JPEG, PNG or GIF bytes; ``caption`` says what it shows, tables link to ``anchor``."""
 
     data: bytes
     caption: str
+    anchor: str = ""
     kind: ClassVar[str] = "photo"
 
     @property
@@ -112,7 +118,8 @@ class Section:
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The whole document."""
-    return render(TEMPLATES, "report.html", title=title, subtitle=subtitle, sections=sections)
+    script = inline_script(TEMPLATES, "report.js")
+    return render(TEMPLATES, "report.html", title=title, subtitle=subtitle, sections=sections, script=script)
 
 
 def to_markdown(title: str, subtitle: str, sections: Sequence[Section]) -> str:

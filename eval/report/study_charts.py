@@ -114,9 +114,9 @@ def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
         risk.plot(kept[first:] / len(order), (np.cumsum(error[order]) / kept)[first:], color=color, label=group.label)
         parts = np.array_split(order[::-1], min(10, len(order)))
         x = 1 + np.arange(len(parts))
-        _means(tenths, x, [(error[part], group.episodes[part]) for part in parts], color)
+        _means(tenths, x, [(error[part], group.episodes[part]) for part in parts], color, group.label)
         points = [(group.values[part].mean(), (error[part] <= within_deg).mean()) for part in parts]
-        calibration.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2)
+        calibration.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2, label=group.label)
     calibration.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
     risk.set_xlabel("share of samples answered,\nmost confident first")
     risk.set_ylabel("mean rotation error (degrees)")
@@ -142,7 +142,7 @@ def _means(
     x: Sequence[float] | np.ndarray,
     groups: Sequence[tuple[np.ndarray, np.ndarray]],
     color: str,
-    label: str = "",
+    label: str,
 ) -> None:
     """Means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
     axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)

@@ -31,6 +31,28 @@ def mean_interval(
     Returns:
         None for a single episode: it says nothing about others.
     """
+    means = _resampled_means(values, episodes, generator)
+    return None if means is None else _percentiles(means, level)
+
+
+def difference_interval(
+    less: tuple[ArrayLike, ArrayLike],
+    values: tuple[ArrayLike, ArrayLike],
+    generator: np.random.Generator,
+    level: float = LEVEL,
+) -> Interval | None:
+    """Interval of the mean of ``values`` less that of ``less``, both as (values (N,), episodes (N,)) and of samples of
+    their own. Where both are of the same samples, :func:`mean_interval` of their differences says more.
+
+    Returns:
+        None where one of them has a single episode.
+    """
+    found = [_resampled_means(*one, generator) for one in (values, less)]
+    return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], level)
+
+
+def _resampled_means(values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:
+    """(RESAMPLES,); None for a single episode."""
     values = np.asarray(values, dtype=np.float64)
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     if values.shape != episode.shape:
@@ -39,6 +61,9 @@ def mean_interval(
         return None
     sums, sizes = np.bincount(episode, values), np.bincount(episode)
     drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    means = (drawn @ sums) / (drawn @ sizes)
+    return np.asarray((drawn @ sums) / (drawn @ sizes))
+
+
+def _percentiles(means: np.ndarray, level: float) -> Interval:
     low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
     return Interval(float(low), float(high))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dactyl.inspection import sample_errors
 from datagen.generate import shard_task
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
@@ -52,7 +53,7 @@ def logged(path: Path) -> dict[str, dict[int, dict[str, Any]]]:
 def test_the_recording_holds_the_samples(dataset: TripletDataset, tmp_path: Path) -> None:
     pytest.importorskip("rerun.chunk", reason="needs the extra viewer: make test-extras")
     path = tmp_path / "deep" / "set.rrd"
-    inspect(InspectConfig(dataset.folder, page_samples=2, viewer="rerun", save=path))
+    inspect(InspectConfig(dataset.folder, page_samples=2, viewer="rerun", save=path), sample_errors)
     assert not (dataset.folder / "browse.html").exists(), "the viewer stands for sheet and page"
     found = logged(path)
     assert set(found["/world/object"]) == {-1, 0, 3}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.scoring.bootstrap import mean_interval
+from eval.scoring.bootstrap import difference_interval, mean_interval
 
 
 def test_one_sample_an_episode_is_scipys_percentile_bootstrap() -> None:
@@ -35,6 +35,21 @@ def test_episodes_are_drawn_whole() -> None:
     assert ours is not None
     assert alone is not None
     assert ours.high - ours.low > 1.3 * (alone.high - alone.low), "alike samples promise less"
+
+
+def test_a_difference_of_two_means_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    less, values = rng.gamma(2.0, 3.0, 80), rng.gamma(2.0, 4.0, 60)
+    ours = difference_interval((less, np.arange(80)), (values, np.arange(60)), np.random.default_rng(1))
+    theirs = stats.bootstrap(
+        (values, less), _difference, method="percentile", n_resamples=9_999, rng=np.random.default_rng(2)
+    ).confidence_interval
+    np.testing.assert_allclose(ours, theirs, atol=0.12)
+    assert difference_interval((less, np.zeros(80)), (values, np.arange(60)), rng) is None, "a single episode"
+
+
+def _difference(values: np.ndarray, less: np.ndarray, axis: int) -> np.ndarray:
+    return values.mean(axis=axis) - less.mean(axis=axis)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:

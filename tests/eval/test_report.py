@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import html
 import html.parser
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,10 @@ from PIL import Image
 import eval.cli
 from dactyl.cli import main
 from eval.cli import evaluate, main_report
+from eval.report.charts import Curve, error_curves
+from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
+from eval.report.plots import svg
 from eval.report.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.write import ReportConfig, report
@@ -75,7 +82,7 @@ class Reader(html.parser.HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag not in ("script", "link", "iframe", "object", "embed")
+        assert tag not in ("link", "iframe", "object", "embed")
         if tag not in self.VOID:
             self.open.append(tag)
         for key, value in attributes:
@@ -117,6 +124,9 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     assert text.count("missing") >= 4, "four kinds of test set"
     assert text.count("Missing: ") == 3, "visibility, the closed loop, and what the word means"
     assert page.count("<svg") == 5, "means, one pair of curves, sensitivity, distance, confidence"
+    links = [load[1:] for load in reader.loads if load.startswith("#pictures-")]
+    assert len(links) == 4 * 6, "the pictures of two estimators under two protocols, six samples each"
+    assert all(page.count(f' id="{link}"') == 1 for link in links)
 
     rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
     ours = [row for row in rows if row["estimator"] in folders]
@@ -270,7 +280,7 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
             "goals": [4, 0, 50 - 3 * (told == "vision")],
             "endings": ["late", "dropped", "complete"],
         }
-        | {"errors": None if told == "state" else errors, "filmed": None}
+        | {"errors": None if told == "state" else errors, "told": None, "filmed": None}
         | {"over_time": None if told == "state" else course}
         for told in ("state", "vision")
     ]
@@ -327,3 +337,34 @@ def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:
 
 def test_the_angle_of_the_confidence_is_the_model_s() -> None:
     assert np.deg2rad(CONFIDENT_DEG) == pytest.approx(CONFIDENT_ANGLE)
+
+
+def test_what_a_pointer_reads_off_a_figure_is_what_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    errors = PoseErrors({"rotation": rng.gamma(2.0, 3.0, 1000), "position": rng.gamma(2.0, 1.0, 1000)})
+    figure = error_curves([Curve("a </script>", "nominal", errors)], {"published": (1.0, 2.0)})
+    text = svg(figure)
+    rotation, position = panels(figure)
+    assert rotation["x"] == {"limits": [0.3, 180.0], "log": True, "percent": False, "label": "rotation error (degrees)"}
+    assert rotation["y"] == {"limits": [0.0, 1.0], "log": False, "percent": True}
+    (line,) = position["lines"]
+    assert line["steps"]
+    assert len(line["points"]) == 200, "of a thousand"
+    for at, share in line["points"]:
+        assert share == pytest.approx((errors.position_mm <= at).mean(), abs=0.003)
+    size, frame = (
+        np.array(re.findall(r"[\d.]+", re.findall(pattern, text)[0]), float)
+        for pattern in (r'viewBox="0 0 ([^"]*)"', r'id="patch_2">\s*<path d="([^"]*)"')
+    )
+    corners = frame.reshape(-1, 2) / size
+    drawn = [*corners.min(axis=0), *np.ptp(corners, axis=0)]
+    np.testing.assert_allclose(rotation["box"], drawn, atol=0.001, err_msg="the first panel's frame")
+    page = to_html("t", "s", [Section("One", [Drawing(text, "curve", [rotation])])])
+    assert page.count("</script>") == 2, "a label ends no script"
+
+
+def test_the_page_lets_its_own_script_run_and_no_other() -> None:
+    page = to_html("<script>alert(1)</script>", "s", [])
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert html.unescape(re.findall(r"script-src ([^\"]*)\"", page)[0]) == f"'sha256-{digest}'"

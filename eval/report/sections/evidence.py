@@ -4,21 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.report.page import Listing, Photo, Section, Table
-from eval.report.sections.parts import each, jpeg
-from eval.scoring.record import Evaluation
+from eval.report.figures import telling_samples
+from eval.report.page import Listing, Paragraph, Photo, Section, Table
+from eval.report.sections.parts import absent, each, jpeg
+from eval.scoring.record import EvaluatedSet, Evaluation
+from eval.scoring.samples import VISIBILITY
+from eval.scoring.table import NONE
+
+_SAMPLES = "Best, typical and worst samples"
 
 
 def samples_section(evaluations: Sequence[Evaluation]) -> Section:
-    parts = []
+    """Pictures of samples, after a table that leads to them."""
+    photos: list[Photo] = []
+    body, links = [], []
     for evaluation, test_set in each(evaluations):
         for condition, path in test_set.pictures.items():
+            anchor = f"pictures-{len(photos)}"
             caption = (
                 f"{evaluation.name} on {test_set.name}, {condition} cameras: best, typical and worst samples by ADD; "
                 "green the true object, magenta the estimated one, drawn through the true cameras."
             )
-            parts.append(Photo(jpeg(path), caption))
-    return Section("Best, typical and worst samples", parts)
+            photos.append(Photo(jpeg(path), caption, anchor))
+            rows = _sample_rows(test_set, condition)
+            body += [[sample, kind, evaluation.name, test_set.name, condition, *facts] for sample, kind, *facts in rows]
+            links += [anchor] * len(rows)
+    if not photos:
+        return absent(_SAMPLES, "no pictures lie in the evaluations' folders; evaluate again")
+    titles = ["sample", "kind", "estimator", "test set", "protocol"]
+    titles += ["rotation (°)", "position (mm)", "ADD (mm)", "confidence", "visible"]
+    table = Table(titles, body, "A sample's number leads to its pictures.", 5, links=links)
+    more = Paragraph(
+        "More samples of a set, the worst among them, with every value drawn for them and filters by error: "
+        "dactyl inspect --dataset SET --evaluation FOLDER."
+    )
+    return Section(_SAMPLES, [table, more, *photos])
+
+
+def _sample_rows(test_set: EvaluatedSet, condition: str) -> list[list[str]]:
+    """Of each sample in a sheet of pictures: number, kind, errors, confidence, visible share."""
+    scored, seen = test_set.scored[condition], test_set.columns.get(VISIBILITY)
+    rows = []
+    for kind, number in telling_samples(scored.errors):
+        place = scored.places[number]
+        errors = [f"{scored.errors[key][number]:.2f}" for key in ("rotation", "position", "add")]
+        visible = NONE if seen is None else f"{100 * seen[place].mean():.0f} %"
+        index = str(test_set.columns["index"][place])
+        rows.append([index, kind, *errors, f"{scored.confidence[number]:.4f}", visible])
+    return rows
 
 
 def origin_section(evaluations: Sequence[Evaluation]) -> Section:

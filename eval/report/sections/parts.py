@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
-from eval.report.page import Paragraph, Section
+from eval.report.hover import panels
+from eval.report.page import Drawing, Paragraph, Section
+from eval.report.plots import svg
 from eval.report.table_text import figure_text
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import PoseErrors, table_metrics
@@ -40,6 +43,10 @@ def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
 
 def _short_titles(metric: Metric) -> list[str]:
     return [metric.heading, "median"] if metric.kind == "distribution" else [metric.heading]
+
+
+def drawing(figure: Figure, caption: str) -> Drawing:
+    return Drawing(svg(figure), caption, panels(figure))
 
 
 def each(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, EvaluatedSet]]:

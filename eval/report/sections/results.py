@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from eval.report.charts import Curve, Mark, error_curves, mean_marks
-from eval.report.page import Drawing, Paragraph, Section, Table
-from eval.report.plots import svg
+from eval.report.page import Paragraph, Section, Table
+from eval.report.sections.parts import drawing
 from eval.report.table_text import cells, figure_text, header
 from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
@@ -40,8 +40,8 @@ def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> S
         4,
         styles,
     )
-    chart = Drawing(
-        svg(mean_marks(marks)), "Mean errors with 95 % confidence intervals over episodes (bars); hollow: published."
+    chart = drawing(
+        mean_marks(marks), "Mean errors with 95 % confidence intervals over episodes (bars); hollow: published."
     )
     return Section("Results", [table, chart])
 
@@ -68,7 +68,7 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
         shown = members if len(evaluations) == 1 else members[:1]
         curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]
         caption = f"{title}: share of samples with an error below each value. Grey: the paper's mean errors."
-        parts.append(Drawing(svg(error_curves(curves, PUBLISHED_MEANS)), caption))
+        parts.append(drawing(error_curves(curves, PUBLISHED_MEANS), caption))
     return Section("Cumulative errors", parts)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from eval.report.page import Drawing, Section, Table
-from eval.report.plots import svg
-from eval.report.sections.parts import absent, each, short, short_titles
+from eval.report.page import Section, Table
+from eval.report.sections.parts import absent, drawing, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
 from eval.scoring.bootstrap import mean_interval
 from eval.scoring.conditions import UNITS
@@ -67,7 +66,7 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
         "set; bands: 95 % confidence intervals. Dotted: told exactly. Grey: the largest displacement of Table 9, which "
         "the nominal protocol hides from the estimator."
     )
-    return Section(title, [Drawing(svg(sensitivity(panels)), caption)])
+    return Section(title, [drawing(sensitivity(panels), caption)])
 
 
 def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -82,8 +81,8 @@ def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
     shares = [(whose, label, 100.0 * values.mean(axis=-1), scored) for whose, label, values, scored in found]
     groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in shares]
     what = "share of the object that nothing hides, mean of the cameras"
-    chart = Drawing(
-        svg(trends(groups, f"{what} (%)")),
+    chart = drawing(
+        trends(groups, f"{what} (%)"),
         f"Errors by the {what}: samples as dots, means of eight groups of equal size with 95 % confidence intervals.",
     )
     caption = f"Errors by the {what}, in quartiles."
@@ -99,9 +98,7 @@ def distance_section(evaluations: Sequence[Evaluation]) -> Section:
         return absent(title, "the evaluation named no training set")
     groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in found]
     what = "root mean square distance of the object's corners to the nearest training pose"
-    chart = Drawing(
-        svg(trends(groups, "distance to the nearest training pose (mm)", log=True)), f"Errors by the {what}."
-    )
+    chart = drawing(trends(groups, "distance to the nearest training pose (mm)", log=True), f"Errors by the {what}.")
     caption = f"Errors by the {what}, in quartiles."
     titles = ["estimator", "test set", "protocol", "distance", *short_titles()]
     return Section(title, [chart, Table(titles, _quartile_rows(found, " mm"), caption, 4)])
@@ -125,8 +122,8 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
         "(Spearman) of confidence and rotation error over all samples; −1 would order them perfectly."
     )
     titles = ["estimator", "test set", "protocol", "confidence", *short_titles(), "rank correlation"]
-    chart = Drawing(
-        svg(confidence(groups, CONFIDENT_DEG)),
+    chart = drawing(
+        confidence(groups, CONFIDENT_DEG),
         "Left: risk and coverage, the mean rotation error of the most confident samples by their share; it rises where "
         "confidence means something. Middle: mean rotation error of each tenth of the samples, with 95 % confidence "
         f"intervals; it falls likewise. Right: how often an estimate is right to {CONFIDENT_DEG:g}°, which a geometric "

@@ -8,8 +8,7 @@ import msgspec
 
 from eval.report.charts import trial_errors
 from eval.report.page import Drawing, Listing, Paragraph, Photo, Section, Table
-from eval.report.plots import svg
-from eval.report.sections.parts import absent
+from eval.report.sections.parts import absent, drawing
 from eval.report.trial_table import TRIAL_TITLES, trial_cells, trial_notes, trial_rows
 from eval.scoring.trial_results import ClosedLoop
 from vision.io.files import read_file
@@ -36,8 +35,8 @@ def trials_section(loops: Mapping[str, ClosedLoop]) -> Section:
             if play.over_time is None:
                 continue
             where = f"{name}, {play.simulation} simulation"
-            chart = svg(trial_errors(play.over_time))
-            parts.append(Drawing(chart, f"{where}: the estimator's errors over the time of its trials."))
+            caption = f"{where}: the estimator's errors over the time of its trials."
+            parts.append(drawing(trial_errors(play.over_time), caption))
             if (film := loop.film(play.simulation)).exists():
                 caption = (
                     f"{where}: the trial with the most goals, its first seconds, at its own speed; green the true "

@@ -1,0 +1,67 @@
+"""What samples can be filtered by: numbers of their errors, of their labels and of what was drawn for them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_EACH = 6  # numbers of a value that are named one by one; of larger ones least, mean and greatest
+
+
+@dataclass(frozen=True)
+class SampleErrors:
+    """Errors of estimates of a dataset's N samples.
+
+    Attributes:
+        values: (N,) each, by title with protocol and unit.
+        shown: the titles of those that captions have.
+        severity: (N,) by which samples are called worst.
+    """
+
+    values: Mapping[str, np.ndarray]
+    shown: Sequence[str]
+    severity: np.ndarray
+
+
+def filter_table(samples: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Numbers of samples, each given as the same groups of named values.
+
+    Returns:
+        ``groups``, for each group its names and their columns; ``rows``, for each sample a number or None a column.
+    """
+    found = [{group: dict(_numbers("", values)) for group, values in sample.items()} for sample in samples]
+    groups: dict[str, dict[str, int]] = {}
+    column = itertools.count()
+    for group in samples[0] if samples else ():
+        names = dict.fromkeys(name for sample in found for name in sample[group])
+        groups[group] = {name: next(column) for name in names}
+    rows = [[sample[group].get(name) for group, names in groups.items() for name in names] for sample in found]
+    return {"groups": groups, "rows": rows}
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Finite numbers of a value of JSON or arrays, to four digits, each under a name of its own."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(f"{name} {key}".strip(), inner)
+        return
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):  # texts, lists of what differs in shape, numbers without end
+        numbers = np.empty(0)
+    if isinstance(value, list) and not numbers.size:
+        yield f"{name}, how many", float(len(value))
+        return
+    if not numbers.size or not np.isfinite(numbers).all():
+        return
+    if numbers.ndim == 0:
+        named = {name: float(numbers)}
+    elif numbers.size <= _EACH:
+        named = {f"{name} {place}": float(number) for place, number in enumerate(numbers.flat)}
+    else:
+        named = {f"{name}, {what}": float(getattr(numbers, what)()) for what in ("min", "mean", "max")}
+    yield from ((key, float(f"{number:.4g}")) for key, number in named.items())
