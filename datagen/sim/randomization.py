@@ -118,8 +118,8 @@ class SimRandomizer:
             config = replace(config, marker_occlusion=None)
         self.config = config
         senses = (config.observation_noise, config.marker_placement, config.marker_loss, config.marker_occlusion)
-        self._sensing = Sensing(*senses, worlds, len(scene.fingertip_sites)) if any(senses) else None
-        self._fingertips = scene.fingertip_sites
+        self._fingertips, symmetries = scene.fingertip_sites, scene.object.symmetries
+        self._sensing = Sensing(*senses, worlds, len(self._fingertips), symmetries) if any(senses) else None
         if config.marker_placement:
             self._axes = batch.bind("site_xmat")
         if config.marker_occlusion:
@@ -183,7 +183,7 @@ class SimRandomizer:
             self._directions.begin(world, generators("push directions"))
 
     def act(self, action: FloatArray, worlds: NDArray[np.int64]) -> FloatArray:
-        """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, 20)."""
+        """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, A)."""
         seconds = np.full(len(worlds), _STEP)
         if self.config.step_timing:
             step = PHYSICS_TIMESTEP + self._stretch.next(worlds)[:, 0] / self._rate[worlds]

@@ -42,7 +42,7 @@ class ClosedLoopConfig:
         protocol: what the estimator is told of the cameras: nominal (where they should be) or calibrated (where they
             are).
         latency_steps: an estimate reaches the policy so many steps of 80 ms after its pictures were taken.
-        locked_wrist: hold the two wrist joints.
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         state: also play with the policy told the state.
         calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
         randomized: play in the randomized simulation.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from datagen.policy import create_policy
+from datagen.policy.layout import layout_of
 from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
@@ -32,7 +33,9 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
             another configuration.
     """
     estimator = cached_estimator(config.checkpoint, config.device)
-    create_policy(config.policy, compile_scene(estimator.scene), 1)  # refused before anything is made
+    scene = compile_scene(estimator.scene)
+    layout_of(scene)  # refused before anything is made, as is the policy
+    create_policy(config.policy, scene, 1)
     identity = config.identity(estimator.scene)
     task = BlockTask(config, fingerprint(identity))
     with exclusive_folder(config.output):

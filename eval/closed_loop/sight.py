@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.base import Appearance, Renderer, Sample
 from datagen.sim.environment import Environment
+from datagen.sim.goals import rotation_to_goal
 from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
 from eval.scoring.predict import Estimator, unit_quaternion
 from eval.scoring.trial_results import STEP_SECONDS, Simulation
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 
 
 def _always(value: float) -> Uniform:
@@ -142,7 +144,8 @@ class VisionObserver:
             }
         )
         arrived = max(step - self.latency, 0)
-        return told_by_sight(self.environment.sense(), self._estimates[arrived], self._estimates[max(arrived - 1, 0)])
+        now, before = self._estimates[arrived], self._estimates[max(arrived - 1, 0)]
+        return told_by_sight(self.environment.sense(), now, before, self.estimator.scene.object.symmetries)
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> dict[str, np.ndarray]:
         samples = [
@@ -167,13 +170,17 @@ class VisionObserver:
 
 
 def told_by_sight(
-    sensed: Observation, now: tuple[FloatArray, FloatArray], before: tuple[FloatArray, FloatArray]
+    sensed: Observation,
+    now: tuple[FloatArray, FloatArray],
+    before: tuple[FloatArray, FloatArray],
+    symmetries: Symmetries,
 ) -> Observation:
     """An observation in which all that concerns the object comes from estimates.
 
     Args:
         sensed: of the tracker and the rest of the sensors, N worlds.
         now, before: estimated positions (N, 3) and quaternions (N, 4), 80 ms apart.
+        symmetries: of the object.
     """
     rotation, last = (rotation_from_quaternion(quaternion) for _, quaternion in (now, before))
     goal = rotation_from_quaternion(sensed["goal_quaternion"])
@@ -181,7 +188,7 @@ def told_by_sight(
         **sensed,
         "object_position": now[0],
         "object_quaternion": quaternion_from_rotation(rotation),
-        "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
+        "relative_goal": quaternion_from_rotation(rotation_to_goal(symmetries, rotation, goal)),
         "object_linear_velocity": (now[0] - before[0]) / STEP_SECONDS,
         "object_angular_velocity": (last.inv() * rotation).as_rotvec() / STEP_SECONDS,
     }

@@ -92,7 +92,7 @@ def test_velocities_are_those_of_the_estimates() -> None:
     before = np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]])
     now = np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn)
     sensed: Any = {"goal_quaternion": now[1], "fingertip_position": "kept", "object_linear_velocity": "replaced"}
-    told = told_by_sight(sensed, now, before)
+    told = told_by_sight(sensed, now, before, scene().object.symmetries)
     np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
     np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
     np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)

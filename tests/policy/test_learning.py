@@ -18,12 +18,13 @@ from datagen.policy import create_policy
 from datagen.policy.crew import Processes
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
-from datagen.policy.features import GOAL_WIDTH, INPUTS, STATE_WIDTH, input_indices, shape_moments
+from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_vector
 from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
+from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
-from datagen.policy.replay import Sample, View, Widths
+from datagen.policy.replay import Sample, View
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -39,13 +40,13 @@ BLOCK = compile_scene(scene("block"))
 
 def test_turning_the_block_by_its_symmetries_changes_nothing() -> None:
     orientation = Rotation.random(rng=np.random.default_rng(0)).as_matrix()
-    alike = shape_moments(BLOCK, quaternion_from_matrix(orientation @ cube_rotations()))
+    alike = shape_vector(BLOCK.object, quaternion_from_matrix(orientation @ cube_rotations()))
     np.testing.assert_allclose(alike, alike[:1] * np.ones((24, 1)), atol=1e-12)
 
 
 def test_other_orientations_of_the_block_differ() -> None:
     some = Rotation.random(200, rng=np.random.default_rng(1))
-    moments = shape_moments(BLOCK, quaternion_from_rotation(some))
+    moments = shape_vector(BLOCK.object, quaternion_from_rotation(some))
     distance = np.linalg.norm(moments[:, None] - moments[None], axis=-1)
     # The angle between two orientations, over all of the block's symmetries.
     products = np.einsum("aij,sjk->asik", some.as_matrix(), cube_rotations())
@@ -55,21 +56,21 @@ def test_other_orientations_of_the_block_differ() -> None:
 
 
 def test_inputs_are_found_by_name() -> None:
-    assert input_indices(tuple(INPUTS)) == list(range(STATE_WIDTH))
-    assert input_indices(("object_position",)) == [15, 16, 17]
+    assert SHADOW.columns(INPUTS) == list(range(SHADOW.state))
+    assert SHADOW.columns(("object_position",)) == [15, 16, 17]
     with pytest.raises(ValueError, match="smell"):
-        input_indices(("smell",))
+        SHADOW.columns(("smell",))
 
 
-WIDTHS = Widths(STATE_WIDTH, hidden=3, actions=20)
+HIDDEN = 3  # numbers that no observation tells
 
 
 def view(rng: np.random.Generator, count: int, frames: int = 0) -> View:
     """Standard normal numbers; goals uniform, and seen as they are."""
     goal = rng.uniform(-0.8, 0.8, (count, GOAL_WIDTH)).astype(np.float32)
-    state, seen = rng.normal(size=(2, count, STATE_WIDTH)).astype(np.float32)
-    hidden = rng.normal(size=(count, 3)).astype(np.float32)
-    past = rng.normal(size=(count, frames, STATE_WIDTH)).astype(np.float32)
+    state, seen = rng.normal(size=(2, count, SHADOW.state)).astype(np.float32)
+    hidden = rng.normal(size=(count, HIDDEN)).astype(np.float32)
+    past = rng.normal(size=(count, frames, SHADOW.state)).astype(np.float32)
     return View(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
 
 
@@ -85,8 +86,8 @@ CRITICS = {
 def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
     """Goals are reached by an action that begins like the goal, at once, and by no other."""
     rng = np.random.default_rng(0)
-    learner = Learner(replace(LEARNING, critic=CRITICS[critic]), WIDTHS, seed=0)
-    learner.normaliser.update(torch.randn(512, STATE_WIDTH))
+    learner = Learner(replace(LEARNING, critic=CRITICS[critic]), SHADOW, HIDDEN, seed=0)
+    learner.normaliser.update(torch.randn(512, SHADOW.state))
     for _ in range(250):
         now = view(rng, 512)
         action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
@@ -98,7 +99,7 @@ def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
 
 
 def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
-    learner = Learner(Learning(hidden=(32,)), WIDTHS, seed=1)
+    learner = Learner(Learning(hidden=(32,)), SHADOW, HIDDEN, seed=1)
     learner.normaliser.count.fill_(1)
     now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
     action = torch.randn(4, 20)
@@ -108,12 +109,12 @@ def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
         values = (learner.critics(known(which, action)) for which in (now, other))
         assert torch.equal(*values) != judges
     blind = now | {"seen": now["seen"].clone()}
-    blind["seen"][:, input_indices(("joint_velocity", "object_velocity"))] += 1
+    blind["seen"][:, SHADOW.columns(("joint_velocity", "object_velocity"))] += 1
     assert torch.equal(act(learner.actor, now), act(learner.actor, blind))
 
 
 def test_a_teacher_sees_what_is() -> None:
-    learner = Learner(Learning(hidden=(32,), told=True), WIDTHS, seed=1)
+    learner = Learner(Learning(hidden=(32,), told=True), SHADOW, HIDDEN, seed=1)
     now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
     for changed, acts in (("seen", False), ("state", True), ("hidden", True)):
         other = now | {changed: now[changed] + 1}
@@ -123,14 +124,14 @@ def test_a_teacher_sees_what_is() -> None:
 @pytest.mark.parametrize("memory", [Memory("stack", 3), Memory("gru", 3, 8)])
 def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
     torch.manual_seed(0)
-    plain, more = Actor(tuple(INPUTS)[:4], (16, 16)), Actor(tuple(INPUTS)[:4], (16, 16), memory)
+    plain, more = (Actor(INPUTS[:4], (16, 16), SHADOW, each) for each in (None, memory))
     more.take_on(plain)
-    now = tensors(view(np.random.default_rng(0), 5, frames=3), Normaliser(), torch.device("cpu"))
+    now = tensors(view(np.random.default_rng(0), 5, frames=3), Normaliser(SHADOW.state), torch.device("cpu"))
     torch.testing.assert_close(act(more, now), act(plain, now))
     more.layers[0].weight.data[:, -1] += 1  # it can learn to look back
     assert not torch.allclose(act(more, now), act(plain, now))
     with pytest.raises(ValueError, match="layers"):
-        more.take_on(Actor(tuple(INPUTS)[:4], (16,)))
+        more.take_on(Actor(INPUTS[:4], (16,), SHADOW))
     with pytest.raises(ValueError, match="Memory"):
         plain.take_on(more)
 
@@ -139,10 +140,10 @@ def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
 def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
     """The teacher acts on the last of three hidden numbers; the student can read it in its last frame but one."""
     torch.manual_seed(0)
-    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), told=3)
+    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), SHADOW, told=HIDDEN)
     learning = Learning(("object_position",), (32,), memory, learning_rate=3e-3, batch=256)
-    student = Student(learning, teacher, Normaliser(), WIDTHS, seed=0)
-    blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(), WIDTHS, seed=0)
+    student = Student(learning, teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
+    blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
     for _ in range(300):
         now = view(rng, 256, frames=2)
         now.seen[:] = now.state
@@ -156,9 +157,9 @@ def test_an_anchor_holds_the_given_actor() -> None:
     """Critics that know nothing pull it away; with an anchor it stays near, and moves no more than that."""
     moved = []
     for anchor in (0.0, 30.0):
-        rng, learner = np.random.default_rng(0), Learner(LEARNING, WIDTHS, seed=0)
+        rng, learner = np.random.default_rng(0), Learner(LEARNING, SHADOW, HIDDEN, seed=0)
         torch.manual_seed(0)
-        learner.take_on(Actor(LEARNING.actor_inputs, LEARNING.hidden), Normaliser())
+        learner.take_on(Actor(LEARNING.actor_inputs, LEARNING.hidden, SHADOW), Normaliser(SHADOW.state))
         for _ in range(60):
             now = view(rng, 512)
             action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
@@ -248,8 +249,8 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
 def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     learning = replace(TINY.learning, memory=Memory("gru", 3, 8))
-    given = Actor(learning.actor_inputs, learning.hidden)
-    save_policy(tmp_path / "given.pt", given, Normaliser(), {"name": "given", "object": "block"})
+    given = Actor(learning.actor_inputs, learning.hidden, SHADOW)
+    save_policy(tmp_path / "given.pt", given, Normaliser(SHADOW.state), {"name": "given", "object": "block"})
     config = replace(
         TINY, output=tmp_path / "run", randomized=True, init=str(tmp_path / "given.pt"), learning=learning, players=2,
         worlds=4, clean_worlds=1, warmup=256, critics_first=1280, first_updates=1, steps=1536,
