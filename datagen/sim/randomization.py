@@ -110,13 +110,11 @@ class SimRandomizer:
     """A `Randomization` at work in the worlds of a batch."""
 
     def __init__(self, config: Randomization, scene: SimScene, batch: Batch) -> None:
-        self.config, self.batch = config, batch
+        self.batch, self._touchable = batch, scene.model.nsensor > 0
+        self.config = config = self._possible(config)
         worlds = batch.nsim
         self._physics = Physics(config.physics, scene, batch) if config.physics else None
         self._actuation = Actuation(config.action_noise, config.action_delay, config.backlash, scene, worlds)
-        if scene.model.nsensor == 0:  # nothing tells which markers are touched
-            config = replace(config, marker_occlusion=None)
-        self.config = config
         senses = (config.observation_noise, config.marker_placement, config.marker_loss, config.marker_occlusion)
         self._fingertips, symmetries = scene.fingertip_sites, scene.object.symmetries
         self._sensing = Sensing(*senses, worlds, len(self._fingertips), symmetries) if any(senses) else None
@@ -136,8 +134,13 @@ class SimRandomizer:
             self._directions = Stream(worlds, 3, "normal")
             self._probability = np.zeros(worlds)
 
+    def _possible(self, config: Randomization) -> Randomization:
+        """Without hidden markers where a hand has no nails: nothing tells which of them are touched."""
+        return config if self._touchable else replace(config, marker_occlusion=None)
+
     def configure(self, config: Randomization) -> None:
         """Other ranges for the same effects, in episodes that begin from now on; noise changes at once."""
+        config = self._possible(config)
         before = {field.name for field in fields(config) if getattr(self.config, field.name) is not None}
         if before != {field.name for field in fields(config) if getattr(config, field.name) is not None}:
             raise ValueError("configure: expected the same effects, " + ", ".join(sorted(before)))

@@ -9,6 +9,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from datagen.policy import create_policy
 from datagen.policy.crew import Processes
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
-from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_vector
+from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_of, shape_vector
 from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
 from datagen.policy.layout import SHADOW
@@ -33,6 +34,8 @@ from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
+from vision.scene.load import load_scene
+from vision.scene.symmetries import Symmetries
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = compile_scene(scene("block"))
@@ -53,6 +56,39 @@ def test_other_orientations_of_the_block_differ() -> None:
     cosine = (np.einsum("asik,bik->abs", products, some.as_matrix()).max(axis=-1) - 1) / 2
     apart = np.arccos(np.clip(cosine, -1, 1)) > 0.2
     assert distance[apart].min() > 0.02
+
+
+AXIS = {False: np.eye(3)[None], True: np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])}
+
+
+@pytest.mark.parametrize("ends_alike", AXIS)
+def test_a_body_of_revolution_is_told_by_its_axis(ends_alike: bool) -> None:
+    symmetries = Symmetries(rotations=AXIS[ends_alike], axes=np.eye(3)[2:])
+    can = msgspec.structs.replace(BLOCK.object, faces=(), symmetries=symmetries)
+    some = Rotation.random(200, rng=np.random.default_rng(1))
+    vectors = shape_vector(can, quaternion_from_rotation(some))
+    turned = some * Rotation.from_euler("z", 1.0)
+    np.testing.assert_allclose(shape_vector(can, quaternion_from_rotation(turned)), vectors, atol=1e-12)
+    flipped = shape_vector(can, quaternion_from_rotation(turned * Rotation.from_euler("x", np.pi)))
+    assert np.allclose(flipped, vectors) == ends_alike
+    cosine = some.as_matrix()[:, :, 2] @ some.as_matrix()[:, :, 2].T
+    apart = np.arccos(np.clip(np.abs(cosine) if ends_alike else cosine, -1, 1)) > 0.2
+    assert np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)[apart].min() > 0.1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("block", "moments"), ("prism", "moments"), ("adroit-box", "matrix")])
+def test_moments_tell_objects_of_many_symmetries_alone(name: str, kind: str) -> None:
+    """A box that is no cube has four symmetries: moments would take its long side for its short one."""
+    target = load_scene(name).object
+    assert shape_of(target) == kind
+    some = Rotation.random(5, rng=np.random.default_rng(0))
+    vectors = shape_vector(target, quaternion_from_rotation(some))
+    if kind == "matrix":
+        np.testing.assert_allclose(vectors.reshape(-1, 3, 3), some.as_matrix(), atol=1e-12)
+    else:
+        alike = some[0] * Rotation.from_matrix(target.shape_symmetries)
+        count = len(target.shape_symmetries)
+        np.testing.assert_allclose(shape_vector(target, quaternion_from_rotation(alike)), vectors[[0] * count])
 
 
 def test_inputs_are_found_by_name() -> None:

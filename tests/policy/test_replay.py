@@ -115,6 +115,21 @@ def test_returns_sum_the_steps_at_the_goal(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["reward"], expected, atol=1e-6)
 
 
+def test_a_goal_is_reached_by_what_looks_the_same(tmp_path: Path) -> None:
+    """World 2 turns about an axis about which the object looks the same; the others turn it aside, as before."""
+    alike = Symmetries(rotations=np.eye(3)[None], axes=np.eye(3)[2:])
+    one, other = Replay(tmp_path / "1", 50, WORLDS, WIDTHS, UNLIKE), Replay(tmp_path / "2", 50, WORLDS, WIDTHS, alike)
+    for replay in (one, other):
+        fill(replay, 40, drop=False)
+    told, alike_told = (draw(replay, relabelled=0.0, steps=1, discount=0.9) for replay in (one, other))
+    about = told["state"][:, 2] == 2
+    np.testing.assert_allclose(alike_told["goal"][about, 0], 1, atol=1e-6)
+    np.testing.assert_allclose(alike_told["reward"][about], 0.1, rtol=1e-6)
+    assert not told["reward"].any()
+    for key in ("goal", "reward"):
+        np.testing.assert_allclose(alike_told[key][~about], told[key][~about], atol=1e-6)
+
+
 def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
     replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 40)
