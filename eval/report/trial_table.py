@@ -65,8 +65,8 @@ PAPER_TRIALS = {
 TRIAL_NOTES = (
     "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
     "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
-    "estimator, which sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is "
-    "decided by the true pose.",
+    "estimator, which sees a picture of each camera by MuJoCo's classic renderer at every step; whether a goal is "
+    "reached is decided by the true pose.",
     "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
     "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
     "each trial one look and one displacement of the cameras (Table 9).",
