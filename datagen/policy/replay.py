@@ -229,20 +229,16 @@ class Replay:
         first = np.maximum(data["begin"][at], self.time - self.steps)[:, None]
         before = np.maximum(time[:, None] - 1 - np.arange(frames), first)
         back = before % self.steps, world[:, None]
-        goals = [
-            goal_vector(
-                quaternion_from_rotation(
-                    rotation_to_goal(self.symmetries, rotation_from_quaternion(data[name][at]), target)
-                )
-            )
+        ways = [
+            rotation_to_goal(self.symmetries, rotation_from_quaternion(data[name][at]), target)
             for name in ("quaternion", "seen_quaternion")
         ]
         return View(
             state=data["state"][at],
             hidden=data["hidden"][at],
-            goal=goals[0],
+            goal=goal_vector(quaternion_from_rotation(ways[0])),
             seen=data["seen"][at],
-            seen_goal=goals[1],
+            seen_goal=goal_vector(quaternion_from_rotation(ways[1])),
             past=data["seen"][back],
             turns=rotations_since(data["seen_quaternion"][back], data["seen_quaternion"][at]),
         )
