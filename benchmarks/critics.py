@@ -27,8 +27,11 @@ from datagen.policy.features import goal_vector
 from datagen.policy.her import Learner, Learning, known
 from datagen.policy.network import load_file, load_policy
 from datagen.policy.replay import Replay, Widths
+from datagen.sim.goals import rotation_to_goal
 from datagen.variation import generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.load import load_scene
+from vision.scene.symmetries import Symmetries
 
 VARIANTS = {
     "plain layers, classifier": CriticConfig(),
@@ -53,17 +56,14 @@ def experience(folder: Path, steps: int, worlds: int, time: int) -> dict[str, np
     }
 
 
-def part(data: dict[str, np.ndarray], worlds: slice, folder: Path) -> Replay:
+def part(data: dict[str, np.ndarray], worlds: slice, folder: Path, symmetries: Symmetries) -> Replay:
     """The same of some worlds, as a replay of its own in `folder`."""
     folder.mkdir(parents=True)
     for name, column in data.items():
         np.ascontiguousarray(column[:, worlds]).tofile(folder / f"{name}.bin")
     time, count = data["acted"][:, worlds].shape[:2]
-    return Replay(folder, time, count, widths(data), time)
-
-
-def widths(data: dict[str, np.ndarray]) -> Widths:
-    return Widths(*(data[key].shape[-1] for key in ("state", "hidden", "action")))
+    widths = Widths(*(data[key].shape[-1] for key in ("state", "hidden", "action")))
+    return Replay(folder, time, count, widths, symmetries, time)
 
 
 def steps_to_goals(data: dict[str, np.ndarray]) -> np.ndarray:
@@ -90,17 +90,19 @@ def main() -> None:
     worlds, clean, count = config["worlds"], config["clean_worlds"], min(recorded, options.most_steps)
     data = experience(options.run / "replay", config["replay_steps"], worlds, count)
     actor, normaliser, _ = load_policy(options.run / "policy.pt")
-    shown = held_out(data, slice(0, clean), generator(options.seed, 0, "held out"))
+    symmetries = load_scene(config["scene"]).object.symmetries
+    shown = held_out(data, slice(0, clean), symmetries, generator(options.seed, 0, "held out"))
     print(describe())
     print(f"\n{count * (worlds - clean):,} steps teach, {len(shown.steps):,} moments of other worlds are held out\n")
     print("| critics | updates of 512 | goals told apart (AUC) | rank correlation with the time to a reached goal |")
     print("|---|---:|---:|---:|")
     for name, critic in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            replay = part(data, slice(clean, worlds), Path(folder) / "replay")
+            replay = part(data, slice(clean, worlds), Path(folder) / "replay", symmetries)
             learning = Learning(hidden=actor.hidden, memory=actor.memory, critic=critic, batch=512, averaging=0.01)
             learning = replace(learning, actor_inputs=actor.inputs, learning_rate=3e-4)
-            learner, rng = Learner(learning, widths(data), options.seed), generator(options.seed, 0, "samples")
+            learner = Learner(learning, actor.layout, data["hidden"].shape[-1], options.seed)
+            rng = generator(options.seed, 0, "samples")
             learner.take_on(actor, normaliser)
             began = time.process_time()
             updates = 0
@@ -134,16 +136,18 @@ class HeldOut:
             return learner.critics.value(learner.critics(known(view, action))).min(dim=0).values.numpy()
 
 
-def held_out(data: dict[str, np.ndarray], worlds: slice, rng: np.random.Generator, count: int = 5000) -> HeldOut:
+def held_out(
+    data: dict[str, np.ndarray], worlds: slice, symmetries: Symmetries, rng: np.random.Generator, count: int = 5000
+) -> HeldOut:
     """Moments drawn from those of `worlds` in episodes whose end was seen."""
     data = {name: np.array(column[:, worlds]) for name, column in data.items()}
     steps, begin = steps_to_goals(data), data["begin"][..., 0]
     open_ended = np.isinf(steps) & (begin == begin[-1])
     chosen = np.flatnonzero(data["acted"][..., 0] & ~open_ended)
     at = np.unravel_index(rng.choice(chosen, min(count, len(chosen)), replace=False), steps.shape)
-    to_goal = rotation_from_quaternion(data["goal"][at]) * rotation_from_quaternion(data["quaternion"][at]).inv()
-    goal = goal_vector(quaternion_from_rotation(to_goal))
-    return HeldOut(data["state"][at], data["hidden"][at], goal, data["action"][at], steps[at])
+    present, goal = (rotation_from_quaternion(data[name][at]) for name in ("quaternion", "goal"))
+    to_goal = goal_vector(quaternion_from_rotation(rotation_to_goal(symmetries, present, goal)))
+    return HeldOut(data["state"][at], data["hidden"][at], to_goal, data["action"][at], steps[at])
 
 
 if __name__ == "__main__":

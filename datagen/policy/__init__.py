@@ -3,13 +3,15 @@ that ``package.module:function`` names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from datagen.policy.explore import RandomExploration
-from datagen.sim.interface import Policy
+from datagen.sim.interface import Observation, Policy, blank_observation
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
 from vision.io.files import sha256
@@ -55,30 +57,46 @@ def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
     """The policy of that name, in that file, or behind that entry point; `datagen.policy.trained` says which files.
 
     Raises:
-        DactylError: there is none, or it has another signature.
+        DactylError: there is none, it is for another hand or object, or has another signature.
     """
     policy_label(source, scene.scene)
     found = _resolved(source, scene.scene)
     if source == TRAINED and found == RandomExploration.name:
         Console(stderr=True).print(f"no policy trained in the scene {scene.scene.name} is shipped: {found} instead")
     if found in POLICIES.names() and found not in shipped():
-        return complete_policy(POLICIES.load(found)(scene, worlds), found)
+        return tried(POLICIES.load(found), found, scene, worlds)
     from datagen.policy.trained import load  # brings torch
 
     return load(found, scene, worlds)
 
 
-def complete_policy(policy: Any, source: str) -> Policy:
-    """The policy that somebody's function returned.
+def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, worlds: int) -> Policy:
+    """The policy that somebody's function returns, after it has acted once.
 
     Raises:
-        DactylError: it has not what a policy has.
+        DactylError: it cannot be built or cannot act in this scene, or has not what a policy has.
     """
-    missing = [part for part in ("name", "reset", "act") if not hasattr(policy, part)]
-    if missing:
-        raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
-    found: Policy = policy
-    return found
+    observation = blank_observation(worlds, len(scene.fingertip_sites), len(scene.joint_names))
+    try:
+        policy: Policy = build(scene, worlds)
+        missing = [part for part in ("name", "reset", "act") if not hasattr(policy, part)]
+        if missing:
+            raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
+        policy.reset(range(worlds), [np.random.default_rng(world) for world in range(worlds)])
+        shape, expected = np.shape(policy.act(observation)), (worlds, scene.actions)
+    except DactylError:
+        raise
+    except Exception as error:  # whatever a stranger's function raises
+        raise DactylError(f"policy {source}: {cannot_act(observation, error)}") from error
+    if shape != expected:
+        raise DactylError(f"policy {source}: must return actions of shape {expected}, got {shape}")
+    return policy
+
+
+def cannot_act(observation: Observation, error: Exception) -> str:
+    """What to say of a policy that raised an error when it was told an observation."""
+    tips, joints = observation["fingertip_position"].shape, observation["joint_position"].shape
+    return f"cannot act on an observation (fingertip_position {tips}, joint_position {joints}): {error}"
 
 
 def _resolved(source: str, scene: Scene) -> str:

@@ -37,7 +37,7 @@ def main_train(argv: Sequence[str]) -> None:
 
     examples:
       dactyl policy train --config configs/policy/her.yaml --output runs/her
-      dactyl policy train --config configs/policy/her.yaml --output runs/prism --scene prism
+      dactyl policy train --config configs/policy/her.yaml --output runs/adroit --scene adroit-box
       dactyl policy train --config configs/policy/randomized.yaml --output runs/randomized
     """
     from datagen.policy.her_config import HerConfig

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from datagen.policy import TRAINED, RandomExploration, create_policy
+from datagen.policy.layout import layout_of
 from datagen.policy.recorder import Recorder
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
@@ -29,11 +30,12 @@ Ending = Literal["dropped", "late", "complete"]
 """How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
 
 PAPER = {
-    "block (state)": (43.4, 13.8, 50.0),
-    "block (state, locked wrist)": (44.2, 13.4, 50.0),
-    "prism (state)": (29.0, 19.7, 30.0),
+    ("shadow", "block (state)"): (43.4, 13.8, 50.0),
+    ("shadow", "block (state, locked wrist)"): (44.2, 13.4, 50.0),
+    ("shadow", "prism (state)"): (29.0, 19.7, 30.0),
 }
-"""Table 3, 100 trials in the randomized simulation: mean, standard deviation and median of consecutive goals."""
+"""Table 3, by hand and object, 100 trials in the randomized simulation: mean, standard deviation and median of
+consecutive goals."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class EvaluateConfig:
         output: folder for results.json.
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         scene: name or file of the scene (configs/scenes).
-        locked_wrist: hold the two wrist joints.
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         trials: how many, of each kind.
         seed: of every random draw.
         threads: that simulate; 0 for all processors.
@@ -116,6 +118,7 @@ def play(
     """Play all trials side by side, each until it is over."""
     scene = complete_scene(config.scene)
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
+    layout_of(environment.scene)  # refuses a scene without goals
     player = create_policy(policy, environment.scene, config.trials)
 
     def sense(going: NDArray[np.int64]) -> Observation:
@@ -199,7 +202,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
 
 def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
     """Markdown: consecutive goals next to the paper's Table 3."""
-    target = load_scene(config.scene).object.name
+    scene = load_scene(config.scene)
+    target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
     rows = [
         "| consecutive goals | trials | mean | 95 % | std | median | dropped | out of time |",
@@ -210,7 +214,7 @@ def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
         figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
         figures += f" | {result.dropped} | {result.late}"
         rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
-    paper = PAPER.get(f"{target} (state{wrist})")
+    paper = PAPER.get((scene.hand.name if scene.hand else "", f"{target} (state{wrist})"))
     if paper:
         rows.append(f"| paper, {target} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
     for kind, result in results.items():

@@ -1,56 +1,59 @@
 """What a policy's or critic's network reads of an observation: vectors made from it, goal and state apart.
 
-The goal enters as the rotation still to be made. The object's own orientation enters as its shape sees it: a block
-turned by 90 degrees about an axis of its own is the same block, only its letters move, so one state stands for all 24.
+The goal enters as the rotation still to be made. The object's own orientation enters as its shape shows it, in one of
+three ways (`shape_of`):
+
+- ``moments``: fourth moments of the normals of its flat sides. A block turned by 90 degrees about an axis of its own is
+  the same block, only its letters move, so one state stands for all 24. Of a prism they tell the axis, not how it is
+  turned about it.
+- ``axis``: of a body of revolution first and second moments of its axis, averaged over its ends where they look alike.
+- ``matrix``: of every other object its rotation matrix. It is right for any object; orientations that look alike are
+  then states of their own.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.sim.interface import ACTIONS, FloatArray, Observation
+from datagen.sim.interface import FloatArray, Observation
 from datagen.sim.scene import SimScene
 from vision.geometry.rotations import rotation_from_quaternion
+from vision.scene.objects import PoseObject
 
-INPUTS = {
-    "fingertip_position": 15,
-    "object_position": 3,
-    "object_shape": 15,
-    "joint_position": 24,
-    "last_action": ACTIONS,
-    "joint_velocity": 24,
-    "object_velocity": 6,
-}
-"""Parts of the state vector by name, in this order, and their widths. The rotation to the goal is always an input."""
+INPUTS = (
+    "fingertip_position", "object_position", "object_shape", "joint_position", "last_action", "joint_velocity",
+    "object_velocity",
+)  # fmt: skip
+"""Parts of the state vector by name, in this order; `layout.Layout` has their widths. The rotation to the goal is
+always an input."""
 
-STATE_WIDTH = sum(INPUTS.values())
 GOAL_WIDTH = 13  # the rotation to the goal as a quaternion and as a matrix
-_EXPONENTS = [(i, j, 4 - i - j) for i in range(5) for j in range(5 - i)]
+
+Shape = Literal["moments", "axis", "matrix"]
+SHAPE_WIDTHS: dict[Shape, int] = {"moments": 15, "axis": 9, "matrix": 9}
+
+_ROUND = 10  # rotations of a prism of five sides: with fewer, moments of degree four do not tell how a shape lies
 
 
-def input_indices(names: tuple[str, ...]) -> list[int]:
-    """Columns of the state vector that hold the named inputs.
-
-    Raises:
-        ValueError: an unknown or repeated name.
-    """
-    unknown = [name for name in names if name not in INPUTS]
-    if unknown or len(set(names)) < len(names):
-        raise ValueError(f"inputs: expected different names out of {', '.join(INPUTS)}, got {', '.join(names)}")
-    starts = dict(zip(INPUTS, np.cumsum([0, *INPUTS.values()])[:-1], strict=True))
-    return [int(starts[name]) + column for name in names for column in range(INPUTS[name])]
+def shape_of(target: PoseObject) -> Shape:
+    """How the orientation of an object is told."""
+    if len(target.faces) and len(target.shape_symmetries) >= _ROUND:
+        return "moments"
+    return "axis" if len(target.symmetries.axes) == 1 else "matrix"
 
 
 def state_vector(scene: SimScene, observation: Observation, last_action: FloatArray) -> NDArray[np.float32]:
-    """State vectors (N, STATE_WIDTH), float32; `last_action` (N, 20) is the action before, in [-1, 1]."""
+    """State vectors (N, S), float32; `last_action` (N, A) is the action before, in [-1, 1]."""
     worlds = len(last_action)
     rotation = rotation_from_quaternion(observation["object_quaternion"])
     palm = np.asarray(scene.scene.workspace.start)
     parts = {
         "fingertip_position": (observation["fingertip_position"] - palm).reshape(worlds, -1),
         "object_position": observation["object_position"] - palm,
-        "object_shape": shape_moments(scene, observation["object_quaternion"]),
+        "object_shape": shape_vector(scene.object, observation["object_quaternion"]),
         "joint_position": observation["joint_position"],
         "last_action": last_action,
         "joint_velocity": observation["joint_velocity"],
@@ -61,18 +64,31 @@ def state_vector(scene: SimScene, observation: Observation, last_action: FloatAr
     return np.hstack([parts[name] for name in INPUTS]).astype(np.float32)
 
 
-def shape_moments(scene: SimScene, quaternion: FloatArray) -> FloatArray:
-    """Fourth moments of the object's face normals in the world frame, (N, 15): its orientation without the letters.
+def shape_vector(target: PoseObject, quaternion: FloatArray) -> FloatArray:
+    """Orientations (N, 4), object to world, as the object's shape shows them, (N, SHAPE_WIDTHS[shape_of(target)]).
 
-    They are smooth in the orientation, equal for orientations that differ by a symmetry of the shape, and tell all
-    others of a block apart (of degree four, the block's symmetry has one invariant direction and no more symmetries).
+    Moments are smooth in the orientation and equal for orientations that differ by a symmetry. Those of a block tell
+    all others apart: of degree four, its symmetry has one invariant direction and no more symmetries.
     """
-    normals = np.array([face.normal for face in scene.object.faces])
-    turned = np.einsum("nij,fj->nfi", rotation_from_quaternion(quaternion).as_matrix(), normals)
+    matrices = rotation_from_quaternion(quaternion).as_matrix()
+    kind = shape_of(target)
+    if kind == "matrix":
+        return matrices.reshape(-1, 9)
+    if kind == "moments":
+        return _moments(matrices, np.array([face.normal for face in target.faces]), 4)
+    ends = target.symmetries.rotations @ target.symmetries.axes[0]
+    return np.hstack([_moments(matrices, ends, degree) for degree in (1, 2)])
+
+
+def _moments(matrices: FloatArray, directions: FloatArray, degree: int) -> FloatArray:
+    """Means over directions (D, 3) of all products of so many of their coordinates, up to the fourth, turned by
+    matrices (N, 3, 3)."""
+    turned = np.einsum("nij,fj->nfi", matrices, directions)
     square = turned**2
-    powers = np.stack([np.ones_like(turned), turned, square, square * turned, square**2], axis=-1)  # (N, F, 3, 5)
+    powers = np.stack([np.ones_like(turned), turned, square, square * turned, square**2], axis=-1)  # (N, D, 3, 5)
+    exponents = [(i, j, degree - i - j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     return np.stack(
-        [(powers[:, :, 0, i] * powers[:, :, 1, j] * powers[:, :, 2, k]).mean(axis=1) for i, j, k in _EXPONENTS], axis=1
+        [(powers[:, :, 0, i] * powers[:, :, 1, j] * powers[:, :, 2, k]).mean(axis=1) for i, j, k in exponents], axis=1
     )
 
 

@@ -21,6 +21,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.layout import layout_of
 from datagen.policy.starts import drawn_starts
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
@@ -44,7 +45,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         scene: name or file of the scene.
         randomization: of physics, actions and sensors; `datagen.sim.randomization.EVERYTHING` is the paper's.
         rules: when a trial is over.
-        locked_wrist: hold the two wrist joints.
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         threads: that simulate; 0 for all processors.
         starts: states that episodes begin from, each made by the paper's 100 random actions at the first reset.
     """
@@ -64,7 +65,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         self.num_envs, self._starts_wanted = num_envs, starts
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.environment = Environment(complete_scene(scene), 0, num_envs, threads, randomization, locked_wrist)
-        actions = self.environment.scene.model.nu
+        actions = layout_of(self.environment.scene).actuators
         self._last_action = np.zeros((num_envs, actions))
         self._trials, self._over = Trials(rules, num_envs), np.zeros(num_envs, dtype=bool)
         width = self._observations()[0].shape[1]

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from datagen.policy.critics import CriticConfig, Critics
-from datagen.policy.features import GOAL_WIDTH, input_indices
+from datagen.policy.features import GOAL_WIDTH
+from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Hindsight, Sample, View, Widths
+from datagen.policy.replay import Hindsight, Sample, View
 from vision.bounds import positive
 
 
@@ -56,28 +57,36 @@ class Learning:
     hindsight: Hindsight = field(default_factory=Hindsight)
 
     def __post_init__(self) -> None:
-        input_indices(self.actor_inputs)
+        check_inputs(self.actor_inputs)
         positive(self, "batch", "learning_rate", "actor_every")
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
 
-    def actor(self, widths: Widths) -> Actor:
-        """An actor of this kind, with weights from torch's generator."""
-        return Actor(self.actor_inputs, self.hidden, self.memory, widths.hidden if self.told else 0)
+    def actor(self, layout: Layout, hidden: int) -> Actor:
+        """An actor of this kind, with weights from torch's generator; `hidden` numbers are hidden from observations."""
+        return Actor(self.actor_inputs, self.hidden, layout, self.memory, hidden if self.told else 0)
 
 
 class Learner(PartsLearner):
-    """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here."""
+    """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here.
 
-    def __init__(self, config: Learning, widths: Widths, seed: int, device: str = "cpu") -> None:
+    Args:
+        config: of the networks and their learning.
+        layout: of the states.
+        hidden: how many numbers no observation tells (`Environment.hidden`).
+        seed: of the initial weights.
+        device: that learns, as torch calls it.
+    """
+
+    def __init__(self, config: Learning, layout: Layout, hidden: int, seed: int, device: str = "cpu") -> None:
         self.config, self.device = config, torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.actor = config.actor(widths)
-            self.critics = Critics(config.critic, widths.state + widths.hidden + GOAL_WIDTH + widths.actions)
+            self.actor = config.actor(layout, hidden)
+            self.critics = Critics(config.critic, layout.state + hidden + GOAL_WIDTH + layout.actuators)
         with torch.no_grad():
             self.actor.get_parameter(f"layers.{len(self.actor.layers) - 1}.weight").mul_(0.1)  # near the middle
-        self.normaliser = Normaliser(widths.state)
+        self.normaliser = Normaliser(layout.state)
         for part in (self.actor, self.critics, self.normaliser):
             part.to(self.device)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)

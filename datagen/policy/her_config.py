@@ -23,7 +23,7 @@ class HerConfig:
     Attributes:
         output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
         scene: name or file of the scene (configs/scenes).
-        locked_wrist: hold the two wrist joints.
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
         teacher: weights of an actor whose actions are learnt on the states that the trained one gets into
             (`datagen.policy.student`); null learns from goals, by hindsight.

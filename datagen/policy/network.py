@@ -12,9 +12,9 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from datagen.policy.features import GOAL_WIDTH, STATE_WIDTH, input_indices
+from datagen.policy.features import GOAL_WIDTH
+from datagen.policy.layout import SHADOW, Layout
 from datagen.policy.memory import FRAME_INPUTS, Memory
-from datagen.sim.interface import ACTIONS
 from vision.errors import DactylError
 from vision.io.decode import Text, from_plain
 from vision.io.files import atomic_write
@@ -36,7 +36,7 @@ class Normaliser(nn.Module):
     mean: Tensor
     square: Tensor
 
-    def __init__(self, width: int = STATE_WIDTH) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
@@ -60,11 +60,12 @@ class Normaliser(nn.Module):
 
 
 class Actor(nn.Module):
-    """From normalised states and goal vectors to joint targets as shares of the control range, (N, 20) in [-1, 1].
+    """From normalised states and goal vectors to joint targets as shares of the control range, (N, A) in [-1, 1].
 
     Args:
         inputs: names of the parts of the state that it sees (`features.INPUTS`).
         hidden: widths of the hidden layers.
+        layout: of the state.
         memory: how it remembers.
         told: how many numbers it is told that no observation holds: 0, but for teachers, which stay in the simulation
             (`Environment.hidden`).
@@ -74,18 +75,19 @@ class Actor(nn.Module):
     frame_columns: Tensor
 
     def __init__(
-        self, inputs: Sequence[str], hidden: Sequence[int], memory: Memory | None = None, told: int = 0
+        self, inputs: Sequence[str], hidden: Sequence[int], layout: Layout, memory: Memory | None = None, told: int = 0
     ) -> None:
         super().__init__()
-        self.inputs, self.hidden, self.memory, self.told = tuple(inputs), tuple(hidden), memory or Memory(), told
-        self.register_buffer("columns", torch.tensor(input_indices(self.inputs)), persistent=False)
-        self.register_buffer("frame_columns", torch.tensor(input_indices(FRAME_INPUTS)), persistent=False)
+        self.inputs, self.hidden, self.layout = tuple(inputs), tuple(hidden), layout
+        self.memory, self.told = memory or Memory(), told
+        self.register_buffer("columns", torch.tensor(layout.columns(self.inputs)), persistent=False)
+        self.register_buffer("frame_columns", torch.tensor(layout.columns(FRAME_INPUTS)), persistent=False)
         frame, kind = len(self.frame_columns) + 3, self.memory.kind
         remembered = {"none": 0, "stack": self.memory.frames * frame, "gru": self.memory.units}[kind]
         if kind == "gru":
             self.recurrent = nn.GRU(frame, self.memory.units, batch_first=True)
         # What others do without comes last: `take_on` finds their weights at the front.
-        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered + told, self.hidden, ACTIONS)
+        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered + told, self.hidden, layout.actuators)
 
     def forward(self, state: Tensor, goal: Tensor, past: Tensor, turns: Tensor, hidden: Tensor) -> Tensor:
         """Joint targets.
@@ -144,6 +146,7 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
         "about": about,
         "inputs": list(actor.inputs),
         "hidden": list(actor.hidden),
+        "layout": asdict(actor.layout),
         "memory": asdict(actor.memory),
         "told": actor.told,
         "actor": actor.state_dict(),
@@ -166,16 +169,35 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     with fitting(path):
         inputs = from_plain(content["inputs"], Names, f"{path}: inputs")
         hidden = from_plain(content["hidden"], Widths, f"{path}: hidden")
+        layout = from_plain(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
         # Files from before there was any memory say nothing of it.
         memory = from_plain(content.get("memory", {}), Memory, f"{path}: memory")
         told = from_plain(content.get("told", 0), Told, f"{path}: told")
         actor = fitted(
-            lambda: Actor(inputs, hidden, memory, told), checked_tensors(content["actor"], f"{path}: actor"), str(path)
+            lambda: Actor(inputs, hidden, layout, memory, told),
+            checked_tensors(content["actor"], f"{path}: actor"),
+            str(path),
         )
-        normaliser = fitted(Normaliser, checked_tensors(content["normaliser"], f"{path}: normaliser"), str(path))
+        normaliser = fitted(
+            lambda: Normaliser(layout.state), checked_tensors(content["normaliser"], f"{path}: normaliser"), str(path)
+        )
         about = from_plain(content["about"], dict[str, Any], f"{path}: about")
         about |= {key: from_plain(about[key], Text, f"{path}: about.{key}") for key in ("name", "object")}
     return actor.eval(), normaliser.eval(), about
+
+
+def load_policy_for(path: Path, layout: Layout, target: str) -> tuple[Actor, Normaliser, dict[str, Any]]:
+    """As :func:`load_policy`, for a scene of that layout and an object of that name.
+
+    Raises:
+        DactylError: besides, where it is for others.
+    """
+    actor, normaliser, about = load_policy(path)
+    if about["object"] != target:
+        raise DactylError(f"{path}: a policy for the {about['object']}, not the {target}; choose another")
+    if actor.layout != layout:
+        raise DactylError(f"{path}: a policy for {actor.layout}, where the scene has {layout}; choose another")
+    return actor, normaliser, about
 
 
 @contextlib.contextmanager

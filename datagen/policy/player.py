@@ -16,12 +16,13 @@ from torch import Tensor
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Tally
+from datagen.policy.layout import layout_of
 from datagen.policy.memory import History
 from datagen.policy.network import Normaliser
-from datagen.policy.replay import Step, Widths
+from datagen.policy.replay import Step
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
-from datagen.sim.environment import Environment, hand_start
+from datagen.sim.environment import hand_start
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 
@@ -67,13 +68,6 @@ class Played:
     seconds: float = 0.0
 
 
-def widths_of(environment: Environment) -> Widths:
-    """Of the vectors that are learnt from in it."""
-    actions = environment.scene.model.nu
-    state = state_vector(environment.scene, environment.observe(), np.zeros((environment.worlds, actions)))
-    return Widths(state.shape[1], environment.hidden().shape[1], actions)
-
-
 class Player:
     """One batch of hands.
 
@@ -93,16 +87,16 @@ class Player:
         scene, worlds = self.environment.scene, config.worlds
         self.targets = JointTargets(scene)
         self.grasp = self.targets.holding(hand_start(scene)[None])
-        self.widths = widths_of(self.environment)
-        self.actor = config.learning.actor(self.widths)
-        self.normaliser = Normaliser(self.widths.state)
-        self.history = History(config.learning.memory.frames, worlds, self.widths.state)
+        layout = layout_of(scene)
+        self.actor = config.learning.actor(layout, self.environment.hidden().shape[1])
+        self.normaliser = Normaliser(layout.state)
+        self.history = History(config.learning.memory.frames, worlds, layout.state)
         self.trials = Trials(TRAINING, worlds)
         self.clean = np.arange(worlds) < config.clean_worlds
         self.spread = np.zeros((worlds, 1))
         self.spread[~self.clean, 0] = np.linspace(*config.noise, worlds - config.clean_worlds)
-        self.noise = np.zeros((worlds, self.widths.actions))
-        self.last_action = np.zeros((worlds, self.widths.actions))
+        self.noise = np.zeros((worlds, layout.actuators))
+        self.last_action = np.zeros((worlds, layout.actuators))
         self.over = np.zeros(worlds, dtype=bool)
         # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
         self.rng = generator(config.seed, steps, f"training/{number}")

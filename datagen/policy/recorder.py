@@ -16,7 +16,7 @@ _MOST_FRAMES = 150  # 12 s, which as a GIF stay below 3 MB
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What one picture shows: joints (24,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the
+    """What one picture shows: joints (J,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the
     goal's quaternion (4,), and how many goals were reached before."""
 
     joint_position: FloatArray

@@ -16,9 +16,11 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy.features import goal_vector
 from datagen.policy.memory import rotations_since
+from datagen.sim.goals import rotation_to_goal
 from datagen.sim.outcome import GOAL_THRESHOLD
 from vision.bounds import share
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 
 _GOING_ON = np.iinfo(np.int64).max
 
@@ -124,12 +126,15 @@ class Replay:
         steps: capacity of each world.
         worlds: side by side.
         widths: of the vectors.
+        symmetries: of the object.
         time: steps recorded before; the files then hold them.
     """
 
-    def __init__(self, folder: Path, steps: int, worlds: int, widths: Widths, time: int = 0) -> None:
+    def __init__(
+        self, folder: Path, steps: int, worlds: int, widths: Widths, symmetries: Symmetries, time: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.steps, self.worlds, self.time = steps, worlds, time
+        self.steps, self.worlds, self.symmetries, self.time = steps, worlds, symmetries, time
         columns: dict[str, tuple[tuple[int, ...], type]] = {
             "state": ((widths.state,), np.float32),
             "hidden": ((widths.hidden,), np.float32),
@@ -206,7 +211,8 @@ class Replay:
         reward = np.zeros(count)
         for step in range(1, how.steps + 1):
             there = data["quaternion"][(time + np.minimum(step, ahead)) % self.steps, world]
-            near = (target * rotation_from_quaternion(there).inv()).magnitude() < GOAL_THRESHOLD
+            left_to_turn = rotation_to_goal(self.symmetries, rotation_from_quaternion(there), target)
+            near = left_to_turn.magnitude() < GOAL_THRESHOLD
             counts = near & (step < ahead + ~lost)  # not in the step of a drop, nor beyond the last
             reward += (1 - how.discount) * how.discount ** (step - 1) * counts
         return Sample(
@@ -223,16 +229,16 @@ class Replay:
         first = np.maximum(data["begin"][at], self.time - self.steps)[:, None]
         before = np.maximum(time[:, None] - 1 - np.arange(frames), first)
         back = before % self.steps, world[:, None]
-        goals = [
-            goal_vector(quaternion_from_rotation(target * rotation_from_quaternion(data[name][at]).inv()))
+        ways = [
+            rotation_to_goal(self.symmetries, rotation_from_quaternion(data[name][at]), target)
             for name in ("quaternion", "seen_quaternion")
         ]
         return View(
             state=data["state"][at],
             hidden=data["hidden"][at],
-            goal=goals[0],
+            goal=goal_vector(quaternion_from_rotation(ways[0])),
             seen=data["seen"][at],
-            seen_goal=goals[1],
+            seen_goal=goal_vector(quaternion_from_rotation(ways[1])),
             past=data["seen"][back],
             turns=rotations_since(data["seen_quaternion"][back], data["seen_quaternion"][at]),
         )

@@ -14,7 +14,7 @@ from torch import nn
 from datagen.policy.her import Learning, act, tensors
 from datagen.policy.learner import PartsLearner
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Sample, Widths
+from datagen.policy.replay import Sample
 
 
 class Student(PartsLearner):
@@ -24,18 +24,18 @@ class Student(PartsLearner):
         config: of the student's networks; what concerns critics is not used.
         teacher: whose actions are learnt.
         normaliser: of its inputs, and of the student's.
-        widths: of the vectors.
+        hidden: how many numbers no observation tells.
         seed: of the initial weights.
         device: that learns, as torch calls it.
     """
 
     def __init__(
-        self, config: Learning, teacher: Actor, normaliser: Normaliser, widths: Widths, seed: int, device: str = "cpu"
+        self, config: Learning, teacher: Actor, normaliser: Normaliser, hidden: int, seed: int, device: str = "cpu"
     ) -> None:
         self.config, self.device = config, torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.actor = config.actor(widths).to(self.device)
+            self.actor = config.actor(teacher.layout, hidden).to(self.device)
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device)
         self.normaliser = copy.deepcopy(normaliser).to(self.device)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate)

@@ -1,7 +1,7 @@
 """Policies from files and entry points: our own weights, TorchScript and ``torch.export`` programs, Python functions.
 
 A user's program is called with one dictionary, the nine tensors of `datagen.sim.interface.Observation` (float32, N
-rows, shapes, units and frames as there), and returns the actions, float32 (N, 20), in [-1, 1]. It has no memory from
+rows, shapes, units and frames as there), and returns the actions, float32 (N, A), in [-1, 1]. It has no memory from
 call to call; a policy with one is a Python entry point ``package.module:function``, called with the scene and the
 number of worlds, that returns a `datagen.sim.interface.Policy`.
 """
@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from datagen.policy import complete_policy, policy_label, shipped
-from datagen.policy.features import STATE_WIDTH, goal_vector, state_vector
+from datagen.policy import cannot_act, policy_label, shipped, tried
+from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.layout import layout_of
 from datagen.policy.memory import History
-from datagen.policy.network import Actor, Normaliser, load_policy
+from datagen.policy.network import Actor, Normaliser, load_policy_for
 from datagen.policy.targets import JointTargets
-from datagen.sim.interface import ACTIONS, FloatArray, Observation, Policy, Worlds
+from datagen.sim.interface import FloatArray, Observation, Policy, Worlds
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
 
@@ -34,8 +35,8 @@ class NetworkPolicy:
         self.name = name
         self._actor, self._normaliser, self._scene = actor, normaliser, scene
         self._targets = JointTargets(scene)
-        self._last = np.full((worlds, ACTIONS), np.nan)
-        self._history = History(actor.memory.frames, worlds, STATE_WIDTH)
+        self._last = np.full((worlds, scene.actions), np.nan)
+        self._history = History(actor.memory.frames, worlds, actor.layout.state)
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
         self._history.forget(worlds)
@@ -56,29 +57,23 @@ class NetworkPolicy:
 
 
 class ProgramPolicy:
-    """A user's TorchScript or ``torch.export`` program; tried once when it is loaded."""
+    """A user's TorchScript or ``torch.export`` program."""
 
-    def __init__(self, name: str, program: Callable[[dict[str, torch.Tensor]], Any], worlds: int) -> None:
+    def __init__(self, name: str, program: Callable[[dict[str, torch.Tensor]], Any]) -> None:
         self.name, self._program = name, program
-        self.act(_blank_observation(worlds))
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
         """Programs have no memory."""
 
     def act(self, observation: Observation) -> FloatArray:
         tensors = {key: torch.from_numpy(np.asarray(value, np.float32)) for key, value in observation.items()}
-        count = len(observation["object_position"])
         try:
             with torch.inference_mode():
                 action = self._program(tensors)
         except Exception as error:  # whatever a stranger's program raises
-            raise DactylError(
-                f"policy {self.name}: cannot be called with a dictionary of {', '.join(tensors)} "
-                f"for {count} worlds: {error}"
-            ) from error
-        if not isinstance(action, torch.Tensor) or action.shape != (count, ACTIONS):
-            got = tuple(action.shape) if isinstance(action, torch.Tensor) else type(action).__name__
-            raise DactylError(f"policy {self.name}: must return a tensor of shape {(count, ACTIONS)}, got {got}")
+            raise DactylError(f"policy {self.name}: {cannot_act(observation, error)}") from error
+        if not isinstance(action, torch.Tensor):
+            raise DactylError(f"policy {self.name}: must return a tensor, got {type(action).__name__}")
         return action.numpy().astype(np.float64)
 
 
@@ -86,19 +81,19 @@ def load(source: str, scene: SimScene, worlds: int) -> Policy:
     """The policy in a file (``.pt`` of ours or TorchScript, ``.pt2`` of torch.export) or behind an entry point.
 
     Raises:
-        DactylError: it is not there, cannot be read, is for another object, or has another signature.
+        DactylError: it is not there, cannot be read, is for another hand or object, or has another signature.
     """
     name, path = policy_label(source, scene.scene), shipped().get(source, Path(source))
     if path.suffix not in (".pt", ".pt2"):
-        return _entry_point(source, scene, worlds)
+        return tried(_entry_point(source), source, scene, worlds)
     torch.set_num_threads(1)  # the last bits of a product can depend on it, and states must not
     if path.suffix == ".pt2":
-        return ProgramPolicy(name, _read_program(path, lambda: torch.export.load(str(path)).module()), worlds)
+        program = _read_program(path, lambda: torch.export.load(str(path)).module())
+        return tried(lambda *_: ProgramPolicy(name, program), name, scene, worlds)
     if _is_torchscript(path):
-        return ProgramPolicy(name, _read_program(path, lambda: torch.jit.load(str(path), "cpu")), worlds)
-    actor, normaliser, about = load_policy(path)
-    if about["object"] != scene.object.name:
-        raise DactylError(f"{source}: a policy for the {about['object']}, not the {scene.object.name}; choose another")
+        program = _read_program(path, lambda: torch.jit.load(str(path), "cpu"))
+        return tried(lambda *_: ProgramPolicy(name, program), name, scene, worlds)
+    actor, normaliser, _ = load_policy_for(path, layout_of(scene), scene.object.name)
     if actor.told:
         raise DactylError(f"{source}: a teacher, told what only a simulation knows; train a student of it to act")
     return NetworkPolicy(name, actor, normaliser, scene, worlds)
@@ -120,25 +115,10 @@ def _read_program(path: Path, read: Callable[[], Any]) -> Any:
         raise DactylError(f"{path}: not a program that this torch can read ({kind}); export it again") from error
 
 
-def _entry_point(source: str, scene: SimScene, worlds: int) -> Policy:
+def _entry_point(source: str) -> Callable[[SimScene, int], Any]:
     module, _, name = source.partition(":")
     try:
-        build = getattr(importlib.import_module(module), name)
+        build: Callable[[SimScene, int], Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DactylError(f"policy {source}: cannot be imported ({error}); give package.module:function") from error
-    return complete_policy(build(scene, worlds), source)
-
-
-def _blank_observation(worlds: int) -> Observation:
-    quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
-    return {
-        "fingertip_position": np.zeros((worlds, 5, 3)),
-        "object_position": np.zeros((worlds, 3)),
-        "relative_goal": quaternion,
-        "object_quaternion": quaternion,
-        "goal_quaternion": quaternion,
-        "joint_position": np.zeros((worlds, 24)),
-        "joint_velocity": np.zeros((worlds, 24)),
-        "object_linear_velocity": np.zeros((worlds, 3)),
-        "object_angular_velocity": np.zeros((worlds, 3)),
-    }
+    return build

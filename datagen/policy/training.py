@@ -27,8 +27,9 @@ from datagen.policy.curriculum import Curriculum
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally, means
-from datagen.policy.network import Actor, Normaliser, load_file, load_policy, save_policy
-from datagen.policy.player import Orders, Played, widths_of
+from datagen.policy.layout import layout_of
+from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_policy_for, save_policy
+from datagen.policy.player import Orders, Played
 from datagen.policy.replay import Replay, Widths, together
 from datagen.policy.signals import signals_held
 from datagen.policy.starts import start_states
@@ -38,7 +39,6 @@ from vision.config import differences
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
-from vision.scene.load import load_scene
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = (
@@ -53,10 +53,11 @@ class Training:
     def __init__(self, config: HerConfig) -> None:
         self.config = config
         environment = config.environment()
+        self.layout, self.target = layout_of(environment.scene), environment.scene.object
         start_states(config.output, environment, config.start_states)  # the players read them
-        widths = widths_of(environment)
+        widths = Widths(self.layout.state, environment.hidden().shape[1], self.layout.actuators)
         try:
-            self.learner = self._learner(widths)
+            self.learner = self._learner(widths.hidden)
         except (RuntimeError, AssertionError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DactylError(f"device {config.device}: {reason}; choose another") from None
@@ -73,7 +74,8 @@ class Training:
             recorded = self._resume(checkpoint)
         elif config.init:
             self._take_on(config.init)
-        self.replay = Replay(config.output / "replay", config.replay_steps, players * config.worlds, widths, recorded)
+        folder, worlds = config.output / "replay", players * config.worlds
+        self.replay = Replay(folder, config.replay_steps, worlds, widths, self.target.symmetries, recorded)
         self.rng = generator(config.seed, self.steps, "training")
 
     def run(self) -> None:
@@ -161,20 +163,17 @@ class Training:
         grasping = not (self.config.init or self.config.teacher) and self.steps < self.config.warmup
         return Orders(actor, normaliser, grasping, self.turn, self.width.value)
 
-    def _learner(self, widths: Widths) -> Learner | Student:
+    def _learner(self, hidden: int) -> Learner | Student:
         config = self.config
         if not config.teacher:
-            return Learner(config.learning, widths, config.seed, config.device)
+            return Learner(config.learning, self.layout, hidden, config.seed, config.device)
         actor, normaliser = self._weights(config.teacher)
-        if actor.told not in (0, widths.hidden) or actor.memory.frames > config.learning.memory.frames:
+        if actor.told not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
-        return Student(config.learning, actor, normaliser, widths, config.seed, config.device)
+        return Student(config.learning, actor, normaliser, hidden, config.seed, config.device)
 
     def _weights(self, source: str) -> tuple[Actor, Normaliser]:
-        path = shipped().get(source, Path(source))
-        actor, normaliser, about = load_policy(path)
-        if about["object"] != (ours := load_scene(self.config.scene).object.name):
-            raise DactylError(f"{path}: a policy for the {about['object']}, not the {ours}")
+        actor, normaliser, _ = load_policy_for(shipped().get(source, Path(source)), self.layout, self.target.name)
         return actor, normaliser
 
     def _take_on(self, source: str) -> None:
@@ -198,10 +197,9 @@ class Training:
             "learner": self.learner.state_dict(),
         }
         atomic_write(self.config.output / CHECKPOINT, lambda file: torch.save(content, file))
-        target = load_scene(self.config.scene).object.name
         about = {
-            "name": f"her-{target}",
-            "object": target,
+            "name": f"her-{self.target.name}",
+            "object": self.target.name,
             "steps": self.steps,
             "seconds": round(self.seconds),
             "core_seconds": round(self.core_seconds),
@@ -215,7 +213,8 @@ class Training:
         changed = differences(content["config"], self.config.identity())
         if changed:
             raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
-        self.learner.load_state_dict(content["learner"])
+        with fitting(path):
+            self.learner.load_state_dict(content["learner"])
         self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
         self.core_seconds, self.width.value = content["core_seconds"], content["width"]
         self.episodes = content["episodes"]

@@ -3,7 +3,7 @@
 One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] (or its bin, one of 11) for each of the A
 actuators: the joint's target relative to its current angle, in half control ranges, smoothed over time. An episode
 begins with the object on the palm in a random orientation and 100 steps of random actions; one that loses the object on
-the way is redrawn. A goal is a random orientation, replaced as soon as it is reached.
+the way is redrawn. A goal is a random orientation, replaced as soon as the object looks as it does in it.
 
 The calibrated simulation is the default; `datagen.sim.randomization` adds what the paper trains with. `observe` is the
 true state, which states are made of and value networks see; `sense` is what the sensors of the randomized simulation
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.bins import actions_from_bins
-from datagen.sim.goals import orientation_near, random_orientation
+from datagen.sim.goals import orientation_near, random_orientation, rotation_to_goal
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
 from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
@@ -283,8 +283,9 @@ class Environment:
         return np.where(np.isfinite(norm) & (norm > 0), quaternion, [1.0, 0.0, 0.0, 0.0])
 
     def _to_goal(self) -> Rotation:
-        """Rotations that take each world's object to its goal."""
-        return rotation_from_quaternion(self.goal) * rotation_from_quaternion(self._orientation()).inv()
+        """The least rotations after which each world's object looks as its goal asks."""
+        present, goal = rotation_from_quaternion(self._orientation()), rotation_from_quaternion(self.goal)
+        return rotation_to_goal(self.scene.object.symmetries, present, goal)
 
 
 def hand_start(scene: SimScene) -> FloatArray:

@@ -218,7 +218,13 @@ def add_nail_sensors(spec: mujoco.MjSpec, hand: Hand) -> None:
 
 
 def lock_wrist(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Hold the wrist's joints at their initial angles (the paper's locked wrist); they stay in the state."""
+    """Hold the wrist's joints at their initial angles (the paper's locked wrist); they stay in the state.
+
+    Raises:
+        DactylError: the hand's file names none.
+    """
+    if not hand.wrist:
+        raise DactylError(f"hand {hand.name}: names no joints of a wrist to lock; give them as wrist, or leave it free")
     for name in hand.wrist:
         equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=hand.prefix + name)
         equality.data[0] = hand.initial_pose.get(name, 0.0)

@@ -12,35 +12,52 @@ FloatArray = NDArray[np.float64]
 Worlds = Sequence[int] | NDArray[np.integer[Any]]
 """Numbers of the worlds that a call concerns."""
 
-ACTIONS = 20  # one for each actuator of the hand
-
 
 class Observation(TypedDict):
     """State of N worlds, float64; metres, radians, seconds, world frame, quaternions w x y z with w >= 0.
+
+    Of the scene's hand: F fingertips, J joints (metres where one slides) and, in actions, A actuators, in the order of
+    `vision.scene.hand.Hand`.
 
     The first three are what the paper's policy network sees (Table 2); the value network, which trains in simulation
     alone, also sees the rest (asymmetric actor-critic).
     """
 
     fingertip_position: FloatArray
-    """(N, 5, 3): first, middle, ring and little finger, thumb."""
+    """(N, F, 3)."""
     object_position: FloatArray
     """(N, 3)."""
     relative_goal: FloatArray
-    """(N, 4): the rotation that takes the object from its orientation to the goal's."""
+    """(N, 4): the least rotation that takes the object from its orientation to one that looks like the goal's."""
 
     object_quaternion: FloatArray
     """(N, 4), object to world."""
     goal_quaternion: FloatArray
     """(N, 4), orientation asked for, object to world."""
     joint_position: FloatArray
-    """(N, 24)."""
+    """(N, J)."""
     joint_velocity: FloatArray
-    """(N, 24), rad/s."""
+    """(N, J), rad/s."""
     object_linear_velocity: FloatArray
     """(N, 3), m/s."""
     object_angular_velocity: FloatArray
     """(N, 3), rad/s, in the object's frame."""
+
+
+def blank_observation(worlds: int, fingertips: int, joints: int) -> Observation:
+    """Of that many worlds, fingertips and joints: everything at the origin, unturned and at rest."""
+    quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
+    return {
+        "fingertip_position": np.zeros((worlds, fingertips, 3)),
+        "object_position": np.zeros((worlds, 3)),
+        "relative_goal": quaternion,
+        "object_quaternion": quaternion,
+        "goal_quaternion": quaternion,
+        "joint_position": np.zeros((worlds, joints)),
+        "joint_velocity": np.zeros((worlds, joints)),
+        "object_linear_velocity": np.zeros((worlds, 3)),
+        "object_angular_velocity": np.zeros((worlds, 3)),
+    }
 
 
 class Policy(Protocol):
@@ -53,7 +70,7 @@ class Policy(Protocol):
         """Begin a new episode in each of `worlds`: forget the old one, and draw from its generator from now on."""
 
     def act(self, observation: Observation) -> FloatArray:
-        """Actions (N, 20) in [-1, 1] for all worlds, in the order of the hand's actuators.
+        """Actions (N, A) in [-1, 1] for all worlds, in the order of the hand's actuators.
 
         World n's action depends on that world's observations and generator alone, so that a world behaves the same
         whatever else is in the batch.

@@ -29,7 +29,7 @@ class PhysicsRandomization:
             geoms' coefficients, so that independent factors would raise friction.
         joint_damping: factor, for each joint of the hand.
         actuator_gain: factor of the position gain P, for each actuator.
-        joint_limit: term, rad, for each end of each joint of the hand; a range never turns inside out.
+        joint_limit: term, rad, for each end of each hinge of the hand; a range never turns inside out.
         gravity: term, m/s^2, for each coordinate.
     """
 
@@ -61,7 +61,7 @@ def _slices(counts: Sequence[int]) -> list[slice]:
     return [slice(int(end) - count, int(end)) for end, count in zip(ends, counts, strict=True)]
 
 
-_LEAST_RANGE = 0.01  # rad, between the limits of a joint
+_LEAST_RANGE = 0.01  # rad, between the limits of a hinge
 
 
 class Physics:
@@ -76,8 +76,9 @@ class Physics:
         self._sized_meshes = {int(geom): _mesh_sizes(model, model.geom(geom).name) for geom in hulls}
         aside = bool(model.geom_pos[scene.object_geoms].any() or model.body_ipos[self._object].any())
         self._moved = ("geom_pos", "body_ipos") if aside else ()  # with the size, where pieces lie beside the origin
-        self._hand_joints = model.dof_jntid[scene.hand_dof]
-        counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(scene.hand_dof), 3)
+        joints = model.dof_jntid[scene.hand_dof]
+        self._hinges = joints[model.jnt_type[joints] == int(mujoco.mjtJoint.mjJNT_HINGE)]
+        counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(self._hinges), 3)
         self._places = dict(zip((field.name for field in fields(config)), _slices(counts), strict=True))
         self.drawn = np.zeros((batch.nsim, sum(counts)))
         """What each world's episode drew, (N, D): factors' logarithms and terms, all about 0 and of order 1."""
@@ -128,11 +129,11 @@ class Physics:
             field["actuator_biasprm"][:, 1] *= factor
             self._note(world, "actuator_gain", 3 * np.log(factor))
         if config.joint_limit:
-            moved = config.joint_limit(generators("joint limit"), (len(self._hand_joints), 2))
-            limits = field["jnt_range"][self._hand_joints] + moved
+            moved = config.joint_limit(generators("joint limit"), (len(self._hinges), 2))
+            limits = field["jnt_range"][self._hinges] + moved
             self._note(world, "joint_limit", 7 * moved.ravel())
             limits[:, 1] = np.maximum(limits[:, 1], limits[:, 0] + _LEAST_RANGE)
-            field["jnt_range"][self._hand_joints] = limits
+            field["jnt_range"][self._hinges] = limits
         if config.gravity:
             added = config.gravity(generators("gravity"), 3)
             self._fields["opt.gravity"][0][world] += added

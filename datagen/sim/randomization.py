@@ -110,16 +110,14 @@ class SimRandomizer:
     """A `Randomization` at work in the worlds of a batch."""
 
     def __init__(self, config: Randomization, scene: SimScene, batch: Batch) -> None:
-        self.config, self.batch = config, batch
+        self.batch, self._touchable = batch, scene.model.nsensor > 0
+        self.config = config = self._possible(config)
         worlds = batch.nsim
         self._physics = Physics(config.physics, scene, batch) if config.physics else None
         self._actuation = Actuation(config.action_noise, config.action_delay, config.backlash, scene, worlds)
-        if scene.model.nsensor == 0:  # nothing tells which markers are touched
-            config = replace(config, marker_occlusion=None)
-        self.config = config
         senses = (config.observation_noise, config.marker_placement, config.marker_loss, config.marker_occlusion)
-        self._sensing = Sensing(*senses, worlds, len(scene.fingertip_sites)) if any(senses) else None
-        self._fingertips = scene.fingertip_sites
+        self._fingertips, symmetries = scene.fingertip_sites, scene.object.symmetries
+        self._sensing = Sensing(*senses, worlds, len(self._fingertips), symmetries) if any(senses) else None
         if config.marker_placement:
             self._axes = batch.bind("site_xmat")
         if config.marker_occlusion:
@@ -136,8 +134,13 @@ class SimRandomizer:
             self._directions = Stream(worlds, 3, "normal")
             self._probability = np.zeros(worlds)
 
+    def _possible(self, config: Randomization) -> Randomization:
+        """Without hidden markers where a hand has no nails: nothing tells which of them are touched."""
+        return config if self._touchable else replace(config, marker_occlusion=None)
+
     def configure(self, config: Randomization) -> None:
         """Other ranges for the same effects, in episodes that begin from now on; noise changes at once."""
+        config = self._possible(config)
         before = {field.name for field in fields(config) if getattr(self.config, field.name) is not None}
         if before != {field.name for field in fields(config) if getattr(config, field.name) is not None}:
             raise ValueError("configure: expected the same effects, " + ", ".join(sorted(before)))
@@ -183,7 +186,7 @@ class SimRandomizer:
             self._directions.begin(world, generators("push directions"))
 
     def act(self, action: FloatArray, worlds: NDArray[np.int64]) -> FloatArray:
-        """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, 20)."""
+        """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, A)."""
         seconds = np.full(len(worlds), _STEP)
         if self.config.step_timing:
             step = PHYSICS_TIMESTEP + self._stretch.next(worlds)[:, 0] / self._rate[worlds]

@@ -122,7 +122,7 @@ def compile_scene(
         sky_size: to render, there is a cube map "sky" with faces of so many texels; 0 for none.
 
     Raises:
-        DactylError: the hand's model is missing, or MuJoCo cannot compile the whole.
+        DactylError: the hand's model is missing or has no wrist to lock, or MuJoCo cannot compile the whole.
     """
     hand = scene.hand
     spec = mujoco.MjSpec() if hand is None else load_hand(hand)

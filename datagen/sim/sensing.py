@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from datagen.sim.goals import rotation_to_goal
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 
 _FIRM = 10.0  # N, touches that are hardly ever exceeded
 
@@ -115,7 +117,7 @@ class MarkerOcclusion:
 
 
 class Sensing:
-    """The four effects in N worlds, each left out where it is None."""
+    """The four effects in N worlds, each left out where it is None; symmetries are the object's."""
 
     def __init__(
         self,
@@ -125,8 +127,9 @@ class Sensing:
         occlusion: MarkerOcclusion | None,
         worlds: int,
         fingertips: int,
+        symmetries: Symmetries,
     ) -> None:
-        self._tips = fingertips
+        self._tips, self._symmetries = fingertips, symmetries
         self.noise, self.placement, self.loss, self.occlusion = noise, placement, loss, occlusion
         self._fresh = Stream(worlds, 3 * self._tips + 3 + 4, "normal")
         self._fades = Stream(worlds, self._tips, "uniform")
@@ -196,7 +199,7 @@ class Sensing:
             "fingertip_position": self._unless_hidden(tips, touch, worlds, seconds),
             "object_position": position,
             "object_quaternion": quaternion_from_rotation(rotation),
-            "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
+            "relative_goal": quaternion_from_rotation(rotation_to_goal(self._symmetries, rotation, goal)),
         }
 
     def _unless_hidden(

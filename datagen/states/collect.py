@@ -58,7 +58,7 @@ class StatesConfig:
             is.
         randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
             default is the calibrated one. Stored states are the true ones either way.
-        locked_wrist: hold the two wrist joints (Table 3's locked wrist).
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file; Table 3's locked wrist).
         episode_steps: longest episode, in steps of 80 ms; it ends earlier by the rules of the paper's training: at a
             drop, and after 8 s at one goal. Long ones make good the 100 steps that each takes to begin.
         stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.

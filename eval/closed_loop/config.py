@@ -47,7 +47,7 @@ class ClosedLoopConfig:
         latency_steps: an estimate reaches the policy so many steps of 80 ms after its pictures were taken.
         track: follow the object from estimate to estimate, and tell the policy where it is predicted to be by now.
         tracking: how the object moves, and whom to believe; with track.
-        locked_wrist: hold the two wrist joints.
+        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         state: also play with the policy told the state.
         calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
         randomized: play in the randomized simulation.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from datagen.policy import create_policy
+from datagen.policy.layout import layout_of
 from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
@@ -37,7 +38,9 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     """
     config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
     estimator = cached_estimator(config.checkpoint, config.device)
-    create_policy(config.policy, compile_scene(estimator.scene), 1)  # refused before anything is made
+    scene = compile_scene(estimator.scene)
+    layout_of(scene)  # refused before anything is made, as is the policy
+    create_policy(config.policy, scene, 1)
     if config.protocol == "self-calibrated" and not can_self_calibrate(estimator):
         raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
     identity = config.identity(estimator.scene)

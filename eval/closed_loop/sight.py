@@ -71,7 +71,7 @@ class VisionObserver:
                 "told_quaternion": told.quaternion[going],
             }
         )
-        return told_by_sight(self.environment.sense(), told)
+        return told_by_sight(self.environment.sense(), told, self.estimator.scene.object.symmetries)
 
     def _latest(self, true: Observation) -> Seen:
         """The last estimates; before the first, the worlds' true poses, of which nothing is known to be sure."""

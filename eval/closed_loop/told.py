@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.sim.goals import rotation_to_goal
 from datagen.sim.interface import Observation
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 
 
 class Seen(NamedTuple):
@@ -50,19 +52,20 @@ def with_differences(now: Seen, before: Seen) -> Told:
     )
 
 
-def told_by_sight(sensed: Observation, told: Told) -> Observation:
+def told_by_sight(sensed: Observation, told: Told, symmetries: Symmetries) -> Observation:
     """An observation in which all that concerns the object is what was seen.
 
     Args:
         sensed: of the tracker and the rest of the sensors, N worlds.
         told: of the object.
+        symmetries: of the object: to the goal leads the shortest way after which it looks as asked.
     """
     rotation, goal = (rotation_from_quaternion(each) for each in (told.quaternion, sensed["goal_quaternion"]))
     return {
         **sensed,
         "object_position": told.position,
         "object_quaternion": told.quaternion,
-        "relative_goal": quaternion_from_rotation(goal * rotation.inv()),
+        "relative_goal": quaternion_from_rotation(rotation_to_goal(symmetries, rotation, goal)),
         "object_linear_velocity": told.velocity,
         "object_angular_velocity": told.angular_velocity,
     }

@@ -47,7 +47,7 @@ def _paper(
 
 
 PAPER_TRIALS = {
-    "block": (
+    ("shadow", "block"): (
         _paper("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
         _paper("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
         _paper("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
@@ -55,18 +55,18 @@ PAPER_TRIALS = {
         _paper("block (state, locked wrist)", "robot", 10, 26.4),
         _paper("block (vision)", "robot", 10, 15.2),
     ),
-    "prism": (
+    ("shadow", "prism"): (
         _paper("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
         _paper("octagonal prism (state)", "robot", 10, 7.8),
     ),
 }
-"""OpenAI et al., arXiv 1808.00177, Table 3, by object; of the robot's trials the means only."""
+"""OpenAI et al., arXiv 1808.00177, Table 3, by hand and object; of the robot's trials the means only."""
 
 TRIAL_NOTES = (
     "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
     "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
-    "estimator, which sees three pictures of MuJoCo's classic renderer at every step; whether a goal is reached is "
-    "decided by the true pose.",
+    "estimator, which sees a picture of each camera by MuJoCo's classic renderer at every step; whether a goal is "
+    "reached is decided by the true pose.",
     "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
     "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
     "each trial one look and one displacement of the cameras (Table 9).",
@@ -90,9 +90,9 @@ def play_row(play: Play, name: str) -> TrialRow:
 
 
 def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
-    """The paper's rows for the object, then ours; one policy needs no name, several have theirs."""
-    objects = dict.fromkeys(loop.object for loop in loops.values())
-    rows = [row for name in objects for row in PAPER_TRIALS.get(name, ())]
+    """The paper's rows for the hand and object, then ours; one policy needs no name, several have theirs."""
+    played = dict.fromkeys((loop.scene.hand.name if loop.scene.hand else "", loop.object) for loop in loops.values())
+    rows = [row for names in played for row in PAPER_TRIALS.get(names, ())]
     for name, loop in loops.items():
         label = loop.object if len(loops) == 1 else f"{name}, {loop.object}"
         rows += [play_row(play, label) for play in loop.plays]

@@ -13,6 +13,7 @@ Reading them needs no simulator.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,9 +157,13 @@ class ClosedLoop:
     folder: Path
     record: ClosedLoopRecord
 
+    @functools.cached_property
+    def scene(self) -> Scene:
+        return Scene.from_json(self.record.scene, f"{self.folder / RESULTS}: scene")
+
     @property
     def object(self) -> str:
-        return Scene.from_json(self.record.scene, f"{self.folder / RESULTS}: scene").object.name
+        return self.scene.object.name
 
     @property
     def played(self) -> HowPlayed:

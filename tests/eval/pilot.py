@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.render.base import Sample
-from datagen.sim.interface import ACTIONS, FloatArray, Observation, Worlds
+from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
@@ -20,7 +20,8 @@ class Pilot:
 
     name = "pilot"
 
-    def __init__(self) -> None:
+    def __init__(self, actions: int) -> None:
+        self.actions = actions
         self.told: list[Observation] = []
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
@@ -29,13 +30,13 @@ class Pilot:
     def act(self, observation: Observation) -> FloatArray:
         self.told.append(observation)
         parts = [observation[key] for key in ("object_position", "object_quaternion", "relative_goal")]  # type: ignore[literal-required]
-        weights = np.random.default_rng(0).normal(size=(11, ACTIONS))
+        weights = np.random.default_rng(0).normal(size=(11, self.actions))
         # Not a matrix product: the last bits of its rows depend on how many there are.
         return np.tanh((np.nan_to_num(np.hstack(parts))[:, :, None] * weights).sum(axis=1))
 
 
 def build(scene: SimScene, worlds: int) -> Pilot:
-    return Pilot()
+    return Pilot(scene.actions)
 
 
 class Canvas:

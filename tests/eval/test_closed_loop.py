@@ -38,6 +38,7 @@ from vision.geometry.rotations import quaternion_from_rotation, rotation_from_qu
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
+from vision.scene.symmetries import Symmetries
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table
 from vision.tracking import TrackingConfig
@@ -51,7 +52,7 @@ def play(
 ) -> tuple[list[int], list[str], Pilot, VisionObserver | None]:
     """Goals, endings, what the policy was told and what was seen, of a few short trials."""
     environment = Environment(scene(), 0, len(trials), 1, randomization)
-    pilot, sight = Pilot(), None
+    pilot, sight = Pilot(environment.scene.actions), None
     if eye is not None:
         look = draw_look("calibrated", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
         sight = VisionObserver(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
@@ -103,11 +104,16 @@ def test_velocities_are_those_of_the_estimates() -> None:
         "fingertip_position": "kept",
         "object_linear_velocity": "replaced",
     }
-    told = told_by_sight(sensed, with_differences(now, before))
+    told = told_by_sight(sensed, with_differences(now, before), scene().object.symmetries)
     np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
     np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
     np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)
     assert told["fingertip_position"] == "kept"
+    sensed["goal_quaternion"] = np.array([[1.0, 0, 0, 0]])
+    for axes, left in ((np.zeros((0, 3)), 0.4), (np.eye(3)[2:], 0.0)):  # about z it may look the same
+        symmetries = Symmetries(rotations=np.eye(3)[None], axes=axes)
+        way = told_by_sight(sensed, with_differences(now, before), symmetries)["relative_goal"]
+        assert rotation_from_quaternion(way).magnitude() == pytest.approx(left, abs=1e-7)
 
 
 def test_latency_delays_what_is_told_and_nothing_else() -> None:

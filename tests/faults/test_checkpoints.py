@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from datagen.policy.features import INPUTS
+from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
@@ -44,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("policy") / "mine.pt"
-    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    save_policy(path, Actor(INPUTS[:4], (16,), SHADOW), Normaliser(SHADOW.state), {"name": "mine", "object": "block"})
     return path
 
 

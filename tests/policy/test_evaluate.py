@@ -16,10 +16,10 @@ from PIL import Image
 from datagen.policy import RandomExploration, create_policy, policy_label
 from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
 from datagen.policy.features import INPUTS
+from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.recorder import Frame, Recorder
-from datagen.policy.trained import _blank_observation
-from datagen.sim.interface import Observation
+from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
 from tests.scenes import scene
@@ -31,7 +31,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that comes with a policy of the block, and none of the prism."""
     torch.manual_seed(0)
     path = tmp_path / "shadow-block.pt"
-    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    save_policy(path, Actor(INPUTS[:4], (16,), SHADOW), Normaliser(SHADOW.state), {"name": "mine", "object": "block"})
     monkeypatch.setattr("datagen.policy.WEIGHTS", tmp_path)
     return path
 
@@ -96,7 +96,7 @@ def test_results_count_as_they_should() -> None:
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:
     recorder = Recorder()
-    observation: Observation = _blank_observation(3)
+    observation: Observation = blank_observation(3, 5, 24)
     for step in range(400):
         goal = 0 if step < 200 else step // 10  # from step 200 on, a new goal every ten steps
         angle = np.array([0, goal, 0]) * 0.1

@@ -9,6 +9,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,12 +19,13 @@ from datagen.policy import create_policy
 from datagen.policy.crew import Processes
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
-from datagen.policy.features import GOAL_WIDTH, INPUTS, STATE_WIDTH, input_indices, shape_moments
+from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_of, shape_vector
 from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
+from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
-from datagen.policy.replay import Sample, View, Widths
+from datagen.policy.replay import Sample, View
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -32,6 +34,8 @@ from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
+from vision.scene.load import load_scene
+from vision.scene.symmetries import Symmetries
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = compile_scene(scene("block"))
@@ -39,13 +43,13 @@ BLOCK = compile_scene(scene("block"))
 
 def test_turning_the_block_by_its_symmetries_changes_nothing() -> None:
     orientation = Rotation.random(rng=np.random.default_rng(0)).as_matrix()
-    alike = shape_moments(BLOCK, quaternion_from_matrix(orientation @ cube_rotations()))
+    alike = shape_vector(BLOCK.object, quaternion_from_matrix(orientation @ cube_rotations()))
     np.testing.assert_allclose(alike, alike[:1] * np.ones((24, 1)), atol=1e-12)
 
 
 def test_other_orientations_of_the_block_differ() -> None:
     some = Rotation.random(200, rng=np.random.default_rng(1))
-    moments = shape_moments(BLOCK, quaternion_from_rotation(some))
+    moments = shape_vector(BLOCK.object, quaternion_from_rotation(some))
     distance = np.linalg.norm(moments[:, None] - moments[None], axis=-1)
     # The angle between two orientations, over all of the block's symmetries.
     products = np.einsum("aij,sjk->asik", some.as_matrix(), cube_rotations())
@@ -54,22 +58,55 @@ def test_other_orientations_of_the_block_differ() -> None:
     assert distance[apart].min() > 0.02
 
 
+AXIS = {False: np.eye(3)[None], True: np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])}
+
+
+@pytest.mark.parametrize("ends_alike", AXIS)
+def test_a_body_of_revolution_is_told_by_its_axis(ends_alike: bool) -> None:
+    symmetries = Symmetries(rotations=AXIS[ends_alike], axes=np.eye(3)[2:])
+    can = msgspec.structs.replace(BLOCK.object, faces=(), symmetries=symmetries)
+    some = Rotation.random(200, rng=np.random.default_rng(1))
+    vectors = shape_vector(can, quaternion_from_rotation(some))
+    turned = some * Rotation.from_euler("z", 1.0)
+    np.testing.assert_allclose(shape_vector(can, quaternion_from_rotation(turned)), vectors, atol=1e-12)
+    flipped = shape_vector(can, quaternion_from_rotation(turned * Rotation.from_euler("x", np.pi)))
+    assert np.allclose(flipped, vectors) == ends_alike
+    cosine = some.as_matrix()[:, :, 2] @ some.as_matrix()[:, :, 2].T
+    apart = np.arccos(np.clip(np.abs(cosine) if ends_alike else cosine, -1, 1)) > 0.2
+    assert np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)[apart].min() > 0.1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("block", "moments"), ("prism", "moments"), ("adroit-box", "matrix")])
+def test_moments_tell_objects_of_many_symmetries_alone(name: str, kind: str) -> None:
+    """A box that is no cube has four symmetries: moments would take its long side for its short one."""
+    target = load_scene(name).object
+    assert shape_of(target) == kind
+    some = Rotation.random(5, rng=np.random.default_rng(0))
+    vectors = shape_vector(target, quaternion_from_rotation(some))
+    if kind == "matrix":
+        np.testing.assert_allclose(vectors.reshape(-1, 3, 3), some.as_matrix(), atol=1e-12)
+    else:
+        alike = some[0] * Rotation.from_matrix(target.shape_symmetries)
+        count = len(target.shape_symmetries)
+        np.testing.assert_allclose(shape_vector(target, quaternion_from_rotation(alike)), vectors[[0] * count])
+
+
 def test_inputs_are_found_by_name() -> None:
-    assert input_indices(tuple(INPUTS)) == list(range(STATE_WIDTH))
-    assert input_indices(("object_position",)) == [15, 16, 17]
+    assert SHADOW.columns(INPUTS) == list(range(SHADOW.state))
+    assert SHADOW.columns(("object_position",)) == [15, 16, 17]
     with pytest.raises(ValueError, match="smell"):
-        input_indices(("smell",))
+        SHADOW.columns(("smell",))
 
 
-WIDTHS = Widths(STATE_WIDTH, hidden=3, actions=20)
+HIDDEN = 3  # numbers that no observation tells
 
 
 def view(rng: np.random.Generator, count: int, frames: int = 0) -> View:
     """Standard normal numbers; goals uniform, and seen as they are."""
     goal = rng.uniform(-0.8, 0.8, (count, GOAL_WIDTH)).astype(np.float32)
-    state, seen = rng.normal(size=(2, count, STATE_WIDTH)).astype(np.float32)
-    hidden = rng.normal(size=(count, 3)).astype(np.float32)
-    past = rng.normal(size=(count, frames, STATE_WIDTH)).astype(np.float32)
+    state, seen = rng.normal(size=(2, count, SHADOW.state)).astype(np.float32)
+    hidden = rng.normal(size=(count, HIDDEN)).astype(np.float32)
+    past = rng.normal(size=(count, frames, SHADOW.state)).astype(np.float32)
     return View(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
 
 
@@ -85,8 +122,8 @@ CRITICS = {
 def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
     """Goals are reached by an action that begins like the goal, at once, and by no other."""
     rng = np.random.default_rng(0)
-    learner = Learner(replace(LEARNING, critic=CRITICS[critic]), WIDTHS, seed=0)
-    learner.normaliser.update(torch.randn(512, STATE_WIDTH))
+    learner = Learner(replace(LEARNING, critic=CRITICS[critic]), SHADOW, HIDDEN, seed=0)
+    learner.normaliser.update(torch.randn(512, SHADOW.state))
     for _ in range(250):
         now = view(rng, 512)
         action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
@@ -98,7 +135,7 @@ def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
 
 
 def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
-    learner = Learner(Learning(hidden=(32,)), WIDTHS, seed=1)
+    learner = Learner(Learning(hidden=(32,)), SHADOW, HIDDEN, seed=1)
     learner.normaliser.count.fill_(1)
     now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
     action = torch.randn(4, 20)
@@ -108,12 +145,12 @@ def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
         values = (learner.critics(known(which, action)) for which in (now, other))
         assert torch.equal(*values) != judges
     blind = now | {"seen": now["seen"].clone()}
-    blind["seen"][:, input_indices(("joint_velocity", "object_velocity"))] += 1
+    blind["seen"][:, SHADOW.columns(("joint_velocity", "object_velocity"))] += 1
     assert torch.equal(act(learner.actor, now), act(learner.actor, blind))
 
 
 def test_a_teacher_sees_what_is() -> None:
-    learner = Learner(Learning(hidden=(32,), told=True), WIDTHS, seed=1)
+    learner = Learner(Learning(hidden=(32,), told=True), SHADOW, HIDDEN, seed=1)
     now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
     for changed, acts in (("seen", False), ("state", True), ("hidden", True)):
         other = now | {changed: now[changed] + 1}
@@ -123,14 +160,14 @@ def test_a_teacher_sees_what_is() -> None:
 @pytest.mark.parametrize("memory", [Memory("stack", 3), Memory("gru", 3, 8)])
 def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
     torch.manual_seed(0)
-    plain, more = Actor(tuple(INPUTS)[:4], (16, 16)), Actor(tuple(INPUTS)[:4], (16, 16), memory)
+    plain, more = (Actor(INPUTS[:4], (16, 16), SHADOW, each) for each in (None, memory))
     more.take_on(plain)
-    now = tensors(view(np.random.default_rng(0), 5, frames=3), Normaliser(), torch.device("cpu"))
+    now = tensors(view(np.random.default_rng(0), 5, frames=3), Normaliser(SHADOW.state), torch.device("cpu"))
     torch.testing.assert_close(act(more, now), act(plain, now))
     more.layers[0].weight.data[:, -1] += 1  # it can learn to look back
     assert not torch.allclose(act(more, now), act(plain, now))
     with pytest.raises(ValueError, match="layers"):
-        more.take_on(Actor(tuple(INPUTS)[:4], (16,)))
+        more.take_on(Actor(INPUTS[:4], (16,), SHADOW))
     with pytest.raises(ValueError, match="Memory"):
         plain.take_on(more)
 
@@ -139,10 +176,10 @@ def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
 def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
     """The teacher acts on the last of three hidden numbers; the student can read it in its last frame but one."""
     torch.manual_seed(0)
-    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), told=3)
+    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), SHADOW, told=HIDDEN)
     learning = Learning(("object_position",), (32,), memory, learning_rate=3e-3, batch=256)
-    student = Student(learning, teacher, Normaliser(), WIDTHS, seed=0)
-    blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(), WIDTHS, seed=0)
+    student = Student(learning, teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
+    blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
     for _ in range(300):
         now = view(rng, 256, frames=2)
         now.seen[:] = now.state
@@ -156,9 +193,9 @@ def test_an_anchor_holds_the_given_actor() -> None:
     """Critics that know nothing pull it away; with an anchor it stays near, and moves no more than that."""
     moved = []
     for anchor in (0.0, 30.0):
-        rng, learner = np.random.default_rng(0), Learner(LEARNING, WIDTHS, seed=0)
+        rng, learner = np.random.default_rng(0), Learner(LEARNING, SHADOW, HIDDEN, seed=0)
         torch.manual_seed(0)
-        learner.take_on(Actor(LEARNING.actor_inputs, LEARNING.hidden), Normaliser())
+        learner.take_on(Actor(LEARNING.actor_inputs, LEARNING.hidden, SHADOW), Normaliser(SHADOW.state))
         for _ in range(60):
             now = view(rng, 512)
             action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
@@ -248,8 +285,8 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
 def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     learning = replace(TINY.learning, memory=Memory("gru", 3, 8))
-    given = Actor(learning.actor_inputs, learning.hidden)
-    save_policy(tmp_path / "given.pt", given, Normaliser(), {"name": "given", "object": "block"})
+    given = Actor(learning.actor_inputs, learning.hidden, SHADOW)
+    save_policy(tmp_path / "given.pt", given, Normaliser(SHADOW.state), {"name": "given", "object": "block"})
     config = replace(
         TINY, output=tmp_path / "run", randomized=True, init=str(tmp_path / "given.pt"), learning=learning, players=2,
         worlds=4, clean_worlds=1, warmup=256, critics_first=1280, first_updates=1, steps=1536,

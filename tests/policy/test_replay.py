@@ -11,10 +11,12 @@ from scipy.spatial.transform import Rotation
 from datagen.policy.memory import History
 from datagen.policy.replay import Hindsight, Replay, Step, Widths, together
 from vision.geometry.rotations import quaternion_from_rotation
+from vision.scene.symmetries import Symmetries
 
 WORLDS = 3
 TURN = 0.09  # rad a step: five steps are more than a goal's threshold, four are less
 WIDTHS = Widths(state=6, hidden=2, actions=4)
+UNLIKE = Symmetries(rotations=np.eye(3)[None])  # the object looks the same in no two orientations
 NOBODY = np.zeros(WORLDS, dtype=bool)
 
 
@@ -62,7 +64,7 @@ def draw(replay: Replay, **how: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("steps", [40, 95])
 def test_samples_stay_within_their_episode(tmp_path: Path, steps: int) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, steps)
     sample = draw(replay, steps=3)
     now, then = sample["state"], sample["next_state"]
@@ -77,7 +79,7 @@ def test_samples_stay_within_their_episode(tmp_path: Path, steps: int) -> None:
 
 def test_drops_end_the_return_and_time_does_not(tmp_path: Path) -> None:
     for drop in (True, False):
-        replay = Replay(tmp_path / str(drop), 50, WORLDS, WIDTHS)
+        replay = Replay(tmp_path / str(drop), 50, WORLDS, WIDTHS, UNLIKE)
         fill(replay, 40, drop=drop)
         sample = draw(replay, steps=2, discount=0.9)
         ahead = sample["next_state"][:, 0] - sample["state"][:, 0]
@@ -86,7 +88,7 @@ def test_drops_end_the_return_and_time_does_not(tmp_path: Path) -> None:
 
 
 def test_hindsight_goals_were_reached_later(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 40)
     sample = draw(replay, relabelled=1.0, steps=1, discount=0.9)
     angle = 2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1)) / TURN  # steps to go
@@ -101,7 +103,7 @@ def test_hindsight_goals_were_reached_later(tmp_path: Path) -> None:
 
 
 def test_returns_sum_the_steps_at_the_goal(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 40)
     sample = draw(replay, relabelled=1.0, steps=3, discount=0.9)
     away = np.round(2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1)) / TURN)
@@ -113,8 +115,23 @@ def test_returns_sum_the_steps_at_the_goal(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["reward"], expected, atol=1e-6)
 
 
+def test_a_goal_is_reached_by_what_looks_the_same(tmp_path: Path) -> None:
+    """World 2 turns about an axis about which the object looks the same; the others turn it aside, as before."""
+    alike = Symmetries(rotations=np.eye(3)[None], axes=np.eye(3)[2:])
+    one, other = Replay(tmp_path / "1", 50, WORLDS, WIDTHS, UNLIKE), Replay(tmp_path / "2", 50, WORLDS, WIDTHS, alike)
+    for replay in (one, other):
+        fill(replay, 40, drop=False)
+    told, alike_told = (draw(replay, relabelled=0.0, steps=1, discount=0.9) for replay in (one, other))
+    about = told["state"][:, 2] == 2
+    np.testing.assert_allclose(alike_told["goal"][about, 0], 1, atol=1e-6)
+    np.testing.assert_allclose(alike_told["reward"][about], 0.1, rtol=1e-6)
+    assert not told["reward"].any()
+    for key in ("goal", "reward"):
+        np.testing.assert_allclose(alike_told[key][~about], told[key][~about], atol=1e-6)
+
+
 def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 40)
     sample = draw(replay, relabelled=0.0)
     to_go = 2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1))
@@ -122,7 +139,7 @@ def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_broken_states_are_never_learnt_from(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     for step in range(20):
         state = np.full((WORLDS, WIDTHS.state), float(step), np.float32)
         acted = np.ones(WORLDS, dtype=bool)
@@ -136,7 +153,7 @@ def test_broken_states_are_never_learnt_from(tmp_path: Path) -> None:
 
 
 def test_what_actors_see_is_what_sensors_reported(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 40)
     sample = replay.sample(np.random.default_rng(0), 500, Hindsight(steps=3), 0)
     for view in (sample.now, sample.then):
@@ -148,7 +165,7 @@ def test_what_actors_see_is_what_sensors_reported(tmp_path: Path) -> None:
 
 
 def test_frames_are_those_before_and_end_where_the_episode_began(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 95)
     sample = replay.sample(np.random.default_rng(0), 4000, Hindsight(steps=2), 4)
     for view in (sample.now, sample.then):
@@ -163,7 +180,7 @@ def test_frames_are_those_before_and_end_where_the_episode_began(tmp_path: Path)
 
 def test_a_history_recalls_what_the_replay_gives(tmp_path: Path) -> None:
     """In use an actor sees the same frames as in training, across episodes."""
-    replay, history = Replay(tmp_path, 50, WORLDS, WIDTHS), History(3, WORLDS, WIDTHS.state)
+    replay, history = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE), History(3, WORLDS, WIDTHS.state)
     recalled: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     age = 0
     for time in range(20):
@@ -194,9 +211,9 @@ def test_steps_of_several_players_stand_side_by_side() -> None:
 
 
 def test_experience_survives_a_kill(tmp_path: Path) -> None:
-    replay = Replay(tmp_path, 50, WORLDS, WIDTHS)
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
     fill(replay, 30)
-    again = Replay(tmp_path, 50, WORLDS, WIDTHS, time=27)  # the checkpoint is older than the files
+    again = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE, time=27)  # the checkpoint is older than the files
     fill(again, 20)
     sample = draw(again)
     assert sample["state"][:, 0].min() == 0

@@ -11,16 +11,22 @@ import torch
 
 from datagen.policy import RandomExploration, create_policy
 from datagen.policy.features import INPUTS
+from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.targets import JointTargets
-from datagen.policy.trained import _blank_observation
+from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 
 BLOCK = compile_scene(scene("block"))
 PRISM = compile_scene(scene("prism"))
+
+
+def blank(worlds: int) -> Observation:
+    """Of the Shadow hand."""
+    return blank_observation(worlds, SHADOW.fingertips, SHADOW.joints)
 
 
 class Half(torch.nn.Module):
@@ -36,7 +42,7 @@ class Half(torch.nn.Module):
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "mine.pt"
-    save_policy(path, Actor(tuple(INPUTS)[:4], (16,)), Normaliser(), {"name": "mine", "object": "block"})
+    save_policy(path, Actor(INPUTS[:4], (16,), SHADOW), Normaliser(SHADOW.state), {"name": "mine", "object": "block"})
     return path
 
 
@@ -44,7 +50,7 @@ def test_own_weights_load_and_say_targets(weights: Path) -> None:
     policy = create_policy(str(weights), BLOCK, 3)
     assert policy.name.startswith("mine-")
     policy.reset(range(3), [np.random.default_rng(world) for world in range(3)])
-    observation = _blank_observation(3)
+    observation = blank(3)
     first = policy.act(observation)
     assert first.shape == (3, 20)
     assert np.abs(first).max() <= 1
@@ -65,13 +71,15 @@ def test_targets_become_relative_actions() -> None:
 def test_memory_is_each_worlds_own_and_ends_with_the_episode(tmp_path: Path, memory: Memory) -> None:
     path = tmp_path / "mine.pt"
     torch.manual_seed(0)
-    save_policy(path, Actor(tuple(INPUTS)[:4], (16,), memory), Normaliser(), {"name": "mine", "object": "block"})
+    save_policy(
+        path, Actor(INPUTS[:4], (16,), SHADOW, memory), Normaliser(SHADOW.state), {"name": "mine", "object": "block"}
+    )
     policy = create_policy(str(path), BLOCK, 2)
     generators = [np.random.default_rng(world) for world in range(2)]
     policy.reset(range(2), generators)
-    observation = _blank_observation(2)
+    observation = blank(2)
     first = policy.act(observation)
-    moved = _blank_observation(2)
+    moved = blank(2)
     moved["object_position"][0] += 0.5
     policy.act(moved)
     later = policy.act(observation)
@@ -85,18 +93,18 @@ def test_memory_is_each_worlds_own_and_ends_with_the_episode(tmp_path: Path, mem
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_loads(tmp_path: Path) -> None:
     path = tmp_path / "script.pt"
-    example = {key: torch.from_numpy(value).float() for key, value in _blank_observation(2).items()}  # type: ignore[attr-defined]
+    example = {key: torch.from_numpy(value).float() for key, value in blank(2).items()}  # type: ignore[attr-defined]
     torch.jit.trace(Half(), (example,), strict=False).save(str(path))
-    assert (create_policy(str(path), BLOCK, 2).act(_blank_observation(2)) == 0.5).all()
+    assert (create_policy(str(path), BLOCK, 2).act(blank(2)) == 0.5).all()
 
 
 @pytest.mark.parametrize("width", [20, 24])
 def test_exported_programs_load(tmp_path: Path, width: int) -> None:
     path = tmp_path / "program.pt2"
-    example = {key: torch.from_numpy(value).float() for key, value in _blank_observation(2).items()}  # type: ignore[attr-defined]
+    example = {key: torch.from_numpy(value).float() for key, value in blank(2).items()}  # type: ignore[attr-defined]
     torch.export.save(torch.export.export(Half(width), (example,)), str(path))
     if width == 20:
-        assert (create_policy(str(path), BLOCK, 2).act(_blank_observation(2)) == 0.5).all()
+        assert (create_policy(str(path), BLOCK, 2).act(blank(2)) == 0.5).all()
     else:
         with pytest.raises(DactylError, match=r"shape \(2, 20\), got \(2, 24\)"):
             create_policy(str(path), BLOCK, 2)

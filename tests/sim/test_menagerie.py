@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dactyl.cli import main
+from datagen.policy.layout import Layout, layout_of
 from datagen.sim.complete import complete_scene, completed
 from datagen.sim.scene import compile_scene
 from vision.errors import DactylError
@@ -63,7 +64,7 @@ def test_a_clone_is_found_by_its_variable(clone: Path) -> None:
     assert len(scene.hand.joints) == len(scene.hand.actuators) == 16
     assert scene.hand.fingertips == ("if_ds", "mf_ds", "rf_ds", "th_ds")
     simulated = compile_scene(scene)
-    assert simulated.actions == 16
+    assert layout_of(simulated) == Layout("leap", fingertips=4, joints=16, actuators=16, shape="moments")
     assert simulated.model.body("palm").pos[2] == pytest.approx(0.2), "where the scene puts it"
 
 

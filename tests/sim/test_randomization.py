@@ -248,7 +248,7 @@ def truth(worlds: int) -> Observation:
 def sensing(*effects: object) -> Sensing:
     kinds = (ObservationNoise, MarkerPlacement, MarkerLoss, MarkerOcclusion)
     chosen = [next((effect for effect in effects if isinstance(effect, kind)), None) for kind in kinds]
-    sensors = Sensing(*chosen, MANY, 5)  # type: ignore[arg-type]
+    sensors = Sensing(*chosen, MANY, 5, BLOCK.object.symmetries)  # type: ignore[arg-type]
     for world in WORLDS:
         sensors.begin(int(world), episode(int(world)))
     return sensors

@@ -295,6 +295,14 @@ def test_locked_wrist_is_held_where_the_hand_cups() -> None:
     assert np.abs(angles[1]).min() > 0.1
 
 
+def test_a_hand_without_a_wrist_has_none_to_lock() -> None:
+    hand = scene().hand
+    assert hand is not None
+    bare = msgspec.structs.replace(scene(), hand=msgspec.structs.replace(hand, wrist=()))
+    with pytest.raises(DactylError, match="hand shadow: names no joints of a wrist"):
+        compile_scene(bare, locked_wrist=True)
+
+
 def test_a_fingertip_that_the_hand_lacks_is_named() -> None:
     hand = scene().hand
     assert hand is not None

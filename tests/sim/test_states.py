@@ -20,6 +20,7 @@ import torch
 
 from datagen.policy import RandomExploration
 from datagen.policy.features import INPUTS
+from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
@@ -156,7 +157,9 @@ def test_a_part_is_cut_where_simulation_would_have_stopped(
 def test_threads_do_not_matter_to_a_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "mine.pt"
-    save_policy(path, Actor(tuple(INPUTS)[:5], (64, 64)), Normaliser(), {"name": "mine", "object": "block"})
+    save_policy(
+        path, Actor(INPUTS[:5], (64, 64), SHADOW), Normaliser(SHADOW.state), {"name": "mine", "object": "block"}
+    )
     config = StatesConfig(tmp_path / "1", **{**SMALL, "policy": str(path), "count": 30, "threads": 1})
     collect(config)
     for threads in (2, 3):
