@@ -53,7 +53,7 @@ format: $(READY)
 # Pin the newest dependencies that fit. The file names no package index, so it works behind any mirror.
 lock:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --upgrade --extra dev --extra export --extra unity --extra exr --extra meshes \
+	  --no-annotate --upgrade --extra all --extra unity --extra dev \
 	  --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 
 clean:
