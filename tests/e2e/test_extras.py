@@ -6,8 +6,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,13 +81,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-def isolated(wheel: Path, installed: Path, tmp_path: Path, extra: str, request: pytest.FixtureRequest) -> Isolated:
+def isolated(
+    wheel: Path, installed: Path, tmp_path: Path, extra: str, request: pytest.FixtureRequest
+) -> Iterator[Isolated]:
     """An installation with the test's extra."""
     extras, folder = [extra] if extra else [], tmp_path / "environment"
     if request.config.getoption("--install"):
         request.getfixturevalue("index")
-        return truly_installed(installed, wheel, extras, folder)
-    return linked(installed, extras, folder)
+        yield truly_installed(installed, wheel, extras, folder)
+        shutil.rmtree(folder)  # gigabytes
+    else:
+        yield linked(installed, extras, folder)
 
 
 def test_an_estimate_needs_no_extra_and_all_else_is_promised_or_one_line(
