@@ -1,7 +1,7 @@
 # make demo    from nothing to the error table
 # make test    lint, types, unit and end-to-end tests
 # make soak    kills, faults and fuzzing at full length, then an hour each of generation and training (docs/reliability.md)
-# make test-extras   tests of Ray, S3, Rerun, Warp, and of pages in the system's Chromium: installs these extras (some 900 MB) beside the pinned packages first
+# make test-extras   tests of Ray, S3, Rerun, Warp and of pages in the system's Chromium (some 900 MB beside the pinned packages), and of each extra in an empty environment
 # make docs    the documentation's pages, build/site: installs the extra docs beside the pinned packages first
 # make setup   only the virtual environment and the system libraries
 
@@ -30,6 +30,7 @@ test-extras: $(READY)
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[ray,s3,viewer,unity,warp]" "moto[server]>=5" "playwright>=1.50"
 	.venv/bin/pytest -n 0 tests/datagen/test_cluster.py tests/datagen/test_places.py tests/datagen/test_viewer.py \
 	  tests/render/test_warp.py tests/train/test_warp_online.py tests/eval/test_report_browser.py
+	.venv/bin/pytest -n 0 --install tests/e2e/test_extras.py
 
 docs: $(READY)
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[docs]"
@@ -53,7 +54,7 @@ format: $(READY)
 # Pin the newest dependencies that fit. The file names no package index, so it works behind any mirror.
 lock:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --upgrade --extra dev --extra export --extra unity --extra exr --extra meshes \
+	  --no-annotate --upgrade --extra all --extra unity --extra dev \
 	  --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 
 clean:

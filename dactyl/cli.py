@@ -16,6 +16,7 @@ from types import FrameType
 
 from dactyl import __version__
 from vision.errors import DactylError, UsageError, memory_fault
+from vision.extras import missing_extra, require
 from vision.hardware import usable_cores
 
 COMMANDS = {
@@ -39,12 +40,21 @@ COMMANDS = {
         "eval.report.card:main_package_model",
         "turn a checkpoint into shipped weights with a model card",
     ),
-    "export-model": ("eval.cli:main_export_model", "export a network to ONNX or torch.export"),
+    "export-model": ("eval.export_model:main_export_model", "export a network to ONNX or torch.export"),
     "calibrate": ("eval.laboratory.cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
     "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table"),
 }
+
+NEEDS = {
+    **dict.fromkeys(("coverage", "inspect", "evaluate", "compare", "report", "package-model", "calibrate"), ("lab",)),
+    **dict.fromkeys(("scene", "states", "policy", "render", "doctor", "export", "closed-loop"), ("sim",)),
+    **dict.fromkeys(("import-recording", "unity"), ("sim",)),
+    "train": ("train",),
+    "demo": ("sim", "train"),
+}
+"""Extras of pyproject.toml without which a command can do nothing. The others need some for some of their options."""
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
@@ -109,6 +119,10 @@ def _main(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     except DactylError as error:
         return _fail(f"dactyl {name}: {error}", 1)
+    except ModuleNotFoundError as error:
+        if (line := missing_extra(error)) is None:
+            raise
+        return _fail(f"dactyl {name}: {line}", 1)
     except KeyboardInterrupt:
         return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
     except _Terminated:
@@ -125,6 +139,7 @@ def _main(arguments: list[str]) -> int:
 def run(arguments: Sequence[str]) -> None:
     """Run one command by its arguments; its errors are the caller's."""
     name, *rest = arguments
+    require(NEEDS.get(name, ()))
     module, function = COMMANDS[name][0].split(":")
     getattr(importlib.import_module(module), function)(rest)
 

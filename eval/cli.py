@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from msgspec.structs import asdict, astuple
@@ -76,43 +75,6 @@ def main_evaluate(argv: Sequence[str]) -> None:
     console = Console()
     print_table(rows, console)
     console.print(f"{config.output}: table.md, table.csv, errors.png, predictions", soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """What is exported.
-
-    Attributes:
-        checkpoint: file that training wrote, or the name of shipped weights.
-        output: file to write: .onnx (needs the extra export) or .pt2 (torch.export).
-    """
-
-    checkpoint: Path
-    output: Path
-
-    def __post_init__(self) -> None:
-        if self.output.suffix not in (".onnx", ".pt2"):
-            raise ValueError(f"output: expected a file that ends in .onnx or .pt2, got {self.output}")
-
-
-def main_export_model(argv: Sequence[str]) -> None:
-    """Export a checkpoint's network to ONNX or torch.export, preprocessing included.
-
-    A regression gives poses; a geometric network gives the object's corners in pixels with their expected errors, from
-    which vision.solvers.bundle.solve_pose makes poses; a model of another package gives what it likes. All take any
-    number of triplets from one on.
-
-    examples:
-      dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
-      dactyl export-model --checkpoint block --output network.pt2
-    """
-    config = parse(ExportConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
-    from vision.estimator import PoseEstimator
-    from vision.networks.export import export_onnx, export_program
-
-    model = PoseEstimator.load(str(config.checkpoint)).model
-    (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
-    Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", soft_wrap=True, highlight=False)
 
 
 def main_report(argv: Sequence[str]) -> None:

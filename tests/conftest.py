@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", type=float, default=0.0, metavar="SHARE", help="length of the loops in tests/faults: 1 for the whole"
     )
+    parser.addoption("--install", action="store_true", help="install each extra into an empty environment: test_extras")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,6 +29,7 @@ from vision import strict_yaml
 from vision.config_files import config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
+from vision.io.store import is_remote, locate
 
 Config = TypeVar("Config")
 
@@ -54,7 +55,15 @@ def _path_text(path: Any) -> str:
     return str(path)
 
 
-register_type(Path, _path_text, fail_already_registered=False)
+def _path(text: str | Path) -> Path:
+    """A path of this machine. Refuses URLs, or one that needs a package that is missing becomes the folder ``s3:``."""
+    place = locate(text) if "://" in str(text) else Path(text)
+    if is_remote(place):
+        raise ValueError(f"expected a folder or file of this machine, got {text}")
+    return place
+
+
+register_type(Path, _path_text, _path, fail_already_registered=False)
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: str, description: str) -> Config:

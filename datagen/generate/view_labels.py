@@ -16,6 +16,7 @@ from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import joined
 from vision.scene.scene import Scene
+from vision.storage.shards import mask_box
 
 _BEHIND = np.packbits([False, False, False, False, True])[0]
 
@@ -126,11 +127,3 @@ def _nearness(
     buffer = np.zeros((len(intrinsics), *shape))
     np.maximum.at(buffer, (camera[owner], row[inside], column[inside]), at_a + b * (at_b - at_a) + c * (at_c - at_a))
     return buffer
-
-
-def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom edge in pixels of what a mask (H, W) holds; zeros for nothing."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return 0, 0, 0, 0
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -11,8 +11,6 @@ import numpy as np
 import simplejpeg
 
 from datagen.generate.frames import is_blank
-from datagen.generate.shard_task import shard_renderer
-from datagen.generate.view_labels import Views, mask_box
 from datagen.pictures.camera_effects import photographed
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
@@ -27,7 +25,7 @@ from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL
-from vision.storage.shards import encode_images, mask_suffix
+from vision.storage.shards import encode_images, mask_box, mask_suffix
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 _OUTLINE_TOLERANCE = 2  # pixels of a mask
@@ -151,6 +149,8 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     """Render random samples again from label and appearance, each from its place in its shard."""
     if count == 0:
         return
+    from datagen.generate.shard_task import shard_renderer  # late: who only reads a dataset needs no simulator
+
     config = dataset.manifest.config
     if config.get("renderer") not in ("filament", "classic", "warp"):
         raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
@@ -192,6 +192,8 @@ def _view_differences(dataset: TripletDataset, number: int, sample: Sample, opti
     stored = dataset.masks(number)
     if stored is None:
         return
+    from datagen.generate.view_labels import Views
+
     label = dataset.label(number)
     cameras = Cameras(label["camera_intrinsics"], label["camera_extrinsics"])
     _, masks = Views(dataset.scene, options)(sample, cameras)

@@ -15,6 +15,7 @@ from datagen.inspection.check import stored_sample
 from datagen.render.base import RenderOptions
 from datagen.render.stage import Stage
 from vision.errors import DactylError
+from vision.extras import optional
 from vision.geometry.rotations import FloatArray
 from vision.progress import progress
 from vision.scene.objects import PoseObject
@@ -40,10 +41,8 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
         DactylError: Rerun is not installed or its viewer does not start, the file cannot be written, or a fault in a
             sample.
     """
-    try:
+    with optional("rerun", "viewer rerun"):
         import rerun as rr
-    except ImportError:
-        raise DactylError("viewer rerun needs the package rerun-sdk: pip install 'dactyl-vision[viewer]'") from None
     stream = rr.RecordingStream("dactyl", recording_id=dataset.fingerprint)
     try:
         if save is None:

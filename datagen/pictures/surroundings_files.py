@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from datagen.pictures.surroundings import Surroundings, normalised, resized
 from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash
 from vision.errors import DactylError
+from vision.extras import optional
 from vision.geometry.rotations import FloatArray
 from vision.io.files import read_file
 from vision.scene.objects import linear_from_srgb
@@ -73,10 +74,8 @@ def _radiance(path: Path, data: bytes) -> FloatArray:
 
 def _openexr(path: Path, data: bytes) -> FloatArray:
     del data  # the library reads files only
-    try:
+    with optional("OpenEXR", str(path)):
         import OpenEXR
-    except ImportError:
-        raise DactylError(f"{path}: .exr files need OpenEXR: pip install 'dactyl-vision[exr]'") from None
     try:
         with OpenEXR.File(str(path), header_only=True) as file:
             low, high = file.header()["dataWindow"]

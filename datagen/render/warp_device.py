@@ -21,6 +21,7 @@ from datagen.render.stage import Stage
 from datagen.render.world_values import Values
 from datagen.workers.pool import PLACE
 from vision.errors import DactylError
+from vision.extras import optional
 from vision.versions import package_version
 
 _WORLDS_ON_GPU, _WORLDS_ON_CPU = 64, 4
@@ -33,13 +34,11 @@ def import_warp() -> tuple[Any, Any]:
     Raises:
         DactylError: they are not installed.
     """
-    try:
+    with optional("mujoco_warp", "renderer warp"):
         import warp
 
         warp.config.log_level = warp.LOG_WARNING  # what it compiles is its own affair
         import mujoco_warp
-    except ImportError as error:
-        raise DactylError(f"the warp renderer needs mujoco_warp ({error}): pip install 'dactyl-vision[warp]'") from None
     return warp, mujoco_warp
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from vision.errors import DactylError
+from vision.extras import install
 
 ROOT = "MENAGERIE_ROOT"
 """Environment variable, Menagerie's own: the folder of a clone."""
@@ -30,7 +31,7 @@ def menagerie_file(hand: str, inside: str) -> Path:
         return path
     if (folder := _fetched(model)) is None:
         raise DactylError(
-            f"hand {hand}: MuJoCo Menagerie's {model} is not on this machine: pip install mujoco-menagerie and run "
+            f"hand {hand}: MuJoCo Menagerie's {model} is not on this machine: {install('menagerie')} and run "
             f"mujoco-menagerie prefetch {model}, or let {ROOT} name the folder of a clone of {_CLONE}"
         )
     path = folder / file

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vision.errors import DactylError
+from vision.extras import optional
 
 # Ray reads these when it is imported: no report of its use to anyone, and time to start on a busy machine.
 RAY_ENVIRONMENT = {
@@ -35,10 +36,8 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     if address is None or address.startswith("127.0.0.1:"):
         # Else Ray takes the machine's address on the network for its loopback one, and listens there.
         os.environ[LOOPBACK_ONLY] = "0"
-    try:
+    with optional("ray", "executor ray"):
         import ray
-    except ImportError:
-        raise DactylError("executor ray needs Ray: pip install 'dactyl-vision[ray]'") from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         options |= {"address": "local", "num_cpus": workers, "include_dashboard": False}

@@ -10,6 +10,7 @@ from eval.estimation.config import EstimateConfig
 from eval.laboratory.pictures import shown
 from vision.config import parse
 from vision.errors import printable
+from vision.extras import require
 
 
 def main_estimate(argv: Sequence[str]) -> None:
@@ -48,6 +49,8 @@ def main_estimate(argv: Sequence[str]) -> None:
 
         _say(str(run_live(config, _say)))
         return
+    if config.overlays is not None:
+        require(("lab",))  # before hours of estimates
     from eval.estimation.run import estimate_all
 
     summary = estimate_all(config)

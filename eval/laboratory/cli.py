@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from datagen.sim.complete import complete_scene
 from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
 from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import ImportConfig, import_recording
@@ -85,6 +84,8 @@ def main_import_recording(argv: Sequence[str]) -> None:
       dactyl import-recording --recording lab/recording --output data/test-real --warp false
     """
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
+    from datagen.sim.complete import complete_scene  # late: a calibration needs no simulator
+
     dataset, dropped = import_recording(config, complete_scene(config.scene))
     about = dataset.manifest.recording or {}
     for name, placed in about["camera_displacement"].items():

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from vision.errors import DactylError
+from vision.extras import optional
 
 
 def opencv() -> ModuleType:
     """OpenCV, imported when it is needed: nothing but recordings needs it."""
-    try:
+    with optional("cv2", "work with a laboratory's cameras"):
         import cv2
-    except ImportError as error:
-        raise DactylError("OpenCV is missing; install opencv-python-headless") from error
     return cv2
 
 

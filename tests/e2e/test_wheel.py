@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import ROOT
 from vision.config_files import config_file
 from vision.errors import DactylError
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what an installation puts beside its dependencies."""
-    source = tmp_path_factory.mktemp("source") / "dactyl-vision"
-    unwanted = shutil.ignore_patterns(
-        ".*", "runs", "data", "build", "*.egg-info", "tests", "docs", "benchmarks", "unity_project"
-    )
-    shutil.copytree(ROOT, source, ignore=unwanted)
-    target = tmp_path_factory.mktemp("installed")
-    build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
-    wheel = subprocess.run(
-        [sys.executable, "-c", build], cwd=source, env=os.environ, capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
-    shutil.unpack_archive(source / wheel, target, "zip")
-    return target
 
 
 def dactyl(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

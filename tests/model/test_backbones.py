@@ -1,8 +1,9 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
-from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.backbones import BackboneConfig, ResidualBlock, build_backbone
 from vision.networks.heads import spatial_softmax
 
 
@@ -61,3 +62,20 @@ def test_the_smallest_tower_has_the_right_gradients_in_float32_and_channels_last
     torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(images.grad.double(), exact.grad, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(shortcut.weight.grad.double(), plain.weight.grad, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("width", "stride"), [(8, 1), (16, 1), (8, 2)])
+def test_the_residual_block_is_torchvisions_tensor_for_tensor(width: int, stride: int) -> None:
+    torch.manual_seed(0)
+    ours = ResidualBlock(8, width, stride, nn.BatchNorm2d)
+    torch.manual_seed(0)
+    shortcut = None
+    if stride != 1 or width != 8:
+        shortcut = nn.Sequential(nn.Conv2d(8, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    theirs = BasicBlock(8, width, stride, shortcut)
+    tensors = ours.state_dict()
+    assert list(tensors) == list(theirs.state_dict())
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(tensors[name], tensor), name
+    images = torch.rand(2, 8, 12, 12)
+    assert torch.allclose(ours(images), theirs(images), atol=1e-6)

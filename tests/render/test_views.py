@@ -11,7 +11,7 @@ from matplotlib.path import Path as Outline
 from scipy.spatial import ConvexHull
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.generate.view_labels import Views, _nearness, mask_box
+from datagen.generate.view_labels import Views, _nearness
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample, rendered_scene
 from datagen.render.stage import Stage
@@ -20,6 +20,7 @@ from tests.render.looks import uneven_rig
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.storage.shards import mask_box
 
 OPTIONS = RenderOptions(image_size=100)
 SCENE = rendered_scene(scene("block"), OPTIONS)

@@ -95,7 +95,7 @@ def test_without_clone_and_package_a_line_says_how_to_get_it(
     assert main(["scene", "check", "leap-block"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    for part in ("pip install mujoco-menagerie", "mujoco-menagerie prefetch leap_hand", "MENAGERIE_ROOT"):
+    for part in ("pip install 'dactyl-vision[menagerie]'", "mujoco-menagerie prefetch leap_hand", "MENAGERIE_ROOT"):
         assert part in said
 
 

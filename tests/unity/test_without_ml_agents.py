@@ -27,22 +27,6 @@ sys.meta_path.insert(0, Hidden())
 _ABSENT = _HIDE.replace("ERROR", 'ModuleNotFoundError(f"No module named {name!r}", name=name)')
 _FOREIGN = _HIDE.replace("ERROR", r'TypeError("Descriptors cannot be created directly.\nIf this call came from")')
 
-_IMPORT_ALL = """
-import importlib, pkgutil
-from vision.errors import DactylError
-
-for package in ("vision", "datagen", "train", "eval", "dactyl"):
-    for module in pkgutil.walk_packages([package], f"{package}."):
-        if not module.name.endswith("__main__"):
-            try:
-                importlib.import_module(module.name)
-            except DactylError as error:
-                print(module.name)
-                assert "dactyl-vision[unity]" in str(error)
-            except ModuleNotFoundError as error:
-                assert error.name == "warp"  # an extra of its own, which may be absent too
-"""
-
 
 def run(folder: Path, hide: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the packages hidden from it and from its children."""
@@ -52,14 +36,6 @@ def run(folder: Path, hide: str, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
     )
-
-
-def test_all_else_can_be_imported(tmp_path: Path) -> None:
-    done = run(tmp_path, _ABSENT, "-c", _IMPORT_ALL)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [
-        f"datagen.unity.{name}" for name in ("crew", "ml_agents", "player", "player_environment", "renderer")
-    ]
 
 
 def test_scene_packs_need_no_ml_agents(tmp_path: Path) -> None:

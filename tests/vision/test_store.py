@@ -15,6 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
+from dactyl.cli import main
 from tests.datasets import make_sample, write_dataset
 from vision.errors import DactylError
 from vision.io import store
@@ -73,6 +74,13 @@ def test_locations() -> None:
     assert locate("file:///data/set") == Path("/data/set")
     assert isinstance(locate("file:///data/set"), Path)
     assert str(locate("memory://bucket/set") / "a.tar") == "memory://bucket/set/a.tar"
+
+
+def test_a_url_that_cannot_be_opened_is_no_folder_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--dataset", "nowhere://bucket/set"]) == 2
+    assert "Unsupported filesystem: 'nowhere'" in capsys.readouterr().err
+    assert main(["coverage", "--states", "memory://states"]) == 2
+    assert "expected a folder or file of this machine, got memory://states" in capsys.readouterr().err
 
 
 def test_a_set_under_a_url_is_the_set_in_a_folder(place: UPath, local: Path, cache: Path) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from vision.extras import optional
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.io.files import atomic_write
@@ -252,5 +252,7 @@ def _wrap(text: str, width: int, size: int) -> str:
 @functools.cache
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings."""
+    with optional("matplotlib", "text in a picture"):
+        import matplotlib
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)

@@ -17,6 +17,7 @@ from typing_extensions import TypeIs
 from upath import UPath
 
 from vision.errors import DactylError
+from vision.extras import install
 
 Location = UPath | Path
 """Type of configuration keys that take a folder or a URL."""
@@ -37,7 +38,7 @@ def locate(where: str | Location) -> Location:
         fsspec.get_filesystem_class(place.protocol)
         place.joinpath("manifest.json")  # refuses a bucket's name that is none
     except ImportError as error:
-        raise DactylError(f"{where}: {error} (for s3://, pip install 'dactyl-vision[s3]')") from None
+        raise DactylError(f"{where}: {error} (for s3://, {install('s3')})") from None
     except ValueError as error:
         raise DactylError(f"{where}: {error}; give a folder, or a URL that fsspec knows") from None
     return place

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import torchvision  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
+
+from vision.extras import optional
 
 Norm = Callable[[int], nn.Module]
 
@@ -105,8 +105,8 @@ class PaperTower(Tower):
         channels = 32
         for width, blocks, stride in zip((16, 32, 64, 64), (1, 2, 2, 2), stage_strides, strict=True):
             stages += [
-                _block(channels, width, stride, norm),
-                *(_block(width, width, 1, norm) for _ in range(blocks - 1)),
+                ResidualBlock(channels, width, stride, norm),
+                *(ResidualBlock(width, width, 1, norm) for _ in range(blocks - 1)),
             ]
             channels = width
         self.stages = nn.Sequential(*stages)
@@ -120,6 +120,8 @@ class TorchvisionTower(Tower):
 
     def __init__(self, name: str, stage_strides: tuple[int, int, int, int], norm: Norm) -> None:
         super().__init__()
+        with optional("torchvision", f"backbone {name}"):
+            import torchvision  # type: ignore[import-untyped]
         network = torchvision.models.get_model(name, weights=None, norm_layer=norm)
         stages = (network.layer1, network.layer2, network.layer3, network.layer4)
         for stage, stride in zip(stages, stage_strides, strict=True):
@@ -142,11 +144,11 @@ class PyramidTower(Tower):
         self.levels = nn.ModuleList()
         channels = width
         for level in widths:
-            first = _block(channels, level, 2, norm)
-            self.levels.append(nn.Sequential(first, *(_block(level, level, 1, norm) for _ in range(blocks - 1))))
+            first = ResidualBlock(channels, level, 2, norm)
+            self.levels.append(nn.Sequential(first, *(ResidualBlock(level, level, 1, norm) for _ in range(blocks - 1))))
             channels = level
         self.lateral = nn.ModuleList(nn.Conv2d(level, widths[0], 1) for level in widths[1:])
-        self.fuse = _block(widths[0], widths[0], 1, norm)
+        self.fuse = ResidualBlock(widths[0], widths[0], 1, norm)
         self.channels = widths[0]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -173,16 +175,33 @@ class _Pointwise(nn.Conv2d):
         return functional.conv2d(images[:, :, ::down, ::right], self.weight, self.bias)
 
 
-def _block(channels: int, width: int, stride: int, norm: Norm) -> BasicBlock:
-    shortcut = None
-    if stride != 1 or channels != width:
-        shortcut = nn.Sequential(_Pointwise(channels, width, 1, stride, bias=False), norm(width))
-    return BasicBlock(channels, width, stride, shortcut, norm_layer=norm)
+class ResidualBlock(nn.Module):
+    """Two convolutions and a shortcut past them (He et al.): torchvision's ``BasicBlock``, tensors by the same names.
+
+    Ours, so that an estimate needs no torchvision, which has to match torch build for build.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        shortcut = None
+        if stride != 1 or channels != width:
+            shortcut = nn.Sequential(_Pointwise(channels, width, 1, stride, bias=False), norm(width))
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = norm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = norm(width)
+        self.downsample = shortcut
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = functional.relu(self.bn1(self.conv1(images)), inplace=True)
+        features = self.bn2(self.conv2(features))
+        features += images if self.downsample is None else self.downsample(images)
+        return functional.relu(features, inplace=True)
 
 
 def _set_stride(block: nn.Module, stride: int) -> None:
     """Stride of a torchvision residual block, on the convolution that carries it."""
-    carriers = [block.conv1 if isinstance(block, BasicBlock) else block.conv2]
+    carriers = [block.conv2 if hasattr(block, "conv3") else block.conv1]
     if isinstance(block.downsample, nn.Sequential):
         carriers.append(block.downsample[0])
     for convolution in carriers:

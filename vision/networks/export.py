@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision.errors import DactylError
+from vision.extras import optional
 from vision.io.files import atomic_write
 from vision.networks.pose_model import PoseModel
 
@@ -65,11 +65,9 @@ def export_onnx(model: PoseModel, path: Path) -> None:
     Raises:
         DactylError: the packages of the extra ``export`` are missing.
     """
-    try:
+    with optional("onnx", "an ONNX file"):
         import onnx
         import onnxscript  # noqa: F401  the exporter needs it
-    except ImportError as error:
-        raise DactylError(f"{error.name} is missing; install dactyl-vision[export]") from error
     network, example, dynamic = _traced(model)
     with torch.no_grad():
         program = torch.onnx.export(

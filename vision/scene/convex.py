@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vision.extras import install
 from vision.geometry.rotations import FloatArray
 from vision.io.files import canonical_json
 from vision.io.user_cache import keep, recall
@@ -43,7 +44,7 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
         import coacd
     except ImportError:
         raise ValueError(
-            "a body that is not convex needs CoACD for its convex pieces: pip install 'dactyl-vision[meshes]', or "
+            f"a body that is not convex needs CoACD for its convex pieces: {install('meshes')}, or "
             "list files of convex pieces under pieces"
         ) from None
     settings = _SETTINGS | {"max_convex_hull": most}

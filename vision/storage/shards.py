@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import simplejpeg
 from msgspec import field
+from numpy.typing import NDArray
 from PIL import Image
 
 from vision.errors import DactylError
@@ -66,6 +67,14 @@ def shard_name(number: int) -> str:
 def mask_suffix(camera_name: str) -> str:
     """Of the optional member that says where the camera's picture shows the object."""
     return f"mask_{camera_name}.png"
+
+
+def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom edge in pixels of what a mask (H, W) holds; zeros for nothing."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def encode_sample(
