@@ -119,7 +119,7 @@ def _link(distribution: Distribution, links: Path) -> None:
         part = Path(*parts[: 1 + (parts[0] in _shared())])
         link = links / part
         if not link.is_symlink():
-            link.parent.mkdir(exist_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(str(distribution.locate_file(part)))
 
 
