@@ -88,6 +88,10 @@ class PoseTask(lightning.LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model: PoseModel = build_model(model, scene).to(memory_format=torch.channels_last)
+        learned = {id(parameter) for parameter in self.model.learned(loss)}
+        for parameter in self.model.parameters():
+            # Processes that learn together wait for the gradient of each parameter that could have one.
+            parameter.requires_grad_(id(parameter) in learned)
         self.average = None if optimizer.ema is None else _moving_average(self.model, optimizer.ema)
         self.loss_config = loss
         self.augment_config = augment

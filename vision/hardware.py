@@ -73,6 +73,12 @@ def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path(
     return cores
 
 
+def torch_threads() -> int:
+    """How many threads torch starts with here: as OpenMP is told, else one for each core that may be kept busy."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) > 0 else usable_cores()
+
+
 def torch_device(device: str) -> str:
     """``cpu`` or ``cuda``, of what was asked for: auto takes a GPU if there is one.
 

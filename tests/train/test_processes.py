@@ -12,9 +12,15 @@ import pytest
 import torch
 
 from dactyl.cli import main
+from tests.scenes import scene
 from tests.train.test_training import SMALL, arguments, weights
 from train.data import _share
+from train.image_augmentation import AugmentConfig
+from train.module import OptimizerConfig, PoseTask
 from vision.errors import DactylError
+from vision.networks.backbones import BackboneConfig
+from vision.networks.losses import LossConfig
+from vision.networks.model_config import ModelConfig
 
 # No random augmentation, which each process draws for itself; group norm, which knows no other sample; and steps so
 # small that Adam, which blows rounding up where a gradient is all but zero, leaves all gradients comparable.
@@ -64,3 +70,16 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 def _best_score(checkpoint: dict[str, Any]) -> torch.Tensor:
     (best,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("ModelCheckpoint"))
     return torch.as_tensor(best["best_model_score"])
+
+
+def test_processes_wait_for_no_gradient_of_what_learns_nothing() -> None:
+    """Without the surface loss its layers have no gradient; processes that expected one ended in an error."""
+    config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8, blocks=1))
+
+    def still(surface: float) -> set[str]:
+        task = PoseTask(config, scene("block", 64), LossConfig(surface=surface), AugmentConfig(), OptimizerConfig(), 0)
+        return {name for name, parameter in task.model.named_parameters() if not parameter.requires_grad}
+
+    assert not still(1.0)
+    assert still(0.0)
+    assert all("surface" in name for name in still(0.0)), still(0.0)
