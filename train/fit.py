@@ -35,7 +35,6 @@ from train.resume import batches_done, refuse_misfit
 from vision.config import UsageError, format_error, to_jsonable
 from vision.errors import DactylError
 from vision.estimator import read_checkpoint
-from vision.hardware import torch_threads
 from vision.io.files import fingerprint
 from vision.storage.folders import reserve_output
 
@@ -81,8 +80,8 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
     if config.data.verify and first:
         data.verify()
-    # Said in any case: what ran before in this process, as in the demo, may have kept to one.
-    torch.set_num_threads(config.threads or torch_threads())
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
 
     task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())

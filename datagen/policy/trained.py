@@ -26,6 +26,7 @@ from datagen.policy.targets import JointTargets
 from datagen.sim.interface import FloatArray, Observation, Policy, Worlds
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
+from vision.hardware import one_thread
 
 
 class NetworkPolicy:
@@ -48,7 +49,7 @@ class NetworkPolicy:
         state = np.nan_to_num(state_vector(self._scene, observation, last))
         goal = goal_vector(observation["relative_goal"])
         past, turns = self._history.recall(state, observation["object_quaternion"])
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():  # states are the same with any number of threads
             seen, before = (self._normaliser(torch.from_numpy(vectors)) for vectors in (state, past))
             nothing = seen[:, :0]
             target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns), nothing)
@@ -68,7 +69,7 @@ class ProgramPolicy:
     def act(self, observation: Observation) -> FloatArray:
         tensors = {key: torch.from_numpy(np.asarray(value, np.float32)) for key, value in observation.items()}
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():
                 action = self._program(tensors)
         except Exception as error:  # whatever a stranger's program raises
             raise DactylError(f"policy {self.name}: {cannot_act(observation, error)}") from error
@@ -86,7 +87,6 @@ def load(source: str, scene: SimScene, worlds: int) -> Policy:
     name, path = policy_label(source, scene.scene), shipped().get(source, Path(source))
     if path.suffix not in (".pt", ".pt2"):
         return tried(_entry_point(source), source, scene, worlds)
-    torch.set_num_threads(1)  # the last bits of a product can depend on it, and states must not
     if path.suffix == ".pt2":
         program = _read_program(path, lambda: torch.export.load(str(path)).module())
         return tried(lambda *_: ProgramPolicy(name, program), name, scene, worlds)

@@ -21,6 +21,7 @@ from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
 from eval.scoring.predict import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
+from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text
 from vision.io.files import sha256
 from vision.progress import Advance
@@ -93,6 +94,10 @@ class BlockTask:
         return record
 
     def __call__(self, number: int, advance: Advance) -> BlockRecord:
+        with one_thread():  # there is a process for each core
+            return self._play(number, advance)
+
+    def _play(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
         simulation, source = list(config.plays())[number // self.blocks]
         estimator = cached_estimator(config.checkpoint, config.device)

@@ -136,3 +136,14 @@ def test_wrong_files_get_one_line(weights: Path, tmp_path: Path) -> None:
     torch.save({"format": "else"}, weights)
     with pytest.raises(DactylError, match="not a policy"):
         create_policy(str(weights), BLOCK, 2)
+
+
+def test_a_policy_leaves_torch_as_many_threads_as_it_had() -> None:
+    """The demo's training came after its states, and had one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        create_policy("shadow-block", BLOCK, 3).act(blank(3))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

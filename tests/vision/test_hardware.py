@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vision import hardware
-from vision.hardware import fast_bfloat16, processor_flags, torch_threads, usable_cores
+from vision.hardware import fast_bfloat16, processor_flags, usable_cores
 
 
 @pytest.fixture
@@ -100,10 +100,3 @@ def test_a_quota_counts_as_cores(
         (groups / name / "cpu.max").write_text(limit + "\n")
     assert usable_cores(process, groups) == cores
     assert usable_cores(tmp_path / "absent", groups) == 8
-
-
-@pytest.mark.parametrize(("told", "threads"), [("3", 3), ("", 8), ("0", 8), ("many", 8), ("4,2", 8)])
-def test_threads_are_those_that_openmp_is_told(monkeypatch: pytest.MonkeyPatch, told: str, threads: int) -> None:
-    monkeypatch.setattr(hardware, "usable_cores", lambda: 8)
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert torch_threads() == threads

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras
+from vision.hardware import one_thread
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle_problem import Displacement, PointObservations, Problem, State
 from vision.solvers.look_alikes import agree
-from vision.solvers.triangulate import PoseSolution, initial_pose, one_thread, with_weights
+from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
 _LANDMARK_ITERATIONS = 4  # with no object yet: enough to bring 40 pixels down to one

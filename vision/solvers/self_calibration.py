@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from vision.errors import DactylError
+from vision.hardware import one_thread
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import (
@@ -39,7 +40,7 @@ from vision.solvers.bundle_problem import (
     displacement,
     moved,
 )
-from vision.solvers.triangulate import Cameras, PoseSolution, one_thread, with_weights
+from vision.solvers.triangulate import Cameras, PoseSolution, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen

@@ -8,8 +8,6 @@ seen. No input gives NaN: what the observations leave open stays at the anchor, 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import roma
@@ -126,18 +124,6 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
     # The few-parts-per-billion offset keeps the weights' sum above zero.
     weight = weight / weight.amax(dim=-1, keepdim=True).clamp_min(_TINY) + _TINY
     return roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Thousands of tiny matrices: more threads gain nothing on idle cores and wait for each other on busy ones, where
-    two took 30 times as long as one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
