@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from eval.scoring.found_cameras import observed, recordings
+from eval.scoring.found_cameras import image_batches, observed, recordings
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
@@ -37,7 +37,10 @@ def main() -> None:
     if groups is None:
         raise DactylError(f"{dataset.folder}: no recordings; render it with --render.displacement per-recording")
     print(f"{describe()}\n{'triplets':>8}{'rotation, degrees':>20}{'position, mm':>15}")
-    seen = {group: observed(estimator, dataset, np.flatnonzero(groups == group), 32) for group in np.unique(groups)}
+    seen = {
+        group: observed(estimator, image_batches(dataset, np.flatnonzero(groups == group), 32))
+        for group in np.unique(groups)
+    }
     for count in arguments.triplets:
         errors = np.concatenate([_errors(estimator, dataset, groups == group, seen[group], count) for group in seen])
         print(f"{count:8}{errors[:, 0].mean():20.2f}{errors[:, 1].mean():15.2f}", flush=True)

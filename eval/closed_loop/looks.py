@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.base import Appearance
+from datagen.render.base import Appearance, Sample
+from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.predict import Estimator
@@ -90,3 +91,14 @@ def draw_look(
         return TrialAppearance(looks, true, true, False)
     nominal = Cameras(*(np.stack([array] * len(looks)) for array in scene.rig.nominal[:2]))
     return TrialAppearance(looks, nominal, true, True)
+
+
+def sample_of(state: Observation, world: int, number: int, appearance: Appearance) -> Sample:
+    """What a renderer draws of one of the worlds of a state."""
+    return Sample(
+        number,
+        state["joint_position"][world],
+        state["object_position"][world],
+        state["object_quaternion"][world],
+        appearance,
+    )

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from datagen.policy import create_policy
-from datagen.render.base import Appearance, Renderer, Sample
+from datagen.render.base import Appearance, Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.variation import generator
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import TrialAppearance
+from eval.closed_loop.looks import TrialAppearance, sample_of
+from eval.scoring.found_cameras import observed
 from eval.scoring.predict import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
@@ -82,21 +84,9 @@ def _find(
     estimator: Estimator, renderer: Renderer, appearance: Appearance, states: Sequence[Observation], world: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """K (C, 3, 3) and T (C, 4, 4) found from what one world showed."""
-    parts = []
-    for first in range(0, len(states), _BATCH):
-        samples = [
-            Sample(
-                number,
-                state["joint_position"][world],
-                state["object_position"][world],
-                state["object_quaternion"][world],
-                appearance,
-            )
-            for number, state in enumerate(states[first : first + _BATCH], first)
-        ]
-        parts.append(estimator.observe(renderer.render(samples)))  # type: ignore[attr-defined]
+    samples = [sample_of(state, world, number, appearance) for number, state in enumerate(states)]
+    batches = (renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH))
     nominal = estimator.scene.rig.nominal
-    solution = estimator.self_calibrate(  # type: ignore[attr-defined]
-        type(parts[0]).joined(parts), nominal.intrinsics, nominal.extrinsics
-    )
+    found: Any = estimator
+    solution = found.self_calibrate(observed(found, batches), nominal.intrinsics, nominal.extrinsics)
     return solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy()

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import Renderer, Sample
+from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
-from eval.closed_loop.looks import TrialAppearance
+from eval.closed_loop.looks import TrialAppearance, sample_of
 from eval.closed_loop.told import Seen, Told, told_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
 from eval.scoring.predict import Estimator, unit_quaternion
@@ -90,16 +90,7 @@ class VisionObserver:
         return self.tracked.at(step)
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> dict[str, np.ndarray]:
-        samples = [
-            Sample(
-                self.trials[world],
-                true["joint_position"][world],
-                true["object_position"][world],
-                true["object_quaternion"][world],
-                self.look.appearances[world],
-            )
-            for world in going
-        ]
+        samples = [sample_of(true, world, self.trials[world], self.look.appearances[world]) for world in going]
         known = self.look.known
         found = self.estimator.predict(
             self.renderer.render(samples), known.intrinsics[going], known.extrinsics[going], nominal=self.look.nominal
