@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from rich.text import Text
 
 from eval.report.page import Paragraph, Section, Table, to_html, to_markdown
 from eval.report.sections import evidence, results
+from eval.report.table_text import csv_text
 from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
@@ -91,15 +90,11 @@ def write_comparison(
     title = f"Two evaluations of the {baseline.object.name}"
     subtitle = f"{baseline.folder} · {candidate.folder} · dactyl compare {package_version('dactyl-vision')}"
     rows = [_flat(one) for one in found]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
     record = {"schema_version": SCHEMA_VERSION, "notes": notes, "rows": rows}
     for name, content in (
         ("compare.html", to_html(title, subtitle, chapters).encode()),
         ("compare.md", to_markdown(title, subtitle, chapters).encode()),
-        ("compare.csv", buffer.getvalue().encode()),
+        ("compare.csv", csv_text(rows).encode()),
         ("compare.json", canonical_json(record)),
     ):
         atomic_write(output / name, content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -48,8 +48,12 @@ def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int,
 
 def comma_separated(rows: Sequence[Row]) -> str:
     """The table as CSV in full precision, one column for each figure, empty where there is none."""
+    return csv_text([flat(row) for row in rows])
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same keys as CSV, a column for each key, empty for None."""
     buffer = io.StringIO()
-    records = [flat(row) for row in rows]
     writer = csv.DictWriter(buffer, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: "" if value is None else value for key, value in record.items()} for record in records)
