@@ -5,7 +5,7 @@
 # make docs    the documentation's pages, build/site: installs the extra docs beside the pinned packages first
 # make setup   only the virtual environment and the system libraries
 
-.PHONY: setup demo test test-extras docs soak check format lock clean
+.PHONY: setup demo test suite test-extras docs soak check format lock clean
 .DEFAULT_GOAL := help
 
 READY := .venv/ready
@@ -21,9 +21,14 @@ $(READY): requirements.txt pyproject.toml scripts/setup.sh
 demo: $(READY)
 	@.venv/bin/dactyl demo
 
-test: check
+# Types are checked while the tests begin: mypy keeps one core busy for more than a minute.
+test: $(READY)
+	@$(MAKE) --no-print-directory --jobs 2 check suite
+
+# One thread for each of the two test processes: torch's threads wait for each other where others have the cores.
+suite: $(READY)
 	@bash scripts/test_tools.sh
-	.venv/bin/pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope
 
 # Not part of make test: Ray alone is 200 MB installed, Rerun 500, Warp 370.
 test-extras: $(READY)
