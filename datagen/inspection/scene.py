@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,18 +11,20 @@ import numpy as np
 import torch
 from rich.box import SIMPLE
 from rich.table import Table
+from scipy.spatial import ConvexHull
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
 from vision.scene.framing import pixels_across
 from vision.scene.hand import Hand
-from vision.scene.objects import PoseObject
+from vision.scene.objects import Piece, PoseObject
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 from vision.solvers.landmarks import locate
 
 _LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
+_FAR_FROM_PIECES = 0.05  # of the object's diameter: more than a convex piece rounds off
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,34 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
             f"object: {1000 * target.mass:.3g} g in {1e6 * volume:.3g} cm3 are {density:.3g} kg/m3; is the mass in "
             "kilograms, and the size in metres?"
         )
+    far = _FAR_FROM_PIECES * target.diameter
+    bare = (_outside(target.pieces, target.points) > far).mean()
+    if bare > 0:
+        yield (
+            f"object: {bare:.0%} of its surface lies more than {1000 * far:.1f} mm outside all convex pieces, where "
+            "nothing collides; is a piece missing, or in other coordinates?"
+        )
     plain = len({part.color for part in target.parts}) == 1 and not any(part.texture for part in target.parts)
     if plain and target.symmetries.trivial and len(target.shape_symmetries) > 1:
         yield (
             f"object: one colour and no texture, and its shape looks the same after {len(target.shape_symmetries)} "
             "rotations, but no symmetries are declared: orientations that look alike will count as errors"
         )
+
+
+def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
+    """How far points (N, 3) lie outside the nearest piece, (N,), metres; below zero inside.
+
+    Measured to the planes of the piece's faces, which is no more than the true distance.
+    """
+    distances = []
+    for piece in pieces:
+        if piece.size is not None:
+            distances.append((np.abs(points) - piece.size).max(axis=1))
+        else:
+            planes = ConvexHull(piece.vertices).equations
+            distances.append((points @ planes[:, :3].T + planes[:, 3]).max(axis=1))
+    return np.min(distances, axis=0)
 
 
 def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterator[str]:

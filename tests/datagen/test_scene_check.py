@@ -31,6 +31,13 @@ def plain_block() -> PoseObject:
     return replace(block, parts=parts, symmetries=Symmetries(rotations=np.eye(3)[None]))
 
 
+def half_a_block() -> PoseObject:
+    """The block with one convex piece, which is missing what lies at x > 0."""
+    block = scene("block").object
+    vertices = np.array([[x, y, z] for x in (-0.028, 0) for y in (-0.028, 0.028) for z in (-0.028, 0.028)])
+    return replace(block, pieces=(Piece(kind="hull", vertices=vertices),))
+
+
 def moved_camera(extrinsics: np.ndarray) -> Rig:
     first, *others = scene("block").rig.cameras
     return Rig(cameras=(replace(first, extrinsics=extrinsics), *others))
@@ -44,6 +51,7 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
     ("wrong", "message"),
     [
         ({"object": replace(scene("block").object, mass=78.0)}, "is the mass in kilograms"),
+        ({"object": half_a_block()}, "outside all convex pieces"),
         ({"object": plain_block()}, "after 24 rotations, but no symmetries are declared"),
         ({"workspace": replace(scene("block").workspace, drop_height=0.3)}, "not above drop_height"),
         ({"hand": None}, "no landmarks"),

@@ -102,6 +102,7 @@ def test_a_large_round_mesh_is_reduced_and_drawn_as_a_net(folder: Path) -> None:
         ("box.stl", {"symmetries": {"continuous": [[0, 0, 1]]}}, "no symmetry of box.stl"),
         ("box.stl", {"symmetries": {"continuous": [[0, 0, 0]]}}, "no axis"),
         ("box.stl", {"pieces": ["flat.ply"]}, "has no volume"),
+        ("box.stl", {"pieces": "box-piece-*.stl"}, "pieces: box-piece-\\*.stl: no file beside box.stl"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(folder: Path, file: str, keys: dict[str, Any], expected: str) -> None:
@@ -128,6 +129,9 @@ def test_a_mug_keeps_its_texture_where_it_was(tmp_path: Path) -> None:
     top = part.mesh.vertices[:, 2] > 0.0299
     assert part.mesh.uv[top, 1].min() > 0.9, "the texture's upper edge is at the rim"
     assert len(mug.pieces) == len(pieces) == 14
+    by_pattern = build(tmp_path, "mug.obj", scale=0.001, pieces="mug-piece-*.stl", origin="middle")
+    assert {one.volume for one in by_pattern.pieces} == {one.volume for one in mug.pieces}
+    assert [len(str(name)) for name in pieces] != sorted(len(str(name)) for name in pieces), "else no order is tried"
 
 
 def scene_of(target: PoseObject, rotation: np.ndarray) -> tuple[Cameras, np.ndarray]:

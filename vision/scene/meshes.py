@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +73,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             that symmetries make of them are added. With a continuous symmetry only points on the axis are taken, as
             all others cannot be told from where they turn to.
         pieces: at most so many convex pieces that collide, found by CoACD; 32 when null. Or their files, a piece in
-            each, in the same coordinates.
+            each, in the same coordinates: a list, or a pattern such as ``mug-piece-*.stl``.
         symmetries: declared ones; they are checked against the mesh.
     """
 
@@ -84,7 +85,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
     color: Color | None = None
     smooth: bool = True
     keypoints: Literal["corners"] | int | tuple[Triple, ...] = 16
-    pieces: int | tuple[str, ...] | None = None
+    pieces: int | str | tuple[str, ...] | None = None
     symmetries: SymmetriesFile = SymmetriesFile()
 
     def __post_init__(self) -> None:
@@ -223,11 +224,12 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         return np.concatenate(found)
 
     def _pieces(self, solid: Any, folder: Path, shift: FloatArray) -> tuple[Piece, ...]:
-        if isinstance(self.pieces, tuple):
-            meshes = [read_geometries(folder / file) for file in self.pieces]
+        files = self._piece_files(folder)
+        if files is not None:
+            meshes = [read_geometries(folder / file) for file in files]
             clouds = [self.scale * np.concatenate([one.vertices for one in found]) + shift for found in meshes]
         else:
-            clouds = convex_pieces(solid, self.pieces or _MOST_PIECES)
+            clouds = convex_pieces(solid, self.pieces if isinstance(self.pieces, int) else _MOST_PIECES)
         from scipy.spatial import ConvexHull, QhullError
 
         pieces = []
@@ -235,13 +237,23 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             try:
                 hull = cloud[np.sort(ConvexHull(cloud).vertices)]
             except (QhullError, ValueError):
-                if isinstance(self.pieces, tuple):
-                    raise ValueError(f"pieces: {self.pieces[number]}: has no volume") from None
+                if files is not None:
+                    raise ValueError(f"pieces: {files[number]}: has no volume") from None
                 continue  # a sliver of CoACD's
             pieces.append(Piece(kind="hull", vertices=hull))
         if not pieces:
             raise ValueError(f"file: {self.file}: has no volume that could collide; give pieces")
         return tuple(pieces)
+
+    def _piece_files(self, folder: Path) -> tuple[str, ...] | None:
+        """Files of the pieces, relative to the folder; None where CoACD makes them."""
+        if not isinstance(self.pieces, str):
+            return self.pieces if isinstance(self.pieces, tuple) else None
+        found = glob.glob(self.pieces, root_dir=folder)  # noqa: PTH207 (it takes patterns that are absolute, too)
+        if not found:
+            raise ValueError(f"pieces: {self.pieces}: no file beside {self.file} has such a name")
+        # Shorter names first, so that piece 10 comes after piece 9.
+        return tuple(sorted(found, key=lambda name: (len(name), name)))
 
 
 def _unit(axis: Triple) -> FloatArray:
