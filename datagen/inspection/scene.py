@@ -188,7 +188,7 @@ def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
     for piece in pieces:
         if piece.size is not None:
             distances.append((np.abs(points) - piece.size).max(axis=1))
-        else:
+        elif piece.vertices is not None:
             planes = ConvexHull(piece.vertices).equations
             distances.append((points @ planes[:, :3].T + planes[:, 3]).max(axis=1))
     return np.min(distances, axis=0)

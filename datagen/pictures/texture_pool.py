@@ -19,7 +19,6 @@ from vision.errors import DactylError
 TEXTURE_SIZE = 128
 """Texels of a texture's side."""
 _WHAT = "texture"
-_BOWL_WALL = "background/wall"  # its meshes have no texture coordinates
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class TextureConfig:
     Attributes:
         links: probability for each link of the hand.
         object: probability for each part of the object; letters and parts with a texture of their own stay as they are.
-        background: probability for the background; a bowl's wall stays plain.
+        background: probability for the background, of a bowl's floor and wall each.
         kinds: procedural ones to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
         folder: of pictures to use too; null for procedural ones alone.
         folder_fraction: how many of the textures are pictures of the folder, where there is one.
         pool: how many different textures 128 consecutive samples share.
-        scale: of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on a plane.
+        scale: of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on the background.
     """
 
     links: float = 0.0
@@ -65,7 +64,7 @@ class TextureConfig:
             name: getattr(self, name) for name in ("links", "object", "background", "folder_fraction", "pool")
         }
         identity["kinds"] = list(self.kinds)
-        identity["upright"] = True  # on a background they were seen as in a mirror once
+        identity["walls"] = True  # a bowl's was plain once, and before that backgrounds were seen as in a mirror
         if self.scale != LogUniform(1.0, 1.0):
             identity["scale"] = to_jsonable(self.scale)
         if self.folder is not None:
@@ -128,7 +127,7 @@ def draw_textures(
     for number, material in enumerate(materials):
         group = material.partition("/")[0]
         probability = {"link": config.links, "background": config.background, "letter": 0.0}.get(group, config.object)
-        if material in plain or material == _BOWL_WALL:
+        if material in plain:
             continue
         rng = generator(seed, index, f"texture/{material}")
         if rng.random() < probability:

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from vision.geometry.rotations import FloatArray
 from vision.scene.surroundings import Background
 
+FLOOR, BOWL_WALL = "background", "background/wall"
+"""Names of what is seen of a plane or a bowl: meshes, geoms and materials."""
+
+Surface = tuple[FloatArray, FloatArray, NDArray[np.int64]]
+"""Vertices (V, 3) in metres, world frame, unit normals (V, 3), and triangles (F, 3), counter-clockwise from outside."""
+
 _THICKNESS = 0.02  # m, of a plane, and of a bowl's floor and wall
 _BOWL_SIDES = 48
 _OVERLAP = 0.03  # of a bowl's wall with its floor, as a fraction of the wall
@@ -28,72 +34,77 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
     if background.kind == "none":
         return []
     if visible:
-        spec.add_material(name="background", rgba=(0.35, 0.35, 0.35, 1), metallic=0, roughness=0.8)
+        spec.add_material(name=FLOOR, rgba=(0.35, 0.35, 0.35, 1), metallic=0, roughness=0.8)
     x, y, z = background.centre
-    material = "background" if visible else ""
+    material = FLOOR if visible else ""
     collides = int(background.collides or visible)
     shared = {"material": material, "contype": collides, "conaffinity": collides}
     # None of it casts a shadow: there is nothing below it, and it would fill every light's shadow map.
     if background.kind == "plane":
         spec.worldbody.add_geom(
-            name="background",
+            name=FLOOR,
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=(x, y, z - _THICKNESS / 2),
             size=(*background.half_size, _THICKNESS / 2),
             castshadow=False,
             **shared,
         )
-        return ["background"] if visible else []
+        return [FLOOR] if visible else []
+    if visible:
+        spec.add_material(name=BOWL_WALL, rgba=(0.5, 0.5, 0.5, 1), metallic=0, roughness=0.8)
+        # Meshes: texture coordinates are ours, and so the same in every renderer. Their convex hulls, with which they
+        # would collide, are the whole bowl.
+        for name, (vertices, normals, faces) in (
+            (FLOOR, bowl_floor(background)),
+            (BOWL_WALL, bowl_surface(background)),
+        ):
+            spec.add_mesh(name=name, uservert=vertices.ravel(), usernormal=normals.ravel(), userface=faces.ravel())
+            spec.worldbody.add_geom(
+                name=name,
+                type=mujoco.mjtGeom.mjGEOM_MESH,
+                meshname=name,
+                material=name,
+                contype=0,
+                conaffinity=0,
+                castshadow=False,
+            )
+        return [FLOOR, BOWL_WALL]
     spec.worldbody.add_geom(
-        name="background",
+        name=FLOOR,
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
         pos=(x, y, z - _THICKNESS / 2),
         size=(background.floor_radius, _THICKNESS / 2, 0),
         castshadow=False,
         **shared,
     )
-    if visible:
-        spec.add_material(name="background/wall", rgba=(0.5, 0.5, 0.5, 1), metallic=0, roughness=0.8)
-        vertices, normals, faces = bowl_surface(background)
-        spec.add_mesh(
-            name="background/wall",
-            uservert=vertices.ravel(),
-            usernormal=normals.ravel(),
-            userface=faces.ravel(),
-        )
-        # Its convex hull, with which it would collide, is the whole bowl.
-        spec.worldbody.add_geom(
-            name="background/wall",
-            type=mujoco.mjtGeom.mjGEOM_MESH,
-            meshname="background/wall",
-            material="background/wall",
-            contype=0,
-            conaffinity=0,
-            castshadow=False,
-        )
-        return ["background", "background/wall"]
     for number, corners in enumerate(bowl_wall(background)):
-        name = f"background/wall{number}"
+        name = f"{BOWL_WALL}{number}"
         spec.add_mesh(name=name, uservert=corners.ravel())
         spec.worldbody.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, castshadow=False, **shared)
     return []
 
 
-def bowl_surface(background: Background) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
-    """The slabs of :func:`bowl_wall` as one closed surface that looks round.
+def bowl_floor(background: Background) -> Surface:
+    """A bowl's floor as one closed surface that looks round."""
+    radius = background.floor_radius
+    return _turned(background, np.array([(0, -_THICKNESS), (radius, -_THICKNESS), (radius, 0), (0, 0)]))
 
-    Returns:
-        Vertices (V, 3) in metres, world frame, unit normals (V, 3), and triangles (F, 3), counter-clockwise from
-        outside.
-    """
+
+def bowl_surface(background: Background) -> Surface:
+    """The slabs of :func:`bowl_wall` as one closed surface that looks round."""
+    foot, rim, foot_outside, rim_outside = _profile(background)
+    return _turned(background, np.stack([foot, foot_outside, rim_outside, rim, foot]))
+
+
+def _turned(background: Background, profile: FloatArray) -> Surface:
+    """What a profile (N, 2) of radii and heights above the floor sweeps about the bowl's axis, outside to its right."""
     around = 2 * _BOWL_SIDES  # as round as it looks from a few decimetres
     angles = 2 * np.pi * np.arange(around) / around
     cosine, sine = np.cos(angles), np.sin(angles)
-    foot, rim, rim_outside, foot_outside = (_profile(background)[number] for number in (0, 1, 3, 2))
     vertices: list[FloatArray] = []
     normals: list[FloatArray] = []
     faces: list[NDArray[np.int64]] = []
-    for start, end in itertools.pairwise([foot, foot_outside, rim_outside, rim, foot]):  # a strip for each side
+    for start, end in itertools.pairwise(profile):  # a strip for each side
         along = (end - start) / np.linalg.norm(end - start)
         first = len(vertices) * around
         for radius, height in (start, end):
@@ -101,10 +112,10 @@ def bowl_surface(background: Background) -> tuple[FloatArray, FloatArray, NDArra
             normals.append(np.stack([along[1] * cosine, along[1] * sine, np.full(around, -along[0])], axis=-1))
         this = first + np.arange(around)
         following = first + (np.arange(around) + 1) % around
-        faces += [
-            np.stack([this, following, following + around], -1),
-            np.stack([this, following + around, this + around], -1),
-        ]
+        if start[0] > 0:  # else its side is a point
+            faces.append(np.stack([this, following, following + around], -1))
+        if end[0] > 0:
+            faces.append(np.stack([this, following + around, this + around], -1))
     return np.concatenate(vertices) + np.array(background.centre), np.concatenate(normals), np.concatenate(faces)
 
 

@@ -7,6 +7,7 @@ radians, kilograms, seconds.
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,7 @@ import mujoco
 import numpy as np
 from PIL import Image
 
-from datagen.sim.backgrounds import add_background
+from datagen.sim.backgrounds import BOWL_WALL, FLOOR, add_background
 from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import (
@@ -25,7 +26,7 @@ from datagen.sim.hand import (
     load_hand,
     lock_wrist,
 )
-from datagen.sim.texture_coordinates import add_box_coordinates
+from datagen.sim.texture_coordinates import BACKGROUND_REPEAT, add_coordinates, floor_coordinates, wall_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.hand import Hand
@@ -36,7 +37,6 @@ PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
 _LIGHT_DISTANCE = 1.3  # m
-_BACKGROUND_REPEAT = 0.4  # m, side of a texture on the background
 
 Purpose = Literal["physics", "render"]
 
@@ -149,10 +149,14 @@ def compile_scene(
     materials += add_background(spec, scene.background, purpose == "render")
     if textured:
         for mesh in spec.meshes:
-            if len(mesh.userface) and not len(mesh.usertexcoord):
-                add_box_coordinates(mesh)
-        if (plane := spec.geom("background")) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
-            repeats = np.maximum(1, np.rint(2 * plane.size[:2] / _BACKGROUND_REPEAT))
+            if mesh.name == FLOOR:
+                add_coordinates(mesh, floor_coordinates)
+            elif mesh.name == BOWL_WALL:
+                add_coordinates(mesh, functools.partial(wall_coordinates, scene.background))
+            elif len(mesh.userface) and not len(mesh.usertexcoord):
+                add_coordinates(mesh)
+        if (plane := spec.geom(FLOOR)) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
+            repeats = np.maximum(1, np.rint(2 * plane.size[:2] / BACKGROUND_REPEAT))
             # A box has textures on its upper side as in a mirror; so negative.
             spec.material(plane.material).texrepeat = repeats * (-1, 1)
     if texture_size:

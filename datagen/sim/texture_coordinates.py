@@ -1,13 +1,19 @@
-"""Texture coordinates for meshes that have none: each triangle is seen along the axis that it faces most."""
+"""Texture coordinates for meshes that have none: each triangle is seen along the axis that it faces most, and a bowl's
+wall is unrolled."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
+from vision.scene.surroundings import Background
 
-_REPEAT = 0.06  # m, side of a texture on the hand and the object
+BACKGROUND_REPEAT = 0.4
+"""Side of a texture on the background, metres."""
+_REPEAT = 0.06  # m, on the hand and the object
 
 
 def box_coordinates(triangles: FloatArray) -> FloatArray:
@@ -20,9 +26,27 @@ def box_coordinates(triangles: FloatArray) -> FloatArray:
     return coordinates
 
 
-def add_box_coordinates(mesh: mujoco.MjsMesh) -> None:
-    """Give a mesh whose vertices and faces are the user's own coordinates for textures; its normals stay."""
+def floor_coordinates(triangles: FloatArray) -> FloatArray:
+    """Coordinates (F, 3, 2) for triangles (F, 3, 3) of a floor, metres, world frame: as a map, seen from above."""
+    return triangles[..., :2] / BACKGROUND_REPEAT
+
+
+def wall_coordinates(background: Background, triangles: FloatArray) -> FloatArray:
+    """Coordinates (F, 3, 2) for triangles (F, 3, 3) of a bowl's wall, metres, world frame: around it, to the right as
+    seen from inside and a whole number of times, and up along it."""
+    away = triangles - np.array(background.centre)
+    radius = np.hypot(away[..., 0], away[..., 1])
+    angle = np.arctan2(away[..., 1], away[..., 0])
+    angle = angle[:, :1] + (angle - angle[:, :1] + np.pi) % (2 * np.pi) - np.pi  # no triangle goes all the way round
+    rise = np.array([background.rim_radius - background.floor_radius, background.rim_height])
+    along = np.stack([radius - background.floor_radius, away[..., 2]], axis=-1) @ rise / np.linalg.norm(rise)
+    around = max(1.0, np.rint(np.pi * (background.floor_radius + background.rim_radius) / BACKGROUND_REPEAT))
+    return np.stack([-around * angle / (2 * np.pi), along / BACKGROUND_REPEAT], axis=-1)
+
+
+def add_coordinates(mesh: mujoco.MjsMesh, coordinates: Callable[[FloatArray], FloatArray] = box_coordinates) -> None:
+    """Give a mesh whose vertices and faces are the user's own `coordinates` of its triangles; its normals stay."""
     vertices = np.reshape(mesh.uservert, (-1, 3)) * np.asarray(mesh.scale)
     faces = np.reshape(mesh.userface, (-1, 3)).astype(int)
-    mesh.usertexcoord = box_coordinates(vertices[faces]).ravel()
+    mesh.usertexcoord = coordinates(vertices[faces]).ravel()
     mesh.userfacetexcoord = np.arange(3 * len(faces))

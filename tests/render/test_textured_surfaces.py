@@ -175,7 +175,7 @@ def test_textures_are_drawn_by_value() -> None:
     assert not first & second
     assert drawn[0] != draw_textures(config, MATERIALS, 4, 0)
     own = draw_textures(EVERYWHERE, (*MATERIALS, "background/wall"), 3, 0, plain={"face/A"})
-    assert [use.material for use in own] == [0, 1, 4]
+    assert [use.material for use in own] == [0, 1, 4, 5]
 
 
 def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from datagen.sim.backgrounds import bowl_surface, bowl_wall
+from datagen.sim.backgrounds import Surface, bowl_floor, bowl_surface, bowl_wall
 from datagen.sim.complete import complete_scene
 from datagen.sim.scene import compile_scene
 from datagen.states.collect import StatesConfig, collect
+from vision.scene.surroundings import Background
 
 FLOOR = -0.005
 HALF = 0.0326
@@ -31,10 +33,9 @@ def test_the_wall_begins_at_the_floor_and_ends_at_the_rim() -> None:
     np.testing.assert_allclose(slabs[1:, :4].min(axis=(1, 2)), slabs[:-1, 4:].min(axis=(1, 2)))  # no gap between slabs
 
 
-def test_the_wall_that_is_seen_is_the_one_that_is_touched() -> None:
-    """Closed, its normals outwards, and where the slabs are."""
-    background = complete_scene("trifinger-cube").background
-    vertices, normals, faces = bowl_surface(background)
+@pytest.mark.parametrize("surface", [bowl_floor, bowl_surface])
+def test_what_is_seen_of_a_bowl_is_closed_and_faces_outwards(surface: Callable[[Background], Surface]) -> None:
+    vertices, normals, faces = surface(complete_scene("trifinger-cube").background)
     mesh = trimesh.Trimesh(vertices, faces)
     mesh.merge_vertices(merge_norm=True)
     assert mesh.is_watertight
@@ -42,8 +43,16 @@ def test_the_wall_that_is_seen_is_the_one_that_is_touched() -> None:
     across = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
     assert ((across[:, None] * normals[faces]).sum(-1) > 0).all()
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+
+
+def test_the_bowl_that_is_seen_is_the_one_that_is_touched() -> None:
+    background = complete_scene("trifinger-cube").background
     corners = bowl_wall(background).reshape(-1, 3)
+    vertices, _, _ = bowl_surface(background)
     assert np.linalg.norm(corners[:, None] - vertices, axis=-1).min(axis=1).max() < 1e-9
+    floor, _, _ = bowl_floor(background)
+    assert floor[:, 2].max() == background.centre[2] == FLOOR
+    assert np.hypot(floor[:, 0], floor[:, 1]).max() == pytest.approx(background.floor_radius)
 
 
 @pytest.mark.parametrize("start", [(0.0, 0.0, 0.1), (0.27, 0.0, 0.3)])
