@@ -25,6 +25,7 @@ from datagen.policy.targets import JointTargets
 from datagen.sim.environment import hand_start
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
+from vision.hardware import one_thread
 
 _MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
 
@@ -79,7 +80,6 @@ class Player:
     """
 
     def __init__(self, config: HerConfig, number: int, episode: int, steps: int) -> None:
-        torch.set_num_threads(1)
         self.config, self.episode = config, episode
         self._stride = max(1, config.players)
         self.environment = config.environment()
@@ -133,7 +133,7 @@ class Player:
         else:
             told = self.actor.told > 0
             shown, goal = (state, true["relative_goal"]) if told else (seen, sensed["relative_goal"])
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():  # a learner in this process has its own
                 vectors = (torch.from_numpy(vector) for vector in (shown, goal_vector(goal), past, turns, hidden))
                 present, goals, before, *rest = vectors
                 target = self.actor(self.normaliser(present), goals, self.normaliser(before), *rest)

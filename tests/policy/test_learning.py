@@ -318,6 +318,15 @@ def test_a_teacher_is_trained_and_taught(tmp_path: Path) -> None:
     assert create_policy(str(tmp_path / "student" / "policy.pt"), BLOCK, 2).name.startswith("policy-")
 
 
+def test_a_player_in_the_same_process_leaves_the_learner_its_threads(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        train(replace(TINY, output=tmp_path, torch_threads=2, steps=256, warmup=64))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_player_that_dies_is_one_line() -> None:
     ours, theirs = multiprocessing.Pipe()
     theirs.close()
