@@ -108,7 +108,7 @@ def main() -> None:
             updates = 0
             while time.process_time() - began < options.seconds:
                 sample = replay.sample(rng, 4 * learning.batch, learning.hindsight, actor.memory.frames)
-                learner.update(sample, actor=False)
+                learner.update(sample, rng, actor=False)
                 updates += 4
         values = shown.judged(learner)
         reached = np.isfinite(shown.steps)

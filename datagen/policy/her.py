@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +39,8 @@ class Learning:
         batch: transitions of one update.
         actor_every: updates of the critics for one of the actor.
         averaging: share by which target networks follow the trained ones in each update.
+        smoothing: standard deviation of noise on the actions that targets are made of, cut at twice as much (TD3, arXiv
+            1802.09477): critics that are wrong about single actions then cannot be climbed.
         action_cost: weight of the actions' mean square in the actor's loss.
         hindsight: how goals and returns are made.
     """
@@ -53,6 +56,7 @@ class Learning:
     batch: int = 256
     actor_every: int = 1
     averaging: float = 0.005
+    smoothing: float = 0.0
     action_cost: float = 0.1
     hindsight: Hindsight = field(default_factory=Hindsight)
 
@@ -61,6 +65,8 @@ class Learning:
         positive(self, "batch", "learning_rate", "actor_every")
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
+        if not 0 <= self.smoothing <= 1:
+            raise ValueError(f"smoothing: must lie in [0, 1], got {self.smoothing}")
 
     def actor(self, layout: Layout, hidden: int) -> Actor:
         """An actor of this kind, with weights from torch's generator; `hidden` numbers are hidden from observations."""
@@ -107,22 +113,27 @@ class Learner(PartsLearner):
         self.given.load_state_dict(self.actor.state_dict())
         self.normaliser.load_state_dict(normaliser.state_dict())
 
-    def update(self, sample: Sample, actor: bool = True, anchor: float = 0.0) -> dict[str, float]:
+    def update(
+        self, sample: Sample, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
+    ) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns means over them.
 
         Args:
             sample: transitions.
+            rng: of the noise that smooths targets.
             actor: whether the actor learns, too, or critics alone.
             anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
         rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
+        widest = 2 * self.config.smoothing
+        noise = self.config.smoothing * rng.standard_normal(sample.action.shape, np.float32)
+        rest.append(torch.from_numpy(noise.clip(-widest, widest)).to(self.device))
         figures = []
         for start in range(0, len(sample.action), self.config.batch):
             rows = slice(start, start + self.config.batch)
             here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
-            action, reward, discount = (column[rows] for column in rest)
-            figures.append(self._learn(here, there, action, reward, discount, actor, anchor))
+            figures.append(self._learn(here, there, *(column[rows] for column in rest), actor, anchor))
         keys = {key for figure in figures for key in figure}
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
@@ -133,12 +144,13 @@ class Learner(PartsLearner):
         action: Tensor,
         reward: Tensor,
         discount: Tensor,
+        noise: Tensor,
         actor: bool,
         anchor: float,
     ) -> dict[str, float]:
         with self._autocast():
             with torch.no_grad():
-                onward = act(self.target_actor, then)
+                onward = (act(self.target_actor, then) + noise).clamp(-1, 1)
                 target = self.critics.target(self.target_critics(known(then, onward)), reward, discount)
             logits = self.critics(known(now, action))
             critic_loss = self.critics.loss(logits, target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -52,10 +53,12 @@ class Student(PartsLearner):
         self.normaliser.to(self.device)
         self.actor.take_on(actor)
 
-    def update(self, sample: Sample, actor: bool = True, anchor: float = 0.0) -> dict[str, float]:
+    def update(
+        self, sample: Sample, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
+    ) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns the mean distance.
 
-        The teacher alone holds a student: `anchor` is not used.
+        The teacher alone holds a student: `rng` and `anchor` are not used.
         """
         view, losses = tensors(sample.now, self.normaliser, self.device), []
         for start in range(0, len(sample.action), self.config.batch):

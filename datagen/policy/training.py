@@ -115,7 +115,7 @@ class Training:
             anchor = config.anchor * max(0.0, left)
             for _ in range(config.chunk * max(1, config.players)):
                 sample = self.replay.sample(self.rng, count, config.learning.hindsight, config.learning.memory.frames)
-                self.learned.append(self.learner.update(sample, acting, anchor))
+                self.learned.append(self.learner.update(sample, self.rng, acting, anchor))
         self.seconds += time.monotonic() - began
         self.core_seconds += time.process_time() - worked
         if config.players:

@@ -128,7 +128,7 @@ def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
         now = view(rng, 512)
         action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
         pays = (np.abs(action[:, 0] - now.goal[:, 0]) < 0.35).astype(np.float32)
-        figures = learner.update(Sample(now, action, pays, np.zeros(512, np.float32), now))
+        figures = learner.update(Sample(now, action, pays, np.zeros(512, np.float32), now), rng)
     assert figures["critic_loss"] < 0.5  # 0.62 is to know no more than how often it pays
     chosen = act(learner.actor, tensors(now, learner.normaliser, learner.device)).detach().numpy()
     assert np.abs(chosen[:, 0] - now.goal[:, 0]).mean() < 0.2  # 0.4 for an actor that is always in the middle
@@ -185,7 +185,7 @@ def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
         now.seen[:] = now.state
         now.past[:, 1, 15:18] = now.hidden
         sample = Sample(now, np.zeros((256, 20), np.float32), *np.zeros((2, 256), np.float32), now)
-        seeing, guessing = student.update(sample), blind.update(sample)
+        seeing, guessing = student.update(sample, rng), blind.update(sample, rng)
     assert seeing["distance"] < 0.3 * guessing["distance"]
 
 
@@ -199,11 +199,26 @@ def test_an_anchor_holds_the_given_actor() -> None:
         for _ in range(60):
             now = view(rng, 512)
             action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
-            learner.update(Sample(now, action, nothing, nothing, now), anchor=anchor)
+            learner.update(Sample(now, action, nothing, nothing, now), rng, anchor=anchor)
         seen = tensors(now, learner.normaliser, learner.device)
         difference = act(learner.actor, seen) - act(learner.given, seen)
         moved.append((difference**2).mean().item())
     assert moved[1] < 0.3 * moved[0]
+
+
+def test_targets_are_made_of_actions_near_the_actors(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = Learner(replace(LEARNING, smoothing=0.1), SHADOW, HIDDEN, seed=0)
+    rng, asked = np.random.default_rng(0), list[torch.Tensor]()
+    now, nothing = view(rng, 512), np.zeros(512, np.float32)
+    monkeypatch.setattr(
+        learner.target_critics, "forward", lambda inputs: asked.append(inputs[:, -20:]) or learner.critics(inputs)
+    )
+    chosen = act(learner.target_actor, tensors(now, learner.normaliser, learner.device))
+    learner.update(Sample(now, rng.uniform(-1, 1, (512, 20)).astype(np.float32), nothing, nothing, now), rng)
+    apart = asked[0] - chosen.detach()
+    assert 0.08 < apart.std() < 0.1  # cut at two deviations
+    assert apart.abs().max() <= 0.2 + 1e-6
+    assert asked[0].abs().max() <= 1
 
 
 def test_targets_of_distributions_keep_mass_and_mean() -> None:
