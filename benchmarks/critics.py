@@ -27,11 +27,10 @@ from datagen.policy.features import goal_vector
 from datagen.policy.her import Learner, Learning, known
 from datagen.policy.network import load_file, load_policy
 from datagen.policy.replay import Replay, Widths
-from datagen.sim.goals import rotation_to_goal
 from datagen.variation import generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.load import load_scene
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import Symmetries, least_turn
 
 VARIANTS = {
     "plain layers, classifier": CriticConfig(),
@@ -146,7 +145,7 @@ def held_out(
     chosen = np.flatnonzero(data["acted"][..., 0] & ~open_ended)
     at = np.unravel_index(rng.choice(chosen, min(count, len(chosen)), replace=False), steps.shape)
     present, goal = (rotation_from_quaternion(data[name][at]) for name in ("quaternion", "goal"))
-    to_goal = goal_vector(quaternion_from_rotation(rotation_to_goal(symmetries, present, goal)))
+    to_goal = goal_vector(quaternion_from_rotation(least_turn(symmetries, present, goal)))
     return HeldOut(data["state"][at], data["hidden"][at], to_goal, data["action"][at], steps[at])
 
 

@@ -6,6 +6,9 @@ frames the velocities stay, but for accelerations that are white noise; each fra
 that its solver gives. Estimates that contradict the prediction are left out, and after several in a row the object
 counts as lost: the next estimate that is sure enough begins anew.
 
+An object that looks the same in several poses is followed in the one of them that is nearest to the prediction; turns
+about a continuous symmetry's axis, which no picture shows, count for nothing.
+
 NumPy and SciPy alone: one frame takes less than a millisecond.
 """
 
@@ -20,6 +23,9 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries, nearest_alike
+
+_ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an angle of which nothing is known
 
 Status = Literal["lost", "found", "tracked", "predicted"]
 """Of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
@@ -80,10 +86,16 @@ class TrackedPose:
 
 
 class Tracker:
-    """Follows one object."""
+    """Follows one object.
 
-    def __init__(self, config: TrackingConfig | None = None) -> None:
+    Args:
+        config: how it moves.
+        symmetries: of its look; None for none.
+    """
+
+    def __init__(self, config: TrackingConfig | None = None, symmetries: Symmetries | None = None) -> None:
         self.config = config or TrackingConfig()
+        self._symmetries = symmetries or Symmetries(rotations=np.eye(3)[None])
         self._gate = float(chi2.ppf(self.config.gate, 6))
         self._now: TrackedPose | None = None
         self._time = 0.0
@@ -114,20 +126,23 @@ class Tracker:
         turn = rotation_from_quaternion(quaternion)
         if not (np.isfinite(place).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
+        sure, noise = self.sure(quaternion, noise), self._told(turn, noise)
         before = self._advanced(time_s)
         if before is None:
-            self._now = self._begun(place, turn, noise) if self.sure(noise) else None
+            self._now = self._begun(place, turn, noise) if sure else None
             return self._now
-        off = np.concatenate(
-            [(turn * rotation_from_quaternion(before.quaternion).inv()).as_rotvec(), place - before.position]
-        )
+        predicted = rotation_from_quaternion(before.quaternion)
+        reference, seen = (Rotation.concatenate([each]) for each in (predicted, turn))
+        (place,), alike = nearest_alike(self._symmetries, reference, place[None], seen)
+        turn = alike[0]
+        off = np.concatenate([(turn * predicted.inv()).as_rotvec(), place - before.position])
         innovation = before.covariance[:6, :6] + noise
         if off @ np.linalg.solve(innovation, off) < self._gate:
             self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
             return self._now
         # Found again at once where this estimate is sure: it was the prediction that went astray.
         self._leave_out(before)
-        if self._now is None and self.sure(noise):
+        if self._now is None and sure:
             self._now = self._begun(place, turn, noise)
         return self._now
 
@@ -159,9 +174,27 @@ class Tracker:
         """Whether no pose is known."""
         return self._now is None
 
-    def sure(self, noise: FloatArray) -> bool:
-        """Whether an estimate of that covariance (6, 6) is sure enough to begin with."""
-        return bool(np.sqrt(np.trace(noise[:3, :3]) / 3) < np.deg2rad(self.config.sure_deg))
+    def sure(self, quaternion: ArrayLike, noise: FloatArray) -> bool:
+        """Whether an estimate of that orientation, (4,), and covariance (6, 6) is sure enough to begin with."""
+        shown = self._shown(rotation_from_quaternion(quaternion))
+        variance = np.trace(shown @ noise[:3, :3] @ shown)
+        return bool(np.sqrt(variance / max(1.0, np.trace(shown))) < np.deg2rad(self.config.sure_deg))
+
+    def _shown(self, turn: Rotation) -> FloatArray:
+        """Projection (3, 3) of rotation vectors in the world onto those after which the object looks another."""
+        axes = self._symmetries.axes
+        if len(axes) > 1:
+            return np.zeros((3, 3))
+        return np.eye(3) - sum((np.outer(axis, axis) for axis in turn.apply(axes)), np.zeros((3, 3)))
+
+    def _told(self, turn: Rotation, noise: FloatArray) -> FloatArray:
+        """The covariance (6, 6) of an estimate, without the numbers that a solver has for turns that do not show: they
+        are whatever keeps its equations solvable."""
+        keep, shown = np.eye(6), self._shown(turn)
+        keep[:3, :3] = shown
+        told = keep @ noise @ keep
+        told[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
+        return told
 
     def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:
         covariance = np.zeros((12, 12))

@@ -64,8 +64,13 @@ def augment_pose(
     if choice < config.rotated:
         turns = target.shape_symmetries
         turn = turns[generator(seed, index, "augmentation.rotation").integers(len(turns))]
-        turned = rotation_from_quaternion(quaternion) * Rotation.from_matrix(turn)
-        return position, quaternion_from_rotation(turned), "rotated"
+        before = rotation_from_quaternion(quaternion)
+        centre = target.symmetries.centre  # it keeps its place: turned about its origin, the body would lie elsewhere
+        return (
+            position + before.apply(centre - turn @ centre),
+            quaternion_from_rotation(before * Rotation.from_matrix(turn)),
+            "rotated",
+        )
     if choice < config.rotated + config.jittered:
         rng = generator(seed, index, "augmentation.jitter")
         shift = config.position_jitter(rng, 3)

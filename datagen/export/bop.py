@@ -47,8 +47,9 @@ _ABOUT = """# {name}
 - A scene is one triplet; its images 0 to {last} are the cameras {cameras}.
 - cam_K has the centre of the first pixel in (0, 0). There is no depth.
 - {masks}
-- The object's letters and colours differ from image to image (appearance is randomized); the models have the object's
-  own face colours and no letters. Letters make every orientation look different, so models_info.json has no symmetry.
+- The object's look differs from image to image (appearance is randomized); the models have the colours of its parts,
+  without letters and textures.
+- {symmetries}
 - camera.json is the nominal camera {first}; each image's own is in scene_camera.json.
 """
 
@@ -229,6 +230,9 @@ def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) ->
         last=len(dataset.rig) - 1,
         cameras=", ".join(dataset.rig.names),
         first=dataset.rig.names[0],
+        symmetries="Every orientation looks different: models_info.json has no symmetry."
+        if dataset.object.symmetries.trivial
+        else "models_info.json has the symmetries of the object's look, which its scene declares.",
         masks="mask is the silhouette, mask_visib the part of it that nothing hides."
         if has_masks
         else "mask is the silhouette. What hides it was not recorded: no mask_visib, visib_fract or bbox_visib.",

@@ -17,9 +17,11 @@ from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
 from vision.scene.framing import pixels_across
 from vision.scene.hand import Hand
+from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.objects import Piece, PoseObject
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
+from vision.scene.surroundings import Background
 from vision.solvers.landmarks import locate
 
 _LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
@@ -177,6 +179,18 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
             f"object: one colour and no texture, and its shape looks the same after {len(target.shape_symmetries)} "
             "rotations, but no symmetries are declared: orientations that look alike will count as errors"
         )
+    if target.faces:  # its symmetries are told from the colours and letters of its sides
+        return
+    if plain and (turn := undeclared_symmetry(target)):
+        yield (
+            f"object: one colour and no texture, and {turn} leaves its shape as it is, which its symmetries do not "
+            "say: orientations that look alike will count as errors"
+        )
+    if symmetries_change_colors(target):
+        yield (
+            "object: a declared symmetry carries its colours onto others: orientations that look different will count "
+            "as right"
+        )
 
 
 def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
@@ -205,6 +219,22 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
         yield f"camera {camera.name}: the object is only {size:.0f} pixels across"
     elif not inside(camera, scene.object.points + start).all():
         yield f"camera {camera.name}: the object does not fit into its image where it starts"
+    if scene.background.kind == "plane" and _sees_past(camera, scene.background):
+        yield (
+            f"camera {camera.name}: sees past the background's border, where pictures are black, whatever is "
+            "randomized; enlarge background.half_size, or look down more steeply"
+        )
+
+
+def _sees_past(camera: Camera, plane: Background) -> bool:
+    """Whether a corner of a camera's image shows what lies beside or above a plane."""
+    pixels = np.array([[x, y, 1.0] for x in (0, camera.width) for y in (0, camera.height)])
+    rays = pixels @ np.linalg.inv(camera.intrinsics).T @ camera.extrinsics[:3, :3]  # in the world
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = (plane.centre[2] - camera.position[2]) / rays[:, 2]
+        met = camera.position[:2] + along[:, None] * rays[:, :2]
+        on_it = (np.abs(met - plane.centre[:2]) <= plane.half_size).all(axis=1)
+    return not ((along > 0) & on_it).all()
 
 
 def _point(values: tuple[float, ...]) -> str:

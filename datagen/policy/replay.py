@@ -16,11 +16,10 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy.features import goal_vector
 from datagen.policy.memory import rotations_since
-from datagen.sim.goals import rotation_to_goal
 from datagen.sim.outcome import GOAL_THRESHOLD
 from vision.bounds import share
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import Symmetries, least_turn
 
 _GOING_ON = np.iinfo(np.int64).max
 
@@ -211,7 +210,7 @@ class Replay:
         reward = np.zeros(count)
         for step in range(1, how.steps + 1):
             there = data["quaternion"][(time + np.minimum(step, ahead)) % self.steps, world]
-            left_to_turn = rotation_to_goal(self.symmetries, rotation_from_quaternion(there), target)
+            left_to_turn = least_turn(self.symmetries, rotation_from_quaternion(there), target)
             near = left_to_turn.magnitude() < GOAL_THRESHOLD
             counts = near & (step < ahead + ~lost)  # not in the step of a drop, nor beyond the last
             reward += (1 - how.discount) * how.discount ** (step - 1) * counts
@@ -230,7 +229,7 @@ class Replay:
         before = np.maximum(time[:, None] - 1 - np.arange(frames), first)
         back = before % self.steps, world[:, None]
         ways = [
-            rotation_to_goal(self.symmetries, rotation_from_quaternion(data[name][at]), target)
+            least_turn(self.symmetries, rotation_from_quaternion(data[name][at]), target)
             for name in ("quaternion", "seen_quaternion")
         ]
         return View(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -14,7 +16,9 @@ from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.policy.recorder import Frame
 from datagen.render import create_renderer
 from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
+from datagen.sim.scene import compile_scene
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
@@ -26,43 +30,75 @@ _SIZE = 320  # pixels, of the square picture
 _GOAL_SIZE = 112  # of the goal's, inside it
 _MARGIN = 8
 _MILLISECONDS = 80  # a frame for each step: as fast as it happens
-_BESIDE = np.array([0.005, 0.015, -0.035])  # m, from the object's start to where the camera looks
-_EYE = np.array([-0.145, 0.275, 0.295])  # m, from there to the camera
 _FIELD_OF_VIEW = 33.0  # degrees
-_GOAL_HEIGHT = 0.3  # m above the palm: behind it the camera sees the ground alone
 _GOAL_FIELD_OF_VIEW = 13.0
+_GOAL_RADIUS = 0.6  # of the object's diameter: what the goal's picture shows about its middle
 _LIGHTS = np.array([[-0.8, 0.63, 1.0], [0.8, 0.63, 1.1], [0.0, -0.77, 1.2]])  # m, from the object's start
 _INTENSITIES = np.array([8.0, 5.0, 4.0])  # Unity's units
+_OPTIONS = RenderOptions(mesh_fraction=1.0, shadows=False)
 
 
 def film(path: Path, frames: Sequence[Frame], scene: Scene) -> None:
     """Render `frames` with the classic renderer into a GIF that repeats.
 
+    The goal is a picture of the object alone: wherever it were put in the hand's own picture, some hand or arm would
+    reach into it.
+
     Raises:
         DactylError: no OpenGL here, or `path` cannot be written.
     """
     start = np.array(scene.workspace.start)
-    beside, above = start + _BESIDE, start + np.array([0, 0, _GOAL_HEIGHT])
-    camera = _camera(beside + _EYE, beside, _FIELD_OF_VIEW)
-    filmed = scene.with_rig(Rig(cameras=(camera,)))
-    options = RenderOptions(mesh_fraction=1.0, shadows=False)
-    with create_renderer("classic", filmed, options) as renderer, progress("filming", len(frames), "frames") as go:
-        look = _look(filmed, renderer.materials)
-        closer = _camera(above + _EYE, above, _GOAL_FIELD_OF_VIEW)
-        goal_look = replace(look, camera_intrinsics=closer.intrinsics[None], camera_extrinsics=closer.extrinsics[None])
-        pictures = []
+    filmed = scene.with_rig(Rig(cameras=(film_camera(scene),)))
+    goal_radius = _GOAL_RADIUS * scene.object.diameter
+    closer = _camera(start, goal_radius, _direction(scene), _GOAL_FIELD_OF_VIEW)
+    alone = msgspec.structs.replace(scene.with_rig(Rig(cameras=(closer,))), hand=None)
+    pictures: list[Image.Image] = []
+    with (
+        create_renderer("classic", filmed, _OPTIONS) as hand,
+        create_renderer("classic", alone, _OPTIONS) as goal,
+        progress("filming", len(frames), "frames") as go,
+    ):
+        look, goal_look = _look(filmed, hand.materials), _look(alone, goal.materials)
         for index, frame in enumerate(frames):
-            hand = Sample(index, frame.joint_position, frame.object_position, frame.object_quaternion, look)
-            goal = replace(hand, object_position=above, object_quaternion=frame.goal_quaternion, appearance=goal_look)
-            shown, asked = (images[0] for images in renderer.render([hand, goal]))
+            present = Sample(index, frame.joint_position, frame.object_position, frame.object_quaternion, look)
+            wanted = Sample(index, np.zeros(0), start, frame.goal_quaternion, goal_look)
+            shown, asked = hand.render([present])[0, 0], goal.render([wanted])[0, 0]
             pictures.append(_compose(shown, asked, frame.reached - frames[0].reached))
             go(1)
     save_gif(path, pictures, _MILLISECONDS)
 
 
-def _camera(eye: FloatArray, target: FloatArray, fovy_deg: float) -> Camera:
+def film_camera(scene: Scene) -> Camera:
+    """A camera that has the fingertips of the hand's initial pose and the object about them in its image, from where a
+    camera of the rig looks, which is known to see the object.
+
+    Args:
+        scene: completed, with a hand.
+    """
+    compiled = compile_scene(scene)
+    data = mujoco.MjData(compiled.model)
+    data.qpos[compiled.hand_qpos] = hand_start(compiled)
+    mujoco.mj_kinematics(compiled.model, data)
+    points = np.vstack([scene.workspace.start, data.site_xpos[compiled.fingertip_sites]])
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    radius = float(np.linalg.norm(points - middle, axis=1).max()) + scene.object.diameter
+    return _camera(middle, radius, _direction(scene), _FIELD_OF_VIEW)
+
+
+def _direction(scene: Scene) -> FloatArray:
+    """From the object to the camera of the rig that looks down on it the most nearly by 45 degrees, (3,), unit: from
+    straight above a hand has no depth, from the side its fingers hide the object."""
+    away = np.stack([camera.position for camera in scene.rig.cameras]) - scene.workspace.start
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    return np.asarray(away[np.abs(away[:, 2] - np.sqrt(0.5)).argmin()])
+
+
+def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: float) -> Camera:
+    """One whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
+    distance = radius / np.sin(np.deg2rad(fovy_deg) / 2)
     intrinsics = camera_matrix(fovy_deg, _SIZE, _SIZE)
-    return Camera(name="film", width=_SIZE, height=_SIZE, intrinsics=intrinsics, extrinsics=look_at(eye, target))
+    extrinsics = look_at(middle + distance * direction, middle)
+    return Camera(name="film", width=_SIZE, height=_SIZE, intrinsics=intrinsics, extrinsics=extrinsics)
 
 
 def _look(scene: Scene, materials: Sequence[str]) -> Appearance:
@@ -87,5 +123,6 @@ def _compose(hand: NDArray[np.uint8], goal: NDArray[np.uint8], reached: int) -> 
     font = ImageFont.load_default(size=15)
     draw.rectangle((corner - 1, _MARGIN - 1, corner + _GOAL_SIZE, _MARGIN + _GOAL_SIZE), outline=(40, 40, 40))
     draw.text((corner + 6, _MARGIN + 3), "goal", fill=(40, 40, 40), font=font)
-    draw.text((_MARGIN, _MARGIN), f"goals reached: {reached}", fill=(40, 40, 40), font=font)
+    beside = (_MARGIN, _MARGIN)  # with a light rim: behind the ground it is dark
+    draw.text(beside, f"goals reached: {reached}", fill=(40, 40, 40), font=font, stroke_width=2, stroke_fill="white")
     return picture

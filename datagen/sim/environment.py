@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.bins import actions_from_bins
-from datagen.sim.goals import orientation_near, random_orientation, rotation_to_goal
+from datagen.sim.goals import orientation_near, random_orientation
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
 from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
@@ -34,6 +34,7 @@ from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
 from vision.hardware import usable_cores
 from vision.scene.scene import Scene
+from vision.scene.symmetries import least_turn
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
 SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
@@ -116,8 +117,9 @@ class Environment:
             self._attempts[lost] += 1
             if discarded.max() >= _MOST_ATTEMPTS:
                 raise DactylError(
-                    f"object '{self.scene.object.name}': {_MOST_ATTEMPTS} initial states in a row were lost; "
-                    "the hand cannot hold it, choose another object"
+                    f"object '{self.scene.object.name}': {_MOST_ATTEMPTS} initial states in a row were lost, as the "
+                    "hand moved at random; see in dactyl scene check whether workspace.start lies in the hand, "
+                    "initial_pose holds the object there, and drop_height is below that"
                 )
             self._place(lost, draws)
             shaken = shaken[age[shaken] < INITIAL_STEPS]
@@ -285,7 +287,7 @@ class Environment:
     def _to_goal(self) -> Rotation:
         """The least rotations after which each world's object looks as its goal asks."""
         present, goal = rotation_from_quaternion(self._orientation()), rotation_from_quaternion(self.goal)
-        return rotation_to_goal(self.scene.object.symmetries, present, goal)
+        return least_turn(self.scene.object.symmetries, present, goal)
 
 
 def hand_start(scene: SimScene) -> FloatArray:

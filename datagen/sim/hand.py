@@ -23,6 +23,7 @@ from vision.scene.hand import Hand
 
 _READABLE_MESHES = (".stl", ".obj")  # of MuJoCo's formats; a mesh of another one stays whole
 _SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
+_UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
@@ -182,6 +183,8 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, 
     """
     for pair in list(spec.pairs):
         spec.delete(pair)
+    for mark in (*spec.sites, *spec.tendons):  # no camera sees them; renderers would draw balls and tubes
+        mark.group = _UNSEEN_GROUP
     if hand.visual_group is not None:
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
     if mesh_fraction < 1 or own_meshes:

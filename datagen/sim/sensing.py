@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.goals import rotation_to_goal
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import Symmetries, least_turn
 
 _FIRM = 10.0  # N, touches that are hardly ever exceeded
 
@@ -199,7 +198,7 @@ class Sensing:
             "fingertip_position": self._unless_hidden(tips, touch, worlds, seconds),
             "object_position": position,
             "object_quaternion": quaternion_from_rotation(rotation),
-            "relative_goal": quaternion_from_rotation(rotation_to_goal(self._symmetries, rotation, goal)),
+            "relative_goal": quaternion_from_rotation(least_turn(self._symmetries, rotation, goal)),
         }
 
     def _unless_hidden(

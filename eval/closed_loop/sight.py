@@ -46,7 +46,8 @@ class VisionObserver:
     ) -> None:
         self.environment, self.estimator, self.renderer, self.look = environment, estimator, renderer, look
         self.trials, self.latency = trials, latency
-        self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds)
+        self.symmetries = estimator.scene.object.symmetries
+        self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds, self.symmetries)
         self.rows: list[dict[str, np.ndarray]] = []
         self._seen: list[Seen] = []  # of each step
 
@@ -71,7 +72,7 @@ class VisionObserver:
                 "told_quaternion": told.quaternion[going],
             }
         )
-        return told_by_sight(self.environment.sense(), told, self.estimator.scene.object.symmetries)
+        return told_by_sight(self.environment.sense(), told, self.symmetries)
 
     def _latest(self, true: Observation) -> Seen:
         """The last estimates; before the first, the worlds' true poses, of which nothing is known to be sure."""
@@ -84,7 +85,7 @@ class VisionObserver:
         """What has arrived of the object at a step; the first estimate is known at once."""
         arrived = max(step - self.latency, 0)
         if self.tracked is None:
-            return with_differences(self._seen[arrived], self._seen[max(arrived - 1, 0)])
+            return with_differences(self._seen[arrived], self._seen[max(arrived - 1, 0)], self.symmetries)
         if step == 0 or step > self.latency:
             self.tracked.take(arrived, self._seen[arrived], going)
         return self.tracked.at(step)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.sim.goals import rotation_to_goal
 from datagen.sim.interface import Observation
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
 
 class Seen(NamedTuple):
@@ -41,14 +40,16 @@ class Told(NamedTuple):
     angular_velocity: FloatArray
 
 
-def with_differences(now: Seen, before: Seen) -> Told:
-    """Estimates as they are; velocities are their differences from those one step before."""
+def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> Told:
+    """Estimates as they are; velocities are the least differences from those one step before, as an object with
+    symmetries may be seen in another of the poses that look alike."""
     rotation, last = (rotation_from_quaternion(seen.quaternion) for seen in (now, before))
+    position, alike = nearest_alike(symmetries, last, now.position, rotation)
     return Told(
         now.position,
         quaternion_from_rotation(rotation),
-        (now.position - before.position) / STEP_SECONDS,
-        (last.inv() * rotation).as_rotvec() / STEP_SECONDS,
+        (position - before.position) / STEP_SECONDS,
+        (last.inv() * alike).as_rotvec() / STEP_SECONDS,
     )
 
 
@@ -65,7 +66,7 @@ def told_by_sight(sensed: Observation, told: Told, symmetries: Symmetries) -> Ob
         **sensed,
         "object_position": told.position,
         "object_quaternion": told.quaternion,
-        "relative_goal": quaternion_from_rotation(rotation_to_goal(symmetries, rotation, goal)),
+        "relative_goal": quaternion_from_rotation(least_turn(symmetries, rotation, goal)),
         "object_linear_velocity": told.velocity,
         "object_angular_velocity": told.angular_velocity,
     }

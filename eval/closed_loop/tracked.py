@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from eval.closed_loop.told import Seen, Told
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 from vision.tracking import Tracker, TrackingConfig
 
 
 class TrackedWorlds:
-    """A tracker for each of N worlds."""
+    """A tracker for each of N worlds, of an object with these symmetries."""
 
-    def __init__(self, config: TrackingConfig, worlds: int) -> None:
-        self._trackers = [Tracker(config) for _ in range(worlds)]
+    def __init__(self, config: TrackingConfig, worlds: int, symmetries: Symmetries) -> None:
+        self._trackers = [Tracker(config, symmetries) for _ in range(worlds)]
         self._seen: Seen | None = None
 
     def take(self, step: int, seen: Seen, going: NDArray[np.int64]) -> None:

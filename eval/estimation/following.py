@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.estimation.estimates import Estimate, rounded
 from vision.errors import DactylError
+from vision.scene.symmetries import Symmetries
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
 
@@ -18,10 +19,11 @@ class Follower:
     Args:
         config: of the tracker.
         interval_s: from estimate to estimate where they have no times, seconds.
+        symmetries: of the object's look; None for none.
     """
 
-    def __init__(self, config: TrackingConfig, interval_s: float | None) -> None:
-        self.tracker, self.interval_s = Tracker(config), interval_s
+    def __init__(self, config: TrackingConfig, interval_s: float | None, symmetries: Symmetries | None = None) -> None:
+        self.tracker, self.interval_s = Tracker(config, symmetries), interval_s
         self._time: float | None = None
 
     def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
@@ -45,7 +47,7 @@ class Follower:
                 f"{estimate.key}: time does not rise ({time:g} s after {self._time:g} s); sort the pictures"
             )
         self._time = time
-        if estimate.unusual and (self.tracker.lost or not self.tracker.sure(estimate.covariance)):
+        if estimate.unusual and (self.tracker.lost or not self.tracker.sure(estimate.quaternion, estimate.covariance)):
             return replace(estimate, time_s=time), self.tracker.miss(time)
         pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
         return replace(estimate, time_s=time), pose

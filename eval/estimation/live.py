@@ -95,7 +95,8 @@ def _follow(
     recorder: Recorder | None,
     summary: LiveSummary,
 ) -> None:
-    follow, target = Follower(config.tracking, None), observer.estimator.object
+    target = observer.estimator.object
+    follow = Follower(config.tracking, None, target.symmetries)
     ends: deque[float] = deque(maxlen=_RATE_OVER)
     before, first = "lost", 0.0
     while (arrival := take(config.stall_s)) is not None:

@@ -64,7 +64,8 @@ def estimate_all(config: EstimateConfig) -> Summary:
 
 def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[str]:
     """JSON of each triplet, tracked where that is asked for."""
-    follow = Follower(config.tracking, config.interval_s) if config.track else None
+    symmetries = observer.estimator.object.symmetries
+    follow = Follower(config.tracking, config.interval_s, symmetries) if config.track else None
     before = "lost"
     for estimate in _estimates(config, observer, source, summary):
         if follow is None:

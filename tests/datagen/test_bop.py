@@ -203,7 +203,9 @@ def test_targets_and_camera(exported: Path, dataset: TripletDataset) -> None:
     assert all(target["obj_id"] == target["inst_count"] == 1 for target in targets)
     camera = load(exported / "camera.json")
     assert (camera["width"], camera["height"], camera["cx"]) == (SIZE, SIZE, SIZE / 2 - 0.5)
-    assert dataset.fingerprint in (exported / "dataset_info.md").read_text()
+    about = (exported / "dataset_info.md").read_text()
+    assert dataset.fingerprint in about
+    assert "Every orientation looks different" in about
 
 
 def test_the_folder_appears_when_it_is_whole(

@@ -63,11 +63,26 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
             {"rig": moved_camera(look_at((1.0, 0.87, 9.0), (1.0, 0.87, 0.2)))},
             "camera left: the object is only 9 pixels",
         ),
+        (
+            {"background": replace(scene("block").background, half_size=(0.5, 0.5))},
+            "camera right: sees past the background's border",
+        ),
+        ({"rig": moved_camera(look_at((1.6, 0.87, 0.3), (1.0, 0.87, 0.2)))}, "camera left: sees past the background's"),
         ({"rig": moved_camera(scene("block").rig.cameras[1].extrinsics)}, "cameras left and top stand at one place"),
     ],
 )
 def test_what_is_probably_not_meant_is_said(wrong: dict[str, object], message: str) -> None:
     assert any(message in warning for warning in warnings(changed(**wrong))), list(warnings(changed(**wrong)))
+
+
+def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> None:
+    block = scene("block").object
+    plain, half = plain_block(), Symmetries(rotations=np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])]))
+    for target, message in (
+        (replace(plain, faces=(), shape_symmetries=np.eye(3)[None]), "a turn by 90 degrees about (1, 0, 0) leaves its"),
+        (replace(block, faces=(), symmetries=half), "a declared symmetry carries its colours onto others"),
+    ):
+        assert any(message in warning for warning in warnings(changed(object=target)))
 
 
 def test_a_frustum_projects_to_the_corners_of_its_image() -> None:

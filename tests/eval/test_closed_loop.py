@@ -104,7 +104,8 @@ def test_velocities_are_those_of_the_estimates() -> None:
         "fingertip_position": "kept",
         "object_linear_velocity": "replaced",
     }
-    told = told_by_sight(sensed, with_differences(now, before), scene().object.symmetries)
+    symmetries = scene().object.symmetries
+    told = told_by_sight(sensed, with_differences(now, before, symmetries), symmetries)
     np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
     np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
     np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)
@@ -112,8 +113,20 @@ def test_velocities_are_those_of_the_estimates() -> None:
     sensed["goal_quaternion"] = np.array([[1.0, 0, 0, 0]])
     for axes, left in ((np.zeros((0, 3)), 0.4), (np.eye(3)[2:], 0.0)):  # about z it may look the same
         symmetries = Symmetries(rotations=np.eye(3)[None], axes=axes)
-        way = told_by_sight(sensed, with_differences(now, before), symmetries)["relative_goal"]
+        way = told_by_sight(sensed, with_differences(now, before, symmetries), symmetries)["relative_goal"]
         assert rotation_from_quaternion(way).magnitude() == pytest.approx(left, abs=1e-7)
+
+
+def test_a_look_alike_that_is_seen_is_no_velocity() -> None:
+    """Half a turn about a point beside the origin, after which the object looks the same, and a small one."""
+    half = np.diag([-1.0, -1.0, 1.0])
+    symmetries = Symmetries(rotations=np.stack([np.eye(3), half]), centre=np.array([0.01, 0, 0]))
+    before = Seen(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
+    turn = Rotation.from_matrix(half) * Rotation.from_rotvec([[0, 0, 0.04]])
+    position = np.array([[0.01, 0, 0.008]]) - turn.apply([0.01, 0, 0])
+    told = with_differences(Seen(position, quaternion_from_rotation(turn), before.covariance), before, symmetries)
+    np.testing.assert_allclose(told.angular_velocity, [[0, 0, 0.5]], atol=1e-9)
+    np.testing.assert_allclose(told.velocity, [[0, -0.005, 0.1]], atol=2e-4)
 
 
 def test_latency_delays_what_is_told_and_nothing_else() -> None:
@@ -136,7 +149,7 @@ def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
         true.append(turn)
         quaternion = quaternion_from_rotation(turn)
         seen.append(Seen(np.tile(speed * STEP_SECONDS * step, (2, 1)), quaternion, covariance))
-    worlds = TrackedWorlds(TrackingConfig(), 2)
+    worlds = TrackedWorlds(TrackingConfig(), 2, scene().object.symmetries)
     for step in range(steps):
         arrived = max(step - latency, 0)
         if step == 0 or step > latency:
@@ -151,7 +164,7 @@ def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
 
 def test_a_lost_object_is_where_it_was_seen_last() -> None:
     place, unsure = np.array([[0.1, 0.2, 0.3]]), np.eye(6)[None]
-    worlds = TrackedWorlds(TrackingConfig(), 1)
+    worlds = TrackedWorlds(TrackingConfig(), 1, scene().object.symmetries)
     worlds.take(0, Seen(place, np.array([[1.0, 0, 0, 0]]), unsure), np.array([0]))
     told = worlds.at(3)
     np.testing.assert_array_equal(told.position, place)

@@ -1,6 +1,7 @@
 """Pose, cameras and wrist from pixels, when only the nominal cameras are known."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
+from vision.scene.symmetries import Symmetries
 from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
 from vision.solvers.bundle_problem import Displacement, PointObservations
 from vision.solvers.landmarks import locate
@@ -23,6 +25,8 @@ assert HAND is not None
 assert HAND.landmarks is not None
 LANDMARKS = HAND.landmarks
 BLOCK = torch.tensor(scene("block").object.keypoints)
+DIE = Symmetries(rotations=Rotation.from_euler("z", [[0], [90], [180], [270]], degrees=True).as_matrix())
+ALIKE, PERMUTATIONS = torch.tensor(DIE.rotations), torch.tensor(DIE.permutations(BLOCK.numpy()))
 ANCHOR = torch.tensor([1.02, 0.87, 0.145], dtype=torch.float64)
 
 
@@ -67,12 +71,20 @@ class Truth:
             seen.append(PointObservations(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
         return seen[0], seen[1]
 
-    def solve(self, corners: PointObservations, landmarks: PointObservations, **options: int) -> BundleSolution:
+    def sights_of_look_alikes(self, noise: float) -> tuple[PointObservations, PointObservations]:
+        """As :meth:`sights`, of a block that looks the same after each of ``PERMUTATIONS``: a camera sees any one."""
+        corners, landmarks = self.sights(noise, noise)
+        chosen = (self.uniform(*corners.pixels.shape[:2]) * len(PERMUTATIONS)).long()
+        order = PERMUTATIONS[chosen][..., None].expand_as(corners.pixels)
+        return corners._replace(pixels=corners.pixels.gather(2, order)), landmarks
+
+    def solve(self, corners: PointObservations, landmarks: PointObservations, **options: Any) -> BundleSolution:
         return solve_bundle(BLOCK, corners, LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
 
-    def errors(self, found: PoseSolution) -> tuple[Tensor, Tensor]:
-        """Degrees and millimetres, (B,) each."""
-        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.rotation, self.rotation))
+    def errors(self, found: PoseSolution, alike: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Degrees and millimetres, (B,) each; degrees the least over rotations after which the block looks the same."""
+        poses = self.rotation[None] if alike is None else self.rotation @ alike[:, None]
+        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.rotation.expand_as(poses), poses)).amin(dim=0)
         return turn, 1e3 * torch.linalg.vector_norm(found.position - self.position, dim=-1)
 
 
@@ -139,6 +151,29 @@ def test_error_grows_as_confidence_falls() -> None:
             quarters = error[promised.argsort()].unflatten(0, (4, -1)).mean(dim=1)
             assert (quarters.diff() > 0).all()
             assert spearmanr(error, promised).statistic > 0.6
+
+
+def test_cameras_that_see_look_alikes_tell_one_pose() -> None:
+    """Each camera reads the block in any of four poses: found as a block that is read in one. Who is not told of the
+    symmetry finds it where two cameras happen to read the same."""
+    truth = Truth(64, seed=8)
+    turn, shift = truth.errors(truth.solve(*truth.sights(0.0, 0.0)).pose)
+    sights = truth.sights_of_look_alikes(0.0)
+    alike_turn, alike_shift = truth.errors(truth.solve(*sights, permutations=PERMUTATIONS).pose, ALIKE)
+    assert max(turn.max(), alike_turn.max()) < 0.02
+    assert max(shift.max(), alike_shift.max()) < 0.05
+    untold, _ = truth.errors(truth.solve(*sights).pose, ALIKE)
+    assert (untold > 1).double().mean() > 0.1
+
+
+def test_look_alikes_are_told_apart_from_noise_as_from_nothing() -> None:
+    truth, plain = Truth(128, seed=9), Truth(128, seed=9)
+    found = truth.solve(*truth.sights_of_look_alikes(1.0), permutations=PERMUTATIONS)
+    turn, shift = truth.errors(found.pose, ALIKE)
+    usual_turn, usual_shift = plain.errors(plain.solve(*plain.sights(1.0, 1.0)).pose)
+    assert turn.mean() < 1.1 * usual_turn.mean()
+    assert shift.mean() < 1.1 * usual_shift.mean()
+    assert (turn.max(), shift.max()) < (10, 20)
 
 
 def test_no_small_change_is_more_probable() -> None:

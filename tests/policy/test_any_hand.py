@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -22,15 +23,18 @@ from datagen.policy.layout import SHADOW, Layout, layout_of
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.training import train
+from datagen.policy.trial_gif import film_camera
 from datagen.sim.complete import complete_scene
-from datagen.sim.environment import Environment
+from datagen.sim.environment import Environment, hand_start
 from datagen.sim.interface import blank_observation
 from datagen.sim.randomization import EVERYTHING
 from datagen.sim.scene import SimScene, compile_scene
 from datagen.states.files import load_states
 from tests.tray import ACTUATORS, JOINTS, TIPS, tray_scene
 from vision.errors import DactylError
+from vision.geometry.cameras import project
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.scene.framing import pixels_across
 
 torch.set_num_threads(1)
 
@@ -91,6 +95,27 @@ def test_it_is_measured_and_makes_states(policy: Path, folder: Path, tmp_path: P
     states = load_states(tmp_path / "states")
     assert states.policy.startswith("policy-")
     assert states.joint_position.shape == (6, JOINTS)
+
+
+@pytest.mark.parametrize("name", ["block", "adroit-box", "tray-pebble"])
+def test_a_film_shows_what_the_hand_does(name: str, tmp_path: Path) -> None:
+    """The object, large enough, and the fingertips around it, from where a camera of the rig looks."""
+    source = str(tray_scene(tmp_path, "pebble")) if name == "tray-pebble" else name
+    compiled = compile_scene(complete_scene(source))
+    scene, data = compiled.scene, mujoco.MjData(compiled.model)
+    camera = film_camera(scene)
+    data.qpos[compiled.hand_qpos] = hand_start(compiled)
+    mujoco.mj_kinematics(compiled.model, data)
+    start = np.array(scene.workspace.start)
+    shown = np.concatenate([data.site_xpos[compiled.fingertip_sites], scene.object.points + start])
+    pixels = project(shown, camera.intrinsics, camera.extrinsics) / camera.width
+    assert pixels.min() > 0.02
+    assert pixels.max() < 0.98
+    assert 0.15 < pixels_across(scene, camera) / camera.width < 0.7
+    towards = camera.position - start
+    rig = np.stack([each.position for each in scene.rig.cameras]) - start
+    cosine = rig @ towards / np.linalg.norm(rig, axis=1) / np.linalg.norm(towards)
+    assert cosine.max() > 0.95
 
 
 def test_other_libraries_get_it_too(can: SimScene, folder: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import stats
 
 from datagen.appearance.pose_augmentation import AugmentConfig, augment_pose
 from datagen.variation import Normal
 from tests.scenes import scene
 from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
+from vision.scene.symmetries import Symmetries
 
 COUNT = 4000
 POSITION = np.array([1.0, 0.87, 0.15])
@@ -47,6 +49,21 @@ def test_all_24_orientations_are_reached_evenly(poses: Augmented) -> None:
     counts = np.bincount(distance.argmin(axis=1), minlength=24)
     assert stats.chisquare(counts).pvalue > 1e-4
     assert all((position == POSITION).all() for position, _, kind in poses if kind == "rotated")
+
+
+def test_a_body_whose_origin_lies_beside_its_symmetry_stays_where_it_is() -> None:
+    """Points of a bar along x, turned by half about the vertical through its middle, fall onto each other."""
+    middle, half = np.array([0.02, 0.0, 0.0]), np.diag([-1.0, -1.0, 1.0])
+    symmetries = Symmetries(rotations=np.stack([np.eye(3), half]), centre=middle)
+    bar = replace(scene().object, symmetries=symmetries, shape_symmetries=symmetries.rotations)
+    ends, rotation = np.add(middle, [[-0.05, 0, 0], [0.05, 0, 0]]), matrix_from_quaternion(QUATERNION)
+    before, seen = ends @ rotation.T + POSITION, set()
+    for index in range(20):
+        position, quaternion, _ = augment_pose(AugmentConfig(1.0, 0.0), bar, POSITION, QUATERNION, 0, index)
+        after = ends @ matrix_from_quaternion(quaternion).T + position
+        seen.add(turned := bool(np.linalg.norm(after[0] - before[0]) > 0.01))
+        np.testing.assert_allclose(after, before[::-1] if turned else before, atol=1e-12)
+    assert seen == {False, True}
 
 
 def test_jitter_is_gaussian_in_position_and_rotation(poses: Augmented) -> None:

@@ -12,6 +12,7 @@ import pytest
 import shapely
 import torch
 import trimesh
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import Cameras, project
@@ -19,6 +20,7 @@ from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
 from vision.networks.losses import nearest_alike, symmetric_laplace_loss
 from vision.scene.convex import convex_pieces
+from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.meshes import MeshFile
 from vision.scene.objects import PoseObject
 from vision.scene.plain import from_plain
@@ -115,6 +117,55 @@ def test_mistakes_are_refused_in_one_line(folder: Path, file: str, keys: dict[st
     with pytest.raises(ValueError, match=expected) as caught:
         build(folder, file, **keys)
     assert "\n" not in str(caught.value)
+
+
+def test_colours_of_vertices_are_not_averaged_in_silence(folder: Path) -> None:
+    box = trimesh.creation.box((0.05, 0.05, 0.08))
+    box.visual.vertex_colors = np.where(box.vertices[:, 2:] > 0, [200, 0, 0, 255], [0, 0, 200, 255])
+    box.export(folder / "painted.ply")
+    with pytest.raises(ValueError, match="colours of their own, which are not drawn; bake them into a texture"):
+        build(folder, "painted.ply")
+    assert build(folder, "painted.ply", color=[0.1, 0.2, 0.3]).parts[0].color == (0.1, 0.2, 0.3)
+    box.visual.vertex_colors = [255, 0, 0, 255]
+    box.export(folder / "red.ply")
+    assert build(folder, "red.ply").parts[0].color == (1.0, 0.0, 0.0)
+
+
+def test_symmetries_that_nobody_declared_are_found(folder: Path) -> None:
+    corners = [(0, 0), (0.04, 0), (0.04, 0.012), (0.012, 0.012), (0.012, 0.04), (0, 0.04)]
+    trimesh.creation.extrude_polygon(shapely.Polygon(corners), 0.02).export(folder / "bracket.stl")
+    half = {"discrete": [{"axis": [0, 0, 1], "degrees": 180}]}
+    round_ = {"continuous": [[0, 0, 1]], "discrete": [{"axis": [1, 0, 0], "degrees": 180}]}
+    for file, symmetries, found in (
+        ("box.stl", {}, "a turn by 180 degrees about (1, 0, 0)"),
+        ("box.stl", half, "a turn by 180 degrees about (1, 0, 0)"),
+        ("box.stl", {"discrete": [*QUARTER["discrete"], {"axis": [1, 0, 0], "degrees": 180}]}, None),
+        ("cylinder.ply", round_, None),
+        ("cylinder.ply", {"continuous": [[0, 0, 1]]}, "a turn by 180 degrees about (1, 0, 0)"),
+        ("bracket.stl", {}, "a turn by 180 degrees about (0.707, 0.707, 0)"),
+    ):
+        target = build(folder, file, origin="middle", symmetries=symmetries, pieces=[file])
+        said = undeclared_symmetry(target)
+        assert said == found or (said or "").replace("-", "") == found, (file, symmetries)
+    handle = trimesh.creation.box((0.02, 0.01, 0.03)).apply_translation([0.03, 0, 0.01])
+    trimesh.util.concatenate([trimesh.creation.cylinder(0.02, 0.06), handle]).export(folder / "jug.stl")
+    assert undeclared_symmetry(build(folder, "jug.stl", pieces=["jug.stl"])) is None
+
+
+def test_a_symmetry_that_changes_colours_is_noticed(folder: Path) -> None:
+    """A quarter turn of a box with two pairs of sides; its texture is one colour to the left, another to the right."""
+    half = {"discrete": [{"axis": [0, 0, 1], "degrees": 180}]}
+    for right, symmetries, changes in (
+        ([200, 30, 30], half, False), ([30, 30, 200], half, True), ([30, 30, 200], {}, False),
+    ):  # fmt: skip
+        texels = np.zeros((16, 16, 3), np.uint8)
+        texels[:, :8], texels[:, 8:] = [200, 30, 30], right
+        box = trimesh.creation.box((0.05, 0.05, 0.08)).subdivide()
+        material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texels))
+        uv = box.vertices[:, :2] / 0.05 + 0.5
+        box.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+        box.export(folder / "two.glb")
+        assert symmetries_change_colors(build(folder, "two.glb", symmetries=symmetries)) == changes
 
 
 def test_a_mug_keeps_its_texture_where_it_was(tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ distortion_model: plumb_bob
 distortion_coefficients: {rows: 1, cols: 5, data: [-0.2, 0.1, 0.001, 0.002, -0.03]}
 rectification_matrix: {rows: 3, cols: 3, data: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]}
 """
+ROS_MESSAGE = """header: {stamp: {sec: 1, nanosec: 2}, frame_id: left}
+height: 480
+width: 640
+distortion_model: plumb_bob
+d: [-0.2, 0.1, 0.001, 0.002, -0.03]
+k: [550.0, 0.0, 320.0, 0.0, 560.0, 240.0, 0.0, 0.0, 1.0]
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [550.0, 0.0, 320.0, 0.0, 0.0, 560.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: 0
+binning_y: 0
+roi: {x_offset: 0, y_offset: 0, height: 0, width: 0, do_rectify: false}
+---
+"""
 KALIBR = """cam0:
   camera_model: pinhole
   distortion_coeffs: [-0.2, 0.1, 0.001, 0.002]
@@ -78,7 +91,7 @@ def ours() -> dict[str, object]:
     return {"format": "dactyl-calibration-1", "cameras": {"left": about}}
 
 
-@pytest.mark.parametrize("text", [OPENCV, ROS])
+@pytest.mark.parametrize("text", [OPENCV, ROS, ROS_MESSAGE])
 def test_one_camera_of_opencv_or_ros(tmp_path: Path, text: str) -> None:
     (tmp_path / "one.yaml").write_text(text)
     width, height, matrix, lens = read_intrinsics(tmp_path / "one.yaml")
@@ -86,6 +99,19 @@ def test_one_camera_of_opencv_or_ros(tmp_path: Path, text: str) -> None:
     np.testing.assert_array_equal(matrix, K)
     assert lens is not None
     assert (lens.model, lens.coefficients) == ("radial-tangential", (-0.2, 0.1, 0.001, 0.002, -0.03))
+
+
+def test_opencvs_fisheye_is_no_other_lens_with_four_coefficients(tmp_path: Path) -> None:
+    four = OPENCV.replace("rows: 5", "rows: 4").replace(", -0.03 ]", " ]")
+    for said, model in (
+        ("", "radial-tangential"),
+        ("fisheye_model: 0", "radial-tangential"),
+        ("fisheye_model: 1", "equidistant"),
+    ):
+        (tmp_path / "one.yaml").write_text(f"{four}{said}\n")
+        lens = read_intrinsics(tmp_path / "one.yaml").lens
+        assert lens is not None
+        assert (lens.model, lens.coefficients) == (model, (-0.2, 0.1, 0.001, 0.002))
 
 
 def test_kalibrs_chain(tmp_path: Path) -> None:
@@ -132,7 +158,10 @@ def test_scenes_read_them(tmp_path: Path) -> None:
     ("text", "change", "message"),
     [
         (OPENCV, ("camera_matrix", "matrix"), "none of camera_matrix"),
-        (OPENCV, ("image_width: 640", ""), "image_width is missing|'image_width'"),
+        (OPENCV, ("image_width: 640", ""), "none of image_size, image_width, width"),
+        (ROS_MESSAGE, ("binning_x: 0", "binning_x: 2"), "binned or cut"),
+        (ROS_MESSAGE, ("x_offset: 0", "x_offset: 40"), "binned or cut"),
+        (ROS, ("image_width", "cam0: {}\nimage_width"), "holds a whole rig; give it as rig: chain.yaml"),
         (ROS, ("plumb_bob", "barrel"), "distortion model: expected one of .* got barrel"),
         (ROS, ("rows: 3, cols: 3, data: [550.0", "rows: 3, cols: 3, data: [.nan"), "finite"),
         (ROS, ("data: [550.0, ", "data: ["), "reshape|expected"),

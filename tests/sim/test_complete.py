@@ -93,6 +93,22 @@ def test_a_hand_of_another_kind(two_fingers: Hand) -> None:
     assert [simulated.model.site(i).name for i in simulated.fingertip_sites] == ["my_left_tip", "my_right_tip"]
 
 
+def test_marks_of_a_model_are_not_seen(tmp_path: Path) -> None:
+    """A site at each fingertip, and a tendon that runs from one to the other: no camera sees either, but renderers draw
+    what MuJoCo's visualizer does."""
+    tendon = '<tendon><spatial><site site="my_left_tip"/><site site="my_right_tip"/></spatial></tendon>'
+    (tmp_path / "two.xml").write_text(TWO_FINGERS.replace("<actuator>", f"{tendon}<actuator>"))
+    scene = completed(with_hand(Hand(name="two", source=str(tmp_path / "two.xml"), prefix="my_")))
+    model = compile_scene(scene, "render").model
+    assert (model.nsite, model.ntendon) == (2, 1)
+    data, seen = mujoco.MjData(model), mujoco.MjvScene(model, maxgeom=1000)
+    mujoco.mj_forward(model, data)
+    camera, every = mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL
+    mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, camera, every, seen)
+    kinds = {geom.objtype for geom in seen.geoms[: seen.ngeom]}
+    assert kinds == {int(mujoco.mjtObj.mjOBJ_GEOM)}
+
+
 def test_nothing_else_of_the_scene_changes() -> None:
     before, after = load_scene("block"), complete_scene("block")
     assert before.hand is not None

@@ -10,12 +10,11 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.environment import Environment
-from datagen.sim.goals import orientation_near, random_orientation, rotation_to_goal
+from datagen.sim.goals import orientation_near, random_orientation
 from datagen.sim.outcome import GOAL_THRESHOLD
 from datagen.sim.randomization import EVERYTHING
 from tests.scenes import scene
-from vision.geometry.rotations import cube_rotations, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries, symmetric_distance
+from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 
 STILL = np.zeros((2, 20))
 
@@ -136,29 +135,3 @@ def test_the_prism_plays_along(randomized: bool) -> None:
     told, true = environment.sense(), environment.observe()
     assert (told["object_position"] != true["object_position"]).any() == randomized
     assert np.abs(true["object_position"] - [1.0, 0.87, 0.2])[~np.any(ends, axis=0)].max(initial=0) < 0.15
-
-
-FLIP = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
-SYMMETRIES = {
-    "none": Symmetries(rotations=np.eye(3)[None]),
-    "cube": Symmetries(rotations=cube_rotations()),
-    "cone": Symmetries(rotations=np.eye(3)[None], axes=np.eye(3)[2:]),
-    "can": Symmetries(rotations=FLIP, axes=np.eye(3)[2:]),
-}
-
-
-@pytest.mark.parametrize("kind", SYMMETRIES)
-def test_the_way_to_a_goal_is_the_shortest_to_what_looks_like_it(kind: str) -> None:
-    symmetries = SYMMETRIES[kind]
-    present, goal = (Rotation.random(200, rng=np.random.default_rng(seed)) for seed in (0, 1))
-    way = rotation_to_goal(symmetries, present, goal)
-    shortest = symmetric_distance(symmetries, goal.as_matrix(), present.as_matrix())
-    np.testing.assert_allclose(way.magnitude(), shortest, atol=1e-6)
-    there = (way * present).as_matrix()
-    np.testing.assert_allclose(symmetric_distance(symmetries, goal.as_matrix(), there), 0, atol=1e-6)
-    assert ((goal * present.inv()).magnitude() > shortest + 0.1).any() == (kind != "none")
-
-
-def test_the_way_to_a_cone_upside_down_is_half_a_turn() -> None:
-    way = rotation_to_goal(SYMMETRIES["cone"], Rotation.identity(1), Rotation.from_matrix(FLIP[1:]))
-    assert way.magnitude() == pytest.approx(np.pi)

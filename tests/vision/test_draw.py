@@ -143,6 +143,17 @@ def test_a_sheet_holds_every_tile_and_its_caption() -> None:
         contact_sheet([], 2)
 
 
+def test_a_narrow_sheet_has_room_for_its_title_and_legend() -> None:
+    """Of one small camera: the legend's lines and texts begin behind the title."""
+    tile = Tile(np.zeros((1, 20, 40, 3), np.uint8), "")
+    bare, legend = contact_sheet([tile], 1, "a title"), [("edges", "#ff0000"), ("keypoints", "#00ff00")]
+    both = contact_sheet([tile], 1, "a title", legend)
+    first = np.argwhere((np.asarray(both) == (255, 0, 0)).all(axis=-1))[:, 1].min()
+    title = np.argwhere((np.asarray(bare)[:, : bare.width - 3] > 200).all(axis=-1))[:, 1].max()
+    assert first > title
+    assert bare.height == both.height
+
+
 def test_long_captions_wrap_instead_of_running_into_the_next_tile() -> None:
     images = np.zeros((1, 100, 100, 3), np.uint8)
     short, long = (np.asarray(contact_sheet([Tile(images, text)], 1)) for text in ("a", "many words " * 6))

@@ -179,11 +179,12 @@ def contact_sheet(
     below = round(1.35 * size * max(text.count("\n") + 1 for text in captions) + 0.5 * size) if any(captions) else 0
     top = gap + (2 * size if title or legend else 0) + (round(1.5 * size) if headings else 0)
     rows = -(-len(tiles) // columns)
-    sheet = Image.new(
-        "RGB", (gap + min(columns, len(tiles)) * (inner + gap), top + rows * (height + below + gap)), _BACKGROUND
-    )
+    large = _font(round(1.2 * size), bold=True)
+    over = large.getlength(title) + sum(_font(size).getlength(text) + 3.7 * size for text, _ in legend)
+    width = max(gap + min(columns, len(tiles)) * (inner + gap), round(2 * gap + over))
+    sheet = Image.new("RGB", (width, top + rows * (height + below + gap)), _BACKGROUND)
     pen = ImageDraw.Draw(sheet)
-    pen.text((gap, gap), title, _TEXT, _font(round(1.2 * size), bold=True), anchor="lt")
+    pen.text((gap, gap), title, _TEXT, large, anchor="lt")
     _draw_legend(pen, legend, sheet.width - gap, gap, size)
     for number, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         row, column = divmod(number, columns)

@@ -21,7 +21,16 @@ _NEAR_AXIS = 0.03  # of the diameter: points of one orbit that lie closer are ta
 
 def sample_surface(solid: Any, count: int = _SAMPLES) -> FloatArray:
     """Points (N, 3) spread evenly over the triangles of a ``trimesh.Trimesh``, the same ones each time."""
-    return _sample(solid, count)[0]
+    return sample_with_faces(solid, count)[0]
+
+
+def sample_with_faces(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
+    """As :func:`sample_surface`, with the triangles (N,) that they lie on."""
+    rng = np.random.default_rng(0)  # a scene file makes the same object each time
+    faces = np.searchsorted(np.cumsum(solid.area_faces), rng.uniform(0, solid.area, count))
+    faces = np.minimum(faces, len(solid.faces) - 1)
+    weight = rng.dirichlet((1.0, 1.0, 1.0), count)
+    return np.einsum("nc,ncx->nx", weight, solid.triangles[faces]), faces
 
 
 def farthest(candidates: FloatArray, count: int, first: list[int]) -> list[int]:
@@ -113,7 +122,7 @@ def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
     """Distances (N,) of points (N, 3) from the surface, metres: exact for the triangles near each point."""
     import trimesh
 
-    samples, faces = _sample(solid, 5 * _SAMPLES)
+    samples, faces = sample_with_faces(solid, 5 * _SAMPLES)
     _, near = cKDTree(samples).query(points, k=8)
     triangles = solid.triangles[faces[near]]  # (N, 8, 3, 3)
     repeated = np.repeat(points, near.shape[1], axis=0)
@@ -148,12 +157,3 @@ def _lines(solid: Any, degrees: float) -> tuple[FloatArray, FloatArray]:
         pairs.append(border)
         normals.append(np.stack([facing, -facing], axis=1))
     return np.asarray(solid.vertices[np.concatenate(pairs)], np.float64), np.concatenate(normals)
-
-
-def _sample(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
-    """Points (N, 3) and the triangles (N,) that they lie on."""
-    rng = np.random.default_rng(0)  # a scene file makes the same object each time
-    faces = np.searchsorted(np.cumsum(solid.area_faces), rng.uniform(0, solid.area, count))
-    faces = np.minimum(faces, len(solid.faces) - 1)
-    weight = rng.dirichlet((1.0, 1.0, 1.0), count)
-    return np.einsum("nc,ncx->nx", weight, solid.triangles[faces]), faces

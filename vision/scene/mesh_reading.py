@@ -15,6 +15,7 @@ from vision.scene.objects import Color, Mesh, Part, joined
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
 """A mesh that has more is reduced to so many: a view of some hundred pixels shows no more."""
+_ONE_COLOR = 0.03  # of a channel: standard deviation over vertices that still are of one colour
 _LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
 
 
@@ -56,7 +57,7 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
     looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
     for geometry in geometries:
         texture, uv = _texture(geometry)
-        own = (1.0, 1.0, 1.0) if texture is not None else _color(geometry)
+        own = (1.0, 1.0, 1.0) if texture is not None else color or _color(geometry)
         corners = np.asarray(geometry.vertices, np.float64), np.asarray(geometry.faces, np.int64), uv
         looks.setdefault((color or own, texture), []).append(corners)
     total = sum(len(faces) for pieces in looks.values() for _, faces, _ in pieces)
@@ -111,13 +112,19 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
 
 
 def _color(geometry: Any) -> Color:
-    """The material's, or the mean of the vertices'."""
+    """The material's, or that of all vertices; ValueError where these differ, which no part can show."""
     visual = geometry.visual
     material = getattr(visual, "material", None)
     if material is not None:
         value = np.asarray(material.main_color, np.float64)[:3] / 255
     elif visual.kind in ("vertex", "face"):
-        value = np.asarray(visual.vertex_colors, np.float64)[:, :3].mean(axis=0) / 255
+        colors = np.asarray(visual.vertex_colors, np.float64)[:, :3] / 255
+        if colors.std(axis=0).max() > _ONE_COLOR:
+            raise ValueError(
+                "file: its vertices or triangles have colours of their own, which are not drawn; bake them into a "
+                "texture (.glb, .obj), or give one color for the whole"
+            )
+        value = colors.mean(axis=0)
     else:
         value = np.full(3, 0.7)
     red, green, blue = (float(channel) for channel in np.clip(value, 0, 1))

@@ -17,11 +17,11 @@ from vision.scene.mesh_points import (
     orbit_of,
     sample_surface,
     sharp_corners,
-    surface_distance,
     symmetric_keypoints,
     wireframe,
 )
 from vision.scene.mesh_reading import make_parts, read_geometries
+from vision.scene.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
 from vision.scene.objects import Color, Piece, PoseObject, joined
 from vision.scene.plain import Plain
 from vision.scene.symmetries import Symmetries
@@ -31,7 +31,6 @@ Triple = tuple[float, float, float]
 _MOST_POINTS = 300  # that errors are taken over
 _MOST_PIECES = 32
 _OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle is taken for a mistake
-_SYMMETRY_TOLERANCE = 0.01  # of the diameter
 _FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
 
 
@@ -152,9 +151,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         return np.zeros(3)
 
     def _symmetries(self, solid: Any, diameter: float) -> Symmetries:
-        declared, centre = self.symmetries, np.asarray(solid.centroid, np.float64)
-        if solid.is_watertight is False:  # its centroid by volume means nothing
-            centre = np.average(solid.triangles_center, axis=0, weights=solid.area_faces)
+        declared, centre = self.symmetries, middle_of(solid)
         axes = [_unit(axis) for axis in declared.continuous]
         matrices = []
         for number, turn in enumerate(declared.discrete):
@@ -167,8 +164,8 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
                 raise ValueError(f"symmetries.discrete[{number}]: does not keep the continuous symmetry's axis")
             matrices.append(matrix)
         for number, axis in enumerate(axes):
-            for step in range(1, 9):  # golden angles: no step is a fraction of a turn
-                matrix = Rotation.from_rotvec(2.39996 * step * axis).as_matrix()
+            for step in range(1, 9):
+                matrix = Rotation.from_rotvec(GOLDEN * step * axis).as_matrix()
                 self._check(solid, matrix, centre, diameter, f"continuous[{number}]")
         rotations = group(matrices)
         if len(axes):  # a turn about the axis is in it already
@@ -185,9 +182,8 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         )
 
     def _check(self, solid: Any, rotation: FloatArray, centre: FloatArray, diameter: float, which: str) -> None:
-        moved = centre + (np.concatenate([sample_surface(solid, 2000), solid.vertices[:2000]]) - centre) @ rotation.T
-        distance = float(surface_distance(solid, moved).max())
-        if distance > _SYMMETRY_TOLERANCE * diameter:
+        distance = distance_beside(solid, rotation, centre)
+        if distance > TOLERANCE * diameter:
             raise ValueError(
                 f"symmetries.{which}: turned so, the surface is up to {1000 * distance:.3g} mm beside itself "
                 f"({100 * distance / diameter:.2g} % of the diameter); it is no symmetry of {self.file}"

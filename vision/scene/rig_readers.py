@@ -1,5 +1,8 @@
 """Calibrations as other programs write them: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
 
+ROS writes ``camera_info`` in two ways, of which either is read: the file of its calibrator, and the message as its
+command line prints it.
+
 All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5), so half a pixel is added to each
 principal point. Transforms map to the camera's frame (x right, y down, z forward), in metres.
 """
@@ -33,8 +36,9 @@ _LENSES = {
     "fisheye": "equidistant",
     "none": None,
 }  # by the names of ROS, Kalibr and ours
-_MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K")
-_LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D")
+_MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "k")
+_LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D", "d")
+_SIZE_KEYS = (("image_width", "image_height"), ("width", "height"))
 
 
 class Intrinsics(NamedTuple):
@@ -55,10 +59,15 @@ class Intrinsics(NamedTuple):
 def read_intrinsics(path: Path) -> Intrinsics:
     """One camera's, from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names what is wrong."""
     content = _load(path)
+    if "cam0" in content or content.get("format") == FORMAT:
+        raise DactylError(f"{path}: holds a whole rig; give it as rig: {path.name}, in place of cameras")
     try:
+        _refuse_cut(content)
         matrix = _numbers(_first(content, _MATRIX_KEYS), (3, 3))
         distortion = _numbers(_first(content, _LENS_KEYS), None) if _has(content, _LENS_KEYS) else np.zeros(0)
-        model = content.get("distortion_model", "radial-tangential")
+        # OpenCV's sample program says so of a fisheye, whose four coefficients look like another lens's.
+        unsaid = "fisheye" if content.get("fisheye_model") else "radial-tangential"
+        model = content.get("distortion_model", unsaid)
         size = _size(content)
         return Intrinsics(*size, _shifted(matrix), _lens(model, distortion))
     except (ValueError, TypeError, KeyError) as error:
@@ -138,13 +147,27 @@ def _size(content: Mapping[str, Any]) -> tuple[int, int]:
         if key in content:
             width, height = content[key]
             return int(width), int(height)
-    return int(content["image_width"]), int(content["image_height"])
+    for width, height in _SIZE_KEYS:
+        if width in content:
+            return int(content[width]), int(content[height])
+    raise ValueError("none of image_size, image_width, width is in it")
+
+
+def _refuse_cut(content: Mapping[str, Any]) -> None:
+    """Raise ValueError where ROS's pictures are other ones than K is of: binned, or a part of the sensor."""
+    binning = [content.get(f"binning_{axis}") or 0 for axis in "xy"]
+    part = content.get("roi") or {}
+    if max(binning) > 1 or part.get("x_offset") or part.get("y_offset"):
+        raise ValueError("pictures are binned or cut (binning_x, roi); calibrate the camera as its pictures come")
 
 
 def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    """Of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices."""
+    """Of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine numbers of ROS's
+    message are a matrix, too."""
     if isinstance(value, Mapping):
         value = np.array(value["data"], np.float64).reshape(int(value["rows"]), int(value["cols"]))
+    elif shape == (3, 3) and np.shape(value) == (9,):
+        value = np.array(value, np.float64).reshape(3, 3)
     return checked_array(value, shape=shape)
 
 
@@ -165,7 +188,8 @@ def _load(path: Path) -> Mapping[str, Any]:
         if path.suffix == ".json":
             content = json.loads(text)
         else:  # OpenCV's first line is no YAML directive, and its matrices carry a tag
-            content = strict_yaml.load(re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", ""))
+            text = re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", "")
+            content = strict_yaml.load(re.sub(r"\n---\s*\Z", "\n", text))  # ROS puts this after each message
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):

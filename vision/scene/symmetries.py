@@ -92,3 +92,44 @@ def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: Floa
         else:
             distances.append(geodesic_distance(alike, predicted))
     return np.min(distances, axis=0)
+
+
+def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> Rotation:
+    """The least rotations (N), world frame, that take an object from orientations `present` to ones in which it looks
+    as it does in `wanted`.
+
+    Args:
+        symmetries: of the object; about two axes it looks alike however it is turned.
+        present, wanted: object to world, N each.
+    """
+    back = present.inv()
+    if symmetries.trivial:
+        return wanted * back
+    if len(symmetries.axes) > 1:
+        return Rotation.identity(len(present))
+    found = []
+    for matrix in symmetries.rotations:
+        alike = wanted * Rotation.from_matrix(matrix)
+        for axis in symmetries.axes:
+            # A turn by t about it leaves a rotation whose w is w cos(t/2) - (x, y, z) axis sin(t/2): make that largest.
+            vector, w = np.split((back * alike).as_quat(), [3], axis=1)
+            half = np.arctan2(-(vector @ axis), w[:, 0])
+            alike = alike * Rotation.from_rotvec(2 * half[:, None] * axis)
+        found.append(alike * back)
+    nearest = np.argmin([each.magnitude() for each in found], axis=0)
+    return Rotation.from_quat(np.stack([each.as_quat() for each in found])[nearest, np.arange(len(nearest))])
+
+
+def nearest_alike(
+    symmetries: Symmetries, reference: Rotation, position: FloatArray, rotation: Rotation
+) -> tuple[FloatArray, Rotation]:
+    """Of the poses that look like given ones, those turned the least from a reference: positions (N, 3) and rotations
+    (N).
+
+    Args:
+        symmetries: of the object.
+        reference: orientations, object to world, N.
+        position, rotation: of the given poses, (N, 3) metres and N.
+    """
+    alike = least_turn(symmetries, reference, rotation) * reference
+    return position + rotation.apply(symmetries.centre) - alike.apply(symmetries.centre), alike

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras
-from vision.solvers.triangulate import initial_cost
+from vision.geometry.cameras import Cameras, project_torch
+from vision.solvers.triangulate import initial_cost, robust_cost
 
 
 def agree(
@@ -35,3 +35,32 @@ def agree(
         pixels[:, camera] = trial_pixels[best, each, camera]
         weight[:, camera] = trial_weight[best, each, camera]
     return pixels, weight
+
+
+def named_by(
+    points: Tensor,
+    pixels: Tensor,
+    weight: Tensor,
+    cameras: Cameras,
+    rotation: Tensor,
+    position: Tensor,
+    permutations: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera renamed by the symmetry after which they
+    lie nearest to those of a pose that is known.
+
+    Args:
+        points, pixels, weight, cameras: as in :func:`agree`.
+        rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
+        permutations: likewise.
+    """
+    world = points @ rotation.mT + position[:, None]
+    expected = project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
+    # Cameras as if they were a batch of single ones: each has its own choice.
+    costs = [
+        robust_cost((pixels[:, :, onto] - expected).flatten(0, 1)[:, None], weight[:, :, onto].flatten(0, 1)[:, None])
+        for onto in permutations
+    ]
+    best = torch.stack(costs).argmin(dim=0).unflatten(0, pixels.shape[:2])
+    onto = permutations[best]  # (B, C, K)
+    return pixels.gather(2, onto[..., None].expand_as(pixels)), weight.gather(2, onto)

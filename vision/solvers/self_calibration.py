@@ -40,6 +40,7 @@ from vision.solvers.bundle_problem import (
     displacement,
     moved,
 )
+from vision.solvers.look_alikes import named_by
 from vision.solvers.triangulate import Cameras, PoseSolution, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
@@ -105,6 +106,7 @@ def self_calibrate(
     landmark_offset: float = 0.0,
     distortion: bool = False,
     iterations: int = 30,
+    permutations: Tensor | None = None,
 ) -> RigSolution:
     """The cameras that explain all frames best.
 
@@ -120,6 +122,7 @@ def self_calibrate(
         landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike.
         distortion: whether also the radial distortion of each camera is sought.
         iterations: at most.
+        permutations: as in :func:`vision.solvers.bundle.solve_pose`.
 
     Raises:
         DactylError: the frames leave a camera open; it says which, and what is missing.
@@ -130,8 +133,14 @@ def self_calibrate(
     one = Cameras(nominal.intrinsics.double()[None], nominal.extrinsics.double()[None])
     nominal = Cameras(*(tensor.expand(frames, -1, -1, -1) for tensor in one[:2]))
     with one_thread():
-        first = solve_bundle(points, corners, landmarks, seen, nominal, height, anchor, displacement)
-        pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
+        first = solve_bundle(
+            points, corners, landmarks, seen, nominal, height, anchor, displacement, permutations=permutations
+        )
+        named, hand = with_weights(*corners), with_weights(*seen)
+        if permutations is not None:
+            pose = first.pose.rotation, first.pose.position
+            named = named_by(points.double(), *named, first.cameras, *pose, permutations)
+        pixels, weight = (torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True))
         precision = (displacement or Displacement()).precision(one, height)[0]
         nothing = torch.zeros_like(precision)  # in a single frame; the recording has its prior once
         problem = Problem(points.double(), pixels, weight, nominal, nothing, landmarks)

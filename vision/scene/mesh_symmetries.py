@@ -1,0 +1,116 @@
+"""Whether a body looks the same after a rotation: its surface, and the colours on it.
+
+Declared symmetries are checked by the first when a mesh is read, by the second in ``dactyl scene check``, which also
+looks for such as nobody has declared.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.mesh_points import sample_surface, sample_with_faces, surface_distance
+from vision.scene.objects import Part, PoseObject
+from vision.scene.symmetries import symmetric_distance
+
+TOLERANCE = 0.01
+"""Of the diameter: how far beside itself a surface may come to lie and still be the same."""
+GOLDEN = 2.39996
+"""Radians; no multiple of it is a fraction of a turn."""
+_FRACTIONS = (2, 3, 4, 5, 6, 8)  # of a turn, that are tried about each axis
+_SAME_TURN = 0.05  # radians: within the tolerance a turn nearer to a declared one is that one
+_ROUGH = 0.08  # of the diameter: farther beside itself is a body that is not worth an exact look
+_ROUGH_SAMPLES = 4000
+_COLOR_SAMPLES = 4000
+_OTHER_COLOR = 0.06  # mean difference of channels in [0, 1]; texels and samples do not fall onto each other exactly
+
+
+def middle_of(solid: Any) -> FloatArray:
+    """The point (3,) that every symmetry of a ``trimesh.Trimesh`` leaves in place: its centroid."""
+    if solid.is_watertight:
+        return np.asarray(solid.centroid, np.float64)
+    return np.asarray(np.average(solid.triangles_center, axis=0, weights=solid.area_faces))  # it has no volume
+
+
+def distance_beside(solid: Any, rotation: FloatArray, centre: FloatArray) -> float:
+    """How far, at most, a surface lies beside itself after a rotation (3, 3) about a point (3,); metres."""
+    points = np.concatenate([sample_surface(solid, 2000), solid.vertices[:2000]])
+    return float(surface_distance(solid, _turned(points, rotation, centre)).max())
+
+
+def undeclared_symmetry(target: PoseObject) -> str | None:
+    """In words, a turn after which an object's shape is the same and which its symmetries do not have; None where none
+    was found. Tried are fractions of a turn, and any turn, about its own axes and the principal ones of its surface.
+    """
+    import trimesh
+
+    solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
+    centre, rough = middle_of(solid), sample_surface(solid, _ROUGH_SAMPLES)
+    tree = cKDTree(rough)
+
+    def same(axis: FloatArray, angle: float) -> bool:
+        rotation = Rotation.from_rotvec(angle * axis).as_matrix()
+        if symmetric_distance(target.symmetries, np.eye(3)[None], rotation[None])[0] < _SAME_TURN:
+            return False  # declared, or of no turn
+        if tree.query(_turned(rough[:300], rotation, centre))[0].max() > _ROUGH * target.diameter:
+            return False
+        return distance_beside(solid, rotation, centre) < TOLERANCE * target.diameter
+
+    for axis in np.concatenate([np.eye(3), _principal_axes(solid, centre)]):
+        about = f"about ({', '.join(f'{value:.3g}' for value in axis.round(3) + 0.0)})"
+        if all(same(axis, GOLDEN * step) for step in (1, 2, 3)):
+            return f"any turn {about}"
+        if found := [parts for parts in _FRACTIONS if same(axis, 2 * np.pi / parts)]:
+            return f"a turn by {360 / found[-1]:g} degrees {about}"
+    return None
+
+
+def _principal_axes(solid: Any, centre: FloatArray) -> FloatArray:
+    """Of a surface as a shell, (3, 3) unit vectors in rows."""
+    corners = solid.triangles - centre
+    total = corners.sum(axis=1)
+    # The integral of x x^T over a triangle of area A is A / 12 times what is summed here.
+    moment = np.einsum("f,fcx,fcy->xy", solid.area_faces, corners, corners)
+    moment += np.einsum("f,fx,fy->xy", solid.area_faces, total, total)
+    return np.asarray(np.linalg.eigh(moment)[1].T)
+
+
+def symmetries_change_colors(target: PoseObject) -> bool:
+    """Whether a declared symmetry of an object carries its colours and textures onto others."""
+    samples = [_colored(part, max(1, _COLOR_SAMPLES // len(target.parts))) for part in target.parts]
+    points, colors = (np.concatenate(each) for each in zip(*samples, strict=True))
+    symmetries, tree = target.symmetries, cKDTree(points)
+    turns = [Rotation.from_rotvec(GOLDEN * axis).as_matrix() for axis in symmetries.axes]
+    for rotation in (*symmetries.rotations[1:], *turns):
+        nearest = tree.query(_turned(points, rotation, symmetries.centre))[1]
+        if np.abs(colors - colors[nearest]).mean() > _OTHER_COLOR:
+            return True
+    return False
+
+
+def _turned(points: FloatArray, rotation: FloatArray, centre: FloatArray) -> FloatArray:
+    return np.asarray(centre + (points - centre) @ rotation.T)
+
+
+def _colored(part: Part, count: int) -> tuple[FloatArray, FloatArray]:
+    """Points (N, 3) of a part's surface and their colours, (N, 3)."""
+    import trimesh
+    from PIL import Image
+
+    mesh = part.mesh
+    points, faces = sample_with_faces(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), count)
+    colors = np.tile(np.asarray(part.color), (count, 1))
+    if part.texture is None or mesh.uv is None:
+        return points, colors
+    weight = trimesh.triangles.points_to_barycentric(mesh.vertices[mesh.faces[faces]], points)
+    u, v = np.einsum("nc,ncx->xn", np.nan_to_num(weight), mesh.uv[mesh.faces[faces]])
+    with Image.open(io.BytesIO(part.texture), formats=["PNG"]) as image:
+        texels = np.asarray(image.convert("RGB")) / 255
+    height, width = texels.shape[:2]
+    rows, columns = np.floor((-v % 1) * height).astype(int), np.floor((u % 1) * width).astype(int)
+    return points, colors * texels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
