@@ -2,9 +2,10 @@
 
 The state's mean is a pose with velocities; its error, twelve numbers in the world frame, is what has a covariance: a
 rotation vector (the true rotation is ``exp(error) @ rotation``), metres, radians per second, metres per second. Between
-frames the velocities stay, but for accelerations that are white noise; each frame's estimate comes with the covariance
-that its solver gives. Estimates that contradict the prediction are left out, and after several in a row the object
-counts as lost: the next estimate that is sure enough begins anew.
+frames the velocities decay exponentially, but for accelerations that are white noise (Ornstein-Uhlenbeck processes):
+what is shaken does not go on for long. Each frame's estimate comes with the covariance that its solver gives. Estimates
+that contradict the prediction are left out, and after several in a row the object counts as lost: the next estimate
+that is sure enough begins anew.
 
 An object that looks the same in several poses is followed in the one of them that is nearest to the prediction; turns
 about a continuous symmetry's axis, which no picture shows, count for nothing.
@@ -36,11 +37,13 @@ class TrackingConfig:
     """How an object moves, and whom to believe.
 
     The defaults are for the shipped policy, which turns and shakes the object at some 140 deg/s and 0.25 m/s: tighter
-    ones leave its true poses out. Where an object moves gently, a quarter of them smooths more.
+    ones leave its true poses out (``python -m benchmarks.prediction``). Where an object moves gently, a quarter of them
+    smooths more, with velocities that do not decay.
 
     Attributes:
         rotation_acceleration: rad/s^2 times sqrt(s), density of the white noise that changes the angular velocity.
         position_acceleration: m/s^2 times sqrt(s), the same of the velocity.
+        velocity_decay_s: seconds in which the velocities fall to a third (1/e); infinity for constant ones.
         start_rotation_velocity: rad/s, standard deviation of the velocity about each axis when tracking begins.
         start_position_velocity: m/s, the same along each axis.
         gate: probability with which a right estimate passes; others are left out.
@@ -50,6 +53,7 @@ class TrackingConfig:
 
     rotation_acceleration: float = 12.0
     position_acceleration: float = 1.2
+    velocity_decay_s: float = 0.13
     start_rotation_velocity: float = 6.0
     start_position_velocity: float = 0.6
     gate: float = 0.9999
@@ -57,7 +61,8 @@ class TrackingConfig:
     sure_deg: float = 8.0
 
     def __post_init__(self) -> None:
-        for name in ("rotation_acceleration", "position_acceleration", "start_rotation_velocity", "sure_deg"):
+        positive = "rotation_acceleration position_acceleration velocity_decay_s start_rotation_velocity sure_deg"
+        for name in positive.split():
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
         if not self.start_position_velocity > 0 or not 0 < self.gate < 1 or self.patience < 1:
@@ -205,24 +210,20 @@ class Tracker:
         return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
 
     def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
-        """After some time at constant velocities, as uncertain as accelerations make it."""
+        """After some time, as uncertain as accelerations make it."""
+        decay, reach, spread = _ornstein_uhlenbeck(seconds, self.config.velocity_decay_s)
+        turn = Rotation.from_rotvec(reach * pose.angular_velocity)
         # A rotation error turns with the object: exp(w t) error.
-        transition = np.eye(12)
-        transition[:3, :3] = Rotation.from_rotvec(pose.angular_velocity * seconds).as_matrix()
-        transition[:6, 6:] = seconds * np.eye(6)
-        density = np.repeat(np.square([self.config.rotation_acceleration, self.config.position_acceleration]), 3)
-        noise = np.zeros((12, 12))
-        span = abs(seconds)
-        noise[:6, :6] = np.diag(density * span**3 / 3)
-        noise[6:, 6:] = np.diag(density * span)
-        noise[:6, 6:] = noise[6:, :6] = np.diag(density * seconds * span / 2)
-        turned = Rotation.from_rotvec(pose.angular_velocity * seconds) * rotation_from_quaternion(pose.quaternion)
+        transition = np.diag(np.repeat([1.0, decay], 6))
+        transition[:3, :3] = turn.as_matrix()
+        transition[:6, 6:] = reach * np.eye(6)
+        density = np.square([self.config.rotation_acceleration, self.config.position_acceleration])
         return TrackedPose(
-            pose.position + seconds * pose.velocity,
-            quaternion_from_rotation(turned),
-            pose.velocity,
-            pose.angular_velocity,
-            transition @ pose.covariance @ transition.T + noise,
+            pose.position + reach * pose.velocity,
+            quaternion_from_rotation(turn * rotation_from_quaternion(pose.quaternion)),
+            decay * pose.velocity,
+            decay * pose.angular_velocity,
+            transition @ pose.covariance @ transition.T + np.kron(spread, np.diag(np.repeat(density, 3))),
             "predicted",
         )
 
@@ -243,3 +244,19 @@ class Tracker:
             covariance,
             "tracked",
         )
+
+
+def _ornstein_uhlenbeck(seconds: float, decay_s: float) -> tuple[float, float, FloatArray]:
+    """A velocity that decays with a time constant, under white accelerations of unit density, and its integral.
+
+    Returns:
+        What is left of the velocity, the seconds' worth of it by which the position moves, and the covariance (2, 2) of
+        position and velocity that the accelerations add.
+    """
+    if np.isinf(decay_s):
+        return 1.0, seconds, np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
+    left = np.exp(-seconds / decay_s)
+    reach = decay_s * (1 - left)
+    velocity = decay_s * (1 - left**2) / 2
+    position = decay_s**2 * (seconds - 2 * reach + velocity)
+    return left, reach, np.array([[position, reach**2 / 2], [reach**2 / 2, velocity]])

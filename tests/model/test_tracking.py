@@ -11,7 +11,13 @@ from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
 STEP = 0.08
-GENTLE = TrackingConfig(3.0, 0.3, 3.0, 0.2)
+GENTLE = TrackingConfig(
+    rotation_acceleration=3.0,
+    position_acceleration=0.3,
+    velocity_decay_s=np.inf,
+    start_rotation_velocity=3.0,
+    start_position_velocity=0.2,
+)
 """Of motions as those here; the defaults are for an object that is shaken."""
 NOISE = np.diag([np.deg2rad(0.7) ** 2] * 3 + [0.0003**2] * 3)
 
@@ -80,6 +86,32 @@ def test_covariances_and_velocities_are_honest() -> None:
                 surprise.append(np.concatenate(parts) / np.sqrt(np.diag(pose.covariance)))
     within = (np.abs(surprise) < 1).mean(axis=0).reshape(4, 3).mean(axis=1)
     assert np.abs(within - 0.68).max() < 0.06
+
+
+@pytest.mark.parametrize("decay", [0.13, np.inf])
+def test_predictions_of_what_is_shaken_are_as_far_off_as_they_say(decay: float) -> None:
+    """Velocities that decay under white accelerations, integrated in small steps; constant ones are the limit."""
+    config = TrackingConfig(velocity_decay_s=decay)
+    rng, count, ahead, parts = np.random.default_rng(3), 4000, 0.16, 200
+    tracker = Tracker(config)
+    tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
+    pose = tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+    assert pose is not None
+    errors = rng.multivariate_normal(np.zeros(12), pose.covariance, count)
+    place, speed = pose.position + errors[:, 3:6], pose.velocity + errors[:, 9:]
+    small = ahead / parts
+    for _ in range(parts):
+        place = place + small * speed
+        kick = config.position_acceleration * np.sqrt(small) * rng.normal(size=(count, 3))
+        speed = speed * np.exp(-small / decay) + kick
+    later = tracker.predict(0.08 + ahead)
+    assert later is not None
+    np.testing.assert_allclose(later.position, place.mean(axis=0), atol=0.02 * np.abs(place).max())
+    np.testing.assert_allclose(later.velocity, speed.mean(axis=0), atol=0.04)
+    true = np.cov(np.concatenate([place, speed], axis=1).T)
+    part = np.ix_(np.r_[3:6, 9:12], np.r_[3:6, 9:12])
+    np.testing.assert_allclose(np.diag(later.covariance[part]), np.diag(true), rtol=0.08)
+    np.testing.assert_allclose(later.covariance[3, 9], true[0, 3], rtol=0.15)
 
 
 def test_a_wrong_estimate_is_left_out_and_a_lost_object_found_again() -> None:
