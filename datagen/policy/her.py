@@ -195,7 +195,8 @@ def tensors(view: View, normaliser: Normaliser, device: torch.device) -> dict[st
 def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
     """What the actor does in a view, float32: as it is seen, or for teachers as it is."""
     state, goal = ("state", "goal") if actor.told else ("seen", "seen_goal")
-    return actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
+    action: Tensor = actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
+    return action
 
 
 def known(view: dict[str, Tensor], action: Tensor) -> Tensor:
