@@ -75,7 +75,8 @@ def kornia_jpeg(batch: Tensor, quality: float) -> Tensor:
 
     padded = functional.pad(batch.float() / 255, (0, -SIZE % 16, 0, -SIZE % 16), mode="replicate")
     found = jpeg_codec_differentiable(padded, torch.full((len(batch),), quality, device=batch.device))
-    return (255 * found[..., :SIZE, :SIZE]).round().clamp(0, 255).to(torch.uint8)
+    pictures: Tensor = (255 * found[..., :SIZE, :SIZE]).round().clamp(0, 255).to(torch.uint8)
+    return pictures
 
 
 def distance_to_libjpeg(batch: Tensor, codec: Callable[[Tensor, float], Tensor], quality: int) -> float:

@@ -42,7 +42,8 @@ from benchmarks.variants import LOOKS, VARIANTS
 from datagen.cli import main_render
 from eval.scoring.conditions import PROTOCOLS, Condition
 from eval.scoring.predict import load_estimator, predict
-from train.cli import TrainConfig, parse
+from train.cli import parse
+from train.config import TrainConfig
 from vision.errors import DactylError
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.hardware import fast_bfloat16

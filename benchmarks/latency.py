@@ -85,7 +85,8 @@ def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
         pixels = project_torch(world[:, None], k, turn @ t)
         pixels = pixels + torch.randn(pixels.shape, generator=generator)
         seen[what] = PointOutput(pixels, torch.zeros(pixels.shape[:-1]))
-    return replace(found, **seen)
+    trained: GeometricOutput = replace(found, **seen)
+    return trained
 
 
 def measured(work: Callable[[], object], runs: int) -> tuple[float, float]:

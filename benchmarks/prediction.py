@@ -25,8 +25,8 @@ _ERROR_DEG, _ERROR_MM = 0.75, 0.48  # means of the weights block on Filament, ca
 
 
 def measure(states: States, rows: np.ndarray, decay_s: float, rng: np.random.Generator) -> list[tuple[float, ...]]:
-    """Errors of each frame of an episode: of the prediction one step ahead, millimetres and degrees, the same for two, of
-    the velocity, millimetres per second, and the square of the first in its own deviations, of which 1 is right."""
+    """Errors of each frame of an episode: of the prediction one step ahead, millimetres and degrees, the same for two,
+    of the velocity, millimetres per second, and the square of the first in its own deviations, of which 1 is right."""
     # Of a vector of three independent numbers the mean length is sqrt(8 / pi) of their standard deviation.
     stds = np.repeat([np.deg2rad(_ERROR_DEG), _ERROR_MM / 1000], 3) / np.sqrt(8 / np.pi)
     tracker, covariance, found = Tracker(TrackingConfig(velocity_decay_s=decay_s)), np.diag(stds**2), []

@@ -174,7 +174,7 @@ def one_of_many(
     options: RenderOptions,
     rounds: int,
     ready: multiprocessing.synchronize.Barrier,
-    rates: multiprocessing.Queue,
+    rates: multiprocessing.Queue[tuple[float, float]],
 ) -> None:
     """A process of its own: renders when all others are ready too."""
     with create_renderer("filament", drawn(options), options) as renderer:

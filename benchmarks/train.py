@@ -24,7 +24,8 @@ from torch import Tensor
 
 from benchmarks.machine import describe
 from datagen.sim.complete import complete_scene
-from train.cli import TrainConfig, parse
+from train.cli import parse
+from train.config import TrainConfig
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
 from vision.hardware import fast_bfloat16

@@ -181,7 +181,8 @@ def _loops(config: TrainConfig, options: dict[str, Any], arguments: argparse.Nam
     )
     if torch.cuda.is_available():
         print(f"GPU memory at most: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
-    return statistics.median(triplets / cpu for _, cpu in seconds["bare PyTorch"])
+    rate: float = statistics.median(triplets / cpu for _, cpu in seconds["bare PyTorch"])
+    return rate
 
 
 def _reading(arguments: argparse.Namespace, consumed: float) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vision.config import UsageError, parse
-from vision.errors import DactylError
+from vision.config import parse
+from vision.errors import DactylError, UsageError
 
 
 def main_scene(argv: Sequence[str]) -> None:

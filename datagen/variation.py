@@ -105,4 +105,5 @@ def unit_vector(rng: np.random.Generator, shape: Shape = ()) -> NDArray[np.float
     """Directions uniform on the unit sphere, float64 (*shape, 3)."""
     shape = (shape,) if isinstance(shape, int) else shape
     vector = rng.normal(size=(*shape, 3))
-    return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
+    unit: NDArray[np.float64] = vector / np.linalg.norm(vector, axis=-1, keepdims=True)
+    return unit

@@ -142,7 +142,8 @@ class CameraModel:
         blots = self._normal(count, channels, (height + 1) // 2, (width + 1) // 2)
         blots = blots.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)[..., :height, :width]
         unit = (1 - config.chroma) ** 0.5 * grey + config.chroma**0.5 * blots
-        return unit * (shot**2 * light + read**2).sqrt()
+        noise: Tensor = unit * (shot**2 * light + read**2).sqrt()
+        return noise
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator, device=self.generator.device)

@@ -32,8 +32,8 @@ from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from train.resume import batches_done, refuse_misfit
-from vision.config import UsageError, format_error, to_jsonable
-from vision.errors import DactylError
+from vision.config import format_error, to_jsonable
+from vision.errors import DactylError, UsageError
 from vision.estimator import read_checkpoint
 from vision.io.files import fingerprint
 from vision.storage.folders import reserve_output
@@ -213,12 +213,13 @@ def _interval(options: dict[str, Any]) -> int:
     interval = options["val_check_interval"]
     if type(interval) is not int or interval < 1:
         raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
-    return min(interval, options["max_steps"])
+    every: int = min(interval, options["max_steps"])
+    return every
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
     """What decides the weights that come out."""
-    identity = to_jsonable(config)
+    identity: dict[str, Any] = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]
     for group, key, default in _LATER_KEYS:

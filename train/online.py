@@ -90,7 +90,7 @@ class OnlineTriplets:
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the samples; the states by what they hold, wherever they lie."""
-        identity = to_jsonable(self.config)
+        identity: dict[str, Any] = to_jsonable(self.config)
         for key in ("workers", "patience_s", "device"):
             del identity[key]
         remove_machine_options(identity["render"], self.config.renderer)

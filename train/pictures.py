@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from train.batches import collate
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
 from vision.networks.pose_model import PoseModel
-from vision.solvers.triangulate import Cameras
 from vision.storage.datasets import TripletDataset
 
 _COLUMNS = 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path(
     except (OSError, ValueError, IndexError):
         pass  # no control groups, or of another kind: affinity alone tells
     return cores
+
+
+def memory_limit_gb() -> float | None:
+    """The limit on this process's address space (``ulimit -v``, which batch systems set) in GB; None without one."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit / 1e9
 
 
 @contextlib.contextmanager

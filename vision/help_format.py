@@ -18,7 +18,8 @@ class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
     def __init__(self, prog: str, **options: Any) -> None:
         width = min(shutil.get_terminal_size().columns, 120) - 2
-        super().__init__(prog, **{"max_help_position": 44 if width > 100 else 24, "width": width, **options})
+        places = {"max_help_position": 44 if width > 100 else 24, "width": width, **options}
+        super().__init__(prog, **places)  # type: ignore[no-untyped-call]
 
     def _format_usage(self, usage: str | None, actions: Iterable[Action], *_: Any, **__: Any) -> str:
         """Only what has to be given: a command has a hundred keys, and the list of them follows."""

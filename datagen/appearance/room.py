@@ -44,7 +44,8 @@ class Room:
     @functools.cached_property
     def centre(self) -> FloatArray:
         """Of the object, (3,)."""
-        return (self.target.min(axis=0) + self.target.max(axis=0)) / 2
+        middle: FloatArray = (self.target.min(axis=0) + self.target.max(axis=0)) / 2
+        return middle
 
     @functools.cached_property
     def scale(self) -> float:

@@ -47,7 +47,8 @@ def object_mesh(target: PoseObject) -> trimesh.Trimesh:
 
 
 def _ply(mesh: trimesh.Trimesh) -> bytes:
-    return trimesh.exchange.ply.export_ply(mesh, encoding="ascii", vertex_normal=True)
+    content: bytes = trimesh.exchange.ply.export_ply(mesh, encoding="ascii", vertex_normal=True)
+    return content
 
 
 def _in_millimetres(motion: FloatArray) -> FloatArray:

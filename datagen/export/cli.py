@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from vision.config import UsageError, parse
+from vision.config import parse
+from vision.errors import UsageError
 
 _USAGE = """usage: dactyl export {bop} [--key value ...]
 

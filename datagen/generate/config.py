@@ -111,7 +111,7 @@ class RenderConfig:
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
-        identity = to_jsonable(self)
+        identity: dict[str, Any] = to_jsonable(self)
         for key in ("output", "workers", "devices", "executor", "ray_address", "patience_s", "only", "count"):
             del identity[key]
         remove_machine_options(identity["render"], self.renderer)

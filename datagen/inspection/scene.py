@@ -205,7 +205,8 @@ def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
         elif piece.vertices is not None:
             planes = ConvexHull(piece.vertices).equations
             distances.append((points @ planes[:, :3].T + planes[:, 3]).max(axis=1))
-    return np.min(distances, axis=0)
+    nearest: FloatArray = np.min(distances, axis=0)
+    return nearest
 
 
 def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterator[str]:

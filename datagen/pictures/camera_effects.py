@@ -125,7 +125,7 @@ class CameraEffects:
         if self.shot_noise or self.read_noise:
             light = light + self._noise(light)
         levels = srgb_from_linear(np.clip(light, 0.0, 1.0)) ** np.exp2(self.gamma)
-        taken = np.rint(255 * levels).astype(np.uint8)
+        taken: NDArray[np.uint8] = np.rint(255 * levels).astype(np.uint8)
         if self.jpeg_quality:
             import cv2  # late: most pictures need none of it
 

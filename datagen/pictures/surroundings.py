@@ -85,7 +85,8 @@ def radiance_towards(radiance: Map, towards: FloatArray) -> NDArray[np.float32]:
     rows = np.clip(np.stack([top, top + 1]), 0, height - 1).astype(int)
     columns = np.stack([left, left + 1]).astype(int) % width
     upper, lower = ((1 - right) * radiance[line, columns[0]] + right * radiance[line, columns[1]] for line in rows)
-    return ((1 - down) * upper + down * lower).astype(np.float32)
+    image: NDArray[np.float32] = ((1 - down) * upper + down * lower).astype(np.float32)
+    return image
 
 
 def resized(radiance: FloatArray | Map, height: int) -> Map:
@@ -101,7 +102,8 @@ def irradiance(radiance: Map, normal: FloatArray) -> FloatArray:
     """Light that falls on a surface of this normal, (3,), over pi: the colour of a white matt surface."""
     height = len(radiance)
     cosine = np.maximum(directions(height) @ normal, 0.0) * solid_angles(height)
-    return np.einsum("hw,hwc->c", cosine, radiance) / np.pi
+    irradiance: FloatArray = np.einsum("hw,hwc->c", cosine, radiance) / np.pi
+    return irradiance
 
 
 def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
@@ -118,7 +120,7 @@ def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
     side = 2 * axis + (np.take_along_axis(rays, axis[..., None], axis=-1)[..., 0] > 0)  # -x +x -y +y floor ceiling
     wall, floor, ceiling = _paint(rng), _paint(rng, dark=0.5), _paint(rng, light=0.6)
     colors = np.stack([wall, wall, _paint(rng) if rng.random() < 0.3 else wall, wall, floor, ceiling])
-    image = colors[side] * _unevenness(rng, towards)
+    image: FloatArray = colors[side] * _unevenness(rng, towards)
     if rng.random() < 0.4:  # tiles
         tile = rng.uniform(0.2, 0.8)
         odd = (np.floor(hit[..., 0] / tile) + np.floor(hit[..., 1] / tile)) % 2 == 1
@@ -214,4 +216,5 @@ def _white(rng: np.random.Generator, tint: float) -> FloatArray:
     """Between warm and cold white, of luminance 1."""
     warmth = rng.uniform(-tint, tint)
     color = np.array([1 + warmth, 1.0, 1 - warmth])
-    return color / (color @ LUMINANCE)
+    scaled: FloatArray = color / (color @ LUMINANCE)
+    return scaled

@@ -84,9 +84,11 @@ def _openexr(path: Path, data: bytes) -> FloatArray:
             channels = file.channels()
             for name in ("RGB", "RGBA"):
                 if name in channels:
-                    return channels[name].pixels[..., :3].astype(np.float64)
+                    colours: FloatArray = channels[name].pixels[..., :3].astype(np.float64)
+                    return colours
             if "Y" in channels:
-                return channels["Y"].pixels[..., None].astype(np.float64).repeat(3, axis=2)
+                grey: FloatArray = channels["Y"].pixels[..., None].astype(np.float64).repeat(3, axis=2)
+                return grey
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from None
     raise DactylError(f"{path}: has channels {', '.join(channels)}; R, G and B are needed")

@@ -66,7 +66,8 @@ def spectral_noise(rng: np.random.Generator, size: int, slope: float, stretch: f
     frequency[0, 0] = np.inf  # no constant part
     spectrum = np.fft.rfft2(rng.normal(size=(size, size))) / np.maximum(frequency, 1e-9) ** slope
     noise = np.fft.irfft2(spectrum, s=(size, size))
-    return (noise - noise.min()) / max(float(np.ptp(noise)), 1e-12)
+    scaled: FloatArray = (noise - noise.min()) / max(float(np.ptp(noise)), 1e-12)
+    return scaled
 
 
 def _noise(rng: np.random.Generator, size: int) -> Pixels:
@@ -198,7 +199,8 @@ def _reduced(image: FloatArray) -> Pixels:
 
 def _spread(noise: FloatArray, contrast: float) -> FloatArray:
     """Noise about 1, of this standard deviation."""
-    return 1.0 + contrast * (noise - noise.mean()) / max(float(noise.std()), 1e-12)
+    scaled: FloatArray = 1.0 + contrast * (noise - noise.mean()) / max(float(noise.std()), 1e-12)
+    return scaled
 
 
 def _color(rng: np.random.Generator, saturation: float) -> FloatArray:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from vision.config import UsageError, parse
+from vision.config import parse
+from vision.errors import UsageError
 
 _USAGE = """Train a policy that turns the object, or measure one.
 

@@ -103,7 +103,8 @@ class _Block(nn.Module):
         self.inner, self.outer = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + self.outer(functional.relu(self.inner(self.norm(inputs))))
+        outputs: Tensor = inputs + self.outer(functional.relu(self.inner(self.norm(inputs))))
+        return outputs
 
 
 def residual(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:

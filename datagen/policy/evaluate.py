@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from datagen.policy import TRAINED, RandomExploration, create_policy
+from datagen.policy import TRAINED, create_policy
+from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
 from datagen.policy.recorder import Recorder
 from datagen.sim.complete import complete_scene

@@ -44,4 +44,5 @@ class RandomExploration:
             self._noise[world] = memory * self._noise[world] + fresh
         target = self._grasp + _SPREAD * self._half_range * self._noise
         current = self._controls.present(observation["joint_position"])
-        return np.clip((target - current) / self._half_range, -1, 1)
+        action: FloatArray = np.clip((target - current) / self._half_range, -1, 1)
+        return action

@@ -125,15 +125,15 @@ class Learner(PartsLearner):
             anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
-        rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
-        widest = 2 * self.config.smoothing
-        noise = self.config.smoothing * rng.standard_normal(sample.action.shape, np.float32)
-        rest.append(torch.from_numpy(noise.clip(-widest, widest)).to(self.device))
+        noise = self.config.smoothing * rng.standard_normal(sample.action.shape, np.float32).clip(-2, 2)
+        columns = (sample.action, sample.reward, sample.discount, noise)
+        rest = [torch.from_numpy(column).to(self.device) for column in columns]
         figures = []
         for start in range(0, len(sample.action), self.config.batch):
             rows = slice(start, start + self.config.batch)
             here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
-            figures.append(self._learn(here, there, *(column[rows] for column in rest), actor, anchor))
+            action, reward, discount, apart = (column[rows] for column in rest)
+            figures.append(self._learn(here, there, action, reward, discount, apart, actor, anchor))
         keys = {key for figure in figures for key in figure}
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
@@ -207,7 +207,8 @@ def tensors(view: View, normaliser: Normaliser, device: torch.device) -> dict[st
 def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
     """What the actor does in a view, float32: as it is seen, or for teachers as it is."""
     state, goal = ("state", "goal") if actor.told else ("seen", "seen_goal")
-    return actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
+    action: Tensor = actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
+    return action
 
 
 def known(view: dict[str, Tensor], action: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def start_states(folder: Path, environment: Environment, count: int) -> FloatArr
     """The same as :func:`drawn_starts`, kept in ``folder``."""
     path = folder / STARTS
     if path.exists():
-        return np.load(path)
+        starts: FloatArray = np.load(path)
+        return starts
     starts = drawn_starts(environment, count)
     atomic_write(path, lambda file: np.save(file, starts))
     return starts

@@ -23,8 +23,10 @@ class JointTargets:
     def relative(self, target: FloatArray, joint_position: FloatArray) -> FloatArray:
         """Actions (N, A) of the environment for targets (N, A) in [-1, 1] and joint angles (N, J)."""
         current = (self._present(joint_position) - self._middle) / self._half_range
-        return np.clip(target - current, -1, 1)
+        action: FloatArray = np.clip(target - current, -1, 1)
+        return action
 
     def holding(self, joint_position: FloatArray) -> FloatArray:
         """Targets (N, A) at the present angles (N, J)."""
-        return np.clip((self._present(joint_position) - self._middle) / self._half_range, -1, 1)
+        action: FloatArray = np.clip((self._present(joint_position) - self._middle) / self._half_range, -1, 1)
+        return action

@@ -291,7 +291,8 @@ def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, F
 
 def _linear_light(position: FloatArray, intensity: FloatArray) -> FloatArray:
     """Brightness (L,) of a white surface that faces a light, as seen in Filament's pictures."""
-    return _PER_UNIT * intensity / (position**2).sum(axis=1)
+    brightness: FloatArray = _PER_UNIT * intensity / (position**2).sum(axis=1)
+    return brightness
 
 
 def _encoded(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatArray]:

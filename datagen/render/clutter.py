@@ -96,7 +96,8 @@ class Piece:
             squared = np.maximum((along * along).sum(axis=-1), 1e-300)
             way = np.clip((offset * along).sum(axis=-1) / squared, 0, 1)
             found.append((np.linalg.norm(offset - way[..., None] * along, axis=-1) - radii).min(axis=1))
-        return np.min(found, axis=0)
+        least: FloatArray = np.min(found, axis=0)
+        return least
 
     def blocks(self, start: FloatArray, end: FloatArray) -> NDArray[np.bool_]:
         """Whether it stands between points (..., 3) that broadcast, (...,); told of what is round, not of boxes."""
@@ -148,7 +149,8 @@ def _segment_distance(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray
         s = np.clip(np.where(determinant > 1e-12 * aa * bb, (ab * bo - ao * bb) / determinant, 0.0), 0, 1)
         t = np.clip(np.where(bb > 0, (bo + ab * s) / bb, 0.0), 0, 1)
     s = np.clip((ab * t - ao) / aa, 0, 1)  # nearest again, now that the other may have met its end
-    return np.linalg.norm(offset + s[..., None] * one - t[..., None] * other, axis=-1)
+    distance: FloatArray = np.linalg.norm(offset + s[..., None] * one - t[..., None] * other, axis=-1)
+    return distance
 
 
 def _checked_part(values: dict[str, Any]) -> ClutterPart:

@@ -11,13 +11,16 @@ import ctypes.util
 import importlib
 import importlib.util
 import os
-import resource
 import sys
 
 from vision.errors import DactylError
+from vision.hardware import memory_limit_gb
 
 _VULKAN_PACKAGES = "libvulkan1 mesa-vulkan-drivers"
 _OPENGL_PACKAGES = "libegl1 libgl1 libosmesa6"
+_LEAST_GB = 2.5
+"""Of address space that Vulkan can begin with. At this limit Mesa's lavapipe still finds no memory, and says so; well
+below it, it ends the process by a segmentation fault."""
 
 
 def load_triton_first() -> None:
@@ -32,6 +35,11 @@ def load_triton_first() -> None:
 
 def require_vulkan() -> None:
     """Raise DactylError, naming the missing piece and its Debian package, unless Vulkan has at least one device."""
+    if (limit := memory_limit_gb()) is not None and limit < _LEAST_GB:
+        raise DactylError(
+            f"the filament renderer needs {_LEAST_GB:g} GB of address space and more, and the limit on memory here is "
+            f"{limit:.1f} GB; raise it (ulimit -v)"
+        )
     try:
         vulkan = ctypes.CDLL("libvulkan.so.1")
     except OSError:
@@ -54,10 +62,8 @@ def require_vulkan() -> None:
 
 def memory_limit_hint() -> str:
     """Under a limit on memory, words for it: drivers that run into one fail without a reason. Else nothing."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return ""
-    return f"; or its limit on memory, {limit / 1e9:.1f} GB (ulimit -v), is too low"
+    limit = memory_limit_gb()
+    return "" if limit is None else f"; or its limit on memory, {limit:.1f} GB (ulimit -v), is too low"
 
 
 def choose_opengl() -> str:

@@ -171,7 +171,8 @@ def _pixel_directions(size: int) -> FloatArray:
     one = np.ones_like(s)
     faces = [(one, -t, -s), (-one, -t, s), (s, one, t), (s, -one, -t), (s, -t, one), (-s, -t, -one)]
     directions = np.stack([np.stack(face, axis=-1) for face in faces])
-    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    unit: FloatArray = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    return unit
 
 
 def _ktx(levels: list[FloatArray], coefficients: FloatArray) -> bytes:

@@ -75,4 +75,5 @@ def _tangent_frames(normals: FloatArray) -> NDArray[np.float64]:
     x, y, z = normals.T
     frames = np.column_stack([-y, x, np.zeros_like(x), 1.0 + z])
     frames[z < -1 + 1e-6] = (1.0, 0.0, 0.0, 1e-6)
-    return frames / np.linalg.norm(frames, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = frames / np.linalg.norm(frames, axis=1, keepdims=True)
+    return unit

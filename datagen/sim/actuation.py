@@ -144,4 +144,5 @@ class Actuation:
         slack = self._slack[worlds]
         waiting = np.abs(np.sign(turn) - slack) / np.maximum(np.abs(change), 1e-12)
         self._slack[worlds] = np.clip(slack + change, -1, 1)
-        return action * (1 - backlash.strength * np.clip(waiting, 0, 1))
+        moved: FloatArray = action * (1 - backlash.strength * np.clip(waiting, 0, 1))
+        return moved

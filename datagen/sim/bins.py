@@ -19,4 +19,5 @@ def actions_from_bins(bins: NDArray[np.integer]) -> FloatArray:
     """
     if bins.size and not 0 <= bins.min() <= bins.max() < BINS:
         raise ValueError(f"expected bins from 0 to {BINS - 1}, got {bins.min()} to {bins.max()}")
-    return _CENTRES[bins]
+    actions: FloatArray = _CENTRES[bins]
+    return actions

@@ -277,7 +277,8 @@ def _normals(triangles: FloatArray) -> FloatArray:
     """Unit normals (F, 3) of triangles (F, 3, 3), counter-clockwise from outside; zero for one without area."""
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    unit: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return unit
 
 
 def _add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:

@@ -43,6 +43,6 @@ class Stream:
             else:
                 self._rows[world] = rng.exponential(size=shape)
             self._used[world] = 0
-        rows = self._rows[worlds, self._used[worlds]]
+        rows: FloatArray = self._rows[worlds, self._used[worlds]]
         self._used[worlds] += 1
         return rows

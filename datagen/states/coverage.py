@@ -123,7 +123,8 @@ def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
     bins = [
         np.clip((share * count).astype(np.int64), 0, count - 1) for share, count in zip(shares, _BOXES, strict=True)
     ]
-    return np.ravel_multi_index(bins, _BOXES)
+    box: NDArray[np.int64] = np.ravel_multi_index(bins, _BOXES)
+    return box
 
 
 def _count_nearest(orientation: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
-from vision.config import UsageError, parse
+from vision.config import parse
+from vision.errors import UsageError
 from vision.io.files import atomic_write
 from vision.scene.load import check_scene
 

@@ -62,7 +62,8 @@ class PlayerEnvironment(UnityEnvironment):
 
     @property
     def reply_timeout_s(self) -> float:
-        return self._communicator.timeout_wait
+        seconds: float = self._communicator.timeout_wait
+        return seconds
 
     @reply_timeout_s.setter
     def reply_timeout_s(self, seconds: float) -> None:

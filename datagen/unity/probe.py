@@ -309,7 +309,7 @@ def _patch_colors(cameras: int) -> NDArray[np.float64]:
     """(B, C, patches, 3), sRGB: another order for every sample and camera; white where a shadow or surroundings are
     looked at."""
     order = np.arange(SAMPLES)[:, None, None] * 3 + np.arange(cameras)[:, None] + np.arange(len(_PATCHES))
-    colors = _COLORS[order % len(_COLORS)]
+    colors: NDArray[np.float64] = _COLORS[order % len(_COLORS)]
     colors[SHADED] = colors[SURROUNDED] = _WHITE
     return colors
 

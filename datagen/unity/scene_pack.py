@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sized
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +125,7 @@ class ScenePack:
         return cls(bodies, textures, materials, parts)
 
 
-def _count(items: tuple) -> bytes:
+def _count(items: Sized) -> bytes:
     return struct.pack("<H", len(items))
 
 
@@ -144,11 +146,12 @@ class _Reader:
         self.position += size
         return self.data[self.position - size : self.position]
 
-    def numbers(self, codes: str) -> tuple:
+    def numbers(self, codes: str) -> tuple[Any, ...]:
         return struct.unpack(f"<{codes}", self.take(struct.calcsize(f"<{codes}")))
 
     def number(self, code: str) -> int:
-        return self.numbers(code)[0]
+        number: int = self.numbers(code)[0]
+        return number
 
     def string(self) -> str:
         return self.take(self.number("H")).decode("utf-8", "replace")

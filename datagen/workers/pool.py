@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from datagen.workers.child import begin
 from vision.errors import DactylError
-from vision.hardware import usable_cores
+from vision.hardware import memory_limit_gb, usable_cores
 from vision.progress import Advance
 
 Result = TypeVar("Result")
@@ -179,7 +179,9 @@ class _Worker(Generic[Result]):
         self.process.join(_LEAVE_S)
         code = self.process.exitcode
         if code is not None and code < 0:
-            return f"{signal.Signals(-code).name}; out of memory, or a driver fault?"
+            limit = memory_limit_gb()
+            where = "" if limit is None else f" under its limit of {limit:.1f} GB (ulimit -v)"
+            return f"{signal.Signals(-code).name}; out of memory{where}, or a driver fault?"
         return f"exit status {code}; a driver fault?"
 
     def dismiss(self) -> _Worker[Result]:

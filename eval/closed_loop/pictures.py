@@ -92,7 +92,10 @@ def _frames(
 
         def draw(position: FloatArray, quaternion: FloatArray) -> NDArray[np.uint8]:
             joints = columns["joint_position"][row]
-            return renderer.render([Sample(trial, joints, position, quaternion, look.appearances[0])])[0]
+            drawn: NDArray[np.uint8] = renderer.render(
+                [Sample(trial, joints, position, quaternion, look.appearances[0])]
+            )[0]
+            return drawn
 
         for row, asked in enumerate(columns["goal_quaternion"]):
             position = columns["true_position"][row]

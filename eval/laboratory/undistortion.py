@@ -68,7 +68,8 @@ class View:
             )
         large = cv2.remap(picture, *self.maps, cv2.INTER_LINEAR)
         height, width = large.shape[0] // _SUPERSAMPLING, large.shape[1] // _SUPERSAMPLING
-        return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+        small: np.ndarray = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+        return small
 
 
 def make_view(

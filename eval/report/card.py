@@ -162,4 +162,5 @@ def _sets(evaluation: Evaluation) -> list[list[str]]:
 
 
 def _yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, sort_keys=False, width=110).rstrip()
+    text: str = yaml.safe_dump(value, sort_keys=False, width=110)
+    return text.rstrip()

@@ -56,7 +56,9 @@ def _points(line: Line2D) -> np.ndarray:
     """(N, 2) finite points, not too many, first and last among them."""
     points = np.stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)], axis=1)
     points = points[np.isfinite(points).all(axis=1)]
-    return points[np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))]
+    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))
+    few: np.ndarray = points[places]
+    return few
 
 
 def _short(values: Any) -> list[float]:

@@ -98,4 +98,5 @@ def _descend(cost: Callable[[FloatArray], float], start: FloatArray, step: float
     """Nelder and Mead's method, for a sum of distances has a kink at every sample."""
     simplex = start + step * np.concatenate([np.zeros((1, 3)), np.eye(3)])
     options = {"initial_simplex": simplex, "xatol": 1e-6 * step, "fatol": 1e-9 * step, "maxiter": 2_000}
-    return minimize(cost, start, method="Nelder-Mead", options=options).x  # type: ignore[call-overload]
+    best: FloatArray = minimize(cost, start, method="Nelder-Mead", options=options).x  # type: ignore[call-overload]
+    return best

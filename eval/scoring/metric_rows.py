@@ -82,7 +82,8 @@ def _rotation(pairs: PosePairs) -> FloatArray:
 
 
 def _position(pairs: PosePairs) -> FloatArray:
-    return 1000.0 * np.linalg.norm(pairs.shift, axis=-1)
+    distance: FloatArray = 1000.0 * np.linalg.norm(pairs.shift, axis=-1)
+    return distance
 
 
 def _along(axis: int) -> Callable[[PosePairs], FloatArray]:
@@ -129,7 +130,8 @@ def _face_confusion(pairs: PosePairs) -> np.ndarray:
     if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
         return np.zeros(len(pairs), bool)
     turned = pairs.true_rotation[:, None] @ target.shape_symmetries  # (N, R, 3, 3), the first by the identity
-    return geodesic_distance(turned, pairs.predicted_rotation[:, None]).argmin(axis=-1) != 0
+    confused: np.ndarray = geodesic_distance(turned, pairs.predicted_rotation[:, None]).argmin(axis=-1) != 0
+    return confused
 
 
 METRICS = (

@@ -100,7 +100,8 @@ def rotation_error_deg(true_quaternion: ArrayLike, predicted_quaternion: ArrayLi
 
 def position_error_mm(true_position: ArrayLike, predicted_position: ArrayLike) -> FloatArray:
     """Euclidean position errors (...) in millimetres of positions (..., 3) in metres."""
-    return 1000.0 * np.linalg.norm(np.subtract(predicted_position, true_position), axis=-1)
+    distance: FloatArray = 1000.0 * np.linalg.norm(np.subtract(predicted_position, true_position), axis=-1)
+    return distance
 
 
 def pose_errors(

@@ -92,4 +92,5 @@ def _flat_corners(target: PoseObject, position: ArrayLike, quaternion: ArrayLike
     """(N, 3 K), scaled so that their Euclidean distance is the root mean square distance of corners."""
     corners = target.points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
     corners = corners + np.asarray(position, dtype=np.float64)[:, None]
-    return corners.reshape(len(corners), -1) / np.sqrt(len(target.points))
+    scaled: FloatArray = corners.reshape(len(corners), -1) / np.sqrt(len(target.points))
+    return scaled

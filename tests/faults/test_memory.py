@@ -148,9 +148,10 @@ def test_a_limit_on_memory_is_one_line_in_training(gigabytes: float, data: Path,
     assert "out of memory" in done.stderr
 
 
-@pytest.mark.parametrize("gigabytes", [1.5, 2.5])
+@pytest.mark.parametrize("gigabytes", [0.6, 1.5, 2.5])
 def test_a_limit_on_memory_is_one_line_in_rendering(gigabytes: float, tmp_path: Path) -> None:
-    """Found: a driver under a limit fails without a reason; ours then was an uninstalled package, or a traceback."""
+    """Found: a driver under a limit fails without a reason; ours then was an uninstalled package, or a traceback.
+    Under a low one it ends its process by a segmentation fault."""
     collect(StatesConfig(tmp_path / "states", count=4, seed=3, worlds=4, threads=1))
     command = ["bash", "-c", f'ulimit -v {int(gigabytes * 1e6)}; exec "$@"', "-", sys.executable, "-m", "dactyl"]
     command += ["render", "--states", str(tmp_path / "states"), "--output", str(tmp_path / "out"), "--count", "4"]

@@ -53,6 +53,13 @@ def test_no_vulkan_device() -> None:
     assert "mesa-vulkan-drivers" in line
 
 
+def test_too_little_address_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: under 600 MB the driver ends its process by a signal, before it could say anything."""
+    monkeypatch.setattr("datagen.render.drivers.memory_limit_gb", lambda: 0.6)
+    with pytest.raises(DactylError, match=r"needs 2.5 GB of address space and more, and the limit .* is 0.6 GB; raise"):
+        require_vulkan()
+
+
 def test_no_vulkan_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")

@@ -101,7 +101,8 @@ def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> Float
     in_camera = points @ np.swapaxes(transform[..., :3, :3], -1, -2) + transform[..., None, :3, 3]
     homogeneous = in_camera @ np.swapaxes(matrix, -1, -2)
     depth = np.where(in_camera[..., 2:] > 0, homogeneous[..., 2:], math.nan)
-    return homogeneous[..., :2] / depth
+    pixels: FloatArray = homogeneous[..., :2] / depth
+    return pixels
 
 
 def project_torch(points: Tensor, matrix: Tensor, transform: Tensor, min_depth: float = 1e-3) -> Tensor:

@@ -128,7 +128,8 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         (sx, sy), (cx, cy) = np.sin(self._named[12:]), np.cos(self._named[12:])
         rotation = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
         onto_sensor = np.array([[rotation[2, 2], 0, -rotation[0, 2]], [0, rotation[2, 2], -rotation[1, 2]], [0, 0, 1]])
-        return onto_sensor @ rotation
+        turned: FloatArray = onto_sensor @ rotation
+        return turned
 
     def _bend(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Radial, tangential and thin-prism distortion of points (..., 2), and its Jacobian (..., 2, 2)."""

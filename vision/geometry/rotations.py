@@ -66,7 +66,8 @@ def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
     """
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     chord = np.sqrt((difference**2).sum(axis=(-2, -1))) / (2.0 * np.sqrt(2.0))
-    return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+    angle: FloatArray = 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+    return angle
 
 
 def rigid_transform(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
@@ -100,7 +101,8 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4) of any length but zero."""
     import roma
 
-    return roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quaternion)))
+    matrix: Tensor = roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quaternion)))
+    return matrix
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
@@ -108,14 +110,16 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     import roma
 
     quaternion = roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
-    return quaternion.where(quaternion[..., :1] >= 0, -quaternion)
+    upper: Tensor = quaternion.where(quaternion[..., :1] >= 0, -quaternion)
+    return upper
 
 
 def six_d_to_matrix(six_d: Tensor) -> Tensor:
     """Rotation matrices from the first two columns (..., 6), Gram-Schmidt (Zhou et al., arXiv 1812.07035)."""
     import roma
 
-    return roma.special_gramschmidt(six_d.unflatten(-1, (2, 3)).transpose(-1, -2))
+    matrix: Tensor = roma.special_gramschmidt(six_d.unflatten(-1, (2, 3)).transpose(-1, -2))
+    return matrix
 
 
 def matrix_to_six_d(matrix: Tensor) -> Tensor:
@@ -131,4 +135,5 @@ def geodesic_distance_torch(first: Tensor, second: Tensor) -> Tensor:
     """
     import roma
 
-    return roma.rotmat_geodesic_distance(first, second, clamping=1.0 - 1e-6)
+    angle: Tensor = roma.rotmat_geodesic_distance(first, second, clamping=1.0 - 1e-6)
+    return angle

@@ -65,7 +65,8 @@ def read(path: Location, limit: int | None = None) -> bytes:
         place = _here(path)
         if limit is None or not is_remote(place):
             return place.read_bytes()
-        return place.fs.cat_file(place.path, start=0, end=limit)
+        content: bytes = place.fs.cat_file(place.path, start=0, end=limit)
+        return content
 
 
 def size(path: Location) -> int | None:

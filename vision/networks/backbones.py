@@ -112,7 +112,8 @@ class PaperTower(Tower):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.stages(self.stem(images))
+        features: Tensor = self.stages(self.stem(images))
+        return features
 
 
 class TorchvisionTower(Tower):
@@ -131,7 +132,8 @@ class TorchvisionTower(Tower):
         self.channels = network.fc.in_features
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.stages(self.stem(images))
+        features: Tensor = self.stages(self.stem(images))
+        return features
 
 
 class PyramidTower(Tower):
@@ -160,7 +162,8 @@ class PyramidTower(Tower):
         fused = maps[0]
         for lateral, coarse in zip(self.lateral, maps[1:], strict=True):
             fused = fused + functional.interpolate(lateral(coarse), fused.shape[-2:], mode="bilinear")
-        return self.fuse(fused)
+        combined: Tensor = self.fuse(fused)
+        return combined
 
 
 class _Pointwise(nn.Conv2d):

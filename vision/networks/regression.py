@@ -51,7 +51,8 @@ class RegressionModel(PoseModel):
         flat = preprocess(resize(self._check(images), self.config.image_size), augment)
         if self.config.camera_input and camera_features is None:
             camera_features = torch.zeros((*images.shape[:2], len(CAMERA_FEATURE_UNITS)), device=images.device)
-        return self.head(self.tower(flat).unflatten(0, images.shape[:2]), camera_features)
+        output: RegressionOutput = self.head(self.tower(flat).unflatten(0, images.shape[:2]), camera_features)
+        return output
 
     @property
     def description(self) -> str:

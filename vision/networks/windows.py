@@ -51,4 +51,5 @@ def to_image(windows: Tensor, pixels: Tensor) -> Tensor:
 
 def window_scale(windows: Tensor) -> Tensor:
     """Image pixels per window pixel, (...)."""
-    return torch.linalg.vector_norm(windows[..., 0], dim=-1)
+    length: Tensor = torch.linalg.vector_norm(windows[..., 0], dim=-1)
+    return length

@@ -127,7 +127,8 @@ def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
     triangles = solid.triangles[faces[near]]  # (N, 8, 3, 3)
     repeated = np.repeat(points, near.shape[1], axis=0)
     closest = trimesh.triangles.closest_point(triangles.reshape(-1, 3, 3), repeated)
-    return np.linalg.norm(closest - repeated, axis=1).reshape(near.shape).min(axis=1)
+    distance: FloatArray = np.linalg.norm(closest - repeated, axis=1).reshape(near.shape).min(axis=1)
+    return distance
 
 
 def group(generators: list[FloatArray], most: int = 60) -> FloatArray:

@@ -57,7 +57,7 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
         rotation = Rotation.from_rotvec(angle * axis).as_matrix()
         if symmetric_distance(target.symmetries, np.eye(3)[None], rotation[None])[0] < _SAME_TURN:
             return False  # declared, or of no turn
-        if tree.query(_turned(rough[:300], rotation, centre))[0].max() > _ROUGH * target.diameter:
+        if np.max(tree.query(_turned(rough[:300], rotation, centre))[0]) > _ROUGH * target.diameter:
             return False
         return distance_beside(solid, rotation, centre) < TOLERANCE * target.diameter
 

@@ -142,7 +142,8 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
                 f"file: {self.file}: {1000 * extent:.4g} mm long with scale {self.scale:g}; mend the scale"
             )
         if self.origin == "middle":
-            return -middle
+            shift: FloatArray = -middle
+            return shift
         if np.linalg.norm(middle) > _OFF_CENTRE * np.linalg.norm(high - low):
             raise ValueError(
                 f"file: {self.file}: its origin is {np.linalg.norm(middle):.3g} m from the middle of a body "
@@ -198,7 +199,8 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             along = (solid.vertices - centre) @ axis
             half = max(along.max(), -along.min()) if len(symmetries.rotations) > 1 else None
             low, high = (along.min(), along.max()) if half is None else (-half, half)
-            return centre + np.array([low, (low + high) / 2, high])[:, None] * axis
+            places: FloatArray = centre + np.array([low, (low + high) / 2, high])[:, None] * axis
+            return places
         motions = symmetries.transforms()
         if isinstance(self.keypoints, int):
             return symmetric_keypoints(sample_surface(solid), self.keypoints, motions)

@@ -91,7 +91,8 @@ def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: Floa
             distances.append(np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1)))
         else:
             distances.append(geodesic_distance(alike, predicted))
-    return np.min(distances, axis=0)
+    least: FloatArray = np.min(distances, axis=0)
+    return least
 
 
 def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> Rotation:

@@ -246,7 +246,8 @@ class Problem:
         if self.camera_precision is not None:
             matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-        return torch.linalg.inv_ex(matrix + _TINY * eye)[0][:, :6, :6]
+        covariance: Tensor = torch.linalg.inv_ex(matrix + _TINY * eye)[0][:, :6, :6]
+        return covariance
 
     def step(self, state: State, view: Linearization, weight: Tensor, damping: Tensor) -> State:
         """A damped Gauss-Newton step (Levenberg-Marquardt; ``damping`` (B,)), which may be for the worse."""

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle import refine, solve_bundle
@@ -41,7 +42,7 @@ from vision.solvers.bundle_problem import (
     moved,
 )
 from vision.solvers.look_alikes import named_by
-from vision.solvers.triangulate import Cameras, PoseSolution, with_weights
+from vision.solvers.triangulate import PoseSolution, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen
@@ -86,7 +87,8 @@ class RigSolution:
 
     @property
     def deviation(self) -> Tensor:
-        return self.covariance.diagonal().clamp_min(0).sqrt().unflatten(0, (-1, 7))
+        deviation: Tensor = self.covariance.diagonal().clamp_min(0).sqrt().unflatten(0, (-1, 7))
+        return deviation
 
     def drifted(self, least_deg: float = 0.02, certainty: float = 4.0) -> Tensor:
         """(C,) which cameras turned by ``least_deg`` or more, and by more than ``certainty`` deviations."""
@@ -315,7 +317,8 @@ def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:
     shown = (gradient - gradient.mean(dim=0)).mT @ gradient * (frames / max(frames - 1, 1))
     said = (frames * shown + _PRIOR_FRAMES * matrix) / (frames + _PRIOR_FRAMES)
     inverse = torch.linalg.inv_ex(matrix + prior)[0]
-    return inverse @ (said + prior) @ inverse
+    covariance: Tensor = inverse @ (said + prior) @ inverse
+    return covariance
 
 
 def _trend(matrix: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:

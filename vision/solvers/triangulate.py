@@ -60,7 +60,8 @@ class PoseSolution:
 
     def _deviations(self) -> Tensor:
         variance = self.covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
-        return variance.clamp_min(0).sqrt()
+        deviation: Tensor = variance.clamp_min(0).sqrt()
+        return deviation
 
 
 def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +124,8 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
     """Rotation (B, 3, 3) and position (B, 3) that carry body points (K, 3) to targets (B, K, 3), weights (B, K)."""
     # The few-parts-per-billion offset keeps the weights' sum above zero.
     weight = weight / weight.amax(dim=-1, keepdim=True).clamp_min(_TINY) + _TINY
-    return roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
+    motion: tuple[Tensor, Tensor] = roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
+    return motion
 
 
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
@@ -158,4 +160,5 @@ def skew(vector: Tensor) -> Tensor:
     """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    matrix: Tensor = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    return matrix

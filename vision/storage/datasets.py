@@ -299,7 +299,8 @@ def _decode_jpeg(data: bytes, camera: Camera, where: str) -> np.ndarray:
         if (height, width) != (camera.height, camera.width):
             expected = f"{camera.width}x{camera.height}"
             raise DactylError(f"{where}: {width}x{height} pixels, expected {expected}; make the dataset again")
-        return simplejpeg.decode_jpeg(data, "RGB")
+        picture: np.ndarray = simplejpeg.decode_jpeg(data, "RGB")
+        return picture
     except ValueError as error:
         raise DactylError(f"{where}: not a readable JPEG ({error}); make the dataset again") from error
 

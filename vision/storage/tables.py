@@ -1,16 +1,16 @@
 """Parquet files that follow a table of the schema: equal values give equal bytes, and reading checks everything.
 
 Pages carry checksums, which Parquet leaves out by default: without them a flipped bit is another number. A megabyte of
-Parquet may hold gigabytes, so columns, types and number of rows are compared with the table before anything is read.
+Parquet may hold gigabytes, so columns, types and number of rows are compared with the table before anything is read,
+and what each page claims of itself with the rows (``vision.storage.pages``).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from vision.errors import DactylError
 from vision.io.decode import parse_json
 from vision.io.files import atomic_write, open_regular
+from vision.storage.pages import Group, check_pages, read_groups
 from vision.storage.schema import SCHEMA_VERSION, Field, check_column, check_version
 
 _METADATA = b"dactyl"
-_MAX_BYTES = 1 << 30  # of a table in memory, and of its file
+_MAX_BYTES = 1 << 30  # of a table in memory
 _MOST = 1_000  # joints or fingertips of a hand
-_USUAL = 32  # of them, where memory is reckoned before a file is read
 
 
 def write_table(
@@ -37,12 +37,12 @@ def write_table(
             full.
     """
     _check_columns(columns, table, str(path))
-    _check_rows(len(next(iter(columns.values()))), table, path)
     # Parquet has no lists of nothing: joints of a scene without a hand are left out, and found again by their absence.
     kept = [key for key in table if np.asarray(columns[key])[:1].size or not len(columns[key])]
     arrays = [_to_arrow(np.asarray(columns[key], table[key].dtype)) for key in kept]
     about = json.dumps({"schema_version": SCHEMA_VERSION, **metadata}, allow_nan=False)
     content = pa.table(arrays, names=kept).replace_schema_metadata({_METADATA: about.encode()})
+    _check_rows(content.num_rows, content.schema, path)
     atomic_write(path, lambda file: pq.write_table(content, file, compression="zstd", write_page_checksum=True))
 
 
@@ -59,8 +59,10 @@ def read_table(
     """
     try:
         with open_regular(path) as source:
+            groups = read_groups(source)
             file = pq.ParquetFile(source, page_checksum_verification=True)
             _check_footer(file, table, rows, path)
+            _check_groups(source, groups, file, path)
             content = file.read()
         about = (content.schema.metadata or {})[_METADATA]
         columns = {key: _to_numpy(content.column(key)) for key in content.column_names}
@@ -95,20 +97,38 @@ def _check_footer(file: pq.ParquetFile, table: Mapping[str, Field], rows: int | 
     count = file.metadata.num_rows
     if rows is not None and count != rows:
         raise DactylError(f"{path}: {count:,} rows, expected {rows:,}; make the file again")
-    _check_rows(count, table, path)
-    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
-    if sum(group.total_byte_size for group in groups) > _MAX_BYTES:
-        raise DactylError(f"{path}: larger than its {count:,} rows; make the file again")
+    _check_rows(count, there, path)
 
 
-def _check_rows(count: int, table: Mapping[str, Field], path: Path) -> None:
+def _check_groups(source: BinaryIO, groups: list[Group], file: pq.ParquetFile, path: Path) -> None:
+    """Refuse a file whose pages claim more than its rows can need, before one of them is unpacked."""
+    fields = list(file.schema_arrow)
+    if sum(group.rows for group in groups) != file.metadata.num_rows:
+        raise DactylError(f"{path}: its groups are not of {file.metadata.num_rows:,} rows; make the file again")
+    for group in groups:
+        if len(group.chunks) != len(fields):
+            raise DactylError(f"{path}: a group of other columns; make the file again")
+        for field, chunk in zip(fields, group.chunks, strict=True):
+            numbers, itemsize = _numbers(field.type)
+            try:
+                check_pages(source, chunk, group.rows * numbers, itemsize)
+            except ValueError as error:
+                raise DactylError(f"{path}: {field.name}: {error}; make the file again") from None
+
+
+def _check_rows(count: int, schema: pa.Schema, path: Path) -> None:
     """Refuse rows that come to more memory than any table needs."""
-    width = sum(
-        np.dtype(field.dtype).itemsize * math.prod(_USUAL if isinstance(size, str) else size for size in field.shape)
-        for field in table.values()
-    )
+    width = sum(numbers * itemsize for numbers, itemsize in map(_numbers, schema.types))
     if count * width > _MAX_BYTES:
         raise DactylError(f"{path}: {count:,} rows of {width:,} bytes, more than one file holds; make smaller parts")
+
+
+def _numbers(kind: pa.DataType) -> tuple[int, int]:
+    """How many numbers a row of a column has, and the bytes of one."""
+    count = 1
+    while pa.types.is_fixed_size_list(kind):
+        count, kind = count * kind.list_size, kind.value_type
+    return count, max(kind.bit_width // 8, 1)
 
 
 def _check_columns(columns: Mapping[str, np.ndarray], table: Mapping[str, Field], where: str) -> None:
@@ -151,4 +171,5 @@ def _to_numpy(column: pa.ChunkedArray) -> np.ndarray:
     while pa.types.is_fixed_size_list(array.type):
         shape.append(array.type.list_size)
         array = array.flatten()
-    return array.to_numpy(zero_copy_only=False).reshape(shape)
+    values: np.ndarray = array.to_numpy(zero_copy_only=False).reshape(shape)
+    return values
