@@ -18,7 +18,7 @@ from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Hindsight, Sample, View
+from datagen.policy.replay import Hindsight, Moments, Transitions
 from vision.bounds import positive
 
 
@@ -114,7 +114,7 @@ class Learner(PartsLearner):
         self.normaliser.load_state_dict(normaliser.state_dict())
 
     def update(
-        self, sample: Sample, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
+        self, sample: Transitions, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
     ) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns means over them.
 
@@ -198,7 +198,7 @@ class Learner(PartsLearner):
         }
 
 
-def tensors(view: View, normaliser: Normaliser, device: torch.device) -> dict[str, Tensor]:
+def tensors(view: Moments, normaliser: Normaliser, device: torch.device) -> dict[str, Tensor]:
     """The view's columns on a device, states normalised."""
     columns = {name: torch.from_numpy(column).to(device) for name, column in vars(view).items()}
     return columns | {name: normaliser(columns[name]) for name in ("state", "seen", "past")}

@@ -89,8 +89,8 @@ class Hindsight:
 
 
 @dataclass(frozen=True)
-class View:
-    """A moment with a goal in mind, B times, float32: for critics as it is, for actors as it is seen."""
+class Moments:
+    """B moments with a goal in mind, float32: for critics as they are, for actors as they are seen."""
 
     state: NDArray[np.float32]
     hidden: NDArray[np.float32]
@@ -104,17 +104,17 @@ class View:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Transitions:
     """B transitions. The return counts the time at the goal and lies in [0, 1]: reward 1 - discount for every step that
     ends within the goal's threshold."""
 
-    now: View
+    now: Moments
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     """(B,): discounted rewards up to the next view."""
     discount: NDArray[np.float32]
     """(B,): what the next view's value counts; zero after a drop."""
-    then: View
+    then: Moments
 
 
 class Replay:
@@ -183,7 +183,7 @@ class Replay:
             self._data["end"][times % self.steps, world] = last
             self._data["dropped"][(self.time - 1) % self.steps, world] = dropped[world]
 
-    def sample(self, rng: np.random.Generator, count: int, how: Hindsight, frames: int) -> Sample:
+    def sample(self, rng: np.random.Generator, count: int, how: Hindsight, frames: int) -> Transitions:
         """`count` transitions, uniform over those in the buffer, with goals and returns as `how` says, and so many
         frames before each."""
         data, newest = self._data, self.time - 1
@@ -214,7 +214,7 @@ class Replay:
             near = left_to_turn.magnitude() < GOAL_THRESHOLD
             counts = near & (step < ahead + ~lost)  # not in the step of a drop, nor beyond the last
             reward += (1 - how.discount) * how.discount ** (step - 1) * counts
-        return Sample(
+        return Transitions(
             now=self._view(time, world, target, frames),
             action=data["action"][now],
             reward=reward.astype(np.float32),
@@ -222,7 +222,7 @@ class Replay:
             then=self._view(time + ahead, world, target, frames),
         )
 
-    def _view(self, time: NDArray[np.int64], world: NDArray[np.int64], target: Rotation, frames: int) -> View:
+    def _view(self, time: NDArray[np.int64], world: NDArray[np.int64], target: Rotation, frames: int) -> Moments:
         data, at = self._data, (time % self.steps, world)
         # Before an episode everything was as it was when it began; what the ring has overwritten, as in its oldest.
         first = np.maximum(data["begin"][at], self.time - self.steps)[:, None]
@@ -232,7 +232,7 @@ class Replay:
             least_turn(self.symmetries, rotation_from_quaternion(data[name][at]), target)
             for name in ("quaternion", "seen_quaternion")
         ]
-        return View(
+        return Moments(
             state=data["state"][at],
             hidden=data["hidden"][at],
             goal=goal_vector(quaternion_from_rotation(ways[0])),

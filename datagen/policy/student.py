@@ -15,7 +15,7 @@ from torch import nn
 from datagen.policy.her import Learning, act, tensors
 from datagen.policy.learner import PartsLearner
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Sample
+from datagen.policy.replay import Transitions
 
 
 class Student(PartsLearner):
@@ -54,7 +54,7 @@ class Student(PartsLearner):
         self.actor.take_on(actor)
 
     def update(
-        self, sample: Sample, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
+        self, sample: Transitions, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
     ) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns the mean distance.
 

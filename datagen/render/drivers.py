@@ -19,8 +19,8 @@ from vision.hardware import memory_limit_gb
 _VULKAN_PACKAGES = "libvulkan1 mesa-vulkan-drivers"
 _OPENGL_PACKAGES = "libegl1 libgl1 libosmesa6"
 _LEAST_GB = 2.5
-"""Of address space that Vulkan can begin with. At this limit it depends on the number of threads whether Mesa's lavapipe
-finds the memory that it asks for; well below, it ends the process by a segmentation fault."""
+"""Of address space that Vulkan can begin with. At this limit Mesa's lavapipe finds the memory that it asks for where it
+has few threads; well below, it ends the process by a segmentation fault."""
 
 
 def load_triton_first() -> None:

@@ -25,7 +25,7 @@ from datagen.policy.her_config import HerConfig
 from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
-from datagen.policy.replay import Sample, View
+from datagen.policy.replay import Moments, Transitions
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -101,13 +101,13 @@ def test_inputs_are_found_by_name() -> None:
 HIDDEN = 3  # numbers that no observation tells
 
 
-def view(rng: np.random.Generator, count: int, frames: int = 0) -> View:
+def view(rng: np.random.Generator, count: int, frames: int = 0) -> Moments:
     """Standard normal numbers; goals uniform, and seen as they are."""
     goal = rng.uniform(-0.8, 0.8, (count, GOAL_WIDTH)).astype(np.float32)
     state, seen = rng.normal(size=(2, count, SHADOW.state)).astype(np.float32)
     hidden = rng.normal(size=(count, HIDDEN)).astype(np.float32)
     past = rng.normal(size=(count, frames, SHADOW.state)).astype(np.float32)
-    return View(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
+    return Moments(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
 
 
 LEARNING = Learning(hidden=(64, 64), learning_rate=3e-3, averaging=0.05, batch=512)
@@ -128,7 +128,7 @@ def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
         now = view(rng, 512)
         action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
         pays = (np.abs(action[:, 0] - now.goal[:, 0]) < 0.35).astype(np.float32)
-        figures = learner.update(Sample(now, action, pays, np.zeros(512, np.float32), now), rng)
+        figures = learner.update(Transitions(now, action, pays, np.zeros(512, np.float32), now), rng)
     assert figures["critic_loss"] < 0.5  # 0.62 is to know no more than how often it pays
     chosen = act(learner.actor, tensors(now, learner.normaliser, learner.device)).detach().numpy()
     assert np.abs(chosen[:, 0] - now.goal[:, 0]).mean() < 0.2  # 0.4 for an actor that is always in the middle
@@ -184,7 +184,7 @@ def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
         now = view(rng, 256, frames=2)
         now.seen[:] = now.state
         now.past[:, 1, 15:18] = now.hidden
-        sample = Sample(now, np.zeros((256, 20), np.float32), *np.zeros((2, 256), np.float32), now)
+        sample = Transitions(now, np.zeros((256, 20), np.float32), *np.zeros((2, 256), np.float32), now)
         seeing, guessing = student.update(sample, rng), blind.update(sample, rng)
     assert seeing["distance"] < 0.3 * guessing["distance"]
 
@@ -199,7 +199,7 @@ def test_an_anchor_holds_the_given_actor() -> None:
         for _ in range(60):
             now = view(rng, 512)
             action, nothing = rng.uniform(-1, 1, (512, 20)).astype(np.float32), np.zeros(512, np.float32)
-            learner.update(Sample(now, action, nothing, nothing, now), rng, anchor=anchor)
+            learner.update(Transitions(now, action, nothing, nothing, now), rng, anchor=anchor)
         seen = tensors(now, learner.normaliser, learner.device)
         difference = act(learner.actor, seen) - act(learner.given, seen)
         moved.append((difference**2).mean().item())
@@ -214,7 +214,7 @@ def test_targets_are_made_of_actions_near_the_actors(monkeypatch: pytest.MonkeyP
         learner.target_critics, "forward", lambda inputs: asked.append(inputs[:, -20:]) or learner.critics(inputs)
     )
     chosen = act(learner.target_actor, tensors(now, learner.normaliser, learner.device))
-    learner.update(Sample(now, rng.uniform(-1, 1, (512, 20)).astype(np.float32), nothing, nothing, now), rng)
+    learner.update(Transitions(now, rng.uniform(-1, 1, (512, 20)).astype(np.float32), nothing, nothing, now), rng)
     apart = asked[0] - chosen.detach()
     assert 0.08 < apart.std() < 0.1  # cut at two deviations
     assert apart.abs().max() <= 0.2 + 1e-6
