@@ -149,7 +149,7 @@ def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
         true.append(turn)
         quaternion = quaternion_from_rotation(turn)
         seen.append(Seen(np.tile(speed * STEP_SECONDS * step, (2, 1)), quaternion, covariance))
-    worlds = TrackedWorlds(TrackingConfig(), 2, scene().object.symmetries)
+    worlds = TrackedWorlds(TrackingConfig(velocity_decay_s=np.inf), 2, scene().object.symmetries)
     for step in range(steps):
         arrived = max(step - latency, 0)
         if step == 0 or step > latency:
