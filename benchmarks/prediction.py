@@ -52,6 +52,17 @@ def measure(states: States, rows: np.ndarray, decay_s: float, rng: np.random.Gen
     return found
 
 
+def _ways(states: States, rows: np.ndarray) -> np.ndarray:
+    """How far an episode's object gets in one step and in two, (N, 4): millimetres, degrees, twice."""
+    places, turns = states.object_position[rows], rotation_from_quaternion(states.object_quaternion[rows])
+    count, columns = len(rows) - 2, []
+    for steps in (1, 2):
+        shift = places[steps : steps + count] - places[:count]
+        columns.append(1000 * np.linalg.norm(shift, axis=1))
+        columns.append(np.rad2deg((turns[steps : steps + count] * turns[:count].inv()).magnitude()))
+    return np.stack(columns, axis=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--states", type=Path, required=True, help="folder of dactyl states, collected with --stride 1")
@@ -64,6 +75,9 @@ def main() -> None:
     print(f"\n{len(episodes)} episodes by {states.policy}; means over frames\n")
     print("| velocities decay in | 80 ms ahead | 160 ms ahead | velocity | squared error in deviations |")
     print("|---|---:|---:|---:|---:|")
+    ways = [way for episode in episodes for way in _ways(states, order[states.episode[order] == episode])]
+    near, near_deg, far, far_deg = np.mean(ways, axis=0)
+    print(f"| left where it was | {near:.1f} mm, {near_deg:.1f}° | {far:.1f} mm, {far_deg:.1f}° | | |")
     for decay in DECAYS:
         rng, rows = np.random.default_rng(0), []
         for episode in episodes:
