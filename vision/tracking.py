@@ -249,14 +249,23 @@ class Tracker:
 def _ornstein_uhlenbeck(seconds: float, decay_s: float) -> tuple[float, float, FloatArray]:
     """A velocity that decays with a time constant, under white accelerations of unit density, and its integral.
 
+    Args:
+        seconds: below zero for what was before, of which as much is known as of what comes.
+        decay_s: the time constant; infinity for none.
+
     Returns:
         What is left of the velocity, the seconds' worth of it by which the position moves, and the covariance (2, 2) of
         position and velocity that the accelerations add.
     """
-    if np.isinf(decay_s):
-        return 1.0, seconds, np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
-    left = np.exp(-seconds / decay_s)
-    reach = decay_s * (1 - left)
-    velocity = decay_s * (1 - left**2) / 2
-    position = decay_s**2 * (seconds - 2 * reach + velocity)
-    return left, reach, np.array([[position, reach**2 / 2], [reach**2 / 2, velocity]])
+    span, sign = abs(seconds), np.sign(seconds)
+    if (
+        span < 1e-3 * decay_s
+    ):  # constant velocities, but for a thousandth; the differences below would be of equal numbers
+        left, reach, velocity, position = 1.0, span, span, span**3 / 3
+    else:
+        left = np.exp(-span / decay_s)
+        reach = decay_s * (1 - left)
+        velocity = decay_s * (1 - left**2) / 2
+        position = decay_s**2 * (span - 2 * reach + velocity)
+    both = sign * reach**2 / 2
+    return left, sign * reach, np.array([[position, both], [both, velocity]])

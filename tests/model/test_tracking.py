@@ -114,6 +114,34 @@ def test_predictions_of_what_is_shaken_are_as_far_off_as_they_say(decay: float) 
     np.testing.assert_allclose(later.covariance[3, 9], true[0, 3], rtol=0.15)
 
 
+@pytest.mark.parametrize("decay", [0.13, np.inf])
+def test_what_was_before_is_as_uncertain_as_what_comes(decay: float) -> None:
+    tracker = Tracker(TrackingConfig(velocity_decay_s=decay))
+    tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
+    now = tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+    before, after = tracker.predict(0.04), tracker.predict(0.12)
+    assert now is not None
+    assert before is not None
+    assert after is not None
+    np.testing.assert_allclose(now.position - before.position, after.position - now.position, atol=1e-12)
+    assert np.linalg.eigvalsh(before.covariance).min() > 0
+    assert before.covariance[3, 3] > now.covariance[3, 3]
+
+
+def test_slow_decay_comes_down_to_constant_velocities() -> None:
+    """Over all orders of magnitude: none where differences of almost equal numbers are all that is left."""
+    reference = None
+    for decay in (np.inf, 1e9, 1e6, 1e3, 81.0, 79.0, 10.0):
+        tracker = Tracker(TrackingConfig(velocity_decay_s=decay))
+        tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
+        tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+        pose = tracker.predict(0.16)
+        assert pose is not None
+        reference = reference or pose
+        np.testing.assert_allclose(pose.position, reference.position, rtol=0.03)
+        np.testing.assert_allclose(np.diag(pose.covariance), np.diag(reference.covariance), rtol=0.05)
+
+
 def test_a_wrong_estimate_is_left_out_and_a_lost_object_found_again() -> None:
     motion, tracker = Motion(40, 1), Tracker(GENTLE)
     motion.seen_places[20] += 0.05  # one frame is wrong
