@@ -125,15 +125,13 @@ class Learner(PartsLearner):
             anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
-        noise = self.config.smoothing * rng.standard_normal(sample.action.shape, np.float32).clip(-2, 2)
-        columns = (sample.action, sample.reward, sample.discount, noise)
-        rest = [torch.from_numpy(column).to(self.device) for column in columns]
+        rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
         figures = []
         for start in range(0, len(sample.action), self.config.batch):
             rows = slice(start, start + self.config.batch)
             here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
-            action, reward, discount, apart = (column[rows] for column in rest)
-            figures.append(self._learn(here, there, action, reward, discount, apart, actor, anchor))
+            action, reward, discount = (column[rows] for column in rest)
+            figures.append(self._learn(here, there, action, reward, discount, rng, actor, anchor))
         keys = {key for figure in figures for key in figure}
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
@@ -144,13 +142,16 @@ class Learner(PartsLearner):
         action: Tensor,
         reward: Tensor,
         discount: Tensor,
-        noise: Tensor,
+        rng: np.random.Generator,
         actor: bool,
         anchor: float,
     ) -> dict[str, float]:
         with self._autocast():
             with torch.no_grad():
-                onward = (act(self.target_actor, then) + noise).clamp(-1, 1)
+                onward = act(self.target_actor, then)
+                if self.config.smoothing:
+                    noise = self.config.smoothing * rng.standard_normal(onward.shape, np.float32).clip(-2, 2)
+                    onward = (onward + torch.from_numpy(noise).to(self.device)).clamp(-1, 1)
                 target = self.critics.target(self.target_critics(known(then, onward)), reward, discount)
             logits = self.critics(known(now, action))
             critic_loss = self.critics.loss(logits, target)
