@@ -245,8 +245,10 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
 
     def _piece_files(self, folder: Path) -> tuple[str, ...] | None:
         """Files of the pieces, relative to the folder; None where CoACD makes them."""
+        if isinstance(self.pieces, tuple):
+            return self.pieces
         if not isinstance(self.pieces, str):
-            return self.pieces if isinstance(self.pieces, tuple) else None
+            return None
         found = glob.glob(self.pieces, root_dir=folder)  # noqa: PTH207 (it takes patterns that are absolute, too)
         if not found:
             raise ValueError(f"pieces: {self.pieces}: no file beside {self.file} has such a name")
