@@ -70,19 +70,18 @@ def main() -> None:
     options = parser.parse_args()
     states = load_states(options.states)
     order = np.lexsort((states.step, states.episode))
-    episodes = np.unique(states.episode)[: options.episodes]
+    numbers = np.unique(states.episode)[: options.episodes]
+    episodes = [order[states.episode[order] == number] for number in numbers]
     print(describe())
     print(f"\n{len(episodes)} episodes by {states.policy}; means over frames\n")
     print("| velocities decay in | 80 ms ahead | 160 ms ahead | velocity | squared error in deviations |")
     print("|---|---:|---:|---:|---:|")
-    ways = [way for episode in episodes for way in _ways(states, order[states.episode[order] == episode])]
-    near, near_deg, far, far_deg = np.mean(ways, axis=0)
+    near, near_deg, far, far_deg = np.concatenate([_ways(states, rows) for rows in episodes]).mean(axis=0)
     print(f"| left where it was | {near:.1f} mm, {near_deg:.1f}° | {far:.1f} mm, {far_deg:.1f}° | | |")
     for decay in DECAYS:
-        rng, rows = np.random.default_rng(0), []
-        for episode in episodes:
-            rows += measure(states, order[states.episode[order] == episode], decay, rng)
-        near, near_deg, far, far_deg, velocity, surprise = np.mean(rows, axis=0)
+        rng = np.random.default_rng(0)
+        errors = [error for rows in episodes for error in measure(states, rows, decay, rng)]
+        near, near_deg, far, far_deg, velocity, surprise = np.mean(errors, axis=0)
         name = "never" if np.isinf(decay) else f"{decay:g} s"
         print(
             f"| {name} | {near:.1f} mm, {near_deg:.1f}° | {far:.1f} mm, {far_deg:.1f}° | {velocity:.0f} mm/s | "
