@@ -1,8 +1,8 @@
 """``dactyl`` in processes that can be killed: forks of one that has imported everything, a hundred starts for one.
 
-The fork server is that of tests/commands.py. Trainings are forked from the process of the tests: what loads for them
-then comes from that server, too, where a fork of the server would start another. What a child does before its command
-(paint pictures instead of rendering them, let a write fail) is handed over with it.
+The fork server is that of tests/commands.py. Trainings and evaluations are forked from the process of the tests: what
+loads for them then comes from that server, too, where a fork of the server would start another. What a child does
+before its command (paint pictures instead of rendering them, let a write fail) is handed over with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OURSELVES = multiprocessing.get_context("fork")
 
 def start(argv: Sequence[str], log: Path, before: Before | None = None) -> BaseProcess:
     """Run ``dactyl argv`` in a session of its own; what it prints goes to ``log``."""
-    context = _OURSELVES if argv[0] == "train" else FORKS
+    context = _OURSELVES if argv[0] in ("train", "evaluate") else FORKS
     process = context.Process(target=_dactyl, args=(list(argv), log, before))
     process.start()
     return process

@@ -76,7 +76,7 @@ def test_a_signal_stops_generation_within_five_seconds(states: Path, tmp_path: P
     rng = np.random.default_rng(90)
     whole, broken, log = tmp_path / "whole", tmp_path / "broken", tmp_path / "log"
     assert finish(real(states, whole), log) == 0, log.read_text()
-    for trial in trials(2, 20):
+    for trial in trials(2, 200):
         sent = list(SAID)[trial % 2]
         process = start(real(states, broken), log)
         before = shards(broken)
@@ -103,7 +103,7 @@ def test_generation_survives_kills_of_parent_or_worker(states: Path, tmp_path: P
     rng = np.random.default_rng(91)
     whole, broken, log = tmp_path / "whole", tmp_path / "broken", tmp_path / "log"
     assert finish(real(states, whole), log) == 0, log.read_text()
-    for trial in trials(1, 100):
+    for trial in trials(1, 200):
         process = start(real(states, broken), log)
         leader = process.pid or 0
         before, pause = shards(broken), rng.uniform(0, 0.3)
@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_line_and_a_rerun_completes(states: Path, tmp_path: P
     whole, log = tmp_path / "whole", tmp_path / "log"
     assert finish(painted(states, whole), log, paint) == 0, log.read_text()
     needed = sum(-(-len(data) // 4096) * 4 for data in content(whole).values())  # kB in whole pages
-    for trial in trials(2, 20):
+    for trial in trials(2, 200):
         with mounted(tmp_path / f"disk-{trial}", int(rng.integers(8, needed - 4))) as resize:
             output = tmp_path / f"disk-{trial}" / "set"
             status = finish(painted(states, output), log, paint)

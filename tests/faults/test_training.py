@@ -67,7 +67,7 @@ def test_kills_and_signals_change_no_weight(inputs: Path, tmp_path: Path, trials
     at = time.monotonic()
     assert finish(command(inputs, whole), log) == 0, log.read_text()
     lasts, expected = time.monotonic() - at, trained(whole)
-    for trial in trials(2, 50):
+    for trial in trials(2, 200):
         process = start(command(inputs, broken), log)
         process.join(rng.uniform(0.1, 0.9) * lasts)
         end(process, (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)[trial % 4])
