@@ -76,6 +76,10 @@ _GRAPHICS_PLATFORMS = (
 """Values of MUJOCO_GL with which MuJoCo can be imported; in small letters."""
 
 
+_received: list[int] = []
+"""Signals that arrived while a command ran and were to end it."""
+
+
 class _Terminated(BaseException):
     """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
 
@@ -110,30 +114,44 @@ def _main(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
+    _received.clear()
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         _refuse_odd_environment(arguments)
         _keep_to_the_quota()
         run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
-    except DactylError as error:
-        return _fail(f"dactyl {name}: {error}", 1)
-    except ModuleNotFoundError as error:
-        if (line := missing_extra(error)) is None:
-            raise
-        return _fail(f"dactyl {name}: {line}", 1)
-    except KeyboardInterrupt:
-        return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
-    except _Terminated:
-        return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
+    except (KeyboardInterrupt, _Terminated):
+        return _stopped(name)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:
-        if (reason := memory_fault(error)) is None:
+        if _received:  # while native code ran, which made an error of its own of ours
+            return _stopped(name)
+        if (line := _explained(error)) is None:
             raise
-        return _fail(f"dactyl {name}: out of memory ({reason}); raise the limit, or ask for less at once", 1)
+        return _fail(f"dactyl {name}: {line}", 1)
     return 0
+
+
+def _explained(error: Exception) -> str | None:
+    """One line for a fault that the user can mend; None for one of the program."""
+    ours = isinstance(error, DactylError)
+    # Where memory ran out, what the error says of a file or driver is not the cause.
+    if reason := memory_fault(error.__cause__ or error.__context__ if ours else error):
+        return f"out of memory ({reason}); raise the limit, or ask for less at once"
+    if isinstance(error, ModuleNotFoundError):
+        return missing_extra(error)
+    return str(error) if ours else None
+
+
+def _stopped(name: str) -> int:
+    if signal.SIGTERM in _received:
+        return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
+    return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -184,7 +202,13 @@ def _print_no_more() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
     raise _Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> int:

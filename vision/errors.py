@@ -7,7 +7,9 @@ _MAX_MESSAGE = 300  # characters
 
 _NO_MEMORY = (
     *("allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot map", "failed to map"),
-    *("can't start new thread", "CUDA out of memory", "realloc of size", "malloc of size"),
+    *("can't start new thread", "Failed to launch worker thread"),
+    *("CUDA out of memory", "realloc of size", "malloc of size"),
+    "error return without exception set",  # the interpreter itself, in an import
 )
 """How libraries say that there is no memory: in the words of the C library, of torch, of the loader, of Arrow."""
 

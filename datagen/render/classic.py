@@ -19,7 +19,7 @@ from datagen.pictures.surroundings import resized, solid_angles
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
-from datagen.render.drivers import choose_opengl, load_triton_first
+from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.stage import Stage
 from vision.errors import DactylError
@@ -95,7 +95,7 @@ class ClassicRenderer:
         except (ImportError, OSError, AttributeError, RuntimeError, mujoco.FatalError) as error:
             raise DactylError(
                 f"the classic renderer cannot start OpenGL through {platform} ({error}): "
-                "apt-get install libegl1 libgl1 libosmesa6"
+                f"apt-get install libegl1 libgl1 libosmesa6{memory_limit_hint()}"
             ) from None
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self.info = RendererInfo(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from dactyl.cli import main
+from vision.errors import DactylError
 
 ROOT = Path(__file__).parents[2]
 DACTYL = f"{sys.executable} -m dactyl"
@@ -109,3 +113,41 @@ def test_a_configuration_from_a_pipe_is_as_strict_as_from_a_file() -> None:
     assert "expected at most 65,536 bytes" in one_line(shell("dactyl info --config /dev/stdin < /dev/zero"), 2)
     assert "expected keys and values, got nothing" in one_line(shell("dactyl info --config /dev/stdin < /dev/null"), 2)
     assert one_line(shell("dactyl info --config /dev/stdin <&-"), 2).startswith("dactyl info: ")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_native_code_makes_an_error_of(
+    number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by kills of evaluations: in the middle of a plot it was a traceback, "Invalid bounding box"."""
+
+    def native(arguments: list[str]) -> None:
+        try:
+            signal.raise_signal(number)
+        except BaseException:
+            raise ValueError("Invalid bounding box") from None
+
+    monkeypatch.setattr("datagen.cli.main_info", native)
+    assert main(["info"]) == status
+    assert capsys.readouterr().err.endswith("; the same command resumes\n")
+    monkeypatch.setattr("datagen.cli.main_info", lambda arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # of the program's own, and no signal arrived
+        main(["info"])
+
+
+def test_where_memory_ran_out_no_file_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found under limits of 0.6 and 1.5 GB: "MuJoCo cannot compile it", "not a readable table; delete it"."""
+
+    def read(arguments: list[str]) -> None:
+        try:
+            raise OSError("Failed to launch worker thread: Resource temporarily unavailable")
+        except OSError as error:
+            raise DactylError(f"part.parquet: not a readable table ({error}); delete it") from error
+
+    monkeypatch.setattr("datagen.cli.main_info", read)
+    assert main(["info"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("dactyl info: out of memory (Failed to launch worker thread")
+    assert "delete" not in said

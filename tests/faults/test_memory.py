@@ -173,6 +173,7 @@ def test_what_libraries_say_of_memory() -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried to"),
         RuntimeError("std::bad_alloc"),
         RuntimeError("can't start new thread"),
+        SystemError("error return without exception set"),
         ImportError("libtorch.so: failed to map segment from shared object"),
     ):
         assert memory_fault(error)
