@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import shapely
 import torch
 import trimesh
 from PIL import Image
+from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import Cameras, project
@@ -119,16 +121,52 @@ def test_mistakes_are_refused_in_one_line(folder: Path, file: str, keys: dict[st
     assert "\n" not in str(caught.value)
 
 
-def test_colours_of_vertices_are_not_averaged_in_silence(folder: Path) -> None:
+def painted(points: np.ndarray) -> np.ndarray:
+    """A colour (N, 4) for every place (N, 3): channels that grow along the axes."""
+    return np.hstack([127 + 3000 * points, np.full((len(points), 1), 255)]).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["vertices", "triangles", "many triangles"])
+def test_colours_of_a_scan_become_a_texture(folder: Path, kind: str) -> None:
+    solid = trimesh.creation.torus(0.03, 0.01, major_sections=300 if kind == "many triangles" else 96)
+    if kind == "triangles":
+        solid.visual.face_colors = painted(solid.triangles_center)
+    else:
+        solid.visual.vertex_colors = painted(solid.vertices)
+    solid.export(folder / "scan.ply")
+    (part,) = build(folder, "scan.ply", pieces=["box.stl"]).parts
+    assert part.texture is not None
+    assert part.mesh.uv is not None
+    assert part.color == (1, 1, 1)
+    texture = np.asarray(Image.open(io.BytesIO(part.texture)), np.float64)
+    height, width, _ = texture.shape
+    weight = np.random.default_rng(0).dirichlet((1, 1, 1), len(part.mesh.faces))
+    points, uv = (
+        np.einsum("nc,ncx->nx", weight, whole[part.mesh.faces]) for whole in (part.mesh.vertices, part.mesh.uv)
+    )
+    at = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]  # pixels' centres are at halves, row 0 is on top
+    for channel in range(3):
+        seen = map_coordinates(texture[..., channel], at, order=1)
+        error = np.abs(seen - painted(points)[:, channel])
+        assert error.mean() < 4, channel
+        assert np.quantile(error, 0.999) < 16, channel
+    # A renderer that sees it small mixes neighbouring texels, which belong together.
+    small = texture[: height // 8 * 8, : width // 8 * 8].reshape(height // 8, 8, width // 8, 8, 3)
+    assert small.std(axis=(1, 3)).mean() < 12 < texture.std(axis=(0, 1)).mean()
+
+
+def test_colours_of_vertices_that_are_all_the_same_are_the_parts(folder: Path) -> None:
     box = trimesh.creation.box((0.05, 0.05, 0.08))
     box.visual.vertex_colors = np.where(box.vertices[:, 2:] > 0, [200, 0, 0, 255], [0, 0, 200, 255])
     box.export(folder / "painted.ply")
-    with pytest.raises(ValueError, match="colours of their own, which are not drawn; bake them into a texture"):
-        build(folder, "painted.ply")
-    assert build(folder, "painted.ply", color=[0.1, 0.2, 0.3]).parts[0].color == (0.1, 0.2, 0.3)
+    (part,) = build(folder, "painted.ply", color=[0.1, 0.2, 0.3]).parts
+    assert part.color == (0.1, 0.2, 0.3)
+    assert part.texture is None
     box.visual.vertex_colors = [255, 0, 0, 255]
     box.export(folder / "red.ply")
-    assert build(folder, "red.ply").parts[0].color == (1.0, 0.0, 0.0)
+    (part,) = build(folder, "red.ply").parts
+    assert part.color == (1.0, 0.0, 0.0)
+    assert part.texture is None
 
 
 def test_symmetries_that_nobody_declared_are_found(folder: Path) -> None:

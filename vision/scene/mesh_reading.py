@@ -1,4 +1,4 @@
-"""Mesh files: their surface by material, with texture coordinates and textures (trimesh reads them)."""
+"""Mesh files, read by trimesh: their surface by material, with textures and texture coordinates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
+from vision.scene.baking import baked
 from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
 """A mesh that has more is reduced to so many: a view of some hundred pixels shows no more."""
-_ONE_COLOR = 0.03  # of a channel: standard deviation over vertices that still are of one colour
+_ONE_COLOR = 0.03  # standard deviation of a channel over vertices that are still of one colour
 _LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
 
 
@@ -55,17 +56,33 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
         smooth: as in :class:`vision.scene.objects.Part`.
     """
     looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
+    scans = []
     for geometry in geometries:
+        if color is None and _many_colored(geometry):
+            scans.append(geometry)
+            continue
         texture, uv = _texture(geometry)
         own = (1.0, 1.0, 1.0) if texture is not None else color or _color(geometry)
         corners = np.asarray(geometry.vertices, np.float64), np.asarray(geometry.faces, np.int64), uv
         looks.setdefault((color or own, texture), []).append(corners)
-    total = sum(len(faces) for pieces in looks.values() for _, faces, _ in pieces)
-    parts = []
-    for number, ((look, texture), pieces) in enumerate(looks.items()):
-        mesh = _reduced(_joined(pieces), min(1.0, MOST_TRIANGLES / total))
-        parts.append(Part(name=f"surface/{number}", mesh=mesh, color=look, texture=texture, smooth=smooth))
-    return tuple(parts)
+    fraction = min(1.0, MOST_TRIANGLES / sum(len(geometry.faces) for geometry in geometries))
+    meshes = [(_reduced(_joined(pieces), fraction), look, texture) for (look, texture), pieces in looks.items()]
+    for scan in scans:
+        corners = np.asarray(scan.vertices, np.float64), np.asarray(scan.faces, np.int64), None
+        mesh, texture = baked(_reduced(_joined([corners]), fraction), scan)
+        meshes.append((mesh, (1.0, 1.0, 1.0), texture))
+    return tuple(
+        Part(name=f"surface/{number}", mesh=mesh, color=look, texture=texture, smooth=smooth)
+        for number, (mesh, look, texture) in enumerate(meshes)
+    )
+
+
+def _many_colored(geometry: Any) -> bool:
+    """Whether vertices or triangles have colours of their own, as scanners write them, that differ."""
+    visual = geometry.visual
+    if visual.kind not in ("vertex", "face"):
+        return False
+    return bool((np.asarray(visual.vertex_colors, np.float64)[:, :3] / 255).std(axis=0).max() > _ONE_COLOR)
 
 
 def _joined(pieces: list[tuple[FloatArray, np.ndarray, FloatArray | None]]) -> Mesh:
@@ -112,19 +129,13 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
 
 
 def _color(geometry: Any) -> Color:
-    """The material's, or that of all vertices; ValueError where these differ, which no part can show."""
+    """The material's, or that of all vertices."""
     visual = geometry.visual
     material = getattr(visual, "material", None)
     if material is not None:
         value = np.asarray(material.main_color, np.float64)[:3] / 255
     elif visual.kind in ("vertex", "face"):
-        colors = np.asarray(visual.vertex_colors, np.float64)[:, :3] / 255
-        if colors.std(axis=0).max() > _ONE_COLOR:
-            raise ValueError(
-                "file: its vertices or triangles have colours of their own, which are not drawn; bake them into a "
-                "texture (.glb, .obj), or give one color for the whole"
-            )
-        value = colors.mean(axis=0)
+        value = np.asarray(visual.vertex_colors, np.float64)[:, :3].mean(axis=0) / 255
     else:
         value = np.full(3, 0.7)
     red, green, blue = (float(channel) for channel in np.clip(value, 0, 1))

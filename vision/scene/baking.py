@@ -1,0 +1,102 @@
+"""Colours of single vertices or triangles, as 3-D scanners write them, baked into a texture.
+
+Each triangle gets half a cell of the texture. Triangles are taken along a space-filling curve over the surface, and
+cells along one over the texture, so that cells beside each other show places beside each other: a texture that is seen
+small, and mixed by the renderer, then mixes what belongs together.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.mesh_points import sample_with_faces
+from vision.scene.objects import Mesh
+
+_SIDE = 1024  # pixels of the texture
+_LARGEST_CELL = 16  # pixels: scans have triangles enough, and no more detail than these
+_SAMPLES = 200_000  # colours of the surface, one of which each texel takes
+
+
+def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
+    """A mesh with the colours of a scan's surface.
+
+    Args:
+        mesh: the scan with as many triangles or fewer.
+        scan: a ``trimesh.Trimesh`` in the same frame, with colours of its vertices or triangles.
+
+    Returns:
+        The mesh, its triangles no longer sharing vertices, with texture coordinates; and the content of a PNG file.
+    """
+    from PIL import Image
+
+    points, chosen = sample_with_faces(scan, _SAMPLES)
+    colors = _colors(scan, points, chosen)
+    corners = mesh.triangles[_along_a_curve(mesh.triangles.mean(axis=1))]
+    cells = 1 << int(np.ceil(np.log2(max(1, len(corners) / 2)) / 2))  # in a row of the texture
+    size = min(_LARGEST_CELL, _SIDE // cells)
+    cell, upper = np.divmod(np.arange(len(corners)), 2)
+    places = size * np.stack([_spread_out(cell, 2, 0), _spread_out(cell, 2, 1)], axis=1)
+    # Triangles keep a pixel's distance from the cell's sides and from each other: renderers mix neighbouring texels.
+    low = np.array([[1.0, 1.0], [size - 3.0, 1.0], [1.0, size - 3.0]])
+    uv = places[:, None] + np.where(upper[:, None, None], size - low, low)
+
+    column, row = (axis.ravel() for axis in np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5))
+    texture = np.zeros((cells * size, cells * size, 3), np.uint8)
+    tree = cKDTree(points)
+    for half, inside in ((0, column + row < size), (1, column + row >= size)):
+        at = np.stack([column, row], axis=1)[inside]
+        weight = _barycentric(size - at if half else at, low).clip(0)
+        weight /= weight.sum(axis=1, keepdims=True)
+        here = np.flatnonzero(upper == half)
+        nearest = tree.query(np.einsum("tc,ncx->ntx", weight, corners[here]), workers=-1)[1]
+        texel = places[here][:, None] + np.floor(at).astype(np.int64)
+        texture[-1 - texel[..., 1], texel[..., 0]] = colors[nearest]  # texture coordinates begin at the bottom
+    file = io.BytesIO()
+    Image.fromarray(texture).save(file, "PNG")
+    faces = np.arange(3 * len(corners)).reshape(-1, 3)
+    return Mesh(vertices=corners.reshape(-1, 3), faces=faces, uv=uv.reshape(-1, 2) / (cells * size)), file.getvalue()
+
+
+def _colors(scan: Any, points: FloatArray, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """sRGB-encoded, (N, 3), of points (N, 3) on a scan's triangles (N,)."""
+    visual = scan.visual
+    if visual.kind == "face":
+        faces: NDArray[np.uint8] = np.asarray(visual.face_colors)[chosen, :3]
+        return faces
+    import trimesh
+
+    weight = trimesh.triangles.points_to_barycentric(scan.triangles[chosen], points)
+    corners = np.asarray(visual.vertex_colors, np.float64)[scan.faces[chosen], :3]
+    return np.einsum("nc,ncx->nx", weight, corners).round().clip(0, 255).astype(np.uint8)
+
+
+def _barycentric(at: FloatArray, corners: FloatArray) -> FloatArray:
+    """Weights (N, 3) of a right triangle's corners (3, 2), the right angle first, in points (N, 2); negative beyond."""
+    along = (at - corners[0]) / (corners[1, 0] - corners[0, 0])
+    weights: FloatArray = np.stack([1 - along.sum(axis=1), along[:, 0], along[:, 1]], axis=1)
+    return weights
+
+
+def _along_a_curve(points: FloatArray) -> NDArray[np.int64]:
+    """An order of points (N, 3) in which neighbours lie near each other (Morton's)."""
+    extent = np.ptp(points, axis=0).max() or 1.0
+    steps = ((points - points.min(axis=0)) / extent * 1023).astype(np.int64)
+    code = np.zeros(len(points), np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            code |= (steps[:, axis] >> bit & 1) << (3 * bit + axis)
+    return np.argsort(code, kind="stable")
+
+
+def _spread_out(code: NDArray[np.int64], axes: int, axis: int) -> NDArray[np.int64]:
+    """One coordinate of the places (N,) along that curve."""
+    place = np.zeros_like(code)
+    for bit in range(20):
+        place |= (code >> (axes * bit + axis) & 1) << bit
+    return place
