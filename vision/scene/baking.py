@@ -73,7 +73,8 @@ def _colors(scan: Any, points: FloatArray, chosen: NDArray[np.int64]) -> NDArray
 
     weight = trimesh.triangles.points_to_barycentric(scan.triangles[chosen], points)
     corners = np.asarray(visual.vertex_colors, np.float64)[scan.faces[chosen], :3]
-    return np.einsum("nc,ncx->nx", weight, corners).round().clip(0, 255).astype(np.uint8)
+    mixed: FloatArray = np.einsum("nc,ncx->nx", weight, corners)
+    return mixed.round().clip(0, 255).astype(np.uint8)
 
 
 def _barycentric(at: FloatArray, corners: FloatArray) -> FloatArray:
