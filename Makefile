@@ -28,7 +28,7 @@ test: $(READY)
 # One thread for each of the two test processes: torch's threads wait for each other where others have the cores.
 suite: $(READY)
 	@bash scripts/test_tools.sh
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # Not part of make test: Ray alone is 200 MB installed, Rerun 500, Warp 370.
 test-extras: $(READY)

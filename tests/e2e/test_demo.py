@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 DACTYL = [sys.executable, "-m", "dactyl"]
-SIZES = ["--train_triplets", "48", "--test_triplets", "6", "--steps", "4"]
+SIZES = ["--train_triplets", "24", "--test_triplets", "6", "--steps", "4"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -82,8 +82,8 @@ def build_backbone(config: BackboneConfig) -> Tower:
 class StridedPointwise(nn.Conv2d):
     """A convolution of one pixel with a stride: the pixels in between are left out first, which gives the same.
 
-    oneDNN 3.13 (torch 2.15) reads beyond the images in its gradient on processors with AVX-512, channels last, and
-    ends the process.
+    oneDNN 3.13 (torch 2.15) reads beyond the images in its gradient on processors with AVX-512 and without bfloat16,
+    channels last, and ends the process.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -166,18 +166,6 @@ class PyramidTower(Tower):
         return combined
 
 
-class _Pointwise(nn.Conv2d):
-    """A 1 x 1 convolution that drops the pixels between its strides before it multiplies.
-
-    oneDNN's own kernel for that, on processors with AVX-512 and without bfloat16, crashes in the backward pass of 8
-    channels in float32 and channels-last (torch 2.15).
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        down, right = self.stride
-        return functional.conv2d(images[:, :, ::down, ::right], self.weight, self.bias)
-
-
 class ResidualBlock(nn.Module):
     """Two convolutions and a shortcut past them (He et al.): torchvision's ``BasicBlock``, tensors by the same names.
 
@@ -188,7 +176,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         shortcut = None
         if stride != 1 or channels != width:
-            shortcut = nn.Sequential(_Pointwise(channels, width, 1, stride, bias=False), norm(width))
+            shortcut = nn.Sequential(StridedPointwise(channels, width, 1, stride, bias=False), norm(width))
         self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
         self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
