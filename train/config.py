@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from train.data_config import DataConfig
-from train.image_augmentation import AugmentConfig
+from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
@@ -53,7 +53,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     init: str | None = None
     loss: LossConfig = field(default_factory=LossConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0

@@ -16,7 +16,7 @@ from vision.networks.windows import make_windows
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class ImageAugmentConfig:
     """Augmentation of images: tone before they are normalised to zero mean and unit variance, the rest after it.
 
     Attributes:
@@ -74,7 +74,7 @@ class ImageAugment:
         photographed: what a camera does to whole images uint8 (N, 3, H, W).
     """
 
-    def __init__(self, config: AugmentConfig, generator: torch.Generator) -> None:
+    def __init__(self, config: ImageAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
         self.photographed = CameraModel(config.camera, generator)

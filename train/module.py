@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
-from train.image_augmentation import AugmentConfig, ImageAugment
+from train.image_augmentation import ImageAugment, ImageAugmentConfig
 from vision.estimator import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
@@ -80,7 +80,7 @@ class PoseTask(lightning.LightningModule):
         model: ModelConfig,
         scene: Scene,
         loss: LossConfig,
-        augment: AugmentConfig,
+        augment: ImageAugmentConfig,
         optimizer: OptimizerConfig,
         seed: int,
     ) -> None:

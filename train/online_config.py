@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datagen.appearance.draw import AppearanceConfig, require_drawable
-from datagen.appearance.pose_augmentation import AugmentConfig
+from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
 
@@ -40,7 +40,7 @@ class OnlineConfig:
     renderer: str = "filament"
     device: str | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    augmentation: PoseAugmentConfig = field(default_factory=PoseAugmentConfig)
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from vision.scene.objects import PoseObject
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class PoseAugmentConfig:
     """Shares of the three kinds, and how far the jitter goes. The shares are the paper's, the jitter is ours.
 
     Attributes:
@@ -41,7 +41,7 @@ class AugmentConfig:
 
 
 def augment_pose(
-    config: AugmentConfig,
+    config: PoseAugmentConfig,
     target: PoseObject,
     position: FloatArray,
     quaternion: FloatArray,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datagen.appearance.draw import AppearanceConfig, require_drawable
-from datagen.appearance.pose_augmentation import AugmentConfig
+from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
@@ -61,7 +61,7 @@ class RenderConfig:
     view_labels: bool = False
     only: int | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    augmentation: PoseAugmentConfig = field(default_factory=PoseAugmentConfig)
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datagen.appearance.draw import AppearanceConfig
-from datagen.appearance.pose_augmentation import AugmentConfig
+from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
 from vision.config import to_jsonable
 from vision.errors import printable
@@ -75,7 +75,7 @@ def facts(dataset: TripletDataset) -> dict[str, str]:
 
 def _configuration(config: dict[str, Any]) -> dict[str, str]:
     """What was asked for, where it is not the default of this program."""
-    defaults = {"appearance": AppearanceConfig(), "augmentation": AugmentConfig(), "render": RenderOptions()}
+    defaults = {"appearance": AppearanceConfig(), "augmentation": PoseAugmentConfig(), "render": RenderOptions()}
     rows = {}
     for part, default in defaults.items():
         if isinstance(config.get(part), dict):

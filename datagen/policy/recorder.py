@@ -15,7 +15,7 @@ _MOST_FRAMES = 150  # 12 s, which as a GIF stay below 3 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class RecordedStep:
     """What one picture shows: joints (J,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the
     goal's quaternion (4,), and how many goals were reached before."""
 
@@ -30,7 +30,7 @@ class Recorder:
     """Keeps what the first trials looked like, step by step."""
 
     def __init__(self) -> None:
-        self.trials: list[list[Frame]] = [[] for _ in range(_TRIALS)]
+        self.trials: list[list[RecordedStep]] = [[] for _ in range(_TRIALS)]
 
     def note(self, true: Observation, going: NDArray[np.int64]) -> None:
         """Before a step of the trials that are `going`, (K,): `true` is the state of all, (N, ...)."""
@@ -40,12 +40,12 @@ class Recorder:
             if frames and not np.array_equal(goal, frames[-1].goal_quaternion):
                 reached += 1
             joints, position = true["joint_position"][trial], true["object_position"][trial]
-            frames.append(Frame(joints, position, true["object_quaternion"][trial], goal, reached))
+            frames.append(RecordedStep(joints, position, true["object_quaternion"][trial], goal, reached))
 
-    def best(self) -> list[Frame]:
+    def best(self) -> list[RecordedStep]:
         """The stretch of any trial, no longer than a film may be, in which most goals are reached."""
 
-        def goals(stretch: Sequence[Frame]) -> int:
+        def goals(stretch: Sequence[RecordedStep]) -> int:
             return stretch[-1].reached - stretch[0].reached
 
         stretches = (

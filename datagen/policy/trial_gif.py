@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.policy.recorder import Frame
+from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.sim.environment import hand_start
@@ -38,7 +38,7 @@ _INTENSITIES = np.array([8.0, 5.0, 4.0])  # Unity's units
 _OPTIONS = RenderOptions(mesh_fraction=1.0, shadows=False)
 
 
-def film(path: Path, frames: Sequence[Frame], scene: Scene) -> None:
+def film(path: Path, frames: Sequence[RecordedStep], scene: Scene) -> None:
     """Render `frames` with the classic renderer into a GIF that repeats.
 
     The goal is a picture of the object alone: wherever it were put in the hand's own picture, some hand or arm would

@@ -88,7 +88,7 @@ def export_scene(argv: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class CheckConfig:
+class PlayerCheckConfig:
     """What to check.
 
     Attributes:
@@ -123,7 +123,7 @@ def check(argv: Sequence[str]) -> None:
     from datagen.sim.complete import complete_scene
     from datagen.unity.renderer import UnityRenderer
 
-    config = parse(CheckConfig, argv, "dactyl unity check", check.__doc__ or "")
+    config = parse(PlayerCheckConfig, argv, "dactyl unity check", check.__doc__ or "")
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))
     console = Console()
     scene = rendered_scene(complete_scene(config.scene), options)

@@ -21,7 +21,7 @@ _COLORS = 128  # fewer band, more make the file larger
 
 
 @dataclass(frozen=True)
-class Frame:
+class FilmFrame:
     """One step.
 
     Attributes:
@@ -52,12 +52,12 @@ def draw_estimate(
     return draw_triplet(images, wireframes, cameras.intrinsics, cameras.extrinsics)
 
 
-def save_film(path: Path, frames: Iterable[Frame]) -> None:
+def save_film(path: Path, frames: Iterable[FilmFrame]) -> None:
     """Write frames as a GIF that plays at the speed of the trial, whole or not at all."""
     save_gif(path, [_compose(frame) for frame in frames], round(1000 * STEP_SECONDS), _COLORS)
 
 
-def _compose(frame: Frame) -> Image.Image:
+def _compose(frame: FilmFrame) -> Image.Image:
     count, height, width = frame.images.shape[:3]
     sheet = Image.new("RGB", (count * width + height, height + _BAR), "#16181c")
     for place, image in enumerate([*frame.images, frame.goal]):

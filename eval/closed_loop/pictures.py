@@ -13,7 +13,7 @@ from PIL import Image
 from datagen.render.base import Sample
 from eval.closed_loop.block import look_of, plain_renderer
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.film import Frame, draw_estimate, save_film
+from eval.closed_loop.film import FilmFrame, draw_estimate, save_film
 from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
@@ -83,7 +83,7 @@ def _frames(
     estimator: Estimator,
     columns: dict[str, np.ndarray],
     errors: PoseErrors,
-) -> Iterator[Frame]:
+) -> Iterator[FilmFrame]:
     """The steps (n,) of one trial, drawn again."""
     trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
     with plain_renderer(estimator) as renderer:
@@ -104,7 +104,7 @@ def _frames(
                 picture = _goal_picture(draw, position, asked, cameras)
             turn, shift = errors.rotation_deg[row], errors.position_mm[row]
             images = draw(position, columns["true_quaternion"][row])
-            yield Frame(
+            yield FilmFrame(
                 draw_estimate(images, estimator.scene.object, columns, row, cameras),
                 picture,
                 f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · goals reached: {goals} · "

@@ -18,7 +18,7 @@ from vision.estimator import PoseEstimator
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix
 from vision.hardware import torch_device
 
-Frame = Literal["world", "capture"]
+PoseFrame = Literal["world", "capture"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Estimate:
 
     key: str
     time_s: float | None
-    frame: Frame
+    frame: PoseFrame
     position: FloatArray
     quaternion: FloatArray
     confidence: float
@@ -94,7 +94,7 @@ class Observer:
         self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device))
         rig = self.estimator.rig
         calibration, self.nominal = None, True
-        self.frame: Frame = "world"
+        self.frame: PoseFrame = "world"
         self._world_from_frame = np.eye(4)
         if config.calibration is not None:
             calibration = read_calibration(config.calibration, rig)

@@ -18,7 +18,7 @@ from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
 from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
-from datagen.policy.recorder import Frame, Recorder
+from datagen.policy.recorder import RecordedStep, Recorder
 from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
@@ -104,6 +104,6 @@ def test_the_film_shows_where_most_goals_are_reached() -> None:
         observation["goal_quaternion"] = quaternion_from_matrix(turns)
         recorder.note({**observation}, np.array([0, 1]) if step < 380 else np.array([0]))
     assert [len(frames) for frames in recorder.trials[:3]] == [400, 380, 0]
-    best: list[Frame] = recorder.best()
+    best: list[RecordedStep] = recorder.best()
     assert len(best) == 150
     assert best[-1].reached - best[0].reached == 15

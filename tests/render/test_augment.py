@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from scipy import stats
 
-from datagen.appearance.pose_augmentation import AugmentConfig, augment_pose
+from datagen.appearance.pose_augmentation import PoseAugmentConfig, augment_pose
 from datagen.variation import Normal
 from tests.scenes import scene
 from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
@@ -20,13 +20,13 @@ QUATERNION = np.array([0.5, -0.1, 0.7, 0.2]) / np.linalg.norm([0.5, -0.1, 0.7, 0
 Augmented = list[tuple[FloatArray, FloatArray, str]]
 
 
-def augmented(config: AugmentConfig) -> Augmented:
+def augmented(config: PoseAugmentConfig) -> Augmented:
     return [augment_pose(config, scene().object, POSITION, QUATERNION, 0, index) for index in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
 def poses() -> Augmented:
-    return augmented(AugmentConfig())
+    return augmented(PoseAugmentConfig())
 
 
 def turns_from_pose(poses: Augmented, kind: str) -> FloatArray:
@@ -59,7 +59,7 @@ def test_a_body_whose_origin_lies_beside_its_symmetry_stays_where_it_is() -> Non
     ends, rotation = np.add(middle, [[-0.05, 0, 0], [0.05, 0, 0]]), matrix_from_quaternion(QUATERNION)
     before, seen = ends @ rotation.T + POSITION, set()
     for index in range(20):
-        position, quaternion, _ = augment_pose(AugmentConfig(1.0, 0.0), bar, POSITION, QUATERNION, 0, index)
+        position, quaternion, _ = augment_pose(PoseAugmentConfig(1.0, 0.0), bar, POSITION, QUATERNION, 0, index)
         after = ends @ matrix_from_quaternion(quaternion).T + position
         seen.add(turned := bool(np.linalg.norm(after[0] - before[0]) > 0.01))
         np.testing.assert_allclose(after, before[::-1] if turned else before, atol=1e-12)
@@ -67,7 +67,7 @@ def test_a_body_whose_origin_lies_beside_its_symmetry_stays_where_it_is() -> Non
 
 
 def test_jitter_is_gaussian_in_position_and_rotation(poses: Augmented) -> None:
-    config = AugmentConfig()
+    config = PoseAugmentConfig()
     shift = np.array([position - POSITION for position, _, kind in poses if kind == "jittered"])
     turn = np.array(
         [
@@ -94,9 +94,9 @@ def test_quaternions_are_stored_unit_and_with_positive_w(poses: Augmented) -> No
 
 
 def test_configuration_is_followed() -> None:
-    only_turns = augmented(AugmentConfig(rotated=1.0, jittered=0.0))
+    only_turns = augmented(PoseAugmentConfig(rotated=1.0, jittered=0.0))
     assert {kind for _, _, kind in only_turns} == {"rotated"}
-    still = augmented(AugmentConfig(0.0, 1.0, Normal(0, 0), Normal(0, 0)))
+    still = augmented(PoseAugmentConfig(0.0, 1.0, Normal(0, 0), Normal(0, 0)))
     assert all(np.allclose(position, POSITION) and np.allclose(q, QUATERNION) for position, q, _ in still)
     with pytest.raises(ValueError, match="rotated and jittered"):
-        AugmentConfig(rotated=0.7, jittered=0.7)
+        PoseAugmentConfig(rotated=0.7, jittered=0.7)

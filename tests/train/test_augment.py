@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from train.image_augmentation import AugmentConfig, ImageAugment
+from train.image_augmentation import ImageAugment, ImageAugmentConfig
 from vision.networks.windows import to_image, window_scale
 
 
@@ -13,7 +13,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_contrast_and_noise_have_the_papers_size() -> None:
     flat = torch.ones(4000, 3, 4, 4)
-    found = ImageAugment(AugmentConfig(), generator())(flat)
+    found = ImageAugment(ImageAugmentConfig(), generator())(flat)
     contrast = found.mean(dim=(1, 2, 3))
     assert 0.44 < contrast.min() < 0.56
     assert 1.44 < contrast.max() < 1.56
@@ -22,7 +22,7 @@ def test_contrast_and_noise_have_the_papers_size() -> None:
 
 
 def test_tint_changes_channels_as_a_whole() -> None:
-    config = AugmentConfig(contrast=(1, 1), noise=0, tint=0.2)
+    config = ImageAugmentConfig(contrast=(1, 1), noise=0, tint=0.2)
     found = ImageAugment(config, generator())(torch.ones(4000, 3, 2, 2))
     assert found.std(dim=(2, 3)).max() == 0
     # A factor and an offset, both of deviation 0.2, on ones.
@@ -31,30 +31,33 @@ def test_tint_changes_channels_as_a_whole() -> None:
 
 def test_tone_keeps_to_its_range() -> None:
     levels = torch.arange(256.0).expand(2000, 3, 1, 256)
-    exposed = ImageAugment(AugmentConfig(exposure=1.0), generator()).adjust_tone(levels)
+    exposed = ImageAugment(ImageAugmentConfig(exposure=1.0), generator()).adjust_tone(levels)
     dark = exposed[:, 0, 0, 40] / 40  # nowhere near white: a factor, of light by up to a stop
     assert 0.5 - 1e-5 <= (dark**2.2).min() < 0.51
     assert 1.98 < (dark**2.2).max() <= 2.0 + 1e-5
     assert exposed.max() == 255
     assert (exposed[..., 200] == 255).any()  # what contrast cannot do: white swallows what was brighter
-    curved = ImageAugment(AugmentConfig(gamma=1.0), generator()).adjust_tone(levels)
+    curved = ImageAugment(ImageAugmentConfig(gamma=1.0), generator()).adjust_tone(levels)
     power = torch.log(curved[:, 0, 0, 128] / 255) / math.log(128 / 255)
     assert 0.5 - 1e-4 <= power.min() < 0.51
     assert 1.98 < power.max() <= 2.0 + 1e-4
     torch.testing.assert_close(curved[..., [0, 255]], torch.tensor([0.0, 255.0]).expand(2000, 3, 1, 2))
-    both = ImageAugment(AugmentConfig(exposure=1.0, gamma=1.0), generator()).adjust_tone(levels)
+    both = ImageAugment(ImageAugmentConfig(exposure=1.0, gamma=1.0), generator()).adjust_tone(levels)
     assert (both.diff(dim=-1) >= 0).all()
 
 
 def test_without_tone_nothing_changes_and_nothing_is_drawn() -> None:
-    augment, untouched = ImageAugment(AugmentConfig(), generator()), ImageAugment(AugmentConfig(), generator())
+    augment, untouched = (
+        ImageAugment(ImageAugmentConfig(), generator()),
+        ImageAugment(ImageAugmentConfig(), generator()),
+    )
     images = 255 * torch.rand(2, 3, 8, 8)
     assert augment.adjust_tone(images) is images
     assert torch.equal(augment(images), untouched(images))  # what is drawn next is what was drawn next
 
 
 def test_half_of_the_samples_are_told_their_cameras() -> None:
-    known = ImageAugment(AugmentConfig(), generator()).cameras_known(4000)
+    known = ImageAugment(ImageAugmentConfig(), generator()).cameras_known(4000)
     assert known.shape == (4000, 1, 1)
     assert set(known.flatten().tolist()) == {0.0, 1.0}
     assert known.mean().item() == pytest.approx(0.5, abs=0.03)
@@ -62,13 +65,13 @@ def test_half_of_the_samples_are_told_their_cameras() -> None:
 
 def test_equal_generators_give_equal_pictures_and_other_ones_do_not() -> None:
     images = torch.rand(2, 3, 8, 8)
-    first, second, other = (ImageAugment(AugmentConfig(), generator(seed))(images) for seed in (1, 1, 2))
+    first, second, other = (ImageAugment(ImageAugmentConfig(), generator(seed))(images) for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_windows_stay_around_the_object() -> None:
-    config = AugmentConfig(window_shift=0.05, window_zoom=0.1, window_roll_deg=20)
+    config = ImageAugmentConfig(window_shift=0.05, window_zoom=0.1, window_roll_deg=20)
     centre = torch.full((500, 3, 2), 100.0)
     windows = ImageAugment(config, generator()).windows(centre, 90.0, 80)
     middle = to_image(windows, torch.full((500, 3, 1, 2), 40.0))[..., 0, :]
@@ -81,7 +84,7 @@ def test_windows_stay_around_the_object() -> None:
 
 
 def test_scenes_stay_near_the_whole_image() -> None:
-    config = AugmentConfig(scene_shift=0.03, scene_zoom=0.05, scene_roll_deg=5)
+    config = ImageAugmentConfig(scene_shift=0.03, scene_zoom=0.05, scene_roll_deg=5)
     scenes = ImageAugment(config, generator()).scenes((500, 3), 200.0, 100)
     assert scenes.shape == (500, 3, 2, 3)
     middle = to_image(scenes, torch.full((500, 3, 1, 2), 50.0))[..., 0, :]
@@ -111,4 +114,4 @@ def test_scenes_stay_near_the_whole_image() -> None:
 )
 def test_impossible_values_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must"):
-        AugmentConfig(**wrong)
+        ImageAugmentConfig(**wrong)

@@ -15,7 +15,7 @@ from dactyl.cli import main
 from tests.scenes import scene
 from tests.train.test_training import SMALL, arguments, weights
 from train.data import _share
-from train.image_augmentation import AugmentConfig
+from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig, PoseTask
 from vision.errors import DactylError
 from vision.networks.backbones import BackboneConfig
@@ -77,7 +77,9 @@ def test_processes_wait_for_no_gradient_of_what_learns_nothing() -> None:
     config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8, blocks=1))
 
     def still(surface: float) -> set[str]:
-        task = PoseTask(config, scene("block", 64), LossConfig(surface=surface), AugmentConfig(), OptimizerConfig(), 0)
+        task = PoseTask(
+            config, scene("block", 64), LossConfig(surface=surface), ImageAugmentConfig(), OptimizerConfig(), 0
+        )
         return {name for name, parameter in task.model.named_parameters() if not parameter.requires_grad}
 
     assert not still(1.0)
