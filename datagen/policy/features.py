@@ -1,14 +1,15 @@
 """What a policy's or critic's network reads of an observation: vectors made from it, goal and state apart.
 
 The goal enters as the rotation still to be made. The object's own orientation enters as its shape shows it, in one of
-three ways (`shape_of`):
+four ways (`shape_of`):
 
 - ``moments``: fourth moments of the normals of its flat sides. A block turned by 90 degrees about an axis of its own is
   the same block, only its letters move, so one state stands for all 24. Of a prism they tell the axis, not how it is
   turned about it.
 - ``axis``: of a body of revolution first and second moments of its axis, averaged over its ends where they look alike.
-- ``matrix``: of every other object its rotation matrix. It is right for any object; orientations that look alike are
-  then states of their own.
+- ``nearest``: of other shapes with symmetries the rotation matrix of that orientation, of those that differ by one,
+  which is turned the least. It jumps where another becomes that, and is the same whichever of them a camera saw.
+- ``matrix``: of every other object its rotation matrix.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from datagen.sim.interface import FloatArray, Observation
 from datagen.sim.scene import SimScene
 from vision.geometry.rotations import rotation_from_quaternion
 from vision.scene.objects import PoseObject
+from vision.scene.symmetries import Symmetries, least_turn
 
 INPUTS = (
     "fingertip_position", "object_position", "object_shape", "joint_position", "last_action", "joint_velocity",
@@ -32,8 +35,8 @@ always an input."""
 
 GOAL_WIDTH = 13  # the rotation to the goal as a quaternion and as a matrix
 
-Shape = Literal["moments", "axis", "matrix"]
-SHAPE_WIDTHS: dict[Shape, int] = {"moments": 15, "axis": 9, "matrix": 9}
+Shape = Literal["moments", "axis", "nearest", "matrix"]
+SHAPE_WIDTHS: dict[Shape, int] = {"moments": 15, "axis": 9, "nearest": 9, "matrix": 9}
 
 _ROUND = 10  # rotations of a prism of five sides: with fewer, moments of degree four do not tell how a shape lies
 
@@ -42,7 +45,9 @@ def shape_of(target: PoseObject) -> Shape:
     """How the orientation of an object is told."""
     if len(target.faces) and len(target.shape_symmetries) >= _ROUND:
         return "moments"
-    return "axis" if len(target.symmetries.axes) == 1 else "matrix"
+    if len(target.symmetries.axes) == 1:
+        return "axis"
+    return "nearest" if len(target.shape_symmetries) > 1 else "matrix"
 
 
 def state_vector(scene: SimScene, observation: Observation, last_action: FloatArray) -> NDArray[np.float32]:
@@ -70,9 +75,12 @@ def shape_vector(target: PoseObject, quaternion: FloatArray) -> FloatArray:
     Moments are smooth in the orientation and equal for orientations that differ by a symmetry. Those of a block tell
     all others apart: of degree four, its symmetry has one invariant direction and no more symmetries.
     """
-    matrices = rotation_from_quaternion(quaternion).as_matrix()
-    kind = shape_of(target)
-    if kind == "matrix":
+    rotation, kind = rotation_from_quaternion(quaternion), shape_of(target)
+    if kind == "nearest":
+        alike = Symmetries(rotations=target.shape_symmetries)
+        rotation = least_turn(alike, Rotation.identity(len(quaternion)), rotation)
+    matrices = rotation.as_matrix()
+    if kind in ("nearest", "matrix"):
         return matrices.reshape(-1, 9)
     if kind == "moments":
         return _moments(matrices, np.array([face.normal for face in target.faces]), 4)

@@ -141,7 +141,7 @@ def test_a_teacher_and_its_student(folder: Path) -> None:
 def test_adroit_is_trained(tmp_path: Path) -> None:
     train(replace(TINY, output=tmp_path, scene="adroit-box", steps=64))
     actor, _, _ = load_policy(tmp_path / "policy.pt")
-    assert actor.layout == Layout("adroit", 5, 24, 24, "matrix")
+    assert actor.layout == Layout("adroit", 5, 24, 24, "nearest")
 
 
 def test_files_without_a_layout_are_of_the_shadow_hand(tmp_path: Path) -> None:
