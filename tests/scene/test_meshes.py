@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -126,15 +128,30 @@ def painted(points: np.ndarray) -> np.ndarray:
     return np.hstack([127 + 3000 * points, np.full((len(points), 1), 255)]).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["vertices", "triangles", "many triangles"])
+def with_a_material(glb: bytes) -> bytes:
+    """A .glb file whose vertices have colours, as Blender writes it: with a material besides."""
+    length = int.from_bytes(glb[12:16], "little")
+    about = json.loads(glb[20 : 20 + length])
+    about["materials"] = [{"pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 1]}}]
+    about["meshes"][0]["primitives"][0]["material"] = 0
+    text = json.dumps(about).encode()
+    text += b" " * (-len(text) % 4)
+    rest = glb[20 + length :]
+    return b"glTF" + struct.pack("<III4s", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
+
+
+@pytest.mark.parametrize("kind", ["vertices", "triangles", "many triangles", "vertices with a material"])
 def test_colours_of_a_scan_become_a_texture(folder: Path, kind: str) -> None:
     solid = trimesh.creation.torus(0.03, 0.01, major_sections=300 if kind == "many triangles" else 96)
     if kind == "triangles":
         solid.visual.face_colors = painted(solid.triangles_center)
     else:
         solid.visual.vertex_colors = painted(solid.vertices)
-    solid.export(folder / "scan.ply")
-    (part,) = build(folder, "scan.ply", pieces=["box.stl"]).parts
+    name = "scan.glb" if "material" in kind else "scan.ply"
+    solid.export(folder / name)
+    if "material" in kind:
+        (folder / name).write_bytes(with_a_material((folder / name).read_bytes()))
+    (part,) = build(folder, name, pieces=["box.stl"]).parts
     assert part.texture is not None
     assert part.mesh.uv is not None
     assert part.color == (1, 1, 1)

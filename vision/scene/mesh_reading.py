@@ -36,6 +36,12 @@ def read_geometries(path: Path) -> list[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = trimesh.load_scene(path).dump(concatenate=False)
+            if path.suffix.lower() == ".glb":  # trimesh drops the colours of vertices that have a material, too
+                bare = trimesh.load_scene(path, skip_materials=True).dump(concatenate=False)
+                found = [
+                    colors if _many_colored(colors) and _texture(geometry)[0] is None else geometry
+                    for geometry, colors in zip(found, bare, strict=True)
+                ]
     except Exception as error:  # readers of broken files raise whatever they meet
         raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
     meshes = [geometry for geometry in found if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces)]
@@ -79,8 +85,8 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
 
 def _many_colored(geometry: Any) -> bool:
     """Whether vertices or triangles have colours of their own, as scanners write them, that differ."""
-    visual = geometry.visual
-    if visual.kind not in ("vertex", "face"):
+    visual = getattr(geometry, "visual", None)
+    if visual is None or visual.kind not in ("vertex", "face"):
         return False
     return bool((np.asarray(visual.vertex_colors, np.float64)[:, :3] / 255).std(axis=0).max() > _ONE_COLOR)
 
@@ -115,7 +121,7 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
     """The content of a PNG file and texture coordinates (V, 2), or None for both."""
     from PIL import Image
 
-    visual = geometry.visual
+    visual = getattr(geometry, "visual", None)
     material, uv = getattr(visual, "material", None), getattr(visual, "uv", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if image is None or uv is None or len(uv) != len(geometry.vertices):
