@@ -158,7 +158,7 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
     # Lightning advises on workers and logging; the configuration has decided those.
     warnings.filterwarnings("ignore", module="lightning.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    options = {**options, "val_check_interval": _interval(options)}
+    options = {**options, "val_check_interval": validation_interval(options)}
     stop = StopOnSignal(data.waiting)
     callbacks = [
         stop,
@@ -208,13 +208,14 @@ def _loggers(config: TrainConfig) -> list[Logger]:
     return loggers
 
 
-def _interval(options: dict[str, Any]) -> int:
-    """Batches between validations; never more than there are."""
+def validation_interval(options: dict[str, Any]) -> int:
+    """Batches between validations, about as many as asked for: the last of them then falls on the training's end, or a
+    few batches before it. What was learnt after the last validation would not be in the best checkpoint."""
     interval = options["val_check_interval"]
     if type(interval) is not int or interval < 1:
         raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
-    every: int = min(interval, options["max_steps"])
-    return every
+    batches: int = options["max_steps"]
+    return batches // max(1, round(batches / interval))
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from train.cli import main_train, parse
+from train.fit import validation_interval
 from vision.config import UsageError
 from vision.errors import DactylError
 
@@ -73,3 +74,22 @@ def test_print_config_shows_every_key(capsys: pytest.CaptureFixture[str]) -> Non
         "  devices: auto",
     ):
         assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("batches", "asked", "every"),
+    [
+        (4000, 1000, 1000),
+        (3600, 1000, 900),
+        (3200, 1000, 1066),
+        (1500, 1000, 750),
+        (300, 1000, 300),
+        (4, 1000, 4),
+        (7, 3, 3),
+    ],
+)
+def test_the_last_validation_falls_on_the_end(batches: int, asked: int, every: int) -> None:
+    """Found: of 3,200 batches the last 200 were in no validated checkpoint."""
+    found = validation_interval({"max_steps": batches, "val_check_interval": asked})
+    assert found == every
+    assert batches - batches // found * found < batches / asked + 1
