@@ -29,11 +29,11 @@ test: $(READY)
 # One thread for each of the two test processes: torch's threads wait for each other where others have the cores.
 suite: $(READY)
 	@bash scripts/test_tools.sh
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope --no-loadscope-reorder
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope
 
 coverage: $(READY)
 	@rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 .venv/bin/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	OMP_NUM_THREADS=1 .venv/bin/coverage run -m pytest -n 2 --dist loadscope
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage html --quiet --directory build/coverage/html --fail-under 0
 	.venv/bin/coverage report --sort cover --skip-covered
