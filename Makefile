@@ -10,6 +10,7 @@
 .DEFAULT_GOAL := help
 
 READY := .venv/ready
+IN_TWO := pytest -n 2 --dist loadscope
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -29,11 +30,11 @@ test: $(READY)
 # One thread for each of the two test processes: torch's threads wait for each other where others have the cores.
 suite: $(READY)
 	@bash scripts/test_tools.sh
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 .venv/bin/$(IN_TWO)
 
 coverage: $(READY)
 	@rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 .venv/bin/coverage run -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 .venv/bin/coverage run -m $(IN_TWO)
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage html --quiet --directory build/coverage/html --fail-under 0
 	.venv/bin/coverage report --sort cover --skip-covered

@@ -54,6 +54,19 @@ def end(process: BaseProcess, number: signal.Signals) -> None:
     process.join()
 
 
+def disturb(argv: Sequence[str], log: Path, seconds: float, trial: int) -> int:
+    """Start it, and after so long kill it, or ask it to stop, by turns of the trials; its exit status. Nobody is left,
+    and what was stopped says that it can be gone on with."""
+    process = start(argv, log)
+    process.join(seconds)
+    end(process, (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)[trial % 4])
+    wait_until_alone(process.pid or 0)
+    assert process.exitcode in (0, 130, 143, -9), log.read_text()
+    if process.exitcode in (130, 143):
+        assert last_line(log).endswith("the same command resumes")
+    return process.exitcode
+
+
 def wait_until_alone(leader: int, seconds: float = 5) -> None:
     """Fail unless the whole session has ended in time."""
     deadline = time.monotonic() + seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 
 import eval.cli  # noqa: F401 (children are forks of this process)
 from dactyl.cli import main
-from tests.faults.children import end, finish, last_line, start, wait_until_alone
+from tests.faults.children import disturb, finish
 from tests.faults.conftest import Trials
 from tests.faults.test_training import TINY
 from tests.synthetic import make_dataset
@@ -48,14 +47,7 @@ def test_kills_and_signals_change_no_byte(inputs: Path, tmp_path: Path, trials: 
     assert "evaluation.json" in expected
     shutil.rmtree(output)
     for trial in trials(2, 200):
-        process = start(command, log)
-        process.join(rng.uniform(0.05, 0.95) * lasts)
-        end(process, (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)[trial % 4])
-        wait_until_alone(process.pid or 0)
-        assert process.exitcode in (0, 130, 143, -9), log.read_text()
-        if process.exitcode in (130, 143):
-            assert last_line(log).endswith("the same command resumes")
-        if process.exitcode == 0:
+        if disturb(command, log, rng.uniform(0.05, 0.95) * lasts, trial) == 0:
             assert written(output) == expected, trial
             shutil.rmtree(output)
     assert finish(command, log) == 0, log.read_text()

@@ -17,7 +17,7 @@ import torch
 
 import train.cli  # noqa: F401 (children are forks of this process)
 from dactyl.cli import main
-from tests.faults.children import end, finish, last_line, mounted, start, wait_until_alone
+from tests.faults.children import disturb, finish, last_line, mounted, start, wait_until_alone
 from tests.faults.conftest import Trials
 from tests.faults.test_checkpoints import same
 from tests.synthetic import make_dataset
@@ -68,14 +68,7 @@ def test_kills_and_signals_change_no_weight(inputs: Path, tmp_path: Path, trials
     assert finish(command(inputs, whole), log) == 0, log.read_text()
     lasts, expected = time.monotonic() - at, trained(whole)
     for trial in trials(2, 200):
-        process = start(command(inputs, broken), log)
-        process.join(rng.uniform(0.1, 0.9) * lasts)
-        end(process, (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)[trial % 4])
-        wait_until_alone(process.pid or 0)
-        assert process.exitcode in (0, 130, 143, -9), log.read_text()
-        if process.exitcode in (130, 143):
-            assert last_line(log).endswith("the same command resumes")
-        if process.exitcode == 0:
+        if disturb(command(inputs, broken), log, rng.uniform(0.1, 0.9) * lasts, trial) == 0:
             assert not differing(expected, trained(broken)), trial
             shutil.rmtree(broken)
     assert finish(command(inputs, broken), log) == 0, log.read_text()

@@ -41,7 +41,7 @@ def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
     cells = 1 << int(np.ceil(np.log2(max(1, len(corners) / 2)) / 2))  # in a row of the texture
     size = min(_LARGEST_CELL, _SIDE // cells)
     cell, upper = np.divmod(np.arange(len(corners)), 2)
-    places = size * np.stack([_spread_out(cell, 2, 0), _spread_out(cell, 2, 1)], axis=1)
+    places = size * np.stack([_along(cell, axis) for axis in (0, 1)], axis=1)
     # Triangles keep a pixel's distance from the cell's sides and from each other: renderers mix neighbouring texels.
     low = np.array([[1.0, 1.0], [size - 3.0, 1.0], [1.0, size - 3.0]])
     uv = places[:, None] + np.where(upper[:, None, None], size - low, low)
@@ -95,9 +95,9 @@ def _along_a_curve(points: FloatArray) -> NDArray[np.int64]:
     return np.argsort(code, kind="stable")
 
 
-def _spread_out(code: NDArray[np.int64], axes: int, axis: int) -> NDArray[np.int64]:
-    """One coordinate of the places (N,) along that curve."""
+def _along(code: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
+    """One coordinate, 0 or 1, of the places (N,) along that curve in the plane."""
     place = np.zeros_like(code)
     for bit in range(20):
-        place |= (code >> (axes * bit + axis) & 1) << bit
+        place |= (code >> (2 * bit + axis) & 1) << bit
     return place
