@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from datagen.sim.scene import OBJECT_SIZES, SimScene
+from datagen.sim.objects import OBJECT_SIZES
+from datagen.sim.scene import SimScene
 from datagen.variation import LogUniform, Normal, Uniform
 
 Generators = Callable[[str], np.random.Generator]
@@ -23,7 +24,7 @@ class PhysicsRandomization:
 
     Attributes:
         object_size: factor of the object's dimensions, one for all three; a mesh takes the nearest of
-            `scene.OBJECT_SIZES`. Mass keeps, inertia goes with the square.
+            `objects.OBJECT_SIZES`. Mass keeps, inertia goes with the square.
         mass: factor of mass and inertia, for the object and each link of the hand.
         friction: factor of all friction coefficients, one for everything: a contact takes the larger of its two
             geoms' coefficients, so that independent factors would raise friction.

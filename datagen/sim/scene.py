@@ -8,13 +8,11 @@ radians, kilograms, seconds.
 from __future__ import annotations
 
 import functools
-import io
 from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
 import numpy as np
-from PIL import Image
 
 from datagen.sim.backgrounds import BOWL_WALL, FLOOR, add_background
 from datagen.sim.cameras import mujoco_pose
@@ -26,16 +24,16 @@ from datagen.sim.hand import (
     load_hand,
     lock_wrist,
 )
+from datagen.sim.objects import add_collision_shape, add_part
 from datagen.sim.texture_coordinates import BACKGROUND_REPEAT, add_coordinates, floor_coordinates, wall_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.hand import Hand
-from vision.scene.objects import Part, PoseObject
+from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
-OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
 _LIGHT_DISTANCE = 1.3  # m
 
 Purpose = Literal["physics", "render"]
@@ -141,9 +139,9 @@ def compile_scene(
     elif hand is not None:
         materials += keep_visual_geometry(spec, hand, mesh_fraction, own_meshes=textured)
     if purpose == "physics":
-        _add_collision_shape(spec, body, scene.object)
+        add_collision_shape(spec, body, scene.object)
     else:
-        materials += [_add_part(spec, body, part) for part in scene.object.parts]
+        materials += [add_part(spec, body, part) for part in scene.object.parts]
         body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True  # it is only drawn
         _add_cameras_and_lights(spec, scene)
     materials += add_background(spec, scene.background, purpose == "render")
@@ -179,26 +177,6 @@ def compile_scene(
     return _index(model, scene, purpose, materials)
 
 
-def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
-    """Its convex pieces, which share its mass by volume."""
-    try:
-        volumes = np.array([piece.volume for piece in target.pieces])
-    except ValueError as error:
-        raise DactylError(f"object {target.name}: {error}") from None
-    for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
-        name = "object" if number == 0 else f"object:{number}"
-        geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
-        if piece.kind == "box":
-            geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size
-        else:
-            assert piece.vertices is not None
-            spec.add_mesh(name=name, uservert=piece.vertices.ravel())
-            geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, name
-            # Worlds of a batch share vertices; where sizes are randomised, each points to the mesh of its own.
-            for index, size in enumerate(OBJECT_SIZES):
-                spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
-
-
 def _add_white_texture(spec: mujoco.MjSpec, material: str, size: int) -> None:
     spec.add_texture(
         name=f"drawn/{material}",
@@ -211,74 +189,6 @@ def _add_white_texture(spec: mujoco.MjSpec, material: str, size: int) -> None:
         rgb1=(1, 1, 1),
     )
     spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
-
-
-def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
-    """A mesh with a material of its own; returns the material's name."""
-    mesh = part.mesh
-    # Three vertices of its own for every triangle keep edges sharp, and texture coordinates on their side of a seam.
-    normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
-    own = np.arange(3 * len(mesh.faces))
-    corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
-    material = spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
-    if part.texture is not None and mesh.uv is not None:
-        corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
-        _add_texture(spec, part.name, part.texture)
-        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = part.name
-    body.add_geom(
-        name=part.name,
-        type=mujoco.mjtGeom.mjGEOM_MESH,
-        meshname=part.name,
-        material=part.name,
-        density=0,
-        contype=0,
-        conaffinity=0,
-        castshadow=part.casts_shadow,
-    )
-    return part.name
-
-
-def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
-    """A texture from the content of a PNG file."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 lies at v = 0
-    texture = spec.add_texture(
-        name=name,
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_SRGB,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        nchannel=3,
-    )
-    texture.data = pixels.tobytes()
-
-
-def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
-    """Unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the mean, weighted by area, over the
-    triangles that meet there and whose normals differ by less than so many degrees."""
-    cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    flat = _normals(triangles)
-    place = np.unique(triangles.reshape(-1, 3).round(7), axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.argsort(place, kind="stable")
-    start, count = np.unique(place[order], return_index=True, return_counts=True)[1:]
-    total = np.zeros((len(place), 3))
-    face = np.repeat(np.arange(len(triangles)), 3)
-    for step in range(int(count.max())):  # every corner with the step-th other one at its place
-        present = step < count[place]
-        mine = np.flatnonzero(present)
-        other = face[order[start[place[mine]] + step]]
-        alike = (flat[face[mine]] * flat[other]).sum(axis=1) > np.cos(np.deg2rad(degrees))
-        total[mine[alike]] += cross[other[alike]]
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.where(length > 0, total / np.maximum(length, 1e-30), flat[face])
-
-
-def _normals(triangles: FloatArray) -> FloatArray:
-    """Unit normals (F, 3) of triangles (F, 3, 3), counter-clockwise from outside; zero for one without area."""
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-    return unit
 
 
 def _add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from datagen.sim.geom_meshes import geom_mesh
-from datagen.sim.scene import SimScene, corner_normals
+from datagen.sim.objects import corner_normals
+from datagen.sim.scene import SimScene
 from datagen.sim.texture_coordinates import box_coordinates
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError

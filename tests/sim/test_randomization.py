@@ -17,9 +17,10 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
+from datagen.sim.objects import OBJECT_SIZES
 from datagen.sim.physics import Physics, PhysicsRandomization
 from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, Randomization, SimRandomizer, StepTiming
-from datagen.sim.scene import OBJECT_SIZES, SimScene, compile_scene
+from datagen.sim.scene import SimScene, compile_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
 from datagen.variation import LogUniform, Normal, Uniform, generator

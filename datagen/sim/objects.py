@@ -1,0 +1,108 @@
+"""The object in MuJoCo's model: convex pieces that collide, or parts that a camera sees."""
+
+from __future__ import annotations
+
+import io
+
+import mujoco
+import numpy as np
+from PIL import Image
+
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
+from vision.scene.objects import Part, PoseObject
+
+OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
+"""Factors on the size of an object that is a mesh: one mesh each."""
+
+
+def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
+    """Add its convex pieces, which share its mass by volume.
+
+    Raises:
+        DactylError: a piece has no volume.
+    """
+    try:
+        volumes = np.array([piece.volume for piece in target.pieces])
+    except ValueError as error:
+        raise DactylError(f"object {target.name}: {error}") from None
+    for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
+        name = "object" if number == 0 else f"object:{number}"
+        geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
+        if piece.kind == "box":
+            geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size
+        else:
+            assert piece.vertices is not None
+            spec.add_mesh(name=name, uservert=piece.vertices.ravel())
+            geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, name
+            # Worlds of a batch share vertices; where sizes are randomised, each points to the mesh of its own.
+            for index, size in enumerate(OBJECT_SIZES):
+                spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
+
+
+def add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
+    """Add a mesh with a material of its own; its name is the part's, and is returned."""
+    mesh = part.mesh
+    # Three vertices of its own for every triangle keep edges sharp, and texture coordinates on their side of a seam.
+    normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
+    own = np.arange(3 * len(mesh.faces))
+    corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
+    material = spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
+    if part.texture is not None and mesh.uv is not None:
+        corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
+        _add_texture(spec, part.name, part.texture)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = part.name
+    body.add_geom(
+        name=part.name,
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=part.name,
+        material=part.name,
+        density=0,
+        contype=0,
+        conaffinity=0,
+        castshadow=part.casts_shadow,
+    )
+    return part.name
+
+
+def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
+    """A texture from the content of a PNG file."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 lies at v = 0
+    texture = spec.add_texture(
+        name=name,
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_SRGB,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        nchannel=3,
+    )
+    texture.data = pixels.tobytes()
+
+
+def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
+    """Unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the mean, weighted by area, over the
+    triangles that meet there and whose normals differ by less than so many degrees."""
+    cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    flat = _normals(triangles)
+    place = np.unique(triangles.reshape(-1, 3).round(7), axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(place, kind="stable")
+    start, count = np.unique(place[order], return_index=True, return_counts=True)[1:]
+    total = np.zeros((len(place), 3))
+    face = np.repeat(np.arange(len(triangles)), 3)
+    for step in range(int(count.max())):  # every corner with the step-th other one at its place
+        present = step < count[place]
+        mine = np.flatnonzero(present)
+        other = face[order[start[place[mine]] + step]]
+        alike = (flat[face[mine]] * flat[other]).sum(axis=1) > np.cos(np.deg2rad(degrees))
+        total[mine[alike]] += cross[other[alike]]
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.where(length > 0, total / np.maximum(length, 1e-30), flat[face])
+
+
+def _normals(triangles: FloatArray) -> FloatArray:
+    """Unit normals (F, 3) of triangles (F, 3, 3), counter-clockwise from outside; zero for one without area."""
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    unit: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return unit
