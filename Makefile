@@ -10,7 +10,7 @@
 .DEFAULT_GOAL := help
 
 READY := .venv/ready
-IN_TWO := pytest -n 2 --dist loadscope
+IN_TWO := pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile

@@ -40,3 +40,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("soak" if config.getoption("--soak") else "suite")
+
+
+# Modules that fork a training from the tests' process come first: it may not have learnt anything itself, or the fork
+# misses its autograd threads. Then what takes long, so that no test process is left with it while others are done.
+FIRST = (
+    "tests/faults/test_training.py",
+    "tests/faults/test_evaluation.py",
+    "tests/e2e/",
+    "tests/faults/",
+    "tests/policy/",
+    "tests/sim/test_states.py",
+    "tests/scene/",
+    "tests/train/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((number for number, name in enumerate(FIRST) if item.nodeid.startswith(name)), len(FIRST))
+
+    items.sort(key=place)  # stable: within each, tests stay in their order

@@ -1,8 +1,9 @@
 """``dactyl`` in processes that can be killed: forks of one that has imported everything, a hundred starts for one.
 
 The fork server is that of tests/commands.py. Trainings and evaluations are forked from the process of the tests: what
-loads for them then comes from that server, too, where a fork of the server would start another. What a child does
-before its command (paint pictures instead of rendering them, let a write fail) is handed over with it.
+loads for them then comes from that server, too, where a fork of the server would start another; these tests come
+first (tests/conftest.py), before the process itself has learnt. What a child does before its command (paint pictures
+instead of rendering them, let a write fail) is handed over with it.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def test_what_a_checkpoint_claims_is_one_line(name: str, checkpoint: Path, tmp_p
 
 def compressed(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(300 << 20))
+        archive.writestr("archive/data.pkl", bytes(160 << 20))
 
 
 def many_members(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -378,19 +379,21 @@ def test_nothing_is_the_calibrated_simulation() -> None:
     assert all(getattr(NOTHING, field.name) is None for field in fields(NOTHING))
 
 
+@functools.cache
+def end(config: Randomization) -> tuple[np.ndarray, np.ndarray]:
+    """Where the same actions lead, and what the fingertips' markers tell on the way."""
+    environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=config)
+    environment.restore([0, 1], STARTS, [5, 6])
+    told = []
+    for action in np.random.default_rng(0).uniform(-1, 1, (40, 2, 20)):
+        environment.step(action)
+        told.append(environment.sense()["fingertip_position"])
+    return environment.batch.qpos.copy(), np.array(told)
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(EVERYTHING)])
 def test_each_effect_changes_the_environment_alone(name: str) -> None:
-    def end(randomized: bool) -> tuple[np.ndarray, np.ndarray]:
-        config = EVERYTHING.only(name) if randomized else NOTHING
-        environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=config)
-        environment.restore([0, 1], STARTS, [5, 6])
-        told = []
-        for action in np.random.default_rng(0).uniform(-1, 1, (40, 2, 20)):
-            environment.step(action)
-            told.append(environment.sense()["fingertip_position"])
-        return environment.batch.qpos.copy(), np.array(told)
-
-    (calm, seen), (moved, reported) = end(False), end(True)
+    (calm, seen), (moved, reported) = end(NOTHING), end(EVERYTHING.only(name))
     sensor = name in ("observation_noise", "marker_placement", "marker_loss", "marker_occlusion")
     assert (calm == moved).all() == sensor
     assert (seen != reported).any() == (name != "marker_occlusion")  # nothing touches a nail here

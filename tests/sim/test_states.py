@@ -117,13 +117,11 @@ def test_threads_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None:
 
 
 def test_processes_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None:
-    """Nor where the count cuts a part that they made whole, nor a part that was there already."""
+    """Nor where the count cuts a part that they made whole, nor which parts are there already."""
     config = replace(finished, output=tmp_path, threads=1)
-    for workers, count in ((2, 17), (3, COUNT)):
-        collect(replace(config, workers=workers, count=count))
-    assert digests(tmp_path) == digests(finished.output)
+    collect(replace(config, workers=2, count=29))
     (tmp_path / "part-000001.json").unlink()
-    collect(replace(config, workers=2))
+    collect(replace(config, workers=3))
     assert digests(tmp_path) == digests(finished.output)
 
 
