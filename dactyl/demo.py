@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from vision.config import parse
 from vision.config_files import CONFIGS, PREFIX
+from vision.console import Console
 from vision.hardware import fast_bfloat16
 
 RESULTS = {
@@ -104,7 +103,7 @@ def main_demo(argv: Sequence[str]) -> None:
     begun = time.monotonic()
     for command in commands(config):
         console.rule(style="dim")
-        console.print(f"[bold]$ dactyl {shlex.join(command)}", highlight=False, soft_wrap=True)
+        console.print(f"$ dactyl {shlex.join(command)}", style="bold", highlight=False, soft_wrap=True)
         run(command)
     minutes = (time.monotonic() - begun) / 60
     console.rule(style="dim")

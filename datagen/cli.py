@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from vision.config import parse
+from vision.console import Console
 from vision.errors import DactylError, UsageError
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from msgspec.structs import asdict, astuple
-from rich.console import Console
 
 from eval.report.charts import Curve, error_curves
 from eval.report.figures import predictions_sheet
@@ -47,6 +46,7 @@ from eval.scoring.table import (
     table_notes,
 )
 from vision.config import parse, to_jsonable
+from vision.console import Console
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder, remove

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from vision.config import parse
+from vision.console import Console
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from rich.console import Console
 
 from train import initial
 from train.camera_model import CameraConfig
@@ -33,6 +32,7 @@ from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from train.resume import batches_done, refuse_misfit
 from vision.config import format_error, to_jsonable
+from vision.console import Console
 from vision.errors import DactylError, UsageError
 from vision.estimator import read_checkpoint
 from vision.io.files import fingerprint

@@ -29,6 +29,7 @@ from vision import strict_yaml
 from vision.config_files import config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
+from vision.io.outputs import refuse_lost_inputs
 from vision.io.store import is_remote, locate
 
 Config = TypeVar("Config")
@@ -57,6 +58,8 @@ def _path_text(path: Any) -> str:
 
 def _path(text: str | Path) -> Path:
     """A path of this machine. Refuses URLs, or one that needs a package that is missing becomes the folder ``s3:``."""
+    if not str(text) or "\0" in str(text):  # of nothing the current folder would come: a shell's variable is unset
+        raise ValueError(f"expected a folder or file, got {str(text)!r}")
     place = locate(text) if "://" in str(text) else Path(text)
     if is_remote(place):
         raise ValueError(f"expected a folder or file of this machine, got {text}")
@@ -84,9 +87,10 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
     parser.add_class_arguments(config_class, None)
     try:
         values = parser.instantiate(parser.parse_args(list(argv))).as_dict()
-        del values["config"]
+        files = values.pop("config") or ()
         config = config_class(**values)
         refuse_not_finite(config)
+        refuse_lost_inputs(config, [str(file) for file in files])
         return config
     except CONFIG_ERRORS as error:
         raise usage_error(command, argv, error, known_keys(config_class)) from error

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from vision.console import Console
+from vision.errors import printable
 
 Advance = Callable[[int], None]
 """Says that so many more items are done."""
@@ -37,12 +39,12 @@ def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(unit),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(description, total=total, completed=done)
+        task = bar.add_task(printable(description), total=total, completed=done)
         yield lambda count: bar.update(task, advance=count)

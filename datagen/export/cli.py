@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from vision.config import parse
+from vision.console import Console
 from vision.errors import UsageError
 
 _USAGE = """usage: dactyl export {bop} [--key value ...]

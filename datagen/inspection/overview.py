@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from datagen.inspection.filters import SampleErrors
 from datagen.inspection.gallery import page, page_numbers
 from datagen.inspection.info import spread, summary
 from vision.bounds import at_least_one, not_negative
+from vision.console import Console
 from vision.drawing.wireframes import dataset_sheet, save_png
 from vision.io.files import atomic_write
 from vision.io.store import Location

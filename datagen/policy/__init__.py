@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from datagen.policy.explore import RandomExploration
 from datagen.sim.interface import Observation, Policy, blank_observation
 from datagen.sim.scene import SimScene
+from vision.console import Console
 from vision.errors import DactylError
 from vision.io.files import sha256
 from vision.registry import Registry

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from vision.config import parse
+from vision.console import Console
 from vision.errors import UsageError
 
 _USAGE = """Train a policy that turns the object, or measure one.

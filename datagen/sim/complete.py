@@ -16,6 +16,8 @@ from vision.scene.hand import Hand
 from vision.scene.load import load_scene
 from vision.scene.scene import Scene
 
+_NEAR = 1e-3  # rad or m beyond a limit: rounding
+
 
 @functools.lru_cache(maxsize=8)
 def complete_scene(source: str) -> Scene:
@@ -39,7 +41,7 @@ def completed(scene: Scene) -> Scene:
             names.
     """
     hand = scene.hand
-    if hand is None or hand.joints:
+    if hand is None or (hand.joints and hand.sha256):
         return scene
     spec = load_hand(hand)
     model = whole_model(spec, hand)
@@ -47,6 +49,7 @@ def completed(scene: Scene) -> Scene:
     for actuator in range(model.nu):
         control_of(model, actuator, hand)
     joints = tuple(joint.name.removeprefix(hand.prefix) for joint in spec.joints)
+    _refuse_odd_choices(hand, model, joints)
     group = visual_group(model) if hand.visual_group is None else hand.visual_group
     try:
         hand = msgspec.structs.replace(
@@ -62,6 +65,26 @@ def completed(scene: Scene) -> Scene:
     except ValueError as error:  # the scene names what the model has not
         raise DactylError(f"hand {hand.name}: {error}") from None
     return msgspec.structs.replace(scene, hand=hand)
+
+
+def _refuse_odd_choices(hand: Hand, model: mujoco.MjModel, joints: tuple[str, ...]) -> None:
+    """Refuse what a scene file says of the model that is not so, and would make a hand unseen, unfelt or another."""
+    if hand.joints and hand.joints != joints:
+        raise DactylError(f"hand {hand.name}: joints: the model has {', '.join(joints)}; leave them out")
+    for key in ("visual_group", "collision_group"):
+        if (group := getattr(hand, key)) is not None and group not in model.geom_group:
+            there = ", ".join(map(str, sorted({*model.geom_group.tolist()})))
+            raise DactylError(f"hand {hand.name}: {key}: no geom of the model is in group {group}; there are {there}")
+    for name, angle in hand.initial_pose.items():
+        if name not in joints:
+            continue  # said elsewhere
+        joint = model.joint(joints.index(name))
+        low, high = joint.range
+        if model.jnt_limited[joint.id] and not low - _NEAR <= angle <= high + _NEAR:
+            raise DactylError(
+                f"hand {hand.name}: initial_pose: joint '{name}' at {angle:g}, its limits are {low:g} and {high:g}; "
+                "are these degrees?"
+            )
 
 
 def _refuse_joints(hand: Hand, model: mujoco.MjModel) -> None:

@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import trimesh
 
+from datagen.sim.hand_files import check_model
 from datagen.sim.hand_model import far_end
 from datagen.sim.menagerie import menagerie_file
 from vision.errors import DactylError
@@ -25,6 +26,7 @@ _READABLE_MESHES = (".stl", ".obj")  # of MuJoCo's formats; a mesh of another on
 _SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
+_OURS = ("object", "background")  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
     "mesh": "scale refpos refquat inertia maxhullvert smoothnormal",
@@ -49,9 +51,12 @@ def hand_file(hand: Hand) -> Path:
     kind, _, rest = hand.source.partition(":")
     if kind == "package":
         module, _, inside = rest.partition("/")
-        found = importlib.util.find_spec(module)
+        # To find a package within another, Python imports that one; and a scene file imports nothing.
+        found = importlib.util.find_spec(module) if module.isidentifier() else None
         if found is None or found.origin is None:
             raise DactylError(f"hand {hand.name}: package {module} is not installed, it holds the hand's model")
+        if Path(inside).is_absolute() or ".." in Path(inside).parts:
+            raise DactylError(f"hand {hand.name}: source: '{inside}' is no file in the package {module}")
         path = Path(found.origin).parent / inside
     elif kind == "menagerie":
         path = menagerie_file(hand.name, rest)
@@ -69,9 +74,10 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         DactylError: its model is missing, MuJoCo cannot read it, or something that the scene names is not in it.
     """
     path = hand_file(hand)
+    check_model(path)
     try:
         spec = mujoco.MjSpec.from_file(str(path))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
     for name in hand.remove:
         named = 0
@@ -87,6 +93,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     touch_sites = [site for site in spec.sites if site.name in sensed and site.name not in wanted]
     for element in (*spec.sensors, *spec.lights, *spec.cameras, *spec.keys, *touch_sites):
         spec.delete(element)
+    _refuse_our_names(spec, hand)
     for geom in spec.geoms:
         geom.material = ""
     for element in (*spec.materials, *spec.textures):
@@ -111,10 +118,28 @@ def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
         DactylError: MuJoCo cannot compile it.
     """
     try:
-        return spec.copy().compile()
-    except ValueError as error:
+        model = spec.copy().compile()
+    except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise DactylError(f"hand {hand.name}: {hand_file(hand)}: MuJoCo cannot compile it: {said}") from None
+    # MuJoCo warns of NaN at most, and compiles it.
+    for key in ("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_range"):
+        if not np.isfinite(getattr(model, key)).all():
+            raise DactylError(f"hand {hand.name}: {hand_file(hand)}: {key}: a number is not finite; mend the model")
+    if not np.isfinite(model.opt.gravity).all():
+        raise DactylError(f"hand {hand.name}: {hand_file(hand)}: option gravity: a number is not finite")
+    return model
+
+
+def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Refuse names that a scene's object and background have."""
+    for kind, elements in (("body", spec.bodies), ("joint", spec.joints), ("geom", spec.geoms), ("mesh", spec.meshes)):
+        for element in elements:
+            if element.name.split(":")[0].split("/")[0] in _OURS:
+                raise DactylError(
+                    f"hand {hand.name}: its model has a {kind} '{element.name}', as the scene's own is called; remove "
+                    "it if it is no part of the hand, or rename it"
+                )
 
 
 def _forget_defaults(spec: mujoco.MjSpec) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from vision.config import parse
+from vision.console import Console
 from vision.errors import UsageError
 from vision.io.files import atomic_write
 from vision.scene.load import check_scene

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, wire
 from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
+from vision.console import Console
 from vision.errors import DactylError
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from eval.estimation.config import EstimateConfig
 from eval.laboratory.pictures import shown
 from vision.config import parse
+from vision.console import Console
 from vision.errors import printable
 from vision.extras import require
 

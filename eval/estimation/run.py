@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.sources import Source, open_source
+from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.progress import progress
 
@@ -47,6 +50,7 @@ def estimate_all(config: EstimateConfig) -> Summary:
     """
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
+    _refuse_lost_pictures(config, source)
     summary = Summary(source.name, remarks=[*source.remarks])
     if config.output is None:
         for line in _lines(config, observer, source, summary):
@@ -60,6 +64,17 @@ def estimate_all(config: EstimateConfig) -> Summary:
 
     atomic_write(config.output, write)
     return summary
+
+
+def _refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
+    """Raise DactylError where a picture would be written over."""
+    read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises where links go round
+    overlays = config.overlays
+    for key, written in (("output", config.output), ("overlays", overlays)):
+        if written is not None and os.path.realpath(written) in read:
+            raise DactylError(f"{key}: {written} is one of the pictures that are read; choose another file")
+    if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
+        raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
 
 def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[str]:

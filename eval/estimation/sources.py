@@ -37,12 +37,21 @@ class Shot:
 
 @dataclass(frozen=True)
 class Source:
-    """Shots that can be read by number; ``remarks`` are what the user should know of them."""
+    """Shots that can be read by number.
+
+    Attributes:
+        name: for messages.
+        count: how many there are.
+        read: one of them.
+        remarks: what the user should know of them.
+        files: that they are read from, where these are pictures of the user's own.
+    """
 
     name: str
     count: int
     read: Callable[[int], Shot]
     remarks: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def shots(self, limit: int | None) -> tuple[list[int], Iterator[Shot]]:
         """Numbers of at most ``limit`` shots, evenly spaced, and the shots, read as they are asked for."""
@@ -110,7 +119,8 @@ def _files(name: str, found: FoundTriplets, config: EstimateConfig, remarks: Seq
         return Shot(triplet.key, pictures, [str(path) for path in triplet.files], triplet.time_s)
 
     alone = (f"{name}: {found.alone} pictures left out: no partners of the other cameras",) if found.alone else ()
-    return Source(name, len(found.triplets), read, (*alone, *remarks))
+    files = tuple(path for triplet in found.triplets for path in triplet.files)
+    return Source(name, len(found.triplets), read, (*alone, *remarks), files)
 
 
 def _calibrated(folder: Path, config: EstimateConfig) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
         listed, _ = list_pictures(sources[name])
         if not listed:
             raise DactylError(f"{sources[name]}: no PNG or JPEG in it; expected pictures of camera '{name}'")
-        pictures.append({path.stem: path for path in listed})
+        pictures.append(_by_key(name, ((path.stem, path) for path in listed)))
     return _matched(pictures, str(sources[rig.names[0]]), rig)
 
 
@@ -95,10 +95,23 @@ def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
     for name in rig.names:
         called = re.compile(rf"(?:(.*)[-_. ])?{re.escape(name)}(?:[-_. ](.*))?")
         matches = ((path, called.fullmatch(path.stem)) for path in listed)
-        pictures.append({"-".join(filter(None, match.groups())): path for path, match in matches if match})
+        keys = (("-".join(filter(None, match.groups())), path) for path, match in matches if match)
+        pictures.append(_by_key(name, keys))
     if not any(pictures):
         return None
     return _matched(pictures, str(folder), rig)
+
+
+def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Pictures of a camera by their keys; DactylError where two have the same, of which nobody can choose one."""
+    found: dict[str, Path] = {}
+    for key, path in keys:
+        if key in found:
+            raise DactylError(
+                f"{path}: camera '{camera}' has {found[key].name} of the same moment; take one of them away"
+            )
+        found[key] = path
+    return found
 
 
 def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTriplets:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from eval.report.page import TEMPLATES
 from eval.report.table_text import markdown
@@ -17,6 +16,7 @@ from eval.scoring.record import RECORD, Evaluation, load_evaluation
 from eval.scoring.record_types import DatasetRecord
 from eval.scoring.table import Row, evaluation_rows, missing_rows
 from vision.config import parse
+from vision.console import Console
 from vision.errors import DactylError
 from vision.io.files import atomic_write, remove, sha256
 from vision.scene.scene import Scene

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import NONE
 from vision.config import parse
+from vision.console import Console
 from vision.errors import printable
 from vision.io.files import atomic_write, canonical_json
 from vision.storage.schema import SCHEMA_VERSION

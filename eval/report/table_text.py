@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from eval.report.page import TEMPLATES
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import MAIN, Summary, metrics, table_metrics
 from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
+from vision.console import Console
 from vision.templating import render
 
 

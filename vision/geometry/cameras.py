@@ -45,7 +45,9 @@ def look_at(position: ArrayLike, target: ArrayLike) -> FloatArray:
     image, the world's z upwards."""
     eye = np.asarray(position, dtype=np.float64)
     forward = np.asarray(target, dtype=np.float64) - eye
-    forward /= np.linalg.norm(forward)
+    if not (distance := np.linalg.norm(forward)) > 0:
+        raise ValueError("a camera looks at its own position; give it another point to look at")
+    forward /= distance
     up = np.array([0.0, 0.0, 1.0]) if abs(forward[2]) < 0.999 else np.array([0.0, 1.0, 0.0])
     right = np.cross(forward, up)
     right /= np.linalg.norm(right)

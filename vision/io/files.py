@@ -52,6 +52,8 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
         except OSError as error:
             raise DactylError(f"{path}: cannot write: {error}; check the URL, credentials and network") from error
         return
+    if not path.name:
+        raise DactylError(f"{path}: cannot write: a folder; name a file")
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

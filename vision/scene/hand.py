@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from vision.scene.landmarks import Landmarks
-from vision.scene.plain import Plain
+from vision.scene.plain import Plain, check_name
 
 
 class Nail(Plain, frozen=True):
@@ -71,6 +71,9 @@ class Hand(Plain, frozen=True):
     landmarks: Landmarks | None = None
 
     def __post_init__(self) -> None:
+        check_name(self.name, "hand")
+        if self.quaternion is not None and not any(self.quaternion):
+            raise ValueError("quaternion: must not be zero")
         if self.nails and len(self.nails) != len(self.fingertips):
             raise ValueError(f"nails: {len(self.nails)}, fingertips: {len(self.fingertips)}; give one for each or none")
         if self.backlash is not None and self.actuators:

@@ -69,6 +69,7 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
             raise ValueError(f"size: expected metres above 0 and below 2, got {self.size}; are these millimetres?")
         if self.faces.keys() != _BOX_NORMALS.keys():
             raise ValueError(f"faces: expected {', '.join(_BOX_NORMALS)}, got {', '.join(self.faces)}")
+        _check_letters(letter_height=self.letter_height)
 
     def build(self) -> PoseObject:
         """The object."""
@@ -112,6 +113,7 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
             raise ValueError(f"sides: expected 3 to 64 and a look for each, got {self.sides}, {len(self.side_looks)}")
         if not (0 < self.apothem < 1 and 0 < self.half_length < 1):
             raise ValueError("apothem and half_length: expected metres above 0 and below 1; are these millimetres?")
+        _check_letters(letter_height=self.letter_height, end_letter_height=self.end_letter_height)
 
     def build(self) -> PoseObject:
         """The object."""
@@ -188,6 +190,13 @@ def _pyramid(face: Face, keypoints: FloatArray) -> Mesh:
 
     hull = trimesh.convex.convex_hull(np.vstack([np.zeros(3), keypoints[list(face.corners)]]))
     return Mesh(vertices=np.array(hull.vertices), faces=np.array(hull.faces))
+
+
+def _check_letters(**heights: float | None) -> None:
+    """ValueError for a height that no letter of an object has; the key is named."""
+    for key, height in heights.items():
+        if height is not None and not 0 < height < 1:
+            raise ValueError(f"{key}: expected metres above 0 and below 1, got {height}; are these millimetres?")
 
 
 def _letter(face: Face, letter: str, height: float, keypoints: FloatArray) -> Mesh:

@@ -7,7 +7,7 @@ on), of ours, or of what another installed package offers by entry point.
 from __future__ import annotations
 
 import functools
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from vision import strict_yaml
 from vision.config_files import CONFIGS
 from vision.errors import DactylError
+from vision.io.decode import parse_json
 from vision.io.files import read_file
 from vision.registry import Registry
 from vision.scene.hand import Hand
@@ -37,7 +38,8 @@ HANDS = Registry("hand", "dactyl.hands", {})
 OBJECTS = Registry("object", "dactyl.objects", {})
 """What other packages offer: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
 
-_MOST_BYTES = 1 << 26  # a scene with its meshes
+_MOST_BYTES = 1 << 26  # of JSON: a scene with its meshes
+_MOST_YAML_BYTES = 1 << 18  # which is read a thousand times slower
 _ObjectFile = BoxFile | PrismFile | MeshFile
 
 
@@ -74,14 +76,18 @@ def load_scene(source: str) -> Scene:
     hand = None if file.hand is None else _part(file.hand, path, "hands", HANDS, Hand)
     target = _part(file.object, path, "objects", OBJECTS, _ObjectFile)
     rig = _rig(file.rig, path)
-    return Scene(
-        name=file.name or path.stem,
-        hand=hand,
-        object=target,
-        rig=rig,
-        background=file.background,
-        workspace=file.workspace,
+    scene: Scene = _built(
+        lambda: Scene(
+            name=path.stem if file.name is None else file.name,
+            hand=hand,
+            object=target,
+            rig=rig,
+            background=file.background,
+            workspace=file.workspace,
+        ),
+        str(path),
     )
+    return scene
 
 
 def check_scene(source: str) -> None:
@@ -131,7 +137,7 @@ def _is_file(path: Path) -> bool:
 def _finished(file: Any, folder: Path, where: str) -> Any:
     """An object of its file, or a hand, whose own files are looked for in ``folder``; a rig's file as it is."""
     if isinstance(file, Hand) and ":" not in file.source:
-        return replace(file, source=str((folder / file.source).resolve()))
+        return replace(file, source=os.path.realpath(folder / file.source))
     if isinstance(file, MeshFile):
         return _built(lambda: file.build(folder), where)
     return _built(file.build, where) if isinstance(file, BoxFile | PrismFile) else file
@@ -146,7 +152,8 @@ def _built(build: Callable[[], Any], where: str) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        text = read_file(path, _MOST_BYTES, "scene").decode()
-        return json.loads(text) if path.suffix == ".json" else strict_yaml.load(text)
+        if path.suffix == ".json":
+            return parse_json(read_file(path, _MOST_BYTES, "scene"), path)
+        return strict_yaml.load(read_file(path, _MOST_YAML_BYTES, "scene").decode())
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None

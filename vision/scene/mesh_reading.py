@@ -11,6 +11,7 @@ import numpy as np
 
 from vision.geometry.rotations import FloatArray
 from vision.scene.baking import baked
+from vision.scene.mesh_files import checked_texture, make_resolver, read_mesh_file, refuse_odd_geometry
 from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
@@ -26,27 +27,37 @@ def read_geometries(path: Path) -> list[Any]:
     Raises:
         ValueError: there is no such file, it cannot be read, or it holds no triangles.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    kind = path.suffix.lower()
+    if kind not in SUFFIXES:
         raise ValueError(f"file: {path.name}: expected one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise ValueError(f"file: {path}: there is none; it is looked for beside the scene file")
+    content = read_mesh_file(path)
     import trimesh
+
+    resolver = make_resolver(path.parent)
+
+    def load(**options: Any) -> Any:
+        return trimesh.load_scene(io.BytesIO(content), file_type=kind[1:], resolver=resolver, **options)
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = trimesh.load_scene(path).dump(concatenate=False)
-            if path.suffix.lower() == ".glb":  # trimesh drops the colours of vertices that have a material, too
-                bare = trimesh.load_scene(path, skip_materials=True).dump(concatenate=False)
+            for geometry in load(skip_materials=True, process=False).geometry.values():
+                if isinstance(geometry, trimesh.Trimesh):
+                    refuse_odd_geometry(geometry)
+            found = load().dump(concatenate=False)
+            if kind == ".glb":  # trimesh drops the colours of vertices that have a material, too
+                bare = load(skip_materials=True).dump(concatenate=False)
                 found = [
                     colors if _many_colored(colors) and _texture(geometry)[0] is None else geometry
                     for geometry, colors in zip(found, bare, strict=True)
                 ]
     except Exception as error:  # readers of broken files raise whatever they meet
         raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
+    if resolver.faults:
+        raise ValueError(f"file: {path}: {resolver.faults[0]}")
     meshes = [geometry for geometry in found if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces)]
     if not meshes:
-        raise ValueError(f"file: {path}: holds no triangles")
+        raise ValueError(f"file: {path}: holds no triangles; is it cut short, or of another format than {kind}?")
     for mesh in meshes:
         if not np.isfinite(mesh.vertices).all():
             raise ValueError(f"file: {path}: a coordinate is not finite")
@@ -126,7 +137,7 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if image is None or uv is None or len(uv) != len(geometry.vertices):
         return None, None
-    image = image.convert("RGB")
+    image = checked_texture(image)
     while max(image.size) > _LONGEST_TEXTURE:
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)
     file = io.BytesIO()

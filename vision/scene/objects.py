@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.plain import Plain, checked_array
+from vision.scene.plain import Plain, check_name, checked_array
 from vision.scene.symmetries import Symmetries
 
 Color = tuple[float, float, float]
@@ -156,6 +156,7 @@ class PoseObject(Plain, frozen=True):
     faces: tuple[Face, ...] = ()
 
     def __post_init__(self) -> None:
+        check_name(self.name, "object")
         if not 0 < self.mass < 100:
             raise ValueError(f"mass: expected kilograms above 0 and below 100, got {self.mass}")
         if not self.parts or not self.pieces:

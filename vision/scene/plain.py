@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from vision.errors import DactylError, decoding_reason
+from vision.errors import DactylError, decoding_reason, printable
 
 _READABLE = 96  # numbers up to which an array is a list
 _MOST_BYTES = 1 << 28  # of one array: a mesh of ten million vertices
+_LARGEST = 1e9  # of a number: sums and squares of what is larger lose everything else
+_LONGEST_NAME = 100  # characters: names become part of those of files
 _DTYPES = ("float64", "float32", "int64", "int32", "uint8")
 
 T = TypeVar("T")
@@ -40,12 +42,27 @@ def from_plain(value: Any, kind: type[T], where: str) -> T:
         where: names their file, for errors.
 
     Raises:
-        DactylError: a key is missing, unknown or of another type; it is named.
+        DactylError: a key is missing, unknown or of another type, or a number is not finite; it is named.
     """
     try:
+        _refuse_odd_numbers(value)
         return msgspec.convert(value, kind, dec_hook=_decode)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise DactylError(f"{where}: {decoding_reason(error)}") from None
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise ValueError for a name that cannot be shown in a line, or be part of a file's name.
+
+    Args:
+        name: of a scene or of a part of one.
+        what: it names, for the message.
+    """
+    if not 0 < len(name) <= _LONGEST_NAME or "/" in name or printable(name) != name:
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:40]}..."
+        raise ValueError(
+            f"name: of the {what}: expected 1 to {_LONGEST_NAME} printable letters and no /, got '{printable(shown)}'"
+        )
 
 
 def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, ...] | None = None) -> np.ndarray:
@@ -69,6 +86,16 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("expected finite numbers")
     return array
+
+
+def _refuse_odd_numbers(value: Any, key: str = "") -> None:
+    """Raise ValueError for a number that is not finite, or so large that it is a mistake: no range would meet it."""
+    if isinstance(value, float) and not abs(value) <= _LARGEST:  # neither would NaN
+        raise ValueError(f"key '{key}': expected a number within {_LARGEST:g}, got {value}")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for name, inner in items:
+        place = f"{key}[{name}]" if isinstance(name, int) else f"{key}.{name}" if key else str(name)
+        _refuse_odd_numbers(inner, place)
 
 
 def _encode(value: Any) -> Any:

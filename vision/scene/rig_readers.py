@@ -109,10 +109,12 @@ def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
         if number:
             transform = _numbers(about["T_cn_cnm1"], (4, 4)) @ transform
         fx, fy, cx, cy = _numbers(about["intrinsics"], (4,))
-        width, height = about["resolution"]
+        size = tuple(_pixels(side, "resolution") for side in about["resolution"])
+        if len(size) != 2:
+            raise ValueError(f"{name}: resolution: expected width and height, got {len(size)} numbers")
         lens = _lens(about.get("distortion_model", "none"), _numbers(about.get("distortion_coeffs", []), None))
         matrix = _shifted(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
-        cameras.append(_camera(name, Intrinsics(int(width), int(height), matrix, lens), transform))
+        cameras.append(_camera(name, Intrinsics(*size, matrix, lens), transform))
     return cameras
 
 
@@ -146,10 +148,10 @@ def _size(content: Mapping[str, Any]) -> tuple[int, int]:
     for key in ("image_size", "imageSize"):
         if key in content:
             width, height = content[key]
-            return int(width), int(height)
+            return _pixels(width, key), _pixels(height, key)
     for width, height in _SIZE_KEYS:
         if width in content:
-            return int(content[width]), int(content[height])
+            return _pixels(content[width], width), _pixels(content[height], height)
     raise ValueError("none of image_size, image_width, width is in it")
 
 
@@ -157,6 +159,8 @@ def _refuse_cut(content: Mapping[str, Any]) -> None:
     """Raise ValueError where ROS's pictures are other ones than K is of: binned, or a part of the sensor."""
     binning = [content.get(f"binning_{axis}") or 0 for axis in "xy"]
     part = content.get("roi") or {}
+    if not isinstance(part, Mapping):
+        raise ValueError(f"roi: expected keys, got {part!r}")
     if max(binning) > 1 or part.get("x_offset") or part.get("y_offset"):
         raise ValueError("pictures are binned or cut (binning_x, roi); calibrate the camera as its pictures come")
 
@@ -165,10 +169,19 @@ def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
     """Of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine numbers of ROS's
     message are a matrix, too."""
     if isinstance(value, Mapping):
-        value = np.array(value["data"], np.float64).reshape(int(value["rows"]), int(value["cols"]))
+        rows, columns, data = value["rows"], value["cols"], np.array(value["data"], np.float64)
+        if [type(rows), type(columns)] != [int, int] or min(rows, columns) < 0 or rows * columns != data.size:
+            raise ValueError(f"expected rows {rows} x cols {columns} numbers, got {data.size}")
+        value = data.reshape(rows, columns)
     elif shape == (3, 3) and np.shape(value) == (9,):
         value = np.array(value, np.float64).reshape(3, 3)
     return checked_array(value, shape=shape)
+
+
+def _pixels(value: Any, key: str) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{key}: expected whole pixels, got {value!r}")
+    return value
 
 
 def _has(content: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

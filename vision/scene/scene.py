@@ -14,7 +14,7 @@ from vision.errors import DactylError
 from vision.scene.hand import Hand
 from vision.scene.landmarks import Landmarks
 from vision.scene.objects import PoseObject
-from vision.scene.plain import Plain, from_plain, to_plain
+from vision.scene.plain import Plain, check_name, from_plain, to_plain
 from vision.scene.rig import Rig
 from vision.scene.surroundings import Background, Workspace
 
@@ -37,6 +37,9 @@ class Scene(Plain, frozen=True):
     rig: Rig
     background: Background
     workspace: Workspace
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "scene")
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -29,7 +29,7 @@ from vision.storage.cache import local_file
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import ShardLayout, read_member, sample_key, scan_tar
 from vision.storage.records import read_record
-from vision.storage.schema import LABEL, check_record, check_version
+from vision.storage.schema import LABEL, check_cameras, check_record, check_version
 from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
 
 _MAX_JSON_BYTES = 1 << 20
@@ -222,11 +222,18 @@ class TripletDataset(DatasetFolder):
         check_record(record, LABEL, where)
         if record["index"] != self.indices[number] or len(record["camera_intrinsics"]) != len(self.rig):
             raise DactylError(f"{where}: label of another sample or rig; make the dataset again")
-        return {
+        found = {
             key: record[key] if spec.dtype == "str" else np.asarray(record[key], spec.dtype)
             for key, spec in LABEL.items()
             if key in record
         }
+        check_cameras(found["camera_intrinsics"], found["camera_extrinsics"], where)
+        joints = 0 if self.scene.hand is None else len(self.scene.hand.joints)
+        if len(found["joint_position"]) != joints:
+            raise DactylError(
+                f"{where}: joint_position: {len(found['joint_position'])} numbers, the scene's hand has {joints} joints"
+            )
+        return found
 
     def masks(self, number: int) -> np.ndarray | None:
         """Where each picture of sample ``number`` shows the object, (C, H, W) bool; None where the set has no masks."""

@@ -109,6 +109,9 @@ PREDICTIONS: dict[str, Field] = {
 }
 
 
+_LEAST_RIGID = 1e-4  # of a rotation times its transpose from the identity
+
+
 def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: str) -> None:
     """Refuse a record that breaks its table; ``where`` names it in the error (file and key).
 
@@ -170,6 +173,22 @@ def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
         off = np.abs(np.linalg.norm(array, axis=-1) - 1.0)
         if array.size and (off.max() > 1e-6 or array[..., 0].min() < 0):
             raise DactylError(f"{where}: expected a unit quaternion w x y z with w >= 0")
+
+
+def check_cameras(matrices: np.ndarray, transforms: np.ndarray, where: str) -> None:
+    """Refuse what is in range and yet describes no camera; ``where`` names the label in the error.
+
+    Args:
+        matrices: K, (C, 3, 3) pixels.
+        transforms: world to camera, (C, 4, 4) metres.
+    """
+    focal = matrices[:, (0, 1), (0, 1)]
+    if focal.min(initial=1.0) <= 0 or matrices[:, (0, 1), (1, 0)].any() or (matrices[:, 2] != (0, 0, 1)).any():
+        raise DactylError(f"{where}: camera_intrinsics: expected rows fx 0 cx, 0 fy cy, 0 0 1 with positive fx, fy")
+    rotation = transforms[:, :3, :3]
+    off = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max(initial=0.0)
+    if off > _LEAST_RIGID or (np.linalg.det(rotation) < 0).any() or (transforms[:, 3] != (0, 0, 0, 1)).any():
+        raise DactylError(f"{where}: camera_extrinsics: expected a rotation and the last row 0 0 0 1")
 
 
 def check_version(version: object, where: str, expected: int = SCHEMA_VERSION) -> None:

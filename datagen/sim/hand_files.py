@@ -1,0 +1,85 @@
+"""A hand's MJCF before MuJoCo reads it: MuJoCo waits for pipes, and lets one line stand for gigabytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from vision.errors import DactylError
+from vision.io.files import read_file
+
+_MOST_BYTES = 16 << 20
+_MOST_FILES = 64  # that include each other
+_MOST_COPIES = 1_000  # of what <replicate> encloses
+_MOST_CELLS = 1 << 20  # of a height field
+_COMMENT = re.compile(b"<!--.*?-->", re.DOTALL)
+"""In which MuJoCo lets pass what XML does not: two hyphens."""
+_FOLDERS = ("meshdir", "texturedir", "assetdir")
+
+
+def check_model(path: Path) -> None:
+    """Refuse what MuJoCo would wait for, or take gigabytes for.
+
+    Raises:
+        DactylError: the file or one that it includes is no MJCF, names a pipe, device or folder, or repeats something
+            without measure.
+    """
+    waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
+    for file in waiting:
+        try:
+            content = read_file(file, _MOST_BYTES, "model of a hand")
+            root = ElementTree.fromstring(_COMMENT.sub(b"", content))
+        except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding unheard of
+            raise DactylError(f"{file}: MuJoCo cannot read it: no XML ({error})") from None
+        if file == path and root.tag != "mujoco":
+            raise DactylError(f"{file}: no MJCF but <{root.tag}>; let MuJoCo's compile turn it into MJCF")
+        for element in root.iter():
+            folders |= {path.parent / element.attrib[key] for key in _FOLDERS if key in element.attrib}
+        for key, name in _files(root):
+            for place in {folder / name for folder in (*folders, file.parent)}:
+                _refuse_no_file(place, file)
+                if key == "include" and place.is_file() and os.path.realpath(place) not in seen:
+                    seen.add(os.path.realpath(place))
+                    waiting.append(place)
+        if len(waiting) > _MOST_FILES:
+            raise DactylError(f"{path}: includes more than {_MOST_FILES} files; join them")
+        _refuse_excess(root, 1, file)
+
+
+def _files(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    for element in root.iter():
+        yield from ((element.tag, value) for key, value in element.attrib.items() if key.startswith("file"))
+
+
+def _refuse_no_file(place: Path, file: Path) -> None:
+    try:
+        odd = place.exists() and not place.is_file()
+    except (OSError, ValueError):  # no name that a file can have: MuJoCo says so
+        return
+    if odd and not place.is_dir():
+        raise DactylError(f"{file}: names {place}, which is no file but a pipe or device; put a file there")
+
+
+def _refuse_excess(element: ElementTree.Element, copies: float, file: Path) -> None:
+    """Walk the tree, whose depth the XML parsers limit, with a stack of its own."""
+    waiting = [(element, copies)]
+    while waiting:
+        each, times = waiting.pop()
+        if each.tag == "replicate":
+            times *= _number(each, "count")
+        if times > _MOST_COPIES:
+            raise DactylError(f"{file}: <replicate> makes more than {_MOST_COPIES:,} copies; lower its count")
+        if each.tag == "hfield" and _number(each, "nrow") * _number(each, "ncol") > _MOST_CELLS:
+            raise DactylError(f"{file}: a height field of more than {_MOST_CELLS:,} cells; lower nrow and ncol")
+        waiting += ((child, times) for child in each)
+
+
+def _number(element: ElementTree.Element, key: str) -> float:
+    """An attribute that is a number; 1 where it is none, about which MuJoCo complains."""
+    try:
+        return max(1.0, float(element.get(key, 1)))
+    except ValueError:
+        return 1.0

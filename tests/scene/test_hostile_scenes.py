@@ -1,0 +1,192 @@
+"""Scene files and meshes of other people, with what they get wrong: one line with the key, never another object."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from vision.errors import DactylError
+from vision.scene import mesh_files
+from vision.scene.load import load_scene
+from vision.scene.mesh_reading import read_geometries
+
+SCENE = """hand: null
+object: {kind: box, name: die, size: [0.05, 0.05, 0.05], mass: 0.06,
+  faces: {"+x": {color: [0.8, 0.1, 0.1]}, "-x": {color: [0.1, 0.6, 0.2]}, "+y": {color: [0.1, 0.2, 0.7]},
+          "-y": {color: [0.9, 0.8, 0.1]}, "+z": {color: [0.9, 0.9, 0.9]}, "-z": {color: [0.6, 0.2, 0.6]}}}
+rig: {cameras: [{name: front, width: 64, height: 64, fovy_deg: 30, position: [0.4, 0, 0.5], look_at: [0, 0, 0.1]}]}
+workspace: {start: [0, 0, 0.1], light_centre: [0, 0, 0.03]}
+"""
+TRIANGLES = "f 1/1 3/2 4/3\nf 1/1 4/2 2/3\nf 1/1 2/2 3/3\nf 2/1 4/2 3/3\n"
+CORNERS = "v 0 0 0\nv 0.05 0 0\nv 0 0.05 0\nv 0 0 0.05\nvt 0 0\nvt 0 1\nvt 1 1\n"
+
+
+def refused(folder: Path, text: str) -> str:
+    path = folder / "scene.yaml"
+    path.write_text(text)
+    with pytest.raises(DactylError) as error:
+        load_scene(str(path))
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def test_the_scene_that_the_others_change_is_sound(tmp_path: Path) -> None:
+    (tmp_path / "scene.yaml").write_text(SCENE)
+    assert load_scene(str(tmp_path / "scene.yaml")).object.name == "die"
+
+
+@pytest.mark.parametrize("name", ['"../../x"', '"a\\e[2Jb"', '"a\\u202Eb"', '"[/b]"', '""', "a" * 101, '"a\\nb"'])
+def test_names_are_shown_and_become_names_of_files(tmp_path: Path, name: str) -> None:
+    assert "name: of the scene" in refused(tmp_path, f"{SCENE}name: {name}\n")
+    assert "name: of the object" in refused(tmp_path, SCENE.replace("name: die", f"name: {name}"))
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e400", "1e300"])
+@pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("workspace.start[2]", "start: [0, 0, 0.1]", "start: [0, 0, {}]"),
+        ("workspace.lost_distance", "start:", "lost_distance: {}, start:"),
+        ("background.centre[2]", "workspace:", "background: {{centre: [0, 0, {}]}}\nworkspace:"),
+        ("object.letter_height", "mass:", "letter_height: {}, mass:"),
+        ("rig.cameras[0].position[1]", "position: [0.4, 0,", "position: [0.4, {},"),
+    ],
+)
+def test_a_number_that_is_none_is_named(tmp_path: Path, value: str, key: str, before: str, after: str) -> None:
+    text = SCENE.replace(before, after.format(value), 1)
+    assert f"key '{key}': expected a number within 1e+09" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("height", ["-0.03", "0", "30"])
+def test_a_letter_has_a_height_in_metres(tmp_path: Path, height: str) -> None:
+    said = refused(tmp_path, SCENE.replace("mass:", f"letter_height: {height}, mass:"))
+    assert "letter_height" in said
+    assert "are these millimetres?" in said
+
+
+def test_a_camera_cannot_look_at_itself(tmp_path: Path) -> None:
+    assert "its own position" in refused(tmp_path, SCENE.replace("look_at: [0, 0, 0.1]", "look_at: [0.4, 0, 0.5]"))
+
+
+def test_yaml_that_would_be_read_for_minutes_is_not_begun(tmp_path: Path) -> None:
+    assert "262,144 bytes" in refused(tmp_path, "hand: [" + "0," * 200_000 + "]")
+
+
+def mesh(folder: Path, content: str | bytes, name: str = "it.obj", **files: bytes) -> Path:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    for file, inside in files.items():
+        (folder / file.replace("_", ".")).write_bytes(inside)
+    return folder / name
+
+
+def unreadable(path: Path) -> str:
+    with pytest.raises(ValueError, match="file: ") as error:
+        read_geometries(path)
+    assert path.name in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CORNERS.replace("v 0 0 0\n", "v nan 0 0\n") + TRIANGLES, "a coordinate is not finite"),
+        (CORNERS.replace("v 0 0 0\n", "v 1e999 0 0\n") + TRIANGLES, "a coordinate is not finite"),
+        (CORNERS.replace("vt 0 1\n", "vt nan 1\n") + TRIANGLES, "a texture coordinate is not finite"),
+        ("", "holds no triangles"),
+    ],
+)
+def test_no_vertex_is_dropped_in_silence(tmp_path: Path, text: str, said: str) -> None:
+    assert said in unreadable(mesh(tmp_path, text))
+
+
+def test_a_corner_before_the_first_vertex_is_refused(tmp_path: Path) -> None:
+    content = trimesh.creation.box((0.05, 0.05, 0.05)).export(file_type="ply")
+    assert "outside of the 8 vertices" in unreadable(mesh(tmp_path, content[:-4] + struct.pack("<i", -5), "it.ply"))
+
+
+def picture(folder: Path, image: Image.Image, kind: str = "PNG") -> bytes:
+    image.save(folder / "made", kind)
+    return (folder / "made").read_bytes()
+
+
+def textured(folder: Path, line: str, content: bytes | None = None) -> Path:
+    if content is not None:
+        (folder / "t.png").write_bytes(content)
+    text = f"mtllib it.mtl\nusemtl a\n{CORNERS}{TRIANGLES}"
+    return mesh(folder, text, it_mtl=f"newmtl a\nmap_Kd {line}\n".encode())
+
+
+def test_a_texture_beside_the_mesh_is_read(tmp_path: Path) -> None:
+    found = read_geometries(textured(tmp_path, "t.png", picture(tmp_path, Image.new("RGB", (8, 8)))))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("line", ["missing.png", "../t.png", "/etc/passwd", "http://localhost/t.png", "-s 1 1 1 t.png"])
+def test_a_texture_that_is_not_beside_the_mesh_is_named(tmp_path: Path, line: str) -> None:
+    content = picture(tmp_path, Image.new("RGB", (8, 8)))
+    assert f"names '{line}'" in unreadable(textured(tmp_path, line, content))
+
+
+def test_a_texture_that_cannot_be_shown_as_it_is_is_named(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)
+    whole = picture(tmp_path, Image.effect_noise((64, 64), 50))
+    for content in (b"", b"hello", whole[: len(whole) // 2], picture(tmp_path, deep), b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        assert "names 't.png'" in unreadable(textured(tmp_path, "t.png", content))
+
+
+def test_a_texture_that_is_a_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh_files, "_MOST_PIXELS", 63)
+    assert "too large" in unreadable(textured(tmp_path, "t.png", picture(tmp_path, Image.new("RGB", (8, 8)))))
+
+
+@pytest.mark.timeout(20)
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.png")
+    assert "not a file" in unreadable(textured(tmp_path, "t.png"))
+    os.mkfifo(tmp_path / "pipe.stl")
+    assert "not a file" in unreadable(tmp_path / "pipe.stl")
+
+
+def test_a_material_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    assert "names 'it.mtl'" in unreadable(mesh(tmp_path, f"mtllib it.mtl\nusemtl a\n{CORNERS}{TRIANGLES}"))
+
+
+def test_a_mesh_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "it.stl").open("wb") as file:
+        file.truncate(3 << 30)
+    assert "268,435,456 bytes" in unreadable(tmp_path / "it.stl")
+
+
+def glb(folder: Path, **changes: Any) -> Path:
+    content = trimesh.creation.box((0.05, 0.05, 0.05)).export(file_type="glb")
+    (size,) = struct.unpack("<I", content[12:16])
+    about = json.loads(content[20 : 20 + size]) | changes
+    if changes.get("accessors"):
+        about["accessors"] = [each | {"sparse": {}} for each in json.loads(content[20 : 20 + size])["accessors"]]
+    header, rest = json.dumps(about).encode(), content[20 + size :]
+    header += b" " * (-len(header) % 4)
+    sizes = struct.pack("<II", 2, 20 + len(header) + len(rest)), struct.pack("<I", len(header))
+    return mesh(folder, b"glTF" + sizes[0] + sizes[1] + b"JSON" + header + rest, "it.glb")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"extensionsRequired": ["KHR_draco_mesh_compression"]}, "needs the extension KHR_draco_mesh_compression"),
+        ({"accessors": True}, "sparse accessors"),
+        ({"nodes": [{"children": [1, 1]}, {"mesh": 0}]}, "no tree"),
+        ({"nodes": [{"mesh": 0}] * 5000}, "5,000 nodes"),
+        ({"nodes": 3}, "expected a list"),
+    ],
+)
+def test_a_glb_says_nothing_that_is_passed_over(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    assert len(read_geometries(glb(tmp_path))) == 1
+    assert said in unreadable(glb(tmp_path, **changes))

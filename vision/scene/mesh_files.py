@@ -1,0 +1,147 @@
+"""Mesh files of others before trimesh sees them: how large they are, what they name, and what it would pass over.
+
+trimesh reads whatever a path leads to, goes on without a texture or material that it cannot open, and drops vertices
+that are no numbers together with their triangles: an object would look or collide as nobody meant it to.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from vision.errors import DactylError
+from vision.io.decode import parse_json
+from vision.io.files import read_file
+
+_MOST_BYTES = 256 << 20  # a binary STL of five million triangles; trimesh takes four times as much memory
+_MOST_NODES = 4_000  # of a .glb
+_PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA", "GIF")
+"""What Pillow may take a texture for: others it hands to programs that run them."""
+_MOST_PIXELS = 8192 * 8192
+_LOOKS = {"KHR_materials_unlit", "KHR_materials_pbrSpecularGlossiness"}
+"""Extensions of glTF without which a file can be read as it is meant."""
+
+
+def read_mesh_file(path: Path) -> bytes:
+    """The content of a mesh file; ValueError where it cannot be one."""
+    try:
+        if not os.path.lexists(path):
+            raise DactylError(f"{path}: there is none; it is looked for beside the scene file")
+        content = read_file(path, _MOST_BYTES, "mesh")
+        if path.suffix.lower() == ".glb":
+            _refuse_unread(content)
+    except DactylError as error:
+        raise ValueError(f"file: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"file: {path}: no mesh can be read: {error}") from None
+    return content
+
+
+def make_resolver(folder: Path) -> Any:
+    """A ``trimesh.resolvers.Resolver`` of the files beside a mesh, that keeps in ``faults`` what it refused.
+
+    trimesh swallows what a resolver raises: whoever loads a mesh has to look there.
+    """
+    from trimesh.resolvers import Resolver
+
+    class Beside(Resolver):
+        def __init__(self) -> None:
+            self.faults: list[str] = []
+
+        def get(self, key: str) -> bytes:
+            try:
+                return _read_beside(folder, key.strip())
+            except (DactylError, ValueError) as error:
+                self.faults.append(f"names '{key.strip()}': {error}")
+                raise OSError(str(error)) from None
+
+        def write(self, name: str, data: Any) -> None:
+            raise NotImplementedError
+
+        def namespaced(self, namespace: str) -> Any:
+            raise NotImplementedError
+
+        def keys(self) -> list[str]:
+            return []
+
+    return Beside()
+
+
+def checked_texture(image: Any) -> Any:
+    """A picture that Pillow has opened and not yet decoded, decoded to RGB; ValueError where nobody should."""
+    if image.format not in (None, *_PICTURES):
+        raise ValueError(f"a texture in the format {image.format}; convert it to PNG or JPEG")
+    if image.width * image.height > _MOST_PIXELS:
+        raise ValueError(f"a texture of {image.width} x {image.height} pixels, which is too large; make it smaller")
+    if image.mode.startswith(("I", "F")):  # Pillow would clip its values
+        raise ValueError("a texture of more than 8 bits a channel; convert it to 8 bits")
+    try:
+        return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"a texture that cannot be read ({error}); write it again") from None
+
+
+def refuse_odd_geometry(geometry: Any) -> None:
+    """ValueError where a ``trimesh.Trimesh``, not yet processed, has numbers that trimesh would drop or wrap around."""
+    faces, vertices = np.asarray(geometry.faces), np.asarray(geometry.vertices)
+    if not np.isfinite(vertices).all():
+        raise ValueError("a coordinate is not finite; export it again")
+    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
+        raise ValueError(f"a triangle has a corner outside of the {len(vertices):,} vertices; export it again")
+    uv = getattr(getattr(geometry, "visual", None), "uv", None)
+    if uv is not None and not np.isfinite(np.asarray(uv, np.float64)).all():
+        raise ValueError("a texture coordinate is not finite; export it again")
+
+
+def _read_beside(folder: Path, name: str) -> bytes:
+    inside = PurePosixPath(name.replace("\\", "/"))
+    if inside.is_absolute() or ".." in inside.parts or not inside.parts or ":" in inside.parts[0] or "\0" in name:
+        raise ValueError("expected the name of a file beside it; copy the file there and write its name alone")
+    content = read_file(folder / inside, _MOST_BYTES, "file beside the mesh")
+    if inside.suffix.lower() not in (".mtl", ".bin"):
+        _check_picture(content)
+    return content
+
+
+def _check_picture(content: bytes) -> None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=_PICTURES) as image:
+            checked_texture(image)
+    except UnidentifiedImageError:
+        raise ValueError("no picture that can be read; convert it to PNG or JPEG") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"a texture that is too large ({error}); make it smaller") from None
+
+
+def _refuse_unread(content: bytes) -> None:
+    """ValueError where a .glb says what trimesh passes over, or lets a few nodes stand for millions."""
+    if content[:4] != b"glTF" or len(content) < 20:
+        raise ValueError("not a .glb: its first letters are not glTF")
+    (size,) = struct.unpack("<I", content[12:16])
+    about = parse_json(content[20 : 20 + size].rstrip(b" \0"), "its header")
+    if not isinstance(about, dict):
+        raise ValueError("not a .glb: its header is no mapping")
+    if needed := sorted({str(name) for name in _list(about, "extensionsRequired")} - _LOOKS):
+        raise ValueError(f"needs the extension {needed[0]} of glTF, which is not read; export it without")
+    if any(isinstance(each, dict) and "sparse" in each for each in _list(about, "accessors")):
+        raise ValueError("has sparse accessors, which are not read; export it without")
+    nodes = _list(about, "nodes")
+    children = [child for node in nodes if isinstance(node, dict) for child in _list(node, "children")]
+    if len(nodes) > _MOST_NODES:
+        raise ValueError(f"has {len(nodes):,} nodes, at most {_MOST_NODES:,} are read; join its meshes")
+    if len(set(map(str, children))) < len(children):
+        raise ValueError("its nodes are no tree: one is there twice; export it again")
+
+
+def _list(about: dict[str, Any], key: str) -> list[Any]:
+    found = about.get(key, [])
+    if not isinstance(found, list):
+        raise ValueError(f"{key}: expected a list")
+    return found
