@@ -37,6 +37,8 @@ PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))  # of an object that is a mesh: one mesh each
 _LIGHT_DISTANCE = 1.3  # m
+_GRAVITY = (0.0, 0.0, -9.81)  # m/s^2
+_OBJECT = "object"
 
 Purpose = Literal["physics", "render"]
 
@@ -130,8 +132,9 @@ def compile_scene(
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
     # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    body = spec.worldbody.add_body(name="object", pos=scene.workspace.start)
-    body.add_joint(name="object", type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
+    # What a hand's file says of the world around it would go unnoticed: it is the scene's, and its z points up.
+    spec.option.gravity = _GRAVITY
+    spec.option.disableflags &= ~(mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT)
     materials: list[str] = []
     if hand is not None and purpose == "physics":
         keep_collision_geometry(spec, hand)
@@ -140,6 +143,7 @@ def compile_scene(
             lock_wrist(spec, hand)
     elif hand is not None:
         materials += keep_visual_geometry(spec, hand, mesh_fraction, own_meshes=textured)
+    body = _add_object(spec, scene, purpose)
     if purpose == "physics":
         _add_collision_shape(spec, body, scene.object)
     else:
@@ -179,6 +183,23 @@ def compile_scene(
     return _index(model, scene, purpose, materials)
 
 
+def _add_object(spec: mujoco.MjSpec, scene: Scene, purpose: Purpose) -> mujoco.MjsBody:
+    """The object's body, free to move."""
+    named = [(spec.body, "body"), (spec.joint, "joint")]
+    if purpose == "physics":  # what is only drawn is named by its part
+        named.append((spec.geom, "geom"))
+    for find, kind in named:
+        if find(_OBJECT) is not None:
+            name = "" if scene.hand is None else scene.hand.name
+            raise DactylError(
+                f"hand {name}: its model has a {kind} '{_OBJECT}', as the scene's own object is called; name it in the "
+                "hand's remove if it is no part of the hand, or rename it in the model"
+            )
+    body: mujoco.MjsBody = spec.worldbody.add_body(name=_OBJECT, pos=scene.workspace.start)
+    body.add_joint(name=_OBJECT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
+    return body
+
+
 def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
     """Its convex pieces, which share its mass by volume."""
     try:
@@ -186,7 +207,7 @@ def _add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: Pose
     except ValueError as error:
         raise DactylError(f"object {target.name}: {error}") from None
     for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
-        name = "object" if number == 0 else f"object:{number}"
+        name = _OBJECT if number == 0 else f"{_OBJECT}:{number}"
         geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
         if piece.kind == "box":
             geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size
