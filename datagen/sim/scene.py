@@ -21,6 +21,7 @@ from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import (
     add_nail_sensors,
+    hand_file,
     keep_collision_geometry,
     keep_visual_geometry,
     load_hand,
@@ -335,6 +336,12 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
     joints = [joint for joint in map(model.joint, range(model.njnt)) if joint.id != free.id]
     joint_ids = [joint.id for joint in joints]
     prefix = "" if hand is None else hand.prefix
+    names = tuple(joint.name.removeprefix(prefix) for joint in joints)
+    if hand is not None and hand.joints and names != hand.joints:
+        raise DactylError(
+            f"hand {hand.name}: {hand_file(hand)} has changed since its scene was read: its joints are "
+            f"{', '.join(names)}, no longer {', '.join(hand.joints)}; put the file back, or collect states anew"
+        )
     cameras = [f"camera/{name}" for name in scene.rig.names] if purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if purpose == "render" else []
     backgrounds = [
@@ -346,7 +353,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         scene=scene,
         model=model,
         purpose=purpose,
-        joint_names=tuple(joint.name.removeprefix(prefix) for joint in joints),
+        joint_names=names,
         hand_qpos=np.array([joint.qposadr[0] for joint in joints], dtype=np.int64),
         hand_dof=np.array([joint.dofadr[0] for joint in joints], dtype=np.int64),
         object_qpos=int(free.qposadr[0]),

@@ -213,6 +213,15 @@ def test_the_world_is_the_scenes_and_not_the_hands(tmp_path: Path) -> None:
     assert not option.disableflags & mujoco.mjtDisableBit.mjDSBL_CONTACT
 
 
+def test_a_model_whose_joints_have_changed_meanwhile_is_refused(tmp_path: Path) -> None:
+    """States and datasets hold the scene as it was; joints of another order or number would take their places."""
+    hand = bare(tmp_path)
+    scene = completed(with_hand(hand))
+    Path(hand.source).write_text(BARE.replace("my_L", "my_other"))
+    with pytest.raises(DactylError, match=r"bare\.xml has changed .* other, R, no longer L, R; put the file back"):
+        compile_scene(scene)
+
+
 def test_a_name_that_the_scenes_object_has_is_refused(tmp_path: Path) -> None:
     scene = completed(with_hand(bare(tmp_path, ('body name="my_palm"', 'body name="object"'))))
     with pytest.raises(DactylError, match=r"hand bare: its model has a body 'object'.*rename it"):
