@@ -16,17 +16,22 @@ import mujoco
 import numpy as np
 import trimesh
 
+from datagen.sim.backgrounds import FLOOR
 from datagen.sim.hand_files import check_model
-from datagen.sim.hand_model import far_end
+from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
+from datagen.sim.objects import OBJECT
 from vision.errors import DactylError
+from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
 
 _READABLE_MESHES = (".stl", ".obj")  # of MuJoCo's formats; a mesh of another one stays whole
 _SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
+_FEW_TRIANGLES = 10_000  # a hand of no more costs little as it is; a tenth of them is another shape
+_SAME_PLACE = 1e-5  # m: MuJoCo holds vertices in single precision
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
-_OURS = ("object", "background")  # names of what a scene adds, and how those begin
+_OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
     "mesh": "scale refpos refquat inertia maxhullvert smoothnormal",
@@ -87,11 +92,9 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
                 named += 1
         if not named:
             raise DactylError(f"hand {hand.name}: remove: {path} has no body or geom '{name}'")
-    # Touch sensors and their sites serve no one: the environment reads joints and fingertips from the state.
-    sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
+    # Sensors and the sites of touch serve no one: the environment reads joints and fingertips from the state.
     wanted = {hand.prefix + name for name in hand.fingertips}
-    touch_sites = [site for site in spec.sites if site.name in sensed and site.name not in wanted]
-    for element in (*spec.sensors, *spec.lights, *spec.cameras, *spec.keys, *touch_sites):
+    for element in (*_touch_sites(spec, wanted), *spec.sensors, *spec.lights, *spec.cameras, *spec.keys):
         spec.delete(element)
     _refuse_our_names(spec, hand)
     for geom in spec.geoms:
@@ -109,6 +112,18 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         for body in tips:
             body.add_site(name=body.name, pos=far_end(model, model.body(body.name).id))
     return spec
+
+
+def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
+    """Sites that only mark where a sensor feels touch: none that is wanted, and none that is its body's only one named
+    as a fingertip, for a sensor may sit on the very site."""
+    sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
+    tipped = {site.parent.name for site in spec.sites if is_tip(site.name) and site.name not in sensed}
+    return [
+        site
+        for site in spec.sites
+        if site.name in sensed - wanted and not (is_tip(site.name) and site.parent.name not in tipped)
+    ]
 
 
 def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
@@ -137,8 +152,8 @@ def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
         for element in elements:
             if element.name.split(":")[0].split("/")[0] in _OURS:
                 raise DactylError(
-                    f"hand {hand.name}: its model has a {kind} '{element.name}', as the scene's own is called; remove "
-                    "it if it is no part of the hand, or rename it"
+                    f"hand {hand.name}: its model has a {kind} '{element.name}', as the scene's own is called; name it "
+                    "in the hand's remove if it is no part of the hand, or rename it"
                 )
 
 
@@ -200,7 +215,8 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, 
     """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
-        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; small meshes keep more.
+        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; small meshes keep more, and a hand of few
+            triangles keeps all.
         own_meshes: vertices and faces stand in the spec, also where all triangles are kept.
 
     Returns:
@@ -213,12 +229,7 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, 
     if hand.visual_group is not None:
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
     if mesh_fraction < 1 or own_meshes:
-        folder = hand_file(hand).parent / spec.meshdir
-        for mesh in spec.meshes:
-            if mesh.file and Path(mesh.file).suffix.lower() in _READABLE_MESHES:
-                vertices, faces = _reduced_mesh((folder / mesh.file).resolve(), mesh_fraction)
-                mesh.file = ""
-                mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
+        _reduce_meshes(spec, hand, mesh_fraction)
     names: list[str] = []
     for geom in spec.geoms:
         name = f"link/{geom.parent.name.removeprefix(hand.prefix)}"
@@ -266,17 +277,64 @@ def _delete_geoms(spec: mujoco.MjSpec, unwanted: Callable[[mujoco.MjsGeom], bool
         spec.delete(mesh)
 
 
+def _reduce_meshes(spec: mujoco.MjSpec, hand: Hand, fraction: float) -> None:
+    """Put about so large a share of each file's triangles into the spec in the file's place."""
+    meshes = [mesh for mesh in spec.meshes if mesh.file]
+    model = whole_model(spec, hand)
+    compiled = {mesh.name: _compiled_mesh(model, mesh.name) for mesh in meshes}
+    if sum(len(faces) for _, faces in compiled.values()) <= _FEW_TRIANGLES:
+        fraction = 1.0
+    for mesh in meshes:
+        path = (hand_file(hand).parent / mesh.compiler.meshdir / mesh.file).resolve()
+        vertices, faces = compiled[mesh.name]
+        if _holds(path, mesh.scale, vertices):
+            vertices, faces = _reduced_file(path, fraction)
+        else:  # of another format, or it lies elsewhere: in the folder of a model that this one attaches
+            vertices, faces = _reduced(vertices, faces, fraction)
+            mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # they are in the vertices
+        mesh.file = ""
+        mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
+
+
+def _compiled_mesh(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3), metres in the frame that the file has once it is scaled, and triangles (F, 3)."""
+    mesh = model.mesh(name)
+    first, count = int(mesh.vertadr[0]), int(mesh.vertnum[0])
+    first_face, faces = int(mesh.faceadr[0]), int(mesh.facenum[0])
+    # MuJoCo puts a mesh's own frame into its middle and along its principal axes.
+    rotation = matrix_from_quaternion(model.mesh_quat[mesh.id])
+    vertices = model.mesh_vert[first : first + count] @ rotation.T + model.mesh_pos[mesh.id]
+    return vertices.astype(np.float32), model.mesh_face[first_face : first_face + faces].astype(np.int32)
+
+
+def _holds(path: Path, scale: np.ndarray, vertices: np.ndarray) -> bool:
+    """Whether a file, scaled, is the mesh that MuJoCo has read: two may bear one name in different folders."""
+    if path.suffix.lower() not in _READABLE_MESHES or not path.is_file():
+        return False
+    corners = scale * _read_mesh(path)[0]
+    same = [np.abs(bound(corners, axis=0) - bound(vertices, axis=0)).max() for bound in (np.min, np.max)]
+    return bool(max(same) < _SAME_PLACE)
+
+
 @functools.cache
-def _reduced_mesh(path: Path, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3), in the file's units, and triangles (F, 3): about `fraction` of the file's triangles.
+def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    mesh = trimesh.load_mesh(path)
+    return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
+
+
+@functools.cache
+def _reduced_file(path: Path, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3), in the file's units, and triangles (F, 3) of a mesh file, as :func:`_reduced` has them."""
+    return _reduced(*_read_mesh(path), fraction)
+
+
+def _reduced(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """About `fraction` of the triangles.
 
     Quadric edge collapse without random choices: the same file and fraction give the same mesh.
     """
-    mesh = trimesh.load_mesh(path)
     if fraction == 1:
-        return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
-    fraction = min(1.0, max(fraction, _SMALLEST_MESH / len(mesh.faces)))
-    vertices, faces = fast_simplification.simplify(
-        np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32), target_reduction=1 - fraction
-    )
-    return vertices, faces
+        return vertices, faces
+    fraction = min(1.0, max(fraction, _SMALLEST_MESH / len(faces)))
+    fewer: tuple[np.ndarray, np.ndarray] = fast_simplification.simplify(vertices, faces, target_reduction=1 - fraction)
+    return fewer

@@ -19,7 +19,7 @@ _NO_DIRECTION = 1e-4  # m: a body whose geometry is centred on its frame points 
 
 def fingertip_names(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[str, ...]:
     """Sites that are named ``*tip``; without any, the bodies that end a chain behind a joint and can touch."""
-    if sites := tuple(site.name for site in spec.sites if site.name.lower().endswith("tip")):
+    if sites := tuple(site.name for site in spec.sites if is_tip(site.name)):
         return sites
     parents = {*model.body_parentid[1:].tolist()}
     return tuple(
@@ -27,6 +27,11 @@ def fingertip_names(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[str, ..
         for body in range(1, model.nbody)
         if body not in parents and model.body_weldid[body] != 0 and len(_colliding_geoms(model, body))
     )
+
+
+def is_tip(site: str) -> bool:
+    """Whether a site is a fingertip by its name."""
+    return site.lower().endswith("tip")
 
 
 def far_end(model: mujoco.MjModel, body: int) -> FloatArray:

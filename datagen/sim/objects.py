@@ -11,9 +11,19 @@ from PIL import Image
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import Part, PoseObject
+from vision.scene.scene import Scene
 
+OBJECT = "object"
+"""Name of its body, its joint and its first geom that collides; others follow a colon."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
 """Factors on the size of an object that is a mesh: one mesh each."""
+
+
+def add_object(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjsBody:
+    """Add the object's body, free to move."""
+    body: mujoco.MjsBody = spec.worldbody.add_body(name=OBJECT, pos=scene.workspace.start)
+    body.add_joint(name=OBJECT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
+    return body
 
 
 def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
@@ -27,7 +37,7 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
     except ValueError as error:
         raise DactylError(f"object {target.name}: {error}") from None
     for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
-        name = "object" if number == 0 else f"object:{number}"
+        name = OBJECT if number == 0 else f"{OBJECT}:{number}"
         geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
         if piece.kind == "box":
             geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size

@@ -19,12 +19,13 @@ from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import (
     add_nail_sensors,
+    hand_file,
     keep_collision_geometry,
     keep_visual_geometry,
     load_hand,
     lock_wrist,
 )
-from datagen.sim.objects import add_collision_shape, add_part
+from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_part
 from datagen.sim.texture_coordinates import BACKGROUND_REPEAT, add_coordinates, floor_coordinates, wall_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
@@ -35,6 +36,7 @@ from vision.scene.scene import Scene
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
 _LIGHT_DISTANCE = 1.3  # m
+_GRAVITY = (0.0, 0.0, -9.81)  # m/s^2
 
 Purpose = Literal["physics", "render"]
 
@@ -128,8 +130,9 @@ def compile_scene(
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
     # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    body = spec.worldbody.add_body(name="object", pos=scene.workspace.start)
-    body.add_joint(name="object", type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
+    # What a hand's file says of the world around it would go unnoticed: it is the scene's, and its z points up.
+    spec.option.gravity = _GRAVITY
+    spec.option.disableflags &= ~(mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT)
     materials: list[str] = []
     if hand is not None and purpose == "physics":
         keep_collision_geometry(spec, hand)
@@ -138,6 +141,7 @@ def compile_scene(
             lock_wrist(spec, hand)
     elif hand is not None:
         materials += keep_visual_geometry(spec, hand, mesh_fraction, own_meshes=textured)
+    body = add_object(spec, scene)
     if purpose == "physics":
         add_collision_shape(spec, body, scene.object)
     else:
@@ -220,10 +224,16 @@ def _add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:
 
 def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: list[str]) -> SimScene:
     hand = scene.hand
-    free = model.joint("object")
+    free = model.joint(OBJECT)
     joints = [joint for joint in map(model.joint, range(model.njnt)) if joint.id != free.id]
     joint_ids = [joint.id for joint in joints]
     prefix = "" if hand is None else hand.prefix
+    names = tuple(joint.name.removeprefix(prefix) for joint in joints)
+    if hand is not None and hand.joints and names != hand.joints:
+        raise DactylError(
+            f"hand {hand.name}: {hand_file(hand)} has changed since its scene was read: its joints are "
+            f"{', '.join(names)}, no longer {', '.join(hand.joints)}; put the file back, or collect states anew"
+        )
     cameras = [f"camera/{name}" for name in scene.rig.names] if purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if purpose == "render" else []
     backgrounds = [
@@ -235,7 +245,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         scene=scene,
         model=model,
         purpose=purpose,
-        joint_names=tuple(joint.name.removeprefix(prefix) for joint in joints),
+        joint_names=names,
         hand_qpos=np.array([joint.qposadr[0] for joint in joints], dtype=np.int64),
         hand_dof=np.array([joint.dofadr[0] for joint in joints], dtype=np.int64),
         object_qpos=int(free.qposadr[0]),
@@ -244,7 +254,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         fingertip_sites=_sites(model, hand),
         materials=tuple(materials),
         material_ids=np.array([model.material(name).id for name in materials], dtype=np.int64),
-        object_geoms=np.flatnonzero(model.geom_bodyid == model.body("object").id),
+        object_geoms=np.flatnonzero(model.geom_bodyid == model.body(OBJECT).id),
         background_geoms=np.array(backgrounds, dtype=np.int64),
         camera_ids=np.array([model.camera(name).id for name in cameras], dtype=np.int64),
         light_ids=np.array([model.light(name).id for name in lights], dtype=np.int64),

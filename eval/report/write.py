@@ -27,6 +27,7 @@ from vision.storage.schema import SCHEMA_VERSION
 from vision.versions import package_version
 
 SUMMARY = "summary.md"
+_TAKEN = ("paper", "successor", "constant")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ReportConfig:
     output: Path
     closed_loops: dict[str, Path] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
-    title: str = "Object pose from three cameras"
+    title: str = "Object pose from images"
 
     def __post_init__(self) -> None:
         if not self.evaluations:
@@ -55,7 +56,9 @@ class ReportConfig:
         if unknown := [key for key in self.metrics or () if key not in metrics()]:
             raise ValueError(f"metrics: expected some of {', '.join(metrics())}, got {unknown[0]}")
         for name in (*self.evaluations, *self.closed_loops):
-            if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name) or name in ("paper", "successor", "constant"):
+            if name in _TAKEN:
+                raise ValueError(f"evaluations: '{name}' is the name of rows that every table has; choose another one")
+            if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ._-]*", name):
                 raise ValueError(f"evaluations: '{name}' is no name for a table; use letters, digits and .-_ only")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from msgspec.structs import replace
+from PIL import Image
 
 from dactyl.cli import main
 from datagen.inspection.scene import landmark_points, warnings
@@ -15,7 +18,8 @@ from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.cameras import look_at, project
-from vision.scene.objects import Piece, PoseObject
+from vision.scene.mesh_symmetries import symmetries_change_colors
+from vision.scene.objects import Mesh, Part, Piece, PoseObject
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
 from vision.scene.symmetries import Symmetries
@@ -83,6 +87,21 @@ def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> N
         (replace(block, faces=(), symmetries=half), "a declared symmetry carries its colours onto others"),
     ):
         assert any(message in warning for warning in warnings(changed(object=target)))
+
+
+def test_a_fine_pattern_that_a_symmetry_keeps_is_not_warned_of() -> None:
+    """Squares hardly larger than the samples lie apart: colours are compared at the turned points themselves."""
+    solid = trimesh.creation.box((0.061, 0.061, 0.061))
+    solid.unmerge_vertices()
+    squares = np.indices((64, 64)).sum(axis=0) % 2 * 255  # of 1 mm; half a turn carries them onto themselves
+    texture = io.BytesIO()
+    Image.fromarray(np.repeat(np.repeat(squares, 4, 0), 4, 1).astype(np.uint8)).convert("RGB").save(texture, "PNG")
+    uv = solid.vertices[:, :2] / 0.064 + 0.5
+    part = Part(name="box", color=(1, 1, 1), texture=texture.getvalue(), mesh=Mesh(solid.vertices, solid.faces, uv))
+    block = replace(scene("block").object, faces=(), parts=(part,))
+    for turn, changes in ((np.diag([-1.0, -1.0, 1.0]), False), (np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), True)):
+        symmetries = Symmetries(rotations=np.stack([np.eye(3), turn]))
+        assert symmetries_change_colors(replace(block, symmetries=symmetries)) == changes
 
 
 def test_a_frustum_projects_to_the_corners_of_its_image() -> None:

@@ -221,7 +221,7 @@ def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "name at least one" in lines[0]
-    assert "'paper' is no name for a table" in lines[1]
+    assert "'paper' is the name of rows that every table has" in lines[1]
 
 
 def test_documents_escape_and_keep_their_shape() -> None:

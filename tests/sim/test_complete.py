@@ -192,6 +192,41 @@ def test_the_ends_of_chains_are_fingertips_where_no_site_is_named_so(tmp_path: P
     np.testing.assert_allclose(tips, [[0, 0, 0.06]] * 2, atol=1e-9)  # a capsule's far end
 
 
+def test_a_fingertip_may_feel_touch(tmp_path: Path) -> None:
+    """A site of a sensor is left out only where its body has another one that is named as a fingertip."""
+    felt = TWO_FINGERS.replace(
+        '<site name="my_right_tip"', '<site name="my_touch_right_tip"/><site name="my_right_tip"'
+    ).replace(
+        "</mujoco>",
+        '<sensor><touch site="my_left_tip"/><touch site="my_touch_right_tip"/></sensor></mujoco>',
+    )
+    (tmp_path / "felt.xml").write_text(felt)
+    hand = completed(with_hand(Hand(name="felt", source=str(tmp_path / "felt.xml"), prefix="my_"))).hand
+    assert hand is not None
+    assert hand.fingertips == ("left_tip", "right_tip")
+
+
+def test_the_world_is_the_scenes_and_not_the_hands(tmp_path: Path) -> None:
+    flags = '<option gravity="0 0 0"><flag contact="disable"/></option><worldbody>'
+    option = compile_scene(completed(with_hand(bare(tmp_path, ("<worldbody>", flags))))).model.opt
+    assert option.gravity[2] == -9.81
+    assert not option.disableflags & mujoco.mjtDisableBit.mjDSBL_CONTACT
+
+
+def test_a_model_whose_joints_have_changed_meanwhile_is_refused(tmp_path: Path) -> None:
+    """States and datasets hold the scene as it was; joints of another order or number would take their places."""
+    hand = bare(tmp_path)
+    scene = completed(with_hand(hand))
+    Path(hand.source).write_text(BARE.replace("my_L", "my_other"))
+    with pytest.raises(DactylError, match=r"bare\.xml has changed .* other, R, no longer L, R; put the file back"):
+        compile_scene(scene)
+
+
+def test_a_name_that_the_scenes_object_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DactylError, match=r"hand bare: its model has a body 'object'.*rename it"):
+        completed(with_hand(bare(tmp_path, ('body name="my_palm"', 'body name="object"'))))
+
+
 def test_adroit_is_completed_from_its_model_alone() -> None:
     hand = complete_scene("adroit-box").hand
     assert hand is not None

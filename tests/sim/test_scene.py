@@ -11,16 +11,21 @@ import numpy as np
 import pytest
 import trimesh
 import yaml
+from msgspec.structs import replace
 from mujoco.batch import Batch
 from PIL import Image, ImageDraw, ImageFont
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.cameras import mujoco_pose
+from datagen.sim.complete import completed
+from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.scene import SimScene, compile_scene
 from tests.scenes import JOINTS, compiled, rig, scene
 from vision.errors import DactylError
 from vision.geometry.cameras import change_field_of_view
+from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.glyphs import FONT, letter_mesh
+from vision.scene.hand import Hand
 from vision.scene.lettered import LETTER_RELIEF
 from vision.scene.load import SCENES
 from vision.scene.objects import Face, Piece
@@ -278,6 +283,52 @@ def test_mesh_reduction_keeps_the_hand_in_shape() -> None:
     # The boxes around the links stay within a millimetre and a half.
     links = [i for i in range(whole.ngeom) if whole.geom(i).name.startswith("robot0:")]
     np.testing.assert_allclose(whole.geom_aabb[links], reduced.geom_aabb[links], atol=1.5e-3)
+
+
+def test_meshes_are_reduced_wherever_mujoco_finds_them(tmp_path: Path) -> None:
+    """In the folder that a path is stripped to, or of a model that another attaches."""
+    link = trimesh.creation.icosphere(5, 25.0)
+    link.apply_translation([4.0, 0.0, 30.0])  # millimetres, off the middle of its own frame
+    (tmp_path / "parts").mkdir()
+    link.export(tmp_path / "parts" / "link.stl")
+    (tmp_path / "hand.xml").write_text("""
+        <mujoco model="hand"><compiler meshdir="parts"/>
+          <asset><mesh name="link" file="link.stl" scale=".001 .001 .001"/></asset>
+          <worldbody><body name="palm"><geom size="0.01"/>
+            <body><joint name="bend" range="-1 1"/><geom name="finger" type="mesh" mesh="link"/></body>
+          </body></worldbody></mujoco>""")
+    stripped = (tmp_path / "hand.xml").read_text().replace('"parts"', '"parts" strippath="true"')
+    (tmp_path / "stripped.xml").write_text(stripped.replace('"link.stl"', '"elsewhere/link.stl"'))
+    (tmp_path / "arm.xml").write_text("""
+        <mujoco><compiler meshdir="nowhere"/><asset><model name="hand" file="hand.xml"/></asset>
+          <worldbody><body name="arm"><geom size="0.01"/><frame>
+            <attach model="hand" body="palm" prefix="right/"/></frame></body></worldbody></mujoco>""")
+    found = []
+    for file, prefix, fraction in (("hand", "", 1.0), ("hand", "", 0.1), ("stripped", "", 0.1), ("arm", "right/", 0.1)):
+        own = completed(replace(scene(), hand=Hand(name="own", source=str(tmp_path / f"{file}.xml"))))
+        model = compile_scene(own, "render", mesh_fraction=fraction, textured=file == "arm").model
+        faces = model.mesh(f"{prefix}link").facenum[0]
+        found.append((faces, _corners(model, model.geom(f"{prefix}finger").id)))
+    for faces, corners in found[1:]:
+        assert faces == pytest.approx(0.1 * found[0][0], rel=0.01)
+        np.testing.assert_allclose(corners, found[0][1], atol=1e-3)
+
+
+def _corners(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """The lowest and the highest corner of a mesh, (2, 3) metres in its body's frame."""
+    points = geom_mesh(model, geom).vertices @ matrix_from_quaternion(model.geom_quat[geom]).T + model.geom_pos[geom]
+    return np.stack([points.min(axis=0), points.max(axis=0)])
+
+
+def test_a_hand_of_few_triangles_is_drawn_whole(tmp_path: Path) -> None:
+    ring = trimesh.creation.annulus(r_min=0.03, r_max=0.045, height=0.02)
+    ring.export(tmp_path / "ring.stl")
+    (tmp_path / "ring.xml").write_text("""
+        <mujoco><asset><mesh name="ring" file="ring.stl"/></asset><worldbody><body><geom type="mesh" mesh="ring"/>
+        <body><joint range="-1 1"/><geom size="0.01"/></body></body></worldbody></mujoco>""")
+    hand = Hand(name="ring", source=str(tmp_path / "ring.xml"))
+    model = compile_scene(completed(replace(scene(), hand=hand)), "render", mesh_fraction=0.1).model
+    assert model.mesh("ring").facenum[0] == len(ring.faces)
 
 
 def test_locked_wrist_is_held_where_the_hand_cups() -> None:

@@ -7,6 +7,7 @@ looks for such as nobody has declared.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.mesh_points import sample_surface, sample_with_faces, surface_distance
+from vision.scene.mesh_points import closest_on_surface, sample_surface, sample_with_faces, surface_distance
 from vision.scene.objects import Part, PoseObject
 from vision.scene.symmetries import symmetric_distance
 
@@ -27,7 +28,7 @@ _SAME_TURN = 0.05  # radians: within the tolerance a turn nearer to a declared o
 _ROUGH = 0.08  # of the diameter: farther beside itself is a body that is not worth an exact look
 _ROUGH_SAMPLES = 4000
 _COLOR_SAMPLES = 4000
-_OTHER_COLOR = 0.06  # mean difference of channels in [0, 1]; texels and samples do not fall onto each other exactly
+_OTHER_COLOR = 0.06  # mean difference of channels in [0, 1]; texels do not fall onto each other exactly
 
 
 def middle_of(solid: Any) -> FloatArray:
@@ -82,35 +83,52 @@ def _principal_axes(solid: Any, centre: FloatArray) -> FloatArray:
 
 def symmetries_change_colors(target: PoseObject) -> bool:
     """Whether a declared symmetry of an object carries its colours and textures onto others."""
-    samples = [_colored(part, max(1, _COLOR_SAMPLES // len(target.parts))) for part in target.parts]
-    points, colors = (np.concatenate(each) for each in zip(*samples, strict=True))
-    symmetries, tree = target.symmetries, cKDTree(points)
+    import trimesh
+
+    solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
+    points, colors = [], []
+    for part, solid in zip(target.parts, solids, strict=True):
+        found, faces = sample_with_faces(solid, max(1, _COLOR_SAMPLES // len(target.parts)))
+        points.append(found)
+        colors.append(_colors(part, found, faces))
+    symmetries = target.symmetries
     turns = [Rotation.from_rotvec(GOLDEN * axis).as_matrix() for axis in symmetries.axes]
+    there = np.concatenate(colors)
     for rotation in (*symmetries.rotations[1:], *turns):
-        nearest = tree.query(_turned(points, rotation, symmetries.centre))[1]
-        if np.abs(colors - colors[nearest]).mean() > _OTHER_COLOR:
+        turned = _turned(np.concatenate(points), rotation, symmetries.centre)
+        if np.abs(there - _colors_at(target.parts, solids, turned)).mean() > _OTHER_COLOR:
             return True
     return False
+
+
+def _colors_at(parts: Sequence[Part], solids: Sequence[Any], points: FloatArray) -> FloatArray:
+    """Colours (N, 3) where the parts' surfaces are the closest to points (N, 3)."""
+    nearest, colors = np.full(len(points), np.inf), np.zeros((len(points), 3))
+    for part, solid in zip(parts, solids, strict=True):
+        closest, faces = closest_on_surface(solid, points)
+        distance = np.linalg.norm(closest - points, axis=1)
+        nearer = distance < nearest
+        nearest[nearer], colors[nearer] = distance[nearer], _colors(part, closest[nearer], faces[nearer])
+    return colors
 
 
 def _turned(points: FloatArray, rotation: FloatArray, centre: FloatArray) -> FloatArray:
     return np.asarray(centre + (points - centre) @ rotation.T)
 
 
-def _colored(part: Part, count: int) -> tuple[FloatArray, FloatArray]:
-    """Points (N, 3) of a part's surface and their colours, (N, 3)."""
+def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
+    """Colours (N, 3) of a part at points (N, 3) of its triangles (N,)."""
     import trimesh
     from PIL import Image
 
     mesh = part.mesh
-    points, faces = sample_with_faces(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False), count)
-    colors = np.tile(np.asarray(part.color), (count, 1))
-    if part.texture is None or mesh.uv is None:
-        return points, colors
+    colors = np.tile(np.asarray(part.color), (len(points), 1))
+    if part.texture is None or mesh.uv is None or not len(points):
+        return colors
     weight = trimesh.triangles.points_to_barycentric(mesh.vertices[mesh.faces[faces]], points)
     u, v = np.einsum("nc,ncx->xn", np.nan_to_num(weight), mesh.uv[mesh.faces[faces]])
     with Image.open(io.BytesIO(part.texture), formats=["PNG"]) as image:
         texels = np.asarray(image.convert("RGB")) / 255
     height, width = texels.shape[:2]
     rows, columns = np.floor((-v % 1) * height).astype(int), np.floor((u % 1) * width).astype(int)
-    return points, colors * texels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return np.asarray(colors * texels[rows.clip(0, height - 1), columns.clip(0, width - 1)])
