@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-UNUSUAL = 5.0
-"""Times the usual spread: beyond it pictures are unusual, a keypoint is not recognised."""
+from vision.solvers.views import UNUSUAL
+
 _LEAST_CONTRAST = 2.0  # standard deviation of a picture's levels, of 255: a covered lens, a camera that sends grey
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,15 @@ from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.scene.scene import SEEN, Scene, require_same
+from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
+
+if TYPE_CHECKING:
+    from vision.estimator import PoseEstimator
+
+_MOST_SPREAD = 0.02
+"""Of a picture's height: keypoints that scatter so much tell no camera, whatever the network's own pictures gave."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         solution = estimator.self_calibrate(seen, *views.cameras, distortion=config.distortion)
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}") from error
+    _refuse_unlike(config, float(solution.spread.median()), estimator)
     found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
     matrices, transforms, distortion = (tensor.numpy() for tensor in found)
     cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
@@ -103,6 +112,21 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         for values in (turned, solution.deviation[:, 6], moved)
     )
     return FoundRig(cameras, direction, focal, drift, len(seen.corners))
+
+
+def _refuse_unlike(config: SelfCalibrateConfig, spread: float, estimator: PoseEstimator) -> None:
+    """Raise DactylError where most triplets do not agree with the cameras found from them.
+
+    A network that recognises nothing gives cameras, too, and small deviations where there are many triplets.
+    """
+    usual = estimator.usual_spread
+    most = _MOST_SPREAD * estimator.rig.cameras[0].height
+    if usual is not None and spread > (limit := min(UNUSUAL * usual, most)):
+        raise DactylError(
+            f"{config.recording}: the object's keypoints scatter by {spread:.1f} pixels (median) about where the found "
+            f"cameras see it, more than {limit:.1f}: {config.checkpoint} does not know such pictures or is "
+            "hardly trained, or the cameras moved from triplet to triplet; nothing was written"
+        )
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:

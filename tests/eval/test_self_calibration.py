@@ -71,14 +71,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
 
 
 class Seer(Oracle):
-    """An oracle that also sees corners and landmarks, to a tenth of a pixel."""
+    """An oracle that also sees corners and landmarks, to a tenth of a pixel, or worse than it knows."""
 
-    def __init__(self, datasets: Iterable[TripletDataset]) -> None:
+    def __init__(self, datasets: Iterable[TripletDataset], error_px: float = 0.1) -> None:
         super().__init__(datasets, distance_mm=2.0)
+        self.error_px = error_px
         self.rig = self.scene.rig
         model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1), window=WindowConfig())
         self.network = PoseEstimator(build_model(model, scene("block", SIZE)))
         self.network.model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
+        self.usual_spread = self.network.usual_spread
 
     def observe(self, images: np.ndarray) -> Observations:
         corners, landmarks = [], []
@@ -94,7 +96,7 @@ class Seer(Oracle):
                 (hand, landmarks),
             ):
                 pixels = project(points, *cameras)
-                seen.append(pixels + rng.normal(0, 0.1, pixels.shape))
+                seen.append(pixels + rng.normal(0, self.error_px, pixels.shape))
         arrays = np.stack(corners), np.stack(landmarks)
         return Observations(*(part for pixels in arrays for part in (pixels, np.full(pixels.shape[:-1], 0.1))))
 
@@ -166,6 +168,18 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     seen = project(point, camera.matrix, camera.transform)[0] + 0.5
     assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
     assert views.cameras[0].shape == (3, 3, 3)
+
+
+def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However sure the network is; the file of before stays."""
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset], error_px=6.0))
+    file = tmp_path / "calibration.json"
+    file.write_text("kept")
+    with pytest.raises(DactylError, match=r"keypoints scatter by \d+\.\d pixels .* more than 3\.5: block does"):
+        main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
+    assert file.read_text() == "kept"
 
 
 def test_a_calibration_file_takes_the_place_of_finding(

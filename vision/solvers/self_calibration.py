@@ -43,6 +43,7 @@ from vision.solvers.bundle_problem import (
 )
 from vision.solvers.look_alikes import named_by
 from vision.solvers.triangulate import PoseSolution, with_weights
+from vision.solvers.views import Views
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen
@@ -75,6 +76,8 @@ class RigSolution:
         poses: of the object in each of the N frames, as the found cameras see them.
         drift_deg: (C, 3) by which each camera turned from the first frame to the last, about the world's axes, degrees.
         drift_deviation_deg: (C, 3) of these.
+        spread: (N,) pixels, :attr:`vision.solvers.views.Views.spread` of each frame: how far the object's points
+            scatter about where these cameras and poses put them.
     """
 
     cameras: Cameras
@@ -84,6 +87,7 @@ class RigSolution:
     poses: PoseSolution
     drift_deg: Tensor
     drift_deviation_deg: Tensor
+    spread: Tensor
 
     @property
     def deviation(self) -> Tensor:
@@ -260,7 +264,7 @@ class _Bundle:
             damping = min(max(damping / 5 if gain > 0 else damping * 5, 1e-9), 1e6)
             if abs(gain) < _CONVERGED:
                 break
-        return self.solution(state, rig, self.problem.equations(state, view, self.problem.weight, more))
+        return self.solution(state, rig, view, self.problem.equations(state, view, self.problem.weight, more))
 
     def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
         """A damped Gauss-Newton step, which may be for the worse."""
@@ -277,7 +281,7 @@ class _Bundle:
         state = moved(state, step, shared.expand(len(step), -1, -1))
         return state, RigState(state.turn[0], state.shift[0], state.zoom[0], rig.further + shared[:, 7:])
 
-    def solution(self, state: State, rig: RigState, found: Equations) -> RigSolution:
+    def solution(self, state: State, rig: RigState, view: Linearization, found: Equations) -> RigSolution:
         coupling = found.coupling.transpose(1, 2).flatten(2)
         eye = 1e-9 * torch.eye(found.matrix.shape[-1], dtype=coupling.dtype, device=coupling.device)
         solved = torch.linalg.solve_ex(found.matrix + eye, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
@@ -304,7 +308,14 @@ class _Bundle:
             poses,
             torch.rad2deg(drift).unflatten(0, (-1, 3)),
             torch.rad2deg(deviation).unflatten(0, (-1, 3)),
+            self.spread(cameras, view),
         )
+
+    def spread(self, cameras: Cameras, view: Linearization) -> Tensor:
+        """(N,) pixels: of the object's points in each frame."""
+        off = torch.linalg.vector_norm(view.residual[:, :, : self.count], dim=-1).median(dim=-1).values
+        scale = self.problem.weight[:, :, : self.count].clamp_min(1e-12).rsqrt()
+        return Views(cameras, scale, off).spread
 
 
 def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:

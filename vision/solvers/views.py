@@ -10,6 +10,9 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle_problem import PointObservations
 
+UNUSUAL = 5.0
+"""Times a network's usual spread: beyond it pictures are unusual, a keypoint is not recognised."""
+
 
 class Views(NamedTuple):
     """Of B triplets and C cameras.
