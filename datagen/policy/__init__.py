@@ -3,6 +3,7 @@ that ``package.module:function`` names."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,18 @@ def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
     policy_label(source, scene.scene)
     found = _resolved(source, scene.scene)
     if source == TRAINED and found == RandomExploration.name:
-        Console(stderr=True).print(f"no policy trained in the scene {scene.scene.name} is shipped: {found} instead")
+        _say_substitute(scene.scene.name, found)
     if found in POLICIES.names() and found not in shipped():
         return tried(POLICIES.load(found), found, scene, worlds)
     from datagen.policy.trained import load  # brings torch
 
     return load(found, scene, worlds)
+
+
+@functools.cache
+def _say_substitute(scene: str, found: str) -> None:
+    """Once, however many batches of worlds a command plays."""
+    Console(stderr=True).print(f"no policy trained in the scene {scene} is shipped: {found} instead")
 
 
 def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, worlds: int) -> Policy:

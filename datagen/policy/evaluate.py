@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from datagen.policy import TRAINED, create_policy
+from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
 from datagen.policy.recorder import Recorder
@@ -180,7 +180,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     for kind, randomization in kinds.items():
         wanted = recorder if not results else None
         results[kind] = play(config, config.policy, randomization, f"{kind} simulation", wanted)
-    if config.baseline and config.policy != RandomExploration.name:
+    played = policy_label(config.policy, complete_scene(config.scene))
+    if config.baseline and played != RandomExploration.name:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"
             results[label] = play(config, RandomExploration.name, randomization, label)

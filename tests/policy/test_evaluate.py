@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datagen import policy as policies
 from datagen.policy import RandomExploration, create_policy, policy_label
 from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
 from datagen.policy.features import INPUTS
@@ -49,9 +50,11 @@ def test_trained_stands_for_what_is_shipped(shipped: Path, capsys: pytest.Captur
 def test_an_object_without_a_policy_gets_exploration_and_a_line(
     shipped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    policies._say_substitute.cache_clear()
     assert policy_label("trained", scene("prism")) == RandomExploration.name
-    assert create_policy("trained", compile_scene(scene("prism")), 2).name == RandomExploration.name
-    assert "no policy trained in the scene prism is shipped" in capsys.readouterr().err
+    for _ in range(2):
+        assert create_policy("trained", compile_scene(scene("prism")), 2).name == RandomExploration.name
+    assert capsys.readouterr().err.count("no policy trained in the scene prism is shipped") == 1
 
 
 def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
