@@ -23,6 +23,17 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A device would be one no longer: ``--output /dev/full``, said by root."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("pipe", "device"):
+        with pytest.raises(DactylError, match=f"{name}: cannot write: a device or pipe; name a file"):
+            files.atomic_write(tmp_path / name, b"content")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["device", "pipe"]
+
+
 def test_atomic_write_of_bytes_and_of_a_function(tmp_path: Path) -> None:
     def write_two(file: IO[bytes]) -> None:
         file.write(b"two")
