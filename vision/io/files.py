@@ -54,12 +54,11 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
         return
     if not path.name:
         raise DactylError(f"{path}: cannot write: a folder; name a file")
-    # os.path: pathlib raises for a name that is too long. A device would be replaced, by root even in /dev.
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise DactylError(f"{path}: cannot write: a device or pipe; name a file")
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir()):  # it would be replaced, by root even in /dev
+            raise DactylError(f"{path}: cannot write: a device or pipe; name a file")
         with temporary.open("wb") as file:
             if callable(write):
                 write(file)
