@@ -94,7 +94,7 @@ def main_report(argv: Sequence[str]) -> None:
     config = parse(ReportConfig, argv, "dactyl report", main_report.__doc__ or "")
     report(config)
     console = Console()
-    console.print((config.output / SUMMARY).read_text(), markup=False, highlight=False, soft_wrap=True)
+    console.print((config.output / SUMMARY).read_text(), highlight=False, soft_wrap=True)
     console.print(f"{config.output}: report.html, report.md, report.csv, report.json, {SUMMARY}", soft_wrap=True)
 
 

@@ -21,7 +21,7 @@ def main_policy(argv: Sequence[str]) -> None:
     """Train a policy that turns the object, or measure one."""
     commands = {"train": main_train, "evaluate": main_evaluate}
     if argv and argv[0] in ("-h", "--help"):
-        Console().print(_USAGE, markup=False, highlight=False)
+        Console().print(_USAGE, highlight=False)
         return
     if not argv or argv[0] not in commands:
         got = f"'{argv[0]}'" if argv else "nothing"
@@ -60,4 +60,4 @@ def main_evaluate(argv: Sequence[str]) -> None:
     from datagen.policy.evaluate import EvaluateConfig, evaluate, table
 
     config = parse(EvaluateConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
-    Console().print(table(config, evaluate(config)), markup=False, highlight=False)
+    Console().print(table(config, evaluate(config)), highlight=False)

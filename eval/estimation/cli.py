@@ -67,4 +67,4 @@ def main_estimate(argv: Sequence[str]) -> None:
 
 def _say(line: str) -> None:
     """On standard error: poses may go to standard output. As it is; names of files may hold what a terminal obeys."""
-    Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False, markup=False)
+    Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False)

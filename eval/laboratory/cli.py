@@ -37,7 +37,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
 
 def _say(line: str) -> None:
     """Print a line as it is; names of files may hold what a terminal would obey."""
-    Console().print(printable(line), soft_wrap=True, highlight=False, markup=False)
+    Console().print(printable(line), soft_wrap=True, highlight=False)
 
 
 def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:

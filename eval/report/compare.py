@@ -67,7 +67,7 @@ def main_compare(argv: Sequence[str]) -> None:
     if config.output is not None:
         write_comparison(config.output, baseline, candidate, found, notes)
         names = "compare.html, compare.md, compare.csv, compare.json"
-        console.print(f"{config.output}: {names}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{config.output}: {names}", soft_wrap=True, highlight=False)
 
 
 def write_comparison(
@@ -180,4 +180,4 @@ def _print_table(found: Sequence[Difference], notes: Sequence[str], console: Con
             table.add_row(*map(Text, (heading, *figures)), style="bold" if one.significant else None)
         console.print(table)
     for note in notes:
-        console.print(note, style="dim", highlight=False, markup=False)
+        console.print(note, style="dim", highlight=False)
