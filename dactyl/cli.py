@@ -6,12 +6,13 @@ arrives while much is imported is answered as at any other time.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from dactyl import __version__
@@ -114,14 +115,11 @@ def _main(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
-    _received.clear()
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
-        signal.signal(signal.SIGINT, _interrupt)
     try:
-        _refuse_odd_environment(arguments)
-        _keep_to_the_quota()
-        run(arguments)
+        with _signals_raise():
+            _refuse_odd_environment(arguments)
+            _keep_to_the_quota()
+            run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, _Terminated):
@@ -199,6 +197,25 @@ def _open_standard_streams() -> None:
 def _print_no_more() -> None:
     """Send standard output nowhere: Python would try again, and complain, at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Meanwhile SIGTERM and Ctrl-C raise, and are noted; whoever calls :func:`main` has its own handlers back after.
+
+    One that stayed would be inherited by the caller's forks, and could raise there where nobody hears it: in a
+    finaliser, after which a process pool waits for a worker that was told to end and did not.
+    """
+    _received.clear()
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # one that is not Python's cannot be put back
+                signal.signal(number, handler)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

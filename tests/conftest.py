@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -61,3 +62,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, name in enumerate(FIRST) if item.nodeid.startswith(name)), len(FIRST))
 
     items.sort(key=place)  # stable: within each, tests stay in their order
+
+
+@pytest.fixture(autouse=True)
+def signals_stay() -> Iterator[None]:
+    """A test that leaves a handler behind hands it on to the forks of those after it, which then may not end."""
+    before = _handlers()
+    yield
+    assert _handlers() == before
+
+
+def _handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM)]

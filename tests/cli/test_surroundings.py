@@ -135,6 +135,20 @@ def test_a_signal_that_native_code_makes_an_error_of(
         main(["info"])
 
 
+def test_a_caller_has_its_own_handlers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left in place, ours was inherited by the forks of a pool; one swallowed it, and the pool waited without end."""
+    numbers, seen = (signal.SIGTERM, signal.SIGINT), []
+    monkeypatch.setattr("datagen.cli.main_info", lambda arguments: seen.extend(map(signal.getsignal, numbers)))
+    before = [signal.getsignal(number) for number in numbers]
+    assert main(["info"]) == 0
+    assert all(ours is not theirs for ours, theirs in zip(seen, before, strict=True))
+    assert [signal.getsignal(number) for number in numbers] == before
+    monkeypatch.setattr("datagen.cli.main_info", lambda arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["info"])
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_where_memory_ran_out_no_file_is_blamed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,11 +100,9 @@ def test_a_second_validation_that_was_interrupted_is_whole(
     expected, broken = tmp_path / "whole", tmp_path / "broken"
     more = [*MORE, "--data.batch_size", "2"]
     assert main(["train", *arguments(inputs / "data", expected, *more)]) == 0
-    handler = signal.getsignal(signal.SIGTERM)
     at("validation_step", 5, lambda: signal.raise_signal(signal.SIGTERM), monkeypatch)
     assert main(["train", *arguments(inputs / "data", broken, *more)]) == 143
     assert main(["train", *arguments(inputs / "data", broken, *more)]) == 0
-    signal.signal(signal.SIGTERM, handler)
     assert errors(broken) == errors(expected)
     assert not differing(trained(expected), trained(broken))
 
@@ -157,11 +155,9 @@ WEIGHTS = ("schema_version", "hyper_parameters", "state_dict")
 def begun(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training that was stopped after its third batch."""
     run = tmp_path_factory.mktemp("begun") / "run"
-    handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         at("training_step", 2, lambda: signal.raise_signal(signal.SIGTERM), patch)
         assert main(["train", *arguments(inputs / "data", run, *MORE, "--data.batch_size", "2")]) == 143
-    signal.signal(signal.SIGTERM, handler)
     return run
 
 

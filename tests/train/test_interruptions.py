@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,6 @@ def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
     assert main(["train", *arguments(tiny, run, *MORE)]) == 0
     return run
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Puts back what handled signals before."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def at(step: str, batch: int, act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
