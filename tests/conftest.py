@@ -73,4 +73,4 @@ def signals_stay() -> Iterator[None]:
 
 
 def _handlers() -> list[object]:
-    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM)]
+    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]

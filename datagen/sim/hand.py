@@ -6,12 +6,10 @@ visual mesh) gets a material of its own, so that neighbouring links can differ i
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-import fast_simplification
 import mujoco
 import numpy as np
 import trimesh
@@ -24,11 +22,9 @@ from datagen.sim.objects import OBJECT
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
+from vision.scene.mesh_reduction import reduced
 
-_READABLE_MESHES = (".stl", ".obj")  # of MuJoCo's formats; a mesh of another one stays whole
-_SMALLEST_MESH = 60  # triangles; reducing a mesh below this saves little and spoils a fingertip's shape
-_FEW_TRIANGLES = 10_000  # a hand of no more costs little as it is; a tenth of them is another shape
-_SAME_PLACE = 1e-5  # m: MuJoCo holds vertices in single precision
+_SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than a pixel of any usual rig
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
@@ -215,8 +211,7 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, 
     """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
-        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; small meshes keep more, and a hand of few
-            triangles keeps all.
+        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; more where its shape would change.
         own_meshes: vertices and faces stand in the spec, also where all triangles are kept.
 
     Returns:
@@ -281,60 +276,27 @@ def _reduce_meshes(spec: mujoco.MjSpec, hand: Hand, fraction: float) -> None:
     """Put about so large a share of each file's triangles into the spec in the file's place."""
     meshes = [mesh for mesh in spec.meshes if mesh.file]
     model = whole_model(spec, hand)
-    compiled = {mesh.name: _compiled_mesh(model, mesh.name) for mesh in meshes}
-    if sum(len(faces) for _, faces in compiled.values()) <= _FEW_TRIANGLES:
-        fraction = 1.0
     for mesh in meshes:
-        path = (hand_file(hand).parent / mesh.compiler.meshdir / mesh.file).resolve()
-        vertices, faces = compiled[mesh.name]
-        if _holds(path, mesh.scale, vertices):
-            vertices, faces = _reduced_file(path, fraction)
-        else:  # of another format, or it lies elsewhere: in the folder of a model that this one attaches
-            vertices, faces = _reduced(vertices, faces, fraction)
-            mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # they are in the vertices
+        vertices, faces = _compiled_mesh(model, mesh.name)
+        if fraction < 1:
+            vertices, faces, _ = reduced(vertices, faces, fraction, _SAME_SHAPE)
+        mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # they are in the vertices
         mesh.file = ""
         mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
 
 
 def _compiled_mesh(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3), metres in the frame that the file has once it is scaled, and triangles (F, 3)."""
+    """Vertices (V, 3), metres in the frame that the file has once it is scaled, and triangles (F, 3).
+
+    As MuJoCo has found and read it: where a path is stripped or a model attached, its folder is not the hand's. Corners
+    that several normals made several vertices of are one again.
+    """
     mesh = model.mesh(name)
     first, count = int(mesh.vertadr[0]), int(mesh.vertnum[0])
     first_face, faces = int(mesh.faceadr[0]), int(mesh.facenum[0])
     # MuJoCo puts a mesh's own frame into its middle and along its principal axes.
     rotation = matrix_from_quaternion(model.mesh_quat[mesh.id])
     vertices = model.mesh_vert[first : first + count] @ rotation.T + model.mesh_pos[mesh.id]
-    return vertices.astype(np.float32), model.mesh_face[first_face : first_face + faces].astype(np.int32)
-
-
-def _holds(path: Path, scale: np.ndarray, vertices: np.ndarray) -> bool:
-    """Whether a file, scaled, is the mesh that MuJoCo has read: two may bear one name in different folders."""
-    if path.suffix.lower() not in _READABLE_MESHES or not path.is_file():
-        return False
-    corners = scale * _read_mesh(path)[0]
-    same = [np.abs(bound(corners, axis=0) - bound(vertices, axis=0)).max() for bound in (np.min, np.max)]
-    return bool(max(same) < _SAME_PLACE)
-
-
-@functools.cache
-def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    mesh = trimesh.load_mesh(path)
-    return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
-
-
-@functools.cache
-def _reduced_file(path: Path, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3), in the file's units, and triangles (F, 3) of a mesh file, as :func:`_reduced` has them."""
-    return _reduced(*_read_mesh(path), fraction)
-
-
-def _reduced(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """About `fraction` of the triangles.
-
-    Quadric edge collapse without random choices: the same file and fraction give the same mesh.
-    """
-    if fraction == 1:
-        return vertices, faces
-    fraction = min(1.0, max(fraction, _SMALLEST_MESH / len(faces)))
-    fewer: tuple[np.ndarray, np.ndarray] = fast_simplification.simplify(vertices, faces, target_reduction=1 - fraction)
-    return fewer
+    solid = trimesh.Trimesh(vertices, model.mesh_face[first_face : first_face + faces], process=False)
+    solid.merge_vertices()
+    return np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)

@@ -278,7 +278,7 @@ def test_mesh_reduction_keeps_the_hand_in_shape() -> None:
     whole, reduced, again = (
         compile_scene(scene(), "render", mesh_fraction=fraction).model for fraction in (1.0, 0.2, 0.2)
     )
-    assert reduced.nmeshface < 0.3 * whole.nmeshface
+    assert reduced.nmeshface < 0.45 * whole.nmeshface
     np.testing.assert_array_equal(reduced.mesh_vert, again.mesh_vert)
     # The boxes around the links stay within a millimetre and a half.
     links = [i for i in range(whole.ngeom) if whole.geom(i).name.startswith("robot0:")]
@@ -310,7 +310,7 @@ def test_meshes_are_reduced_wherever_mujoco_finds_them(tmp_path: Path) -> None:
         faces = model.mesh(f"{prefix}link").facenum[0]
         found.append((faces, _corners(model, model.geom(f"{prefix}finger").id)))
     for faces, corners in found[1:]:
-        assert faces == pytest.approx(0.1 * found[0][0], rel=0.01)
+        assert 0.08 * found[0][0] <= faces <= 0.1 * found[0][0]
         np.testing.assert_allclose(corners, found[0][1], atol=1e-3)
 
 
@@ -320,15 +320,20 @@ def _corners(model: mujoco.MjModel, geom: int) -> np.ndarray:
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
 
-def test_a_hand_of_few_triangles_is_drawn_whole(tmp_path: Path) -> None:
-    ring = trimesh.creation.annulus(r_min=0.03, r_max=0.045, height=0.02)
-    ring.export(tmp_path / "ring.stl")
-    (tmp_path / "ring.xml").write_text("""
-        <mujoco><asset><mesh name="ring" file="ring.stl"/></asset><worldbody><body><geom type="mesh" mesh="ring"/>
+def test_a_machined_part_keeps_its_shape(tmp_path: Path) -> None:
+    """Of MuJoCo Menagerie's Allegro hand a tenth of the triangles was a crumpled palm, and fingers that were shards."""
+    part = trimesh.creation.annulus(r_min=0.03, r_max=0.045, height=0.02, sections=64)
+    part += trimesh.creation.annulus(r_min=0.045, r_max=0.047, height=0.06, sections=64)
+    part.export(tmp_path / "part.stl")
+    (tmp_path / "own.xml").write_text("""
+        <mujoco><asset><mesh name="part" file="part.stl"/></asset><worldbody><body><geom type="mesh" mesh="part"/>
         <body><joint range="-1 1"/><geom size="0.01"/></body></body></worldbody></mujoco>""")
-    hand = Hand(name="ring", source=str(tmp_path / "ring.xml"))
+    hand = Hand(name="own", source=str(tmp_path / "own.xml"))
     model = compile_scene(completed(replace(scene(), hand=hand)), "render", mesh_fraction=0.1).model
-    assert model.mesh("ring").facenum[0] == len(ring.faces)
+    drawn = geom_mesh(model, int(np.flatnonzero(model.geom_dataid == model.mesh("part").id)[0]))
+    fewer = trimesh.Trimesh(drawn.vertices, drawn.faces)
+    assert abs(fewer.area / part.area - 1) < 0.03
+    assert abs(fewer.volume / part.volume - 1) < 0.05
 
 
 def test_locked_wrist_is_held_where_the_hand_cups() -> None:

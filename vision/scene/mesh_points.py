@@ -118,27 +118,6 @@ def wireframe(solid: Any) -> tuple[FloatArray, FloatArray]:
     return lines[kept], normals[kept]
 
 
-def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
-    """Distances (N,) of points (N, 3) from the surface, metres: exact for the triangles near each point."""
-    closest, _ = closest_on_surface(solid, points)
-    distance: FloatArray = np.linalg.norm(closest - points, axis=1)
-    return distance
-
-
-def closest_on_surface(solid: Any, points: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """The points (N, 3) of the surface that are the closest to given ones (N, 3), and the triangles (N,) they lie on:
-    exact for the triangles near each point."""
-    import trimesh
-
-    samples, faces = sample_with_faces(solid, 5 * _SAMPLES)
-    near = faces[cKDTree(samples).query(points, k=8)[1]]  # (N, 8)
-    repeated = np.repeat(points, near.shape[1], axis=0)
-    found = trimesh.triangles.closest_point(solid.triangles[near].reshape(-1, 3, 3), repeated)
-    best = np.linalg.norm(found - repeated, axis=1).reshape(near.shape).argmin(axis=1)
-    rows = np.arange(len(points))
-    return found.reshape(*near.shape, 3)[rows, best], near[rows, best]
-
-
 def group(generators: list[FloatArray], most: int = 60) -> FloatArray:
     """All products (S, 3, 3) of rotations (3, 3), the identity first; ValueError where they are more than ``most``."""
     found = [np.eye(3)]

@@ -12,12 +12,14 @@ import numpy as np
 from vision.geometry.rotations import FloatArray
 from vision.scene.baking import baked
 from vision.scene.mesh_files import checked_texture, make_resolver, read_mesh_file, refuse_odd_geometry
+from vision.scene.mesh_reduction import reduced
 from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
 """A mesh that has more is reduced to so many: a view of some hundred pixels shows no more."""
 _ONE_COLOR = 0.03  # standard deviation of a channel over vertices that are still of one colour
+_SAME_SHAPE = 2e-3  # of the diagonal of its bounding box, that a reduced mesh's surface may have moved
 _LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
 
 
@@ -116,16 +118,13 @@ def _reduced(mesh: Mesh, fraction: float) -> Mesh:
     they lie on one side of the texture's seams, because across them vertices differ."""
     if fraction >= 1:
         return mesh
-    import fast_simplification
-
-    points, faces = np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32)
-    *_, collapses = fast_simplification.simplify(points, faces, target_reduction=1 - fraction, return_collapses=True)
-    vertices, faces, onto = fast_simplification.replay_simplification(points, faces, collapses)
+    tolerance = _SAME_SHAPE * float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
+    vertices, faces, onto = reduced(mesh.vertices, mesh.faces, fraction, tolerance)
     uv = None
     if mesh.uv is not None:
         count = np.bincount(onto, minlength=len(vertices))[:, None]
         uv = np.stack([np.bincount(onto, column, len(vertices)) for column in mesh.uv.T], axis=1) / np.maximum(count, 1)
-    return Mesh(vertices=np.asarray(vertices, np.float64), faces=np.asarray(faces, np.int64), uv=uv)
+    return Mesh(vertices=vertices, faces=faces.astype(np.int64), uv=uv)
 
 
 def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:

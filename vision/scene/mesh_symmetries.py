@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.mesh_points import closest_on_surface, sample_surface, sample_with_faces, surface_distance
+from vision.scene.closest_points import closest_on_surface, surface_distance
+from vision.scene.mesh_points import sample_surface, sample_with_faces
 from vision.scene.objects import Part, PoseObject
 from vision.scene.symmetries import symmetric_distance
 

@@ -1,0 +1,81 @@
+"""The places on a mesh's surface that are the closest to given points: exact, whatever mixture of triangles it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from vision.geometry.rotations import FloatArray
+from vision.scene.mesh_points import sample_with_faces
+
+_GUESSES, _SAMPLES = 8, 20_000
+_AT_ONCE = 256  # points: of a ball's middle every triangle is the closest one
+_ROUNDING = 1 + 1e-9
+
+
+def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
+    """Distances (N,) of points (N, 3) from the surface of a ``trimesh.Trimesh``, metres."""
+    closest, _ = closest_on_surface(solid, points)
+    distance: FloatArray = np.linalg.norm(closest - points, axis=1)
+    return distance
+
+
+def closest_on_surface(solid: Any, points: FloatArray) -> tuple[FloatArray, np.ndarray]:
+    """The places (N, 3) on the surface that are the closest to points (N, 3), and the triangles (N,) they lie on."""
+    samples, sampled = sample_with_faces(solid, _SAMPLES)
+    guesses = sampled[cKDTree(samples).query(points, k=_GUESSES)[1]]  # (N, G)
+    triangles = _Triangles(solid.triangles)
+    found = [
+        triangles.closest(points[part], guesses[part])
+        for part in np.array_split(np.arange(len(points)), -(-len(points) // _AT_ONCE))
+    ]
+    return np.concatenate([place for place, _ in found]), np.concatenate([face for _, face in found])
+
+
+class _Triangles:
+    """Triangles (F, 3, 3) that are found by where they are.
+
+    Those of like radii are looked for together: among a million small ones a large one would widen every search.
+    """
+
+    def __init__(self, corners: FloatArray) -> None:
+        self._corners = corners
+        self._low, self._high = corners.min(axis=1), corners.max(axis=1)
+        centres = corners.mean(axis=1)
+        radii = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
+        sizes = np.frexp(radii)[1]
+        alike = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
+        self._trees = [(faces, radii[faces].max() * _ROUNDING, cKDTree(centres[faces])) for faces in alike]
+
+    def closest(self, points: FloatArray, guesses: np.ndarray) -> tuple[FloatArray, np.ndarray]:
+        """For points (N, 3) the closest places (N, 3) and their triangles (N,); guesses (N, G) of these save time."""
+        row = np.repeat(np.arange(len(points)), guesses.shape[1])
+        near = [(row, guesses.ravel())]
+        place, _ = self._best(points, *near[0])
+        within = np.linalg.norm(points - place, axis=1) * _ROUNDING
+        for faces, radius, tree in self._trees:
+            # No triangle is closer unless its centre lies within that distance and its radius.
+            inside = tree.query_ball_point(points, within + radius)
+            row = np.repeat(np.arange(len(points)), [len(each) for each in inside])
+            face = faces[np.concatenate([np.asarray(each, np.int64) for each in inside])]
+            beside = np.maximum(self._low[face] - points[row], points[row] - self._high[face]).clip(0)
+            kept = np.einsum("nx,nx->n", beside, beside) <= within[row] ** 2  # most are slivers, and long
+            near.append((row[kept], face[kept]))
+        return self._best(points, *(np.concatenate(each) for each in zip(*near, strict=True)))
+
+    def _best(self, points: FloatArray, row: np.ndarray, face: np.ndarray) -> tuple[FloatArray, np.ndarray]:
+        """Of pairs (P,) of a point and a triangle the closest one for each point."""
+        import trimesh
+
+        # trimesh takes products of lengths below 1e-14 for zero, as those of triangles of a tenth of a millimetre are.
+        corners = self._corners[face]
+        middle = corners.mean(axis=1)
+        size = np.linalg.norm(corners - middle[:, None], axis=2).max(axis=1)[:, None]
+        size[size == 0] = 1
+        scaled = (corners - middle[:, None]) / size[:, None], (points[row] - middle) / size
+        place = trimesh.triangles.closest_point(*scaled) * size + middle
+        order = np.lexsort((face, np.linalg.norm(place - points[row], axis=1), row))
+        first = order[np.searchsorted(row[order], np.arange(len(points)))]
+        return place[first], face[first]
