@@ -27,7 +27,8 @@ from vision.scene.scene import Scene
 RENDERING = 3
 """Raised whenever the same samples and options give other pictures: a dataset holds those of one number.
 
-3: reduced meshes of the hand stay within a millimetre of their shape. 2: meshes of the hand down to 60 triangles, neither background nor letters cast shadows.
+3: reduced meshes of the hand keep their shape to a millimetre. 2: meshes of the hand down to 60 triangles, neither
+background nor letters cast shadows.
 """
 
 
@@ -193,8 +194,8 @@ class RenderOptions:
 
     Attributes:
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1]; of a mesh whose surface would move
-            by more than a millimetre more are kept.
+        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1]; more of a mesh whose
+            surface would move by more than a millimetre.
         shadows: lights cast shadows.
         shadow_lights: how many of a sample's lights do, at most: those drawn first, whatever their brightness.
         environment_lights: the other lights are drawn as if they were far away, all at the cost of one (Filament).

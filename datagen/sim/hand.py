@@ -25,6 +25,7 @@ from vision.scene.hand import Hand
 from vision.scene.mesh_reduction import reduced
 
 _SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than a pixel of any usual rig
+_ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms, of what a tendon runs over
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
@@ -200,11 +201,18 @@ def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
 
 
 def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove what is only seen, and its meshes."""
-    if hand.collision_group is not None:
-        _delete_geoms(spec, lambda geom: geom.group != hand.collision_group)
-    else:
-        _delete_geoms(spec, lambda geom: geom.contype == 0 and geom.conaffinity == 0)
+    """Remove what is only seen, and its meshes; what tendons run over stays."""
+
+    def touches(geom: mujoco.MjsGeom) -> bool:
+        if hand.collision_group is not None:
+            return geom.group == hand.collision_group
+        return geom.contype != 0 or geom.conaffinity != 0
+
+    pulleys = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
+    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in pulleys)
+    for geom in spec.geoms:
+        if not touches(geom):
+            geom.contype = geom.conaffinity = 0
 
 
 def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool = False) -> list[str]:
@@ -219,8 +227,11 @@ def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, 
     """
     for pair in list(spec.pairs):
         spec.delete(pair)
-    for mark in (*spec.sites, *spec.tendons):  # no camera sees them; renderers would draw balls and tubes
-        mark.group = _UNSEEN_GROUP
+    # Nothing moves by itself here, and what tendons run over is removed.
+    for element in (*spec.actuators, *spec.equalities, *spec.tendons):
+        spec.delete(element)
+    for site in spec.sites:  # no camera sees them; renderers would draw balls
+        site.group = _UNSEEN_GROUP
     if hand.visual_group is not None:
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
     if mesh_fraction < 1 or own_meshes:

@@ -100,3 +100,41 @@ def test_no_package_is_imported_to_find_a_model(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DactylError, match="hand it"):
         hand_file(Hand(name="it", source=source))
+
+
+def test_what_tendons_run_over_is_seen_or_not(tmp_path: Path) -> None:
+    """As in MuJoCo Menagerie's Aero hand, whose pulleys only are seen: they stay where something moves, and nothing of
+    them is left where links are only drawn."""
+    body = BODY.replace(
+        "</body>",
+        '<geom name="pulley" type="cylinder" size=".004 .01" pos=".03 0 0" contype="0" conaffinity="0" group="{}"/>'
+        '<site name="from" pos="0 0 -.03"/><site name="to" pos="0 0 .03"/></body>',
+    )
+    over = (
+        '</worldbody><tendon><spatial name="t" range="0 1"><site site="from"/><geom geom="pulley"/><site site="to"/>'
+        '</spatial></tendon><actuator><position name="a" tendon="t" ctrlrange="0 1"/></actuator><worldbody>'
+    )
+    seen = '<geom group="2" contype="0" conaffinity="0" size=".01"/>'
+    for group in (2, 3):
+        body_here = body.format(group).replace("<site", seen + "<site", 1)
+        own = completed(with_hand(tmp_path, body=body_here + over, visual_group=2))
+        physics, drawn = compile_scene(own).model, compile_scene(own, "render").model
+        assert (physics.ntendon, physics.nu) == (1, 1)
+        assert not physics.geom_contype[physics.geom("pulley").id]
+        assert (drawn.ntendon, drawn.nu) == (0, 0)
+        assert ("pulley" in [drawn.geom(i).name for i in range(drawn.ngeom)]) == (group == 2)
+
+
+def test_a_pulley_outside_the_group_that_collides_does_not_collide(tmp_path: Path) -> None:
+    body = BODY.replace(
+        "</body>",
+        '<geom name="pulley" type="cylinder" size=".004 .01" pos=".03 0 0" group="4"/>'
+        '<site name="from" pos="0 0 -.03"/><site name="to" pos="0 0 .03"/></body>',
+    )
+    over = (
+        '</worldbody><tendon><spatial name="t"><site site="from"/><geom geom="pulley"/><site site="to"/></spatial>'
+        "</tendon><worldbody>"
+    )
+    model = compile_scene(completed(with_hand(tmp_path, body=body + over, collision_group=0))).model
+    pulley = model.geom("pulley").id
+    assert not model.geom_contype[pulley] | model.geom_conaffinity[pulley]
