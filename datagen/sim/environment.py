@@ -35,11 +35,13 @@ from vision.geometry.rotations import canonical_quaternion, quaternion_from_rota
 from vision.hardware import usable_cores
 from vision.scene.scene import Scene
 from vision.scene.symmetries import least_turn
+from vision.storage.schema import STATES
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
 SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
 INITIAL_STEPS = 100  # steps of random actions before an episode begins
 SENSED = ("fingertip_position", "object_position", "object_quaternion", "relative_goal")
+_MOST_TURN = STATES["joint_position"].range[1]
 _MOST_ATTEMPTS = 200  # redraws of one initial state before we say that this object cannot be held
 
 
@@ -221,6 +223,8 @@ class Environment:
         stepped = np.zeros(self.worlds, dtype=bool)
         stepped[worlds] = True
         finite = np.isfinite(batch.qpos).all(axis=1) & np.isfinite(batch.qvel).all(axis=1)
+        # A hand that flies apart is as broken, only not yet as far; files of states would refuse it.
+        finite &= (np.abs(batch.qpos[:, self.scene.hand_qpos]) <= _MOST_TURN).all(axis=1)
         height = batch.qpos[:, self.scene.object_qpos + 2]
         distance = self._to_goal().magnitude()
         reached = stepped & finite & (distance < GOAL_THRESHOLD)

@@ -20,7 +20,7 @@ class Outcome:
     Attributes:
         reached: the object came within `GOAL_THRESHOLD` of the goal, which was then replaced.
         dropped: the object is below the workspace's drop height.
-        non_finite: the state holds NaN or infinity.
+        non_finite: the state holds NaN or infinity, or a joint angle beyond those that states may hold.
         warned: MuJoCo's warning counters rose (instability, contact or constraint buffer full).
         reward: the paper's, float64: by how many radians the object came closer to the goal, +5 on reaching it, -20 on
             a drop; zero in worlds that did not advance or broke.

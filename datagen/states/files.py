@@ -36,7 +36,7 @@ class Rejected(Record, frozen=True, omit_defaults=False):
     """How many states were rejected, by reason.
 
     Attributes:
-        non_finite: NaN or infinity.
+        non_finite: NaN or infinity, or a joint angle beyond what states may hold.
         physics_warning: MuJoCo warned.
         dropped: the object fell.
         initial_lost: it was lost before the episode began.
