@@ -205,8 +205,8 @@ def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
 
     def touches(geom: mujoco.MjsGeom) -> bool:
         if hand.collision_group is not None:
-            return geom.group == hand.collision_group
-        return geom.contype != 0 or geom.conaffinity != 0
+            return bool(geom.group == hand.collision_group)
+        return bool(geom.contype or geom.conaffinity)
 
     pulleys = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
     _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in pulleys)
