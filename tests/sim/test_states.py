@@ -203,6 +203,11 @@ def set_nan(environment: Environment) -> None:
     environment.batch.qvel[1, 0] = np.nan
 
 
+def turn_a_joint_too_far(environment: Environment) -> None:
+    """As a hand that flies apart: states of such a one would be refused as a whole."""
+    environment.batch.qpos[1, environment.scene.hand_qpos[0]] = 100.0
+
+
 def put_beside_the_hand(environment: Environment) -> None:
     environment.batch.qpos[1, environment.scene.object_qpos] = 1.3
 
@@ -220,6 +225,7 @@ def raise_a_warning(environment: Environment) -> None:
     ("reason", "poison"),
     [
         ("non_finite", set_nan),
+        ("non_finite", turn_a_joint_too_far),
         ("dropped", put_beside_the_hand),
         ("dropped", put_on_the_forearm),
         ("physics_warning", raise_a_warning),
