@@ -78,7 +78,7 @@ def test_names_are_in_the_order_of_the_compiled_model(two_fingers: Hand) -> None
             simulated = compile_scene(scene, purpose, mesh_fraction=0.05)
             assert simulated.joint_names == hand.joints
             names = [simulated.model.actuator(i).name.removeprefix(hand.prefix) for i in range(simulated.model.nu)]
-            assert names == list(hand.actuators)
+            assert names == (list(hand.actuators) if purpose == "physics" else []), "what is only drawn moves nothing"
 
 
 def test_a_hand_of_another_kind(two_fingers: Hand) -> None:
@@ -100,7 +100,7 @@ def test_marks_of_a_model_are_not_seen(tmp_path: Path) -> None:
     (tmp_path / "two.xml").write_text(TWO_FINGERS.replace("<actuator>", f"{tendon}<actuator>"))
     scene = completed(with_hand(Hand(name="two", source=str(tmp_path / "two.xml"), prefix="my_")))
     model = compile_scene(scene, "render").model
-    assert (model.nsite, model.ntendon) == (2, 1)
+    assert (model.nsite, model.ntendon) == (2, 0)
     data, seen = mujoco.MjData(model), mujoco.MjvScene(model, maxgeom=1000)
     mujoco.mj_forward(model, data)
     camera, every = mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL
