@@ -21,6 +21,16 @@ class Triangles(NamedTuple):
     faces: np.ndarray
 
 
+def mesh_triangles(model: mujoco.MjModel, mesh: int) -> Triangles:
+    """A mesh as MuJoCo has read it, in the frame that MuJoCo gives it: into its middle, along its principal axes."""
+    first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+    first_face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+    return Triangles(
+        model.mesh_vert[first : first + count].astype(np.float64),
+        model.mesh_face[first_face : first_face + faces].astype(np.int64),
+    )
+
+
 def geom_mesh(model: mujoco.MjModel, geom: int) -> Triangles:
     """The surface of a geom.
 
@@ -29,13 +39,7 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> Triangles:
     """
     kind, size = mujoco.mjtGeom(model.geom_type[geom]), model.geom_size[geom]
     if kind == mujoco.mjtGeom.mjGEOM_MESH:
-        mesh = model.geom_dataid[geom]
-        first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-        first_face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
-        return Triangles(
-            model.mesh_vert[first : first + count].astype(np.float64),
-            model.mesh_face[first_face : first_face + faces].astype(np.int64),
-        )
+        return mesh_triangles(model, model.geom_dataid[geom])
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
         shape = trimesh.creation.box(2 * size)
     elif kind == mujoco.mjtGeom.mjGEOM_SPHERE:

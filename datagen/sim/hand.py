@@ -15,6 +15,7 @@ import numpy as np
 import trimesh
 
 from datagen.sim.backgrounds import FLOOR
+from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.hand_files import check_model
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
@@ -302,12 +303,9 @@ def _compiled_mesh(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.nda
     As MuJoCo has found and read it: where a path is stripped or a model attached, its folder is not the hand's. Corners
     that several normals made several vertices of are one again.
     """
-    mesh = model.mesh(name)
-    first, count = int(mesh.vertadr[0]), int(mesh.vertnum[0])
-    first_face, faces = int(mesh.faceadr[0]), int(mesh.facenum[0])
-    # MuJoCo puts a mesh's own frame into its middle and along its principal axes.
-    rotation = matrix_from_quaternion(model.mesh_quat[mesh.id])
-    vertices = model.mesh_vert[first : first + count] @ rotation.T + model.mesh_pos[mesh.id]
-    solid = trimesh.Trimesh(vertices, model.mesh_face[first_face : first_face + faces], process=False)
+    mesh = model.mesh(name).id
+    read = mesh_triangles(model, mesh)
+    vertices = read.vertices @ matrix_from_quaternion(model.mesh_quat[mesh]).T + model.mesh_pos[mesh]
+    solid = trimesh.Trimesh(vertices, read.faces, process=False)
     solid.merge_vertices()
     return np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)
