@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 
 import msgspec
 import mujoco
 
 from datagen.sim.controls import control_of
 from datagen.sim.hand import hand_file, load_hand, whole_model
+from datagen.sim.hand_files import model_digest
 from datagen.sim.hand_model import fingertip_names, fixed_landmarks, visual_group
 from vision.errors import DactylError
 from vision.scene.hand import Hand
@@ -54,7 +54,7 @@ def completed(scene: Scene) -> Scene:
     try:
         hand = msgspec.structs.replace(
             hand,
-            sha256=hashlib.sha256(hand_file(hand).read_bytes()).hexdigest(),
+            sha256=model_digest(hand_file(hand)),
             visual_group=group,
             joints=joints,
             actuators=tuple(actuator.name.removeprefix(hand.prefix) for actuator in spec.actuators),
@@ -65,6 +65,18 @@ def completed(scene: Scene) -> Scene:
     except ValueError as error:  # the scene names what the model has not
         raise DactylError(f"hand {hand.name}: {error}") from None
     return msgspec.structs.replace(scene, hand=hand)
+
+
+@functools.lru_cache(maxsize=8)
+def as_installed(scene: Scene) -> Scene:
+    """A network's scene with its hand's model as it is here now: a network knows joints and landmarks, not the model.
+
+    Raises:
+        DactylError: as :func:`completed`, or the model's joints are others now.
+    """
+    if scene.hand is None:
+        return scene
+    return completed(msgspec.structs.replace(scene, hand=msgspec.structs.replace(scene.hand, sha256="")))
 
 
 def _refuse_odd_choices(hand: Hand, model: mujoco.MjModel, joints: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ import trimesh
 
 from datagen.sim.backgrounds import FLOOR
 from datagen.sim.geom_meshes import mesh_triangles
-from datagen.sim.hand_files import check_model
+from datagen.sim.hand_files import model_digest
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
@@ -74,10 +74,15 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     """The hand alone: bodies, joints, tendons, actuators, sites, visual and collision geometry.
 
     Raises:
-        DactylError: its model is missing, MuJoCo cannot read it, or something that the scene names is not in it.
+        DactylError: its model is missing, another than when the scene was completed, MuJoCo cannot read it, or
+            something that the scene names is not in it.
     """
     path = hand_file(hand)
-    check_model(path)
+    if model_digest(path) != hand.sha256 and hand.sha256:
+        raise DactylError(
+            f"hand {hand.name}: {path}, or a file that it names, has changed since these data were made; put it back "
+            "(install the package of then), or collect states anew"
+        )
     try:
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from vision.errors import DactylError
-from vision.io.files import read_file
+from vision.io.files import read_file, sha256
 
 _MOST_BYTES = 16 << 20
 _MOST_FILES = 64  # that include each other
@@ -20,14 +21,18 @@ _COMMENT = re.compile(b"<!--.*?-->", re.DOTALL)
 _FOLDERS = ("meshdir", "texturedir", "assetdir")
 
 
-def check_model(path: Path) -> None:
-    """Refuse what MuJoCo would wait for, or take gigabytes for.
+def model_files(path: Path) -> dict[str, Path]:
+    """The files that a model consists of, by their names in it: itself, what it includes, and its meshes, textures and
+    height fields.
+
+    Those that are missing are left out: MuJoCo says of which it misses one.
 
     Raises:
         DactylError: the file or one that it includes is no MJCF, names a pipe, device or folder, or repeats something
             without measure.
     """
     waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
+    files, named = {path.name: path}, list[tuple[str, Path]]()
     for file in waiting:
         try:
             content = read_file(file, _MOST_BYTES, "model of a hand")
@@ -39,14 +44,36 @@ def check_model(path: Path) -> None:
         for element in root.iter():
             folders |= {path.parent / element.attrib[key] for key in _FOLDERS if key in element.attrib}
         for key, name in _files(root):
-            for place in {folder / name for folder in (*folders, file.parent)}:
-                _refuse_no_file(place, file)
-                if key == "include" and place.is_file() and os.path.realpath(place) not in seen:
+            if key != "include":
+                named.append((name, file))
+            for place in _places(name, file, folders) if key == "include" else ():
+                if os.path.realpath(place) not in seen:
                     seen.add(os.path.realpath(place))
+                    files[name] = place
                     waiting.append(place)
         if len(waiting) > _MOST_FILES:
             raise DactylError(f"{path}: includes more than {_MOST_FILES} files; join them")
         _refuse_excess(root, 1, file)
+    # After all: the folders of meshes and textures may stand in a file that is included later.
+    for name, file in named:
+        for place in _places(name, file, folders):
+            files.setdefault(name, place)
+    return files
+
+
+def model_digest(path: Path) -> str:
+    """SHA-256 of all the files of a model and of their names in it, wherever they lie.
+
+    Raises:
+        DactylError: as :func:`model_files`, or one of them cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name, place in sorted(model_files(path).items()):
+        try:
+            digest.update(f"{name}\0{sha256(place)}\n".encode())
+        except OSError as error:
+            raise DactylError(f"{place}: {error.strerror or error}") from None
+    return digest.hexdigest()
 
 
 def _files(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
@@ -54,13 +81,20 @@ def _files(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
         yield from ((element.tag, value) for key, value in element.attrib.items() if key.startswith("file"))
 
 
-def _refuse_no_file(place: Path, file: Path) -> None:
+def _places(name: str, file: Path, folders: set[Path]) -> list[Path]:
+    """Where a file of that name in ``file`` is, of all the places where MuJoCo may look for it."""
+    return [place for place in sorted({folder / name for folder in (*folders, file.parent)}) if _is_file(place, file)]
+
+
+def _is_file(place: Path, file: Path) -> bool:
+    """Whether it is a file; refused where it is what MuJoCo would wait for."""
     try:
-        odd = place.exists() and not place.is_file()
+        there, regular, folder = place.exists(), place.is_file(), place.is_dir()
     except (OSError, ValueError):  # no name that a file can have: MuJoCo says so
-        return
-    if odd and not place.is_dir():
+        return False
+    if there and not regular and not folder:
         raise DactylError(f"{file}: names {place}, which is no file but a pipe or device; put a file there")
+    return regular
 
 
 def _refuse_excess(element: ElementTree.Element, copies: float, file: Path) -> None:

@@ -19,7 +19,6 @@ from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import (
     add_nail_sensors,
-    hand_file,
     keep_collision_geometry,
     keep_visual_geometry,
     load_hand,
@@ -229,11 +228,6 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
     joint_ids = [joint.id for joint in joints]
     prefix = "" if hand is None else hand.prefix
     names = tuple(joint.name.removeprefix(prefix) for joint in joints)
-    if hand is not None and hand.joints and names != hand.joints:
-        raise DactylError(
-            f"hand {hand.name}: {hand_file(hand)} has changed since its scene was read: its joints are "
-            f"{', '.join(names)}, no longer {', '.join(hand.joints)}; put the file back, or collect states anew"
-        )
     cameras = [f"camera/{name}" for name in scene.rig.names] if purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if purpose == "render" else []
     backgrounds = [

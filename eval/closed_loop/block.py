@@ -14,6 +14,7 @@ from datagen.policy import create_policy
 from datagen.policy.evaluate import play_trials
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
+from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, draw_look
@@ -102,7 +103,7 @@ class BlockTask:
         simulation, source = list(config.plays())[number // self.blocks]
         estimator = cached_estimator(config.checkpoint, config.device)
         environment = Environment(
-            estimator.scene, config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
+            as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
         )
         policy = create_policy(config.policy, environment.scene, len(trials))
         path = self.path(number)
@@ -136,7 +137,7 @@ def look_of(
 
 def plain_renderer(estimator: Estimator) -> Renderer:
     """Without shadows, which in software cost far more than all else."""
-    return create_renderer("classic", estimator.scene, RenderOptions(shadows=False))
+    return create_renderer("classic", as_installed(estimator.scene), RenderOptions(shadows=False))
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ import numpy as np
 
 from datagen.policy import create_policy
 from datagen.render.base import Appearance, Renderer
+from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.variation import generator
@@ -59,7 +60,7 @@ def _record(
     """True states of worlds in which the policy works, one world for each trial; objects that fall are put back."""
     everyone = np.arange(len(trials))
     environment = Environment(
-        estimator.scene, config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
+        as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
     )
     policy = create_policy(config.policy, environment.scene, len(trials))
     episodes = (np.asarray(trials, dtype=np.int64) + 1) * _FIRST

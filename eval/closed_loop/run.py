@@ -8,6 +8,7 @@ from msgspec import structs
 
 from datagen.policy import create_policy
 from datagen.policy.layout import layout_of
+from datagen.sim.complete import as_installed
 from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
@@ -38,7 +39,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     """
     config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
     estimator = cached_estimator(config.checkpoint, config.device)
-    scene = compile_scene(estimator.scene)
+    scene = compile_scene(as_installed(estimator.scene))
     layout_of(scene)  # refused before anything is made, as is the policy
     create_policy(config.policy, scene, 1)
     if config.protocol == "self-calibrated" and not can_self_calibrate(estimator):

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import trimesh
 
-from datagen.sim.complete import completed
+from datagen.sim.complete import as_installed, completed
 from datagen.sim.hand import hand_file
+from datagen.sim.hand_files import model_files
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
@@ -64,6 +66,42 @@ def test_pipes_are_not_waited_for(tmp_path: Path, line: str) -> None:
 )
 def test_a_line_does_not_stand_for_gigabytes(tmp_path: Path, inside: str, body: str, said: str) -> None:
     assert said in refused(with_hand(tmp_path, inside, body))
+
+
+def with_parts(folder: Path) -> Scene:
+    """A hand whose body stands in a second file, its link's shape in a third and its meshes' folder in the second."""
+    (folder / "shapes").mkdir(parents=True)
+    shape = trimesh.creation.box((0.04, 0.04, 0.04))
+    shape.export(folder / "shapes" / "link.stl")
+    (folder / "assets.xml").write_text(
+        '<mujoco><compiler meshdir="shapes"/><asset><mesh name="link" file="link.stl"/></asset></mujoco>'
+    )
+    body = BODY.replace("</body>", '<geom type="mesh" mesh="link"/></body>')
+    return with_hand(folder, '<include file="assets.xml"/>', body)
+
+
+def test_a_model_is_all_the_files_that_it_names(tmp_path: Path) -> None:
+    given = with_parts(tmp_path / "one")
+    assert set(model_files(tmp_path / "one" / "hand.xml")) == {"hand.xml", "assets.xml", "link.stl"}
+    moved = completed(with_parts(tmp_path / "two"))
+    assert completed(given).hand != moved.hand  # their sources differ
+    assert completed(given).hand.sha256 == moved.hand.sha256  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("changed", ["hand.xml", "assets.xml", "shapes/link.stl"])
+def test_a_model_that_changed_since_is_not_taken_for_the_old_one(tmp_path: Path, changed: str) -> None:
+    """States hold joint positions: of another model they would be drawn as another pose, or another hand."""
+    before = completed(with_parts(tmp_path / "it"))
+    assert compile_scene(before).joint_names == ("j",)
+    path = tmp_path / "it" / changed
+    content = path.read_bytes()
+    if changed.endswith("xml"):
+        path.write_bytes(content.replace(b"</mujoco>", b"<!-- changed --></mujoco>"))
+    else:
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DactylError, match=r"hand it: .*hand\.xml, or a file that it names, has changed"):
+        compile_scene(before)
+    assert compile_scene(as_installed(before)).joint_names == ("j",)  # what a network asks for is still there
 
 
 def test_urdf_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class Hand(Plain, frozen=True):
         name: for titles and messages.
         source: of its MJCF: a file, relative to the file that this stands in, ``package:module/path/in/it.xml``, or
             ``menagerie:folder/file.xml`` of MuJoCo Menagerie.
-        sha256: of that file as it was when the scene was completed; empty before.
+        sha256: of that file and all that it names (includes, meshes) as they were when the scene was completed; empty
+            before.
         prefix: of every name in the MJCF, left out in all names here.
         remove: bodies and geoms of the MJCF that are no part of the hand (full names).
         visual_group: of the geoms that are seen; null where all are.

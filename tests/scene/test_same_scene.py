@@ -1,0 +1,41 @@
+"""Which scenes are taken for the same, and what is said of others."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.scenes import scene
+from vision.errors import DactylError
+from vision.scene.scene import PARTS, SEEN, Scene, require_same
+
+BLOCK = scene("block")
+
+
+def with_hand(**changes: object) -> Scene:
+    assert BLOCK.hand is not None
+    return replace(BLOCK, hand=replace(BLOCK.hand, **changes))
+
+
+def said(theirs: Scene, parts: tuple[str, ...] = PARTS) -> str:
+    with pytest.raises(DactylError) as error:
+        require_same(BLOCK, theirs, "there", parts)
+    return str(error.value)
+
+
+def test_a_model_may_lie_elsewhere() -> None:
+    """As on another machine."""
+    require_same(BLOCK, with_hand(source="/home/other/hand.xml"), "there")
+
+
+def test_a_network_asks_for_joints_and_landmarks_not_for_the_models_file() -> None:
+    changed = with_hand(sha256=64 * "0")
+    require_same(BLOCK, changed, "there", SEEN)
+    assert "hand.sha256 differs" in said(changed)  # of states and datasets it is asked
+    assert "hand.landmarks differs" in said(with_hand(landmarks=None), SEEN)
+
+
+def test_what_differs_is_named() -> None:
+    assert "hand is none, expected shadow" in said(replace(BLOCK, hand=None), SEEN)
+    assert "object is prism, expected block" in said(replace(BLOCK, object=scene("prism").object))
+    assert "image size is 100x100 pixels, expected 200x200" in said(BLOCK.with_rig(BLOCK.rig.resized(100)))
