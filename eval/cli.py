@@ -26,6 +26,7 @@ from eval.scoring.predict import (
     renderer_of,
 )
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, software
+from eval.scoring.published import published_means, published_rows
 from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
 from eval.scoring.record_types import (
     CheckpointFile,
@@ -37,9 +38,6 @@ from eval.scoring.record_types import (
 )
 from eval.scoring.samples import describe_samples
 from eval.scoring.table import (
-    PAPER_ROWS,
-    PUBLISHED_MEANS,
-    SUCCESSOR_ROWS,
     Row,
     evaluation_rows,
     missing_rows,
@@ -136,14 +134,14 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
             test_sets=sets,
         )
         evaluation = Evaluation("ours", config.output, record)
-        rows = [*PAPER_ROWS, *SUCCESSOR_ROWS, *evaluation_rows(evaluation)]
+        rows = [*published_rows(evaluation.scene), *evaluation_rows(evaluation)]
         rows += missing_rows(rows)
         for name, dataset in test_sets.items():
             run.draw(name, dataset, made[name], evaluation)
-        notes = (*table_notes(), _origin(record))
+        notes = (*table_notes(rows), _origin(record))
         atomic_write(config.output / "table.md", markdown(rows, notes).encode())
         atomic_write(config.output / "table.csv", comma_separated(rows).encode())
-        save_figure(error_curves(_curves(evaluation), PUBLISHED_MEANS), config.output / "errors.png")
+        save_figure(error_curves(_curves(evaluation), published_means(evaluation.scene)), config.output / "errors.png")
         write_record(config.output / RECORD, record)
     return rows
 

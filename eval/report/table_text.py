@@ -20,7 +20,7 @@ from vision.templating import render
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
     """The table in GitHub's Markdown, with notes below."""
-    notes = table_notes() if notes is None else notes
+    notes = table_notes(rows) if notes is None else notes
     return table_text(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
 
 
@@ -81,7 +81,7 @@ def flat(row: Row) -> dict[str, Any]:
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
     """The table on a terminal, leaving out columns until it fits; whole where the output is a file."""
-    kept, notes = header(), table_notes()
+    kept, notes = header(), table_notes(rows)
     left_out: list[str] = []
     less_telling = _less_telling()
     options = console.options.update_width(1_000)

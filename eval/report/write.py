@@ -18,8 +18,9 @@ from eval.report.page import to_html, to_markdown
 from eval.report.sections import evidence, results, studies, trials
 from eval.report.table_text import comma_separated, flat, summary
 from eval.scoring.metrics import metrics
+from eval.scoring.published import published_rows
 from eval.scoring.record import Evaluation, load_evaluation
-from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, evaluation_rows, measured, missing_rows
+from eval.scoring.table import Row, evaluation_rows, measured, missing_rows
 from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
 from vision.io.files import atomic_write, canonical_json
@@ -86,7 +87,7 @@ def report(config: ReportConfig) -> list[Row]:
         trials.trials_section(loops),
         evidence.samples_section(evaluations),
         evidence.origin_section(evaluations),
-        results.definitions_section(),
+        results.definitions_section(rows),
     ]
     names = ", ".join(evaluation.name for evaluation in evaluations)
     sizes = {one.name: len(one.columns["index"]) for evaluation in evaluations for one in evaluation.sets}
@@ -118,7 +119,7 @@ def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     rows = [row for evaluation in evaluations for row in evaluation_rows(evaluation)]
     names = list(dict.fromkeys(row.test_set for row in rows))
     constants = {row.test_set: row for row in reversed(rows) if row.estimator == "constant"}
-    ordered: list[Row] = [*PAPER_ROWS, *SUCCESSOR_ROWS]
+    ordered = list(published_rows(evaluations[0].scene))
     for name in names:
         ordered += [row for row in rows if row.test_set == name and row.measured]
         ordered += [constants[name]] if name in constants else []

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from eval.report.table_text import comma_separated, markdown, print_table
 from eval.scoring.metrics import PoseErrors, Summary
-from eval.scoring.table import PAPER_ROWS, SUCCESSOR_ROWS, Row, baseline_row, missing_rows, our_row
+from eval.scoring.published import PAPER_ROWS, SUCCESSOR_ROWS, published_means, published_rows
+from eval.scoring.table import Row, baseline_row, missing_rows, our_row, table_notes
+from tests.scenes import scene
 
 
 def make_errors(scale: float = 1.0) -> PoseErrors:
@@ -73,6 +75,16 @@ def test_published_figures() -> None:
     successor = [(row.rotation.mean, row.position.mean) for row in SUCCESSOR_ROWS if row.rotation and row.position]
     assert successor == [(1.99, 4.03), (1.85, 5.18), (5.19, 8.53), (5.09, 7.85)], "arXiv 1910.07113"
     assert figures == [(2.71, 1.62, 3.12, 1.52), (3.23, 2.91, 3.71, 4.07), (5.01, 2.47, 9.27, 4.02)]
+
+
+def test_published_figures_stand_beside_the_hand_and_object_that_they_are_of(rows: list[Row]) -> None:
+    assert published_rows(scene("block")) == (*PAPER_ROWS, *SUCCESSOR_ROWS)
+    assert published_means(scene("block"))["real images"] == (5.01, 9.27)
+    for other in ("prism", "adroit-box", "trifinger-cube"):
+        assert not published_rows(scene(other))
+        assert not published_means(scene(other))
+    assert any("1808.00177" in note for note in table_notes(rows))
+    assert not any("published" in note or "1808.00177" in note for note in table_notes(rows[3:]))
 
 
 def test_csv_has_one_figure_a_column(rows: list[Row]) -> None:

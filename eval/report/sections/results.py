@@ -12,10 +12,17 @@ from eval.report.sections.parts import drawing
 from eval.report.table_text import cells, figure_text, header
 from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
+from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
-from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED_MEANS, Row, table_notes
+from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, table_notes
 
 _INTERVALS = "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean."
+
+
+_BESIDE_PUBLISHED = (
+    " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "
+    "the set of its kind."
+)
 
 
 def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> Section:
@@ -30,19 +37,18 @@ def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> S
         if row.rotation and row.position and row.estimator != "constant"
     ]
     styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
+    published = any(row.estimator in PUBLISHED for row in rows)
     # Other tables of the report have them.
     elsewhere = ("renderer", "cameras known", *(one.heading for one in table_metrics() if one.kind != "distribution"))
     table = Table(
         [title for title in header() if title not in elsewhere],
         [[text for text, title in zip(cells(row), header(), strict=True) if title not in elsewhere] for row in rows],
-        "Rotation and position errors, mean ± standard deviation. Published figures are of the nominal protocol; "
-        "compare only rows of that protocol with them, and each set with the set of its kind.",
+        "Rotation and position errors, mean ± standard deviation." + (_BESIDE_PUBLISHED if published else ""),
         4,
         styles,
     )
-    chart = drawing(
-        mean_marks(marks), "Mean errors with 95 % confidence intervals over episodes (bars); hollow: published."
-    )
+    caption = "Mean errors with 95 % confidence intervals over episodes (bars)"
+    chart = drawing(mean_marks(marks), caption + ("; hollow: published." if published else "."))
     return Section("Results", [table, chart])
 
 
@@ -67,8 +73,11 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
         ]
         shown = members if len(evaluations) == 1 else members[:1]
         curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]
-        caption = f"{title}: share of samples with an error below each value. Grey: the paper's mean errors."
-        parts.append(drawing(error_curves(curves, PUBLISHED_MEANS), caption))
+        means = published_means(evaluations[0].scene)
+        caption = f"{title}: share of samples with an error below each value." + (
+            " Grey: the paper's mean errors." if means else ""
+        )
+        parts.append(drawing(error_curves(curves, means), caption))
     return Section("Cumulative errors", parts)
 
 
@@ -118,9 +127,9 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
     return Section("Training renderer × test renderer", parts)
 
 
-def definitions_section() -> Section:
+def definitions_section(rows: Sequence[Row]) -> Section:
     others = [metric.sentence for metric in metrics().values() if not metric.in_table]
-    return Section("Definitions", [Paragraph(note) for note in (*table_notes(), *others, _INTERVALS)])
+    return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, _INTERVALS)])
 
 
 def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:

@@ -1,0 +1,47 @@
+"""What others published of the same hand and object, to stand beside ours; nothing for any other scene."""
+
+from __future__ import annotations
+
+from eval.scoring.metrics import Summary
+from eval.scoring.table import Row
+from vision.scene.scene import Scene
+
+
+def _published(
+    whose: str, test_set: str, renderer: str, samples: int | None, rotation: Summary, position: Summary
+) -> Row:
+    figures = {"rotation": rotation, "position": position}
+    return Row(whose, test_set, renderer, "regression", "nominal", "none", samples, figures)
+
+
+PAPER_ROWS = (
+    _published("paper", "Unity renders", "unity", None, Summary(2.71, 1.62), Summary(3.12, 1.52)),
+    _published("paper", "MuJoCo renders", "mujoco", None, Summary(3.23, 2.91), Summary(3.71, 4.07)),
+    _published("paper", "real images", "real", 992, Summary(5.01, 2.47), Summary(9.27, 4.02)),
+)
+"""OpenAI et al., arXiv 1808.00177, Table 6: mean and standard deviation; no other figure is published."""
+
+SUCCESSOR_ROWS = (
+    _published("successor", "sim, tuned by hand", "orrb", None, Summary(1.99), Summary(4.03)),
+    _published("successor", "sim, automatic", "orrb", None, Summary(1.85), Summary(5.18)),
+    _published("successor", "real, tuned by hand", "real", None, Summary(5.19), Summary(8.53)),
+    _published("successor", "real, automatic", "real", None, Summary(5.09), Summary(7.85)),
+)
+"""OpenAI et al., "Solving Rubik's Cube with a Robot Hand", arXiv 1910.07113, for the block, with randomizations tuned
+by hand and found automatically: means only."""
+
+_ROWS = {("shadow", "block"): (*PAPER_ROWS, *SUCCESSOR_ROWS)}
+
+
+def published_rows(scene: Scene) -> tuple[Row, ...]:
+    """The rows that are of this scene's hand and object, by their names."""
+    return () if scene.hand is None else _ROWS.get((scene.hand.name, scene.object.name), ())
+
+
+def published_means(scene: Scene) -> dict[str, tuple[float, float]]:
+    """The paper's mean rotation (degrees) and position errors (mm) by test set, of this scene's hand and object."""
+    return {
+        row.test_set: (row.rotation.mean, row.position.mean)
+        for row in published_rows(scene)
+        if row.estimator == "paper" and row.rotation and row.position
+    }
