@@ -21,6 +21,7 @@ def main_scene(argv: Sequence[str]) -> None:
       dactyl scene check my-scene.yaml --renderer null           in words alone
     """
     from datagen.inspection.scene import SceneConfig, camera_table, summary, warnings
+    from datagen.inspection.scene_contacts import overlap_warnings
     from datagen.inspection.scene_sheet import scene_sheet
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
@@ -36,11 +37,11 @@ def main_scene(argv: Sequence[str]) -> None:
         arguments.insert(0, "--scene")
     config = parse(SceneConfig, arguments, "dactyl scene check", main_scene.__doc__ or "")
     scene = complete_scene(config.scene)
-    compile_scene(scene)
+    compiled = compile_scene(scene)
     console = Console(highlight=False)
     console.print(summary(scene), camera_table(scene))
     found = 0
-    for warning in warnings(scene):
+    for warning in (*warnings(scene), *overlap_warnings(compiled)):
         console.print(f"warning: {warning}", soft_wrap=True)
         found += 1
     if config.renderer is not None:

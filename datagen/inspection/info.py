@@ -108,8 +108,8 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
             for axis, low, high in zip("xyz", position.min(axis=0), position.max(axis=0), strict=True)
         )
         + " m, world",
-        "orientations": f"nearest of the cube's 24: {cells.min() / len(labels):.1%} to {cells.max() / len(labels):.1%} "
-        f"each, {np.count_nonzero(cells)} of 24 occur (even: 4.2%)",
+        "orientations": f"nearest of 24, a quarter turn apart: {cells.min() / len(labels):.1%} to "
+        f"{cells.max() / len(labels):.1%} each, {np.count_nonzero(cells)} of 24 occur (even: 4.2%)",
         **_visibility([label["visibility"] for label in labels if "visibility" in label]),
     }
 

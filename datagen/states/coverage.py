@@ -164,7 +164,11 @@ def _draw(states: States, result: Coverage) -> bytes:
     cube, cells, position, steps = figure.subplots(1, 4)
     cube.bar(range(24), result.by_cube_rotation / result.states * 24)
     cube.axhline(1, color="black", linewidth=0.8)
-    cube.set(title="orientations: 24 of the cube", xlabel="cube rotation", ylabel="states over an even share")
+    cube.set(
+        title="orientations: nearest of 24, a quarter turn apart",
+        xlabel="one of the 24",
+        ylabel="states over an even share",
+    )
     cells.plot(np.sort(result.by_cell)[::-1] / result.states * _CELLS)
     cells.axhline(1, color="black", linewidth=0.8)
     cells.set(title=f"orientations: {_CELLS} cells, sorted", xlabel="cell", ylabel="states over an even share")

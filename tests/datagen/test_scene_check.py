@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from dactyl.cli import main
 from datagen.inspection.scene import landmark_points, warnings
+from datagen.inspection.scene_contacts import overlap_warnings
 from datagen.inspection.scene_sheet import frustum
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
@@ -77,6 +79,17 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
 )
 def test_what_is_probably_not_meant_is_said(wrong: dict[str, object], message: str) -> None:
     assert any(message in warning for warning in warnings(changed(**wrong))), list(warnings(changed(**wrong)))
+
+
+def test_what_stands_in_each_other_is_said() -> None:
+    for name in ("block", "prism", "adroit-box"):
+        assert not list(overlap_warnings(compile_scene(scene(name))))
+    floor, work = scene("block").background, scene("block").workspace
+    raised = changed(background=replace(floor, centre=(1.0, 1.0, 0.1)))
+    (said,) = overlap_warnings(compile_scene(raised))
+    assert re.match(r"hand: \w+ reaches \d+ mm below the plane", said)
+    (said,) = overlap_warnings(compile_scene(changed(workspace=replace(work, start=(1.0, 0.87, 0.15)))))
+    assert re.match(r"workspace: the object starts \d+ mm inside the hand", said)
 
 
 def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> None:

@@ -1,0 +1,57 @@
+"""Where a scene's parts stand in each other at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+
+from datagen.sim.scene import SimScene
+
+_OVERLAP = 0.002  # m: more than a contact gives way
+
+
+def overlap_warnings(compiled: SimScene) -> Iterator[str]:
+    """What of the hand lies below the background, and whether the object starts within the hand; a sentence each.
+
+    Args:
+        compiled: for physics.
+    """
+    scene, model, hand = compiled.scene, compiled.model, compiled.hand
+    if hand is None:
+        return
+    data = mujoco.MjData(model)
+    data.qpos[compiled.hand_qpos] = hand.start
+    data.qpos[compiled.object_qpos :][:7] = (*scene.workspace.start, 1.0, 0.0, 0.0, 0.0)
+    mujoco.mj_forward(model, data)
+    ours = {*compiled.object_geoms, *compiled.background_geoms}
+    links = [geom for geom in range(model.ngeom) if geom not in ours]
+    if scene.background.kind != "none" and links:
+        floor = scene.background.centre[2]
+        lowest = {geom: _bottom(model, data, geom) for geom in links}
+        geom = min(links, key=lowest.__getitem__)
+        if lowest[geom] < floor - _OVERLAP:
+            body = model.body(model.geom_bodyid[geom]).name.removeprefix(hand.prefix)
+            yield (
+                f"hand: {body} reaches {1000 * (floor - lowest[geom]):.0f} mm below the {scene.background.kind}, which "
+                "hides it; raise hand.position, or lower background.centre"
+            )
+    depth = max((-each.dist for each in data.contact if _between(each.geom, compiled.object_geoms, links)), default=0.0)
+    if depth > _OVERLAP:
+        yield (
+            f"workspace: the object starts {1000 * depth:.0f} mm inside the hand, which will throw it out; raise "
+            "workspace.start, or open the hand by hand.initial_pose"
+        )
+
+
+def _bottom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+    """Height of the lowest corner of a geom's own box, metres."""
+    down = data.geom_xmat[geom].reshape(3, 3)[2]
+    centre, half = model.geom_aabb[geom].reshape(2, 3)
+    return float(data.geom_xpos[geom][2] + down @ centre - np.abs(down) @ half)
+
+
+def _between(pair: np.ndarray, some: np.ndarray, others: list[int]) -> bool:
+    first, second = pair
+    return (first in some and second in others) or (second in some and first in others)
