@@ -81,9 +81,9 @@ def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) 
 def _frusta(scene: Scene, size: int) -> Image.Image:
     """Object, landmarks and cameras in three dimensions, (size, size) pixels."""
     with style.context("dark_background"):
-        figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c", layout="tight")
+        figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c")
         canvas = FigureCanvasAgg(figure)
-        axes = figure.add_subplot(projection="3d")
+        axes = figure.add_axes((0.0, 0.04, 0.9, 0.92), projection="3d")  # labels stand outside of it
         start = np.array(scene.workspace.start)
         for edge in scene.object.edges + start:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)

@@ -108,7 +108,9 @@ class Journal:
         self.rows = [row for row in self.rows if row["steps"] <= steps]
 
     def draw(self) -> None:
-        """Draw the learning curve beside the CSV file."""
+        """Draw the learning curve beside the CSV file, once there is something to draw."""
+        if not self.rows:
+            return
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4), layout="constrained")

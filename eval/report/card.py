@@ -22,7 +22,7 @@ from vision.io.files import atomic_write, remove, sha256
 from vision.scene.scene import Scene
 from vision.templating import render
 
-MOST_BYTES = 10_000_000
+MOST_BYTES = 16_000_000
 """That a shipped network may have."""
 
 
@@ -45,6 +45,8 @@ class PackageConfig:
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise ValueError(f"name must be lower-case letters and digits with hyphens between, got {self.name!r}")
+        if self.output is not None and self.output.suffix in (".pt", ".md"):
+            raise ValueError(f"output: {self.output}: expected a folder; name the weights with --name")
 
 
 def main_package_model(argv: Sequence[str]) -> None:

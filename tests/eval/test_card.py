@@ -79,6 +79,12 @@ def test_other_names_are_refused(name: str, measured: tuple[Path, Path, Path], t
     assert not (tmp_path / "out").exists()
 
 
+def test_the_output_is_a_folder(measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"out\.pt: expected a folder; name the weights with --name"):
+        package(measured, tmp_path / "out.pt")
+    assert not (tmp_path / "out.pt").exists()
+
+
 def test_an_object_without_weights_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
     (tmp_path / "block.pt").touch()
