@@ -28,6 +28,7 @@ class RandomExploration:
         self._controls = scene.controls
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
+        self._spread = _SPREAD * scene.scene.workspace.random_motion
         self._grasp = self._controls.present(hand_start(scene))
         self._noise = np.zeros((worlds, scene.actions))
         self._generators: dict[int, np.random.Generator] = {}
@@ -42,7 +43,7 @@ class RandomExploration:
         for world, rng in self._generators.items():
             fresh = np.sqrt(1 - memory**2) * rng.normal(size=self._noise.shape[1])
             self._noise[world] = memory * self._noise[world] + fresh
-        target = self._grasp + _SPREAD * self._half_range * self._noise
+        target = self._grasp + self._spread * self._half_range * self._noise
         current = self._controls.present(observation["joint_position"])
         action: FloatArray = np.clip((target - current) / self._half_range, -1, 1)
         return action

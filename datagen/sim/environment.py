@@ -111,7 +111,8 @@ class Environment:
             shaken = shaken[:0]
         while len(shaken):
             action = np.zeros((self.worlds, self.scene.actions))
-            action[shaken] = [draws[world].uniform(-1, 1, self.scene.actions) for world in shaken]
+            drawn = [draws[world].uniform(-1, 1, self.scene.actions) for world in shaken]
+            action[shaken] = self.scene.scene.workspace.random_motion * np.array(drawn)
             lost = shaken[self._advance(action, shaken).ended[shaken]]
             age[shaken] += 1
             age[lost] = 0
@@ -121,7 +122,8 @@ class Environment:
                 raise DactylError(
                     f"object '{self.scene.object.name}': {_MOST_ATTEMPTS} initial states in a row were lost, as the "
                     "hand moved at random; see in dactyl scene check whether workspace.start lies in the hand, "
-                    "initial_pose holds the object there, and drop_height is below that"
+                    "initial_pose holds the object there, and drop_height is below that; or lower "
+                    "workspace.random_motion"
                 )
             self._place(lost, draws)
             shaken = shaken[age[shaken] < INITIAL_STEPS]

@@ -107,6 +107,8 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     _forget_defaults(spec)
     _name_all(spec, hand.prefix)
     _place(spec, hand)
+    for joint in spec.joints:
+        joint.armature = max(joint.armature, hand.armature or 0.0)
     tips = [body for body in spec.bodies if body.name in wanted and spec.site(body.name) is None]
     massless = [body for body in spec.bodies[1:] if not body.explicitinertial]
     if tips or massless:

@@ -8,10 +8,13 @@ import msgspec
 import mujoco
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy.spatial.transform import Rotation
 
 from datagen.policy import RandomExploration, create_policy
 from datagen.sim.environment import SMOOTHING, Environment
+from datagen.sim.outcome import Outcome
+from datagen.sim.scene import compile_scene
 from datagen.variation import generator
 from tests.scenes import scene
 from vision.errors import DactylError
@@ -109,6 +112,35 @@ def test_an_object_that_cannot_be_held_is_named() -> None:
     workspace = msgspec.structs.replace(scene("block").workspace, drop_height=1.0)
     with pytest.raises(DactylError, match="block"):
         Environment(msgspec.structs.replace(scene("block"), workspace=workspace), seed=0, worlds=1).reset([0], [0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_how_far_the_hand_moves_at_random_is_the_scenes(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    block, largest, advance = scene("block"), list[float](), Environment._advance
+
+    def record(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
+        largest.append(np.abs(action).max())
+        return advance(self, action, worlds)
+
+    monkeypatch.setattr(Environment, "_advance", record)
+    calm = replace(block, workspace=replace(block.workspace, random_motion=share))
+    environment = Environment(calm, seed=3, worlds=1)
+    environment.reset(np.array([0]), np.array([0]))
+    assert 0.99 * share <= max(largest) <= share
+    explorer = RandomExploration(environment.scene, 1)
+    explorer.reset(np.array([0]), [generator(3, 0, "policy")])
+    at_rest = environment.observe() | {"joint_position": calm.hand.start[None]}  # type: ignore[union-attr]
+    assert np.abs(explorer.act(at_rest)).mean() == pytest.approx(0.6 * share, abs=0.15 * share)
+
+
+def test_a_joint_has_at_least_the_armature_that_the_hand_says() -> None:
+    block = scene("block")
+    before = compile_scene(block)
+    after = compile_scene(replace(block, hand=replace(block.hand, armature=0.003)))
+    own = before.model.dof_armature[before.hand_dof]
+    assert own.min() < 0.003 < own.max()
+    np.testing.assert_allclose(after.model.dof_armature[after.hand_dof], np.maximum(own, 0.003))
+    assert after.model.dof_armature[after.object_dof :][:6].max() == 0
 
 
 def test_no_object_begins_within_the_floor() -> None:

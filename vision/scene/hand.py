@@ -46,6 +46,8 @@ class Hand(Plain, frozen=True):
         fingertips: names of sites or bodies at the ends of its fingers.
         initial_pose: joint angles at the start (radians, or metres of slides) by joint; zero, or the nearest limit,
             where a joint is not named.
+        armature: least inertia of every joint, kg m^2 (kg of slides): that of motor and gear, as felt behind the gear;
+            null as the MJCF has it. A hand whose links are light for its motors flies apart without, in steps of 8 ms.
         wrist: joints that ``locked_wrist`` holds still.
         nails: one for each fingertip, in their order; or none.
         backlash: logarithm of how fast each actuator's tendon takes up its slack, 1 / (rad s), downwards and upwards;
@@ -66,6 +68,7 @@ class Hand(Plain, frozen=True):
     actuators: tuple[str, ...] = ()
     fingertips: tuple[str, ...] = ()
     initial_pose: dict[str, float] = {}  # noqa: RUF012 (msgspec copies it)
+    armature: float | None = None
     wrist: tuple[str, ...] = ()
     nails: tuple[Nail, ...] = ()
     backlash: tuple[tuple[float, ...], tuple[float, ...]] | None = None
@@ -75,6 +78,8 @@ class Hand(Plain, frozen=True):
         check_name(self.name, "hand")
         if self.quaternion is not None and not any(self.quaternion):
             raise ValueError("quaternion: must not be zero")
+        if self.armature is not None and not 0 <= self.armature <= 1:
+            raise ValueError(f"armature: expected 0 to 1 kg m^2, got {self.armature:g}")
         if self.nails and len(self.nails) != len(self.fingertips):
             raise ValueError(f"nails: {len(self.nails)}, fingertips: {len(self.fingertips)}; give one for each or none")
         if self.backlash is not None and self.actuators:

@@ -56,6 +56,8 @@ class Workspace(Plain, frozen=True):
         start_std: standard deviation of that place along each axis.
         lost_distance: how far from ``start`` the object counts as lost and no state is kept.
         drop_height: below this height the object was dropped; null where it may lie on the floor.
+        random_motion: how far the hand moves at random, before an episode and as it explores: 1 as the reference's,
+            which suits the Shadow hand's hollow palm; less for a hand that loses the object so.
     """
 
     start: Point
@@ -63,7 +65,10 @@ class Workspace(Plain, frozen=True):
     start_std: float = 0.005
     lost_distance: float = 0.22
     drop_height: float | None = None
+    random_motion: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.random_motion <= 1:
+            raise ValueError(f"workspace: random_motion: expected 0 to 1, got {self.random_motion:g}")
         if self.start_std < 0 or self.lost_distance <= 0:
             raise ValueError("workspace: lost_distance must be positive, start_std must not be negative")
