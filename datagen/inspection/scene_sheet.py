@@ -83,7 +83,8 @@ def _frusta(scene: Scene, size: int) -> Image.Image:
     with style.context("dark_background"):
         figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c")
         canvas = FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.0, 0.04, 0.9, 0.92), projection="3d")  # labels stand outside of it
+        axes = figure.add_subplot(projection="3d")
+        axes.set_position((0.0, 0.04, 0.9, 0.92))  # labels stand outside of it
         start = np.array(scene.workspace.start)
         for edge in scene.object.edges + start:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
