@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from datagen.pictures.surroundings import Surroundings, normalised, resized
-from datagen.pictures.texture_files import PICTURE_FORMATS, bytes_hash
+from datagen.pictures.texture_files import bytes_hash, decode_picture, unreadable
 from vision.errors import DactylError
 from vision.extras import optional
 from vision.geometry.rotations import FloatArray
@@ -45,13 +43,7 @@ def read_surroundings(path: Path, height: int) -> Surroundings:
 
 
 def _ordinary(path: Path, data: bytes) -> FloatArray:
-    try:
-        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
-            _check_size(path, image.width, image.height)
-            levels = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from None
-    return linear_from_srgb(levels / 255)
+    return linear_from_srgb(np.asarray(decode_picture(path, data, _MAX_PIXELS)) / 255)
 
 
 def _radiance(path: Path, data: bytes) -> FloatArray:
@@ -61,14 +53,14 @@ def _radiance(path: Path, data: bytes) -> FloatArray:
     header = data[:4096].split(b"\n\n", 1)
     words = header[1].split(b"\n", 1)[0].split() if len(header) == 2 else []
     if not data.startswith(b"#?") or len(words) != 4 or words[::2] != [b"-Y", b"+X"]:
-        raise _unreadable(path, "not the header of a Radiance picture, top row first")
+        raise unreadable(path, "not the header of a Radiance picture, top row first")
     try:
         _check_size(path, int(words[3]), int(words[1]))
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     except (ValueError, cv2.error) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if image is None:
-        raise _unreadable(path, "its pixels are damaged")
+        raise unreadable(path, "its pixels are damaged")
     return image[..., ::-1].astype(np.float64)
 
 
@@ -90,7 +82,7 @@ def _openexr(path: Path, data: bytes) -> FloatArray:
                 grey: FloatArray = channels["Y"].pixels[..., None].astype(np.float64).repeat(3, axis=2)
                 return grey
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     raise DactylError(f"{path}: has channels {', '.join(channels)}; R, G and B are needed")
 
 
@@ -100,7 +92,3 @@ _READERS = {".hdr": _radiance, ".exr": _openexr}
 def _check_size(path: Path, width: int, height: int) -> None:
     if width < 1 or height < 1 or width * height > _MAX_PIXELS:
         raise DactylError(f"{path}: {width} x {height} pixels; 1 to {_MAX_PIXELS:,} can be read")
-
-
-def _unreadable(path: Path, error: object) -> DactylError:
-    return DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away")

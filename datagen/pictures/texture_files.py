@@ -56,15 +56,29 @@ def read_texture(path: Path, size: int) -> Texture:
         DactylError: the file is no picture, or too large.
     """
     data = read_file(path, _MAX_BYTES, "picture")
+    square = ImageOps.fit(decode_picture(path, data, _MAX_PIXELS), (size, size), Image.Resampling.BOX)
+    return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square), tileable=False)
+
+
+def decode_picture(path: Path, data: bytes, most_pixels: int) -> Image.Image:
+    """An ordinary picture in RGB, the way up that its camera says.
+
+    Raises:
+        DactylError: ``data``, the content of ``path``, is no picture, too large, or has values that Pillow would clip.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
-            if image.width * image.height > _MAX_PIXELS:
+            if image.width * image.height > most_pixels:
                 raise DactylError(f"{path}: {image.width} x {image.height} pixels are too many; make it smaller")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            if image.mode.startswith(("I", "F")):
+                raise DactylError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away") from None
-    square = ImageOps.fit(upright, (size, size), Image.Resampling.BOX)
-    return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square), tileable=False)
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: object) -> DactylError:
+    return DactylError(f"{path}: is no picture that can be read ({error}); replace it or take it away")
 
 
 def bytes_hash(data: bytes) -> str:

@@ -170,6 +170,9 @@ class TestFiles:
         Image.new("RGB", (20, 10)).save(tmp_path / "black.png")
         with pytest.raises(DactylError, match=r"black\.png: is black all over"):
             read_surroundings(tmp_path / "black.png", 8)
+        Image.fromarray(np.full((10, 20), 40_000, np.uint16)).save(tmp_path / "deep.png")
+        with pytest.raises(DactylError, match=r"deep\.png: more than 8 bits a channel"):
+            read_surroundings(tmp_path / "deep.png", 8)
         (tmp_path / "huge.hdr").write_bytes(b"#?RADIANCE\n\n-Y 100000 +X 200000\n")
         with pytest.raises(DactylError, match=r"huge\.hdr: 200000 x 100000 pixels; 1 to"):
             read_surroundings(tmp_path / "huge.hdr", 8)

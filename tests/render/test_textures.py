@@ -120,3 +120,11 @@ class TestFolder:
         for name in ("c.jpg", "b.png"):
             with pytest.raises(DactylError, match=f"{name}: is no picture that can be read"):
                 read_texture(folder / name, 16)
+
+    @pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+    def test_values_that_would_be_clipped_are_refused(self, tmp_path: Path, name: str) -> None:
+        """Grey of 16 bits would be white but for its darkest spots."""
+        levels = np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)
+        Image.fromarray(levels).save(tmp_path / name)
+        with pytest.raises(DactylError, match=rf"{name}: more than 8 bits a channel; convert it to 8 bits"):
+            read_texture(tmp_path / name, 16)
