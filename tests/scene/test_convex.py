@@ -42,9 +42,12 @@ def two_boxes(apart: float = 1.0) -> trimesh.Trimesh:
     return trimesh.util.concatenate([other.copy().apply_translation((apart, 0, 0)), other])
 
 
-def test_the_second_time_they_come_from_the_cache(cache: Path, calls: list[int]) -> None:
+def test_the_second_time_they_come_from_the_cache(
+    cache: Path, calls: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second = convex_pieces(two_boxes(), 8), convex_pieces(two_boxes(), 8)
     assert calls == [8]
+    assert capsys.readouterr().err.count("by CoACD, once on this machine") == 1
     assert len(first) == len(second) == 2
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vision.console import Console
 from vision.extras import install
 from vision.geometry.rotations import FloatArray
 from vision.io.files import canonical_json
@@ -53,6 +54,8 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
     key = hashlib.sha256(about + vertices.tobytes() + faces.tobytes()).hexdigest()
     if (pieces := _unpacked(recall(_GROUP, key, _MOST_BYTES))) is not None:
         return pieces
+    said = f"convex pieces of {len(faces):,} triangles by CoACD, once on this machine: half a minute or more"
+    Console(stderr=True).print(said, soft_wrap=True)
     coacd.set_log_level("error")
     parts = coacd.run_coacd(coacd.Mesh(solid.vertices, solid.faces), **settings)
     pieces = [np.asarray(piece, np.float64) for piece, _ in parts]
