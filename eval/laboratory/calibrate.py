@@ -15,7 +15,7 @@ from eval.laboratory.references import Placement, place_camera
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
-from vision.scene.calibration import CalibratedCamera, save_calibration
+from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 
 _MIN_PICTURES = 5  # that show the board, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # between the two boards that face the most different ways
@@ -50,6 +50,7 @@ class CalibrateConfig:
     max_distance_m: float = 5.0
 
     def __post_init__(self) -> None:
+        check_calibration_name(self.output)
         if not self.pictures or not self.reference:
             raise ValueError("pictures and reference: name at least one camera and one reference picture")
         for name, pose in self.reference.items():

@@ -14,7 +14,7 @@ from eval.laboratory.pictures import read_picture
 from eval.laboratory.triplets import recorded_triplets
 from vision.errors import DactylError
 from vision.progress import progress
-from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
+from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
 from vision.scene.scene import SEEN, Scene, require_same
 from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
@@ -51,6 +51,7 @@ class SelfCalibrateConfig:
     distortion: bool = False
 
     def __post_init__(self) -> None:
+        check_calibration_name(self.output)
         if self.triplets < 1 or not self.tolerance_s > 0:
             raise ValueError("triplets and tolerance_s: must be above 0")
         if self.distortion and self.calibration is not None:

@@ -212,3 +212,8 @@ def test_impossible_configurations_are_usage_errors(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=text):
             replace(good, **changes)
+
+
+def test_a_boards_picture_is_not_written_over(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"output: expected a name that ends in \.json, got .*01\.png"):
+        CalibrateConfig({"top": tmp_path}, tmp_path / "01.png", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD)

@@ -84,6 +84,12 @@ class _CalibrationRecord(Record, frozen=True):
     cameras: dict[str, dict[str, Any]]
 
 
+def check_calibration_name(path: Path) -> None:
+    """A ValueError unless it ends in .json: a board's picture is not written over by a slip."""
+    if path.suffix.lower() != ".json":
+        raise ValueError(f"output: expected a name that ends in .json, got {path}")
+
+
 def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> None:
     """Write a calibration file, whole or not at all."""
     plain = {
