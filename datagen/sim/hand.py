@@ -16,7 +16,7 @@ import trimesh
 
 from datagen.sim.backgrounds import FLOOR
 from datagen.sim.geom_meshes import mesh_triangles
-from datagen.sim.hand_files import model_digest
+from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
@@ -78,7 +78,9 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
             something that the scene names is not in it.
     """
     path = hand_file(hand)
-    if model_digest(path) != hand.sha256 and hand.sha256:
+    if not hand.sha256:
+        model_files(path)  # refuses what MuJoCo would wait for
+    elif model_digest(path) != hand.sha256:
         raise DactylError(
             f"hand {hand.name}: {path}, or a file that it names, has changed since these data were made; put it back "
             "(install the package of then), or collect states anew"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,16 +12,15 @@ from pathlib import Path
 
 import pytest
 
-DACTYL = [sys.executable, "-m", "dactyl"]
+from tests.commands import dactyl
+
 SIZES = ["--train_triplets", "24", "--test_triplets", "6", "--steps", "4"]
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [*DACTYL, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
+def from_the_shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """With a process of its own, which imports all that it needs: :func:`dactyl` has everything already."""
+    command = [sys.executable, "-m", "dactyl", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], status: int, *expected: str) -> None:
@@ -35,7 +35,7 @@ def assert_one_line(result: subprocess.CompletedProcess[str], status: int, *expe
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "demo"
-    result = run("demo", "--output", str(output), *SIZES)
+    result = from_the_shell("demo", "--output", str(output), *SIZES)
     assert result.returncode == 0, result.stderr
     return output
 
@@ -68,7 +68,7 @@ def test_a_rerun_reuses_everything(demo: Path) -> None:
     made = [*demo.rglob("*.tar"), *demo.rglob("*.ckpt"), *demo.rglob("part-*.parquet"), *demo.glob("**/predictions/*")]
     assert len(made) > 8
     before = {path: path.stat().st_mtime_ns for path in made}
-    result = run("demo", "--output", str(demo), *SIZES)
+    result = dactyl("demo", "--output", str(demo), *SIZES)
     assert result.returncode == 0, result.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "reused" in result.stderr
@@ -82,7 +82,7 @@ def damaged(demo: Path, tmp_path: Path) -> Path:
 
 def evaluate(demo: Path, test_set: Path, output: Path) -> subprocess.CompletedProcess[str]:
     checkpoint = ["--checkpoint", str(demo / "training" / "best.ckpt")]
-    return run("evaluate", *checkpoint, "--test_sets.set", str(test_set), "--output", str(output))
+    return dactyl("evaluate", *checkpoint, "--test_sets.set", str(test_set), "--output", str(output))
 
 
 def test_a_half_written_shard(demo: Path, damaged: Path, tmp_path: Path) -> None:
@@ -110,21 +110,21 @@ def test_another_schema_version(demo: Path, damaged: Path, tmp_path: Path) -> No
     manifest = json.loads((damaged / "manifest.json").read_text())
     (damaged / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
     assert_one_line(evaluate(demo, damaged, tmp_path / "out"), 1, "manifest.json", "schema version 99")
-    assert_one_line(run("inspect", "--dataset", str(damaged)), 1, "manifest.json", "schema version 99")
+    assert_one_line(dactyl("inspect", "--dataset", str(damaged)), 1, "manifest.json", "schema version 99")
 
 
 def test_a_damaged_checkpoint(demo: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "half.ckpt"
     checkpoint.write_bytes((demo / "training" / "best.ckpt").read_bytes()[:5000])
     arguments = ["--test_sets.set", str(demo / "test-filament"), "--output", str(tmp_path / "out")]
-    assert_one_line(run("evaluate", "--checkpoint", str(checkpoint), *arguments), 1, "half.ckpt")
+    assert_one_line(dactyl("evaluate", "--checkpoint", str(checkpoint), *arguments), 1, "half.ckpt")
 
 
 def test_wrong_paths(tmp_path: Path) -> None:
-    absent = str(tmp_path / "absent")
-    assert_one_line(run("render", "--states", absent, "--output", str(tmp_path / "out")), 1, "absent", "check the path")
-    assert_one_line(run("inspect", "--dataset", absent), 1, "absent", "check the path")
-    assert_one_line(run("train", "--data.train", absent, "--output", str(tmp_path / "out")), 1, "absent")
+    absent, out = str(tmp_path / "absent"), str(tmp_path / "out")
+    assert_one_line(dactyl("render", "--states", absent, "--output", out), 1, "absent", "check the path")
+    assert_one_line(dactyl("inspect", "--dataset", absent), 1, "absent", "check the path")
+    assert_one_line(dactyl("train", "--data.train", absent, "--output", out), 1, "absent")
     assert not (tmp_path / "out").exists()
 
 
@@ -132,7 +132,7 @@ def test_a_typing_error_in_a_configuration(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("rendrer: filament\n")
     arguments = ["--config", str(file), "--states", "states", "--output", str(tmp_path / "out")]
-    assert_one_line(run("render", *arguments), 2, "rendrer", "renderer")
+    assert_one_line(dactyl("render", *arguments), 2, "rendrer", "renderer")
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +145,7 @@ def test_a_typing_error_in_a_configuration(tmp_path: Path) -> None:
 )
 def test_no_driver(demo: Path, tmp_path: Path, renderer: str, environment: dict[str, str], expected: str) -> None:
     arguments = ["--states", str(demo / "states-test"), "--output", str(tmp_path / "out"), "--count", "2"]
-    result = run("render", *arguments, "--renderer", renderer, **environment)
+    result = from_the_shell("render", *arguments, "--renderer", renderer, **environment)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert expected in result.stderr.strip().splitlines()[-1]

@@ -31,6 +31,7 @@ def test_a_model_may_lie_elsewhere() -> None:
 def test_a_network_asks_for_joints_and_landmarks_not_for_the_models_file() -> None:
     changed = with_hand(sha256=64 * "0")
     require_same(BLOCK, changed, "there", SEEN)
+    require_same(BLOCK, with_hand(armature=0.1, initial_pose={}), "there", SEEN)
     assert "hand.sha256 differs" in said(changed)  # of states and datasets it is asked
     assert "hand.landmarks differs" in said(with_hand(landmarks=None), SEEN)
 

@@ -78,7 +78,9 @@ class Scene(Plain, frozen=True):
 
 PARTS = ("object", "rig", "hand", "background", "workspace")
 SEEN = ("object", "rig", "hand")
-"""What a network's answers depend on; of the hand, not its model's file: a network knows joints and landmarks."""
+"""What a network's answers depend on."""
+_SEEN_OF_HAND = {"name", "joints", "landmarks"}
+"""What a network knows of a hand; how it is modelled and held at the start may change."""
 
 
 def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS) -> None:
@@ -92,19 +94,20 @@ def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = P
         what: names the place where, for the message.
         parts: of the scenes that are compared.
     """
-    left_out = {"source", "sha256"} if parts == SEEN else {"source"}
     for part in parts:
         one, other = getattr(ours, part), getattr(theirs, part)
-        keys = _differing(to_plain(one), to_plain(other), left_out if part == "hand" else set())
-        if keys:
-            raise DactylError(f"{what}: {_difference(part, one, other, keys[0])}; use what was made of the same scene")
+        if (key := _differing(to_plain(one), to_plain(other), part, seen=parts == SEEN)) is not None:
+            raise DactylError(f"{what}: {_difference(part, one, other, key)}; use what was made of the same scene")
 
 
-def _differing(one: dict[str, Any] | None, other: dict[str, Any] | None, left_out: set[str]) -> list[str]:
-    """The keys whose values differ; an empty one where only one of the two is there."""
+def _differing(one: dict[str, Any] | None, other: dict[str, Any] | None, part: str, seen: bool) -> str | None:
+    """A key whose values differ, or an empty one where only one of the two is there; None where they are alike."""
     if one is None or other is None:
-        return [] if one is other else [""]
-    return [key for key in {**one, **other} if key not in left_out and one.get(key) != other.get(key)]
+        return None if one is other else ""
+    keys = [key for key in {**one, **other} if part != "hand" or key != "source"]
+    if part == "hand" and seen:
+        keys = [key for key in keys if key in _SEEN_OF_HAND]
+    return next((key for key in keys if one.get(key) != other.get(key)), None)
 
 
 def _difference(part: str, ours: Any, theirs: Any, key: str) -> str:
