@@ -219,7 +219,7 @@ def test_targets_are_made_of_actions_near_the_actors(monkeypatch: pytest.MonkeyP
     learner.update(Transitions(now, rng.uniform(-1, 1, (512, 20)).astype(np.float32), nothing, nothing, now), rng)
     apart = asked[0] - chosen.detach()
     assert 0.08 < apart.std() < 0.1  # cut at two deviations
-    assert apart.abs().max() <= 0.2 + 1e-6
+    assert apart.abs().max() <= 0.2 + 2**-8  # rounded as bfloat16 where a processor computes fast in it
     assert asked[0].abs().max() <= 1
 
 
