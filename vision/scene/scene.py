@@ -96,18 +96,18 @@ def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = P
     """
     for part in parts:
         one, other = getattr(ours, part), getattr(theirs, part)
-        if (key := _differing(to_plain(one), to_plain(other), part, seen=parts == SEEN)) is not None:
+        compared, found = (_compared(each, parts == SEEN) for each in (one, other))
+        if compared != found:
+            key = next((key for key in {**compared, **found} if compared.get(key) != found.get(key)), "")
             raise DactylError(f"{what}: {_difference(part, one, other, key)}; use what was made of the same scene")
 
 
-def _differing(one: dict[str, Any] | None, other: dict[str, Any] | None, part: str, seen: bool) -> str | None:
-    """A key whose values differ, or an empty one where only one of the two is there; None where they are alike."""
-    if one is None or other is None:
-        return None if one is other else ""
-    keys = [key for key in {**one, **other} if part != "hand" or key != "source"]
-    if part == "hand" and seen:
-        keys = [key for key in keys if key in _SEEN_OF_HAND]
-    return next((key for key in keys if one.get(key) != other.get(key)), None)
+def _compared(part: Any, seen: bool) -> dict[str, Any]:
+    """What is compared of a part of a scene, by key; nothing of one that is not there."""
+    plain: dict[str, Any] = {} if part is None else to_plain(part)
+    if isinstance(part, Hand):
+        return {key: value for key, value in plain.items() if (key in _SEEN_OF_HAND if seen else key != "source")}
+    return plain
 
 
 def _difference(part: str, ours: Any, theirs: Any, key: str) -> str:
