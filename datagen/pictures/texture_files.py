@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from datagen.pictures.textures import Texture
 from vision.errors import DactylError
 from vision.io.files import read_file
+from vision.scene.mesh_files import is_clipped
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What Pillow may take a file for: others it hands to programs that run them."""
@@ -70,7 +71,7 @@ def decode_picture(path: Path, data: bytes, most_pixels: int) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
             if image.width * image.height > most_pixels:
                 raise DactylError(f"{path}: {image.width} x {image.height} pixels are too many; make it smaller")
-            if image.mode.startswith(("I", "F")):
+            if is_clipped(image):
                 raise DactylError(f"{path}: more than 8 bits a channel; convert it to 8 bits")
             return ImageOps.exif_transpose(image).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -78,12 +78,17 @@ def checked_texture(image: Any) -> Any:
         raise ValueError(f"a texture in the format {image.format}; convert it to PNG or JPEG")
     if image.width * image.height > _MOST_PIXELS:
         raise ValueError(f"a texture of {image.width} x {image.height} pixels, which is too large; make it smaller")
-    if image.mode.startswith(("I", "F")):  # Pillow would clip its values
+    if is_clipped(image):
         raise ValueError("a texture of more than 8 bits a channel; convert it to 8 bits")
     try:
         return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"a texture that cannot be read ({error}); write it again") from None
+
+
+def is_clipped(image: Any) -> bool:
+    """Whether Pillow, which has opened it, would clip its values to make RGB of them: they have more than 8 bits."""
+    return bool(image.mode.startswith(("I", "F")))
 
 
 def refuse_odd_geometry(geometry: Any) -> None:
