@@ -23,6 +23,7 @@ from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, SIZE, made_up_batch, sized_scene
 from train.cli import parse
 from vision.geometry.cameras import Cameras, project_torch
+from vision.networks.folding import fold_norms
 from vision.networks.geometric import GeometricModel
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
@@ -44,7 +45,7 @@ def main() -> None:
         config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
         model = build_model(config.model, sized_scene()).to(memory_format=torch.channels_last)
         assert isinstance(model, GeometricModel)
-        model.eval()
+        fold_norms(model)  # as PoseEstimator has it
         images, cameras = made_up_batch(1)["images"], nominal()
         model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
         with torch.inference_mode():

@@ -4,7 +4,7 @@ training."""
 from __future__ import annotations
 
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, weights_file
+from vision.estimator import read_model, weights_file
 from vision.io.files import sha256
 from vision.networks.pose_model import PoseModel
 
@@ -25,7 +25,7 @@ def begin_from(model: PoseModel, weights: str) -> str:
     Raises:
         DactylError: no such weights, or of another tower.
     """
-    ours, given = model.state_dict(), PoseEstimator.load(weights).model.state_dict()
+    ours, given = model.state_dict(), read_model(weights_file(weights)).state_dict()
     # A model's own buffers say something of the pictures that it was trained or measured on, and nothing of these.
     measured = {name for name, _ in model.named_buffers(recurse=False)}
     learned = [name for name in ours if name not in measured]

@@ -26,6 +26,7 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.io.decode import Record, from_plain
 from vision.io.files import atomic_write
+from vision.networks.folding import fold_norms
 from vision.networks.model import build_model
 from vision.networks.model_config import MODELS, ModelConfig
 from vision.networks.pose_model import PoseModel
@@ -93,8 +94,9 @@ class PoseEstimator:
         Raises:
             DactylError: the file is missing, damaged, of another schema version or architecture, or no checkpoint.
         """
-        checkpoint = read_checkpoint(Path(path))
-        return cls(_model(checkpoint, Path(path)), device)
+        model = read_model(Path(path))
+        fold_norms(model)
+        return cls(model, device)
 
     @classmethod
     def from_pretrained(cls, name: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
@@ -251,7 +253,7 @@ def checkpoint_record(model: PoseModel) -> dict[str, Any]:
 
 def export_weights(checkpoint: Path, path: Path) -> None:
     """Write the network of a training checkpoint, without optimiser and progress, as a file of its own."""
-    model = _model(read_checkpoint(checkpoint), checkpoint)
+    model = read_model(checkpoint)
     weights = {_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     atomic_write(path, lambda file: torch.save({**checkpoint_record(model), "state_dict": weights}, file))
 
@@ -286,7 +288,13 @@ class HyperParameters(Record, frozen=True):
     scene: dict[str, Any]
 
 
-def _model(checkpoint: Mapping[str, Any], path: Path) -> PoseModel:
+def read_model(path: Path) -> PoseModel:
+    """The network of a checkpoint or of exported weights, as it was trained.
+
+    Raises:
+        DactylError: :func:`read_checkpoint`'s, or it is of another architecture.
+    """
+    checkpoint = read_checkpoint(path)
     record = from_plain(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
     config = from_plain(record.model, ModelConfig, f"{path}: hyper_parameters.model")
     weights = {

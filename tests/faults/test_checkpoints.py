@@ -25,7 +25,7 @@ from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
 from tests.faults.test_shards import Canary
 from tests.model.test_model import model_and_cameras
-from vision.estimator import PoseEstimator, checkpoint_record, read_checkpoint
+from vision.estimator import checkpoint_record, read_checkpoint, read_model
 
 Read = Callable[[Path], Any]
 
@@ -61,7 +61,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return PoseEstimator.from_checkpoint(path).model.state_dict()
+    return read_model(path).state_dict()
 
 
 def policy_content(path: Path) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from tests.train.test_training import GEOMETRIC, SMALL, arguments
 from train.cli import main_train
 from train.initial import begin_from
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, checkpoint_record, read_checkpoint
+from vision.estimator import checkpoint_record, read_checkpoint, read_model, weights_file
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
 from vision.scene.load import load_scene
@@ -42,7 +42,7 @@ def test_layers_that_differ_begin_anew() -> None:
     """The prism has other keypoints than the block."""
     model = build_model(ModelConfig(**shipped_config()), load_scene("prism"))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    given = PoseEstimator.load("block").model.state_dict()
+    given = read_model(weights_file("block")).state_dict()
     said = begin_from(model, "block")
     assert "anew: head" in said
     for name, tensor in model.state_dict().items():
@@ -56,7 +56,7 @@ def test_layers_that_differ_begin_anew() -> None:
 
 def test_what_was_measured_on_other_pictures_is_left_behind(tmp_path: Path) -> None:
     """Whatever buffers a model has for it."""
-    given = PoseEstimator.load("block").model
+    given = read_model(weights_file("block"))
     for _, buffer in given.named_buffers(recurse=False):
         buffer.fill_(7.0)
     path = tmp_path / "measured.pt"
@@ -81,4 +81,4 @@ def test_weights_that_do_not_fit_are_one_line(init: str, words: str, tiny: Path,
 
 
 def shipped_config() -> dict[str, object]:
-    return dict(vars(PoseEstimator.load("block").model.config))
+    return dict(vars(read_model(weights_file("block")).config))
