@@ -81,7 +81,7 @@ class Summary:
     Attributes:
         mean: arithmetic mean; of a share, the share.
         std: standard deviation over the samples (divided by n, so that one sample has 0); None where a paper does not
-            say.
+            say, NaN where an error is infinite.
         median: half of the samples have a smaller error; None as above.
         p90: 90 % of the samples have a smaller error, between two samples by linear interpolation; None as above.
     """
@@ -154,6 +154,7 @@ def summarise(errors: ArrayLike) -> Summary:
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"expected at least one error in a row, got shape {values.shape}")
-    return Summary(
-        float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
-    )
+    with np.errstate(invalid="ignore"):  # where one is infinite, there is no standard deviation
+        return Summary(
+            float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
+        )

@@ -14,6 +14,7 @@ from eval.scoring.bootstrap import mean_interval
 from eval.scoring.conditions import UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
+from eval.scoring.table import NONE
 
 CONFIDENT_DEG = 2.0
 """A geometric head's confidence is its probability that the rotation is right to this angle
@@ -114,7 +115,8 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
         rank = rank_correlation(scored)
         for place, group in enumerate(confidence_quarters(scored)):
             figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
-            body.append([*whose, group.label, *figures, f"{rank:+.2f}" if place == 0 else ""])
+            told = NONE if rank is None else f"{rank:+.2f}"
+            body.append([*whose, group.label, *figures, told if place == 0 else ""])
     if not body:
         return absent("Confidence", "these estimators give every sample the same confidence")
     caption = (
@@ -144,9 +146,12 @@ def confidence_quarters(scored: Scored) -> list[Stratum]:
     return groups
 
 
-def rank_correlation(scored: Scored) -> float:
-    """Spearman's, of confidence and rotation error."""
-    return float(spearmanr(scored.confidence, scored.errors.rotation_deg).statistic)
+def rank_correlation(scored: Scored) -> float | None:
+    """Spearman's rank correlation of confidence and rotation error; None where either is the same for all samples."""
+    confidence, error = scored.confidence, scored.errors.rotation_deg
+    if np.ptp(confidence) == 0 or np.ptp(error) == 0:
+        return None
+    return float(spearmanr(confidence, error).statistic)
 
 
 def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], str, Scored]]:
