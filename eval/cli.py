@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from msgspec.structs import asdict, astuple
 
 from eval.report.charts import Curve, error_curves
@@ -43,6 +42,7 @@ from eval.scoring.table import (
     missing_rows,
     table_notes,
 )
+from eval.spacing import evenly_spaced
 from vision.config import parse, to_jsonable
 from vision.console import Console
 from vision.drawing.wireframes import save_png
@@ -196,8 +196,7 @@ class _Run:
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
             numbers: Sequence[int] | None = None
             if condition.study == "miscalibration":
-                count = min(self.config.miscalibration_samples, len(dataset))
-                numbers = [int(number) for number in np.linspace(0, len(dataset) - 1, count)]
+                numbers = evenly_spaced(len(dataset), self.config.miscalibration_samples)
             predictions, why = obtain_predictions(
                 self.estimator,
                 self.checkpoint.sha256,

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.sources import Source, open_source
+from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.progress import progress
@@ -121,7 +120,7 @@ class _Drawing:
     def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:
         self.path, self.scene = config.overlays, observer.estimator.scene
         self.one_sheet = self.path is not None and self.path.suffix.lower() == ".png"
-        self.chosen = set(np.linspace(0, count - 1, min(count, config.sheet)).astype(int).tolist()) if count else set()
+        self.chosen = set(evenly_spaced(count, config.sheet))
         self.kept: list[Estimate] = []
         self.seen = 0
 

@@ -13,6 +13,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from eval.spacing import evenly_spaced
+
 _MOST_POINTS = 200  # of a line; more than pixels tell apart only swell the page
 
 
@@ -56,8 +58,7 @@ def _points(line: Line2D) -> np.ndarray:
     """(N, 2) finite points, not too many, first and last among them."""
     points = np.stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)], axis=1)
     points = points[np.isfinite(points).all(axis=1)]
-    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))
-    few: np.ndarray = points[places]
+    few: np.ndarray = points[evenly_spaced(len(points), _MOST_POINTS)]
     return few
 
 
