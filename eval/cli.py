@@ -114,13 +114,16 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         dataset.verify()
     for name, path in config.calibrations.items():
         calibrated_cameras(path, test_sets[name])  # refused before anything is estimated
-    conditions = wanted_conditions(estimator, config)
+    wanted = wanted_conditions(estimator, config)
+    conditions = {
+        name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
+    }
     run = _Run(config, estimator, checkpoint_origin(checkpoint))
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}
         for name, dataset in test_sets.items():
-            entries, made[name] = run.predictions(name, dataset, conditions)
+            entries, made[name] = run.predictions(name, dataset, conditions[name])
             samples = write_samples(config.output, name, describe_samples(dataset, training_set))
             origin = asdict(dataset_origin(dataset)) | samples
             sets[name] = TestSetRecord(**origin, renderer=renderer_of(dataset), predictions=entries)
@@ -147,7 +150,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
+    """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
     nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
@@ -158,9 +161,12 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
     if lost and "nominal" in wanted:
         Console(stderr=True).print(f"protocols: without nominal: {lost}", soft_wrap=True, highlight=False)
     if not usable:
-        raise DactylError(
-            f"protocols: the {estimator.head} head uses no cameras, so calibrated ones mean nothing; add nominal"
+        missing = (
+            "finds no cameras; add nominal or calibrated, or name a calibration with --calibrations.<test set>"
+            if estimator.uses_cameras
+            else "uses no cameras, so calibrated ones mean nothing; add nominal"
         )
+        raise DactylError(f"protocols: this {estimator.head} network {missing}")
     return usable
 
 
@@ -174,6 +180,30 @@ def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Cond
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()
     return conditions
+
+
+def usable_conditions(
+    estimator: Estimator, name: str, dataset: TripletDataset, wanted: Sequence[Condition], config: EvaluateConfig
+) -> list[Condition]:
+    """The wanted conditions under which a test set can be evaluated: not self-calibrated where there is nothing to find
+    cameras from, which is said on standard error.
+
+    Raises:
+        DactylError: none is left.
+    """
+    findable = can_self_calibrate(estimator) and recordings(dataset) is not None
+    if findable or name in config.calibrations:
+        return list(wanted)
+    usable = [condition for condition in wanted if condition.camera_knowledge != "self-calibrated"]
+    if not usable:
+        raise DactylError(
+            f"test_sets.{name}: {dataset.folder}: nothing to find its cameras from; add the protocol nominal or "
+            f"calibrated, or name a calibration with --calibrations.{name}"
+        )
+    if len(usable) < len(wanted):
+        said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+    return usable
 
 
 @dataclass(frozen=True)
@@ -190,9 +220,6 @@ class _Run:
         """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
         entries, kept = [], {}
         for condition in conditions:
-            calibration = self.config.calibrations.get(name)
-            if condition.camera_knowledge == "self-calibrated" and calibration is None and recordings(dataset) is None:
-                continue  # nothing to find them from
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
             numbers: Sequence[int] | None = None
             if condition.study == "miscalibration":
@@ -205,7 +232,7 @@ class _Run:
                 path,
                 self.config.batch_size,
                 numbers,
-                calibration,
+                self.config.calibrations.get(name),
             )
             if why != "new":
                 said = f"made again ({why})" if why else "used again"

@@ -124,7 +124,7 @@ def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDatase
 
 
 def test_a_set_of_no_recordings_is_left_out(
-    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tests.datasets import write_dataset
 
@@ -147,6 +147,12 @@ def test_a_set_of_no_recordings_is_left_out(
         ("apart", "nominal", "nominal"),
         ("apart", "calibrated", "true"),
     ]
+    assert (
+        "test_sets.apart: without self-calibrated: there is nothing to find its cameras from" in capsys.readouterr().err
+    )
+    with pytest.raises(DactylError, match=r"test_sets\.apart: .*nothing to find its cameras from; add the protocol"):
+        evaluate(replace(config, protocols=("self-calibrated",), output=tmp_path / "nothing"))
+    assert not (tmp_path / "nothing").exists()
 
 
 def _origin(path: Path):  # type: ignore[no-untyped-def]
