@@ -178,6 +178,22 @@ def test_a_camera_that_stops_is_one_line(left: str, text: str, tmp_path: Path, m
         assert abs(first["time_s"] - time.time()) < 600
 
 
+def test_a_triplet_is_missed_when_all_its_pictures_were_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams.CameraStream, "_watch", lambda *_: None)
+    cameras = streams.CameraStream({"left": "0", "right": "1"})
+
+    def arrive(*names: str) -> int:
+        """The number of missed triplets, once pictures of these cameras have come and the newest were taken."""
+        for name in names:
+            cameras._put(name, np.zeros((8, 8, 3), np.uint8))
+        cameras.take(1.0)
+        return cameras.missed
+
+    assert arrive(*["left"] * 5, "right") == 0, "the other camera was still being opened"
+    assert arrive("left", "left", "right") == 0
+    assert arrive("left", "right", "left", "right", "left", "right") == 2
+
+
 def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:
     """Through its own reader of numbered pictures, which ends with the last one."""
     sources = {name: str(recording / name / "%02d.png") for name in NAMES}
