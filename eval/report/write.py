@@ -74,7 +74,7 @@ def report(config: ReportConfig) -> list[Row]:
     _refuse_mixture(evaluations)
     rows = table_rows(evaluations)
     chapters = [
-        results.results_section(rows, evaluations),
+        results.results_section(rows),
         results.curves_section(evaluations),
         results.details_section(rows, config.metrics),
         results.matrix_section(evaluations),

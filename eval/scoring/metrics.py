@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from eval.scoring.metric_rows import METRICS, Metric
 from eval.scoring.pose_pairs import PosePairs
 from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray, geodesic_distance, matrix_from_quaternion
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.registry import Registry
 from vision.scene.objects import PoseObject
 
@@ -90,18 +90,6 @@ class Summary:
     std: float | None = None
     median: float | None = None
     p90: float | None = None
-
-
-def rotation_error_deg(true_quaternion: ArrayLike, predicted_quaternion: ArrayLike) -> FloatArray:
-    """Geodesic rotation errors (...) in degrees, [0, 180], of quaternions (..., 4), w x y z, of either sign."""
-    true, predicted = matrix_from_quaternion(true_quaternion), matrix_from_quaternion(predicted_quaternion)
-    return np.rad2deg(geodesic_distance(true, predicted))
-
-
-def position_error_mm(true_position: ArrayLike, predicted_position: ArrayLike) -> FloatArray:
-    """Euclidean position errors (...) in millimetres of positions (..., 3) in metres."""
-    distance: FloatArray = 1000.0 * np.linalg.norm(np.subtract(predicted_position, true_position), axis=-1)
-    return distance
 
 
 def pose_errors(

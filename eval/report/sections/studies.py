@@ -11,16 +11,14 @@ from eval.report.page import Section, Table
 from eval.report.sections.parts import absent, drawing, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
 from eval.scoring.bootstrap import mean_interval
-from eval.scoring.conditions import UNITS
+from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.scoring.table import NONE
 
 CONFIDENT_DEG = 2.0
 """A geometric head's confidence is its probability that the rotation is right to this angle
-(``vision.networks.geometric``)."""
-
-_DISPLACEMENT = {"position": 1.5, "rotation": 3.0, "field-of-view": 1.0}  # Table 9, the largest
+(``vision.networks.geometric.CONFIDENT_ANGLE``; importing that brings torch, which no report needs)."""
 
 
 def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -58,7 +56,9 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
                 means = [float(one.mean()) for one in values]
                 lines.append(Line(label, amounts, means, intervals, float(getattr(still, field).mean())))
         if rows[0]:
-            panels.append((f"every camera wrong in {kind.replace('-', ' ')} by ({unit})", _DISPLACEMENT[kind], rows))
+            panels.append(
+                (f"every camera wrong in {kind.replace('-', ' ')} by ({unit})", LARGEST_DISPLACEMENT[kind], rows)
+            )
     if not panels:
         return absent(title, "not measured; evaluate a geometric head with --miscalibration_samples 96")
     count = next(len(one.errors) for _, test in each(evaluations) for one in test.study("miscalibration"))
