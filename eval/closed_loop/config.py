@@ -49,7 +49,7 @@ class ClosedLoopConfig:
         tracking: how the object moves, and whom to believe; with track.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         state: also play with the policy told the state.
-        calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
+        plain: play in the simulation without randomization: one look for all trials, cameras in their places.
         randomized: play in the randomized simulation.
         rules: when a trial is over; the default is the paper's.
         randomization: of physics, actions and sensors; the default is all of the paper's.
@@ -72,7 +72,7 @@ class ClosedLoopConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     locked_wrist: bool = False
     state: bool = True
-    calibrated: bool = True
+    plain: bool = True
     randomized: bool = True
     rules: TrialRules = EVALUATION
     randomization: Randomization = EVERYTHING
@@ -86,8 +86,8 @@ class ClosedLoopConfig:
         at_least_one(self, "trials", "calibration_triplets")
         if min(self.latency_steps, self.workers, self.film_seconds) < 0:
             raise ValueError("latency_steps, workers, film_seconds: must not be negative")
-        if not (self.calibrated or self.randomized):
-            raise ValueError("calibrated, randomized: at least one of them must be true")
+        if not (self.plain or self.randomized):
+            raise ValueError("plain, randomized: at least one of them must be true")
         if self.appearance.clutter.any:
             raise ValueError("appearance.clutter: a hand in motion would touch it; leave it out here")
         if self.appearance.camera_effects.any:
@@ -95,7 +95,7 @@ class ClosedLoopConfig:
 
     def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
         """What is asked for, in the order of the table."""
-        for simulation, wanted in (("calibrated", self.calibrated), ("randomized", self.randomized)):
+        for simulation, wanted in (("plain", self.plain), ("randomized", self.randomized)):
             if wanted:
                 if self.state:
                     yield simulation, "state"  # type: ignore[misc]
@@ -103,13 +103,13 @@ class ClosedLoopConfig:
 
     def effects(self, simulation: Simulation) -> Randomization:
         """What is randomized in a simulation."""
-        if simulation == "calibrated":
+        if simulation == "plain":
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
     def identity(self, scene: Scene) -> dict[str, Any]:
         """The keys that decide what happens in a trial in the estimator's scene."""
-        free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
+        free = ("output", "trials", "state", "plain", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}

@@ -35,7 +35,7 @@ from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 RESULTS = "results.json"
 STEP_SECONDS = 0.08  # s, one step of the environment, one picture of each camera
 
-Simulation = Literal["calibrated", "randomized"]
+Simulation = Literal["plain", "randomized"]
 ObservationSource = Literal["state", "vision"]
 Error = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -55,7 +55,7 @@ class Play:
     """All trials of one simulation, with the policy told one thing.
 
     Attributes:
-        simulation: calibrated or randomized.
+        simulation: plain or randomized.
         observation_source: state or vision: what the policy knows the object by.
         goals: consecutive goals of each trial.
         endings: dropped, late or complete, of each trial.
