@@ -49,7 +49,7 @@ def estimate_all(config: EstimateConfig) -> Summary:
     """
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
-    _refuse_lost_pictures(config, source)
+    refuse_lost_pictures(config, source)
     summary = Summary(source.name, remarks=[*source.remarks])
     if config.output is None:
         for line in _lines(config, observer, source, summary):
@@ -65,13 +65,17 @@ def estimate_all(config: EstimateConfig) -> Summary:
     return summary
 
 
-def _refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
-    """Raise DactylError where a picture would be written over."""
+def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
+    """Raise DactylError where a picture, or a table or calibration of the recording, would be written over."""
     read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises where links go round
     overlays = config.overlays
     for key, written in (("output", config.output), ("overlays", overlays)):
         if written is not None and os.path.realpath(written) in read:
             raise DactylError(f"{key}: {written} is one of the pictures that are read; choose another file")
+    output, folder = config.output, config.pictures
+    part = output is not None and (output.suffix.lower() == ".csv" or output.name == "calibration.json")
+    if part and output.is_file() and folder is not None and output.parent.samefile(folder):
+        raise DactylError(f"output: {output} is part of the recording; choose another file")
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
@@ -93,7 +97,7 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
 
 
 def json_line(value: dict[str, Any]) -> str:
-    """JSON in one line."""
+    """A value as JSON in one line."""
     return json.dumps(value, allow_nan=False) + "\n"
 
 
