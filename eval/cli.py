@@ -79,9 +79,9 @@ def main_report(argv: Sequence[str]) -> None:
     """Turn one or more evaluations into report.html, report.md, report.csv and report.json, and print a short table.
 
     The HTML is one file that opens from disk and loads nothing; its tables sort, its figures say their values. Several
-    evaluations stand side by side (dactyl compare says how sure their differences are); the folders of dactyl evaluate,
-    and of dactyl closed-loop where there are any, are all that is needed. The short table is Markdown for a README, and
-    in summary.md.
+    evaluations are shown side by side (dactyl compare says how sure their differences are); only the folders of dactyl
+    evaluate, and of dactyl closed-loop where there are any, are needed. The short table is Markdown for a README, and
+    also in summary.md.
 
     examples:
       dactyl report --evaluations.ours runs/evaluation --output runs/report
@@ -97,7 +97,7 @@ def main_report(argv: Sequence[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:
-    """Everything ``dactyl evaluate`` does but printing the table; its rows, the published ones first.
+    """Do all that ``dactyl evaluate`` does but print the table; return its rows, the published ones first.
 
     Raises:
         DactylError: a checkpoint or dataset is missing, damaged or of another object or rig.

@@ -48,11 +48,11 @@ class EvaluateConfig:
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        trials: how many, of each kind.
-        seed: of every random draw.
-        threads: that simulate; 0 for all processors.
+        trials: number of trials of each kind.
+        seed: seed of all random draws.
+        threads: number of threads that simulate; 0 for one per processor.
         plain: play in the simulation without randomization.
-        randomized: play in the randomized one.
+        randomized: play in the randomized simulation.
         baseline: play the same trials with random exploration, for comparison.
         gif: picture of the best seconds of the first trials, of those without randomization if they are played.
         rules: when a trial is over; the default is the paper's.

@@ -73,8 +73,13 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
         if written is not None and os.path.realpath(written) in read:
             raise DactylError(f"{key}: {written} is one of the pictures that are read; choose another file")
     output, folder = config.output, config.pictures
-    part = output is not None and (output.suffix.lower() == ".csv" or output.name == "calibration.json")
-    if part and output.is_file() and folder is not None and output.parent.samefile(folder):
+    if (
+        output is not None
+        and folder is not None
+        and (output.suffix.lower() == ".csv" or output.name == "calibration.json")
+        and output.is_file()
+        and output.parent.samefile(folder)
+    ):
         raise DactylError(f"output: {output} is part of the recording; choose another file")
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")

@@ -1,7 +1,7 @@
 """Shots as they come: from cameras, or from a recorded folder at the pace at which it was recorded.
 
 Either way only the newest shot counts: one that comes while the last is being estimated takes the place of one that
-waits, and is counted as missed. Reading goes on in threads of its own, which end with the process whatever a driver
+waits, and is counted as missed. Streams are read in threads of their own, which end with the process whatever a driver
 does.
 """
 

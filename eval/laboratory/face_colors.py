@@ -49,7 +49,7 @@ class _Sighting:
         return cls(faces, np.concatenate([part.colors for part in parts]), sum(part.empty for part in parts))
 
     def mirrored(self) -> _Sighting:
-        """With red and blue exchanged."""
+        """The same faces with red and blue exchanged."""
         return _Sighting(self.faces, self.colors[:, ::-1], self.empty)
 
     def spread(self) -> float:

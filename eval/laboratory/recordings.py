@@ -66,9 +66,9 @@ class ImportConfig:
         warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
             kept); false only crops and reduces it.
         check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
-        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        shard_size: samples in a shard.
+        shard_size: number of samples in a shard.
     """
 
     recording: Path
@@ -219,7 +219,7 @@ def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) ->
 def _write_shards(
     config: ImportConfig, scene: Scene, views: Mapping[str, View], triplets: list[Triplet], config_fingerprint: str
 ) -> tuple[ShardRecord, ...]:
-    """Records of all shards."""
+    """Write all shards and return their records."""
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
     rig = scene.rig

@@ -33,12 +33,12 @@ class SelfCalibrateConfig:
     """Calibration from the hand at work.
 
     Attributes:
-        recording: what --from names: a dataset, or the folder of a recording (<camera>.csv and pictures).
+        recording: folder that --from names: a dataset, or a recording (<camera>.csv and pictures).
         output: file to write, for example calibration.json.
-        checkpoint: of a geometric network: a file, or the name of shipped weights.
+        checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
         calibration: an earlier calibration of the recording's cameras, whose lens and directions are then kept as a
-            beginning; null where they stand where the network's cameras do.
-        triplets: how many are used at most, evenly spaced.
+            beginning; null where they are where the network's cameras are.
+        triplets: largest number of triplets that are used, evenly spaced.
         tolerance_s: largest time between pictures of a triplet of a recording.
         distortion: also find each lens's radial distortion (without an earlier calibration).
         picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.

@@ -1,4 +1,4 @@
-"""Pictures that belong together, in folders as laboratories fill them: with time stamps, or by name alone."""
+"""Pictures that belong together, in folders as laboratories fill them: by time stamps, or only by name."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
     files = [name for name in rig.names if sources[name].suffix and not sources[name].is_dir()]
     if files and len(files) < len(rig):
         folder = next(name for name in rig.names if name not in files)
-        raise DactylError(f"camera '{files[0]}' is no folder and camera '{folder}' is one; name files or folders alone")
+        raise DactylError(
+            f"camera '{files[0]}' is no folder and camera '{folder}' is one; name only files or only folders"
+        )
     if files:
         first = sources[rig.names[0]]
         return FoundTriplets([TripletFiles(first.stem, tuple(sources[name] for name in rig.names))], 0)
@@ -135,7 +137,7 @@ def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTriplets:
-    """Of pictures by key, one mapping for each camera."""
+    """Triplets of the pictures that have the same key for all cameras; ``pictures`` has a mapping for each camera."""
     shared = set.intersection(*(set(each) for each in pictures))
     if not shared:
         counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
@@ -148,5 +150,5 @@ def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTrip
 
 
 def _natural(key: str) -> list[tuple[int, str]]:
-    """For sorting: 2 comes before 10."""
+    """A sort key by which 2 comes before 10."""
     return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", key)]

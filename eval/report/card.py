@@ -32,10 +32,10 @@ class PackageConfig:
     """What is packaged.
 
     Attributes:
-        checkpoint: file that training wrote.
-        evaluation: folder of dactyl evaluate for this very checkpoint.
-        output: folder for <name>.pt and <name>.md; the package's own when null.
-        name: by which from_pretrained finds it; the object's when null.
+        checkpoint: checkpoint file that dactyl train wrote.
+        evaluation: folder of dactyl evaluate that evaluated this very checkpoint.
+        output: folder for <name>.pt and <name>.md; null for the package's own folder of weights.
+        name: name by which PoseEstimator.from_pretrained finds the weights; null for the object's name.
     """
 
     checkpoint: Path
@@ -51,7 +51,7 @@ class PackageConfig:
 
 
 def main_package_model(argv: Sequence[str]) -> None:
-    """Package a checkpoint for PoseEstimator.from_pretrained: the network alone, and a model card.
+    """Package a checkpoint for PoseEstimator.from_pretrained: only the network, and a model card.
 
     The card's figures come from the evaluation's predictions, its recipe from the training's own record; nothing is
     typed by hand. An evaluation of another checkpoint is refused.

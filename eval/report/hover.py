@@ -37,7 +37,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
 
 
 def _label(figure: Figure, axes: Axes) -> str:
-    """Of the horizontal axis, which panels above each other share, written below the last."""
+    """The label of the horizontal axis, which panels above each other share: it is written below the last."""
     column = [other for other in figure.axes if abs(other.get_position().x0 - axes.get_position().x0) < 0.01]
     return " ".join(column[-1].get_xlabel().split())
 
@@ -63,5 +63,5 @@ def _points(line: Line2D) -> np.ndarray:
 
 
 def _short(values: Any) -> list[float]:
-    """To four digits: more than a figure shows."""
+    """Numbers rounded to four digits: more than a figure shows."""
     return [float(f"{value:.4g}") for value in values]

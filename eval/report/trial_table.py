@@ -156,5 +156,5 @@ def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
 
 
 def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
-    """Markdown, with notes below."""
+    """The table of trials in Markdown, with notes below."""
     return table_text(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))

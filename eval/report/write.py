@@ -41,7 +41,7 @@ class ReportConfig:
         metrics: columns of the table of other errors by their keys (eval/scoring/metric_rows.py and what other packages
             offer): absolute_x, absolute_y, absolute_z, add, add_s, mssd, mspd, within_5deg_5mm, face_confusion and so
             on; null for all. The CSV has all.
-        title: of the pages.
+        title: title of the pages.
     """
 
     evaluations: dict[str, Path]

@@ -62,7 +62,7 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Unique; part of file names."""
+        """A name that no other condition has; part of file names."""
         if self.without:
             return f"without-{self.without}"
         return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.camera_knowledge

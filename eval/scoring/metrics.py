@@ -1,6 +1,6 @@
 """Errors of estimated poses against true ones, and what a table says about them.
 
-Which errors there are stands in :mod:`eval.scoring.metric_rows`, row by row.
+The errors are defined in :mod:`eval.scoring.metric_rows`, one row each.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PoseErrors:
         return self.values["position"]
 
     def of(self, samples: np.ndarray) -> PoseErrors:
-        """Of some samples: their numbers, or a mask."""
+        """The errors of some samples, given by their numbers or by a mask."""
         return PoseErrors({key: values[samples] for key, values in self.values.items()})
 
 

@@ -48,7 +48,7 @@ def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
 
 
 def checkpoint_origin(path: Path) -> CheckpointFile:
-    """A checkpoint's hash, and the configuration of the training that wrote it where that lies beside it."""
+    """A checkpoint's hash, and the configuration of the training that wrote it where its folder has that."""
     try:
         training = read_reservation(path.parent) if (path.parent / CONFIG).exists() else None
     except DactylError:

@@ -163,7 +163,7 @@ def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], s
 
 
 def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str], str, np.ndarray, Scored]]:
-    """As :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
+    """The tuples of :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
     facts = {(evaluation.name, test.name): test.columns.get(fact) for evaluation, test in each(evaluations)}
     return [
         (whose, label, values[scored.places], scored)
