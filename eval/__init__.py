@@ -1,4 +1,4 @@
 """Test sets, predictions, errors and reports.
 
-Imports ``vision``; only ``closed_loop`` and ``testsets`` may import ``datagen``.
+Imports ``vision``; only ``closed_loop`` and ``laboratory/cli.py`` may import ``datagen``.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from msgspec.structs import asdict, astuple
 
 from eval.report.charts import Curve, error_curves
@@ -43,6 +42,7 @@ from eval.scoring.table import (
     missing_rows,
     table_notes,
 )
+from eval.spacing import evenly_spaced
 from vision.config import parse, to_jsonable
 from vision.console import Console
 from vision.drawing.wireframes import save_png
@@ -79,9 +79,9 @@ def main_report(argv: Sequence[str]) -> None:
     """Turn one or more evaluations into report.html, report.md, report.csv and report.json, and print a short table.
 
     The HTML is one file that opens from disk and loads nothing; its tables sort, its figures say their values. Several
-    evaluations stand side by side (dactyl compare says how sure their differences are); the folders of dactyl evaluate,
-    and of dactyl closed-loop where there are any, are all that is needed. The short table is Markdown for a README, and
-    in summary.md.
+    evaluations are shown side by side (dactyl compare says how sure their differences are); only the folders of dactyl
+    evaluate, and of dactyl closed-loop where there are any, are needed. The short table is Markdown for a README, and
+    also in summary.md.
 
     examples:
       dactyl report --evaluations.ours runs/evaluation --output runs/report
@@ -97,7 +97,7 @@ def main_report(argv: Sequence[str]) -> None:
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:
-    """Everything ``dactyl evaluate`` does but printing the table; its rows, the published ones first.
+    """Do all that ``dactyl evaluate`` does but print the table; return its rows, the published ones first.
 
     Raises:
         DactylError: a checkpoint or dataset is missing, damaged or of another object or rig.
@@ -114,13 +114,16 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         dataset.verify()
     for name, path in config.calibrations.items():
         calibrated_cameras(path, test_sets[name])  # refused before anything is estimated
-    conditions = wanted_conditions(estimator, config)
+    wanted = wanted_conditions(estimator, config)
+    conditions = {
+        name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
+    }
     run = _Run(config, estimator, checkpoint_origin(checkpoint))
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}
         for name, dataset in test_sets.items():
-            entries, made[name] = run.predictions(name, dataset, conditions)
+            entries, made[name] = run.predictions(name, dataset, conditions[name])
             samples = write_samples(config.output, name, describe_samples(dataset, training_set))
             origin = asdict(dataset_origin(dataset)) | samples
             sets[name] = TestSetRecord(**origin, renderer=renderer_of(dataset), predictions=entries)
@@ -147,7 +150,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
+    """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
     nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
@@ -158,9 +161,12 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
     if lost and "nominal" in wanted:
         Console(stderr=True).print(f"protocols: without nominal: {lost}", soft_wrap=True, highlight=False)
     if not usable:
-        raise DactylError(
-            f"protocols: the {estimator.head} head uses no cameras, so calibrated ones mean nothing; add nominal"
+        missing = (
+            "finds no cameras; add nominal or calibrated, or name a calibration with --calibrations.<test set>"
+            if estimator.uses_cameras
+            else "uses no cameras, so calibrated ones mean nothing; add nominal"
         )
+        raise DactylError(f"protocols: this {estimator.head} network {missing}")
     return usable
 
 
@@ -174,6 +180,30 @@ def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Cond
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()
     return conditions
+
+
+def usable_conditions(
+    estimator: Estimator, name: str, dataset: TripletDataset, wanted: Sequence[Condition], config: EvaluateConfig
+) -> list[Condition]:
+    """The wanted conditions under which a test set can be evaluated: not self-calibrated where there is nothing to find
+    cameras from, which is said on standard error.
+
+    Raises:
+        DactylError: none is left.
+    """
+    findable = can_self_calibrate(estimator) and recordings(dataset) is not None
+    if findable or name in config.calibrations:
+        return list(wanted)
+    usable = [condition for condition in wanted if condition.camera_knowledge != "self-calibrated"]
+    if not usable:
+        raise DactylError(
+            f"test_sets.{name}: {dataset.folder}: nothing to find its cameras from; add the protocol nominal or "
+            f"calibrated, or name a calibration with --calibrations.{name}"
+        )
+    if len(usable) < len(wanted):
+        said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+    return usable
 
 
 @dataclass(frozen=True)
@@ -190,14 +220,10 @@ class _Run:
         """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
         entries, kept = [], {}
         for condition in conditions:
-            calibration = self.config.calibrations.get(name)
-            if condition.camera_knowledge == "self-calibrated" and calibration is None and recordings(dataset) is None:
-                continue  # nothing to find them from
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
             numbers: Sequence[int] | None = None
             if condition.study == "miscalibration":
-                count = min(self.config.miscalibration_samples, len(dataset))
-                numbers = [int(number) for number in np.linspace(0, len(dataset) - 1, count)]
+                numbers = evenly_spaced(len(dataset), self.config.miscalibration_samples)
             predictions, why = obtain_predictions(
                 self.estimator,
                 self.checkpoint.sha256,
@@ -206,7 +232,7 @@ class _Run:
                 path,
                 self.config.batch_size,
                 numbers,
-                calibration,
+                self.config.calibrations.get(name),
             )
             if why != "new":
                 said = f"made again ({why})" if why else "used again"

@@ -1,4 +1,4 @@
-"""``dactyl export-model``: the network alone, for programs without this package."""
+"""``dactyl export-model``: only the network, for programs without this package."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ExportConfig:
     """What is exported.
 
     Attributes:
-        checkpoint: file that training wrote, or the name of shipped weights.
-        output: file to write: .onnx (needs the extra export) or .pt2 (torch.export).
+        checkpoint: checkpoint file that dactyl train wrote, or the name of shipped weights.
+        output: file to write, either .onnx (needs the extra export) or .pt2 (torch.export).
     """
 
     checkpoint: Path

@@ -48,11 +48,11 @@ class EvaluateConfig:
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        trials: how many, of each kind.
-        seed: of every random draw.
-        threads: that simulate; 0 for all processors.
-        calibrated: play in the simulation without randomization.
-        randomized: play in the randomized one.
+        trials: number of trials of each kind.
+        seed: seed of all random draws.
+        threads: number of threads that simulate; 0 for one per processor.
+        plain: play in the simulation without randomization.
+        randomized: play in the randomized simulation.
         baseline: play the same trials with random exploration, for comparison.
         gif: picture of the best seconds of the first trials, of those without randomization if they are played.
         rules: when a trial is over; the default is the paper's.
@@ -66,7 +66,7 @@ class EvaluateConfig:
     trials: int = 100
     seed: int = 0
     threads: int = 0
-    calibrated: bool = True
+    plain: bool = True
     randomized: bool = True
     baseline: bool = True
     gif: Path | None = None
@@ -78,8 +78,8 @@ class EvaluateConfig:
         at_least_one(self, "trials")
         if self.gif is not None and self.gif.suffix != ".gif":
             raise ValueError(f"gif: must end in .gif, got {self.gif}")
-        if not (self.calibrated or self.randomized):
-            raise ValueError("calibrated, randomized: at least one of them must be true")
+        if not (self.plain or self.randomized):
+            raise ValueError("plain, randomized: at least one of them must be true")
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def play_trials(
 
 def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     """Play what is asked for, write ``results.json``, and the GIF."""
-    kinds = {"calibrated": NOTHING} if config.calibrated else {}
+    kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
     recorder = Recorder() if config.gif else None

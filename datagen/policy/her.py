@@ -32,7 +32,7 @@ class Learning:
             2, ["fingertip_position", "object_position"], leaves a network without memory blind to how the object lies.
         hidden: widths of the actor's hidden layers.
         memory: what the actor remembers.
-        told: the actor, too, sees everything as it is and is told the drawn physics: a teacher
+        privileged: whether the actor, too, sees everything as it is and is told the drawn physics: a teacher
             (`datagen.policy.student`), of no use outside the simulation.
         critic: how critics are built.
         learning_rate: of Adam, for all networks.
@@ -50,7 +50,7 @@ class Learning:
     )  # fmt: skip
     hidden: tuple[int, ...] = (256, 256, 256)
     memory: Memory = field(default_factory=Memory)
-    told: bool = False
+    privileged: bool = False
     critic: CriticConfig = field(default_factory=CriticConfig)
     learning_rate: float = 5e-4
     batch: int = 256
@@ -70,7 +70,7 @@ class Learning:
 
     def actor(self, layout: Layout, hidden: int) -> Actor:
         """An actor of this kind, with weights from torch's generator; `hidden` numbers are hidden from observations."""
-        return Actor(self.actor_inputs, self.hidden, layout, self.memory, hidden if self.told else 0)
+        return Actor(self.actor_inputs, self.hidden, layout, self.memory, hidden if self.privileged else 0)
 
 
 class Learner(PartsLearner):
@@ -207,7 +207,7 @@ def tensors(view: Moments, normaliser: Normaliser, device: torch.device) -> dict
 
 def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
     """What the actor does in a view, float32: as it is seen, or for teachers as it is."""
-    state, goal = ("state", "goal") if actor.told else ("seen", "seen_goal")
+    state, goal = ("state", "goal") if actor.privileged else ("seen", "seen_goal")
     action: Tensor = actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
     return action
 

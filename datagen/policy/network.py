@@ -24,7 +24,7 @@ FORMAT, VERSION = "dactyl-policy", 1
 _TURN_SCALE = 4.0  # of rotations of the object in the last steps, rad: then of order 1
 Names = Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)]
 Widths = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=65_536)], ...], msgspec.Meta(max_length=32)]
-Told = Annotated[int, msgspec.Meta(ge=0, le=65_536)]
+Privileged = Annotated[int, msgspec.Meta(ge=0, le=65_536)]
 
 CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)
 
@@ -67,19 +67,24 @@ class Actor(nn.Module):
         hidden: widths of the hidden layers.
         layout: of the state.
         memory: how it remembers.
-        told: how many numbers it is told that no observation holds: 0, but for teachers, which stay in the simulation
-            (`Environment.hidden`).
+        privileged: how many numbers it is told that no observation holds: 0, but for teachers, which stay in the
+            simulation (`Environment.hidden`).
     """
 
     columns: Tensor
     frame_columns: Tensor
 
     def __init__(
-        self, inputs: Sequence[str], hidden: Sequence[int], layout: Layout, memory: Memory | None = None, told: int = 0
+        self,
+        inputs: Sequence[str],
+        hidden: Sequence[int],
+        layout: Layout,
+        memory: Memory | None = None,
+        privileged: int = 0,
     ) -> None:
         super().__init__()
         self.inputs, self.hidden, self.layout = tuple(inputs), tuple(hidden), layout
-        self.memory, self.told = memory or Memory(), told
+        self.memory, self.privileged = memory or Memory(), privileged
         self.register_buffer("columns", torch.tensor(layout.columns(self.inputs)), persistent=False)
         self.register_buffer("frame_columns", torch.tensor(layout.columns(FRAME_INPUTS)), persistent=False)
         frame, kind = len(self.frame_columns) + 3, self.memory.kind
@@ -87,7 +92,9 @@ class Actor(nn.Module):
         if kind == "gru":
             self.recurrent = nn.GRU(frame, self.memory.units, batch_first=True)
         # What others do without comes last: `take_on` finds their weights at the front.
-        self.layers = perceptron(len(self.columns) + GOAL_WIDTH + remembered + told, self.hidden, layout.actuators)
+        self.layers = perceptron(
+            len(self.columns) + GOAL_WIDTH + remembered + privileged, self.hidden, layout.actuators
+        )
 
     def forward(self, state: Tensor, goal: Tensor, past: Tensor, turns: Tensor, hidden: Tensor) -> Tensor:
         """Joint targets.
@@ -105,7 +112,7 @@ class Actor(nn.Module):
                 parts.append(self.recurrent(frames.flip(1))[0][:, -1])
             else:
                 parts.append(frames.flatten(1))
-        if self.told:
+        if self.privileged:
             parts.append(hidden)
         return torch.tanh(self.layers(torch.cat(parts, dim=1)))
 
@@ -119,9 +126,9 @@ class Actor(nn.Module):
         if (self.inputs, self.hidden) != (other.inputs, other.hidden):
             raise ValueError(f"inputs {other.inputs} and layers {other.hidden} are not {self.inputs} and {self.hidden}")
         theirs = other.state_dict()
-        if (self.memory, self.told) != (other.memory, other.told):
-            if other.memory.frames or other.told:
-                raise ValueError(f"it has {other.memory} and is told {other.told} numbers, not {self.memory}")
+        if (self.memory, self.privileged) != (other.memory, other.privileged):
+            if other.memory.frames or other.privileged:
+                raise ValueError(f"it has {other.memory} and is told {other.privileged} numbers, not {self.memory}")
             weight = torch.zeros_like(self.get_parameter("layers.0.weight"))
             known = theirs["layers.0.weight"]
             weight[:, : known.shape[1]] = known
@@ -148,7 +155,7 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
         "hidden": list(actor.hidden),
         "layout": asdict(actor.layout),
         "memory": asdict(actor.memory),
-        "told": actor.told,
+        "told": actor.privileged,
         "actor": actor.state_dict(),
         "normaliser": normaliser.state_dict(),
     }
@@ -172,9 +179,9 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
         layout = from_plain(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
         # Files from before there was any memory say nothing of it.
         memory = from_plain(content.get("memory", {}), Memory, f"{path}: memory")
-        told = from_plain(content.get("told", 0), Told, f"{path}: told")
+        privileged = from_plain(content.get("told", 0), Privileged, f"{path}: told")
         actor = fitted(
-            lambda: Actor(inputs, hidden, layout, memory, told),
+            lambda: Actor(inputs, hidden, layout, memory, privileged),
             checked_tensors(content["actor"], f"{path}: actor"),
             str(path),
         )

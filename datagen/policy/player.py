@@ -131,8 +131,8 @@ class Player:
         if self.orders.grasping:
             action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
         else:
-            told = self.actor.told > 0
-            shown, goal = (state, true["relative_goal"]) if told else (seen, sensed["relative_goal"])
+            privileged = self.actor.privileged > 0
+            shown, goal = (state, true["relative_goal"]) if privileged else (seen, sensed["relative_goal"])
             with torch.inference_mode(), one_thread():  # a learner in this process has its own
                 vectors = (torch.from_numpy(vector) for vector in (shown, goal_vector(goal), past, turns, hidden))
                 present, goals, before, *rest = vectors

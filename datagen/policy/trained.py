@@ -94,7 +94,7 @@ def load(source: str, scene: SimScene, worlds: int) -> Policy:
         program = _read_program(path, lambda: torch.jit.load(str(path), "cpu"))
         return tried(lambda *_: ProgramPolicy(name, program), name, scene, worlds)
     actor, normaliser, _ = load_policy_for(path, layout_of(scene), scene.object.name)
-    if actor.told:
+    if actor.privileged:
         raise DactylError(f"{source}: a teacher, told what only a simulation knows; train a student of it to act")
     return NetworkPolicy(name, actor, normaliser, scene, worlds)
 

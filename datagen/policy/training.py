@@ -168,7 +168,7 @@ class Training:
         if not config.teacher:
             return Learner(config.learning, self.layout, hidden, config.seed, config.device)
         actor, normaliser = self._weights(config.teacher)
-        if actor.told not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
+        if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
         return Student(config.learning, actor, normaliser, hidden, config.seed, config.device)
 

@@ -1,4 +1,4 @@
-"""``dactyl closed-loop``: a policy driven by what an estimator sees, beside the same policy told the state (Table 3).
+"""``dactyl closed-loop``: a policy driven by what an estimator sees, next to the same policy told the state (Table 3).
 
 Before every step of 80 ms the classic renderer draws each hand through the three cameras, the estimator finds the
 object in the pictures, and its pose takes the tracker's place in all that the policy is told: position, orientation,
@@ -7,6 +7,6 @@ of its vision; those of its actuators belong to the randomized simulation, and `
 estimates. Pictures show the object in its nominal size, also where the physics of a randomized trial has another.
 
 A trial is a function of (configuration, its number): whatever the policy is told, it begins in the same state and asks
-for the same goals. Blocks of trials are tasks for worker processes; a finished block is a file, so a killed run goes
-on.
+for the same goals. Blocks of trials are tasks for worker processes; a finished block is a file, so a killed run
+resumes.
 """

@@ -41,7 +41,7 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
         goals: consecutive goals of each.
         endings: dropped, late or complete, of each.
         policy: that played.
-        trace_sha256: of the file of estimates beside it; None where there were none.
+        trace_sha256: of the file of its estimates; None where there were none.
     """
 
     config_fingerprint: Text
@@ -71,13 +71,13 @@ class BlockTask:
         return -(-self.config.trials // BLOCK)
 
     def path(self, number: int) -> Path:
-        """Of a block's record; its estimates lie beside it."""
+        """The path of a block's record; its estimates have the same name and end in .parquet."""
         play, block = divmod(number, self.blocks)
         simulation, source = list(self.config.plays())[play]
         return self.config.output / "blocks" / f"{simulation}-{source}-{block:04d}.json"
 
     def trials(self, number: int) -> range:
-        """Numbers of its trials."""
+        """The numbers of a block's trials."""
         first = number % self.blocks * BLOCK
         return range(first, min(first + BLOCK, self.config.trials))
 
@@ -136,7 +136,7 @@ def look_of(
 
 
 def plain_renderer(estimator: Estimator) -> Renderer:
-    """Without shadows, which in software cost far more than all else."""
+    """A classic renderer without shadows, which in software cost far more than all else."""
     return create_renderer("classic", as_installed(estimator.scene), RenderOptions(shadows=False))
 
 

@@ -13,7 +13,7 @@ def main_closed_loop(argv: Sequence[str]) -> None:
 
     Each trial is played twice in each simulation: told the state, and told what the estimator finds in three pictures
     of every step. Writes results.json, table.md, the estimator's errors over time (PNG) and the film of a trial (GIF)
-    into the output folder; dactyl report takes it in. The same command goes on with a killed run, and more --trials
+    into the output folder; dactyl report takes it in. The same command resumes a killed run, and more --trials
     extend a finished one.
 
     examples:

@@ -36,28 +36,31 @@ class ClosedLoopConfig:
     """What is played.
 
     Attributes:
-        checkpoint: of the estimator: a file, or the name of shipped weights.
-        output: folder; a rerun goes on there, more trials extend it.
-        policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
-        trials: of each play.
-        seed: of every random draw.
+        checkpoint: checkpoint file of the estimator, or the name of shipped weights.
+        output: folder for results, table and films; a rerun resumes there, and more trials extend it.
+        policy: name of a policy, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is
+            shipped.
+        trials: number of trials per play.
+        seed: seed of all random draws.
         protocol: what the estimator is told of the cameras: nominal (where they should be), self-calibrated (where it
             finds them, from a recording of the hand at work before the trial) or calibrated (where they are).
-        calibration_triplets: of that recording, a quarter of a second apart.
-        latency_steps: an estimate reaches the policy so many steps of 80 ms after its pictures were taken.
+        calibration_triplets: number of triplets in the recording of the self-calibrated protocol, a quarter of a second
+            apart.
+        latency_steps: number of steps of 80 ms from taking pictures until their estimate reaches the policy.
         track: follow the object from estimate to estimate, and tell the policy where it is predicted to be by now.
-        tracking: how the object moves, and whom to believe; with track.
+        tracking: model of how the object moves and of what to believe; with track.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         state: also play with the policy told the state.
-        calibrated: play in the simulation without randomization: calibrated look, cameras in their places.
+        plain: play in the simulation without randomization: one look for all trials, cameras in their places.
         randomized: play in the randomized simulation.
-        rules: when a trial is over; the default is the paper's.
-        randomization: of physics, actions and sensors; the default is all of the paper's.
+        rules: rules by which a trial is over; the default is the paper's.
+        randomization: randomization of physics, actions and sensors; the default is all of the paper's.
         hold_out: groups of randomizations to leave out: physics, observation, unmodelled (Table 4).
-        appearance: of the randomized simulation, drawn once for each trial, camera displacement included.
+        appearance: ranges of the look of the randomized simulation, drawn once for each trial, camera displacement
+            included.
         film_seconds: length of the film of the trial with the most goals; 0 for none.
-        workers: processes; 0 for one on each processor.
-        device: where the network runs; auto takes a GPU if there is one.
+        workers: number of processes; 0 for one per processor.
+        device: device on which the network runs; auto takes a GPU if there is one.
     """
 
     checkpoint: Path
@@ -72,7 +75,7 @@ class ClosedLoopConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     locked_wrist: bool = False
     state: bool = True
-    calibrated: bool = True
+    plain: bool = True
     randomized: bool = True
     rules: TrialRules = EVALUATION
     randomization: Randomization = EVERYTHING
@@ -86,8 +89,8 @@ class ClosedLoopConfig:
         at_least_one(self, "trials", "calibration_triplets")
         if min(self.latency_steps, self.workers, self.film_seconds) < 0:
             raise ValueError("latency_steps, workers, film_seconds: must not be negative")
-        if not (self.calibrated or self.randomized):
-            raise ValueError("calibrated, randomized: at least one of them must be true")
+        if not (self.plain or self.randomized):
+            raise ValueError("plain, randomized: at least one of them must be true")
         if self.appearance.clutter.any:
             raise ValueError("appearance.clutter: a hand in motion would touch it; leave it out here")
         if self.appearance.camera_effects.any:
@@ -95,7 +98,7 @@ class ClosedLoopConfig:
 
     def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
         """What is asked for, in the order of the table."""
-        for simulation, wanted in (("calibrated", self.calibrated), ("randomized", self.randomized)):
+        for simulation, wanted in (("plain", self.plain), ("randomized", self.randomized)):
             if wanted:
                 if self.state:
                     yield simulation, "state"  # type: ignore[misc]
@@ -103,13 +106,13 @@ class ClosedLoopConfig:
 
     def effects(self, simulation: Simulation) -> Randomization:
         """What is randomized in a simulation."""
-        if simulation == "calibrated":
+        if simulation == "plain":
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
     def identity(self, scene: Scene) -> dict[str, Any]:
         """The keys that decide what happens in a trial in the estimator's scene."""
-        free = ("output", "trials", "state", "calibrated", "randomized", "film_seconds", "workers")
+        free = ("output", "trials", "state", "plain", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}

@@ -1,4 +1,4 @@
-"""The film of a trial: what the cameras see with the true and the estimated object drawn over, and the goal beside."""
+"""The film of a trial: what the cameras see with the true and the estimated object drawn over, and the goal."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _always(value: float) -> Uniform:
     return Uniform(value, value)
 
 
-CALIBRATED_LOOK = AppearanceConfig(
+PLAIN_LOOK = AppearanceConfig(
     *(_always(0.0), _always(0.0), _always(0.0)),
     robot_color=_always(0.5),
     robot_metallic=_always(0.15),
@@ -68,7 +68,7 @@ def draw_look(
     """The look of trials, the same whichever others are drawn with it.
 
     Args:
-        simulation: in the calibrated one all trials look the same.
+        simulation: in the plain one all trials look the same.
         appearance: drawn from in the randomized one, with a trial's number.
         protocol: what the estimator is told of the cameras. Self-calibrated, it begins with the nominal ones, too
             (`eval.closed_loop.recording`).
@@ -79,8 +79,8 @@ def draw_look(
     """
     scene = estimator.scene
     looks = [
-        draw_appearance(CALIBRATED_LOOK, scene, materials, seed, 0)
-        if simulation == "calibrated"
+        draw_appearance(PLAIN_LOOK, scene, materials, seed, 0)
+        if simulation == "plain"
         else draw_appearance(appearance, scene, materials, seed, trial)
         for trial in trials
     ]

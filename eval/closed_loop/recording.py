@@ -1,7 +1,7 @@
 """Cameras that an estimator finds before its trials begin, from a recording of the hand at work.
 
 Before each trial the policy plays for a while, told the state, and the trial's own displaced cameras take pictures:
-what ``dactyl calibrate --from`` asks a laboratory for. In the calibrated simulation all trials have the same cameras,
+what ``dactyl calibrate --from`` asks a laboratory for. In the plain simulation all trials have the same cameras,
 found once.
 """
 
@@ -44,7 +44,7 @@ def with_found_cameras(
     Raises:
         DactylError: a recording leaves a camera open.
     """
-    alike = simulation == "calibrated"
+    alike = simulation == "plain"
     recorded = _record(config, simulation, estimator, [0] if alike else trials)
     rows = range(1 if alike else len(trials))
     cameras = [_find(estimator, renderer, look.appearances[row], recorded, row) for row in rows]

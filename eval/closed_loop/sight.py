@@ -11,7 +11,7 @@ from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from eval.closed_loop.looks import TrialAppearance, sample_of
-from eval.closed_loop.told import Seen, Told, told_by_sight, with_differences
+from eval.closed_loop.policy_view import PolicyView, Seen, observation_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
 from eval.scoring.predict import Estimator, unit_quaternion
 from vision.errors import DactylError
@@ -56,7 +56,7 @@ class VisionObserver:
         true, step = self.environment.observe(), len(self._seen)
         found = self._estimate(true, going)
         self._seen.append(self._latest(true).updated(going, found))
-        told = self._told(step, going)
+        view = self._view(step, going)
         self.rows.append(
             {
                 "index": np.full(len(going), step),
@@ -68,11 +68,11 @@ class VisionObserver:
                 "confidence": found["confidence"],
                 "joint_position": true["joint_position"][going],
                 "goal_quaternion": true["goal_quaternion"][going],
-                "told_position": told.position[going],
-                "told_quaternion": told.quaternion[going],
+                "told_position": view.position[going],
+                "told_quaternion": view.quaternion[going],
             }
         )
-        return told_by_sight(self.environment.sense(), told, self.symmetries)
+        return observation_by_sight(self.environment.sense(), view, self.symmetries)
 
     def _latest(self, true: Observation) -> Seen:
         """The last estimates; before the first, the worlds' true poses, of which nothing is known to be sure."""
@@ -81,7 +81,7 @@ class VisionObserver:
         unknown = np.full((self.environment.worlds, 6, 6), np.nan)
         return Seen(true["object_position"], true["object_quaternion"], unknown)
 
-    def _told(self, step: int, going: NDArray[np.int64]) -> Told:
+    def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
         """What has arrived of the object at a step; the first estimate is known at once."""
         arrived = max(step - self.latency, 0)
         if self.tracked is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.closed_loop.told import Seen, Told
+from eval.closed_loop.policy_view import PolicyView, Seen
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import rotation_from_quaternion
 from vision.scene.symmetries import Symmetries
@@ -26,16 +26,16 @@ class TrackedWorlds:
             pose = seen.position[world], seen.quaternion[world], seen.covariance[world]
             self._trackers[world].update(step * STEP_SECONDS, *pose)
 
-    def at(self, step: int) -> Told:
+    def at(self, step: int) -> PolicyView:
         """Where the objects are at a step, as far as estimates up to now tell; a lost one is where it was last seen,
         at rest."""
         assert self._seen is not None, "asked before anything was seen"
         still = np.zeros_like(self._seen.position)
-        told = Told(self._seen.position.copy(), self._seen.quaternion.copy(), still, still.copy())
+        view = PolicyView(self._seen.position.copy(), self._seen.quaternion.copy(), still, still.copy())
         for world, tracker in enumerate(self._trackers):
             if pose := tracker.predict(step * STEP_SECONDS):
-                told.position[world], told.quaternion[world] = pose.position, pose.quaternion
-                told.velocity[world] = pose.velocity
+                view.position[world], view.quaternion[world] = pose.position, pose.quaternion
+                view.velocity[world] = pose.velocity
                 turn = rotation_from_quaternion(pose.quaternion)
-                told.angular_velocity[world] = turn.inv().apply(pose.angular_velocity)
-        return told
+                view.angular_velocity[world] = turn.inv().apply(pose.angular_velocity)
+        return view

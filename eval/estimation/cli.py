@@ -17,7 +17,7 @@ def main_estimate(argv: Sequence[str]) -> None:
 
     Pictures may have any size and lens. With a calibration they are undistorted, turned and scaled to what the
     network's own cameras see, and poses come in the calibration's frame; without one, the middle of each picture is
-    taken, and the cameras are found with the pose as far as they are about where the network's stand (nominal).
+    taken, and the cameras are found with the pose as far as they are about where the network's are (nominal).
 
     Each triplet gives a JSON line: key, time_s (where known), frame (world: the scene's; capture: the calibration's),
     position (m) and quaternion (w x y z, object to frame), position_std (m) and rotation_std (rad, about the frame's
@@ -66,5 +66,5 @@ def main_estimate(argv: Sequence[str]) -> None:
 
 
 def _say(line: str) -> None:
-    """On standard error: poses may go to standard output. As it is; names of files may hold what a terminal obeys."""
+    """Print a line to standard error, for poses may go to standard output; file names may hold control characters."""
     Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False)

@@ -18,29 +18,29 @@ class EstimateConfig:
     Attributes:
         pictures: a folder of pictures: a recording (<camera>.csv, docs/recording.md), a folder for each camera with the
             same names in all, files that are called as cameras are (left.png, or left-0001.png), or a dataset.
-        cameras: in its place, a file or folder of each camera by its name; with live, a camera's number or URL.
-        checkpoint: of the network: a file, or the name of shipped weights.
-        calibration: of the cameras: calibration.json (dactyl calibrate), or Kalibr's camchain; null where they stand
-            about where the network's cameras do (the nominal protocol).
-        lenses: in its place, each camera's own calibration without a place, of OpenCV or ROS (camera_info), by its
-            name: pictures are undistorted, and the cameras stand about where the network's do.
+        cameras: instead of pictures, a file or folder of each camera by its name; with live, a camera's number or URL.
+        checkpoint: checkpoint file of the network, or the name of shipped weights.
+        calibration: file with the cameras, calibration.json (dactyl calibrate) or Kalibr's camchain; null where they
+            are about where the network's cameras are (the nominal protocol).
+        lenses: instead of a calibration, each camera's own without a place, of OpenCV or ROS (camera_info), by its
+            name: pictures are undistorted, and the cameras are about where the network's are.
         output: file for the poses, one JSON line for each triplet; null for standard output.
         overlays: folder for a picture of each triplet with the estimate drawn over it, or one sheet where it ends in
             .png; null for none.
-        sheet: triplets on such a sheet at most, evenly spaced.
-        limit: triplets that are estimated at most, evenly spaced; null for all.
+        sheet: largest number of triplets on such a sheet, evenly spaced.
+        limit: largest number of triplets that are estimated, evenly spaced; null for all.
         tolerance_s: largest time between pictures of a triplet of a recording.
-        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
         track: follow the object from triplet to triplet: smoother poses, velocities, and when it was lost; lines then
             hold track, too.
         interval_s: seconds from triplet to triplet where the pictures do not tell; with track.
-        tracking: how the object moves, and whom to believe.
+        tracking: model of how the object moves and of what to believe.
         live: estimate as pictures come, from cameras, or from pictures at the pace at which they were recorded; tracks.
-        port: of the page on 127.0.0.1 that shows them; 0 for a free one, null for no page.
+        port: port of the page on 127.0.0.1 that shows live estimates; 0 for a free one, null for no page.
         record: folder where the pictures are kept as a recording, with live; null for nowhere.
-        stall_s: seconds without a picture after which a camera is said to have stopped.
-        batch_size: triplets in one call of the network.
-        device: where the network runs; auto takes a GPU if there is one.
+        stall_s: number of seconds without a picture after which a camera is said to have stopped.
+        batch_size: number of triplets in one call of the network.
+        device: device on which the network runs; auto takes a GPU if there is one.
     """
 
     pictures: Path | None = None

@@ -108,7 +108,7 @@ class Observer:
         self.views = NetworkViews(rig, calibration, self._world_from_frame)
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
-        """Estimates of shots, at once."""
+        """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
         found = self.estimator.predict(images, *self.views.cameras, nominal=self.nominal)
         contrasts = self._contrasts(images)

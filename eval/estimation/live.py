@@ -18,7 +18,7 @@ from eval.estimation.following import Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
 from eval.estimation.recorder import Recorder
-from eval.estimation.run import json_line
+from eval.estimation.run import json_line, refuse_lost_pictures
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
@@ -69,8 +69,8 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
         say("poses go to the terminal; send them to a pipe or to --output")
     summary = LiveSummary()
     with contextlib.ExitStack() as stack:
-        write = stack.enter_context(_lines_to(config))
         take, missed = _stream(config, observer, stack)
+        write = stack.enter_context(_lines_to(config))
         page, recorder = None, None
         if config.record is not None:
             recorder = stack.enter_context(Recorder(config.record, observer.estimator.rig.names))
@@ -125,7 +125,9 @@ def _stream(
 ) -> tuple[Callable[[float], Arrival | None], Callable[[], int]]:
     """What gives the next shot, and how many were missed."""
     if config.pictures is not None:
-        recorded = RecordedStream(open_source(config, observer.estimator.scene), config.interval_s)
+        source = open_source(config, observer.estimator.scene)
+        refuse_lost_pictures(config, source)
+        recorded = RecordedStream(source, config.interval_s)
         return recorded.take, lambda: recorded.newest.missed
     silence_opencv()
     cameras = CameraStream(observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL"))

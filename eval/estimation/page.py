@@ -1,6 +1,6 @@
 """A page for a browser on this machine: the newest overlay as a stream of JPEG pictures (MJPEG), and the newest line.
 
-It listens on the loopback address alone. Nobody needs to look: pictures are drawn only while somebody does.
+It listens on the loopback address only. Nobody needs to look: pictures are drawn only while somebody does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Page:
         return self._watchers > 0
 
     def show(self, line: str, jpeg: bytes | None) -> None:
-        """The newest line, and its picture where one was drawn."""
+        """Show the newest line, and its picture where one was drawn."""
         with self._changed:
             self._line = line.encode()
             if jpeg is not None:
@@ -58,7 +58,7 @@ class Page:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Twice does no harm."""
+        """Close the page; doing so twice does no harm."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

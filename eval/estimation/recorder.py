@@ -19,11 +19,11 @@ class Recorder:
     """Writes pictures as JPEG, and each camera's table line by line. A context manager.
 
     Args:
-        folder: new, or without a recording in it.
+        folder: new, or without a recording or pictures of the cameras in it.
         names: of the cameras, in the order of a shot's pictures.
 
     Raises:
-        DactylError: there is a recording already, or the folder cannot be written.
+        DactylError: there is a recording already, or pictures that may be lost, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
@@ -32,6 +32,8 @@ class Recorder:
         self._tables: list[tuple[IO[str], Any]] = []
         if there := [name for name in names if (folder / f"{name}.csv").exists()]:
             raise DactylError(f"{folder / there[0]}.csv: there is a recording already; choose another folder")
+        if there := [name for name in names if (folder / name).is_dir() and any((folder / name).iterdir())]:
+            raise DactylError(f"{folder / there[0]}: there are files already; choose another folder")
         with _writing(folder):
             for name in names:
                 (folder / name).mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.sources import Source, open_source
+from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.progress import progress
@@ -50,7 +49,7 @@ def estimate_all(config: EstimateConfig) -> Summary:
     """
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
-    _refuse_lost_pictures(config, source)
+    refuse_lost_pictures(config, source)
     summary = Summary(source.name, remarks=[*source.remarks])
     if config.output is None:
         for line in _lines(config, observer, source, summary):
@@ -66,13 +65,22 @@ def estimate_all(config: EstimateConfig) -> Summary:
     return summary
 
 
-def _refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
-    """Raise DactylError where a picture would be written over."""
+def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
+    """Raise DactylError where a picture, or a table or calibration of the recording, would be written over."""
     read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises where links go round
     overlays = config.overlays
     for key, written in (("output", config.output), ("overlays", overlays)):
         if written is not None and os.path.realpath(written) in read:
             raise DactylError(f"{key}: {written} is one of the pictures that are read; choose another file")
+    output, folder = config.output, config.pictures
+    if (
+        output is not None
+        and folder is not None
+        and (output.suffix.lower() == ".csv" or output.name == "calibration.json")
+        and output.is_file()
+        and output.parent.samefile(folder)
+    ):
+        raise DactylError(f"output: {output} is part of the recording; choose another file")
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
@@ -94,7 +102,7 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
 
 
 def json_line(value: dict[str, Any]) -> str:
-    """JSON in one line."""
+    """A value as JSON in one line."""
     return json.dumps(value, allow_nan=False) + "\n"
 
 
@@ -121,7 +129,7 @@ class _Drawing:
     def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:
         self.path, self.scene = config.overlays, observer.estimator.scene
         self.one_sheet = self.path is not None and self.path.suffix.lower() == ".png"
-        self.chosen = set(np.linspace(0, count - 1, min(count, config.sheet)).astype(int).tolist()) if count else set()
+        self.chosen = set(evenly_spaced(count, config.sheet))
         self.kept: list[Estimate] = []
         self.seen = 0
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.laboratory.pictures import read_picture
-from eval.laboratory.triplets import FoundTriplets, named_triplets, pictures_beside_each_other, recorded_triplets
+from eval.laboratory.triplets import (
+    FoundTriplets,
+    named_triplets,
+    picture_streams,
+    pictures_beside_each_other,
+    recorded_triplets,
+    sample_pictures,
+)
+from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.scene.scene import SEEN, Scene, require_same
 from vision.storage.datasets import TripletDataset
@@ -55,8 +63,7 @@ class Source:
 
     def shots(self, limit: int | None) -> tuple[list[int], Iterator[Shot]]:
         """Numbers of at most ``limit`` shots, evenly spaced, and the shots, read as they are asked for."""
-        wanted = self.count if limit is None else min(limit, self.count)
-        numbers = [int(number) for number in np.linspace(0, self.count - 1, wanted)] if self.count else []
+        numbers = evenly_spaced(self.count, self.count if limit is None else limit)
         return numbers, map(self.read, numbers)
 
 
@@ -79,7 +86,10 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
         return _dataset(folder, scene)
     if any((folder / f"{name}.csv").exists() for name in rig.names):
         return _files(
-            str(folder), recorded_triplets(folder, rig, config.tolerance_s), config, _calibrated(folder, config)
+            str(folder),
+            recorded_triplets(picture_streams(folder, rig), config.tolerance_s),
+            config,
+            _calibrated(folder, config),
         )
     if any((folder / name).is_dir() for name in rig.names):
         return _files(str(folder), named_triplets({name: folder / name for name in rig.names}, rig), config)
@@ -97,11 +107,7 @@ def _dataset(folder: Path, scene: Scene) -> Source:
     require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", SEEN)
 
     def read(number: int) -> Shot:
-        images = dataset[number]["images"]
-        sizes = ((camera.height, camera.width) for camera in dataset.rig.cameras)
-        pictures = [image[:height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
-        key = sample_key(int(dataset.indices[number]))
-        return Shot(key, pictures, [dataset.where(number)] * len(pictures))
+        return Shot(sample_key(int(dataset.indices[number])), *sample_pictures(dataset, number))
 
     return Source(str(folder), len(dataset), read)
 

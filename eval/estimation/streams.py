@@ -1,7 +1,7 @@
 """Shots as they come: from cameras, or from a recorded folder at the pace at which it was recorded.
 
 Either way only the newest shot counts: one that comes while the last is being estimated takes the place of one that
-waits, and is counted as missed. Reading goes on in threads of its own, which end with the process whatever a driver
+waits, and is counted as missed. Streams are read in threads of their own, which end with the process whatever a driver
 does.
 """
 
@@ -103,6 +103,9 @@ class CameraStream:
 
     Args:
         sources: index or URL of each camera by its name, in the order of the rig.
+
+    Attributes:
+        missed: number of triplets whose pictures were all replaced by newer ones before they were taken.
     """
 
     def __init__(self, sources: Mapping[str, str]) -> None:
@@ -112,6 +115,7 @@ class CameraStream:
         self._fresh = threading.Condition()
         self._begun = time.monotonic()
         self._taken = dict.fromkeys(sources, 0.0)
+        self._replaced = dict.fromkeys(sources, 0)  # pictures that a newer one replaced before they were taken
         self.missed = 0
         self.open = True
         for name in sources:
@@ -128,6 +132,8 @@ class CameraStream:
                 self._fresh.wait(0.05)
                 self._refuse_stalled(stall_s)
             self._refuse_stalled(stall_s)
+            self.missed += min(self._replaced.values())  # one fast camera misses no triplet
+            self._replaced = dict.fromkeys(self._sources, 0)
             pictures = [self._pictures[name] for name in self._sources]
             self._taken = {name: at for name, (_, at) in self._pictures.items()}
         first = min(at for _, at in pictures)
@@ -137,6 +143,12 @@ class CameraStream:
 
     def close(self) -> None:
         self.open = False
+
+    def _put(self, name: str, picture: Any) -> None:
+        with self._fresh:
+            self._replaced[name] += self._new(name)
+            self._pictures[name] = picture, time.monotonic()
+            self._fresh.notify_all()
 
     def _new(self, name: str) -> bool:
         return name in self._pictures and self._pictures[name][1] > self._taken[name]
@@ -168,10 +180,7 @@ class CameraStream:
                 if not good:
                     self._faults[name] = "gives no more pictures"
                     return
-                with self._fresh:
-                    self.missed += self._new(name)
-                    self._pictures[name] = picture, time.monotonic()
-                    self._fresh.notify_all()
+                self._put(name, picture)
         except cv2.error as error:
             self._faults[name] = str(error)
         finally:

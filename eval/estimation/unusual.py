@@ -6,7 +6,7 @@ held-out triplets of the training. Pictures whose spread is five times that are 
 recognised, or the cameras contradict each other.
 
 docs/evaluation.md says how often that is so of test sets as they are, and of pictures that were spoilt on purpose.
-A single picture without contrast beside two good ones would pass, so each picture's contrast is looked at, too.
+A single picture without contrast among good ones would pass, so each picture's contrast is looked at, too.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ class CalibrateConfig:
             the board's position (x y z, metres) and orientation (quaternion w x y z) in capture coordinates, 7 numbers.
             The board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Two or more
             places check each other.
-        board: as printed.
-        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
-        max_rms: refuse a camera whose reprojection error is larger, pixels.
-        max_reference_mm: refuse references that disagree with what a camera sees by more, root mean square over the
-            board's corners.
-        max_distance_m: refuse a camera that is further from a reference board, metres.
+        board: ChArUco board as it was printed.
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
+        max_rms: largest reprojection error of a camera that is accepted, pixels.
+        max_reference_mm: largest disagreement of a reference with what a camera sees that is accepted, millimetres,
+            root mean square over the board's corners.
+        max_distance_m: largest distance of a camera from a reference board that is accepted, metres.
     """
 
     pictures: dict[str, Path]

@@ -43,7 +43,7 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
 
 
 def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCamera]:
-    """Cameras that stand where the rig's should, with lenses of their own: one file of OpenCV or ROS for each.
+    """Cameras that are where the rig's should be, with lenses of their own: one file of OpenCV or ROS for each.
 
     Raises:
         DactylError: a file is damaged or of another kind, or one is missing.
@@ -61,7 +61,7 @@ def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCame
 
 
 def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], rig: Rig) -> FloatArray:
-    """Capture to world, (4, 4), that brings the calibrated cameras nearest to where the rig's should stand.
+    """Capture to world, (4, 4), that brings the calibrated cameras nearest to where the rig's should be.
 
     The identity where it is about that: the calibration is then one in the world, of displaced cameras.
 

@@ -15,9 +15,11 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from eval.laboratory.orders import other_orders
 from eval.laboratory.pictures import read_picture
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from eval.laboratory.undistortion import Triplet, View
+from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, rigid_transform
@@ -47,7 +49,7 @@ class _Sighting:
         return cls(faces, np.concatenate([part.colors for part in parts]), sum(part.empty for part in parts))
 
     def mirrored(self) -> _Sighting:
-        """With red and blue exchanged."""
+        """The same faces with red and blue exchanged."""
         return _Sighting(self.faces, self.colors[:, ::-1], self.empty)
 
     def spread(self) -> float:
@@ -77,7 +79,7 @@ def check_colors(
         DactylError: exchanged cameras, another rotation, or red and blue exchanged fit much better.
     """
     names = list(views)
-    chosen = [triplets[int(n)] for n in np.linspace(0, len(triplets) - 1, min(_SAMPLES, len(triplets)))]
+    chosen = [triplets[number] for number in evenly_spaced(len(triplets), _SAMPLES)]
     poses = np.stack([triplet.pose for triplet in chosen])
     made = _made_pictures(chosen, views, bits)
     own = [made[name, name] for name in names]
@@ -114,7 +116,7 @@ def check_colors(
 def _made_pictures(
     triplets: Sequence[Triplet], views: Mapping[str, View], bits: int | None
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Pictures (N, S, S, 3) of each camera through the calibration of each, where it is of the same size."""
+    """Pictures (N, H, W, 3) of each camera through the calibration of each, where it is of the same size."""
     made = {}
     for number, first in enumerate(views):
         files = [triplet.files[number] for triplet in triplets]
@@ -126,9 +128,9 @@ def _made_pictures(
 
 
 def _exchanges(cost: FloatArray, names: Sequence[str]) -> dict[str, float]:
-    """Cost of every other order of the cameras, by what it would mean; ``cost`` is of pictures of, calibration of."""
+    """Cost of other orders of the cameras, by what each would mean; ``cost`` is of pictures of, calibration of."""
     found = {}
-    for order in itertools.islice(itertools.permutations(range(len(names))), 1, None):
+    for order in other_orders(len(names)):
         swapped = [f"{names[i]} shows what {names[j]} should see" for i, j in enumerate(order) if i != j]
         text = f"cameras are swapped: {', '.join(swapped)}; exchange their CSV files"
         found[text] = float(np.mean([cost[i, j] for i, j in enumerate(order)]))
@@ -174,7 +176,7 @@ def _turn_text(turn: FloatArray) -> str:
 
 
 def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseObject) -> _Sighting:
-    """The faces that pictures (N, S, S, 3) show where poses (N, 4, 4) project them to."""
+    """The faces that pictures (N, H, W, 3) show where poses (N, 4, 4) project them to."""
     eye = inverse(view.transform)[:3, 3]
     rotation, place = poses[:, :3, :3], poses[:, :3, 3]
     faces, colors = [], []
@@ -186,7 +188,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
         places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
-        inside = ((places >= 0) & (places < pictures.shape[1])).all(axis=-1)
+        inside = ((places >= 0) & (places < pictures.shape[2:0:-1])).all(axis=-1)
         for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
             x, y = places[n, inside[n]].T
             seen = pictures[n, y, x].astype(np.float64)

@@ -101,6 +101,6 @@ def _eight_bits(picture: np.ndarray, bits: int | None, path: Path) -> np.ndarray
 
 
 def shown(names: Sequence[str], most: int = 3) -> str:
-    """The first names of a list for a message, and how many there are beside them."""
+    """The first names of a list for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

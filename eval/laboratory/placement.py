@@ -1,4 +1,4 @@
-"""Where a laboratory's cameras stand, against the places for which a network was trained."""
+"""Where a laboratory's cameras are, against the places for which a network was trained."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Displacement:
 def displacements(
     calibration: Mapping[str, CalibratedCamera], capture_from_world: FloatArray, rig: Rig
 ) -> dict[str, Displacement]:
-    """Of each camera of the rig, by name."""
+    """The displacement of each camera of the rig, by name."""
     found = {}
     for name, nominal in zip(rig.names, rig.nominal.extrinsics, strict=True):
         true = calibration[name].transform @ capture_from_world
@@ -58,7 +58,7 @@ def check_placement(
     far = [name for name, each in found.items() if _is_far(each)]
     if not far:
         return found
-    likely = "check capture_in_world, or import with --warp false where the cameras stand elsewhere"
+    likely = "check capture_in_world, or import with --warp false where the cameras are elsewhere"
     for text, cameras, world in _changes(calibration, capture_in_world, world_from_capture):
         if not any(map(_is_far, displacements(cameras, inverse(world), rig).values())):
             likely = text

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from eval.laboratory.capture import PictureStream, PoseStream, read_pictures, read_poses
+from eval.laboratory.capture import PictureStream, PoseStream, read_poses
 from eval.laboratory.face_colors import check_colors
 from eval.laboratory.opencv import opencv
 from eval.laboratory.pictures import check_bits, read_picture
 from eval.laboratory.placement import check_placement, displacements
 from eval.laboratory.poses import check_pose, inverse, transform_from_pose
+from eval.laboratory.triplets import picture_streams, recorded_triplets
 from eval.laboratory.undistortion import Triplet, View, make_view
 from vision.config import to_jsonable
 from vision.errors import DactylError
@@ -65,9 +66,9 @@ class ImportConfig:
         warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
             kept); false only crops and reduces it.
         check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
-        picture_bits: of 16-bit PNG pictures, how many count; null where the values themselves must tell.
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        shard_size: samples in a shard.
+        shard_size: number of samples in a shard.
     """
 
     recording: Path
@@ -179,18 +180,23 @@ def synchronise(
     config: ImportConfig, world_from_capture: FloatArray, rig: Rig, views: Mapping[str, View], target: PoseObject
 ) -> tuple[list[Triplet], Counter[str]]:
     """Triplets with a pose, in order of time, and how many were dropped for which reason."""
-    pictures = {name: read_pictures(config.recording / f"{name}.csv") for name in rig.names}
+    pictures = picture_streams(config.recording, rig)
     poses = read_poses(config.recording / "object.csv")
     _refuse_other_clocks(config.recording, pictures, poses)
-    triplets, dropped = [], Counter[str]()
-    for first in range(len(pictures[rig.names[0]].files)):
-        found = _one(config, world_from_capture, rig, pictures, poses, first)
-        if not isinstance(found, str) and (hidden := _outside(found.pose, views, target)):
-            found = f"object outside of camera {hidden}"
-        if isinstance(found, str):
-            dropped[found] += 1
+    found = recorded_triplets(pictures, config.tolerance_s)
+    dropped = Counter({"no picture of another camera within tolerance_s": found.alone} if found.alone else {})
+    triplets = []
+    for each in found.triplets:
+        assert each.time_s is not None
+        markers = poses.at(each.time_s, config.max_gap_s)
+        if isinstance(markers, str):
+            dropped[markers] += 1
+            continue
+        pose = world_from_capture @ markers @ transform_from_pose(config.object_in_markers)
+        if hidden := _outside(pose, views, target):
+            dropped[f"object outside of camera {hidden}"] += 1
         else:
-            triplets.append(found)
+            triplets.append(Triplet(each.files, each.time_s, pose))
     return triplets, dropped
 
 
@@ -204,30 +210,6 @@ def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream],
         raise DactylError(f"{recording}: times do not overlap: {first}, {second}; one clock for all")
 
 
-def _one(
-    config: ImportConfig,
-    world_from_capture: FloatArray,
-    rig: Rig,
-    pictures: Mapping[str, PictureStream],
-    poses: PoseStream,
-    first: int,
-) -> Triplet | str:
-    """The triplet around a picture of the first camera, or why there is none."""
-    start = pictures[rig.names[0]].time[first]
-    numbers = [first] + [pictures[name].nearest(start) for name in rig.names[1:]]
-    times = np.array([pictures[name].time[number] for name, number in zip(rig.names, numbers, strict=True)])
-    if np.ptp(times) > config.tolerance_s:
-        return "no picture of another camera within tolerance_s"
-    files = tuple(pictures[name].files[number] for name, number in zip(rig.names, numbers, strict=True))
-    if absent := [file for file in files if not file.exists()]:
-        raise DactylError(f"{absent[0]}: no such picture, though its CSV lists it; copy the recording again")
-    time = float(times.mean())
-    markers = poses.at(time, config.max_gap_s)
-    if isinstance(markers, str):
-        return markers
-    return Triplet(files, time, world_from_capture @ markers @ transform_from_pose(config.object_in_markers))
-
-
 def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) -> str | None:
     """Name of a camera whose picture does not hold all corners of the object."""
     corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
@@ -237,14 +219,14 @@ def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) ->
 def _write_shards(
     config: ImportConfig, scene: Scene, views: Mapping[str, View], triplets: list[Triplet], config_fingerprint: str
 ) -> tuple[ShardRecord, ...]:
-    """Records of all shards."""
+    """Write all shards and return their records."""
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
     rig = scene.rig
     joints = 0 if scene.hand is None else len(scene.hand.joints)
     matrices = np.stack([views[name].matrix for name in rig.names])
     transforms = np.stack([views[name].transform for name in rig.names])
-    renderer = {"name": "real", "version": opencv().__version__, "device": "three cameras", "api": "recording"}
+    renderer = {"name": "real", "version": opencv().__version__, "device": f"{len(rig)} cameras", "api": "recording"}
 
     def samples(first: int, advance: Advance) -> Iterator[dict[str, Any]]:
         for index, triplet in enumerate(triplets[first : first + config.shard_size], first):

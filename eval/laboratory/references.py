@@ -6,7 +6,6 @@ capture coordinates. One rigid transform must make them one. From a single refer
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ import numpy as np
 
 from eval.laboratory.board import Board, Corners, board_frames, possible_square
 from eval.laboratory.opencv import opencv, opencv_errors
+from eval.laboratory.orders import other_orders
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
 
 _APART_M, _APART_DEG = 0.03, 10.0  # references that are nearer than both check nothing
 _UNITS = {"millimetres": 1000.0, "centimetres": 100.0, "inches": 39.37, "feet": 3.281}
-_MOST_PERMUTED = 4  # references: of more, only two at a time are exchanged
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def _changes(
             to_capture @ inverse(frame),
             to_camera,
         )
-    for order in _orders(len(names)):
+    for order in other_orders(len(names)):
         exchanged = [f"{names[i]} has the pose of {names[j]}" for i, j in enumerate(order) if i != j]
         yield f"they seem to be exchanged: {', '.join(exchanged)}", to_capture[order], to_camera
     ratio = _scale(to_capture, to_camera)
@@ -155,16 +154,6 @@ def _changes(
         for number, name in enumerate(names):
             others = np.arange(len(names)) != number
             yield f"the others agree without {name}: measure that place again", to_capture[others], to_camera[others]
-
-
-def _orders(count: int) -> Iterator[list[int]]:
-    if count <= _MOST_PERMUTED:
-        yield from (list(order) for order in itertools.islice(itertools.permutations(range(count)), 1, None))
-        return
-    for i, j in itertools.combinations(range(count), 2):
-        order = list(range(count))
-        order[i], order[j] = j, i
-        yield order
 
 
 def _scale(to_capture: FloatArray, to_camera: FloatArray) -> float | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.laboratory.network_views import NetworkViews
-from eval.laboratory.pictures import read_picture
-from eval.laboratory.triplets import recorded_triplets
+from eval.laboratory.pictures import check_bits, read_picture
+from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
+from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
@@ -32,14 +33,15 @@ class SelfCalibrateConfig:
     """Calibration from the hand at work.
 
     Attributes:
-        recording: what --from names: a dataset, or the folder of a recording (<camera>.csv and pictures).
+        recording: folder that --from names: a dataset, or a recording (<camera>.csv and pictures).
         output: file to write, for example calibration.json.
-        checkpoint: of a geometric network: a file, or the name of shipped weights.
+        checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
         calibration: an earlier calibration of the recording's cameras, whose lens and directions are then kept as a
-            beginning; null where they stand where the network's cameras do.
-        triplets: how many are used at most, evenly spaced.
+            beginning; null where they are where the network's cameras are.
+        triplets: largest number of triplets that are used, evenly spaced.
         tolerance_s: largest time between pictures of a triplet of a recording.
         distortion: also find each lens's radial distortion (without an earlier calibration).
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
     """
 
     recording: Path
@@ -49,9 +51,11 @@ class SelfCalibrateConfig:
     triplets: int = 300
     tolerance_s: float = 0.01
     distortion: bool = False
+    picture_bits: int | None = None
 
     def __post_init__(self) -> None:
         check_calibration_name(self.output)
+        check_bits("picture_bits", self.picture_bits)
         if self.triplets < 1 or not self.tolerance_s > 0:
             raise ValueError("triplets and tolerance_s: must be above 0")
         if self.distortion and self.calibration is not None:
@@ -132,19 +136,18 @@ def _refuse_unlike(config: SelfCalibrateConfig, spread: float, estimator: PoseEs
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:
     """Pictures of each triplet in rig order, and where they come from; ``scene`` is the network's."""
-    rig = scene.rig
     if (config.recording / MANIFEST).exists():
         dataset = TripletDataset(config.recording)
         require_same(scene, dataset.scene, f"{config.recording}: not what the network was trained on", SEEN)
-        for number in _spaced(len(dataset), config.triplets):
-            yield list(dataset[number]["images"]), [dataset.where(number)] * len(rig)
+        for number in evenly_spaced(len(dataset), config.triplets):
+            yield sample_pictures(dataset, number)
         return
-    files = [each.files for each in recorded_triplets(config.recording, rig, config.tolerance_s).triplets]
+    found = recorded_triplets(picture_streams(config.recording, scene.rig), config.tolerance_s)
+    files = [each.files for each in found.triplets]
     with progress(config.recording.name, min(len(files), config.triplets), "triplets") as advance:
-        for number in _spaced(len(files), config.triplets):
-            yield [read_picture(path) for path in files[number]], [str(path) for path in files[number]]
+        for number in evenly_spaced(len(files), config.triplets):
+            yield (
+                [read_picture(path, config.picture_bits) for path in files[number]],
+                [str(path) for path in files[number]],
+            )
             advance(1)
-
-
-def _spaced(count: int, wanted: int) -> list[int]:
-    return [int(number) for number in np.linspace(0, count - 1, min(count, wanted))] if count else []

@@ -1,4 +1,4 @@
-"""Pictures that belong together, in folders as laboratories fill them: with time stamps, or by name alone."""
+"""Pictures that belong together, in folders as laboratories fill them: by time stamps, or only by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.capture import read_pictures
+from eval.laboratory.capture import PictureStream, read_pictures
 from eval.laboratory.pictures import list_pictures
 from vision.errors import DactylError
 from vision.scene.rig import Rig
+from vision.storage.datasets import TripletDataset
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,33 @@ class FoundTriplets:
     alone: int
 
 
-def recorded_triplets(recording: Path, rig: Rig, tolerance_s: float) -> FoundTriplets:
-    """Triplets of a recording (docs/recording.md): of each picture of the first camera and the nearest ones of the
-    others, no further apart than ``tolerance_s`` seconds.
+def picture_streams(recording: Path, rig: Rig) -> dict[str, PictureStream]:
+    """The pictures of each camera of a recording (docs/recording.md), by name in rig order.
 
     Raises:
-        DactylError: a camera's CSV is missing or wrong, or lists a picture that is not there.
+        DactylError: a camera's CSV is missing or wrong.
     """
-    streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+    return {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+
+
+def recorded_triplets(streams: Mapping[str, PictureStream], tolerance_s: float) -> FoundTriplets:
+    """Triplets of each picture of the first camera and the nearest ones of the others, no further apart than
+    ``tolerance_s`` seconds.
+
+    Raises:
+        DactylError: a picture is not there.
+    """
+    leading, *others = streams.values()
     found, alone = [], 0
-    for first, time in enumerate(streams[rig.names[0]].time):
-        numbers = [first] + [streams[name].nearest(time) for name in rig.names[1:]]
-        pairs = list(zip(rig.names, numbers, strict=True))
-        times = [streams[name].time[number] for name, number in pairs]
+    for first, time in enumerate(leading.time):
+        pairs = [(leading, first), *((stream, stream.nearest(time)) for stream in others)]
+        times = [stream.time[number] for stream, number in pairs]
         if np.ptp(times) > tolerance_s:
             alone += 1
             continue
-        files = tuple(streams[name].files[number] for name, number in pairs)
+        files = tuple(stream.files[number] for stream, number in pairs)
+        if absent := [file for file in files if not file.exists()]:
+            raise DactylError(f"{absent[0]}: no such picture, though its CSV lists it; copy the recording again")
         found.append(TripletFiles(f"{first:06d}", files, float(np.mean(times))))
     return FoundTriplets(found, alone)
 
@@ -74,7 +85,9 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
     files = [name for name in rig.names if sources[name].suffix and not sources[name].is_dir()]
     if files and len(files) < len(rig):
         folder = next(name for name in rig.names if name not in files)
-        raise DactylError(f"camera '{files[0]}' is no folder and camera '{folder}' is one; name files or folders alone")
+        raise DactylError(
+            f"camera '{files[0]}' is no folder and camera '{folder}' is one; name only files or only folders"
+        )
     if files:
         first = sources[rig.names[0]]
         return FoundTriplets([TripletFiles(first.stem, tuple(sources[name] for name in rig.names))], 0)
@@ -102,6 +115,15 @@ def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
     return _matched(pictures, str(folder), rig)
 
 
+def sample_pictures(dataset: TripletDataset, number: int) -> tuple[list[np.ndarray], list[str]]:
+    """Pictures (H, W, 3) uint8 of a dataset's sample in rig order, each of its own camera's size, and where each comes
+    from."""
+    images = dataset[number]["images"]  # padded to the largest camera's size
+    sizes = [(camera.height, camera.width) for camera in dataset.rig.cameras]
+    pictures = [image[:height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
+    return pictures, [dataset.where(number)] * len(pictures)
+
+
 def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     """Pictures of a camera by their keys; DactylError where two have the same, of which nobody can choose one."""
     found: dict[str, Path] = {}
@@ -115,7 +137,7 @@ def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTriplets:
-    """Of pictures by key, one mapping for each camera."""
+    """Triplets of the pictures that have the same key for all cameras; ``pictures`` has a mapping for each camera."""
     shared = set.intersection(*(set(each) for each in pictures))
     if not shared:
         counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
@@ -128,5 +150,5 @@ def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTrip
 
 
 def _natural(key: str) -> list[tuple[int, str]]:
-    """For sorting: 2 comes before 10."""
+    """A sort key by which 2 comes before 10."""
     return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", key)]

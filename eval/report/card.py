@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from eval.scoring.table import Row, evaluation_rows, missing_rows
 from vision.config import parse
 from vision.console import Console
 from vision.errors import DactylError
-from vision.io.files import atomic_write, remove, sha256
+from vision.io.files import atomic_write, sha256
 from vision.scene.scene import Scene
 from vision.templating import render
 
@@ -31,10 +32,10 @@ class PackageConfig:
     """What is packaged.
 
     Attributes:
-        checkpoint: file that training wrote.
-        evaluation: folder of dactyl evaluate for this very checkpoint.
-        output: folder for <name>.pt and <name>.md; the package's own when null.
-        name: by which from_pretrained finds it; the object's when null.
+        checkpoint: checkpoint file that dactyl train wrote.
+        evaluation: folder of dactyl evaluate that evaluated this very checkpoint.
+        output: folder for <name>.pt and <name>.md; null for the package's own folder of weights.
+        name: name by which PoseEstimator.from_pretrained finds the weights; null for the object's name.
     """
 
     checkpoint: Path
@@ -50,7 +51,7 @@ class PackageConfig:
 
 
 def main_package_model(argv: Sequence[str]) -> None:
-    """Package a checkpoint for PoseEstimator.from_pretrained: the network alone, and a model card.
+    """Package a checkpoint for PoseEstimator.from_pretrained: only the network, and a model card.
 
     The card's figures come from the evaluation's predictions, its recipe from the training's own record; nothing is
     typed by hand. An evaluation of another checkpoint is refused.
@@ -58,7 +59,7 @@ def main_package_model(argv: Sequence[str]) -> None:
     examples:
       dactyl package-model --checkpoint runs/ship/training/best.ckpt --evaluation runs/ship/evaluation
       dactyl package-model --checkpoint runs/best/best.ckpt --evaluation runs/best/evaluation --output weights
-      dactyl package-model ... --name block-wide         PoseEstimator.from_pretrained("block-wide")
+      dactyl package-model ... --name my-block           PoseEstimator.from_pretrained("my-block")
     """
     config = parse(PackageConfig, argv, "dactyl package-model", main_package_model.__doc__ or "")
     for path in package(config):
@@ -84,14 +85,16 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         )
     name = config.name or evaluation.object.name
     weights = (config.output or WEIGHTS) / f"{name}.pt"
-    export_weights(config.checkpoint, weights)
-    if (size := weights.stat().st_size) > MOST_BYTES:
-        remove(weights)
-        raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
-    card = weights.with_suffix(".md")
-    description = PoseEstimator.from_checkpoint(weights).description
-    atomic_write(card, model_card(name, description, evaluation, sha256(weights), size).encode())
-    return weights, card
+    with tempfile.TemporaryDirectory() as folder:  # what is there already stays unless all is well
+        exported = Path(folder) / weights.name
+        export_weights(config.checkpoint, exported)
+        if (size := exported.stat().st_size) > MOST_BYTES:
+            raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
+        description = PoseEstimator.from_checkpoint(exported).description
+        card = model_card(name, description, evaluation, sha256(exported), size)
+        atomic_write(weights, exported.read_bytes())
+    atomic_write(weights.with_suffix(".md"), card.encode())
+    return weights, weights.with_suffix(".md")
 
 
 def model_card(name: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:

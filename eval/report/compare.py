@@ -37,9 +37,9 @@ class CompareConfig:
     """What is compared.
 
     Attributes:
-        baseline: folder of dactyl evaluate that the other one is measured against.
-        candidate: folder of dactyl evaluate; a difference is its error less the baseline's.
-        output: folder for compare.html, compare.md, compare.csv and compare.json; null for the printed table alone.
+        baseline: folder of dactyl evaluate against which the candidate is measured.
+        candidate: folder of dactyl evaluate that is measured; a difference is its error less the baseline's.
+        output: folder for compare.html, compare.md, compare.csv and compare.json; null prints only the table.
     """
 
     baseline: Path
@@ -123,7 +123,7 @@ def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Differen
     for run in (baseline, candidate):
         alone = [pair for pair in _conditions(run) if pair not in compared]
         if alone:
-            notes.append(f"Left out, in the {run.name} alone: {', '.join(' '.join(pair) for pair in alone)}.")
+            notes.append(f"Left out, only in the {run.name}: {', '.join(' '.join(pair) for pair in alone)}.")
     return notes
 
 
@@ -146,7 +146,7 @@ def _cells(one: Difference) -> list[str]:
 
 
 def _flat(one: Difference) -> dict[str, Any]:
-    """Full precision, None where there is no figure."""
+    """A difference as a record in full precision, with None where there is no finite figure."""
     low, high = one.interval or (None, None)
     means = {
         f"{name}_mean": mean if np.isfinite(mean) else None

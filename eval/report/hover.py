@@ -13,6 +13,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from eval.spacing import evenly_spaced
+
 _MOST_POINTS = 200  # of a line; more than pixels tell apart only swell the page
 
 
@@ -35,7 +37,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
 
 
 def _label(figure: Figure, axes: Axes) -> str:
-    """Of the horizontal axis, which panels above each other share, written below the last."""
+    """The label of the horizontal axis, which panels above each other share: it is written below the last."""
     column = [other for other in figure.axes if abs(other.get_position().x0 - axes.get_position().x0) < 0.01]
     return " ".join(column[-1].get_xlabel().split())
 
@@ -56,11 +58,10 @@ def _points(line: Line2D) -> np.ndarray:
     """(N, 2) finite points, not too many, first and last among them."""
     points = np.stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)], axis=1)
     points = points[np.isfinite(points).all(axis=1)]
-    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))
-    few: np.ndarray = points[places]
+    few: np.ndarray = points[evenly_spaced(len(points), _MOST_POINTS)]
     return few
 
 
 def _short(values: Any) -> list[float]:
-    """To four digits: more than a figure shows."""
+    """Numbers rounded to four digits: more than a figure shows."""
     return [float(f"{value:.4g}") for value in values]

@@ -47,7 +47,7 @@ class Table:
             raise ValueError(f"{self.caption}: a row has another number of cells than {len(self.titles)} titles")
 
     def column_kind(self, column: int) -> str:
-        """How a column is aligned."""
+        """The class of a column's cells, which aligns them: text or figure."""
         return "text" if column < self.texts else "figure"
 
     def shade(self, row: int, column: int) -> int | None:
@@ -117,7 +117,7 @@ class Section:
 
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole document."""
+    """The whole document as one HTML file."""
     script = inline_script(TEMPLATES, "report.js")
     return render(TEMPLATES, "report.html", title=title, subtitle=subtitle, sections=sections, script=script)
 

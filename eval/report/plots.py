@@ -40,7 +40,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Inches."""
+    """A figure of this width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def flat(row: Row) -> dict[str, Any]:
-    """Every figure of a row under a name of its own with its unit; None where there is none."""
+    """Every figure of a row under a name of its own with its unit; None where there is none, or no finite one."""
     texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
     found: dict[str, Any] = {key: None if getattr(row, key) == NONE else getattr(row, key) for key in texts}
     found["samples"] = row.samples
@@ -76,7 +77,7 @@ def flat(row: Row) -> dict[str, Any]:
         if metric.in_table:
             for end in ("low", "high"):
                 found[f"{key}_mean_ci95_{end}_{metric.unit}"] = getattr(row.intervals.get(key), end, None)
-    return found
+    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in found.items()}
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
@@ -158,5 +159,6 @@ def figure_text(metric: Metric, figure: Summary | None) -> str:
 
 
 def mean_and_spread(summary: Summary) -> str:
-    """``mean ± standard deviation``, or the mean alone where no more is known."""
-    return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+    """``mean ± standard deviation``, or only the mean where no more is known."""
+    known = summary.std is not None and math.isfinite(summary.std)
+    return f"{summary.mean:.2f} ± {summary.std:.2f}" if known else f"{summary.mean:.2f}"

@@ -67,7 +67,7 @@ TRIAL_NOTES = (
     "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
     "estimator, which sees a picture of each camera by MuJoCo's classic renderer at every step; whether a goal is "
     "reached is decided by the true pose.",
-    "Paper: arXiv 1808.00177, Table 3. Calibrated: the simulation without randomization, the calibrated look, cameras "
+    "Paper: arXiv 1808.00177, Table 3. Plain: the simulation without randomization, one look for all trials, cameras "
     "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
     "each trial one look and one displacement of the cameras (Table 9).",
 )
@@ -156,5 +156,5 @@ def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
 
 
 def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
-    """Markdown, with notes below."""
+    """The table of trials in Markdown, with notes below."""
     return table_text(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from eval.report.page import to_html, to_markdown
 from eval.report.sections import evidence, results, studies, trials
@@ -42,7 +41,7 @@ class ReportConfig:
         metrics: columns of the table of other errors by their keys (eval/scoring/metric_rows.py and what other packages
             offer): absolute_x, absolute_y, absolute_z, add, add_s, mssd, mspd, within_5deg_5mm, face_confusion and so
             on; null for all. The CSV has all.
-        title: of the pages.
+        title: title of the pages.
     """
 
     evaluations: dict[str, Path]
@@ -75,7 +74,7 @@ def report(config: ReportConfig) -> list[Row]:
     _refuse_mixture(evaluations)
     rows = table_rows(evaluations)
     chapters = [
-        results.results_section(rows, evaluations),
+        results.results_section(rows),
         results.curves_section(evaluations),
         results.details_section(rows, config.metrics),
         results.matrix_section(evaluations),
@@ -104,13 +103,13 @@ def report(config: ReportConfig) -> list[Row]:
         "closed_loops": {name: msgspec.to_builtins(loop.record) for name, loop in loops.items()},
     }
     for name, content in (
-        ("report.html", to_html(config.title, subtitle, chapters)),
-        ("report.md", to_markdown(config.title, subtitle, chapters)),
-        ("report.csv", comma_separated(rows)),
-        (SUMMARY, summary(rows)),
+        ("report.html", to_html(config.title, subtitle, chapters).encode()),
+        ("report.md", to_markdown(config.title, subtitle, chapters).encode()),
+        ("report.csv", comma_separated(rows).encode()),
+        (SUMMARY, summary(rows).encode()),
+        ("report.json", canonical_json(record)),
     ):
-        atomic_write(config.output / name, content.encode())
-    atomic_write(config.output / "report.json", canonical_json(record))
+        atomic_write(config.output / name, content)
     return rows
 
 
@@ -145,7 +144,7 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     for test_set in evaluation.sets:
         found[test_set.name] = {
             name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.episodes)))
-            | {"confidence_rank_correlation": None if np.ptp(one.confidence) == 0 else studies.rank_correlation(one)}
+            | {"confidence_rank_correlation": studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }
     return {"conditions": found, "origin": msgspec.to_builtins(evaluation.record)}

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
+from eval.spacing import evenly_spaced
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.storage.datasets import TripletDataset
 
@@ -44,12 +45,11 @@ class ConstantPose:
 
 def best_constant(training_set: TripletDataset) -> ConstantPose:
     """The constant pose of least mean error on a training set (on evenly spaced labels of a large one)."""
-    count = min(len(training_set), _MAX_LABELS)
-    labels = [training_set.label(int(number)) for number in np.linspace(0, len(training_set) - 1, count)]
+    labels = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
     return ConstantPose(
         geometric_median([label["object_position"] for label in labels]),
         rotation_median([label["object_quaternion"] for label in labels]),
-        count,
+        len(labels),
     )
 
 

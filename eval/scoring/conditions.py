@@ -33,12 +33,15 @@ PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "self-calibrated", "calibrated
 
 Displaced = Literal["position", "rotation", "field-of-view"]
 UNITS: dict[Displaced, str] = {"position": "mm", "rotation": "deg", "field-of-view": "deg"}
+LARGEST_DISPLACEMENT: dict[Displaced, float] = {"position": 1.5, "rotation": 3.0, "field-of-view": 1.0}
+"""How far Table 9 displaces a camera at most, in :data:`UNITS`: position along each axis, rotation about any axis."""
+
 AMOUNTS: dict[Displaced, tuple[float, ...]] = {
     "position": (1.0, 3.0, 10.0, 30.0),
     "rotation": (0.1, 0.3, 1.0, 3.0),
     "field-of-view": (0.1, 0.3, 1.0, 3.0),
 }
-"""From what a careful calibration reaches to beyond Table 9's displacement (1.5 mm, 3 degrees, 1 degree)."""
+"""From what a careful calibration reaches to beyond :data:`LARGEST_DISPLACEMENT`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """Unique; part of file names."""
+        """A name that no other condition has; part of file names."""
         if self.without:
             return f"without-{self.without}"
         return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.camera_knowledge

@@ -41,7 +41,7 @@ class Metric:
         definition: what it is, with its source; a half sentence.
         function: from N pairs of poses to the error of each, (N,): numbers, or truth values of a share. None where it
             cannot be told, for example for lack of cameras.
-        kind: what a table says of it: mean, standard deviation, median and 90th percentile; the mean alone; or the
+        kind: what a table says of it: mean, standard deviation, median and 90th percentile; only the mean; or the
             share of samples.
         in_table: whether the main table shows it; the report's other errors show all but rotation and position.
     """
@@ -62,17 +62,17 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Of the main table's column."""
+        """The title of the column in the main table, with the unit in brackets."""
         return f"{self.title} ({_SYMBOLS.get(self.unit, self.unit)})" if self.unit else self.title
 
     @property
     def short_heading(self) -> str:
-        """Of a column among others."""
+        """The title of the column in a table of many errors, with the unit."""
         return f"{self.title} {self.unit}" if self.unit else self.title
 
     @property
     def sentence(self) -> str:
-        """Title and definition."""
+        """Title and definition as one sentence."""
         return f"{self.title[0].upper()}{self.title[1:]}: {self.definition}."
 
 
@@ -95,7 +95,7 @@ def _add(pairs: PosePairs) -> FloatArray:
 
 
 def _add_s(pairs: PosePairs) -> FloatArray:
-    """Looked for in the object's own frame, where the points are the same for every sample."""
+    """The mean distance to the nearest point, searched in the object's own frame, where samples share points."""
     own = (pairs.true_points - pairs.predicted_position[:, None]) @ pairs.predicted_rotation
     distance = np.asarray(cKDTree(pairs.target.points).query(own)[0])
     return np.asarray(1000.0 * distance.mean(axis=-1))
@@ -109,7 +109,7 @@ def _mssd(pairs: PosePairs) -> FloatArray:
 
 
 def _mspd(pairs: PosePairs) -> FloatArray | None:
-    """A point behind a camera is infinitely far off."""
+    """The largest distance in pixels; a point behind a camera is infinitely far off."""
     if pairs.intrinsics is None or pairs.extrinsics is None:
         return None
     least = np.full(len(pairs), np.inf)
@@ -125,7 +125,7 @@ def _within(pairs: PosePairs) -> np.ndarray:
 
 
 def _face_confusion(pairs: PosePairs) -> np.ndarray:
-    """Never for an object whose look has all the symmetries of its shape."""
+    """Whether a face is taken for another; never for an object whose look has all the symmetries of its shape."""
     target = pairs.target
     if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
         return np.zeros(len(pairs), bool)

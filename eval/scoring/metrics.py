@@ -1,6 +1,6 @@
 """Errors of estimated poses against true ones, and what a table says about them.
 
-Which errors there are stands in :mod:`eval.scoring.metric_rows`, row by row.
+The errors are defined in :mod:`eval.scoring.metric_rows`, one row each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from eval.scoring.metric_rows import METRICS, Metric
 from eval.scoring.pose_pairs import PosePairs
 from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray, geodesic_distance, matrix_from_quaternion
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.registry import Registry
 from vision.scene.objects import PoseObject
 
@@ -70,7 +70,7 @@ class PoseErrors:
         return self.values["position"]
 
     def of(self, samples: np.ndarray) -> PoseErrors:
-        """Of some samples: their numbers, or a mask."""
+        """The errors of some samples, given by their numbers or by a mask."""
         return PoseErrors({key: values[samples] for key, values in self.values.items()})
 
 
@@ -81,7 +81,7 @@ class Summary:
     Attributes:
         mean: arithmetic mean; of a share, the share.
         std: standard deviation over the samples (divided by n, so that one sample has 0); None where a paper does not
-            say.
+            say, NaN where an error is infinite.
         median: half of the samples have a smaller error; None as above.
         p90: 90 % of the samples have a smaller error, between two samples by linear interpolation; None as above.
     """
@@ -90,18 +90,6 @@ class Summary:
     std: float | None = None
     median: float | None = None
     p90: float | None = None
-
-
-def rotation_error_deg(true_quaternion: ArrayLike, predicted_quaternion: ArrayLike) -> FloatArray:
-    """Geodesic rotation errors (...) in degrees, [0, 180], of quaternions (..., 4), w x y z, of either sign."""
-    true, predicted = matrix_from_quaternion(true_quaternion), matrix_from_quaternion(predicted_quaternion)
-    return np.rad2deg(geodesic_distance(true, predicted))
-
-
-def position_error_mm(true_position: ArrayLike, predicted_position: ArrayLike) -> FloatArray:
-    """Euclidean position errors (...) in millimetres of positions (..., 3) in metres."""
-    distance: FloatArray = 1000.0 * np.linalg.norm(np.subtract(predicted_position, true_position), axis=-1)
-    return distance
 
 
 def pose_errors(
@@ -154,6 +142,7 @@ def summarise(errors: ArrayLike) -> Summary:
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"expected at least one error in a row, got shape {values.shape}")
-    return Summary(
-        float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
-    )
+    with np.errstate(invalid="ignore"):  # where one is infinite, there is no standard deviation
+        return Summary(
+            float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
+        )

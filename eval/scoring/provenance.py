@@ -16,6 +16,8 @@ from vision.versions import package_version
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
 
+_SOURCE = Path(__file__).resolve()
+
 
 def software() -> SoftwareRecord:
     """Versions, the commit of this checkout (with ``+`` when files differ from it; None outside of one), machine."""
@@ -46,7 +48,7 @@ def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
 
 
 def checkpoint_origin(path: Path) -> CheckpointFile:
-    """A checkpoint's hash, and the configuration of the training that wrote it where that lies beside it."""
+    """A checkpoint's hash, and the configuration of the training that wrote it where its folder has that."""
     try:
         training = read_reservation(path.parent) if (path.parent / CONFIG).exists() else None
     except DactylError:
@@ -56,11 +58,11 @@ def checkpoint_origin(path: Path) -> CheckpointFile:
 
 def _commit() -> str | None:
     def git(*arguments: str) -> str:
-        root = Path(__file__).parents[1]
-        command = ["git", "-C", str(root), *arguments]
+        command = ["git", "-C", str(_SOURCE.parents[1]), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", str(_SOURCE))  # else the repository is one in which we are only installed
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

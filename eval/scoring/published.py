@@ -1,4 +1,4 @@
-"""What others published of the same hand and object, to stand beside ours; nothing for any other scene."""
+"""What others published of the same hand and object, to compare with ours; nothing for any other scene."""
 
 from __future__ import annotations
 

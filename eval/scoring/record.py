@@ -7,7 +7,7 @@
     samples/<set>.parquet                ``eval.scoring.samples.sample_table``
     predictions-<set>-<protocol>.png     test triplets with the true and the estimated object
 
-A report needs this folder alone: no dataset, no checkpoint, no network.
+A report needs only this folder: no dataset, no checkpoint, no network.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def prediction_entry(folder: Path, file: Path, condition: Condition) -> Predicti
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:
-    """Where each of ``indices`` (n,) stands among all (N,); ``some`` of them will do."""
+    """The place of each of ``indices`` (n,) among all (N,); ``some`` of them will do."""
     order = np.argsort(all_indices)
     found = order[np.clip(np.searchsorted(all_indices, indices, sorter=order), 0, len(order) - 1)]
     if len(indices) != len(all_indices) and not some:

@@ -15,7 +15,7 @@ SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
 
 
 class SoftwareRecord(Record, frozen=True, omit_defaults=False):
-    """What ran (``eval.scoring.provenance``)."""
+    """The software and the machine that ran (``eval.scoring.provenance``)."""
 
     versions: dict[Text, Text | None]
     python: Text
@@ -32,7 +32,7 @@ class CheckpointFile(Record, frozen=True, omit_defaults=False):
 
 
 class CheckpointRecord(CheckpointFile, frozen=True):
-    """What was evaluated."""
+    """The checkpoint that was evaluated."""
 
     head: Name
     uses_cameras: bool
@@ -91,7 +91,7 @@ class TestSetRecord(DatasetRecord, frozen=True, kw_only=True):
 
 
 class EvaluationRecord(Record, frozen=True, omit_defaults=False):
-    """What ``evaluation.json`` holds."""
+    """The content of ``evaluation.json``."""
 
     software: SoftwareRecord
     device: Text

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
+from eval.spacing import evenly_spaced
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.storage.datasets import TripletDataset
@@ -53,8 +54,7 @@ def describe_samples(test_set: TripletDataset, training_set: TripletDataset | No
     keys = ("index", "episode", "camera_intrinsics", "camera_extrinsics")
     columns = {key: np.stack([label[key] for label in labels]) for key in keys}
     if training_set is not None:
-        count = min(len(training_set), _MAX_LABELS)
-        seen = [training_set.label(int(number)) for number in np.linspace(0, len(training_set) - 1, count)]
+        seen = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
         poses = [
             [[label[f"object_{part}"] for label in some] for part in ("position", "quaternion")]
             for some in (labels, seen)

@@ -46,17 +46,17 @@ class Row:
 
     @property
     def rotation(self) -> Summary | None:
-        """Degrees."""
+        """The rotation errors in degrees; None where there are none."""
         return self.figures.get("rotation")
 
     @property
     def position(self) -> Summary | None:
-        """Millimetres."""
+        """The position errors in millimetres; None where there are none."""
         return self.figures.get("position")
 
     @property
     def measured(self) -> bool:
-        """Whether it is a checkpoint of ours."""
+        """Whether the row holds errors of a checkpoint, measured here."""
         return self.samples is not None and self.estimator not in (*PUBLISHED, "constant", "missing")
 
 

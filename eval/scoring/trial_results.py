@@ -6,7 +6,7 @@
     table.md                      next to the paper's Table 3
     errors-<simulation>.png       the estimator's errors over a trial's time
     film-<simulation>.gif         a trial, the true and the estimated object drawn over
-    blocks/                       the plays block by block, what a rerun goes on from; estimates as Parquet (``TRACE``)
+    blocks/                       the plays block by block, from which a rerun resumes; estimates as Parquet (``TRACE``)
 
 Reading them needs no simulator.
 """
@@ -35,7 +35,7 @@ from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 RESULTS = "results.json"
 STEP_SECONDS = 0.08  # s, one step of the environment, one picture of each camera
 
-Simulation = Literal["calibrated", "randomized"]
+Simulation = Literal["plain", "randomized"]
 ObservationSource = Literal["state", "vision"]
 Error = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -55,7 +55,7 @@ class Play:
     """All trials of one simulation, with the policy told one thing.
 
     Attributes:
-        simulation: calibrated or randomized.
+        simulation: plain or randomized.
         observation_source: state or vision: what the policy knows the object by.
         goals: consecutive goals of each trial.
         endings: dropped, late or complete, of each trial.
@@ -88,7 +88,7 @@ class EstimatesRecord(Record, frozen=True):
 
 
 class OverTimeRecord(Record, frozen=True):
-    """As :func:`over_time`."""
+    """The result of :func:`over_time`."""
 
     seconds: tuple[float, ...]
     trials: tuple[float, ...]
@@ -123,7 +123,7 @@ class PlayRecord(Record, frozen=True, omit_defaults=False):
 
 
 class ClosedLoopRecord(Record, frozen=True):
-    """What ``results.json`` holds."""
+    """The content of ``results.json``."""
 
     scene: dict[str, Any]
     config: dict[str, Any]
@@ -133,7 +133,7 @@ class ClosedLoopRecord(Record, frozen=True):
 
 
 class HowPlayed(msgspec.Struct, frozen=True):
-    """What a table says of ``config``."""
+    """The part of ``config`` that a table of trials describes."""
 
     rules: HowLong
     protocol: ProtocolName
@@ -144,7 +144,7 @@ class HowPlayed(msgspec.Struct, frozen=True):
 
 
 class HowLong(msgspec.Struct, frozen=True):
-    """What a table says of the rules of a trial."""
+    """The part of the rules of a trial that a table describes."""
 
     goals: Count
     seconds: float

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from eval.scoring.baseline import best_constant, geometric_median, rotation_median
-from eval.scoring.metrics import position_error_mm, rotation_error_deg
 from tests.datasets import write_dataset
+from tests.eval.errors import position_error_mm, rotation_error_deg
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
 from vision.storage.datasets import TripletDataset
 

@@ -66,10 +66,23 @@ def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
 def test_weights_can_have_a_name_of_their_own(
     measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package(measured, tmp_path, "--name", "block-wide")
+    package(measured, tmp_path, "--name", "my-block")
     monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
-    assert PoseEstimator.from_pretrained("block-wide").object.name == "block"
-    assert 'from_pretrained("block-wide")' in (tmp_path / "block-wide.md").read_text()
+    assert PoseEstimator.from_pretrained("my-block").object.name == "block"
+    assert 'from_pretrained("my-block")' in (tmp_path / "my-block.md").read_text()
+
+
+def test_a_network_too_large_to_ship_leaves_what_ships(
+    measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "block.pt").write_bytes(b"shipped weights")
+    (tmp_path / "block.md").write_text("their card")
+    monkeypatch.setattr("eval.report.card.MOST_BYTES", 1000)
+    with pytest.raises(DactylError, match=r"block\.pt: .* bytes, more than 1,000; ship a smaller network"):
+        package(measured, tmp_path)
+    assert (tmp_path / "block.pt").read_bytes() == b"shipped weights"
+    assert (tmp_path / "block.md").read_text() == "their card"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["../block", "Block", "block.pt", "-block", "", "a b"])
@@ -101,7 +114,7 @@ def test_the_cards_figures_are_the_evaluations(measured: tuple[Path, Path, Path]
     assert f"{shift.mean():.2f} ± {shift.std():.2f}" in card
     assert f"off by more than {np.quantile(turn, 0.9):.1f}°" in card
     assert "never tested on pictures of these kinds: filament, classic, unity, real" in card
-    assert "No record of the training lay beside" in card
+    assert "No record of the training was found" in card
     assert TripletDataset(measured[2]).fingerprint[:12] in card
 
 

@@ -116,8 +116,11 @@ def test_a_head_without_cameras_has_the_nominal_row_only(config: EvaluateConfig,
     oracle.head, oracle.uses_cameras = "regression", False
     ours = [row for row in evaluate(config) if row.estimator == "ours"]
     assert [(row.protocol, row.cameras) for row in ours] == [("nominal", "none")] * 2
-    with pytest.raises(DactylError, match="the regression head uses no cameras"):
+    with pytest.raises(DactylError, match="this regression network uses no cameras"):
         evaluate(replace(config, protocols=("calibrated",)))
+    oracle.uses_cameras = True
+    with pytest.raises(DactylError, match="this regression network finds no cameras; add nominal or calibrated"):
+        evaluate(replace(config, protocols=("self-calibrated",)))
 
 
 def test_no_training_set_no_constant_row(config: EvaluateConfig, oracle: Oracle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +25,12 @@ from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
 from eval.closed_loop.config import GROUPS, ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, draw_look
+from eval.closed_loop.policy_view import Seen, observation_by_sight, with_differences
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
-from eval.closed_loop.told import Seen, told_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
 from eval.scoring.trial_results import RESULTS, STEP_SECONDS, TRACE, load_closed_loop
+from tests.datasets import reseal
 from tests.eval.pilot import Canvas, Eye, Pilot
 from tests.scenes import rig, scene
 from vision.errors import DactylError
@@ -54,7 +56,7 @@ def play(
     environment = Environment(scene(), 0, len(trials), 1, randomization)
     pilot, sight = Pilot(environment.scene.actions), None
     if eye is not None:
-        look = draw_look("calibrated", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
+        look = draw_look("plain", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
         sight = VisionObserver(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
     goals, endings = play_trials(environment, pilot, RULES, np.asarray(trials), lambda _: None, sight)
     return goals, list(endings), pilot, sight
@@ -105,7 +107,7 @@ def test_velocities_are_those_of_the_estimates() -> None:
         "object_linear_velocity": "replaced",
     }
     symmetries = scene().object.symmetries
-    told = told_by_sight(sensed, with_differences(now, before, symmetries), symmetries)
+    told = observation_by_sight(sensed, with_differences(now, before, symmetries), symmetries)
     np.testing.assert_allclose(told["object_linear_velocity"], [[0.1, 0, 0]])
     np.testing.assert_allclose(told["object_angular_velocity"], [[0, 0, 5.0]])
     np.testing.assert_allclose(told["relative_goal"], [[1, 0, 0, 0]], atol=1e-12)
@@ -113,7 +115,7 @@ def test_velocities_are_those_of_the_estimates() -> None:
     sensed["goal_quaternion"] = np.array([[1.0, 0, 0, 0]])
     for axes, left in ((np.zeros((0, 3)), 0.4), (np.eye(3)[2:], 0.0)):  # about z it may look the same
         symmetries = Symmetries(rotations=np.eye(3)[None], axes=axes)
-        way = told_by_sight(sensed, with_differences(now, before, symmetries), symmetries)["relative_goal"]
+        way = observation_by_sight(sensed, with_differences(now, before, symmetries), symmetries)["relative_goal"]
         assert rotation_from_quaternion(way).magnitude() == pytest.approx(left, abs=1e-7)
 
 
@@ -190,7 +192,7 @@ class _Notes(list[Any]):
         return cls(row for part in parts for row in part)
 
 
-@pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("calibrated", 1)])
+@pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("plain", 1)])
 def test_cameras_are_found_from_a_recording_before_the_trials(
     config: ClosedLoopConfig, simulation: Any, recordings: int
 ) -> None:
@@ -230,14 +232,14 @@ def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
     moved = ~np.isclose(look.known.extrinsics, rig().nominal.extrinsics).all(axis=(1, 2, 3))
     assert list(moved) == [protocol == "calibrated"] * 2
     assert not np.allclose(look.true[1][0], look.true[1][1]), "each trial has its own displacement"
-    same = draw_look("calibrated", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
+    same = draw_look("plain", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
     np.testing.assert_allclose(same.known.extrinsics, [rig().nominal.extrinsics] * 2, atol=1e-9)
     np.testing.assert_allclose(same.true[0], [rig(SIZE).nominal.intrinsics] * 2)
 
 
 def test_groups_of_randomizations_are_held_out() -> None:
     config = ClosedLoopConfig(Path("a"), Path("b"), hold_out=("physics", "unmodelled"))
-    assert config.effects("calibrated") == NOTHING
+    assert config.effects("plain") == NOTHING
     left = config.effects("randomized")
     assert left == EVERYTHING.only("observation_noise", "marker_placement")
     together = [part for parts in GROUPS.values() for part in parts]
@@ -281,7 +283,7 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
     loop = run.closed_loop(config)
     assert played == list(range(8))
     assert [(one.simulation, one.observation_source, len(one.goals)) for one in loop.plays] == [
-        (simulation, told, 3) for simulation in ("calibrated", "randomized") for told in ("state", "vision")
+        (simulation, told, 3) for simulation in ("plain", "randomized") for told in ("state", "vision")
     ]
     for one in loop.plays:
         assert set(one.endings) <= {"dropped", "late", "complete"}
@@ -300,7 +302,7 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
 
     # As after a kill: a block that was begun, one that was not, one that was damaged since.
     (config.output / RESULTS).unlink()
-    (config.output / "blocks" / "calibrated-vision-0000.json").unlink()
+    (config.output / "blocks" / "plain-vision-0000.json").unlink()
     (config.output / "blocks" / "randomized-vision-0001.parquet").write_bytes(b"PAR1")
     played.clear()
     run.closed_loop(config)
@@ -341,7 +343,7 @@ def test_bad_input_is_one_line_before_anything_is_played(config: ClosedLoopConfi
     for wrong, complaint in (
         ({"trials": 0}, "trials"),
         ({"latency_steps": -1}, "latency_steps"),
-        ({"calibrated": False, "randomized": False}, "at least one"),
+        ({"plain": False, "randomized": False}, "at least one"),
     ):
         with pytest.raises(ValueError, match=complaint):
             replace(config, **wrong)  # type: ignore[arg-type]
@@ -371,8 +373,15 @@ def test_the_command_from_files_with_real_pictures(tmp_path: Path, capsys: pytes
     arguments += ["--output", str(tmp_path / "out"), "--rules.seconds", "0.4", "--workers", "1", "--state", "false"]
     arguments += ["--randomized", "false", "--device", "cpu"]
     assert main(["closed-loop", *arguments, "--film_seconds", "0.2"]) == 0
-    assert "block (vision) | calibrated | 1 |" in capsys.readouterr().out
+    assert "block (vision) | plain | 1 |" in capsys.readouterr().out
     record = json.loads((tmp_path / "out" / RESULTS).read_text())
     assert {play["policy"] for play in record["plays"]} == {"random-exploration"}
+    older = tmp_path / "older"
+    older.mkdir()
+    shutil.copy(tmp_path / "out" / RESULTS, older)
+    reseal(older / RESULTS, lambda record: record["plays"][0].update(simulation="calibrated"))
+    with pytest.raises(DactylError, match=r"plays\[0\]\.simulation': invalid enum value 'calibrated'") as caught:
+        load_closed_loop(older)
+    assert "\n" not in str(caught.value)
     assert main(["closed-loop", *arguments, "--rules.seconds", "0.8"]) == 1
     assert "another configuration (rules.seconds" in capsys.readouterr().err

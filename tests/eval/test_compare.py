@@ -132,7 +132,7 @@ def test_the_command_prints_and_writes(
     assert "made: not paired, the runs met different samples" in " ".join(capsys.readouterr().out.split())
     alone = changed(folders["b"], tmp_path / "alone", lambda record: made(record)["predictions"].pop())
     assert main([*arguments[:3], "--candidate", str(alone)]) == 0
-    assert "Left out, in the baseline alone: made calibrated." in " ".join(capsys.readouterr().out.split())
+    assert "Left out, only in the baseline: made calibrated." in " ".join(capsys.readouterr().out.split())
 
 
 def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:

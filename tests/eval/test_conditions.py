@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from eval.scoring.conditions import AMOUNTS, Condition, camera_subsets, estimator_inputs, miscalibrations
+from datagen.appearance.draw import AppearanceConfig
+from eval.scoring.conditions import (
+    AMOUNTS,
+    LARGEST_DISPLACEMENT,
+    Condition,
+    camera_subsets,
+    estimator_inputs,
+    miscalibrations,
+)
 from tests.scenes import rig
 from vision.geometry.cameras import project
 from vision.scene.rig import Rig
@@ -85,3 +93,12 @@ def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any])
     cosine = (small * large).sum(-1) / np.linalg.norm(small, axis=-1) / np.linalg.norm(large, axis=-1)
     assert (cosine > 0.98).all()
     assert len(np.unique(np.round(small.reshape(-1, 2), 6), axis=0)) == 15
+
+
+def test_the_largest_displacement_is_that_of_table_9() -> None:
+    drawn = AppearanceConfig()
+    assert {
+        "position": pytest.approx(1000 * drawn.camera_position.high),
+        "rotation": drawn.camera_rotation_deg.high,
+        "field-of-view": drawn.camera_fovy_deg.high,
+    } == LARGEST_DISPLACEMENT

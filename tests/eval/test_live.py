@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +27,7 @@ from eval.estimation.following import Follower
 from eval.estimation.live import LiveSummary, run_live
 from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
+from eval.estimation.run import estimate_all
 from eval.estimation.sources import open_source
 from tests.eval.lab import write_csv
 from tests.eval.rendered import rendered_set
@@ -176,6 +179,45 @@ def test_a_camera_that_stops_is_one_line(left: str, text: str, tmp_path: Path, m
         (first, *_) = (json.loads(line) for line in output.read_text().splitlines())
         assert first["unusual"], "noise is no picture of a hand"
         assert abs(first["time_s"] - time.time()) < 600
+
+
+@pytest.mark.parametrize("more", [{}, {"live": True, "port": None}])
+@pytest.mark.parametrize("name", ["left.csv", "left/00.png", "calibration.json"])
+def test_what_is_read_is_not_written_over(
+    name: str, more: dict[str, Any], recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(recording, tmp_path / "copy")
+    (folder / "calibration.json").write_text("{}")
+    before = (folder / name).read_bytes()
+    config = EstimateConfig(folder, output=folder / name, **more)
+    with pytest.raises(DactylError, match=r"output: .*(part of the recording|pictures that are read)"):
+        run_live(config, print) if more else estimate_all(config)
+    assert (folder / name).read_bytes() == before
+
+
+def test_pictures_are_not_recorded_over(recording: Path) -> None:
+    folder = recording.parent / "pictures"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copytree(recording / name, folder / name)
+    with pytest.raises(DactylError, match="left: there are files already; choose another folder"):
+        live(EstimateConfig(folder, live=True, port=None, interval_s=STEP, record=folder))
+
+
+def test_a_triplet_is_missed_when_all_its_pictures_were_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams.CameraStream, "_watch", lambda *_: None)
+    cameras = streams.CameraStream({"left": "0", "right": "1"})
+
+    def arrive(*names: str) -> int:
+        """The number of missed triplets, once pictures of these cameras have come and the newest were taken."""
+        for name in names:
+            cameras._put(name, np.zeros((8, 8, 3), np.uint8))
+        cameras.take(1.0)
+        return cameras.missed
+
+    assert arrive(*["left"] * 5, "right") == 0, "the other camera was still being opened"
+    assert arrive("left", "left", "right") == 0
+    assert arrive("left", "right", "left", "right", "left", "right") == 2
 
 
 def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:

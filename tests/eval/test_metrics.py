@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from msgspec import structs
 from scipy.spatial.transform import Rotation
 
-from eval.scoring.metrics import PoseErrors, pose_errors, position_error_mm, rotation_error_deg, summarise
+from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from tests.scenes import rig, scene
 from vision.geometry.rotations import cube_rotations
 from vision.scene.objects import PoseObject
@@ -36,26 +36,27 @@ def test_rotation_error_is_the_angle_that_was_turned(seed: int, angle: float) ->
     axis = rng.normal(size=3)
     start = Rotation.random(random_state=rng)
     turned = start * Rotation.from_rotvec(np.deg2rad(angle) * axis / np.linalg.norm(axis))
-    pair = [np.roll(rotation.as_quat(), 1) for rotation in (start, turned)]
-    assert rotation_error_deg(*pair) == pytest.approx(angle, abs=1e-5)
-    assert rotation_error_deg(pair[1], pair[0]) == pytest.approx(angle, abs=1e-5), "symmetric"
-    assert rotation_error_deg(pair[0], -pair[1]) == pytest.approx(angle, abs=1e-5), "q and -q are one rotation"
+    first, second = (np.roll(rotation.as_quat(), 1) for rotation in (start, turned))
+    true, predicted = np.stack([first, second, first]), np.stack([second, first, -second])
+    here = np.zeros((3, 3))
+    found = pose_errors(scene("block").object, here, true, here, predicted).rotation_deg
+    assert found == pytest.approx([angle] * 3, abs=1e-5), "symmetric, and q and -q are one rotation"
 
 
 @given(seeds)
 def test_rotation_error_equals_scipys(seed: int) -> None:
-    (_, true), (_, predicted) = random_poses(seed, 7), random_poses(seed + 1, 7)
-    first, second = (Rotation.from_quat(np.roll(quaternion, -1, axis=1)) for quaternion in (true, predicted))
-    np.testing.assert_allclose(
-        rotation_error_deg(true, predicted), np.rad2deg((first.inv() * second).magnitude()), atol=1e-5
-    )
+    true, predicted = random_poses(seed, 7), random_poses(seed + 1, 7)
+    first, second = (Rotation.from_quat(np.roll(quaternion, -1, axis=1)) for _, quaternion in (true, predicted))
+    found = pose_errors(scene("block").object, *true, *predicted).rotation_deg
+    np.testing.assert_allclose(found, np.rad2deg((first.inv() * second).magnitude()), atol=1e-5)
 
 
 @given(seeds)
 def test_position_error_is_in_millimetres(seed: int) -> None:
-    (true, _), (predicted, _) = random_poses(seed, 5), random_poses(seed + 1, 5)
-    expected = [1000 * math.dist(a, b) for a, b in zip(true, predicted, strict=True)]
-    np.testing.assert_allclose(position_error_mm(true, predicted), expected, rtol=1e-9)
+    true, predicted = random_poses(seed, 5), random_poses(seed + 1, 5)
+    expected = [1000 * math.dist(a, b) for a, b in zip(true[0], predicted[0], strict=True)]
+    found = pose_errors(scene("block").object, *true, *predicted).position_mm
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def moved_points(target: PoseObject, pose: tuple[np.ndarray, np.ndarray], sample: int) -> list[np.ndarray]:

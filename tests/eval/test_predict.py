@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from eval.scoring.conditions import Condition
-from eval.scoring.metrics import position_error_mm, rotation_error_deg
 from eval.scoring.predict import EvaluateConfig, obtain_predictions, predict
 from tests.datasets import write_dataset
+from tests.eval.errors import position_error_mm, rotation_error_deg
 from tests.eval.oracle import Oracle
 from tests.scenes import scene
 from tests.synthetic import make_dataset

@@ -16,10 +16,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.laboratory import face_colors
 from eval.laboratory.capture import read_poses
 from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import ImportConfig, import_recording
-from eval.laboratory.undistortion import make_view
+from eval.laboratory.undistortion import View, make_view
 from tests.eval.lab import (
     LENS,
     OBJECT_IN_MARKERS,
@@ -36,7 +37,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import load_calibration, save_calibration
+from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
@@ -266,6 +267,26 @@ def test_the_objects_colours_find_wrong_rotations_and_exchanged_channels(short: 
     assert not (tmp_path / "set").exists()
     dataset, _ = import_recording(configure(short, tmp_path / "set", check_colors=False), scene())
     assert dataset.manifest.recording["colors"] == "not compared"
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 240), (240, 120)])
+def test_faces_are_looked_up_all_over_pictures_that_are_no_squares(width: int, height: int) -> None:
+    """A face near the far end of the longer side counts, and one beyond the shorter side is not looked up."""
+    target = scene("block").object
+    matrix = np.array([[300.0, 0, width - 40], [0, 300.0, height - 40], [0, 0, 1]])
+    camera = CalibratedCamera(matrix, Lens(), width, height, np.eye(4))
+    view = View(matrix, np.eye(4), (np.zeros((height, width)),) * 2, camera, np.eye(4))
+    poses = np.stack([rigid_transform(np.eye(3), [x, y, 0.4]) for x, y in ((0, 0), (0.1, 0), (0, 0.1))])
+    seen = face_colors._look_up(np.full((3, height, width, 3), 100, np.uint8), view, poses, target)
+    assert len(seen.faces)
+    assert seen.empty == 2
+
+
+def test_of_many_cameras_only_two_are_taken_for_exchanged() -> None:
+    """All orders of ten cameras are 3.6 million."""
+    found = face_colors._exchanges(np.ones((10, 10)), [f"c{number}" for number in range(10)])
+    assert len(found) == 45
+    assert len(face_colors._exchanges(np.ones((3, 3)), ["a", "b", "c"])) == 5
 
 
 def test_a_strong_cast_of_colour_is_no_mistake(short: Path, tmp_path: Path) -> None:

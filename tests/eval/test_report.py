@@ -9,6 +9,7 @@ import html
 import html.parser
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,28 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     report(ReportConfig(folders, tmp_path, title="A <title>"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
+
+
+@pytest.mark.parametrize("column", ["predicted_position", "predicted_quaternion"])
+def test_a_figure_that_is_not_finite(column: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """An estimate behind a camera is infinitely many pixels off; where nothing is off, nothing is ranked."""
+    folder = tmp_path / "copy"
+    shutil.copytree(folders["good"], folder)
+    path = folder / "predictions" / "made-nominal.parquet"
+    columns, origin = read_table(path, PREDICTIONS)
+    if column == "predicted_position":
+        columns[column] = np.concatenate([[[50.0, 50.0, 50.0]], columns[column][1:]])
+    else:
+        columns[column] = columns["true_quaternion"]
+    write_table(path, columns, PREDICTIONS, origin)
+    reseal(folder / RECORD, lambda record: _predictions(record).update(sha256=sha256(path)))
+    report(ReportConfig({"a": folder}, tmp_path / "out"))
+    numbers = json.loads((tmp_path / "out" / "report.json").read_text())
+    nominal = numbers["evaluations"]["a"]["conditions"]["made"]["nominal"]
+    assert (nominal["mspd_mean_px"] is None) == (nominal["mspd_std_px"] is None) == (column == "predicted_position")
+    assert (nominal["confidence_rank_correlation"] is None) == (column == "predicted_quaternion")
+    for name in ("report.csv", "report.md"):
+        assert not re.search(r"\bnan\b", (tmp_path / "out" / name).read_text())
 
 
 def test_damaged_unfinished_and_mixed_evaluations(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from eval.cli import evaluate
 from eval.laboratory import self_calibration
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
 from eval.scoring.found_cameras import found_cameras, recordings
 from eval.scoring.predict import EvaluateConfig
 from tests.datasets import make_images, make_label, write_manifest
@@ -28,6 +30,7 @@ from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
+from vision.scene.rig import Camera, Rig
 from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution
 from vision.storage.datasets import TripletDataset
@@ -121,7 +124,7 @@ def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDatase
 
 
 def test_a_set_of_no_recordings_is_left_out(
-    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tests.datasets import write_dataset
 
@@ -144,6 +147,12 @@ def test_a_set_of_no_recordings_is_left_out(
         ("apart", "nominal", "nominal"),
         ("apart", "calibrated", "true"),
     ]
+    assert (
+        "test_sets.apart: without self-calibrated: there is nothing to find its cameras from" in capsys.readouterr().err
+    )
+    with pytest.raises(DactylError, match=r"test_sets\.apart: .*nothing to find its cameras from; add the protocol"):
+        evaluate(replace(config, protocols=("self-calibrated",), output=tmp_path / "nothing"))
+    assert not (tmp_path / "nothing").exists()
 
 
 def _origin(path: Path):  # type: ignore[no-untyped-def]
@@ -157,7 +166,9 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
-    monkeypatch.setattr(self_calibration, "_spaced", lambda count, wanted: list(range(GROUP)))  # one recording of two
+    monkeypatch.setattr(
+        self_calibration, "evenly_spaced", lambda count, wanted: list(range(GROUP))
+    )  # one recording of two
     file = tmp_path / "calibration.json"
     main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
     assert "from 12 triplets" in capsys.readouterr().out
@@ -168,6 +179,33 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     seen = project(point, camera.matrix, camera.transform)[0] + 0.5
     assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
     assert views.cameras[0].shape == (3, 3, 3)
+
+
+def test_pictures_of_a_dataset_are_of_their_cameras_size(tmp_path: Path) -> None:
+    """A dataset pads images to the size of the largest: what is beyond a smaller one is no picture."""
+    width, height = 160, 120
+    cameras = [Camera(camera.name, SIZE, SIZE, camera.intrinsics, camera.extrinsics) for camera in RIG.cameras]
+    cameras[1] = Camera(cameras[1].name, width, height, cameras[1].intrinsics, cameras[1].extrinsics)
+    drawn = scene("block", SIZE).with_rig(Rig(cameras=tuple(cameras)))
+    images = np.full((3, SIZE, SIZE, 3), 200, np.uint8)
+    sample = encode_sample(make_label(0, SIZE), images, drawn.rig, {"exposure": 1.0})
+    write_manifest(tmp_path, [write_shard(tmp_path, 0, [sample], "test", _RENDERER)], SIZE, scene=drawn.to_json())
+    config = SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json")
+    ((pictures, _),) = recorded(config, drawn)
+    assert [picture.shape[:2] for picture in pictures] == [(SIZE, SIZE), (height, width), (SIZE, SIZE)]
+    assert min(int(picture.min()) for picture in pictures) > 190
+
+
+def test_pictures_of_twelve_bits_can_be_calibrated_from(tmp_path: Path) -> None:
+    deep = np.full((16, 16), 2048, np.uint16)
+    for name in RIG.names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), deep)
+        (tmp_path / f"{name}.csv").write_text(f"time_s,file\n0.0,{name}.png\n")
+    config = SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json", picture_bits=12)
+    ((pictures, _),) = recorded(config, scene())
+    assert all((picture == 128).all() for picture in pictures)
+    with pytest.raises(ValueError, match="picture_bits: expected one of 10, 12, 14, 16, got 8"):
+        replace(config, picture_bits=8)
 
 
 def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(

@@ -87,7 +87,7 @@ def test_a_policy_is_for_its_scenes_hand(policy: Path, can: SimScene) -> None:
 
 def test_it_is_measured_and_makes_states(policy: Path, folder: Path, tmp_path: Path) -> None:
     made = ("--scene", str(folder / "tray-can.yaml"), "--policy", str(policy), "--threads", "1")
-    trials = ("--trials", "2", "--rules.seconds", "0.4", "--calibrated", "false", "--baseline", "false")
+    trials = ("--trials", "2", "--rules.seconds", "0.4", "--plain", "false", "--baseline", "false")
     assert main(["policy", "evaluate", *made, *trials, "--output", str(tmp_path / "evaluation")]) == 0
     result = json.loads((tmp_path / "evaluation" / "results.json").read_text())["randomized"]
     assert len(result["goals"]) == 2
@@ -129,7 +129,7 @@ def test_other_libraries_get_it_too(can: SimScene, folder: Path) -> None:
 def test_a_teacher_and_its_student(folder: Path) -> None:
     """Of an object whose orientation is told by its matrix."""
     scene = str(tray_scene(folder, "pebble"))
-    train(replace(TINY, output=folder / "teacher", scene=scene, learning=replace(TINY.learning, told=True)))
+    train(replace(TINY, output=folder / "teacher", scene=scene, learning=replace(TINY.learning, privileged=True)))
     teacher = folder / "teacher" / "policy.pt"
     learning = replace(TINY.learning, memory=Memory("stack", 2))
     train(replace(TINY, output=folder / "student", scene=scene, teacher=str(teacher), learning=learning))

@@ -60,7 +60,7 @@ def test_an_object_without_a_policy_gets_exploration_and_a_line(
 def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     config = EvaluateConfig(tmp_path / "out", trials=2, threads=1, rules=TrialRules(2, 0.4))
     results = evaluate(config)
-    labels = ["calibrated", "randomized"]
+    labels = ["plain", "randomized"]
     assert list(results) == [*labels, *(f"{kind}, random-exploration" for kind in labels)]
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     for kind, result in results.items():
@@ -71,7 +71,7 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     assert "| paper, block (state) | 100 | 43.4 | | 13.8 | 50 |" in text
     assert "random-exploration" in text
     again = evaluate(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
-    assert again["calibrated"] == results["calibrated"]
+    assert again["plain"] == results["plain"]
 
 
 def test_a_trial_is_filmed(shipped: Path, tmp_path: Path) -> None:

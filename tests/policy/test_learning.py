@@ -152,7 +152,7 @@ def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
 
 
 def test_a_teacher_sees_what_is() -> None:
-    learner = Learner(Learning(hidden=(32,), told=True), SHADOW, HIDDEN, seed=1)
+    learner = Learner(Learning(hidden=(32,), privileged=True), SHADOW, HIDDEN, seed=1)
     now = tensors(view(np.random.default_rng(0), 4), learner.normaliser, learner.device)
     for changed, acts in (("seen", False), ("state", True), ("hidden", True)):
         other = now | {changed: now[changed] + 1}
@@ -178,7 +178,7 @@ def test_an_actor_with_memory_takes_on_one_without(memory: Memory) -> None:
 def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
     """The teacher acts on the last of three hidden numbers; the student can read it in its last frame but one."""
     torch.manual_seed(0)
-    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), SHADOW, told=HIDDEN)
+    rng, teacher = np.random.default_rng(0), Actor(("object_position",), (16,), SHADOW, privileged=HIDDEN)
     learning = Learning(("object_position",), (32,), memory, learning_rate=3e-3, batch=256)
     student = Student(learning, teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
     blind = Student(replace(learning, memory=Memory()), teacher, Normaliser(SHADOW.state), HIDDEN, seed=0)
@@ -319,7 +319,7 @@ def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path:
 
 
 def test_a_teacher_is_trained_and_taught(tmp_path: Path) -> None:
-    taught = replace(TINY.learning, told=True)
+    taught = replace(TINY.learning, privileged=True)
     train(replace(TINY, output=tmp_path / "teacher", randomized=True, learning=taught, steps=1536))
     path = tmp_path / "teacher" / "policy.pt"
     with pytest.raises(DactylError, match="student"):

@@ -42,7 +42,7 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def _sample_rows(test_set: EvaluatedSet, condition: str) -> list[list[str]]:
-    """Of each sample in a sheet of pictures: number, kind, errors, confidence, visible share."""
+    """Rows of a table, one for each sample in a sheet of pictures: number, kind, errors, confidence, visible share."""
     scored, seen = test_set.scored[condition], test_set.columns.get(VISIBILITY)
     rows = []
     for kind, number in telling_samples(scored.errors):

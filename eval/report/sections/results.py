@@ -25,7 +25,7 @@ _BESIDE_PUBLISHED = (
 )
 
 
-def results_section(rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> Section:
+def results_section(rows: Sequence[Row]) -> Section:
     marks = [
         Mark(
             " · ".join([row.estimator, row.test_set] + ([row.protocol] if row.measured else [])),

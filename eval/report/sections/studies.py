@@ -11,15 +11,14 @@ from eval.report.page import Section, Table
 from eval.report.sections.parts import absent, drawing, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
 from eval.scoring.bootstrap import mean_interval
-from eval.scoring.conditions import UNITS
+from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
+from eval.scoring.table import NONE
 
 CONFIDENT_DEG = 2.0
 """A geometric head's confidence is its probability that the rotation is right to this angle
-(``vision.networks.geometric``)."""
-
-_DISPLACEMENT = {"position": 1.5, "rotation": 3.0, "field-of-view": 1.0}  # Table 9, the largest
+(``vision.networks.geometric.CONFIDENT_ANGLE``; importing that brings torch, which no report needs)."""
 
 
 def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -57,7 +56,9 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
                 means = [float(one.mean()) for one in values]
                 lines.append(Line(label, amounts, means, intervals, float(getattr(still, field).mean())))
         if rows[0]:
-            panels.append((f"every camera wrong in {kind.replace('-', ' ')} by ({unit})", _DISPLACEMENT[kind], rows))
+            panels.append(
+                (f"every camera wrong in {kind.replace('-', ' ')} by ({unit})", LARGEST_DISPLACEMENT[kind], rows)
+            )
     if not panels:
         return absent(title, "not measured; evaluate a geometric head with --miscalibration_samples 96")
     count = next(len(one.errors) for _, test in each(evaluations) for one in test.study("miscalibration"))
@@ -114,7 +115,8 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
         rank = rank_correlation(scored)
         for place, group in enumerate(confidence_quarters(scored)):
             figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
-            body.append([*whose, group.label, *figures, f"{rank:+.2f}" if place == 0 else ""])
+            told = NONE if rank is None else f"{rank:+.2f}"
+            body.append([*whose, group.label, *figures, told if place == 0 else ""])
     if not body:
         return absent("Confidence", "these estimators give every sample the same confidence")
     caption = (
@@ -144,9 +146,12 @@ def confidence_quarters(scored: Scored) -> list[Stratum]:
     return groups
 
 
-def rank_correlation(scored: Scored) -> float:
-    """Spearman's, of confidence and rotation error."""
-    return float(spearmanr(scored.confidence, scored.errors.rotation_deg).statistic)
+def rank_correlation(scored: Scored) -> float | None:
+    """Spearman's rank correlation of confidence and rotation error; None where either is the same for all samples."""
+    confidence, error = scored.confidence, scored.errors.rotation_deg
+    if np.ptp(confidence) == 0 or np.ptp(error) == 0:
+        return None
+    return float(spearmanr(confidence, error).statistic)
 
 
 def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], str, Scored]]:
@@ -158,7 +163,7 @@ def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], s
 
 
 def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str], str, np.ndarray, Scored]]:
-    """As :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
+    """The tuples of :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
     facts = {(evaluation.name, test.name): test.columns.get(fact) for evaluation, test in each(evaluations)}
     return [
         (whose, label, values[scored.places], scored)

@@ -30,8 +30,8 @@ class Seen(NamedTuple):
         return Seen(*arrays)
 
 
-class Told(NamedTuple):
-    """What a policy is told of the object in N worlds: position (N, 3), quaternion (N, 4), velocity (N, 3) in the world
+class PolicyView(NamedTuple):
+    """What a policy knows of the object in N worlds: position (N, 3), quaternion (N, 4), velocity (N, 3) in the world
     frame and angular velocity (N, 3) in the object's."""
 
     position: FloatArray
@@ -40,12 +40,12 @@ class Told(NamedTuple):
     angular_velocity: FloatArray
 
 
-def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> Told:
+def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> PolicyView:
     """Estimates as they are; velocities are the least differences from those one step before, as an object with
     symmetries may be seen in another of the poses that look alike."""
     rotation, last = (rotation_from_quaternion(seen.quaternion) for seen in (now, before))
     position, alike = nearest_alike(symmetries, last, now.position, rotation)
-    return Told(
+    return PolicyView(
         now.position,
         quaternion_from_rotation(rotation),
         (position - before.position) / STEP_SECONDS,
@@ -53,20 +53,20 @@ def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> Told:
     )
 
 
-def told_by_sight(sensed: Observation, told: Told, symmetries: Symmetries) -> Observation:
+def observation_by_sight(sensed: Observation, view: PolicyView, symmetries: Symmetries) -> Observation:
     """An observation in which all that concerns the object is what was seen.
 
     Args:
         sensed: of the tracker and the rest of the sensors, N worlds.
-        told: of the object.
+        view: what the policy knows of the object.
         symmetries: of the object: to the goal leads the shortest way after which it looks as asked.
     """
-    rotation, goal = (rotation_from_quaternion(each) for each in (told.quaternion, sensed["goal_quaternion"]))
+    rotation, goal = (rotation_from_quaternion(each) for each in (view.quaternion, sensed["goal_quaternion"]))
     return {
         **sensed,
-        "object_position": told.position,
-        "object_quaternion": told.quaternion,
+        "object_position": view.position,
+        "object_quaternion": view.quaternion,
         "relative_goal": quaternion_from_rotation(least_turn(symmetries, rotation, goal)),
-        "object_linear_velocity": told.velocity,
-        "object_angular_velocity": told.angular_velocity,
+        "object_linear_velocity": view.velocity,
+        "object_angular_velocity": view.angular_velocity,
     }
