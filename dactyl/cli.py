@@ -7,6 +7,7 @@ arrives while much is imported is answered as at any other time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -14,9 +15,10 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any, TextIO
 
 from dactyl import __version__
-from vision.errors import DactylError, UsageError, memory_fault
+from vision.errors import DactylError, UsageError, memory_fault, printable
 from vision.extras import missing_extra, require
 from vision.hardware import usable_cores
 
@@ -81,6 +83,36 @@ _received: list[int] = []
 """Signals that arrived while a command ran and were to end it."""
 
 
+class _OutputError(OSError):
+    """Standard output cannot be written."""
+
+
+class _Output:
+    """Standard output whose faults are told from those of all other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _output_faults():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _output_faults():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _output_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _OutputError(*error.args) from error
+
+
 class _Terminated(BaseException):
     """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
 
@@ -92,16 +124,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     terminated.
     """
     _open_standard_streams()
+    before = sys.stdout
+    sys.stdout = _Output(before)  # type: ignore[assignment]
     try:
         status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader of our output went away: a pager, head
+    except _OutputError as error:
         _print_no_more()
-        return 141
-    except OSError as error:
-        _print_no_more()
+        if error.errno == errno.EPIPE:  # the reader of our output went away: a pager, head
+            return 141
         return _fail(f"dactyl: {error}; is the disk full that the output goes to?", 1)
+    finally:
+        sys.stdout = before
 
 
 def _main(arguments: list[str]) -> int:
@@ -125,7 +160,9 @@ def _main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, _Terminated):
         return _stopped(name)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
+        return stop.code or 0 if isinstance(stop.code, int | None) else _fail(f"dactyl {name}: {stop.code}", 1)
+    except _OutputError:
+        raise
     except Exception as error:
         if _received:  # while native code ran, which made an error of its own of ours
             return _stopped(name)
@@ -143,6 +180,12 @@ def _explained(error: Exception) -> str | None:
         return f"out of memory ({reason}); raise the limit, or ask for less at once"
     if isinstance(error, ModuleNotFoundError):
         return missing_extra(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        return f"{printable(os.fsdecode(error.filename))}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}; make room and run the same command again"
+    if isinstance(error, BrokenPipeError):
+        return f"{error.strerror or 'broken pipe'}: whoever read what this command wrote into a pipe went away"
     return str(error) if ours else None
 
 

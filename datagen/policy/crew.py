@@ -79,7 +79,8 @@ def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | 
             process = context.Process(target=begin, args=(theirs, os.getpid()))
             process.start()
             theirs.close()
-            ours.send((_play, (config, number, episode, steps)))
+            with contextlib.suppress(OSError):  # dead already: finish will tell
+                ours.send((_play, (config, number, episode, steps)))
             processes.append(process)
             connections.append(ours)
     finally:
