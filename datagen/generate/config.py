@@ -65,11 +65,9 @@ class RenderConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "count", "shard_size")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers: must be at least 1, got {self.workers}")
-        if self.devices is not None and (self.devices < 1 or self.renderer != "warp"):
-            raise ValueError(f"devices: must be at least 1, and is of use only with renderer warp, got {self.devices}")
+        at_least_one(self, "count", "shard_size", "workers", "devices")
+        if self.devices is not None and self.renderer != "warp":
+            raise ValueError(f"devices: is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
         positive(self, "patience_s")

@@ -19,7 +19,7 @@ from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import Piece
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
-from vision.bounds import at_least_one
+from vision.bounds import at_least_one, drawable_size
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
@@ -224,8 +224,7 @@ class RenderOptions:
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and not 16 <= self.image_size <= 2048:
-            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
+        drawable_size(self, "image_size")
         if not 0 < self.mesh_fraction <= 1:
             raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
         if not 1 <= self.shadow_lights <= 6:

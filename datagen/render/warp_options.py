@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vision.bounds import at_least_one
+
 
 @dataclass(frozen=True)
 class WarpOptions:
@@ -23,7 +25,5 @@ class WarpOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.rays <= 4:
-            raise ValueError(f"warp.rays: must lie between 1 and 4, got {self.rays}")
-        for name in ("worlds", "devices"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"warp.{name}: must be at least 1, got {value}")
+            raise ValueError(f"rays: must lie between 1 and 4, got {self.rays}")
+        at_least_one(self, "worlds", "devices")

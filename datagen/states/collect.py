@@ -40,6 +40,7 @@ from vision.storage.folders import MANIFEST, reserve_output
 __all__ = ["States", "StatesConfig", "collect", "load_states", "states_fingerprint"]
 
 
+_MOST_EMPTY = 5  # parts in a row of which no state is kept
 _MOST_PARTS = 100_000  # that one command makes side by side
 _STEPS_WORTH_A_PROCESS = 30_000  # of 80 ms: some ten seconds of a core; to start a process takes five
 
@@ -102,7 +103,8 @@ def collect(config: StatesConfig) -> States:
 
     Raises:
         DactylError: the output holds states of another configuration (the differing keys are named) or more states
-            than asked for, another process writes to it, or the hand's model is missing.
+            than asked for, another process writes to it, the object is lost whenever an episode begins, or the hand's
+            model is missing.
     """
     with exclusive_folder(config.output):
         _claim(config)
@@ -143,7 +145,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
     workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
-    fingerprint = complete_scene(config.scene).fingerprint
+    scene = complete_scene(config.scene)
     task = PartTask(config, config.threads or max(1, cores // workers))
     with (
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
@@ -156,12 +158,19 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
             stream = stack.enter_context(OrderedStream(task, numbers, workers, lambda part: part))
         while (room := config.count - _total(records)) > 0:
             number = len(records)
+            if number >= _MOST_EMPTY and not _total(records[-_MOST_EMPTY:]):
+                start, distance = scene.workspace.start, scene.workspace.lost_distance
+                raise DactylError(
+                    f"{config.output}: {_MOST_EMPTY} parts in a row hold no state: whenever an episode begins, the object "
+                    f"is farther than workspace.lost_distance ({distance:g} m) from workspace.start ({start}); raise it "
+                    "in the scene file, and choose another output"
+                )
             part = None if stream is None else _next_part(stream, config, number)
             record = _reusable_part(config, records)
             counted = part is None and record is None  # step by step, while it is simulated here
             if record is None:
                 part = part or task.simulate(number, room, advance)
-                made_by = {"scene": fingerprint, "policy": part.policy, "seed": config.seed}
+                made_by = {"scene": scene.fingerprint, "policy": part.policy, "seed": config.seed}
                 record = write_part(config.output, number, *part.cut(room), made_by)
             if not counted:
                 advance(record.states)

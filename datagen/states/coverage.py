@@ -49,7 +49,7 @@ class Coverage:
         position_low, position_median, position_high: 1st, 50th and 99th percentile of the object's position, m, (3,).
         steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
         steps_mm: movement between them, mm, (F,).
-        dropped: episodes that ended in a drop, as a share of all.
+        dropped: episodes that ended in a drop, as a share of all that were begun.
         episodes: how many gave states.
     """
 
@@ -86,8 +86,8 @@ class Coverage:
         }
 
 
-def measure(states: States, dropped_episodes: int = 0) -> Coverage:
-    """Figures of `states`, in whose making so many episodes ended in a drop."""
+def measure(states: States, dropped: float = 0.0) -> Coverage:
+    """Figures of `states`, in whose making this share of the episodes that were begun ended in a drop."""
     orientation = states.object_quaternion
     order = np.lexsort((states.step, states.episode))
     follows = states.episode[order][1:] == states.episode[order][:-1]
@@ -106,7 +106,7 @@ def measure(states: States, dropped_episodes: int = 0) -> Coverage:
         position_high=high,
         steps_deg=np.degrees(angle),
         steps_mm=1000 * moved,
-        dropped=dropped_episodes / episodes,
+        dropped=dropped,
         episodes=episodes,
     )
 
@@ -150,7 +150,8 @@ def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:
 def coverage(config: CoverageConfig) -> Coverage:
     """Measure the states of a folder, draw them, and write the figures beside the picture."""
     states = load_states(config.states)
-    result = measure(states, read_manifest(config.states).rejected.dropped)
+    manifest = read_manifest(config.states)
+    result = measure(states, manifest.rejected.dropped / manifest.begun_episodes)
     path = config.output or config.states / "coverage.png"
     atomic_write(path.with_suffix(".json"), canonical_json(result.figures()))
     atomic_write(path, _draw(states, result))

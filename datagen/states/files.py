@@ -86,6 +86,11 @@ class StatesManifest(Record, frozen=True):
         if (count := sum(part.states for part in self.parts)) != self.states:
             raise ValueError(f"lists parts of {count} states, and says {self.states}")
 
+    @property
+    def begun_episodes(self) -> int:
+        """Number of episodes that were begun, those of which no state was kept among them."""
+        return len(self.parts) * int(self.config.get("worlds", 1))
+
 
 REJECTIONS = Rejected.__struct_fields__
 """Why states are rejected."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
+from vision.bounds import at_least_one, drawable_size
 from vision.config import parse
 from vision.console import Console
 from vision.errors import UsageError
@@ -104,6 +105,8 @@ class PlayerCheckConfig:
 
     def __post_init__(self) -> None:
         check_scene(self.scene)
+        drawable_size(self, "image_size")
+        at_least_one(self, "batches")
 
 
 def check(argv: Sequence[str]) -> None:
