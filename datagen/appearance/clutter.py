@@ -79,7 +79,8 @@ class ClutterConfig:
             cable.
         thickness: radius of rods, cables and of what rings are made of.
         distance: of pieces behind and beside from the object.
-        clearance: least distance of a piece from object and hand.
+        clearance: least distance of a piece from samples of the object's surface, and half the least from samples of
+            the hand's. No piece touches either; between samples one may come closer than that.
         hidden: how much of the object pieces in front and fingers may hide from a camera, all together, at most.
         value: brightness of a piece's colour (the V of HSV); hue and saturation are any.
         metallic, glossiness: of each piece; glossiness is 1 - roughness.

@@ -77,7 +77,9 @@ class Room:
 
         Args:
             piece: where it would be.
-            clearance: least distance from the object, and half of that from the hand, a fraction of ``scale``.
+            clearance: distance to keep from samples of the object's surface, and twice that from samples of the
+                hand's, a fraction of ``scale``. No place of the surfaces is farther than that from a sample: no piece
+                reaches into them, but between samples one may come closer.
         """
         clearance *= self.scale
         # Fingers reach closer than a ball around the object allows; what is in the object is not far from its centre.
