@@ -25,6 +25,7 @@ from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.config import to_jsonable
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
+from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.objects import Color
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
@@ -61,9 +62,9 @@ class AppearanceConfig:
         camera_effects: blur, exposure, noise, JPEG and more on the rendered images; for test sets.
     """
 
-    camera_position: Uniform = Uniform(-0.0015, 0.0015)
-    camera_rotation_deg: Uniform = Uniform(0.0, 3.0)
-    camera_fovy_deg: Uniform = Uniform(-1.0, 1.0)
+    camera_position: Uniform = Uniform(-CAMERA_POSITION_M, CAMERA_POSITION_M)
+    camera_rotation_deg: Uniform = Uniform(0.0, CAMERA_ROTATION_DEG)
+    camera_fovy_deg: Uniform = Uniform(-CAMERA_FOVY_DEG, CAMERA_FOVY_DEG)
     robot_color: Uniform = Uniform(0.0, 1.0)
     robot_metallic: Uniform = Uniform(0.05, 0.25)
     robot_glossiness: Uniform = Uniform(0.0, 1.0)

@@ -25,18 +25,11 @@ from vision.bounds import at_least_one
 from vision.config import to_jsonable
 from vision.io.files import atomic_write, canonical_json
 from vision.progress import Advance, progress
+from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
 
 Ending = Literal["dropped", "late", "complete"]
 """How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
-
-PAPER = {
-    ("shadow", "block (state)"): (43.4, 13.8, 50.0),
-    ("shadow", "block (state, locked wrist)"): (44.2, 13.4, 50.0),
-    ("shadow", "prism (state)"): (29.0, 19.7, 30.0),
-}
-"""Table 3, by hand and object, 100 trials in the randomized simulation: mean, standard deviation and median of
-consecutive goals."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +209,9 @@ def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
         figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
         figures += f" | {result.dropped} | {result.late}"
         rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
-    paper = PAPER.get((scene.hand.name if scene.hand else "", f"{target} (state{wrist})"))
-    if paper:
-        rows.append(f"| paper, {target} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
+    for row in TRIALS.get((scene.hand.name if scene.hand else "", target), ()):
+        if row.place == "randomized" and row.label.endswith(f"(state{wrist})"):
+            rows.append(f"| paper, {row.label} | {row.trials} | {row.mean} | | {row.std} | {row.median:g} | | |")
     for kind, result in results.items():
         rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
     return "\n".join(rows)

@@ -19,6 +19,7 @@ from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
+from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
@@ -29,7 +30,7 @@ from vision.scene.scene import Scene
 _SIZE = 320  # pixels, of the square picture
 _GOAL_SIZE = 112  # of the goal's, inside it
 _MARGIN = 8
-_MILLISECONDS = 80  # a frame for each step: as fast as it happens
+_MILLISECONDS = round(1000 * STEP_SECONDS)  # a frame for each step: as fast as it happens
 _FIELD_OF_VIEW = 33.0  # degrees
 _GOAL_FIELD_OF_VIEW = 13.0
 _GOAL_RADIUS = 0.6  # of the object's diameter: what the goal's picture shows about its middle

@@ -19,10 +19,9 @@ from datagen.sim.physics import Generators, Physics, PhysicsRandomization
 from datagen.sim.scene import PHYSICS_TIMESTEP, SimScene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
+from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import LogUniform, Uniform
 from vision.geometry.rotations import FloatArray
-
-_STEP = 10 * PHYSICS_TIMESTEP  # s
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class SimRandomizer:
 
     def act(self, action: FloatArray, worlds: NDArray[np.int64]) -> FloatArray:
         """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, A)."""
-        seconds = np.full(len(worlds), _STEP)
+        seconds = np.full(len(worlds), STEP_SECONDS)
         if self.config.step_timing:
             step = PHYSICS_TIMESTEP + self._stretch.next(worlds)[:, 0] / self._rate[worlds]
             self._timestep[worlds] = step
@@ -213,7 +212,7 @@ class SimRandomizer:
             axes = self._axes[worlds[:, None], self._fingertips].reshape(count, tips, 3, 3)
         if self.config.marker_occlusion:
             touch = self._touch[worlds[:, None], self._nails]
-        return self._sensing(rows, axes, touch, worlds, _STEP)
+        return self._sensing(rows, axes, touch, worlds, STEP_SECONDS)
 
     def _push(self, force: RandomForce, worlds: NDArray[np.int64]) -> None:
         pushed = self._pushes.next(worlds)[:, 0] < self._probability[worlds]

@@ -161,9 +161,9 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
             if number >= _MOST_EMPTY and not _total(records[-_MOST_EMPTY:]):
                 start, distance = scene.workspace.start, scene.workspace.lost_distance
                 raise DactylError(
-                    f"{config.output}: {_MOST_EMPTY} parts in a row hold no state: whenever an episode begins, the object "
-                    f"is farther than workspace.lost_distance ({distance:g} m) from workspace.start ({start}); raise it "
-                    "in the scene file, and choose another output"
+                    f"{config.output}: {_MOST_EMPTY} parts in a row hold no state: whenever an episode begins, the "
+                    f"object is farther than workspace.lost_distance ({distance:g} m) from workspace.start ({start}); "
+                    "raise it in the scene file, and choose another output"
                 )
             part = None if stream is None else _next_part(stream, config, number)
             record = _reusable_part(config, records)
