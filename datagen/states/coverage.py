@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from datagen.states.files import States, load_states, read_manifest
 from vision.geometry.rotations import (
     cube_rotations,
     geodesic_distance,
     matrix_from_quaternion,
-    quaternion_from_rotation,
+    quaternion_from_matrix,
 )
 from vision.io.files import atomic_write, canonical_json
 
@@ -96,10 +95,9 @@ def measure(states: States, dropped: float = 0.0) -> Coverage:
     moved = np.linalg.norm(states.object_position[after] - states.object_position[before], axis=1)
     low, median, high = np.percentile(states.object_position, [1, 50, 99], axis=0)
     episodes = len(np.unique(states.episode))
-    cube = quaternion_from_rotation(Rotation.from_matrix(cube_rotations()))
     return Coverage(
         states=len(states),
-        by_cube_rotation=_count_nearest(orientation, cube),
+        by_cube_rotation=count_by_cube_rotation(orientation),
         by_cell=np.bincount(cell_of(orientation), minlength=_CELLS),
         position_low=low,
         position_median=median,
@@ -127,10 +125,12 @@ def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
     return box
 
 
-def _count_nearest(orientation: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many orientations (N, 4) are nearest to each cell (K, 4): |q . p| grows as the angle between falls."""
+def count_by_cube_rotation(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count the quaternions (N, 4) that are nearest to each of the 24 rotations of a cube onto itself, (24,)."""
+    cells = quaternion_from_matrix(cube_rotations())
     counts = np.zeros(len(cells), dtype=np.int64)
     for start in range(0, len(orientation), _CHUNK):
+        # |q . p| grows as the angle between two rotations falls.
         nearest = np.abs(orientation[start : start + _CHUNK] @ cells.T).argmax(axis=1)
         counts += np.bincount(nearest, minlength=len(cells))
     return counts
