@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datagen.generate.shard_task import ShardTask
-from datagen.states.collect import States
+from datagen.states.files import States
 from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
 from vision.progress import Advance

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
-from datagen.states.collect import load_states
+from datagen.states.files import load_states
 from datagen.workers.pool import TaskFailedError, default_workers, run
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove

@@ -10,7 +10,7 @@ from typing import Any
 from datagen.pictures.pool import check_pool, draw_number, opened, source_of
 from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
-from datagen.pictures.texture_files import TextureFolder
+from datagen.pictures.texture_files import picture_files
 from datagen.variation import LogUniform, generator
 from vision.bounds import share
 from vision.errors import DactylError
@@ -137,4 +137,4 @@ def surroundings_from(source: str) -> Surroundings:
 @lru_cache(maxsize=4)
 def maps_of(folder: Path) -> list[Path]:
     """The maps of a folder, as they were when it was first asked for."""
-    return TextureFolder(folder, SUFFIXES).paths
+    return picture_files(folder, SUFFIXES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
-from datagen.pictures.texture_files import TextureFolder, read_texture
+from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
 from vision.bounds import share
@@ -159,4 +159,4 @@ def texture_from(source: str) -> Texture:
 @lru_cache(maxsize=4)
 def files_of(folder: Path) -> list[Path]:
     """The pictures of a folder, as they were when it was first asked for."""
-    return TextureFolder(folder).paths
+    return picture_files(folder)

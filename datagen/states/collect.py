@@ -22,7 +22,6 @@ from datagen.states.files import (
     committed_part,
     load_states,
     read_manifest,
-    states_fingerprint,
     write_manifest,
     write_part,
 )
@@ -36,9 +35,6 @@ from vision.io.files import exclusive_folder, remove
 from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.storage.folders import MANIFEST, reserve_output
-
-__all__ = ["States", "StatesConfig", "collect", "load_states", "states_fingerprint"]
-
 
 _MOST_EMPTY = 5  # parts in a row of which no state is kept
 _MOST_PARTS = 100_000  # that one command makes side by side

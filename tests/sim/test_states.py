@@ -26,8 +26,8 @@ from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.sim.outcome import Outcome
-from datagen.states.collect import StatesConfig, collect, load_states, states_fingerprint
-from datagen.states.files import REJECTIONS
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import REJECTIONS, load_states, states_fingerprint
 from datagen.states.parts import Part, PartTask, _rejections
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
