@@ -19,7 +19,7 @@ from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render import drawn_by
+from datagen.render import drawn_by, others_that_draw
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.config import to_jsonable
@@ -119,17 +119,17 @@ class AppearanceConfig:
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
-    others = "take filament, classic or unity"
     if appearance.clutter.any and "clutter" not in drawn_by(renderer):
-        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others}")
+        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
     if appearance.surroundings.any and "surroundings" not in drawn_by(renderer):
+        others = others_that_draw("surroundings")
         raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
     if appearance.camera_effects.any and renderer == "warp":
         raise ValueError("appearance.camera_effects: renderer warp has none, trainings add their own; leave them out")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and "textures" not in drawn_by(renderer):
-        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others}")
+        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others_that_draw('textures')}")
 
 
 def draw_appearance(

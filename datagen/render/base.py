@@ -133,16 +133,14 @@ def refuse_textures(sample: Sample) -> None:
 def refuse_clutter(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with clutter, which this renderer would leave out."""
     if sample.appearance.clutter:
-        raise DactylError(
-            f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament, classic or unity"
-        )
+        raise DactylError(f"sample {sample.index}: has clutter, which {renderer} does not draw; take another renderer")
 
 
 def refuse_surroundings(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
     if sample.appearance.surroundings is not None:
         raise DactylError(
-            f"sample {sample.index}: has surroundings, which {renderer} does not draw; use filament, classic or unity"
+            f"sample {sample.index}: has surroundings, which {renderer} does not draw; take another renderer"
         )
 
 
