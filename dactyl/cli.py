@@ -27,7 +27,7 @@ COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
-    "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
+    "render": ("datagen.cli:main_render", "render randomised image triplets of collected states"),
     "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
     "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
@@ -35,7 +35,7 @@ COMMANDS = {
     "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
-    "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
+    "evaluate": ("eval.cli:main_evaluate", "report a network's rotation and position errors"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
     "compare": ("eval.report.compare:main_compare", "set two evaluations side by side: differences, how sure they are"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
@@ -44,7 +44,10 @@ COMMANDS = {
         "turn a checkpoint into shipped weights with a model card",
     ),
     "export-model": ("eval.export_model:main_export_model", "export a network to ONNX or torch.export"),
-    "calibrate": ("eval.laboratory.cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
+    "calibrate": (
+        "eval.laboratory.cli:main_calibrate",
+        "calibrate cameras from a ChArUco board, or from the hand at work (--from)",
+    ),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
     "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table"),
@@ -61,7 +64,7 @@ NEEDS = {
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
-Learn an object's pose in a robot hand from three cameras, trained on synthetic images alone.
+Learn an object's pose in a robot hand from several cameras, trained on synthetic images only.
 
 commands:
 {commands}
@@ -219,7 +222,7 @@ def _refuse_odd_environment(arguments: Sequence[str]) -> None:
 
 
 def _keep_to_the_quota() -> None:
-    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores alone."""
+    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores only."""
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 

@@ -112,7 +112,7 @@ def main_demo(argv: Sequence[str]) -> None:
 
 
 def _config(name: str) -> str:
-    """As a person would name it: a path within a checkout, else the name of what is installed."""
+    """Name of a configuration as a person would give it: a path within a checkout, else that of what is installed."""
     path = CONFIGS / f"{name}.yaml"
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else f"{PREFIX}{name}"

@@ -1,7 +1,7 @@
-"""Triplets without end, a chunk at a time and without a file: what a training renders while it goes on.
+"""Triplets without end, a chunk at a time and without a file: what a training renders while it runs.
 
 Filament's frames depend on how many its context drew before (``datagen.render.filament``), so a chunk is drawn by a
-fresh context, as a shard is: its bytes are then a function of its number alone. No torch in here, for it would come
+fresh context, as a shard is: its bytes are then a function of its number only. No torch in here, for it would come
 into every process that renders.
 """
 

@@ -42,7 +42,7 @@ def run_on_ray(
         states: of the task's configuration.
         advance: called with the samples of each finished shard.
         address: of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start Ray on
-            this machine alone, for as long as this takes.
+            only this machine, for as long as this takes.
         workers: processes of a Ray that is started here; a cluster has as many as it has cores.
         patience_s: seconds without a finished sample after which a process ends itself, to be replaced.
 

@@ -43,7 +43,7 @@ class CheckConfig:
     Attributes:
         dataset: folder or URL of a finished dataset.
         rerender: random samples to render again from their labels and compare with the stored pictures.
-        seed: of the choice of those.
+        seed: seed of the choice of those samples.
     """
 
     dataset: Location

@@ -115,7 +115,7 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def _visibility(shares: Sequence[np.ndarray]) -> dict[str, str]:
-    """Of the object, in one camera or another; nothing for a dataset that does not say."""
+    """Visible share of the object in one camera or another; empty for a dataset that does not say."""
     if not shares:
         return {}
     low, middle, high = np.percentile(shares, [5, 50, 95])

@@ -54,7 +54,7 @@ def directions(height: int) -> FloatArray:
 
 @cache
 def solid_angles(height: int) -> FloatArray:
-    """Of the pixels, (H, 1); over all columns they make the sphere."""
+    """Solid angles of the pixels, (H, 1); over all columns they make the sphere."""
     edges = np.cos(np.pi * np.arange(height + 1) / height)
     found = (edges[:-1] - edges[1:])[:, None] * np.pi / height
     found.flags.writeable = False

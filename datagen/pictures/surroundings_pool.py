@@ -27,12 +27,13 @@ class SurroundingsConfig:
     Without them, an even white sky is all around that is not seen.
 
     Attributes:
-        probability: that a sample has some.
-        kinds: procedural ones to draw: room, studio, sky.
-        folder: of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones alone.
-        folder_fraction: how many are pictures of the folder, where there is one.
-        pool: how many different ones 128 consecutive samples share; each is turned at random about the vertical.
-        brightness: their mean luminance; 1 is that of the even white sky.
+        probability: probability that a sample has surroundings.
+        kinds: procedural surroundings to draw: room, studio, sky.
+        folder: folder of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones only.
+        folder_fraction: share of surroundings that are pictures of the folder, where there is one.
+        pool: number of different surroundings that 128 consecutive samples share; each is turned at random about the
+            vertical.
+        brightness: mean luminance of surroundings; 1 is that of the even white sky.
         bare: how often the scene's background (plane or bowl) is left out, so that they are seen in its place.
     """
 
@@ -62,7 +63,7 @@ class SurroundingsUse:
 
     Attributes:
         source: what to draw the map from: "<kind>:<seed>:<number>", or "picture:<file>".
-        name: of :class:`Surroundings`, with a hash: what the source must give.
+        name: name of :class:`Surroundings`, with a hash: what the source must give.
         turn: about the vertical, counter-clockwise from above, in turns.
         brightness: mean luminance; 1 is that of the even white sky that is there without surroundings.
         bare: the scene's background is left out.

@@ -50,7 +50,7 @@ class Processes:
                 result: Any = connection.recv()
             except (EOFError, OSError):
                 raise DactylError(
-                    "a process that plays died (out of memory?); the same command goes on from the last checkpoint"
+                    "a process that plays died (out of memory?); the same command resumes from the last checkpoint"
                 ) from None
             if isinstance(result, tuple):  # ("error", what it raised)
                 raise result[1]

@@ -41,9 +41,9 @@ class EvaluateConfig:
         policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        trials: how many, of each kind.
-        seed: of every random draw.
-        threads: that simulate; 0 for all processors.
+        trials: number of trials of each kind.
+        seed: seed of every random draw.
+        threads: simulation threads; 0 uses all processors.
         calibrated: play in the simulation without randomization.
         randomized: play in the randomized one.
         baseline: play the same trials with random exploration, for comparison.
@@ -99,7 +99,7 @@ class Result:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
+        """Interval of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
         if len(set(self.goals)) == 1:
             return self.mean, self.mean
         draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
@@ -139,7 +139,7 @@ def play_trials(
         environment: N worlds; its seed and a trial's number decide all that is random in a trial.
         policy: made for N worlds.
         rules: when a trial is over.
-        numbers: of the trials, (N,).
+        numbers: numbers of the trials, (N,).
         advance: called after each step with the number of trials that it ended.
         sense: what the policy is told of all worlds before a step of those still going, (K,); the environment's own
             ``sense`` when None.

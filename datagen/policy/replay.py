@@ -57,7 +57,7 @@ def together(steps: list[Step]) -> Step:
 
 @dataclass(frozen=True)
 class Widths:
-    """Of the vectors that a scene's networks deal in."""
+    """Widths of the vectors that a scene's networks deal in."""
 
     state: int
     hidden: int
@@ -70,9 +70,9 @@ class Hindsight:
 
     Attributes:
         relabelled: share of samples whose goal becomes an orientation that the episode reached later.
-        horizon: at most so many steps later.
+        horizon: most steps after which an orientation that becomes a goal was reached.
         steps: rewards summed before the critic's estimate takes over (n-step returns).
-        discount: of the reward, per step.
+        discount: discount of the reward, per step.
     """
 
     relabelled: float = 0.8
@@ -163,7 +163,7 @@ class Replay:
     def _forget_after(self, time: int) -> None:
         """Leave out of the files what was recorded at `time` or later, by a process that was killed then.
 
-        What was going on at `time` never went on; rows of later times have overwritten the oldest.
+        No episode that was under way at `time` went further; rows of later times have overwritten the oldest.
         """
         begin, end, acted = (self._data[name] for name in ("begin", "end", "acted"))
         expected = time - 1 - (time - 1 - np.arange(self.steps)) % self.steps  # the time that each slot stands for

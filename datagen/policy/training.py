@@ -50,7 +50,7 @@ _COLUMNS = (
 
 
 class Training:
-    """One training: `run` goes on until ``config.steps``."""
+    """One training: `run` ends at ``config.steps``."""
 
     def __init__(self, config: HerConfig) -> None:
         self.config = config
@@ -182,7 +182,7 @@ class Training:
         try:
             self.learner.take_on(actor, normaliser)
         except ValueError as error:
-            raise DactylError(f"{source}: cannot be gone on with ({error}); change learning") from None
+            raise DactylError(f"{source}: cannot be continued ({error}); change learning") from None
 
     def save(self) -> None:
         """Write the checkpoint and the policy."""
@@ -220,7 +220,7 @@ class Training:
 
 
 def train(config: HerConfig) -> None:
-    """Train, or go on training, as ``config`` says.
+    """Train, or resume a training, as ``config`` says.
 
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.

@@ -42,7 +42,7 @@ _OPTIONS = RenderOptions(mesh_fraction=1.0, shadows=False)
 def film(path: Path, frames: Sequence[RecordedStep], scene: Scene) -> None:
     """Render `frames` with the classic renderer into a GIF that repeats.
 
-    The goal is a picture of the object alone: wherever it were put in the hand's own picture, some hand or arm would
+    The goal is a picture of the object only: wherever it were put in the hand's own picture, some hand or arm would
     reach into it.
 
     Raises:
@@ -87,15 +87,15 @@ def film_camera(scene: Scene) -> Camera:
 
 
 def _direction(scene: Scene) -> FloatArray:
-    """From the object to the camera of the rig that looks down on it the most nearly by 45 degrees, (3,), unit: from
-    straight above a hand has no depth, from the side its fingers hide the object."""
+    """Unit vector (3,) from the object to the camera of the rig that looks down on it the most nearly by 45 degrees:
+    from straight above a hand has no depth, from the side its fingers hide the object."""
     away = np.stack([camera.position for camera in scene.rig.cameras]) - scene.workspace.start
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     return np.asarray(away[np.abs(away[:, 2] - np.sqrt(0.5)).argmin()])
 
 
 def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: float) -> Camera:
-    """One whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
+    """Camera whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
     distance = radius / np.sin(np.deg2rad(fovy_deg) / 2)
     intrinsics = camera_matrix(fovy_deg, _SIZE, _SIZE)
     extrinsics = look_at(middle + distance * direction, middle)

@@ -139,7 +139,7 @@ class ClassicRenderer:
         return images
 
     def _set_frustum(self, sample: Sample, camera: int) -> None:
-        """Both eyes of the scene's camera: MuJoCo itself knows a vertical field of view alone here."""
+        """Both eyes of the scene's camera: MuJoCo itself knows only a vertical field of view here."""
         (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
         for eye in self._mujoco_scene.camera:
             eye.frustum_near, eye.frustum_far = near, far
@@ -274,8 +274,8 @@ def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, F
     mean cosine of a half-sphere.
 
     Args:
-        position: of the lights, metres from where they aim, (L, 3).
-        intensity: in Unity's units, (L,).
+        position: positions of the lights, metres from where they aim, (L, 3).
+        intensity: intensities in Unity's units, (L,).
 
     Returns:
         Ambient light, and each light's own (L,).

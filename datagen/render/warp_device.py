@@ -1,6 +1,6 @@
 """Batches of pictures by mujoco_warp's ray caster: one world a sample, on a GPU or a CPU.
 
-Rays ask the scene's geometry anew for each pixel, with hard shadows and without dithering, so a sample's pixels depend
+Rays ask the scene's geometry again for each pixel, with hard shadows and without dithering, so a sample's pixels depend
 on nothing but the sample. Each camera has its own matrix K, which rules out the library's own antialiasing: pictures
 are drawn larger and averaged here, on the device. They stay there until someone wants them elsewhere.
 """
@@ -152,8 +152,8 @@ def device_of_worker(gpus: Sequence[str], devices: int | None) -> str:
     """The GPU of this process: render processes take them in turns. The CPU where there is none.
 
     Args:
-        gpus: of this machine.
-        devices: how many of them to use; all when None.
+        gpus: GPUs of this machine.
+        devices: number of them to use; all when None.
     """
     used = gpus[:devices]
     return used[int(os.environ.get(PLACE, 0)) % len(used)] if used else "cpu"

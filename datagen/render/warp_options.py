@@ -12,7 +12,7 @@ class WarpOptions:
     """How to draw with rays on a GPU, or a CPU.
 
     Attributes:
-        rays: of a pixel in each direction: 2 smooths outlines with four rays a pixel, 1 is four times as fast.
+        rays: rays of a pixel in each direction: 2 smooths outlines with four rays a pixel, 1 is four times as fast.
         worlds: samples drawn at once; null for 64 on a GPU and 4 on a CPU. Changes no picture.
         device: cpu, cuda or cuda:1; null for a GPU where there is one. Pictures of devices differ by rounding.
         devices: GPUs among which render processes are shared out, where device is null; null for all of this machine.

@@ -24,9 +24,9 @@ class ActionNoise:
     """Gaussian, standard deviations as shares (Table 8): of the action range, or of the action itself.
 
     Attributes:
-        additive: of the range, each step.
-        offset: of the range, each episode.
-        multiplicative: of the action, each step.
+        additive: share of the range, each step.
+        offset: share of the range, each episode.
+        multiplicative: share of the action, each step.
     """
 
     additive: float = 0.05

@@ -25,7 +25,7 @@ class Frustum(NamedTuple):
 
 
 def frustum(matrix: ArrayLike, width: int, height: int) -> Frustum:
-    """Of a camera with K (3, 3) in pixels."""
+    """Frustum of a camera with K (3, 3) in pixels."""
     K = np.asarray(matrix, dtype=np.float64)
     left, right = -K[0, 2] / K[0, 0], (width - K[0, 2]) / K[0, 0]
     return Frustum(left, right, -(height - K[1, 2]) / K[1, 1], K[1, 2] / K[1, 1])

@@ -84,7 +84,7 @@ class Environment:
         self.largest_turn = np.full(worlds, np.pi)
         """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
         self._episodes = np.zeros(worlds, dtype=np.int64)
-        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn anew, too
+        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn again, too
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
@@ -203,7 +203,7 @@ class Environment:
 
     def hidden(self) -> FloatArray:
         """What moves the hand and no observation tells, (N, H): the actions' average, and all that the randomization
-        drew and remembers. For critics, which train in simulation alone."""
+        drew and remembers. For critics, which train only in simulation."""
         effects = np.zeros((self.worlds, 0)) if self.effects is None else self.effects.hidden()
         return np.hstack([self._smoothed, effects])
 
@@ -261,7 +261,7 @@ class Environment:
                 self.effects.begin(world, partial(self._generator, world))
 
     def _generator(self, world: int, name: str) -> np.random.Generator:
-        """Of a parameter in the present attempt at an episode."""
+        """Generator of a parameter in the present attempt at an episode."""
         attempt = self._attempts[world]
         return generator(self.seed, int(self._episodes[world]), f"{name}/{attempt}" if attempt else name)
 

@@ -32,7 +32,7 @@ class StepTiming:
     for each, it would all but average out, and cost a quarter of the simulation's speed in calls.
 
     Attributes:
-        rate: of the exponential distribution, 1/s, drawn for each episode.
+        rate: rate of the exponential distribution, 1/s, drawn for each episode.
     """
 
     rate: Uniform = Uniform(1250.0, 10000.0)
@@ -51,7 +51,7 @@ class RandomForce:
     """Now and then something pushes the object, and fades.
 
     Attributes:
-        probability: of a push in a step of 80 ms, drawn for each episode.
+        probability: probability of a push in a step of 80 ms, drawn for each episode.
         acceleration: standard deviation of force over mass, m/s^2, each coordinate.
         decay: what remains of a force after 80 ms.
     """

@@ -33,8 +33,8 @@ class ObservationNoise:
 
     Attributes:
         fingertip_offset, fingertip_jitter: m, each coordinate.
-        position_offset, position_jitter: of the object, m, each coordinate.
-        rotation_offset, rotation_jitter: of the object, rad, about a random axis.
+        position_offset, position_jitter: position of the object, m, each coordinate.
+        rotation_offset, rotation_jitter: orientation of the object, rad, about a random axis.
     """
 
     fingertip_offset: float = 0.001
@@ -75,7 +75,7 @@ class MarkerLoss:
     """A fingertip's reading freezes now and then.
 
     Attributes:
-        probability: that it begins to, each second.
+        probability: probability that a reading freezes, each second.
         seconds: how long.
     """
 

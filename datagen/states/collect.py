@@ -48,12 +48,12 @@ class StatesConfig:
     Attributes:
         output: folder for the states; an unfinished one is resumed, a larger count extends it.
         count: number of states.
-        seed: of every random draw; test sets need one of their own.
+        seed: seed of every random draw; test sets need one of their own.
         scene: name or file of the scene: hand, object, cameras and surroundings (configs/scenes).
         policy: what moves the hand: a name (ours, or one that another package offers), a file (.pt, .pt2) or a function
             (package.module:function); trained is the one that is shipped for the object, random exploration where none
             is.
-        randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
+        randomized: use the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states did; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file; Table 3's locked wrist).
         episode_steps: longest episode, in steps of 80 ms; it ends earlier by the rules of the paper's training: at a
@@ -61,7 +61,7 @@ class StatesConfig:
         stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
         worlds: episodes simulated at once, which make one part.
         workers: processes that simulate parts side by side; 0 for as many as there are cores and parts to make.
-        threads: of each that simulate; 0 to share out the cores. Neither is part of the result.
+        threads: simulation threads of each process; 0 shares out the cores. Neither is part of the result.
     """
 
     output: Path

@@ -31,7 +31,7 @@ class CoverageConfig:
 
     Attributes:
         states: folder of `dactyl states`.
-        output: picture; the figures go beside it as JSON. None: coverage.png in the states' folder.
+        output: picture; the figures go beside it as JSON. null for coverage.png in the states' folder.
     """
 
     states: Path
@@ -49,7 +49,7 @@ class Coverage:
         steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
         steps_mm: movement between them, mm, (F,).
         dropped: episodes that ended in a drop, as a share of all that were begun.
-        episodes: how many gave states.
+        episodes: number of episodes that gave states.
     """
 
     states: int

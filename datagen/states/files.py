@@ -63,12 +63,12 @@ class StatesManifest(Record, frozen=True):
     """What ``manifest.json`` of states holds.
 
     Attributes:
-        scene: that the states were collected in, whole.
-        policy: that moved the hand.
-        seed: of every random draw.
-        states: in all parts.
-        rejected: from all parts.
-        versions: of the packages that simulated.
+        scene: scene that the states were collected in, whole.
+        policy: policy that moved the hand.
+        seed: seed of every random draw.
+        states: number of states in all parts.
+        rejected: states rejected from all parts, by reason.
+        versions: versions of the packages that simulated.
         config: what was asked for.
         parts: their records, in the order of the states.
     """
@@ -134,7 +134,7 @@ def write_part(
     """Write a part and then its record, each whole or not at all. Equal arguments give equal bytes.
 
     Args:
-        folder: of the states.
+        folder: folder of the states.
         part: its number.
         columns: rows; checked against the schema first.
         rejected: how many states were rejected, for each of ``REJECTIONS``.

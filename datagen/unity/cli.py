@@ -30,7 +30,7 @@ dactyl unity COMMAND --help lists a command's options with examples.
 
 
 def main_unity(argv: Sequence[str]) -> None:
-    """The two commands that concern Unity alone; `dactyl render --renderer unity` renders with it."""
+    """The two commands that concern Unity only; `dactyl render --renderer unity` renders with it."""
     name, *rest = argv or [""]
     if name in ("-h", "--help"):
         Console().out(_USAGE, end="")
@@ -95,7 +95,7 @@ class PlayerCheckConfig:
         player: how to run Unity.
         scene: name or file of the scene to draw: its cameras' sizes and lenses are what is tested.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        batches: how many to time.
+        batches: number of batches to time.
     """
 
     player: PlayerOptions = field(default_factory=PlayerOptions)

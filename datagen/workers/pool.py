@@ -54,7 +54,7 @@ class TaskFailedError(DactylError):
 
 
 def default_workers() -> int:
-    """One per core that this process may use."""
+    """Number of workers where none is asked for: one per core that this process may use."""
     return usable_cores()
 
 
