@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from benchmarks.machine import describe
-from datagen.states.collect import States, load_states
+from datagen.states.files import States, load_states
 from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.tracking import Tracker, TrackingConfig

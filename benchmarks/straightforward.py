@@ -14,7 +14,6 @@ import numpy as np
 from datagen.render.base import RenderOptions, Sample
 from datagen.render.filament import FilamentRenderer
 from datagen.render.stage import Stage
-from datagen.sim.cameras import vertical_field_of_view
 from vision.scene.scene import Scene
 
 
@@ -31,7 +30,9 @@ class StockRenderer:
         self.stage = _whole_stage(scene, RenderOptions(mesh_fraction=1.0))
         # It knows centred cameras alone, by their vertical field of view; the model's cameras have one of their own.
         ids, nominal = self.stage.scene.camera_ids, scene.rig.nominal
-        self.stage.model.cam_fovy[ids] = vertical_field_of_view(nominal.intrinsics, nominal.height)
+        self.stage.model.cam_fovy[ids] = np.rad2deg(
+            2 * np.arctan(np.asarray(nominal.height) / (2 * nominal.intrinsics[:, 1, 1]))
+        )
         self.renderer = mujoco.Renderer(self.stage.model, scene.rig.height, scene.rig.width)
 
     def render(self, samples: Sequence[Sample]) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ arrives while much is imported is answered as at any other time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -14,9 +15,10 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any, TextIO
 
 from dactyl import __version__
-from vision.errors import DactylError, UsageError, memory_fault
+from vision.errors import DactylError, UsageError, memory_fault, printable
 from vision.extras import missing_extra, require
 from vision.hardware import usable_cores
 
@@ -25,7 +27,7 @@ COMMANDS = {
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
-    "render": ("datagen.cli:main_render", "render randomised image triplets of them into a sharded dataset"),
+    "render": ("datagen.cli:main_render", "render randomised image triplets of collected states"),
     "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
     "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
@@ -33,7 +35,7 @@ COMMANDS = {
     "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
-    "evaluate": ("eval.cli:main_evaluate", "report its rotation and position errors on test sets"),
+    "evaluate": ("eval.cli:main_evaluate", "report a network's rotation and position errors"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
     "compare": ("eval.report.compare:main_compare", "set two evaluations side by side: differences, how sure they are"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
@@ -42,7 +44,10 @@ COMMANDS = {
         "turn a checkpoint into shipped weights with a model card",
     ),
     "export-model": ("eval.export_model:main_export_model", "export a network to ONNX or torch.export"),
-    "calibrate": ("eval.laboratory.cli:main_calibrate", "calibrate a lab's cameras from pictures of a ChArUco board"),
+    "calibrate": (
+        "eval.laboratory.cli:main_calibrate",
+        "calibrate cameras from a ChArUco board, or from the hand at work (--from)",
+    ),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
     "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table"),
@@ -59,7 +64,7 @@ NEEDS = {
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
-Learn an object's pose in a robot hand from three cameras, trained on synthetic images alone.
+Learn an object's pose in a robot hand from several cameras, trained on synthetic images only.
 
 commands:
 {commands}
@@ -81,6 +86,36 @@ _received: list[int] = []
 """Signals that arrived while a command ran and were to end it."""
 
 
+class _OutputError(OSError):
+    """Standard output cannot be written."""
+
+
+class _Output:
+    """Standard output whose faults are told from those of all other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _output_faults():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _output_faults():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _output_faults() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _OutputError(*error.args) from error
+
+
 class _Terminated(BaseException):
     """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
 
@@ -92,16 +127,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     terminated.
     """
     _open_standard_streams()
+    before = sys.stdout
+    sys.stdout = _Output(before)  # type: ignore[assignment]
     try:
         status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader of our output went away: a pager, head
+    except _OutputError as error:
         _print_no_more()
-        return 141
-    except OSError as error:
-        _print_no_more()
+        if error.errno == errno.EPIPE:  # the reader of our output went away: a pager, head
+            return 141
         return _fail(f"dactyl: {error}; is the disk full that the output goes to?", 1)
+    finally:
+        sys.stdout = before
 
 
 def _main(arguments: list[str]) -> int:
@@ -125,7 +163,9 @@ def _main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, _Terminated):
         return _stopped(name)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
+        return stop.code or 0 if isinstance(stop.code, int | None) else _fail(f"dactyl {name}: {stop.code}", 1)
+    except _OutputError:
+        raise
     except Exception as error:
         if _received:  # while native code ran, which made an error of its own of ours
             return _stopped(name)
@@ -143,6 +183,12 @@ def _explained(error: Exception) -> str | None:
         return f"out of memory ({reason}); raise the limit, or ask for less at once"
     if isinstance(error, ModuleNotFoundError):
         return missing_extra(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        return f"{printable(os.fsdecode(error.filename))}: {error.strerror or error}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}; make room and run the same command again"
+    if isinstance(error, BrokenPipeError):
+        return f"{error.strerror or 'broken pipe'}: whoever read what this command wrote into a pipe went away"
     return str(error) if ours else None
 
 
@@ -176,7 +222,7 @@ def _refuse_odd_environment(arguments: Sequence[str]) -> None:
 
 
 def _keep_to_the_quota() -> None:
-    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores alone."""
+    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores only."""
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision.bounds import at_least_one
 from vision.config import parse
 from vision.config_files import CONFIGS, PREFIX
 from vision.console import Console
@@ -46,9 +47,7 @@ class DemoConfig:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train_triplets", "test_triplets", "steps"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name}: must be at least 1, got {value}")
+        at_least_one(self, "train_triplets", "test_triplets", "steps")
 
 
 def commands(config: DemoConfig) -> list[list[str]]:
@@ -113,7 +112,7 @@ def main_demo(argv: Sequence[str]) -> None:
 
 
 def _config(name: str) -> str:
-    """As a person would name it: a path within a checkout, else the name of what is installed."""
+    """Name of a configuration as a person would give it: a path within a checkout, else that of what is installed."""
     path = CONFIGS / f"{name}.yaml"
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else f"{PREFIX}{name}"

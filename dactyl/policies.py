@@ -12,7 +12,7 @@ register()
 
 
 def env(scene: str = "block", num_envs: int = 64, **options: Any) -> HandVectorEnv:
-    """So many hands with an object to turn; `datagen.policy.gym_env.HandVectorEnv` lists the options.
+    """Make `num_envs` hands with an object to turn; `datagen.policy.gym_env.HandVectorEnv` lists the options.
 
     Args:
         scene: name or file of the scene (configs/scenes).

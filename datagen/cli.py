@@ -18,7 +18,7 @@ def main_scene(argv: Sequence[str]) -> None:
     examples:
       dactyl scene check block
       dactyl scene check my-scene.yaml --output sheet.png
-      dactyl scene check my-scene.yaml --renderer null           in words alone
+      dactyl scene check my-scene.yaml --renderer null           in words only
     """
     from datagen.inspection.scene import SceneConfig, camera_table, summary, warnings
     from datagen.inspection.scene_contacts import overlap_warnings
@@ -99,7 +99,7 @@ def main_render(argv: Sequence[str]) -> None:
       dactyl render --config configs/render/classic.yaml --states data/states-test --output data/classic-test
       dactyl render ... --appearance.light_total_intensity.high 10 --workers 8
       dactyl render ... --output s3://bucket/train --executor ray --ray_address auto        on a cluster (docs/scale.md)
-      dactyl render ... --only 4711             that sample alone, byte for byte, into <output>/only
+      dactyl render ... --only 4711             that sample only, byte for byte, into <output>/only
     """
     from datagen.generate.config import RenderConfig
     from datagen.generate.dataset import generate, render_one
@@ -159,7 +159,7 @@ def main_doctor(argv: Sequence[str]) -> None:
     examples:
       dactyl doctor
       dactyl doctor --renderers [filament]
-      dactyl unity check --executable unity_project/Build/stage.x86_64
+      dactyl unity check --player.executable unity_project/Build/stage.x86_64
     """
     from datagen.inspection.doctor import DoctorConfig, examine
 

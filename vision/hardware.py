@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import platform
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,20 @@ def fast_bfloat16(device: str = "cpu") -> bool:
 @functools.cache
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """Names of the instruction sets that Linux finds in an x86 processor; empty on other machines."""
+    return frozenset(_processor_line("flags", path).split())
+
+
+def processor_name(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Model of the processor, in its maker's words; the architecture where Linux knows no more."""
+    return _processor_line("model name", path) or platform.processor() or platform.machine() or "unknown processor"
+
+
+def _processor_line(key: str, path: Path) -> str:
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
-        return frozenset()
-    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:

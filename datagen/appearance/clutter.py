@@ -38,12 +38,12 @@ class FingerConfig:
     Lengths are fractions of the cameras' distance from the object.
 
     Attributes:
-        count: how many.
-        thickness: radius of their links, at the knee.
-        tip: radius of their grey round tips.
-        length: of the last link.
-        reach: of the tip from the object.
-        height: of where they hang from above the floor, or above the workspace where there is none.
+        count: number of fingers.
+        thickness: radius of the fingers' links, at the knee.
+        tip: radius of the fingers' grey round tips.
+        length: length of a finger's last link.
+        reach: distance of a finger's tip from the object.
+        height: height of where fingers hang from above the floor, or above the workspace where there is none.
         colored: fraction of fingers of any colour; the others are white or black.
     """
 
@@ -71,18 +71,21 @@ class ClutterConfig:
     Lengths are fractions of the cameras' mean distance from the object.
 
     Attributes:
-        probability: that a sample has any.
-        behind, beside, front: how many pieces stand farther from the cameras than the object, around it, and between a
-            camera and the object. Thin ones alone stand in front.
-        fingers: that reach in from above.
-        size: of a piece: the longest half side of a box, the radius of a sphere or ring, half the length of a rod or
-            cable.
+        probability: probability that a sample has any clutter.
+        behind: number of pieces that stand farther from the cameras than the object.
+        beside: number of pieces around the object.
+        front: number of pieces between a camera and the object, thin ones only.
+        fingers: fingers that reach in from above.
+        size: size of a piece: the longest half side of a box, the radius of a sphere or ring, half the length of a rod
+            or cable.
         thickness: radius of rods, cables and of what rings are made of.
-        distance: of pieces behind and beside from the object.
-        clearance: least distance of a piece from object and hand.
-        hidden: how much of the object pieces in front and fingers may hide from a camera, all together, at most.
+        distance: distance of pieces behind and beside from the object.
+        clearance: least distance of a piece from samples of the object's surface, and half the least from samples of
+            the hand's. No piece touches either; between samples one may come closer than that.
+        hidden: largest share of the object that pieces in front and fingers may hide from a camera, all together.
         value: brightness of a piece's colour (the V of HSV); hue and saturation are any.
-        metallic, glossiness: of each piece; glossiness is 1 - roughness.
+        metallic: metallic share of each piece.
+        glossiness: glossiness of each piece; 1 - roughness.
     """
 
     probability: float = 1.0

@@ -19,12 +19,13 @@ from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render import drawn_by
+from datagen.render import drawn_by, others_that_draw
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.config import to_jsonable
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
+from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.objects import Color
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
@@ -36,34 +37,34 @@ class AppearanceConfig:
 
     Attributes:
         camera_position: displacement of a camera along each axis, metres.
-        camera_rotation_deg: angle of its rotation about a random axis, degrees.
-        camera_fovy_deg: change of its vertical field of view, degrees.
-        robot_color: each sRGB channel of each link of the hand.
-        robot_metallic: of each link.
-        robot_glossiness: of each link; 1 - roughness.
+        camera_rotation_deg: angle of a camera's rotation about a random axis, degrees.
+        camera_fovy_deg: change of a camera's vertical field of view, degrees.
+        robot_color: each sRGB channel of the colour of each link of the hand.
+        robot_metallic: metallic share of each link of the hand.
+        robot_glossiness: glossiness of each link of the hand; 1 - roughness.
         object_hue: shift of a face's calibrated hue, in turns.
-        object_saturation: shift of its saturation.
-        object_value: shift of its value.
-        object_metallic: of each face and letter.
-        object_glossiness: of each face and letter.
+        object_saturation: shift of a face's calibrated saturation.
+        object_value: shift of a face's calibrated value (the V of HSV).
+        object_metallic: metallic share of each face and letter.
+        object_glossiness: glossiness of each face and letter.
         letter_value: grey level of each white letter (ORRB).
         background_color: each sRGB channel of the background (the paper randomises it without giving a range).
-        background_metallic: of the background (as the robot's).
-        background_glossiness: of the background (as the robot's).
-        lights: how many.
-        light_distance: of a light from the hand, metres (ORRB's range); its direction is uniform on the upper
+        background_metallic: metallic share of the background (as the robot's).
+        background_glossiness: glossiness of the background (as the robot's).
+        lights: number of lights.
+        light_distance: distance of a light from the hand, metres (ORRB's range); its direction is uniform on the upper
             half-sphere.
-        light_relative_intensity: of each light.
-        light_total_intensity: of all lights together, in Unity's units.
+        light_relative_intensity: intensity of each light relative to the others.
+        light_total_intensity: intensity of all lights together, in Unity's units.
         textures: on surfaces; needs ``render.textures``.
         clutter: things that lie about: behind, beside and before hand and object, and fingers from above.
         surroundings: rooms, studios, skies and pictures that light the scene and are seen behind it.
         camera_effects: blur, exposure, noise, JPEG and more on the rendered images; for test sets.
     """
 
-    camera_position: Uniform = Uniform(-0.0015, 0.0015)
-    camera_rotation_deg: Uniform = Uniform(0.0, 3.0)
-    camera_fovy_deg: Uniform = Uniform(-1.0, 1.0)
+    camera_position: Uniform = Uniform(-CAMERA_POSITION_M, CAMERA_POSITION_M)
+    camera_rotation_deg: Uniform = Uniform(0.0, CAMERA_ROTATION_DEG)
+    camera_fovy_deg: Uniform = Uniform(-CAMERA_FOVY_DEG, CAMERA_FOVY_DEG)
     robot_color: Uniform = Uniform(0.0, 1.0)
     robot_metallic: Uniform = Uniform(0.05, 0.25)
     robot_glossiness: Uniform = Uniform(0.0, 1.0)
@@ -118,17 +119,17 @@ class AppearanceConfig:
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
-    others = "take filament, classic or unity"
     if appearance.clutter.any and "clutter" not in drawn_by(renderer):
-        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others}")
+        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
     if appearance.surroundings.any and "surroundings" not in drawn_by(renderer):
+        others = others_that_draw("surroundings")
         raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
     if appearance.camera_effects.any and renderer == "warp":
         raise ValueError("appearance.camera_effects: renderer warp has none, trainings add their own; leave them out")
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
     if render.textures and "textures" not in drawn_by(renderer):
-        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others}")
+        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others_that_draw('textures')}")
 
 
 def draw_appearance(

@@ -55,7 +55,7 @@ def augment_pose(
         target: whose pose it is.
         position: object centre (3,), metres, world frame.
         quaternion: object to world (4,), w x y z.
-        seed, index: of the dataset and the sample.
+        seed, index: seed of the dataset, number of the sample.
 
     Returns:
         Position (3,), quaternion (4,) with w >= 0, and ``none``, ``rotated`` or ``jittered``.

@@ -31,7 +31,7 @@ class Room:
         cameras: their positions, (C, 3).
         target: points all over the object's surface, (N, 3).
         hand: points all over the hand's, (M, 3).
-        axis: of the workspace: a point on it, (3,).
+        axis: axis of the workspace: a point on it, (3,).
         background: the floor.
     """
 
@@ -43,7 +43,7 @@ class Room:
 
     @functools.cached_property
     def centre(self) -> FloatArray:
-        """Of the object, (3,)."""
+        """Centre of the object, (3,) m."""
         middle: FloatArray = (self.target.min(axis=0) + self.target.max(axis=0)) / 2
         return middle
 
@@ -54,12 +54,12 @@ class Room:
 
     @functools.cached_property
     def radius(self) -> float:
-        """Of a ball around the centre that holds the object."""
+        """Radius of a ball around the centre that holds the object, m."""
         return float(np.linalg.norm(self.target - self.centre, axis=1).max())
 
     @functools.cached_property
     def inner_radius(self) -> float:
-        """Of a ball around the centre that the object's surface leaves free."""
+        """Radius of a ball around the centre that the object's surface leaves free, m."""
         return float(np.linalg.norm(self.target - self.centre, axis=1).min())
 
     def floor(self, place: FloatArray) -> float:
@@ -77,7 +77,9 @@ class Room:
 
         Args:
             piece: where it would be.
-            clearance: least distance from the object, and half of that from the hand, a fraction of ``scale``.
+            clearance: distance to keep from samples of the object's surface, and twice that from samples of the
+                hand's, a fraction of ``scale``. No place of the surfaces is farther than that from a sample: no piece
+                reaches into them, but between samples one may come closer.
         """
         clearance *= self.scale
         # Fingers reach closer than a ball around the object allows; what is in the object is not far from its centre.
@@ -126,7 +128,7 @@ class Surfaces:
 
     Args:
         scene: whose hand and object.
-        spacing: of the points on the object's surface, as a fraction of the nominal cameras' distance from the
+        spacing: spacing of the points on the object's surface, as a fraction of the nominal cameras' distance from the
             workspace: no place of it is farther than that from one of them. On the hand it is twice that.
     """
 
@@ -154,9 +156,9 @@ class Surfaces:
         """The room of a state.
 
         Args:
-            joint_position: of the hand, radians, (J,).
+            joint_position: joints of the hand, radians, (J,).
             object_position, object_quaternion: metres, world frame; w x y z.
-            extrinsics: of the cameras, world to camera, (C, 4, 4).
+            extrinsics: extrinsics of the cameras, world to camera, (C, 4, 4).
         """
         data = self._data
         data.qpos[self._qpos] = joint_position

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
+from vision.bounds import at_least_one
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
@@ -71,8 +72,7 @@ class BopConfig:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count: must be at least 1, got {self.count}")
+        at_least_one(self, "count")
 
 
 def export_bop(config: BopConfig) -> int:

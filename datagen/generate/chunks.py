@@ -1,7 +1,7 @@
-"""Triplets without end, a chunk at a time and without a file: what a training renders while it goes on.
+"""Triplets without end, a chunk at a time and without a file: what a training renders while it runs.
 
 Filament's frames depend on how many its context drew before (``datagen.render.filament``), so a chunk is drawn by a
-fresh context, as a shard is: its bytes are then a function of its number alone. No torch in here, for it would come
+fresh context, as a shard is: its bytes are then a function of its number only. No torch in here, for it would come
 into every process that renders.
 """
 
@@ -52,7 +52,7 @@ class Chunks:
     def index(self, position: int) -> int:
         """Number of the sample at one of this process's positions."""
         batch, place = divmod(position, self.per_batch)
-        return (batch * self.world + self.rank) * self.per_batch + place
+        return first_number(batch, self.per_batch, self.rank, self.world) + place
 
     def positions(self, number: int) -> range:
         """Positions of a chunk that are to be rendered."""
@@ -69,6 +69,11 @@ class Chunks:
                 encoded.append(members)
                 advance(1)
         return encoded
+
+
+def first_number(batch: int, per_batch: int, rank: int, world: int) -> int:
+    """Number of the first online sample of a training process in a batch: equal shares along the batches."""
+    return (batch * world + rank) * per_batch
 
 
 @functools.lru_cache(maxsize=1)

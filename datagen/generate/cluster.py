@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datagen.generate.shard_task import ShardTask
-from datagen.states.collect import States
+from datagen.states.files import States
 from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
 from vision.progress import Advance
@@ -42,7 +42,7 @@ def run_on_ray(
         states: of the task's configuration.
         advance: called with the samples of each finished shard.
         address: of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start Ray on
-            this machine alone, for as long as this takes.
+            only this machine, for as long as this takes.
         workers: processes of a Ray that is started here; a cluster has as many as it has cores.
         patience_s: seconds without a finished sample after which a process ends itself, to be replaced.
 

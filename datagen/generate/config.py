@@ -27,7 +27,7 @@ class RenderConfig:
         states: folder of states (dactyl states).
         output: folder or URL (s3://bucket/set) for the dataset; an unfinished one is resumed, a larger count extends.
         count: number of triplets.
-        seed: of every drawn value; test sets need one of their own.
+        seed: seed of every drawn value; test sets need one of their own.
         shard_size: triplets in one tar.
         scene: name or file of a scene with the states' hand and object, to render it with other cameras or
             surroundings; null for the scene of the states.
@@ -36,13 +36,14 @@ class RenderConfig:
         workers: render processes; null for one per core.
         devices: GPUs of this machine that draw, the first so many; null for all (renderer warp).
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
-        ray_address: of the cluster, host:port, or auto for the one that this machine belongs to; null starts Ray here.
+        ray_address: address of the cluster, host:port, or auto for the one that this machine belongs to; null starts
+            Ray here.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners
             (7 ms a triplet).
         only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
         appearance: ranges of the visual randomizations (Table 9).
-        augmentation: of the object's pose before rendering (appendix D.2).
+        augmentation: changes of the object's pose before rendering (appendix D.2).
         render: options of the renderer.
     """
 
@@ -65,11 +66,9 @@ class RenderConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "count", "shard_size")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers: must be at least 1, got {self.workers}")
-        if self.devices is not None and (self.devices < 1 or self.renderer != "warp"):
-            raise ValueError(f"devices: must be at least 1, and is of use only with renderer warp, got {self.devices}")
+        at_least_one(self, "count", "shard_size", "workers", "devices")
+        if self.devices is not None and self.renderer != "warp":
+            raise ValueError(f"devices: is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
         positive(self, "patience_s")

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
-from datagen.states.collect import load_states
-from datagen.workers.pool import TaskFailedError, default_workers, run
+from datagen.render import is_reusable
+from datagen.states.files import load_states
+from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, default_workers, run
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.io.store import Location
@@ -25,6 +26,7 @@ from vision.storage.shards import ShardRecord, committed_shard, shard_name
 from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16
+_REUSED_TASKS = 1_000  # shards that a process with a reusable renderer makes
 
 
 def generate(config: RenderConfig) -> TripletDataset:
@@ -101,9 +103,9 @@ def _execute(
     """The shards, wherever the configuration wants them made."""
     workers = config.workers or default_workers()
     if config.executor == "local":
-        # Drivers leak, warp does not; and to start it takes as long as to draw thousands of samples.
-        lives = {"tasks_per_process": 1_000} if config.renderer == "warp" else {}
-        return run(task, numbers, workers, advance, patience_s=config.patience_s, **lives)
+        # Drivers leak; what draws all shards of its process does not, and starts as slowly as it draws thousands.
+        lives = _REUSED_TASKS if is_reusable(config.renderer) else TASKS_PER_PROCESS
+        return run(task, numbers, workers, advance, patience_s=config.patience_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray
 
     states, address = load_states(config.states), config.ray_address

@@ -22,7 +22,7 @@ from datagen.generate.view_labels import Views
 from datagen.pictures.camera_effects import photographed
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions, Sample
-from datagen.states.collect import States, load_states
+from datagen.states.files import States, load_states
 from datagen.variation import generator
 from vision.geometry.cameras import Cameras
 from vision.progress import Advance

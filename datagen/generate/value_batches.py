@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.generate.chunks import states_excluding
+from datagen.generate.chunks import first_number, states_excluding
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import make_samples
 from datagen.render.world_values import Values, WorldValues
@@ -44,7 +44,7 @@ class ValueBatches:
 
     def indices(self, batch: int) -> range:
         """Numbers of the samples: along the batches, equal shares of each for the training processes."""
-        first = (batch * self.world + self.rank) * self.per_batch
+        first = first_number(batch, self.per_batch, self.rank, self.world)
         return range(first, first + self.per_batch)
 
     def __call__(self, batch: int, advance: Advance) -> tuple[Values, Labels]:

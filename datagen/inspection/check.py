@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
@@ -27,6 +28,9 @@ from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_images, mask_box, mask_suffix
 
+if TYPE_CHECKING:
+    from datagen.generate.view_labels import Views
+
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
 _OUTLINE_TOLERANCE = 2  # pixels of a mask
 _PIXEL_TOLERANCE = 1e-6
@@ -39,7 +43,7 @@ class CheckConfig:
     Attributes:
         dataset: folder or URL of a finished dataset.
         rerender: random samples to render again from their labels and compare with the stored pictures.
-        seed: of the choice of those.
+        seed: seed of the choice of those samples.
     """
 
     dataset: Location
@@ -149,7 +153,9 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     """Render random samples again from label and appearance, each from its place in its shard."""
     if count == 0:
         return
-    from datagen.generate.shard_task import shard_renderer  # late: who only reads a dataset needs no simulator
+    # Late: who only reads a dataset needs no simulator.
+    from datagen.generate.shard_task import shard_renderer
+    from datagen.generate.view_labels import Views
 
     config = dataset.manifest.config
     if config.get("renderer") not in ("filament", "classic", "warp"):
@@ -160,6 +166,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             f"version {RENDERING}; check it without rerender"
         )
     options = from_plain(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
+    views = functools.cache(lambda: Views(dataset.scene, options))  # compiles a scene
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
     with progress("rendering again", len(chosen), "samples") as advance:
@@ -172,7 +179,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
                 images = photographed(rendered, sample.appearance.camera_effects, dataset.rig)
                 same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
             yield from _differences(dataset, number, images, same_device)
-            yield from _view_differences(dataset, number, sample, options)
+            yield from _view_differences(dataset, number, sample, views)
             advance(1)
 
 
@@ -187,16 +194,16 @@ def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_
             yield f"{dataset.where(number)}.{name}: rendered again it differs by {off:.2f} levels on average"
 
 
-def _view_differences(dataset: TripletDataset, number: int, sample: Sample, options: RenderOptions) -> Iterator[str]:
+def _view_differences(
+    dataset: TripletDataset, number: int, sample: Sample, views: Callable[[], Views]
+) -> Iterator[str]:
     """The masks computed again: other processors may round a pixel on the outline to the other side."""
     stored = dataset.masks(number)
     if stored is None:
         return
-    from datagen.generate.view_labels import Views
-
     label = dataset.label(number)
     cameras = Cameras(label["camera_intrinsics"], label["camera_extrinsics"])
-    _, masks = Views(dataset.scene, options)(sample, cameras)
+    _, masks = views()(sample, cameras)
     for name, mask, there in zip(dataset.rig.names, masks, stored, strict=True):
         if (off := np.count_nonzero(mask != there)) > _OUTLINE_TOLERANCE:
             yield f"{dataset.where(number)}.{mask_suffix(name)}: computed again it differs in {off} pixels"

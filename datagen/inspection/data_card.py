@@ -1,4 +1,4 @@
-"""A dataset's ``README.md``: what it is, what was varied, a picture, and how to load it with ``webdataset`` alone."""
+"""A dataset's ``README.md``: what it is, what was varied, a picture, and how to load it with ``webdataset`` only."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def card(dataset: TripletDataset) -> str:
 
 
 def _size(samples: int) -> str:
-    """As dataset hubs have it."""
+    """Size category of a dataset as hubs for datasets name it."""
     bounds = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
     return next((name for bound, name in bounds if samples < bound), "1M<n<10M")
 

@@ -15,9 +15,9 @@ from rich.text import Text
 from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
+from datagen.states.coverage import count_by_cube_rotation
 from vision.config import to_jsonable
 from vision.errors import printable
-from vision.geometry.rotations import cube_rotations, matrix_from_quaternion
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION
@@ -98,7 +98,7 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
         return {}
     position = np.stack([label["object_position"] for label in labels])
     kinds = Counter(label["augmentation"] for label in labels)
-    cells = orientation_cells(np.stack([label["object_quaternion"] for label in labels]))
+    cells = count_by_cube_rotation(np.stack([label["object_quaternion"] for label in labels]))
     return {
         f"of {len(labels):,} labels": ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         "states": f"{len({int(label['state_index']) for label in labels}):,} different, "
@@ -115,15 +115,8 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def _visibility(shares: Sequence[np.ndarray]) -> dict[str, str]:
-    """Of the object, in one camera or another; nothing for a dataset that does not say."""
+    """Visible share of the object in one camera or another; empty for a dataset that does not say."""
     if not shares:
         return {}
     low, middle, high = np.percentile(shares, [5, 50, 95])
     return {"visible": f"{middle:.0%} of the object at the median, {low:.0%} to {high:.0%} in nine of ten pictures"}
-
-
-def orientation_cells(quaternions: np.ndarray) -> np.ndarray:
-    """How many orientations (N, 4) are nearest to each of the 24 rotations that map a cube onto itself, (24,)."""
-    # The trace of R1^T R2 falls with the angle between two rotations.
-    likeness = np.einsum("nij,kij->nk", matrix_from_quaternion(quaternions), cube_rotations())
-    return np.bincount(likeness.argmax(axis=1), minlength=24)

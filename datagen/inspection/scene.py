@@ -37,7 +37,7 @@ class SceneConfig:
         scene: its name in configs/scenes, or a file.
         output: PNG of the sheet: every camera's picture with what was understood drawn over it, and the cameras
             around the scene; null for scene-NAME.png in the current folder.
-        renderer: of the pictures; null for no sheet.
+        renderer: renderer of the pictures; null for no sheet.
     """
 
     scene: str
@@ -101,7 +101,7 @@ def inside(camera: Camera, points: FloatArray) -> FloatArray:
 
 def _hand_facts(hand: Hand | None) -> dict[str, str]:
     if hand is None:
-        return {"hand": "none: the object alone"}
+        return {"hand": "none: the object only"}
     facts = {
         "hand": f"{hand.name}, {hand.source}",
         "joints": f"{len(hand.joints)}: {', '.join(hand.joints)}",

@@ -16,7 +16,7 @@ def overlap_warnings(compiled: SimScene) -> Iterator[str]:
     """What of the hand lies below the background, and whether the object starts within the hand; a sentence each.
 
     Args:
-        compiled: for physics.
+        compiled: scene that is compiled for physics.
     """
     scene, model, hand = compiled.scene, compiled.model, compiled.hand
     if hand is None:

@@ -60,7 +60,7 @@ def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
 
 
 def _pictures(scene: Scene, renderer: str) -> np.ndarray:
-    """Of the object where it starts, upright, and the hand's initial pose, under one drawn look, (C, H, W, 3)."""
+    """Images (C, H, W, 3) of the object where it starts, upright, and the hand's initial pose, under one drawn look."""
     with create_renderer(renderer, scene, RenderOptions(image_size=_LONGEST)) as drawing:
         look = draw_appearance(AppearanceConfig(), scene, drawing.materials, 0, 0)
         nominal = scene.rig.nominal

@@ -34,7 +34,7 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
 
     Args:
         dataset: to look at.
-        numbers: of samples.
+        numbers: numbers of the samples.
         save: ``.rrd`` file to write instead of starting a viewer, for machines without a screen.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a real camera does to the light that reaches it, by value: for test sets of pictures as cameras deliver them.
 
-Trainings have the same effects on their device, drawn anew for each batch (``train.camera_model``). In the order in
+Trainings have the same effects on their device, drawn again for each batch (``train.camera_model``). In the order in
 which they happen: the lens blurs, the exposure time smears, the lens darkens the corners and gains scale, the sensor
 adds noise and clips, the tone curve encodes, JPEG compresses. All up to the clipping is done in light, not in levels.
 """
@@ -31,7 +31,7 @@ class CameraEffectsConfig:
     """Ranges, one draw for each image. With the defaults nothing happens.
 
     Attributes:
-        probability: that a sample's images go through the camera.
+        probability: probability that a sample's images go through the camera.
         defocus: radius of the disc that a point becomes, as a fraction of the image's width.
         motion: path of a point while the shutter is open, as a fraction of the image's width; in any direction.
         vignette: loss of light in the corners, as a fraction of it.
@@ -76,12 +76,12 @@ class CameraEffectsConfig:
 
 @dataclass(frozen=True)
 class CameraEffects:
-    """Of one image, as a sample stores them; see :class:`CameraEffectsConfig` for the units.
+    """What a camera does to one image, as a sample stores them; see :class:`CameraEffectsConfig` for the units.
 
     Attributes:
-        motion_angle: of the path to the image's x axis, radians.
+        motion_angle: angle of the path to the image's x axis, radians.
         red, blue: changes of these gains, in stops.
-        noise_seed: of the noise.
+        noise_seed: seed of the noise.
     """
 
     defocus: float

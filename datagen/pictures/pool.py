@@ -25,9 +25,9 @@ class PoolConfig(Protocol):
 
     Attributes:
         kinds: procedural ones to draw.
-        folder: of pictures to use too; None for procedural ones alone.
-        folder_fraction: how many are pictures of the folder, where there is one.
-        pool: how many different ones 128 consecutive samples share.
+        folder: folder of pictures to use too; None for procedural ones only.
+        folder_fraction: share of draws that are pictures of the folder, where there is one.
+        pool: number of different ones that 128 consecutive samples share.
     """
 
     @property

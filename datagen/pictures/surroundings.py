@@ -34,9 +34,8 @@ class Surroundings:
     radiance: Map
 
 
-def draw_surroundings(rng: np.random.Generator, height: int, kind: str | None = None) -> Surroundings:
-    """Surroundings of a kind, a random one where none is named, in any orientation; ``height`` rows."""
-    kind = str(rng.choice(list(KINDS))) if kind is None else kind
+def draw_surroundings(rng: np.random.Generator, height: int, kind: str) -> Surroundings:
+    """Surroundings of a kind, a key of ``KINDS``, in any orientation; ``height`` rows."""
     radiance = normalised(KINDS[kind](rng, directions(height)))
     return Surroundings(f"{kind}-{hashlib.blake2b(radiance.tobytes(), digest_size=8).hexdigest()}", radiance)
 
@@ -55,7 +54,7 @@ def directions(height: int) -> FloatArray:
 
 @cache
 def solid_angles(height: int) -> FloatArray:
-    """Of the pixels, (H, 1); over all columns they make the sphere."""
+    """Solid angles of the pixels, (H, 1); over all columns they make the sphere."""
     edges = np.cos(np.pi * np.arange(height + 1) / height)
     found = (edges[:-1] - edges[1:])[:, None] * np.pi / height
     found.flags.writeable = False
@@ -96,14 +95,6 @@ def resized(radiance: FloatArray | Map, height: int) -> Map:
     return np.asarray(
         cv2.resize(radiance.astype(np.float32), (2 * height, height), interpolation=cv2.INTER_AREA), np.float32
     )
-
-
-def irradiance(radiance: Map, normal: FloatArray) -> FloatArray:
-    """Light that falls on a surface of this normal, (3,), over pi: the colour of a white matt surface."""
-    height = len(radiance)
-    cosine = np.maximum(directions(height) @ normal, 0.0) * solid_angles(height)
-    irradiance: FloatArray = np.einsum("hw,hwc->c", cosine, radiance) / np.pi
-    return irradiance
 
 
 def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Any
 from datagen.pictures.pool import check_pool, draw_number, opened, source_of
 from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
-from datagen.pictures.texture_files import TextureFolder
+from datagen.pictures.texture_files import picture_files
 from datagen.variation import LogUniform, generator
 from vision.bounds import share
 from vision.errors import DactylError
@@ -27,12 +27,13 @@ class SurroundingsConfig:
     Without them, an even white sky is all around that is not seen.
 
     Attributes:
-        probability: that a sample has some.
-        kinds: procedural ones to draw: room, studio, sky.
-        folder: of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones alone.
-        folder_fraction: how many are pictures of the folder, where there is one.
-        pool: how many different ones 128 consecutive samples share; each is turned at random about the vertical.
-        brightness: their mean luminance; 1 is that of the even white sky.
+        probability: probability that a sample has surroundings.
+        kinds: procedural surroundings to draw: room, studio, sky.
+        folder: folder of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones only.
+        folder_fraction: share of surroundings that are pictures of the folder, where there is one.
+        pool: number of different surroundings that 128 consecutive samples share; each is turned at random about the
+            vertical.
+        brightness: mean luminance of surroundings; 1 is that of the even white sky.
         bare: how often the scene's background (plane or bowl) is left out, so that they are seen in its place.
     """
 
@@ -62,7 +63,7 @@ class SurroundingsUse:
 
     Attributes:
         source: what to draw the map from: "<kind>:<seed>:<number>", or "picture:<file>".
-        name: of :class:`Surroundings`, with a hash: what the source must give.
+        name: name of :class:`Surroundings`, with a hash: what the source must give.
         turn: about the vertical, counter-clockwise from above, in turns.
         brightness: mean luminance; 1 is that of the even white sky that is there without surroundings.
         bare: the scene's background is left out.
@@ -137,4 +138,4 @@ def surroundings_from(source: str) -> Surroundings:
 @lru_cache(maxsize=4)
 def maps_of(folder: Path) -> list[Path]:
     """The maps of a folder, as they were when it was first asked for."""
-    return TextureFolder(folder, SUFFIXES).paths
+    return picture_files(folder, SUFFIXES)

@@ -21,8 +21,8 @@ _MAX_BYTES = 64 * 2**20
 _MAX_PIXELS = 100_000_000
 
 
-class TextureFolder:
-    """The pictures of a folder and of those in it, by name; opened when they are asked for.
+def picture_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The pictures in a folder and the folders in it, by name.
 
     Args:
         folder: where they are.
@@ -31,23 +31,13 @@ class TextureFolder:
     Raises:
         DactylError: there is no such folder, or no picture in it.
     """
-
-    def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
-        if not folder.is_dir():
-            raise DactylError(f"{folder}: no such folder of pictures; correct the path")
-        found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-        self.paths = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-        if not self.paths:
-            raise DactylError(f"{folder}: no pictures in it; expected files that end in {', '.join(suffixes)}")
-
-    def draw(self, rng: np.random.Generator, count: int, size: int) -> list[Texture]:
-        """So many different textures, ``size`` pixels wide and high; some more than once where the folder has fewer.
-
-        Raises:
-            DactylError: a file is no picture, or too large.
-        """
-        chosen = rng.choice(len(self.paths), count, replace=count > len(self.paths))
-        return [read_texture(self.paths[number], size) for number in chosen]
+    if not folder.is_dir():
+        raise DactylError(f"{folder}: no such folder of pictures; correct the path")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    paths = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    if not paths:
+        raise DactylError(f"{folder}: no pictures in it; expected files that end in {', '.join(suffixes)}")
+    return paths
 
 
 def read_texture(path: Path, size: int) -> Texture:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
-from datagen.pictures.texture_files import TextureFolder, read_texture
+from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
 from vision.bounds import share
@@ -32,10 +32,10 @@ class TextureConfig:
         object: probability for each part of the object; letters and parts with a texture of their own stay as they are.
         background: probability for the background, of a bowl's floor and wall each.
         kinds: procedural ones to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
-        folder: of pictures to use too; null for procedural ones alone.
-        folder_fraction: how many of the textures are pictures of the folder, where there is one.
-        pool: how many different textures 128 consecutive samples share.
-        scale: of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on the background.
+        folder: folder of pictures to use too; null for procedural ones only.
+        folder_fraction: share of textures that are pictures of the folder, where there is one.
+        pool: number of different textures that 128 consecutive samples share.
+        scale: size of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on the background.
     """
 
     links: float = 0.0
@@ -79,8 +79,8 @@ class TextureUse:
     Attributes:
         material: its number, in the scene's order.
         source: what to draw it from: "<kind>:<seed>:<number>", or "picture:<file>".
-        name: of :class:`Texture`, with a hash: what the source must give.
-        scale: how much larger it is than its surface has it.
+        name: name of :class:`Texture`, with a hash: what the source must give.
+        scale: size of the texture over that which its surface gives it.
     """
 
     material: int
@@ -159,4 +159,4 @@ def texture_from(source: str) -> Texture:
 @lru_cache(maxsize=4)
 def files_of(folder: Path) -> list[Path]:
     """The pictures of a folder, as they were when it was first asked for."""
-    return TextureFolder(folder).paths
+    return picture_files(folder)

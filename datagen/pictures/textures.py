@@ -39,17 +39,10 @@ class Texture:
     tileable: bool = True
 
 
-def draw_texture(rng: np.random.Generator, size: int, kind: str | None = None) -> Texture:
-    """A texture of a kind, a random one where none is named, ``size`` pixels wide and high."""
-    kind = str(rng.choice(list(KINDS))) if kind is None else kind
+def draw_texture(rng: np.random.Generator, size: int, kind: str) -> Texture:
+    """A texture of a kind, a key of ``KINDS``, ``size`` pixels wide and high."""
     pixels = KINDS[kind](rng, size)
     return Texture(f"{kind}-{hashlib.blake2b(pixels.tobytes(), digest_size=8).hexdigest()}", pixels)
-
-
-def draw_pool(rng: np.random.Generator, count: int, size: int) -> list[Texture]:
-    """So many textures, every kind as often as any other, in random order."""
-    kinds = [list(KINDS)[number % len(KINDS)] for number in range(count)]
-    return [draw_texture(rng, size, kind) for kind in rng.permutation(kinds)]
 
 
 def spectral_noise(rng: np.random.Generator, size: int, slope: float, stretch: float = 1.0) -> FloatArray:

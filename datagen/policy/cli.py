@@ -32,7 +32,7 @@ def main_policy(argv: Sequence[str]) -> None:
 def main_train(argv: Sequence[str]) -> None:
     """Train a policy with hindsight experience replay.
 
-    Checkpoints, the log, the learning curve and policy.pt go to the output folder; the same command goes on with an
+    Checkpoints, the log, the learning curve and policy.pt go to the output folder; the same command resumes an
     unfinished training, a larger --steps with a finished one.
 
     examples:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from datagen.policy.her_config import HerConfig
 from datagen.policy.player import Orders, Played, Player
-from datagen.workers.child import begin
+from datagen.workers.child import end, send_error, spawn
 from vision.errors import DactylError
-
-_LEAVE_S = 10.0  # that a player may take to end
 
 
 class Here:
@@ -56,7 +50,7 @@ class Processes:
                 result: Any = connection.recv()
             except (EOFError, OSError):
                 raise DactylError(
-                    "a process that plays died (out of memory?); the same command goes on from the last checkpoint"
+                    "a process that plays died (out of memory?); the same command resumes from the last checkpoint"
                 ) from None
             if isinstance(result, tuple):  # ("error", what it raised)
                 raise result[1]
@@ -70,27 +64,13 @@ def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | 
     if not config.players:
         yield Here(Player(config, 0, episodes[0], steps))
         return
-    context = multiprocessing.get_context("spawn")
-    processes, connections = [], []
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:  # the players inherit the mask: signals are for the learner, which ends them
+    with contextlib.ExitStack() as stack:
+        connections = []
         for number, episode in enumerate(episodes):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=begin, args=(theirs, os.getpid()))
-            process.start()
-            theirs.close()
-            ours.send((_play, (config, number, episode, steps)))
-            processes.append(process)
-            connections.append(ours)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-    try:
+            process, connection = spawn(_play, config, number, episode, steps)
+            stack.callback(end, process, connection)
+            connections.append(connection)
         yield Processes(connections)
-    finally:
-        for process, connection in zip(processes, connections, strict=True):
-            process.kill()
-            process.join(_LEAVE_S)
-            connection.close()
 
 
 def _play(connection: Connection, config: HerConfig, number: int, episode: int, steps: int) -> None:
@@ -100,8 +80,5 @@ def _play(connection: Connection, config: HerConfig, number: int, episode: int, 
             connection.send(player.play(*connection.recv()))
     except EOFError:
         return
-    except DactylError as error:
-        connection.send(("error", error))
     except Exception as error:
-        error.add_note(traceback.format_exc())  # it stays behind with this process, so its text goes along
-        connection.send(("error", error))
+        send_error(connection, error)

@@ -22,11 +22,11 @@ class CriticConfig:
     """How critics are built.
 
     Attributes:
-        count: how many; targets use the least of their values.
+        count: number of critics; targets use the least of their values.
         hidden: widths of the hidden layers.
         blocks: perceptron (linear layers with layer normalisation and ReLU) or residual (each width a block of two
             linear layers with RMS normalisation, added to its input; all widths are then equal).
-        atoms: of the return's distribution; 1 for classifiers of success.
+        atoms: atoms of the return's distribution; 1 for classifiers of success.
     """
 
     count: int = 2

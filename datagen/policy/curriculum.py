@@ -15,8 +15,8 @@ class Widening:
     Attributes:
         first: where it begins.
         step: by how much it grows.
-        share: of the last `goals` goals, reached at its present edge, at which it does.
-        goals: that are counted, anew after each step.
+        share: share of the last `goals` goals, reached at its present edge, at which it does.
+        goals: number of goals that are counted, again from none after each step.
     """
 
     first: float = 0.0

@@ -25,18 +25,11 @@ from vision.bounds import at_least_one
 from vision.config import to_jsonable
 from vision.io.files import atomic_write, canonical_json
 from vision.progress import Advance, progress
+from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
 
 Ending = Literal["dropped", "late", "complete"]
 """How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
-
-PAPER = {
-    ("shadow", "block (state)"): (43.4, 13.8, 50.0),
-    ("shadow", "block (state, locked wrist)"): (44.2, 13.4, 50.0),
-    ("shadow", "prism (state)"): (29.0, 19.7, 30.0),
-}
-"""Table 3, by hand and object, 100 trials in the randomized simulation: mean, standard deviation and median of
-consecutive goals."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +42,8 @@ class EvaluateConfig:
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         trials: number of trials of each kind.
-        seed: seed of all random draws.
-        threads: number of threads that simulate; 0 for one per processor.
+        seed: seed of every random draw.
+        threads: simulation threads; 0 uses all processors.
         plain: play in the simulation without randomization.
         randomized: play in the randomized simulation.
         baseline: play the same trials with random exploration, for comparison.
@@ -106,7 +99,7 @@ class Result:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
+        """Interval of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
         if len(set(self.goals)) == 1:
             return self.mean, self.mean
         draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
@@ -146,7 +139,7 @@ def play_trials(
         environment: N worlds; its seed and a trial's number decide all that is random in a trial.
         policy: made for N worlds.
         rules: when a trial is over.
-        numbers: of the trials, (N,).
+        numbers: numbers of the trials, (N,).
         advance: called after each step with the number of trials that it ended.
         sense: what the policy is told of all worlds before a step of those still going, (K,); the environment's own
             ``sense`` when None.
@@ -216,9 +209,9 @@ def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
         figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
         figures += f" | {result.dropped} | {result.late}"
         rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
-    paper = PAPER.get((scene.hand.name if scene.hand else "", f"{target} (state{wrist})"))
-    if paper:
-        rows.append(f"| paper, {target} (state{wrist}) | 100 | {paper[0]} | | {paper[1]} | {paper[2]:g} | | |")
+    for row in TRIALS.get((scene.hand.name if scene.hand else "", target), ()):
+        if row.place == "randomized" and row.label.endswith(f"(state{wrist})"):
+            rows.append(f"| paper, {row.label} | {row.trials} | {row.mean} | | {row.std} | {row.median:g} | | |")
     for kind, result in results.items():
         rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
     return "\n".join(rows)

@@ -9,8 +9,8 @@ import numpy as np
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.scene import SimScene
+from datagen.sim.trials import STEP_SECONDS
 
-_STEP = 0.08  # s
 _CORRELATION_TIME = 0.6  # s: fingers sweep rather than tremble
 _SPREAD = 0.8  # standard deviation of a joint's target around the grasp, in half control ranges
 
@@ -39,7 +39,7 @@ class RandomExploration:
             self._noise[world] = rng.normal(size=self._noise.shape[1])
 
     def act(self, observation: Observation) -> FloatArray:
-        memory = np.exp(-_STEP / _CORRELATION_TIME)
+        memory = np.exp(-STEP_SECONDS / _CORRELATION_TIME)
         for world, rng in self._generators.items():
             fresh = np.sqrt(1 - memory**2) * rng.normal(size=self._noise.shape[1])
             self._noise[world] = memory * self._noise[world] + fresh

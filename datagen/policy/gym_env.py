@@ -78,7 +78,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Vectors, dict[str, Any]]:
         """Begin episodes in all worlds. The same seed gives the same episodes for the same actions; without one, they
-        go on from those before."""
+        follow those before."""
         first = self._np_random is None
         super().reset(seed=seed)
         if first or seed is not None:
@@ -137,13 +137,13 @@ class HandEnv(gymnasium.Env[Vectors, Vectors]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Vectors, dict[str, Any]]:
-        """As `HandVectorEnv.reset`."""
+        """Begin an episode, as `HandVectorEnv.reset` does."""
         super().reset(seed=seed)
         observation, info = self._env.reset(seed=seed)
         return observation[0], {key: value[0] for key, value in info.items()}
 
     def step(self, action: Vectors) -> tuple[Vectors, float, bool, bool, dict[str, Any]]:
-        """As `HandVectorEnv.step`."""
+        """Advance by 80 ms, as `HandVectorEnv.step` does."""
         observation, reward, terminated, truncated, info = self._env.step(action[None])
         row = {key: value[0] for key, value in info.items()}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), row

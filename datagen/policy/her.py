@@ -35,7 +35,7 @@ class Learning:
         privileged: whether the actor, too, sees everything as it is and is told the drawn physics: a teacher
             (`datagen.policy.student`), of no use outside the simulation.
         critic: how critics are built.
-        learning_rate: of Adam, for all networks.
+        learning_rate: learning rate of Adam, for all networks.
         batch: transitions of one update.
         actor_every: updates of the critics for one of the actor.
         averaging: share by which target networks follow the trained ones in each update.
@@ -77,11 +77,11 @@ class Learner(PartsLearner):
     """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here.
 
     Args:
-        config: of the networks and their learning.
-        layout: of the states.
-        hidden: how many numbers no observation tells (`Environment.hidden`).
-        seed: of the initial weights.
-        device: that learns, as torch calls it.
+        config: configuration of the networks and their learning.
+        layout: layout of the states.
+        hidden: number of values that no observation tells (`Environment.hidden`).
+        seed: seed of the initial weights.
+        device: device that learns, as torch calls it.
     """
 
     def __init__(self, config: Learning, layout: Layout, hidden: int, seed: int, device: str = "cpu") -> None:
@@ -120,8 +120,8 @@ class Learner(PartsLearner):
 
         Args:
             sample: transitions.
-            rng: of the noise that smooths targets.
-            actor: whether the actor learns, too, or critics alone.
+            rng: generator of the noise that smooths targets.
+            actor: whether the actor learns, too, or only critics.
             anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))

@@ -10,7 +10,7 @@ from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
-from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
+from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.bounds import at_least_one, not_negative
 from vision.config import to_jsonable
 from vision.scene.load import check_scene
@@ -21,37 +21,37 @@ class HerConfig:
     """How to train.
 
     Attributes:
-        output: folder; an unfinished training there goes on, a larger ``steps`` extends it.
+        output: folder; an unfinished training there is resumed, a larger ``steps`` extends it.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
         teacher: weights of an actor whose actions are learnt on the states that the trained one gets into
             (`datagen.policy.student`); null learns from goals, by hindsight.
-        randomized: in the paper's randomized simulation.
-        groups: which of its groups of effects: physics, observation, unmodelled.
-        widening: of the randomizations' width, as goals are reached by the worlds that act without exploration.
-        seed: of every random draw.
+        randomized: train in the paper's randomized simulation.
+        groups: groups of effects that are randomized: physics, observation, unmodelled.
+        widening: growth of the randomizations' width, as goals are reached by the worlds that act without exploration.
+        seed: seed of every random draw.
         steps: environment steps in all worlds together.
         players: processes that simulate while the learner learns; 0 simulates in the learner's, in turns with it.
-        worlds: of each player, simulated at once.
-        clean_worlds: how many of them act without exploration, for the reported figures.
-        threads: of each player that simulate; 0 for all processors.
-        torch_threads: that learn.
-        device: that learns, as torch calls it: cpu, cuda.
+        worlds: worlds of each player, simulated at once.
+        clean_worlds: number of worlds that act without exploration, for the reported figures.
+        threads: simulation threads of each player; 0 uses all processors.
+        torch_threads: threads that learn.
+        device: device that learns, as torch calls it: cpu, cuda.
         chunk: steps that are played and learnt from at a time; the policy that plays is up to two chunks old.
-        updates: of the networks for each step of all worlds of a player.
+        updates: updates of the networks for each step of all worlds of a player.
         replay_steps: capacity for each world; some 2 kB a step.
         warmup: environment steps of the most noise around the cupped hand, before anything is learnt; with `init`, of
             the given policy.
-        critics_first: environment steps after that in which critics alone learn, while the actor stays as it is: from
+        critics_first: environment steps after that in which only critics learn, while the actor stays as it is: from
             critics that know nothing yet it would forget in minutes what it can do.
-        first_updates: of the critics for each step of all worlds of a player, in these.
+        first_updates: updates of the critics for each step of all worlds of a player, in these.
         anchor: weight of the mean square by which the actor's actions differ from those of the given one, right after;
             it fades to nothing in the `anchor_steps` that follow.
         noise: standard deviation of the exploration in joint targets, in half control ranges, of the least and the
             most exploring world.
         first_turn: exploring worlds begin with goals within this angle, rad.
-        widen_at: that angle grows by a tenth whenever so large a share of the last 500 goals was reached.
+        widen_at: share of the last 500 goals whose reaching lets that angle grow by a tenth.
         start_states: states that episodes begin from, made by the paper's 100 random actions each.
         log_steps: environment steps between rows of the log.
         checkpoint_seconds: between checkpoints.
@@ -64,7 +64,7 @@ class HerConfig:
     init: str | None = None
     teacher: str | None = None
     randomized: bool = False
-    groups: tuple[str, ...] = tuple(GROUPS)
+    groups: tuple[Group, ...] = tuple(GROUPS)
     widening: Widening = field(default_factory=Widening)
     seed: int = 0
     steps: int = 20_000_000
@@ -92,8 +92,8 @@ class HerConfig:
 
     def __post_init__(self) -> None:
         check_scene(self.scene)
-        if not set(self.groups) <= set(GROUPS) or len(set(self.groups)) < len(self.groups):
-            raise ValueError(f"groups: expected different ones of {', '.join(GROUPS)}, got {', '.join(self.groups)}")
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError(f"groups: expected each at most once, got {', '.join(self.groups)}")
         at_least_one(self, "steps", "worlds", "chunk", "updates", "start_states", "log_steps", "clean_worlds")
         not_negative(
             self,
@@ -131,7 +131,7 @@ class HerConfig:
         )
 
     def identity(self) -> dict[str, Any]:
-        """The keys that a training must keep when it goes on."""
+        """The keys that a resumed training must keep."""
         free = (
             "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
         )  # fmt: skip

@@ -104,7 +104,7 @@ class Journal:
             self._events.add_scalar(f"policy/{key}", row[key], steps)
 
     def cut(self, steps: int) -> None:
-        """Forget rows after `steps`: a training that goes on from there writes them again."""
+        """Forget rows after `steps`: a training that resumes there writes them again."""
         self.rows = [row for row in self.rows if row["steps"] <= steps]
 
     def draw(self) -> None:

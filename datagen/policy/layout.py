@@ -70,7 +70,7 @@ SHADOW = Layout("shadow", fingertips=5, joints=24, actuators=20, shape="moments"
 
 
 def layout_of(scene: SimScene) -> Layout:
-    """Of a scene in which a policy pursues goals.
+    """Layout of a scene in which a policy pursues goals.
 
     Raises:
         DactylError: nothing moves the object there, or no orientation of it can be asked for.

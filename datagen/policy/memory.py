@@ -26,7 +26,7 @@ class Memory:
     Attributes:
         kind: none; stack (the frames are further inputs of the first layer) or gru (a recurrent layer reads them, the
             oldest first, beginning from nothing: in training and in use alike).
-        frames: how many, 80 ms apart; 0 for none.
+        frames: number of frames, 80 ms apart; 0 for none.
         units: width of the recurrent layer.
     """
 
@@ -49,7 +49,7 @@ class History:
     Args:
         frames: how many.
         worlds: N.
-        width: of a state vector.
+        width: width of a state vector.
     """
 
     def __init__(self, frames: int, worlds: int, width: int) -> None:

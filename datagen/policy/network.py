@@ -1,4 +1,4 @@
-"""The policy's network, and its file: everything that running it needs, loadable with torch alone."""
+"""The policy's network, and its file: everything that running it needs, loadable with torch only."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Actor(nn.Module):
             state: normalised state vectors (N, S).
             goal: goal vectors (N, G).
             past, turns: the frames before, (N, K, S), normalised, and (N, K, 3), as `memory.History.recall` gives them.
-            hidden: what no observation holds, (N, H); read by teachers alone.
+            hidden: what no observation holds, (N, H); read by teachers only.
         """
         parts = [state[:, self.columns], goal]
         if self.memory.frames:
@@ -194,7 +194,7 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
 
 
 def load_policy_for(path: Path, layout: Layout, target: str) -> tuple[Actor, Normaliser, dict[str, Any]]:
-    """As :func:`load_policy`, for a scene of that layout and an object of that name.
+    """Load a policy as :func:`load_policy` does, for a scene of that layout and an object of that name.
 
     Raises:
         DactylError: besides, where it is for others.

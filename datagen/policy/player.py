@@ -103,7 +103,7 @@ class Player:
         self._begun, self._width = False, -1.0
 
     def play(self, orders: Orders, steps: int) -> Played:
-        """So many steps of all worlds."""
+        """Play so many steps in all worlds."""
         began = time.process_time()
         self.actor.load_state_dict(orders.actor)
         self.normaliser.load_state_dict(orders.normaliser)
@@ -121,7 +121,7 @@ class Player:
         return played
 
     def _step(self, played: Played) -> None:
-        """One step of all worlds; those whose trial was over begin another."""
+        """Play one step in all worlds; those whose trial was over begin another."""
         environment, over = self.environment, self.over
         true, sensed = environment.observe(), environment.sense()
         state, seen = (state_vector(environment.scene, each, self.last_action) for each in (true, sensed))

@@ -57,7 +57,7 @@ def together(steps: list[Step]) -> Step:
 
 @dataclass(frozen=True)
 class Widths:
-    """Of the vectors that a scene's networks deal in."""
+    """Widths of the vectors that a scene's networks deal in."""
 
     state: int
     hidden: int
@@ -70,9 +70,9 @@ class Hindsight:
 
     Attributes:
         relabelled: share of samples whose goal becomes an orientation that the episode reached later.
-        horizon: at most so many steps later.
+        horizon: most steps after which an orientation that becomes a goal was reached.
         steps: rewards summed before the critic's estimate takes over (n-step returns).
-        discount: of the reward, per step.
+        discount: discount of the reward, per step.
     """
 
     relabelled: float = 0.8
@@ -154,18 +154,31 @@ class Replay:
             there = path.exists() and path.stat().st_size == np.prod(full) * np.dtype(dtype).itemsize
             self._data[name] = np.memmap(path, dtype, "r+" if there and time else "w+", shape=full)
         self._start = np.full(worlds, time, dtype=np.int64)
-        if time:  # what was going on when the process ended never went on
-            end = self._data["end"]
-            end[end == _GOING_ON] = time - 1
-            self._data["acted"][(time - 1) % steps] = False
+        if time:
+            self._forget_after(time)
 
     def __len__(self) -> int:
         return min(self.time, self.steps) * self.worlds
 
+    def _forget_after(self, time: int) -> None:
+        """Leave out of the files what was recorded at `time` or later, by a process that was killed then.
+
+        No episode that was under way at `time` went further; rows of later times have overwritten the oldest.
+        """
+        begin, end, acted = (self._data[name] for name in ("begin", "end", "acted"))
+        expected = time - 1 - (time - 1 - np.arange(self.steps)) % self.steps  # the time that each slot stands for
+        later = (begin > expected[:, None]).any(axis=1)  # all worlds were recorded at once
+        acted[later] = False
+        acted[(time - 1) % self.steps] = False
+        np.minimum(end, time - 1, out=end)
+        if not later.all():  # none of the rows that are left may look back at one that was overwritten
+            np.maximum(begin, expected[~later].min(), out=begin)
+
     def add(self, step: Step) -> None:
         """Record a time step of all worlds."""
         slot = self.time % self.steps
-        rows = {**vars(step), "dropped": False, "begin": self._start, "end": _GOING_ON}
+        # `begin` goes first: by it a row is known that a kill left half written.
+        rows = {"begin": self._start, **vars(step), "dropped": False, "end": _GOING_ON}
         for name, value in rows.items():
             self._data[name][slot] = value
         self._data["end"][slot, ~step.acted] = self.time

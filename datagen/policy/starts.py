@@ -15,7 +15,7 @@ STARTS = "starts.npy"
 
 
 def start_states(folder: Path, environment: Environment, count: int) -> FloatArray:
-    """The same as :func:`drawn_starts`, kept in ``folder``."""
+    """Read the states of :func:`drawn_starts` from ``folder``; make them first where there are none."""
     path = folder / STARTS
     if path.exists():
         starts: FloatArray = np.load(path)

@@ -58,7 +58,7 @@ class Student(PartsLearner):
     ) -> dict[str, float]:
         """Learn from a sample, in as many updates as it holds batches; returns the mean distance.
 
-        The teacher alone holds a student: `rng` and `anchor` are not used.
+        Only the teacher holds a student: `rng` and `anchor` are not used.
         """
         view, losses = tensors(sample.now, self.normaliser, self.device), []
         for start in range(0, len(sample.action), self.config.batch):

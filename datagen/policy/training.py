@@ -3,9 +3,10 @@
 Players and learner take turns in chunks of steps: while a chunk is played with the weights of the one before, the
 learner learns from all chunks so far. What is learnt does not depend on which of them is faster.
 
-The output folder holds ``checkpoint.pt`` (everything to go on from), ``policy.pt`` (what acts), ``progress.csv`` and
+The output folder holds ``config.json`` (what is trained, written first), ``starts.npy`` (the states that episodes begin
+from), ``checkpoint.pt`` (everything that a resumed training needs), ``policy.pt`` (what acts), ``progress.csv`` and
 ``progress.png`` (the learning curve), and ``replay`` (experience). A training that SIGTERM or SIGINT stops saves all of
-them first; one that is killed goes on from its last checkpoint.
+them first; one that is killed resumes from its last checkpoint.
 
 Our own, because no library carries the method whole: stable-baselines3 has hindsight replay for SAC, TD3 and TQC, but
 its actors and critics see the same observation, and its critics are regressed to returns where ours tell success from
@@ -32,13 +33,14 @@ from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_p
 from datagen.policy.player import Orders, Played
 from datagen.policy.replay import Replay, Widths, together
 from datagen.policy.signals import signals_held
-from datagen.policy.starts import start_states
+from datagen.policy.starts import STARTS, start_states
 from datagen.policy.student import Student
+from datagen.sim.complete import complete_scene
 from datagen.variation import generator
-from vision.config import differences
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
+from vision.storage.folders import reserve_output
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
 _COLUMNS = (
@@ -48,13 +50,12 @@ _COLUMNS = (
 
 
 class Training:
-    """One training: `run` goes on until ``config.steps``."""
+    """One training: `run` ends at ``config.steps``."""
 
     def __init__(self, config: HerConfig) -> None:
         self.config = config
         environment = config.environment()
         self.layout, self.target = layout_of(environment.scene), environment.scene.object
-        start_states(config.output, environment, config.start_states)  # the players read them
         widths = Widths(self.layout.state, environment.hidden().shape[1], self.layout.actuators)
         try:
             self.learner = self._learner(widths.hidden)
@@ -69,14 +70,14 @@ class Training:
         self.journal = Journal(config.output, _COLUMNS)
         self.tally, self.exploring, self.learned = Tally(), Tally(), list[dict[str, float]]()
         checkpoint = config.output / CHECKPOINT
-        recorded = 0
-        if checkpoint.exists():
-            recorded = self._resume(checkpoint)
-        elif config.init:
+        recorded = self._resume(checkpoint) if checkpoint.exists() else 0
+        if not recorded and config.init:
             self._take_on(config.init)
+        self.journal.cut(self.steps)
         folder, worlds = config.output / "replay", players * config.worlds
         self.replay = Replay(folder, config.replay_steps, worlds, widths, self.target.symmetries, recorded)
         self.rng = generator(config.seed, self.steps, "training")
+        start_states(config.output, environment, config.start_states)  # the players read them
 
     def run(self) -> None:
         """Train, logging and saving on the way."""
@@ -181,7 +182,7 @@ class Training:
         try:
             self.learner.take_on(actor, normaliser)
         except ValueError as error:
-            raise DactylError(f"{source}: cannot be gone on with ({error}); change learning") from None
+            raise DactylError(f"{source}: cannot be continued ({error}); change learning") from None
 
     def save(self) -> None:
         """Write the checkpoint and the policy."""
@@ -210,24 +211,22 @@ class Training:
 
     def _resume(self, path: Path) -> int:
         content = load_file(path, "checkpoint")
-        changed = differences(content["config"], self.config.identity())
-        if changed:
-            raise DactylError(f"{path}: trained with another configuration ({changed[0]}); choose another output")
         with fitting(path):
             self.learner.load_state_dict(content["learner"])
         self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
         self.core_seconds, self.width.value = content["core_seconds"], content["width"]
         self.episodes = content["episodes"]
-        self.journal.cut(self.steps)
         return int(content["replay_time"])
 
 
 def train(config: HerConfig) -> None:
-    """Train, or go on training, as ``config`` says.
+    """Train, or resume a training, as ``config`` says.
 
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
     torch.set_num_threads(max(1, config.torch_threads))
     with exclusive_folder(config.output):
+        scene = complete_scene(config.scene).identity()  # its name alone would not tell of an edited file
+        reserve_output(config.output, config.identity() | {"scene": scene}, STARTS)
         Training(config).run()

@@ -19,6 +19,7 @@ from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
+from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
@@ -29,7 +30,7 @@ from vision.scene.scene import Scene
 _SIZE = 320  # pixels, of the square picture
 _GOAL_SIZE = 112  # of the goal's, inside it
 _MARGIN = 8
-_MILLISECONDS = 80  # a frame for each step: as fast as it happens
+_MILLISECONDS = round(1000 * STEP_SECONDS)  # a frame for each step: as fast as it happens
 _FIELD_OF_VIEW = 33.0  # degrees
 _GOAL_FIELD_OF_VIEW = 13.0
 _GOAL_RADIUS = 0.6  # of the object's diameter: what the goal's picture shows about its middle
@@ -41,7 +42,7 @@ _OPTIONS = RenderOptions(mesh_fraction=1.0, shadows=False)
 def film(path: Path, frames: Sequence[RecordedStep], scene: Scene) -> None:
     """Render `frames` with the classic renderer into a GIF that repeats.
 
-    The goal is a picture of the object alone: wherever it were put in the hand's own picture, some hand or arm would
+    The goal is a picture of the object only: wherever it were put in the hand's own picture, some hand or arm would
     reach into it.
 
     Raises:
@@ -86,15 +87,15 @@ def film_camera(scene: Scene) -> Camera:
 
 
 def _direction(scene: Scene) -> FloatArray:
-    """From the object to the camera of the rig that looks down on it the most nearly by 45 degrees, (3,), unit: from
-    straight above a hand has no depth, from the side its fingers hide the object."""
+    """Unit vector (3,) from the object to the camera of the rig that looks down on it the most nearly by 45 degrees:
+    from straight above a hand has no depth, from the side its fingers hide the object."""
     away = np.stack([camera.position for camera in scene.rig.cameras]) - scene.workspace.start
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     return np.asarray(away[np.abs(away[:, 2] - np.sqrt(0.5)).argmin()])
 
 
 def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: float) -> Camera:
-    """One whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
+    """Camera whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
     distance = radius / np.sin(np.deg2rad(fovy_deg) / 2)
     intrinsics = camera_matrix(fovy_deg, _SIZE, _SIZE)
     extrinsics = look_at(middle + distance * direction, middle)

@@ -9,22 +9,29 @@ from vision.errors import DactylError
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
-RENDERERS = Registry(
-    "renderer",
-    "dactyl.renderers",
-    {
-        "filament": "datagen.render.filament:FilamentRenderer",
-        "classic": "datagen.render.classic:ClassicRenderer",
-        "warp": "datagen.render.warp:WarpRenderer",
-        "unity": "datagen.unity.renderer:UnityRenderer",
-    },
-)
+_OURS = {
+    "filament": "datagen.render.filament:FilamentRenderer",
+    "classic": "datagen.render.classic:ClassicRenderer",
+    "warp": "datagen.render.warp:WarpRenderer",
+    "unity": "datagen.unity.renderer:UnityRenderer",
+}
+RENDERERS = Registry("renderer", "dactyl.renderers", _OURS)
 
 
 def drawn_by(name: str) -> frozenset[str]:
     """Which of :data:`datagen.render.base.EXTRAS` the renderer of that name draws."""
     drawn: frozenset[str] = getattr(RENDERERS.load(name), "draws", frozenset())
     return drawn
+
+
+def is_reusable(name: str) -> bool:
+    """Whether a renderer of that name draws all shards of its process (:class:`datagen.render.base.Renderer`)."""
+    return bool(getattr(RENDERERS.load(name), "reusable", False))
+
+
+def others_that_draw(extra: str) -> str:
+    """A hint for messages: the renderers of this package that draw one of :data:`datagen.render.base.EXTRAS`."""
+    return f"take {' or '.join(name for name in _OURS if extra in drawn_by(name))}"
 
 
 def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:
@@ -44,7 +51,7 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     made = RENDERERS.load(name)
     if options.textures and "textures" not in drawn_by(name):
         raise DactylError(
-            f"renderer {name}: draws no textures yet; leave render.textures out, or take filament, classic or unity"
+            f"renderer {name}: draws no textures yet; leave render.textures out, or {others_that_draw('textures')}"
         )
     renderer: Renderer = made(scene, options)
     return renderer

@@ -19,7 +19,7 @@ from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import Piece
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
-from vision.bounds import at_least_one
+from vision.bounds import at_least_one, drawable_size
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
@@ -44,7 +44,7 @@ class Appearance:
         light_intensity: the total shared out, in the units of Unity's lights, (L,).
         camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
         camera_extrinsics: T, world to camera, metres, (C, 4, 4).
-        textures: that some of the materials have; each multiplies its material's colour, in linear light.
+        textures: textures that some of the materials have; each multiplies its material's colour, in linear light.
         clutter: what lies about beside hand and object, metres, world frame.
         surroundings: what lights the scene from all around and is seen behind it; None for an even white sky, unseen.
         camera_effects: what each camera does to its image after it is rendered; none, or one for each camera.
@@ -133,16 +133,14 @@ def refuse_textures(sample: Sample) -> None:
 def refuse_clutter(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with clutter, which this renderer would leave out."""
     if sample.appearance.clutter:
-        raise DactylError(
-            f"sample {sample.index}: has clutter, which {renderer} does not draw; take filament, classic or unity"
-        )
+        raise DactylError(f"sample {sample.index}: has clutter, which {renderer} does not draw; take another renderer")
 
 
 def refuse_surroundings(sample: Sample, renderer: str) -> None:
     """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
     if sample.appearance.surroundings is not None:
         raise DactylError(
-            f"sample {sample.index}: has surroundings, which {renderer} does not draw; use filament, classic or unity"
+            f"sample {sample.index}: has surroundings, which {renderer} does not draw; take another renderer"
         )
 
 
@@ -197,16 +195,16 @@ class RenderOptions:
         mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1]; more of a mesh whose
             surface would move by more than a millimetre.
         shadows: lights cast shadows.
-        shadow_lights: how many of a sample's lights do, at most: those drawn first, whatever their brightness.
+        shadow_lights: most lights of a sample that cast shadows: those drawn first, whatever their brightness.
         environment_lights: the other lights are drawn as if they were far away, all at the cost of one (Filament).
         background_shadows: shadows fall on the background too (Filament; a fifth of the time).
         shadow_map_size: width of a light's shadow map, texels.
         ambient_occlusion: darken creases (Filament only).
-        displacement: cameras are displaced anew for each sample, or once for each recording (for self-calibration).
+        displacement: cameras are displaced again for each sample, or once for each recording (for self-calibration).
         recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
-        warp: what the renderer warp alone has.
+        warp: options of the renderer warp only.
         textures: surfaces can have textures, as appearance.textures draws them (not warp).
-        unity: what the renderer unity alone has.
+        unity: options of the renderer unity only.
     """
 
     image_size: int | None = None
@@ -224,8 +222,7 @@ class RenderOptions:
     unity: UnityOptions = field(default_factory=UnityOptions)
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and not 16 <= self.image_size <= 2048:
-            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
+        drawable_size(self, "image_size")
         if not 0 < self.mesh_fraction <= 1:
             raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
         if not 1 <= self.shadow_lights <= 6:

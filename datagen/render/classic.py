@@ -21,23 +21,20 @@ from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.environment_map import SKY_SIZE, cube_map
+from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.scene import Scene
 
-# Linear brightness of a white surface, as measured in Filament's pictures: under the sky alone, and per unit of light
-# from 1 m that falls straight on it. And what every surface reflects whatever its colour: without it a saturated colour
-# would be purer here. tests/render holds the two renderers to each other.
+# Linear brightness of a white surface, as measured in Filament's pictures: under the sky only, and per unit of light
+# from 1 m that falls straight on it. tests/render holds the two renderers to each other.
 _SKY = 0.146
 _PER_UNIT = 0.130
-_COLOURLESS_REFLECTION = 0.016
-_GAMMA = 2.2
 _MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that most of them reach
 _MULTISAMPLING = 4
 _SHADOW_MAP_SCALE = 1.0  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
-_NON_METAL_REFLECTANCE = 0.04
 _GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -142,7 +139,7 @@ class ClassicRenderer:
         return images
 
     def _set_frustum(self, sample: Sample, camera: int) -> None:
-        """Both eyes of the scene's camera: MuJoCo itself knows a vertical field of view alone here."""
+        """Both eyes of the scene's camera: MuJoCo itself knows only a vertical field of view here."""
         (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
         for eye in self._mujoco_scene.camera:
             eye.frustum_near, eye.frustum_far = near, far
@@ -191,7 +188,7 @@ class ClassicRenderer:
         shown = {}
         for use in look.textures:
             linear = linear_from_srgb(use.pixels().pixels / 255) * linear_from_srgb(look.material_rgb[use.material])
-            encoded = srgb_from_linear(np.minimum(linear + _COLOURLESS_REFLECTION, 1.0))
+            encoded = reflected(linear)
             mirror = -1 if self._mirrored[use.material] else 1
             shown[use.material] = np.rint(255 * encoded[:, ::mirror]).astype(np.uint8)
             model.mat_rgba[ids[use.material], :3] = 1.0
@@ -267,10 +264,7 @@ class ClassicRenderer:
 
 def _mapped(rgb: FloatArray, glossiness: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """MuJoCo's colour (..., 3), shininess and specular (...,) of materials."""
-    reflected = linear_from_srgb(rgb) + _COLOURLESS_REFLECTION
-    exponent = np.clip(2.0 / np.maximum(1.0 - glossiness, 0.05) ** 4 - 2.0, 1.0, 128.0)
-    specular = np.clip(_NON_METAL_REFLECTANCE * (exponent + 8.0) / 8.0, 0.0, 1.0)
-    return srgb_from_linear(np.minimum(reflected, 1.0)), exponent / 128.0, specular
+    return reflected(linear_from_srgb(rgb)), *highlight(1.0 - glossiness, NON_METAL_REFLECTANCE)
 
 
 def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, FloatArray]:
@@ -280,8 +274,8 @@ def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, F
     mean cosine of a half-sphere.
 
     Args:
-        position: of the lights, metres from where they aim, (L, 3).
-        intensity: in Unity's units, (L,).
+        position: positions of the lights, metres from where they aim, (L, 3).
+        intensity: intensities in Unity's units, (L,).
 
     Returns:
         Ambient light, and each light's own (L,).
@@ -297,9 +291,9 @@ def _linear_light(position: FloatArray, intensity: FloatArray) -> FloatArray:
 
 def _encoded(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatArray]:
     """Ambient light and lights (L, ...) so that encoded values add up to the encoding of the sum, see above."""
-    ambient = ambient_linear ** (1.0 / _GAMMA)
+    ambient = ambient_linear ** (1.0 / GAMMA)
     total = linear.sum(axis=0)
-    encoded = ((ambient_linear + _MEAN_COSINE * total) ** (1.0 / _GAMMA) - ambient) / _MEAN_COSINE
+    encoded = ((ambient_linear + _MEAN_COSINE * total) ** (1.0 / GAMMA) - ambient) / _MEAN_COSINE
     return ambient, encoded * linear / np.where(total > 0, total, 1.0)
 
 

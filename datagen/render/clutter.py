@@ -25,7 +25,7 @@ class ClutterPart:
 
     Attributes:
         shape: box, capsule or sphere.
-        position: of its centre, metres, world frame, (3,).
+        position: position of its centre, metres, world frame, (3,).
         quaternion: w x y z, its frame to the world, (4,).
         size: metres, (3,): a box's half sides; a capsule's radius, half the length of its axis (along its z), 0; a
             sphere's radius, 0, 0.
@@ -88,7 +88,7 @@ class Piece:
         return middle, float((np.linalg.norm(places - middle, axis=1) + reach).max())
 
     def distance(self, points: FloatArray) -> FloatArray:
-        """Of points (N, 3) from its surface, metres, (N,); negative inside."""
+        """Distances of points (N, 3) from its surface, metres, (N,); negative inside."""
         found = [_box_distance(part, points) for part in self.parts if part.shape == "box"]
         first, last, radii = self._round
         if len(radii):

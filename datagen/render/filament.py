@@ -4,7 +4,7 @@ Headless on a GPU or in software (Mesa's lavapipe). Materials have metallic and 
 scene lives on the device; a sample only changes values in place. The cameras are viewports of one target, read
 back by one request.
 
-Filament dithers with a sequence that starts anew with each context, so frames depend on how many came before: the same
+Filament dithers with a sequence that starts again with each context, so frames depend on how many came before: the same
 samples in the same order from a new renderer give the same bytes.
 """
 
@@ -139,7 +139,7 @@ class FilamentRenderer:
         return request
 
     def skip(self, count: int) -> None:
-        """Advance the dithering sequence by ``count`` samples: each view takes a number, be it one pixel."""
+        """Advance the dither sequence by ``count`` samples: render a frame of one pixel for each of their views."""
         mjrf = self._mjrf
         target = self._context.create_render_target(
             mjrf.RenderTargetConfig(width=1, height=1, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)

@@ -13,8 +13,8 @@ class PlayerOptions:
 
     Attributes:
         executable: the built player; null waits for the Unity editor's Play button (one worker, one player).
-        arguments: for the executable, for example ``-screen-fullscreen 0``.
-        players: that each render process runs side by side.
+        arguments: arguments for the executable, for example ``-screen-fullscreen 0``.
+        players: players that each render process runs side by side.
         batch_size: samples in one message.
         reply: raw (pixels in one message, fast) or png (visual observations, ML-Agents' usual way).
         start_timeout_s: seconds a player may take to start, or you to press Play.

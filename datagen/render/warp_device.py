@@ -1,6 +1,6 @@
 """Batches of pictures by mujoco_warp's ray caster: one world a sample, on a GPU or a CPU.
 
-Rays ask the scene's geometry anew for each pixel, with hard shadows and without dithering, so a sample's pixels depend
+Rays ask the scene's geometry again for each pixel, with hard shadows and without dithering, so a sample's pixels depend
 on nothing but the sample. Each camera has its own matrix K, which rules out the library's own antialiasing: pictures
 are drawn larger and averaged here, on the device. They stay there until someone wants them elsewhere.
 """
@@ -8,9 +8,7 @@ are drawn larger and averaged here, on the device. They stay there until someone
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -22,6 +20,7 @@ from datagen.render.world_values import Values
 from datagen.workers.pool import PLACE
 from vision.errors import DactylError
 from vision.extras import optional
+from vision.hardware import processor_name
 from vision.versions import package_version
 
 _WORLDS_ON_GPU, _WORLDS_ON_CPU = 64, 4
@@ -69,7 +68,7 @@ class WarpDevice:
         self.info = RendererInfo(
             name="warp",
             version=f"mujoco {mujoco.__version__}, mujoco-warp {package_version('mujoco-warp')}",
-            device=self.device.name if self.device.is_cuda else f"CPU ({_processor()})",
+            device=self.device.name if self.device.is_cuda else f"CPU ({processor_name()})",
             api=f"Warp {wp.__version__}",
         )
         with wp.ScopedDevice(self.device):
@@ -153,15 +152,8 @@ def device_of_worker(gpus: Sequence[str], devices: int | None) -> str:
     """The GPU of this process: render processes take them in turns. The CPU where there is none.
 
     Args:
-        gpus: of this machine.
-        devices: how many of them to use; all when None.
+        gpus: GPUs of this machine.
+        devices: number of them to use; all when None.
     """
     used = gpus[:devices]
     return used[int(os.environ.get(PLACE, 0)) % len(used)] if used else "cpu"
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

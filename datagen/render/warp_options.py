@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vision.bounds import at_least_one
+
 
 @dataclass(frozen=True)
 class WarpOptions:
     """How to draw with rays on a GPU, or a CPU.
 
     Attributes:
-        rays: of a pixel in each direction: 2 smooths outlines with four rays a pixel, 1 is four times as fast.
+        rays: rays of a pixel in each direction: 2 smooths outlines with four rays a pixel, 1 is four times as fast.
         worlds: samples drawn at once; null for 64 on a GPU and 4 on a CPU. Changes no picture.
         device: cpu, cuda or cuda:1; null for a GPU where there is one. Pictures of devices differ by rounding.
         devices: GPUs among which render processes are shared out, where device is null; null for all of this machine.
@@ -23,7 +25,5 @@ class WarpOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.rays <= 4:
-            raise ValueError(f"warp.rays: must lie between 1 and 4, got {self.rays}")
-        for name in ("worlds", "devices"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"warp.{name}: must be at least 1, got {value}")
+            raise ValueError(f"rays: must lie between 1 and 4, got {self.rays}")
+        at_least_one(self, "worlds", "devices")

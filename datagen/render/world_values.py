@@ -13,21 +13,18 @@ from numpy.typing import NDArray
 
 from datagen.render.base import RenderOptions, Sample, refuse_clutter, refuse_surroundings
 from datagen.render.classic import encoded_light
+from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.stage import Stage
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
+from vision.scene.objects import linear_from_srgb
 from vision.scene.scene import Scene
 
 Values = dict[str, NDArray[np.float32]]
 """By the names of mujoco_warp's fields, each (N, items, ...). Lights have flags as 0 and 1."""
 
-_GAMMA = 2.2
-_COLOURLESS_REFLECTION = 0.016  # what every surface reflects whatever its colour, as in the classic renderer
-_NON_METAL_REFLECTANCE = 0.04
 _MOST_METALLIC = 0.95  # a pure metal's diffuse part is none, and its ambient part could not be made good
 # Of a metal's direct light and of its sky, by the square of its roughness: as measured in Filament's pictures.
 _ROUGH_METAL, _ROUGH_LOSS = 0.75, 0.5
-_MAX_EXPONENT = 128.0  # of a highlight at shininess 1
 
 
 class WorldValues:
@@ -121,14 +118,14 @@ def mapped_materials(
     linear, roughness = linear_from_srgb(rgb), 1.0 - glossiness
     metal = np.minimum(metallic, _MOST_METALLIC)
     mirror = metal * (1.0 - _ROUGH_METAL * roughness**2)
-    color = srgb_from_linear(np.minimum(linear + _COLOURLESS_REFLECTION, 1.0))
-    diffuse = (1.0 - mirror) ** (1.0 / _GAMMA)
-    sky = (1.0 - _ROUGH_LOSS * metal * roughness**2) ** (1.0 / _GAMMA)
-    exponent = np.clip(2.0 / np.maximum(roughness, 0.05) ** 4 - 2.0, 1.0, _MAX_EXPONENT)
-    reflectance = _NON_METAL_REFLECTANCE * (1.0 - mirror) + mirror * linear.mean(axis=-1)
+    color = reflected(linear)
+    diffuse = (1.0 - mirror) ** (1.0 / GAMMA)
+    sky = (1.0 - _ROUGH_LOSS * metal * roughness**2) ** (1.0 / GAMMA)
+    reflectance = NON_METAL_REFLECTANCE * (1.0 - mirror) + mirror * linear.mean(axis=-1)
+    shininess, specular = highlight(roughness, reflectance)
     return (
         color * diffuse[:, None],
         ambient * (sky / diffuse - 1.0),
-        np.clip(reflectance * (exponent + 8.0) / 8.0, 0.0, 1.0),
-        exponent / _MAX_EXPONENT,
+        specular,
+        shininess,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from datagen.sim.physics import Generators
 from datagen.sim.scene import SimScene
 from datagen.sim.streams import Stream
+from vision.bounds import share
 from vision.geometry.rotations import FloatArray
 
 _RANGE = 2.0  # of an action: from -1 to 1
@@ -18,21 +19,14 @@ _NO_BACKLASH = 4.25  # logarithm of 1 / (rad s): so fast is slack taken up where
 _SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): below it the hand would be of no use
 
 
-def _require_shares(effect: object) -> None:
-    for field in fields(effect):  # type: ignore[arg-type]
-        value = getattr(effect, field.name)
-        if not 0 <= value <= 1:
-            raise ValueError(f"{type(effect).__name__}: {field.name} must lie in [0, 1], got {value}")
-
-
 @dataclass(frozen=True)
 class ActionNoise:
     """Gaussian, standard deviations as shares (Table 8): of the action range, or of the action itself.
 
     Attributes:
-        additive: of the range, each step.
-        offset: of the range, each episode.
-        multiplicative: of the action, each step.
+        additive: share of the range, each step.
+        offset: share of the range, each episode.
+        multiplicative: share of the action, each step.
     """
 
     additive: float = 0.05
@@ -40,7 +34,7 @@ class ActionNoise:
     multiplicative: float = 0.015
 
     def __post_init__(self) -> None:
-        _require_shares(self)
+        share(self, *vars(self))
 
     def scaled(self, width: float) -> ActionNoise:
         return ActionNoise(width * self.additive, width * self.offset, width * self.multiplicative)
@@ -53,7 +47,7 @@ class ActionDelay:
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        _require_shares(self)
+        share(self, *vars(self))
 
     def scaled(self, width: float) -> ActionDelay:
         return ActionDelay(width * self.probability)
@@ -72,7 +66,7 @@ class Backlash:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_shares(self)
+        share(self, *vars(self))
 
     def scaled(self, width: float) -> Backlash:
         return Backlash(self.spread, width * self.strength)

@@ -25,7 +25,7 @@ class Frustum(NamedTuple):
 
 
 def frustum(matrix: ArrayLike, width: int, height: int) -> Frustum:
-    """Of a camera with K (3, 3) in pixels."""
+    """Frustum of a camera with K (3, 3) in pixels."""
     K = np.asarray(matrix, dtype=np.float64)
     left, right = -K[0, 2] / K[0, 0], (width - K[0, 2]) / K[0, 0]
     return Frustum(left, right, -(height - K[1, 2]) / K[1, 1], K[1, 2] / K[1, 1])
@@ -36,9 +36,3 @@ def mujoco_pose(extrinsics: ArrayLike) -> tuple[FloatArray, FloatArray]:
     T = np.asarray(extrinsics, dtype=np.float64)
     position = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
     return position, quaternion_from_matrix(np.swapaxes(T[..., :3, :3], -1, -2) @ _OPENCV_TO_MUJOCO)
-
-
-def vertical_field_of_view(matrix: ArrayLike, height: ArrayLike) -> FloatArray:
-    """Degrees (...), of K (..., 3, 3) and images of ``height`` pixels, as for a centred image."""
-    focal = np.asarray(matrix, dtype=np.float64)[..., 1, 1]
-    return np.rad2deg(2.0 * np.arctan(np.asarray(height) / (2.0 * focal)))

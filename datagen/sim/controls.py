@@ -56,7 +56,7 @@ class Controls(NamedTuple):
 
 
 def controls_of(model: mujoco.MjModel, joint_ids: list[int], hand: Hand | None) -> Controls:
-    """Of a compiled hand whose joints are those of the model in this order; :class:`DactylError` as `control_of`."""
+    """Controls of a compiled hand whose joints are those of the model in this order; raises as `control_of`."""
     if hand is None:
         return Controls(np.zeros((0, 2)), np.zeros((0, len(joint_ids))), np.zeros(0))
     found = [control_of(model, actuator, hand) for actuator in range(model.nu)]

@@ -1,6 +1,6 @@
 """Many hands that turn an object to asked-for orientations, stepped at once.
 
-One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] (or its bin, one of 11) for each of the A
+One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] for each of the A
 actuators: the joint's target relative to its current angle, in half control ranges, smoothed over time. An episode
 begins with the object on the palm in a random orientation and 100 steps of random actions; one that loses the object on
 the way is redrawn. A goal is a random orientation, replaced as soon as the object looks as it does in it.
@@ -23,7 +23,6 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.bins import actions_from_bins
 from datagen.sim.goals import orientation_near, random_orientation
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
@@ -85,7 +84,7 @@ class Environment:
         self.largest_turn = np.full(worlds, np.pi)
         """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
         self._episodes = np.zeros(worlds, dtype=np.int64)
-        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn anew, too
+        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn again, too
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
@@ -134,22 +133,20 @@ class Environment:
         self._sense(np.array(sorted(numbers), dtype=np.int64))
         return discarded[list(numbers)]
 
-    def step(self, action: FloatArray | NDArray[np.int64], worlds: Worlds | None = None) -> Outcome:
+    def step(self, action: FloatArray, worlds: Worlds | None = None) -> Outcome:
         """Advance `worlds`, or all, by 80 ms.
 
         Args:
-            action: (N, A), numbers that are clipped to [-1, 1], or integers: which of the paper's 11 bins.
+            action: (N, A), clipped to [-1, 1].
             worlds: whose rows of it are used.
 
         Raises:
-            ValueError: `action` has another shape, or an integer is no bin.
+            ValueError: `action` has another shape.
             DactylError: it is not finite where it is used.
         """
         stepped = np.arange(self.worlds) if worlds is None else np.unique(np.asarray(worlds, dtype=np.int64))
         if action.shape != (self.worlds, self.scene.actions):
             raise ValueError(f"expected actions of shape {(self.worlds, self.scene.actions)}, got {action.shape}")
-        if np.issubdtype(action.dtype, np.integer):
-            action = actions_from_bins(action.astype(np.int64))
         if not np.isfinite(action[stepped]).all():
             raise DactylError("the policy's action is not finite; choose another policy or checkpoint")
         outcome = self._advance(np.clip(action, -1, 1), stepped)
@@ -206,7 +203,7 @@ class Environment:
 
     def hidden(self) -> FloatArray:
         """What moves the hand and no observation tells, (N, H): the actions' average, and all that the randomization
-        drew and remembers. For critics, which train in simulation alone."""
+        drew and remembers. For critics, which train only in simulation."""
         effects = np.zeros((self.worlds, 0)) if self.effects is None else self.effects.hidden()
         return np.hstack([self._smoothed, effects])
 
@@ -264,7 +261,7 @@ class Environment:
                 self.effects.begin(world, partial(self._generator, world))
 
     def _generator(self, world: int, name: str) -> np.random.Generator:
-        """Of a parameter in the present attempt at an episode."""
+        """Generator of a parameter in the present attempt at an episode."""
         attempt = self._attempts[world]
         return generator(self.seed, int(self._episodes[world]), f"{name}/{attempt}" if attempt else name)
 

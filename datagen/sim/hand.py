@@ -71,7 +71,7 @@ def hand_file(hand: Hand) -> Path:
 
 
 def load_hand(hand: Hand) -> mujoco.MjSpec:
-    """The hand alone: bodies, joints, tendons, actuators, sites, visual and collision geometry.
+    """The hand only: bodies, joints, tendons, actuators, sites, visual and collision geometry.
 
     Raises:
         DactylError: its model is missing, another than when the scene was completed, MuJoCo cannot read it, or
@@ -83,7 +83,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     elif model_digest(path) != hand.sha256:
         raise DactylError(
             f"hand {hand.name}: {path}, or a file that it names, has changed since these data were made; put it back "
-            "(install the package of then), or collect states anew"
+            "(install the package of then), or collect states again"
         )
     try:
         spec = mujoco.MjSpec.from_file(str(path))
@@ -134,7 +134,7 @@ def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
 
 
 def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
-    """The hand alone, compiled.
+    """The hand only, compiled.
 
     Raises:
         DactylError: MuJoCo cannot compile it.

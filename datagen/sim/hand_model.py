@@ -120,7 +120,7 @@ def _has_surface(model: mujoco.MjModel, geom: int) -> bool:
 
 
 def _vertices(model: mujoco.MjModel, geom: int) -> FloatArray:
-    """Of a geom's surface, (N, 3) metres in the frame of its body."""
+    """Vertices of a geom's surface, (N, 3) metres in the frame of its body."""
     if not _has_surface(model, geom):
         return np.zeros((0, 3))
     rotation = matrix_from_quaternion(model.geom_quat[geom])

@@ -45,7 +45,7 @@ class Observation(TypedDict):
 
 
 def blank_observation(worlds: int, fingertips: int, joints: int) -> Observation:
-    """Of that many worlds, fingertips and joints: everything at the origin, unturned and at rest."""
+    """Observation of that many worlds, fingertips and joints: everything at the origin, unturned and at rest."""
     quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
     return {
         "fingertip_position": np.zeros((worlds, fingertips, 3)),
@@ -72,6 +72,6 @@ class Policy(Protocol):
     def act(self, observation: Observation) -> FloatArray:
         """Actions (N, A) in [-1, 1] for all worlds, in the order of the hand's actuators.
 
-        World n's action depends on that world's observations and generator alone, so that a world behaves the same
+        World n's action depends on that world's observations and generator only, so that a world behaves the same
         whatever else is in the batch.
         """

@@ -34,5 +34,5 @@ class Outcome:
 
     @property
     def ended(self) -> NDArray[np.bool_]:
-        """The episode cannot go on, (N,)."""
+        """Whether the episode is over, (N,)."""
         return self.dropped | self.non_finite | self.warned

@@ -148,7 +148,7 @@ class Physics:
         self.drawn[world, self._places[parameter]] = value
 
     def object_mass(self, world: int) -> float:
-        """Of the present episode, kg."""
+        """Mass of the object in the present episode, kg."""
         masses = self._fields["body_mass"][0][world] if "body_mass" in self._fields else self.scene.model.body_mass
         return float(masses[self._object])
 

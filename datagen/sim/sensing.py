@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
+from vision.bounds import not_negative
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
 
@@ -26,21 +27,14 @@ def _multiplied(effect: Effect, width: float) -> Effect:
     return replace(effect, **{field.name: width * getattr(effect, field.name) for field in fields(effect)})
 
 
-def _require_positive(effect: object) -> None:
-    for field in fields(effect):  # type: ignore[arg-type]
-        value = getattr(effect, field.name)
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{type(effect).__name__}: {field.name} must not be negative, got {value}")
-
-
 @dataclass(frozen=True)
 class ObservationNoise:
     """Gaussian, standard deviations (Table 7): drawn once an episode (offset) and at each step (jitter).
 
     Attributes:
         fingertip_offset, fingertip_jitter: m, each coordinate.
-        position_offset, position_jitter: of the object, m, each coordinate.
-        rotation_offset, rotation_jitter: of the object, rad, about a random axis.
+        position_offset, position_jitter: position of the object, m, each coordinate.
+        rotation_offset, rotation_jitter: orientation of the object, rad, about a random axis.
     """
 
     fingertip_offset: float = 0.001
@@ -51,7 +45,7 @@ class ObservationNoise:
     rotation_jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        _require_positive(self)
+        not_negative(self, *vars(self))
 
     def scaled(self, width: float) -> ObservationNoise:
         return _multiplied(self, width)
@@ -70,7 +64,7 @@ class MarkerPlacement:
     base: float = 0.001
 
     def __post_init__(self) -> None:
-        _require_positive(self)
+        not_negative(self, *vars(self))
 
     def scaled(self, width: float) -> MarkerPlacement:
         return _multiplied(self, width)
@@ -81,7 +75,7 @@ class MarkerLoss:
     """A fingertip's reading freezes now and then.
 
     Attributes:
-        probability: that it begins to, each second.
+        probability: probability that a reading freezes, each second.
         seconds: how long.
     """
 
@@ -89,9 +83,9 @@ class MarkerLoss:
     seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_positive(self)
+        not_negative(self, *vars(self))
         if self.probability >= 1:
-            raise ValueError(f"MarkerLoss: probability must lie in [0, 1), got {self.probability}")
+            raise ValueError(f"probability: must lie in [0, 1), got {self.probability}")
 
     def scaled(self, width: float) -> MarkerLoss:
         return MarkerLoss(width * self.probability, self.seconds)
@@ -108,7 +102,7 @@ class MarkerOcclusion:
     force: float = 0.0
 
     def __post_init__(self) -> None:
-        _require_positive(self)
+        not_negative(self, *vars(self))
 
     def scaled(self, width: float) -> MarkerOcclusion:
         """Hides under firmer touches only; fingers press with a few newtons."""

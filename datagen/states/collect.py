@@ -22,7 +22,6 @@ from datagen.states.files import (
     committed_part,
     load_states,
     read_manifest,
-    states_fingerprint,
     write_manifest,
     write_part,
 )
@@ -37,9 +36,7 @@ from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.storage.folders import MANIFEST, reserve_output
 
-__all__ = ["States", "StatesConfig", "collect", "load_states", "states_fingerprint"]
-
-
+_MOST_EMPTY = 5  # parts in a row of which no state is kept
 _MOST_PARTS = 100_000  # that one command makes side by side
 _STEPS_WORTH_A_PROCESS = 30_000  # of 80 ms: some ten seconds of a core; to start a process takes five
 
@@ -51,12 +48,12 @@ class StatesConfig:
     Attributes:
         output: folder for the states; an unfinished one is resumed, a larger count extends it.
         count: number of states.
-        seed: of every random draw; test sets need one of their own.
+        seed: seed of every random draw; test sets need one of their own.
         scene: name or file of the scene: hand, object, cameras and surroundings (configs/scenes).
         policy: what moves the hand: a name (ours, or one that another package offers), a file (.pt, .pt2) or a function
             (package.module:function); trained is the one that is shipped for the object, random exploration where none
             is.
-        randomized: in the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states were; the
+        randomized: use the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states did; the
             default is the calibrated one. Stored states are the true ones either way.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file; Table 3's locked wrist).
         episode_steps: longest episode, in steps of 80 ms; it ends earlier by the rules of the paper's training: at a
@@ -64,7 +61,7 @@ class StatesConfig:
         stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
         worlds: episodes simulated at once, which make one part.
         workers: processes that simulate parts side by side; 0 for as many as there are cores and parts to make.
-        threads: of each that simulate; 0 to share out the cores. Neither is part of the result.
+        threads: simulation threads of each process; 0 shares out the cores. Neither is part of the result.
     """
 
     output: Path
@@ -102,7 +99,8 @@ def collect(config: StatesConfig) -> States:
 
     Raises:
         DactylError: the output holds states of another configuration (the differing keys are named) or more states
-            than asked for, another process writes to it, or the hand's model is missing.
+            than asked for, another process writes to it, the object is lost whenever an episode begins, or the hand's
+            model is missing.
     """
     with exclusive_folder(config.output):
         _claim(config)
@@ -143,7 +141,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
     cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
     workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
-    fingerprint = complete_scene(config.scene).fingerprint
+    scene = complete_scene(config.scene)
     task = PartTask(config, config.threads or max(1, cores // workers))
     with (
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
@@ -156,12 +154,19 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
             stream = stack.enter_context(OrderedStream(task, numbers, workers, lambda part: part))
         while (room := config.count - _total(records)) > 0:
             number = len(records)
+            if number >= _MOST_EMPTY and not _total(records[-_MOST_EMPTY:]):
+                start, distance = scene.workspace.start, scene.workspace.lost_distance
+                raise DactylError(
+                    f"{config.output}: {_MOST_EMPTY} parts in a row hold no state: whenever an episode begins, the "
+                    f"object is farther than workspace.lost_distance ({distance:g} m) from workspace.start ({start}); "
+                    "raise it in the scene file, and choose another output"
+                )
             part = None if stream is None else _next_part(stream, config, number)
             record = _reusable_part(config, records)
             counted = part is None and record is None  # step by step, while it is simulated here
             if record is None:
                 part = part or task.simulate(number, room, advance)
-                made_by = {"scene": fingerprint, "policy": part.policy, "seed": config.seed}
+                made_by = {"scene": scene.fingerprint, "policy": part.policy, "seed": config.seed}
                 record = write_part(config.output, number, *part.cut(room), made_by)
             if not counted:
                 advance(record.states)

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from datagen.states.files import States, load_states, read_manifest
 from vision.geometry.rotations import (
     cube_rotations,
     geodesic_distance,
     matrix_from_quaternion,
-    quaternion_from_rotation,
+    quaternion_from_matrix,
 )
 from vision.io.files import atomic_write, canonical_json
 
@@ -32,7 +31,7 @@ class CoverageConfig:
 
     Attributes:
         states: folder of `dactyl states`.
-        output: picture; the figures go beside it as JSON. None: coverage.png in the states' folder.
+        output: picture; the figures go beside it as JSON. null for coverage.png in the states' folder.
     """
 
     states: Path
@@ -49,8 +48,8 @@ class Coverage:
         position_low, position_median, position_high: 1st, 50th and 99th percentile of the object's position, m, (3,).
         steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
         steps_mm: movement between them, mm, (F,).
-        dropped: episodes that ended in a drop, as a share of all.
-        episodes: how many gave states.
+        dropped: episodes that ended in a drop, as a share of all that were begun.
+        episodes: number of episodes that gave states.
     """
 
     states: int
@@ -86,8 +85,8 @@ class Coverage:
         }
 
 
-def measure(states: States, dropped_episodes: int = 0) -> Coverage:
-    """Figures of `states`, in whose making so many episodes ended in a drop."""
+def measure(states: States, dropped: float = 0.0) -> Coverage:
+    """Figures of `states`, in whose making this share of the episodes that were begun ended in a drop."""
     orientation = states.object_quaternion
     order = np.lexsort((states.step, states.episode))
     follows = states.episode[order][1:] == states.episode[order][:-1]
@@ -96,17 +95,16 @@ def measure(states: States, dropped_episodes: int = 0) -> Coverage:
     moved = np.linalg.norm(states.object_position[after] - states.object_position[before], axis=1)
     low, median, high = np.percentile(states.object_position, [1, 50, 99], axis=0)
     episodes = len(np.unique(states.episode))
-    cube = quaternion_from_rotation(Rotation.from_matrix(cube_rotations()))
     return Coverage(
         states=len(states),
-        by_cube_rotation=_count_nearest(orientation, cube),
+        by_cube_rotation=count_by_cube_rotation(orientation),
         by_cell=np.bincount(cell_of(orientation), minlength=_CELLS),
         position_low=low,
         position_median=median,
         position_high=high,
         steps_deg=np.degrees(angle),
         steps_mm=1000 * moved,
-        dropped=dropped_episodes / episodes,
+        dropped=dropped,
         episodes=episodes,
     )
 
@@ -127,10 +125,12 @@ def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
     return box
 
 
-def _count_nearest(orientation: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many orientations (N, 4) are nearest to each cell (K, 4): |q . p| grows as the angle between falls."""
+def count_by_cube_rotation(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count the quaternions (N, 4) that are nearest to each of the 24 rotations of a cube onto itself, (24,)."""
+    cells = quaternion_from_matrix(cube_rotations())
     counts = np.zeros(len(cells), dtype=np.int64)
     for start in range(0, len(orientation), _CHUNK):
+        # |q . p| grows as the angle between two rotations falls.
         nearest = np.abs(orientation[start : start + _CHUNK] @ cells.T).argmax(axis=1)
         counts += np.bincount(nearest, minlength=len(cells))
     return counts
@@ -150,7 +150,8 @@ def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:
 def coverage(config: CoverageConfig) -> Coverage:
     """Measure the states of a folder, draw them, and write the figures beside the picture."""
     states = load_states(config.states)
-    result = measure(states, read_manifest(config.states).rejected.dropped)
+    manifest = read_manifest(config.states)
+    result = measure(states, manifest.rejected.dropped / manifest.begun_episodes)
     path = config.output or config.states / "coverage.png"
     atomic_write(path.with_suffix(".json"), canonical_json(result.figures()))
     atomic_write(path, _draw(states, result))

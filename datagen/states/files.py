@@ -63,12 +63,12 @@ class StatesManifest(Record, frozen=True):
     """What ``manifest.json`` of states holds.
 
     Attributes:
-        scene: that the states were collected in, whole.
-        policy: that moved the hand.
-        seed: of every random draw.
-        states: in all parts.
-        rejected: from all parts.
-        versions: of the packages that simulated.
+        scene: scene that the states were collected in, whole.
+        policy: policy that moved the hand.
+        seed: seed of every random draw.
+        states: number of states in all parts.
+        rejected: states rejected from all parts, by reason.
+        versions: versions of the packages that simulated.
         config: what was asked for.
         parts: their records, in the order of the states.
     """
@@ -85,6 +85,11 @@ class StatesManifest(Record, frozen=True):
     def __post_init__(self) -> None:
         if (count := sum(part.states for part in self.parts)) != self.states:
             raise ValueError(f"lists parts of {count} states, and says {self.states}")
+
+    @property
+    def begun_episodes(self) -> int:
+        """Number of episodes that were begun, those of which no state was kept among them."""
+        return len(self.parts) * int(self.config.get("worlds", 1))
 
 
 REJECTIONS = Rejected.__struct_fields__
@@ -129,7 +134,7 @@ def write_part(
     """Write a part and then its record, each whole or not at all. Equal arguments give equal bytes.
 
     Args:
-        folder: of the states.
+        folder: folder of the states.
         part: its number.
         columns: rows; checked against the schema first.
         rejected: how many states were rejected, for each of ``REJECTIONS``.

@@ -68,9 +68,9 @@ class Part:
     """States of one batch of episodes as they were kept, step by step.
 
     Attributes:
-        rows: of each step at which states are kept, in order.
+        rows: states of each step at which states are kept, in order.
         rejected_before: states rejected up to then, by reason, for each of ``rows``.
-        rejected: in all.
+        rejected: states rejected in all, by reason.
         policy: name of what moved the hand.
     """
 
@@ -98,7 +98,7 @@ class PartTask:
 
     Args:
         config: what to collect.
-        threads: that step the worlds.
+        threads: threads that step the worlds.
     """
 
     def __init__(self, config: StatesConfig, threads: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
+from vision.bounds import at_least_one, drawable_size
 from vision.config import parse
 from vision.console import Console
 from vision.errors import UsageError
@@ -29,7 +30,7 @@ dactyl unity COMMAND --help lists a command's options with examples.
 
 
 def main_unity(argv: Sequence[str]) -> None:
-    """The two commands that concern Unity alone; `dactyl render --renderer unity` renders with it."""
+    """The two commands that concern Unity only; `dactyl render --renderer unity` renders with it."""
     name, *rest = argv or [""]
     if name in ("-h", "--help"):
         Console().out(_USAGE, end="")
@@ -94,7 +95,7 @@ class PlayerCheckConfig:
         player: how to run Unity.
         scene: name or file of the scene to draw: its cameras' sizes and lenses are what is tested.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        batches: how many to time.
+        batches: number of batches to time.
     """
 
     player: PlayerOptions = field(default_factory=PlayerOptions)
@@ -104,6 +105,8 @@ class PlayerCheckConfig:
 
     def __post_init__(self) -> None:
         check_scene(self.scene)
+        drawable_size(self, "image_size")
+        at_least_one(self, "batches")
 
 
 def check(argv: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ _SHAPES = {"box": wire.SolidShape.BOX, "capsule": wire.SolidShape.CAPSULE, "sphe
 
 
 def solid_count(clutter: Sequence[Piece]) -> int:
-    """Of all pieces of a sample."""
+    """Number of solids in all pieces of a sample."""
     return sum(len(piece.parts) for piece in clutter)
 
 

@@ -181,7 +181,7 @@ class Player:
         try:
             reply = wire.Reply.decode(messages[0])
         except wire.VersionError as error:
-            raise DactylError(f"the player is of another version than this package ({error}): build it anew") from None
+            raise DactylError(f"the player is of another version than this package ({error}): build it again") from None
         except wire.WireError as error:
             raise PlayerFault(f"answered garbage: {error}") from None
         if reply.status in (wire.Status.VERSION, wire.Status.MISMATCH):

@@ -7,18 +7,15 @@ pool cannot do this: one dead worker breaks all of it, and it has no way to stop
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from typing import Any, Generic, TypeVar
 
-from datagen.workers.child import begin
+from datagen.workers.child import end, send_error, spawn
 from vision.errors import DactylError
 from vision.hardware import memory_limit_gb, usable_cores
 from vision.progress import Advance
@@ -57,7 +54,7 @@ class TaskFailedError(DactylError):
 
 
 def default_workers() -> int:
-    """One per core that this process may use."""
+    """Number of workers where none is asked for: one per core that this process may use."""
     return usable_cores()
 
 
@@ -86,8 +83,6 @@ def run(
         TaskFailedError: a task's processes died or hung, or it raised TransientError, ``ATTEMPTS`` times in all.
         Exception: whatever else a task raised.
     """
-    # Spawned, not forked: neither torch's threads nor a graphics context survives a fork.
-    context = multiprocessing.get_context("spawn")
     waiting, failures = deque(numbers), Counter[int]()
     busy: list[_Worker[Result]] = []
     leaving: list[_Worker[Result]] = []
@@ -106,7 +101,7 @@ def run(
             while waiting and len(busy) < workers:
                 taken = {worker.place for worker in busy}
                 place = next(place for place in range(workers) if place not in taken)
-                busy.append(_Worker(context, task, place))
+                busy.append(_Worker(task, place))
                 busy[-1].give(waiting.popleft())
             wait([worker.connection for worker in busy], timeout=0.5)
             for worker in list(busy):
@@ -140,16 +135,10 @@ def run(
 class _Worker(Generic[Result]):
     """One process, seen from its parent."""
 
-    def __init__(self, context: SpawnContext, task: Task[Result], place: int) -> None:
-        self.connection, theirs = context.Pipe()
+    def __init__(self, task: Task[Result], place: int) -> None:
         self.place = place
-        self.process = context.Process(target=begin, args=(theirs, os.getpid()))
         self.number, self.tasks, self.done, self._heard = -1, 0, 0, time.monotonic()
-        with _signals_held():
-            self.process.start()
-        theirs.close()
-        with contextlib.suppress(OSError):  # dead already: listening will tell
-            self.connection.send((_serve, (task, place)))
+        self.process, self.connection = spawn(_serve, task, place)
 
     def give(self, number: int) -> None:
         self.number, self.done, self._heard = number, 0, time.monotonic()
@@ -199,10 +188,7 @@ class _Worker(Generic[Result]):
         return True
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
-        self.connection.close()
+        end(self.process, self.connection)
 
 
 def _serve(connection: Connection, task: Task[Any], place: int) -> None:
@@ -212,23 +198,5 @@ def _serve(connection: Connection, task: Task[Any], place: int) -> None:
     while (number := connection.recv()) is not None:
         try:
             connection.send(("result", task(number, lambda count: connection.send(("done", count)))))
-        except DactylError as error:
-            connection.send(("error", error))
         except Exception as error:
-            # The traceback stays behind with this process, so its text goes along.
-            error.add_note(traceback.format_exc())
-            connection.send(("error", error))
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Start a process between signals: one that arrives now is delivered after.
-
-    The child inherits the mask, and keeps SIGINT out for good: Ctrl-C reaches the whole process group, but what happens
-    is for the parent to decide.
-    """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            send_error(connection, error)

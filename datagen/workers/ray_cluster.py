@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster, or to one on this machine alone."""
+"""The connection to a Ray cluster, or to one on this machine only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 @contextlib.contextmanager
 def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Yields Ray's module, connected to the cluster at `address`, or to one on this machine alone.
+    """Yields Ray's module, connected to the cluster at `address`, or to one on this machine only.
 
     Raises:
         DactylError: Ray is not installed, or there is no cluster.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
-from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
+from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
@@ -18,17 +18,6 @@ from vision.config import to_jsonable
 from vision.io.files import sha256
 from vision.scene.scene import Scene
 from vision.tracking import TrackingConfig
-
-Group = Literal["physics", "observation", "unmodelled"]
-GROUPS: dict[Group, tuple[str, ...]] = {
-    "physics": ("physics",),
-    "observation": ("observation_noise", "marker_placement"),
-    "unmodelled": (
-        *("marker_loss", "marker_occlusion", "action_noise", "action_delay"),
-        *("backlash", "step_timing", "random_force"),
-    ),
-}
-"""Groups of randomizations that the paper holds out (Table 4), as parts of :class:`Randomization`."""
 
 
 @dataclass(frozen=True)

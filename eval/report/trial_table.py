@@ -11,6 +11,7 @@ import numpy as np
 from eval.report.table_text import table_text
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.trial_results import STEP_SECONDS, ClosedLoop, Play
+from vision.published import TRIALS
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,13 @@ class TrialRow:
     published: bool = False
 
 
-def _paper(
-    label: str, place: str, trials: int, mean: float, std: float | None = None, median: float | None = None
-) -> TrialRow:
-    return TrialRow(f"paper, {label}", place, trials, mean, std, median, published=True)
-
-
 PAPER_TRIALS = {
-    ("shadow", "block"): (
-        _paper("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
-        _paper("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
-        _paper("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
-        _paper("block (state)", "robot", 10, 18.8),
-        _paper("block (state, locked wrist)", "robot", 10, 26.4),
-        _paper("block (vision)", "robot", 10, 15.2),
-    ),
-    ("shadow", "prism"): (
-        _paper("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
-        _paper("octagonal prism (state)", "robot", 10, 7.8),
-    ),
+    names: tuple(
+        TrialRow(f"paper, {row.label}", row.place, row.trials, row.mean, row.std, row.median, published=True)
+        for row in rows
+    )
+    for names, rows in TRIALS.items()
 }
-"""OpenAI et al., arXiv 1808.00177, Table 3, by hand and object; of the robot's trials the means only."""
 
 TRIAL_NOTES = (
     "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
+from vision.hardware import processor_name
 from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, read_reservation
@@ -25,7 +26,7 @@ def software() -> SoftwareRecord:
         versions={name: package_version(name) for name in PACKAGES},
         python=platform.python_version(),
         commit=_commit(),
-        machine=f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        machine=f"{platform.system()} {platform.machine()}, {processor_name()}, {os.cpu_count()} cores",
     )
 
 
@@ -66,11 +67,3 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown processor"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from dactyl import cli
 from dactyl.cli import main
 from vision.errors import DactylError
 
@@ -69,6 +72,45 @@ def test_a_full_disk_under_the_output_is_one_line() -> None:
 def test_a_reader_that_goes_away_is_no_fault() -> None:
     done = shell("(dactyl --help; echo $? >&2) | true")
     assert done.stderr.strip() in ("0", "141")
+
+
+def raising(error: BaseException) -> Callable[[Sequence[str]], None]:
+    def run(arguments: Sequence[str]) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a/b.txt"), 1, "a/b.txt: No such file"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "dactyl info: No space left on device; make room"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "dactyl info: Broken pipe"),
+        (SystemExit("no driver"), 1, "dactyl info: no driver"),
+        (SystemExit(3), 3, None),
+        (SystemExit(), 0, None),
+    ],
+)
+def test_faults_of_a_stage_are_not_taken_for_those_of_standard_output(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+    said: str | None,
+) -> None:
+    monkeypatch.setattr(cli, "run", raising(error))
+    assert main(["info"]) == status
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (said is not None)
+    assert "the output goes to" not in "".join(lines)
+    assert (said or "") in "".join(lines)
+
+
+def test_an_odd_fault_of_a_stage_is_not_explained_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "run", raising(OSError("odd")))
+    with pytest.raises(OSError, match="odd"):
+        main(["info"])
 
 
 def test_an_unknown_graphics_platform_is_one_line() -> None:

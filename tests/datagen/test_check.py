@@ -14,9 +14,9 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.inspection.check import CheckConfig, faults
 from datagen.inspection.doctor import complaint, examine
 from datagen.inspection.gallery import page
-from datagen.inspection.info import orientation_cells
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
+from datagen.states.coverage import count_by_cube_rotation
 from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from tests.scenes import rig, scene
@@ -112,7 +112,7 @@ def test_orientations_are_counted_by_the_nearest_of_24() -> None:
     quaternions = np.array([quaternion_from_matrix(rotation) for rotation in cube_rotations()])
     tilted = quaternions + np.random.default_rng(0).normal(0, 0.05, quaternions.shape)
     tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
-    assert orientation_cells(tilted).tolist() == [1] * 24
+    assert count_by_cube_rotation(tilted).tolist() == [1] * 24
 
 
 def test_page_holds_every_picture_and_value(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from datagen.generate import shard_task
 from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate
 from datagen.generate.shard_task import ShardTask
-from datagen.states.collect import States, StatesConfig, collect
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import States
 from datagen.workers.pool import TransientError
 from datagen.workers.ray_cluster import LOOPBACK_ONLY, RAY_ENVIRONMENT
 from tests.datagen.test_generate import Painter, config_of

@@ -24,6 +24,7 @@ from datagen.inspection.check import CheckConfig, faults
 from datagen.pictures.camera_effects import CameraEffectsConfig
 from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
+from datagen.render import is_reusable, others_that_draw
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
@@ -343,3 +344,8 @@ def test_a_recordings_size_counts_only_where_there_are_recordings(states: Path, 
     assert "recording_size" not in config.identity()["render"]
     recordings = dataclasses.replace(config.render, displacement="per-recording")
     assert dataclasses.replace(config, render=recordings).identity()["render"]["recording_size"] == 100
+
+
+def test_who_draws_what_is_read_from_the_renderers() -> None:
+    assert [is_reusable(name) for name in ("filament", "classic", "warp", "unity")] == [False, False, True, True]
+    assert others_that_draw("clutter") == "take filament or classic or unity"

@@ -19,11 +19,12 @@ from scipy.spatial.transform import Rotation
 from dactyl.cli import main
 from datagen.appearance.draw import AppearanceConfig
 from datagen.policy.evaluate import play_trials
+from datagen.policy.her_config import HerConfig
 from datagen.sim.environment import Environment
-from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
+from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
 from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
-from eval.closed_loop.config import GROUPS, ClosedLoopConfig
+from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, draw_look
 from eval.closed_loop.policy_view import Seen, observation_by_sight, with_differences
 from eval.closed_loop.recording import with_found_cameras
@@ -242,6 +243,8 @@ def test_groups_of_randomizations_are_held_out() -> None:
     assert config.effects("plain") == NOTHING
     left = config.effects("randomized")
     assert left == EVERYTHING.only("observation_noise", "marker_placement")
+    trained = HerConfig(Path("c"), randomized=True, groups=("observation",))
+    assert trained.randomization == left, "a policy is trained on the same groups"
     together = [part for parts in GROUPS.values() for part in parts]
     assert sorted(together) == sorted(vars(EVERYTHING)), "every effect is in one group"
 

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datagen.states.collect import StatesConfig, collect, load_states
-from datagen.states.files import committed_part, states_fingerprint
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import committed_part, load_states, states_fingerprint
 from datagen.unity import wire
 from eval.laboratory.capture import read_pictures, read_poses
 from eval.laboratory.pictures import read_picture

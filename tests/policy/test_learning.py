@@ -299,6 +299,21 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
         train(replace(config, worlds=9))
 
 
+@pytest.mark.parametrize(("key", "value"), [("start_states", 6), ("seed", 1), ("scene", "prism")])
+def test_a_training_killed_before_its_first_checkpoint_is_of_one_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object
+) -> None:
+    config = replace(TINY, output=tmp_path, steps=1024)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "save", lambda self: None)
+        train(config)
+    with pytest.raises(DactylError, match=f"another configuration .*{key}"):
+        train(replace(config, **{key: value}))
+    train(config)
+    with (tmp_path / "progress.csv").open() as file:
+        assert [int(row["steps"]) for row in csv.DictReader(file)] == [512, 1024]
+
+
 def test_a_randomized_training_goes_on_from_given_weights_in_processes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     learning = replace(TINY.learning, memory=Memory("gru", 3, 8))

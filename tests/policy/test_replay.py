@@ -222,6 +222,18 @@ def test_experience_survives_a_kill(tmp_path: Path) -> None:
     assert (sample["next_state"][before, 0] < 27).all()  # nothing connects the two
 
 
+def test_a_full_ring_forgets_what_was_recorded_after_the_checkpoint(tmp_path: Path) -> None:
+    fill(Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE), 80)
+    again = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE, time=76)  # times 76 to 79 lie where 26 to 29 were
+    fill(again, 2)
+    sample = again.sample(np.random.default_rng(0), 4000, Hindsight(steps=3), 4)
+    now, then = sample.now.state[:, 0], sample.then.state[:, 0]
+    assert (now.min(), now.max(), then.max()) == (30, 76, 77)
+    assert (then[now < 76] < 76).all()
+    assert sample.now.past[..., 0].min() == 130
+    assert (sample.now.past[..., 0] <= 100 + now[:, None]).all()
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("relabelled", 1.1), ("horizon", 0), ("steps", 0), ("discount", 1.0), ("discount", 0.0)]
 )

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.pictures.surroundings import Map, directions, solid_angles
 from datagen.render.base import Appearance, Sample
 from tests.scenes import scene
 from vision.geometry.cameras import look_at
@@ -83,3 +84,11 @@ def random_sample(drawn: Scene, materials: Sequence[str], index: int) -> Sample:
 def at(index: int, quaternion: FloatArray, look: Appearance) -> Sample:
     """The object above the hand, turned."""
     return Sample(index, JOINTS, ABOVE_HAND, quaternion, look)
+
+
+def irradiance(radiance: FloatArray | Map, normal: FloatArray) -> FloatArray:
+    """Light of surroundings that falls on a surface of this normal, (3,), over pi: the colour of a white matt one."""
+    height = len(radiance)
+    cosine = np.maximum(directions(height) @ normal, 0.0) * solid_angles(height)
+    found: FloatArray = np.einsum("hw,hwc->c", cosine, radiance) / np.pi
+    return found

@@ -17,14 +17,14 @@ from datagen.pictures.surroundings import (
     LUMINANCE,
     directions,
     draw_surroundings,
-    irradiance,
     normalised,
     radiance_towards,
     solid_angles,
     turned,
 )
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
-from datagen.pictures.texture_files import TextureFolder
+from datagen.pictures.texture_files import picture_files
+from tests.render.looks import irradiance
 from vision.errors import DactylError
 from vision.scene.objects import srgb_from_linear
 
@@ -151,7 +151,7 @@ class TestFiles:
     def test_a_folder_lists_them(self, light: np.ndarray, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "b.hdr"), light.astype(np.float32))
         Image.new("RGB", (4, 2)).save(tmp_path / "a.jpg")
-        assert [path.name for path in TextureFolder(tmp_path, SUFFIXES).paths] == ["a.jpg", "b.hdr"]
+        assert [path.name for path in picture_files(tmp_path, SUFFIXES)] == ["a.jpg", "b.hdr"]
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_damage_is_one_line(self, tmp_path: Path, suffix: str) -> None:

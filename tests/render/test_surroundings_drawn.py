@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
 from datagen.generate.config import RenderConfig
-from datagen.pictures.surroundings import directions, irradiance, radiance_towards, turned
+from datagen.pictures.surroundings import directions, radiance_towards, turned
 from datagen.pictures.surroundings_pool import (
     SurroundingsConfig,
     SurroundingsUse,
@@ -27,7 +27,7 @@ from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
 from datagen.render.world_values import WorldValues
 from datagen.variation import LogUniform
-from tests.render.looks import ABOVE_HAND, at, plain_look
+from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
 from tests.scenes import scene as scene_of
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.pictures.texture_files import TextureFolder, read_texture
-from datagen.pictures.textures import KINDS, draw_pool, draw_texture, spectral_noise
+from datagen.pictures.texture_files import picture_files, read_texture
+from datagen.pictures.textures import KINDS, draw_texture, spectral_noise
 from vision.errors import DactylError
 
 
@@ -66,14 +66,6 @@ def test_noise_has_the_slope_that_was_asked_for() -> None:
     assert np.abs(np.diff(long, axis=1)).mean() < 0.3 * np.abs(np.diff(long, axis=0)).mean()
 
 
-def test_a_pool_has_all_kinds() -> None:
-    pool = draw_pool(np.random.default_rng(0), 2 * len(KINDS), 32)
-    kinds = [texture.name.split("-")[0] for texture in pool]
-    assert sorted(kinds) == sorted([*KINDS, *KINDS])
-    assert kinds != sorted(kinds)
-    assert len({texture.name for texture in pool}) == len(pool)
-
-
 class TestFolder:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -84,13 +76,12 @@ class TestFolder:
         (tmp_path / "notes.txt").write_text("no picture")
         return tmp_path
 
-    def test_it_gives_each_picture_once_then_again(self, folder: Path) -> None:
-        textures = TextureFolder(folder)
-        assert [path.name for path in textures.paths] == ["b.png", "c.jpg", "a.PNG"]
-        drawn = textures.draw(np.random.default_rng(0), 3, 32)
-        assert {texture.name.rpartition("-")[0] for texture in drawn} == {"a", "b", "c"}
-        assert all(texture.pixels.shape == (32, 32, 3) and not texture.tileable for texture in drawn)
-        assert len(textures.draw(np.random.default_rng(0), 7, 8)) == 7
+    def test_it_gives_each_picture_once(self, folder: Path) -> None:
+        paths = picture_files(folder)
+        assert [path.name for path in paths] == ["b.png", "c.jpg", "a.PNG"]
+        read = [read_texture(path, 32) for path in paths]
+        assert [texture.name.rpartition("-")[0] for texture in read] == ["b", "c", "a"]
+        assert all(texture.pixels.shape == (32, 32, 3) and not texture.tileable for texture in read)
 
     def test_the_name_follows_the_bytes(self, folder: Path) -> None:
         before = read_texture(folder / "b.png", 16).name
@@ -111,10 +102,10 @@ class TestFolder:
 
     def test_what_cannot_be_read_is_one_line(self, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(DactylError, match="nowhere: no such folder of pictures"):
-            TextureFolder(folder / "nowhere")
+            picture_files(folder / "nowhere")
         (folder / "empty").mkdir()
         with pytest.raises(DactylError, match=r"empty: no pictures in it; expected files that end in \.jpg"):
-            TextureFolder(folder / "empty")
+            picture_files(folder / "empty")
         (folder / "c.jpg").write_bytes((folder / "c.jpg").read_bytes()[:300])
         (folder / "b.png").write_text("nonsense")
         for name in ("c.jpg", "b.png"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.cameras import frustum, mujoco_pose, vertical_field_of_view
+from datagen.sim.cameras import frustum, mujoco_pose
 from vision.geometry.cameras import look_at, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 
@@ -106,11 +106,3 @@ def test_a_known_pose() -> None:
     np.testing.assert_allclose(np.abs(quaternion), [1, 0, 0, 0], atol=1e-12)
     position, _ = mujoco_pose(look_at([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]))
     np.testing.assert_allclose(position, [1, 2, 3])
-
-
-def test_vertical_field_of_view() -> None:
-    lenses = np.array([matrix(lens) for lens in LENSES])
-    found = vertical_field_of_view(lenses, [lens[5] for lens in LENSES])
-    # The angle at the eye of an image of that height whose middle is straight ahead.
-    expected = [2 * np.degrees(np.angle(complex(fy, height / 2))) for _, fy, _, _, _, height in LENSES]
-    np.testing.assert_allclose(found, expected)

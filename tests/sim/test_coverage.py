@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.coverage import CoverageConfig, cell_of, coverage, measure
 from datagen.states.files import States
@@ -52,14 +54,29 @@ def test_neighbours_are_those_of_one_episode() -> None:
     episode = np.tile([4, 9], 6)
     angle = np.where(episode == 4, 10, 30) * step
     position = 0.001 * np.where(episode == 4, 1, 3)[:, None] * step[:, None] * [1.0, 0, 0]
-    result = measure(states(Rotation.from_rotvec(np.radians(angle)[:, None] * [0, 0, 1]), episode, step, position), 1)
+    result = measure(states(Rotation.from_rotvec(np.radians(angle)[:, None] * [0, 0, 1]), episode, step, position))
     np.testing.assert_allclose(np.sort(result.steps_deg), [10] * 5 + [30] * 5)
     np.testing.assert_allclose(np.sort(result.steps_mm), [1] * 5 + [3] * 5)
     assert result.figures()["between_neighbours"]["deg_percentiles"]["50"] == pytest.approx(20)
-    assert (result.episodes, result.dropped) == (2, 0.5)
+    assert result.episodes == 2
     np.testing.assert_allclose(
         result.position_median, [0.001 * np.median([0, 1, 2, 3, 4, 5, 0, 3, 6, 9, 12, 15]), 0, 0]
     )
+
+
+def test_drops_are_counted_of_all_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of four are lost before a state of theirs is kept."""
+    observe = Environment.observe
+
+    def lost(self: Environment) -> Observation:
+        observation = observe(self)
+        observation["object_position"][1:] += 1
+        return observation
+
+    monkeypatch.setattr(Environment, "observe", lost)
+    collect(StatesConfig(tmp_path, count=3, worlds=4, episode_steps=3, threads=1))
+    figures = coverage(CoverageConfig(tmp_path)).figures()
+    assert (figures["episodes"], figures["dropped_episodes"]) == (1, 0.75)
 
 
 def test_the_report_is_written(tmp_path: Path) -> None:

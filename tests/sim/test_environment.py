@@ -83,6 +83,14 @@ def test_actions_beyond_the_range_are_clipped(environment: Environment) -> None:
     np.testing.assert_array_equal(environment.batch.qpos, clipped)
 
 
+def test_integer_actions_mean_what_other_numbers_do(environment: Environment) -> None:
+    environment.step(np.zeros((WORLDS, 20)))
+    still = environment.batch.qpos.copy()
+    environment.reset(range(WORLDS), range(WORLDS))
+    environment.step(np.zeros((WORLDS, 20), dtype=np.int64))
+    np.testing.assert_array_equal(environment.batch.qpos, still)
+
+
 @pytest.mark.parametrize("action", [np.zeros((WORLDS, 19)), np.zeros(20)])
 def test_actions_of_another_shape_are_refused(environment: Environment, action: np.ndarray) -> None:
     with pytest.raises(ValueError, match="action"):

@@ -24,9 +24,10 @@ from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
+from datagen.sim.interface import Observation
 from datagen.sim.outcome import Outcome
-from datagen.states.collect import StatesConfig, collect, load_states, states_fingerprint
-from datagen.states.files import REJECTIONS
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import REJECTIONS, load_states, states_fingerprint
 from datagen.states.parts import Part, PartTask, _rejections
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
@@ -271,6 +272,24 @@ def test_a_part_whose_episodes_all_end_is_still_a_part(
     states = collect(replace(finished, output=tmp_path, count=6))
     assert states.episode.tolist() == [0, 1, 2, 3, 4, 5]
     assert json.loads((tmp_path / "manifest.json").read_text())["rejected"]["dropped"] == 4
+
+
+def test_parts_without_any_state_are_not_made_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observe = Environment.observe
+
+    def lost(self: Environment) -> Observation:
+        return observe(self) | {"object_position": np.full((self.worlds, 3), 9.0)}
+
+    def begin(self: Environment, worlds: np.ndarray, episodes: np.ndarray) -> np.ndarray:
+        return np.zeros(len(worlds), dtype=np.int64)
+
+    monkeypatch.setattr(Environment, "observe", lost)
+    monkeypatch.setattr(Environment, "reset", begin)
+    config = StatesConfig(tmp_path / "states", count=9, **SMALL)
+    for _ in range(2):
+        with pytest.raises(DactylError, match=r"states: 5 parts in a row .*lost_distance \(0.22 m\)"):
+            collect(config)
+    assert len(list(config.output.glob("part-*.parquet"))) == 5
 
 
 def test_an_episode_that_gets_stuck_ends_after_8_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ from datagen.generate.shard_task import make_samples
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.warp_options import WarpOptions
-from datagen.states.collect import StatesConfig, collect, load_states
+from datagen.states.collect import StatesConfig, collect
+from datagen.states.files import load_states
 from tests.synthetic import make_dataset
 from train.batches import Batch, MixedBatches, collate
 from train.online import OnlineTriplets

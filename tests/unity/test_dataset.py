@@ -130,6 +130,8 @@ def test_check_reports_the_player(executable: Path, tmp_path: Path, capsys: pyte
         ),
         (["check", "--player.players", "2"], "more than one needs an executable"),
         (["check", "--player.reply", "jpeg"], "player.reply"),
+        (["check", "--image_size", "5"], "image_size: must lie between 16 and 2048"),
+        (["check", "--batches", "0"], "batches: must be at least 1"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.pictures.surroundings import directions, irradiance
+from datagen.pictures.surroundings import directions
 from datagen.unity.environment import UNITY, EnvironmentPicture
 from datagen.unity.wire import WireError
+from tests.render.looks import irradiance
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vision import hardware
-from vision.hardware import fast_bfloat16, processor_flags, usable_cores
+from vision.hardware import fast_bfloat16, processor_flags, processor_name, usable_cores
 
 
 @pytest.fixture
@@ -71,6 +71,13 @@ def test_flags_are_those_of_the_first_processor(tmp_path: Path) -> None:
     processor_flags.cache_clear()
     assert not processor_flags(file)
     assert not processor_flags(tmp_path / "none")
+
+
+def test_a_processor_always_has_a_name(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor\t: 0\nmodel name\t: Xeon: 2 GHz\n\nmodel name\t: other\n")
+    assert processor_name(file) == "Xeon: 2 GHz"
+    assert processor_name(tmp_path / "none")
     processor_flags.cache_clear()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras
+from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.landmarks import Landmarks
 from vision.solvers.landmarks import locate
 from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
@@ -29,9 +30,9 @@ class Displacement:
         fovy: radians, vertical field of view: up to 1 degree.
     """
 
-    rotation: float = math.radians(3.0) / 3
-    position: float = 0.0015 / math.sqrt(3)
-    fovy: float = math.radians(1.0) / math.sqrt(3)
+    rotation: float = math.radians(CAMERA_ROTATION_DEG) / 3
+    position: float = CAMERA_POSITION_M / math.sqrt(3)
+    fovy: float = math.radians(CAMERA_FOVY_DEG) / math.sqrt(3)
 
     def precision(self, cameras: Cameras, height: Tensor | int) -> Tensor:
         """Of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of the zoom.

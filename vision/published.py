@@ -1,0 +1,46 @@
+"""Figures of the paper (OpenAI et al., arXiv 1808.00177) that more than one part of this program needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CAMERA_POSITION_M = 0.0015
+CAMERA_ROTATION_DEG = 3.0
+CAMERA_FOVY_DEG = 1.0
+"""Table 9: largest displacement of a camera along each axis, about a random axis, and of its vertical field of view."""
+
+
+@dataclass(frozen=True)
+class PublishedTrials:
+    """A row of Table 3: consecutive goals.
+
+    Attributes:
+        label: object, and what the policy was told of it.
+        place: ``randomized`` for the randomized simulation, or ``robot``.
+        trials: number of trials.
+        mean, std, median: of the consecutive goals; None where this table does not repeat them.
+    """
+
+    label: str
+    place: str
+    trials: int
+    mean: float
+    std: float | None = None
+    median: float | None = None
+
+
+TRIALS = {
+    ("shadow", "block"): (
+        PublishedTrials("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
+        PublishedTrials("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
+        PublishedTrials("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
+        PublishedTrials("block (state)", "robot", 10, 18.8),
+        PublishedTrials("block (state, locked wrist)", "robot", 10, 26.4),
+        PublishedTrials("block (vision)", "robot", 10, 15.2),
+    ),
+    ("shadow", "prism"): (
+        PublishedTrials("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
+        PublishedTrials("octagonal prism (state)", "robot", 10, 7.8),
+    ),
+}
+"""Table 3, by names of hand and object; of the robot's trials the means only."""
