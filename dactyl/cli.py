@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _open_standard_streams()
     before = sys.stdout
-    sys.stdout = _Output(before)  # type: ignore[assignment]
+    sys.stdout = _Output(before)
     try:
         status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -118,7 +118,7 @@ def listeners(process: int) -> list[str]:
         ("two-replies", PlayerFault, "2 replies to one request"),
         ("wrong-id", PlayerFault, "answered request .* instead of"),
         ("fail", PlayerFault, "failed: out of memory$"),
-        ("other-version", DactylError, "of another version .* build it anew"),
+        ("other-version", DactylError, "of another version .* build it again"),
     ],
 )
 def test_a_fault_while_drawing(
