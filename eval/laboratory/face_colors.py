@@ -189,7 +189,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
         places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
-        inside: np.ndarray = ((places >= 0) & (places < size)).all(axis=-1)
+        inside = np.all((places >= 0) & (places < size), axis=-1)
         for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
             x, y = places[n, inside[n]].T
             seen = pictures[n, y, x].astype(np.float64)
