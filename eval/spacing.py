@@ -7,4 +7,4 @@ import numpy as np
 
 def evenly_spaced(count: int, most: int) -> list[int]:
     """At most ``most`` different numbers below ``count`` in rising order, the first and the last of them included."""
-    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist() if count else []  # type: ignore[no-any-return]
+    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist() if count else []

@@ -181,6 +181,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
     rotation, place = poses[:, :3, :3], poses[:, :3, 3]
     faces, colors = [], []
     looked = np.zeros(len(poses), bool)
+    size = np.array([pictures.shape[2], pictures.shape[1]])  # width and height
     for number, face in enumerate(target.faces):
         corners = target.keypoints[list(face.corners)]
         toward = eye - (rotation @ corners.mean(axis=0) + place)
@@ -188,7 +189,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
         places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
-        inside = ((places >= 0) & (places < pictures.shape[2:0:-1])).all(axis=-1)
+        inside = np.all((places >= 0) & (places < size), axis=-1)
         for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
             x, y = places[n, inside[n]].T
             seen = pictures[n, y, x].astype(np.float64)
