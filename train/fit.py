@@ -209,13 +209,15 @@ def _loggers(config: TrainConfig) -> list[Logger]:
 
 
 def validation_interval(options: dict[str, Any]) -> int:
-    """Batches between validations, about as many as asked for: the last of them then falls on the training's end, or a
-    few batches before it. What was learnt after the last validation would not be in the best checkpoint."""
+    """Batches between validations, about as many as asked for, in whole steps of the optimiser: the last validation
+    then falls on the training's end, or a few steps before it. What was learnt after the last validation would not be
+    in the best checkpoint."""
     interval = options["val_check_interval"]
     if type(interval) is not int or interval < 1:
         raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
-    batches: int = options["max_steps"]
-    return batches // max(1, round(batches / interval))
+    steps, batches_per_step = int(options["max_steps"]), int(options["accumulate_grad_batches"])
+    validations = min(steps, max(1, round(steps * batches_per_step / interval)))
+    return steps // validations * batches_per_step
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:

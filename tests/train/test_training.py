@@ -134,6 +134,36 @@ def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_
     assert _validated(run) == _validated(tmp_path / "whole") == [3, 6]
 
 
+class EndAfter(Callback):
+    """As ``trainer.max_time`` does."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.fit_loop.total_batch_idx == self.batch
+
+
+def test_accumulated_gradients_are_in_no_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """Found: a validation in the middle of a step left a last.ckpt that was refused, and so did an early end."""
+    steps = ["--trainer.max_steps", "4", "--trainer.accumulate_grad_batches", "3", "--trainer.val_check_interval", "4"]
+    more = [*SMALL, *steps, "--data.batch_size", "3", "--data.val_fraction", "0.4", "--log.pictures", "0"]
+    main_train(arguments(tiny, tmp_path / "whole", *more))
+
+    run = tmp_path / "pieces"
+    config, options = parse(arguments(tiny, run, *more))
+    with pytest.raises(RuntimeError, match="killed"):
+        train(config, {**options, "callbacks": [StopBefore(5)]}, TripletDataModule(config.data, config.seed))
+    assert weights(run)["global_step"] == 1
+    train(config, {**options, "callbacks": [EndAfter(7)]}, TripletDataModule(config.data, config.seed))
+    assert weights(run)["global_step"] == 2
+    main_train(arguments(tiny, run, *more))
+    whole, pieces = weights(tmp_path / "whole"), weights(run)
+    assert whole["global_step"] == pieces["global_step"] == 4
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, pieces["state_dict"][name]), name
+
+
 def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     steps = ["--trainer.max_steps", "5", "--trainer.val_check_interval", "3", "--save_every", "1"]
     more = [*GEOMETRIC, *steps, "--data.batch_size", "3", "--data.val_fraction", "0.4", "--optimizer.ema", "0.5"]
