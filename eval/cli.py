@@ -147,8 +147,8 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: nominal alone where it uses no cameras, and not
-    nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
+    """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
+    nominal where it does and cannot find them. ``given``: calibration files are."""
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
     means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)

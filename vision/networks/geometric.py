@@ -35,6 +35,10 @@ from vision.solvers.views import compare_views
 CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
 enough for a good network to be unsure now and then, or all its confidences would be one."""
+NO_WINDOW = (
+    "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "
+    "model.window, whose locator does; calibrate the cameras"
+)
 LANDMARK_DOUBT = 3.0
 """By what factor landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
 With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
@@ -154,7 +158,9 @@ class GeometricModel(PoseModel):
 
     @property
     def nominal_fault(self) -> str | None:
-        return NO_LANDMARKS if self.landmarks is None else None
+        if self.landmarks is None:
+            return NO_LANDMARKS
+        return None if self.finds_cameras else NO_WINDOW
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""

@@ -29,7 +29,7 @@ class WindowConfig:
             its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
         size: of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
-        locator_width: channels of the locator's finest level.
+        locator_width: channels of the locator's finest level, a multiple of 8.
     """
 
     side: float | None = None
@@ -43,8 +43,8 @@ class WindowConfig:
         sizes = (self.size, self.locator_size)
         if min(sizes) < 32 or max(sizes) > 4096:
             raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
-        if not 8 <= self.locator_width <= 1024:
-            raise ValueError(f"window locator_width must be 8 to 1024, got {self.locator_width}")
+        if not 8 <= self.locator_width <= 1024 or self.locator_width % 8:
+            raise ValueError(f"window locator_width must be a multiple of 8 up to 1024, got {self.locator_width}")
 
 
 @dataclass(frozen=True)
