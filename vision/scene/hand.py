@@ -86,7 +86,8 @@ class Hand(Plain, frozen=True):
             down, up = self.backlash
             if not len(down) == len(up) == len(self.actuators):
                 raise ValueError(f"backlash: two lists of {len(self.actuators)} numbers, got {len(down)}, {len(up)}")
-        if self.joints and (unknown := sorted({*self.initial_pose, *self.wrist} - {*self.joints})):
+        named = {*self.initial_pose, *self.wrist, *(() if self.landmarks is None else self.landmarks.joints)}
+        if self.joints and (unknown := sorted(named - {*self.joints})):
             raise ValueError(f"joint '{unknown[0]}' is none of the hand's: {', '.join(self.joints)}")
 
     @functools.cached_property
