@@ -200,6 +200,34 @@ def test_a_shard_with_another_hash_gives_no_sample(damaged: Path) -> None:
     assert not {10, 11, 12, 13, 14} & set(given)
 
 
+def test_a_pipe_or_an_endless_file_in_a_shards_place_is_not_read(
+    damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, path = DatasetFolder(damaged), damaged / shard_name(0)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DactylError, match=r"shard-000000\.tar: cannot be read \(not a file\)"):
+        read_shard(dataset, dataset.shards[0])
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DactylError, match=r"shard-000000\.tar: content differs from the manifest"):
+        read_shard(dataset, dataset.shards[0])
+
+
+def test_an_epoch_is_the_one_asked_for_whatever_another_thread_asks() -> None:
+    """Found: another thread's epoch, where that one asked for it between the drawing and the answer."""
+    order = StreamOrder([5] * 4, lanes=2, seed=1)
+
+    class Interrupted(StreamOrder):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_epoch" and value is not None:
+                object.__setattr__(self, name, (4, order.epoch(4)))
+
+    np.testing.assert_array_equal(Interrupted([5] * 4, lanes=2, seed=1).epoch(3).lane, order.epoch(3).lane)
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

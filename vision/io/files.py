@@ -4,8 +4,9 @@ A file is written under a temporary name in its own folder, flushed to the disk,
 a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes. Under a
 URL it is put in one piece, which an object store shows whole or not at all.
 
-Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file`: a pipe, device or
-folder in a file's place is refused and not waited for, and size is asked before anything is read.
+Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file` or
+:func:`read_start`: a pipe, device or folder in a file's place is refused and not waited for, and no more is read than
+such a file may have.
 """
 
 from __future__ import annotations
@@ -137,6 +138,19 @@ def open_regular(path: Path) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+def read_start(path: Location, limit: int) -> bytes:
+    """The first ``limit`` bytes of a file of others, all of it where it has no more.
+
+    Raises:
+        OSError: it is missing or cannot be read, or it is no regular file.
+    """
+    if is_remote(path):
+        return store.read(path, limit)
+    with open_regular(path) as file:
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        return b"".join(itertools.islice(pieces, limit // _PIECE + 1))[:limit]
+
+
 def read_file(path: Location, limit: int, what: str) -> bytes:
     """The content of a file of others.
 
@@ -150,14 +164,9 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
     """
     too_large = DactylError(f"{path}: more than {limit:,} bytes, which no {what} has; check the path")
     try:
-        if is_remote(path):
-            content = store.read(path, limit + 1)
-        else:
-            with open_regular(path) as file:
-                if os.fstat(file.fileno()).st_size > limit:
-                    raise too_large
-                pieces = iter(lambda: file.read(_PIECE), b"")  # it may grow meanwhile
-                content = b"".join(itertools.islice(pieces, limit // _PIECE + 2))
+        if not is_remote(path) and path.stat().st_size > limit:
+            raise too_large
+        content = read_start(path, limit + 1)
     except FileNotFoundError:
         raise DactylError(f"{path}: no such {what}; check the path") from None
     except OSError as error:
