@@ -19,7 +19,8 @@ class DataConfig:
         batch_size: triplets in a batch, of all devices together.
         workers: processes that decode pictures, for each device; 0 decodes in the training process.
         patience_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
-        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
+        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200), with workers all of them in each: a set
+            that has room once may not have it several times.
         verify: compare every shard with its SHA-256 before its first sample is used.
         streaming: read the training set shard after shard, each compared with its SHA-256 as it passes, instead of by
             sample number: for sets larger than the disk, or under URLs. Needs data.val.

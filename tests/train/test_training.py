@@ -14,6 +14,7 @@ from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
 from train.module import OptimizerConfig
+from train.progress import held_out_errors
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
@@ -223,6 +224,14 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
     assert not {"exposure", "gamma", "camera"} & note["augment"].keys()
     with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
         main_train([*command, "--optimizer.ema", "0.9"])
+
+
+def test_a_bar_shows_the_errors_that_a_model_gives() -> None:
+    """Found: a KeyError after the first validation of another package's model, which gives only what it must."""
+    metrics = {"val/rotation_mean_deg": torch.tensor(2.3456)}
+    assert held_out_errors(metrics) == "2.35 deg"
+    more = {"val/rotation_median_deg": 1.0, "val/position_mean_mm": 3.0, "val/position_median_mm": 2.0}
+    assert held_out_errors(metrics | more) == "2.35 (1.00) deg, 3.00 (2.00) mm"
 
 
 def test_a_regression_learns_with_and_without_its_cameras(tiny: Path, tmp_path: Path) -> None:
