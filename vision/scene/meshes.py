@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, is_rotation
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_points import (
     error_points,
@@ -157,7 +157,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         matrices = []
         for number, turn in enumerate(declared.discrete):
             matrix = turn.matrix() if isinstance(turn, Turn) else np.array(turn)
-            if not (np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4) and np.linalg.det(matrix) > 0):
+            if not is_rotation(matrix):
                 raise ValueError(f"symmetries.discrete[{number}]: no rotation matrix (a reflection is none)")
             matrix = Rotation.from_matrix(matrix).as_matrix()
             self._check(solid, matrix, centre, diameter, f"discrete[{number}]")
