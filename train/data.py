@@ -16,7 +16,7 @@ from train.data_config import DataConfig
 from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
-from vision.scene.scene import SEEN, require_same
+from vision.scene.scene import require_same
 from vision.storage.datasets import DatasetFolder, TripletDataset
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ class TripletDataModule(lightning.LightningDataModule):
     def _refuse_mismatch(self) -> None:
         """Raise DactylError unless all that is trained and validated on shows the same scene."""
         if (stored := self.stored) is not None:
-            require_same(self.scene, stored.scene, str(self.config.train), SEEN)
+            require_same(self.scene, stored.scene, str(self.config.train), to_a_network=True)
         if self.online is not None:
-            require_same(self.scene, self.online.scene, "data.online", SEEN)
+            require_same(self.scene, self.online.scene, "data.online", to_a_network=True)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> Loading:
         workers = self.config.workers

@@ -12,7 +12,7 @@ from eval.estimation.config import EstimateConfig
 from eval.laboratory.pictures import read_picture
 from eval.laboratory.triplets import FoundTriplets, named_triplets, pictures_beside_each_other, recorded_triplets
 from vision.errors import DactylError
-from vision.scene.scene import SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
@@ -94,7 +94,7 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
 
 def _dataset(folder: Path, scene: Scene) -> Source:
     dataset = TripletDataset(folder)
-    require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", SEEN)
+    require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", to_a_network=True)
 
     def read(number: int) -> Shot:
         images = dataset[number]["images"]

@@ -15,7 +15,7 @@ from eval.laboratory.triplets import recorded_triplets
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
-from vision.scene.scene import SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
@@ -135,7 +135,9 @@ def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[n
     rig = scene.rig
     if (config.recording / MANIFEST).exists():
         dataset = TripletDataset(config.recording)
-        require_same(scene, dataset.scene, f"{config.recording}: not what the network was trained on", SEEN)
+        require_same(
+            scene, dataset.scene, f"{config.recording}: not what the network was trained on", to_a_network=True
+        )
         for number in _spaced(len(dataset), config.triplets):
             yield list(dataset[number]["images"]), [dataset.where(number)] * len(rig)
         return
