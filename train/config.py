@@ -8,6 +8,7 @@ from pathlib import Path
 from train.data_config import DataConfig
 from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
+from vision.bounds import at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
 
@@ -25,8 +26,7 @@ class LogConfig:
     wandb: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pictures < 0:
-            raise ValueError(f"pictures must be 0 or more, got {self.pictures}")
+        not_negative(self, "pictures")
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,5 @@ class TrainConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.save_every < 1 or (self.threads is not None and self.threads < 1):
-            raise ValueError("seed must be 0 or more; save_every and threads 1 or more")
+        not_negative(self, "seed")
+        at_least_one(self, "save_every", "threads")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from train.online_config import OnlineConfig
+from vision.bounds import at_least_one, inner_share, not_negative, positive
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,11 @@ class DataConfig:
     open_shards: int = 16
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
-            raise ValueError(
-                f"batch_size must be 1 or more and workers 0 or more, got {self.batch_size}, {self.workers}"
-            )
-        if not self.patience_s > 0:
-            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
-        if self.val is None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
+        at_least_one(self, "batch_size", "open_shards")
+        not_negative(self, "workers")
+        positive(self, "patience_s")
+        if self.val is None:
+            inner_share(self, "val_fraction")
         if self.train is None and self.online is None:
             raise ValueError("data.train or data.online is needed: a dataset folder, or states to render from")
         if self.train is None and self.stored_per_batch:
@@ -58,8 +56,6 @@ class DataConfig:
             raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
         if self.streaming and (self.train is None or self.val is None or self.cache):
             raise ValueError("data.streaming needs data.train, a data.val of its own, and no data.cache")
-        if self.open_shards < 1:
-            raise ValueError(f"open_shards must be 1 or more, got {self.open_shards}")
         if self.online is not None and not self.online_per_batch:
             raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
 

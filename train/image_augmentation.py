@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from train.camera_model import CameraConfig, CameraModel
+from vision.bounds import not_negative
 from vision.networks.windows import make_windows
 
 
@@ -50,17 +51,16 @@ class ImageAugmentConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
-            raise ValueError(f"contrast must be a range above 0, got {self.contrast}")
-        if min(self.exposure, self.gamma, self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
-            raise ValueError("exposure, gamma, noise, tint, window_shift and scene_shift must be 0 or more")
+            raise ValueError(f"contrast: must be a range above 0, got {self.contrast}")
+        not_negative(self, "exposure", "gamma", "noise", "tint", "window_shift", "scene_shift")
         for what, zoom, roll in (
             ("window", self.window_zoom, self.window_roll_deg),
             ("scene", self.scene_zoom, self.scene_roll_deg),
         ):
             if not 0 <= zoom < 1:
-                raise ValueError(f"{what}_zoom must lie between 0 and 1, got {zoom}")
+                raise ValueError(f"{what}_zoom: must lie between 0 and 1, got {zoom}")
             if not 0 <= roll <= 180:
-                raise ValueError(f"{what}_roll_deg must lie between 0 and 180, got {roll}")
+                raise ValueError(f"{what}_roll_deg: must lie between 0 and 180, got {roll}")
 
 
 ENCODING = 2.2

@@ -16,6 +16,7 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
+from vision.bounds import at_least_one, inner_share, not_negative, positive
 from vision.estimator import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
@@ -48,12 +49,10 @@ class OptimizerConfig:
     ema: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or self.weight_decay < 0:
-            raise ValueError("learning_rate must be above 0 and weight_decay 0 or more")
-        if self.halve_every < 1 or self.warmup < 0:
-            raise ValueError("halve_every must be 1 or more and warmup 0 or more")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must lie between 0 and 1, got {self.ema}")
+        positive(self, "learning_rate")
+        not_negative(self, "weight_decay", "warmup")
+        at_least_one(self, "halve_every")
+        inner_share(self, "ema")
 
     def factor(self, batch: int, batches: int) -> float:
         """Of the learning rate, for batch number ``batch`` of ``batches``."""

@@ -9,6 +9,7 @@ from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
+from vision.bounds import at_least_one, not_negative, positive, share
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,10 @@ class OnlineConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must lie above 0 and be 1 at most, got {self.share}")
-        if self.seed < 0 or self.chunk < 1 or (self.workers is not None and self.workers < 1):
-            raise ValueError("seed must be 0 or more; chunk and workers 1 or more")
-        if not self.patience_s > 0:
-            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
+        share(self, "share")
+        positive(self, "share", "patience_s")
+        not_negative(self, "seed")
+        at_least_one(self, "chunk", "workers")
         if self.renderer not in RENDERERS.names():
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
         require_drawable(self.appearance, self.render, self.renderer)

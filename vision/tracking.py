@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
+from vision.bounds import at_least_one, inner_share, positive
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, nearest_alike
 
@@ -61,12 +62,10 @@ class TrackingConfig:
     sure_deg: float = 8.0
 
     def __post_init__(self) -> None:
-        positive = "rotation_acceleration position_acceleration velocity_decay_s start_rotation_velocity sure_deg"
-        for name in positive.split():
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
-        if not self.start_position_velocity > 0 or not 0 < self.gate < 1 or self.patience < 1:
-            raise ValueError("start_position_velocity above 0, gate between 0 and 1 and patience of 1 or more expected")
+        positive(self, "rotation_acceleration", "position_acceleration", "velocity_decay_s", "sure_deg")
+        positive(self, "start_rotation_velocity", "start_position_velocity")
+        inner_share(self, "gate")
+        at_least_one(self, "patience")
 
 
 @dataclass(frozen=True)

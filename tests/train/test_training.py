@@ -305,7 +305,7 @@ def test_schedules(config: OptimizerConfig, expected: dict[int, float]) -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -1.0])
 def test_an_average_needs_a_decay_between_0_and_1(decay: float) -> None:
-    with pytest.raises(ValueError, match="ema must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="ema: must lie between 0 and 1"):
         OptimizerConfig(ema=decay)
 
 

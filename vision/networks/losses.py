@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vision.bounds import not_negative
 from vision.geometry.rotations import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
 
@@ -37,8 +38,7 @@ class LossConfig:
     landmarks: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.surface, self.landmarks) < 0:
-            raise ValueError(f"surface and landmarks must be 0 or more, got {self.surface}, {self.landmarks}")
+        not_negative(self, "surface", "landmarks")
 
 
 def regression_loss(
