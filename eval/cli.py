@@ -43,11 +43,11 @@ from eval.scoring.table import (
     missing_rows,
     table_notes,
 )
-from vision.config import parse, to_jsonable
+from vision.config import parse
 from vision.console import Console
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
-from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.files import atomic_write, exclusive_folder, remove, to_jsonable
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.versions import package_version

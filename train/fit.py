@@ -31,11 +31,11 @@ from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
 from train.resume import batches_done, refuse_misfit
-from vision.config import format_error, to_jsonable
+from vision.config import format_error
 from vision.console import Console
 from vision.errors import DactylError, UsageError
 from vision.estimator import read_checkpoint
-from vision.io.files import fingerprint
+from vision.io.files import fingerprint, to_jsonable
 from vision.storage.folders import reserve_output
 
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (

@@ -20,12 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.io.decode import Record, from_plain
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, to_jsonable
 from vision.networks.folding import fold_norms
 from vision.networks.model import build_model
 from vision.networks.model_config import MODELS, ModelConfig

@@ -15,9 +15,9 @@ from rich.text import Text
 from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
-from vision.config import to_jsonable
 from vision.errors import printable
 from vision.geometry.rotations import cube_rotations, matrix_from_quaternion
+from vision.io.files import to_jsonable
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION

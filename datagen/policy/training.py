@@ -35,9 +35,8 @@ from datagen.policy.signals import signals_held
 from datagen.policy.starts import start_states
 from datagen.policy.student import Student
 from datagen.variation import generator
-from vision.config import differences
 from vision.errors import DactylError
-from vision.io.files import atomic_write, exclusive_folder
+from vision.io.files import atomic_write, differences, exclusive_folder
 from vision.progress import progress
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"

@@ -19,11 +19,10 @@ import numpy as np
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
 from vision.bounds import at_least_one, not_negative
-from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.hardware import torch_device
-from vision.io.files import sha256
+from vision.io.files import differences, sha256
 from vision.io.store import Location
 from vision.progress import progress
 from vision.scene.scene import Scene, require_same

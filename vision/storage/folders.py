@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vision.config import differences
 from vision.errors import DactylError
 from vision.io import store
 from vision.io.decode import Record
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, differences
 from vision.io.store import Location, is_remote
 from vision.storage.records import encode_record, read_record
 
