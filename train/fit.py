@@ -30,7 +30,7 @@ from train.pictures import ValidationPictures
 from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
-from train.resume import batches_done, refuse_misfit
+from train.resume import refuse_misfit, steps_done
 from vision.config import format_error
 from vision.console import Console
 from vision.errors import DactylError, UsageError
@@ -71,7 +71,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if first:
         reserve_output(config.output, _identity(config, options, data), "*.ckpt")
     saved = read_checkpoint(last) if last.exists() else {}
-    done = batches_done(saved, last) if saved else 0
+    done = steps_done(saved, last) if saved else 0
     if done >= options["max_steps"]:
         console.print(f"{config.output}: training is done ({done:,} batches), reused")
         return

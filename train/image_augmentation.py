@@ -71,13 +71,13 @@ class ImageAugment:
     """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device.
 
     Attributes:
-        photographed: what a camera does to whole images uint8 (N, 3, H, W).
+        camera: what a camera does to whole images uint8 (N, 3, H, W).
     """
 
     def __init__(self, config: ImageAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
-        self.photographed = CameraModel(config.camera, generator)
+        self.camera = CameraModel(config.camera, generator)
 
     def adjust_tone(self, images: Tensor) -> Tensor:
         """Images of levels from 0 to 255 under another exposure and tone curve."""

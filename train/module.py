@@ -179,7 +179,7 @@ class PoseTask(lightning.LightningModule):
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Loss of every sample, (B,)."""
-        images = augment.photographed(batch["images"].flatten(0, 1)).view(batch["images"].shape)
+        images = augment.camera(batch["images"].flatten(0, 1)).view(batch["images"].shape)
         return self.model.losses({**batch, "images": images}, augment, self.loss_config)
 
     def _generator(self) -> torch.Generator:

@@ -28,7 +28,7 @@ class Progress(Record, frozen=True):
     global_step: Count
 
 
-def batches_done(checkpoint: Mapping[str, Any], path: Path) -> int:
+def steps_done(checkpoint: Mapping[str, Any], path: Path) -> int:
     """Steps of the optimiser that a training's checkpoint has behind it."""
     said = {key: checkpoint[key] for key in ("global_step",) if key in checkpoint}
     return from_plain(said, Progress, path).global_step

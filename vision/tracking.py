@@ -130,7 +130,7 @@ class Tracker:
         turn = rotation_from_quaternion(quaternion)
         if not (np.isfinite(place).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        sure, noise = self.sure(quaternion, noise), self._told(turn, noise)
+        sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, noise)
         before = self._advanced(time_s)
         if before is None:
             self._now = self._begun(place, turn, noise) if sure else None
@@ -191,14 +191,14 @@ class Tracker:
             return np.zeros((3, 3))
         return np.eye(3) - sum((np.outer(axis, axis) for axis in turn.apply(axes)), np.zeros((3, 3)))
 
-    def _told(self, turn: Rotation, noise: FloatArray) -> FloatArray:
+    def _observable_covariance(self, turn: Rotation, noise: FloatArray) -> FloatArray:
         """The covariance (6, 6) of an estimate, without the numbers that a solver has for turns that do not show: they
         are whatever keeps its equations solvable."""
         keep, shown = np.eye(6), self._shown(turn)
         keep[:3, :3] = shown
-        told = keep @ noise @ keep
-        told[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
-        return told
+        observable = keep @ noise @ keep
+        observable[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
+        return observable
 
     def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:
         covariance = np.zeros((12, 12))

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
-from vision.networks.losses import nearest_alike, symmetric_laplace_loss
+from vision.networks.losses import nearest_symmetric_target, symmetric_laplace_loss
 from vision.scene import baking
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
@@ -297,7 +297,7 @@ def test_a_regression_is_compared_with_the_nearest_look_alike(folder: Path) -> N
     motions = torch.tensor(box.symmetries.transforms())
     truth = torch.tensor(Rotation.random(6, rng=np.random.default_rng(2)).as_matrix())
     found = truth @ motions[3, :3, :3]
-    rotation, position = nearest_alike(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
+    rotation, position = nearest_symmetric_target(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
     torch.testing.assert_close(rotation, found)
     torch.testing.assert_close(position, torch.zeros_like(position))
 

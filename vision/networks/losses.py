@@ -91,7 +91,9 @@ def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Ten
     return least.values.mean(dim=1), least.indices
 
 
-def nearest_alike(found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_symmetric_target(
+    found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor
+) -> tuple[Tensor, Tensor]:
     """Of the poses that look like the true one that whose rotation is nearest to the found one.
 
     Args:
