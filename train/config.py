@@ -34,18 +34,18 @@ class TrainConfig:
     """A training.
 
     Attributes:
-        output: folder for checkpoints and logs; a training that was stopped there goes on.
+        output: folder for checkpoints and logs; a training that was stopped there is resumed.
         data: datasets and batches.
         model: the network.
         init: weights to begin from: the name of shipped ones (block), or a checkpoint; random ones when null. Layers
-            that differ, such as the last one for an object with other keypoints, begin anew.
-        loss: what is minimised.
-        augment: changes of the pictures.
+            that differ, such as the last one for an object with other keypoints, begin at random.
+        loss: the terms that are minimised.
+        augment: random changes of the pictures.
         optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
-        log: what is logged.
-        seed: of the first weights, the order of the samples and the augmentation.
+        log: pictures and loggers beside the curves.
+        seed: seed of the first weights, the order of the samples and the augmentation.
         save_every: batches between checkpoints, beside those at each validation.
-        threads: of torch on the CPU; as many as cores when null.
+        threads: number of CPU threads of torch; as many as cores when null.
     """
 
     output: Path

@@ -1,4 +1,4 @@
-"""What a training's triplets are."""
+"""Configuration of the triplets of a training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vision.bounds import at_least_one, inner_share, not_negative, positive
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the triplets come from.
+    """Sources and batches of the triplets.
 
     Attributes:
         train: dataset folder; null when all triplets are rendered online.
@@ -25,7 +25,7 @@ class DataConfig:
         verify: compare every shard with its SHA-256 before its first sample is used.
         streaming: read the training set shard after shard, each compared with its SHA-256 as it passes, instead of by
             sample number: for sets larger than the disk, or under URLs. Needs data.val.
-        open_shards: across which a streamed set's samples are mixed; each takes some 20 MB of memory.
+        open_shards: number of shards across which a streamed set's samples are mixed; each takes some 20 MB of memory.
     """
 
     train: str | None = None

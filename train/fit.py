@@ -1,4 +1,4 @@
-"""One training: its callbacks and loggers, its checkpoints, how it begins, goes on and ends."""
+"""One training: its callbacks and loggers, its checkpoints, how it begins, resumes and ends."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("augment", "camera", to_jsonable(CameraConfig())),
     ("optimizer", "ema", None),
 )
-"""Keys that trainings begun before them have not on file: at these values they change nothing, and are left out."""
+"""Keys that older trainings do not have on file: at these values they change nothing, and are left out."""
 
 
 def rank() -> int:
-    """0 in the first of the processes that train together, as whoever started it says; more in all others."""
+    """Return 0 in the first of the processes that train together, and a higher number in each of the others, as their
+    launcher tells them."""
     # Lightning reads RANK, LOCAL_RANK and SLURM's; where a person starts it once on each node, NODE_RANK tells.
     return rank_zero_only.rank or int(os.environ.get("NODE_RANK", 0))  # type: ignore[attr-defined]
 
@@ -73,10 +74,10 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     saved = read_checkpoint(last) if last.exists() else {}
     done = steps_done(saved, last) if saved else 0
     if done >= options["max_steps"]:
-        console.print(f"{config.output}: training is done ({done:,} batches), reused")
+        console.print(f"{config.output}: training is done ({done:,} steps), reused")
         return
     if done:
-        console.print(f"{config.output}: resuming at batch {done:,} of {options['max_steps']:,}")
+        console.print(f"{config.output}: resuming at step {done:,} of {options['max_steps']:,}")
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
     if config.data.verify and first:
         data.verify()
@@ -130,7 +131,7 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
             # Whatever Lightning and torch make of a state that is none.
             reason = f"{type(error).__name__}: {format_error(error)}"[:120]
             raise DactylError(
-                f"{checkpoint}: cannot be gone on from ({reason}); choose another output and train anew"
+                f"{checkpoint}: cannot be resumed ({reason}); choose another output and train again"
             ) from error
         if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
@@ -200,7 +201,7 @@ def _loggers(config: TrainConfig) -> list[Logger]:
     if config.log.wandb is not None:
         try:
             name, folder = config.output.name, str(config.output.resolve())
-            # Its folder names the run: a training that goes on goes on there, too.
+            # Derive the W&B run id from the output folder, so that a resumed training continues the same run.
             number, project = fingerprint(folder)[:16], config.log.wandb
             loggers.append(WandbLogger(name, folder, id=number, project=project, resume="allow"))
         except ModuleNotFoundError:
@@ -221,7 +222,7 @@ def validation_interval(options: dict[str, Any]) -> int:
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
-    """What decides the weights that come out."""
+    """The configuration and data that decide the weights that come out."""
     identity: dict[str, Any] = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]

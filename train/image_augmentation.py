@@ -1,4 +1,4 @@
-"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and windows placed anew.
+"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and other windows.
 
 Every value is drawn from a generator that the caller hands in.
 """
@@ -31,9 +31,9 @@ class ImageAugmentConfig:
         window_shift: standard deviation of a window's centre, as a share of its side.
         window_zoom: largest change of a window's side, as a share of it.
         window_roll_deg: largest turn of a window about its centre.
-        scene_shift, scene_zoom, scene_roll_deg: the same of the whole image as the locator sees it: as if the camera
-            had been displaced by so much more.
-        camera: what a real camera does to the whole image, before all else.
+        scene_shift, scene_zoom, scene_roll_deg: the same changes, as window_shift and so on, of the whole image as the
+            locator sees it: as if the camera had been displaced by so much more.
+        camera: effects of a real camera on the whole image, before all else.
     """
 
     exposure: float = 0.0

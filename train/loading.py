@@ -43,14 +43,14 @@ class Loading:
     """Batches of a dataset, loaded by processes, or by this one where there are none.
 
     Args:
-        dataset: of samples; one that is a DactylError is raised here.
-        workers: processes.
+        dataset: the samples; one that is a DactylError is raised here.
+        workers: number of processes.
         shared: hand over tensors through shared memory; arrays through pipes if not.
         patience_s: seconds without a batch after which a process is taken to hang.
-        waiting: is told while this waits.
-        collated: makes a batch, or a DactylError, of what the options pick from the dataset.
+        waiting: object that is told while this waits.
+        collated: function that makes a batch, or a DactylError, of what the options pick from the dataset.
         pinned: put batches into pinned memory where there is a GPU.
-        options: of torch's DataLoader: what makes the batches.
+        options: options of torch's DataLoader: what makes the batches.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
     """Whether loading processes can hand over tensors through shared memory here.
 
     Args:
-        workers: processes of each loader.
-        batch_bytes: of a batch.
-        loaders: at the same time, on this machine.
+        workers: number of processes of each loader.
+        batch_bytes: size of a batch.
+        loaders: number of loaders at the same time on this machine.
 
     Raises:
         DactylError: there is not even room for what processes wait with.

@@ -30,10 +30,10 @@ class OptimizerConfig:
     """Optimiser and schedule; the defaults are Table 11's.
 
     Attributes:
-        name: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
-        learning_rate: at its highest.
+        name: optimiser: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
+        learning_rate: learning rate at its highest.
         weight_decay: not applied to biases and normalisation under "adamw".
-        schedule: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
+        schedule: course of the learning rate: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
         halve_every: batches.
         warmup: batches over which the learning rate rises to its highest.
         ema: decay, for each step, of a moving average of the weights, which is then what is validated and kept; none
@@ -55,7 +55,7 @@ class OptimizerConfig:
         inner_share(self, "ema")
 
     def factor(self, batch: int, batches: int) -> float:
-        """Of the learning rate, for batch number ``batch`` of ``batches``."""
+        """The factor on the learning rate for batch number ``batch`` of ``batches``."""
         rise = min(1.0, (batch + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "halve":
             return rise * 0.5 ** (batch // self.halve_every)
@@ -68,10 +68,10 @@ class PoseTask(lightning.LightningModule):
     Attributes:
         model: the network that learns.
         began: whether training has begun, all that a checkpoint holds being restored.
-        average: of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for a validation,
-            but back again before a geometric network's confidence is set and pictures are drawn: both would be of the
-            wrong one. Here torch's average is a part of the task, and so of its checkpoints, and nothing is swapped
-            but names in the file.
+        average: moving average of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for
+            a validation, but back again before a geometric network's confidence is set and pictures are drawn: both
+            would be of the wrong one. Here torch's average is a part of the task, and so of its checkpoints, and
+            nothing is swapped but names in the file.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class PoseTask(lightning.LightningModule):
         self.log_dict({f"val/{name}": value.float() for name, value in metrics.items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """A fresh one, of the network's parameters that the loss depends on."""
+        """A new optimiser of the network's parameters that the loss depends on."""
         config, learned = self.optimizer_config, list(self.model.learned(self.loss_config))
         if config.name == "adam":
             return torch.optim.Adam(learned, config.learning_rate, weight_decay=config.weight_decay)
@@ -155,7 +155,7 @@ class PoseTask(lightning.LightningModule):
         self.update_average()
 
     def update_average(self) -> None:
-        """Once after each step of the optimiser."""
+        """Take the weights into their average; call it once after each step of the optimiser."""
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -178,7 +178,7 @@ class PoseTask(lightning.LightningModule):
                 state[own], state[averaged] = state[averaged], state[own]
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
-        """Loss of every sample, (B,)."""
+        """The loss of every sample, (B,)."""
         images = augment.camera(batch["images"].flatten(0, 1)).view(batch["images"].shape)
         return self.model.losses({**batch, "images": images}, augment, self.loss_config)
 

@@ -103,7 +103,7 @@ class OnlineTriplets:
 
         Args:
             processes: training processes on this machine, which share its cores.
-            device: that trains.
+            device: device that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
         workers = config.workers or max(1, default_workers() // processes)

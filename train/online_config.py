@@ -19,15 +19,15 @@ class OnlineConfig:
     Attributes:
         states: folder of states (dactyl states).
         scene: name or file of a scene with the states' hand and object; null for the scene of the states.
-        share: of each batch that is rendered afresh; the rest comes from the stored training set.
-        seed: of every drawn value; not that of a stored set of the same states, or the same samples come again.
+        share: share of each batch that is rendered afresh; the rest comes from the stored training set.
+        seed: seed of every drawn value; not that of a stored set of the same states, or the same samples come again.
         chunk: triplets that one render process draws in a row.
         workers: render processes for each training process; null shares out the cores.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
         device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).
-        augmentation: of the object's pose before rendering (appendix D.2).
+        augmentation: changes of the object's pose before rendering (appendix D.2).
         render: options of the renderer.
     """
 

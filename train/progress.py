@@ -43,7 +43,7 @@ class TrainingBar(ProgressBar):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self._show and (errors := held_out_errors(trainer.callback_metrics)):
             # The bar catches what is written to standard error and puts it above itself.
-            sys.stderr.write(f"batch {trainer.global_step:,}: held-out error, mean (median): {errors}\n")
+            sys.stderr.write(f"step {trainer.global_step:,}: held-out error, mean (median): {errors}\n")
 
     def on_exception(self, *_: Any) -> None:
         self._stack.close()

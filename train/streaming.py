@@ -2,7 +2,7 @@
 
 Loading processes share the lanes: each reads the shards of its own, and gives of every batch the samples that come from
 them. Put together they are the same batch for any number of loading processes; processes that train together take parts
-of each batch, and each reads all shards. A training that is resumed goes on at its batch: no sample is left out or
+of each batch, and each reads all shards. A training that is resumed continues at its batch: no sample is left out or
 repeated.
 """
 
@@ -30,9 +30,9 @@ class StreamedTriplets:
     """A dataset of which nothing is read before its turn.
 
     Args:
-        folder: of the dataset, or its URL.
-        open_shards: across which samples are mixed.
-        seed: of the order.
+        folder: folder of the dataset, or its URL.
+        open_shards: number of shards across which samples are mixed.
+        seed: seed of the order.
 
     Attributes:
         dataset: its manifest.
@@ -74,7 +74,7 @@ class StreamedTriplets:
             workers: loading processes; 0 loads in this one.
             shared: hand over tensors through shared memory; arrays through pipes if not.
             patience_s: seconds without a part of a batch after which a loading process is taken to hang.
-            waiting: is told while this waits.
+            waiting: object that is told while this waits.
         """
         parts = _BatchParts(self, size, range(first, end), rank, world)
         workers = min(workers, self.order.lanes)
@@ -87,9 +87,9 @@ class StreamedBatches:
     """Iterates over batches, put together from the parts that the loading processes give.
 
     Args:
-        loading: gives the parts.
+        loading: the parts, in their order.
         size: samples in a batch.
-        parts: of a batch.
+        parts: number of parts of a batch.
     """
 
     def __init__(self, loading: Loading, size: int, parts: int) -> None:
@@ -123,7 +123,7 @@ def _part_as_it_is(part: Batch | DactylError) -> Batch | DactylError:
 
 
 class _BatchParts(IterableDataset[Batch | DactylError]):
-    """Of each batch in turn, the samples whose lanes are this loading process's own; maybe none.
+    """The samples of each batch in turn whose lanes are this loading process's own; maybe none.
 
     A part has ``place`` (n,) int64, where in the batch its samples belong, and is otherwise a batch of them.
     """

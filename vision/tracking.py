@@ -3,14 +3,14 @@
 The state's mean is a pose with velocities; its error, twelve numbers in the world frame, is what has a covariance: a
 rotation vector (the true rotation is ``exp(error) @ rotation``), metres, radians per second, metres per second. Between
 frames the velocities decay exponentially, but for accelerations that are white noise (Ornstein-Uhlenbeck processes):
-what is shaken does not go on for long. Each frame's estimate comes with the covariance that its solver gives. Estimates
+what is shaken soon comes to rest. Each frame's estimate comes with the covariance that its solver gives. Estimates
 that contradict the prediction are left out, and after several in a row the object counts as lost: the next estimate
-that is sure enough begins anew.
+that is sure enough begins again.
 
 An object that looks the same in several poses is followed in the one of them that is nearest to the prediction; turns
 about a continuous symmetry's axis, which no picture shows, count for nothing.
 
-NumPy and SciPy alone: one frame takes less than a millisecond.
+It needs only NumPy and SciPy: one frame takes less than a millisecond.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vision.scene.symmetries import Symmetries, nearest_alike
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an angle of which nothing is known
 
 Status = Literal["lost", "found", "tracked", "predicted"]
-"""Of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
+"""Status of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Tracker:
         return before
 
     def _leave_out(self, before: TrackedPose) -> None:
-        """Go on with the prediction alone, or give up."""
+        """Keep the prediction only, or give up."""
         self._left_out += 1
         self._now = None if self._left_out >= self.config.patience else before
 
@@ -209,7 +209,7 @@ class Tracker:
         return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
 
     def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
-        """After some time, as uncertain as accelerations make it."""
+        """The pose after some time, as uncertain as accelerations make it."""
         decay, reach, spread = _ornstein_uhlenbeck(seconds, self.config.velocity_decay_s)
         turn = Rotation.from_rotvec(reach * pose.angular_velocity)
         # A rotation error turns with the object: exp(w t) error.

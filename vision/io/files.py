@@ -36,13 +36,13 @@ _LOCK = ".lock"
 _PIECE = 1 << 20  # bytes
 
 MAX_RECORD_BYTES = 16 << 20
-"""Of a JSON record: one of a shard of 100,000 samples has 5 MB."""
+"""Size limit of a JSON record: one of a shard of 100,000 samples has 5 MB."""
 
 MAX_MANIFEST_BYTES = 128 << 20
-"""Of a manifest: one of ten million triplets in shards of 128 has 30 MB."""
+"""Size limit of a manifest: one of ten million triplets in shards of 128 has 30 MB."""
 
 MAX_TABLE_BYTES = 64 << 20
-"""Of a recording's CSV or calibration: an hour of poses at 240 Hz has 60 MB."""
+"""Size limit of a recording's CSV or calibration: an hour of poses at 240 Hz has 60 MB."""
 
 
 def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> None:

@@ -101,7 +101,7 @@ def create(path: UPath, content: bytes) -> bool:
 
 
 def _here(path: Location) -> Location:
-    """For this process: connections do not survive the fork that makes a DataLoader's workers."""
+    """The same location for this process: connections do not survive the fork that makes a DataLoader's workers."""
     return UPath(str(path), **path.storage_options) if is_remote(path) else path
 
 

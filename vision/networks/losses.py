@@ -25,12 +25,13 @@ from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationForma
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is minimised.
+    """Weights and kinds of the losses that are minimised.
 
     Attributes:
-        rotation: of a regression: squared error of its normalised numbers, or the angle to the truth in radians.
+        rotation: loss of a regression's rotation: squared error of its normalised numbers, or the angle to the truth in
+            radians.
         surface: weight of the geometric model's surface term.
-        landmarks: weight of its term for the hand's landmarks.
+        landmarks: weight of the geometric model's term for the hand's landmarks.
     """
 
     rotation: Literal["mse", "geodesic"] = "mse"
@@ -94,7 +95,7 @@ def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Ten
 def nearest_symmetric_target(
     found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of the poses that look like the true one that whose rotation is nearest to the found one.
+    """The pose, of those that look like the true one, whose rotation is nearest to the found one.
 
     Args:
         found: (B, 3, 3).

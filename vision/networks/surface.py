@@ -92,4 +92,4 @@ def coarse_triangles(target: PoseObject) -> FloatArray:
     if len(mesh.faces) <= _MOST_TRIANGLES:
         return mesh.triangles
     vertices, faces, _ = collapsed(mesh.vertices, mesh.faces, _MOST_TRIANGLES / len(mesh.faces))
-    return vertices[faces]
+    return np.asarray(vertices[faces])

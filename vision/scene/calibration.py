@@ -24,7 +24,7 @@ from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
-"""From the origin of the capture coordinates to anything of a laboratory."""
+"""Largest distance from the origin of the capture coordinates to anything of a laboratory."""
 _FOCAL_LENGTHS = (0.1, 100.0)  # of the width: from 157 degrees to half a degree
 
 

@@ -43,7 +43,7 @@ class Camera(Plain, frozen=True):
     def __post_init__(self) -> None:
         here = f"camera {self.name}"
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
-            raise ValueError(f"{here}: a name has letters, digits, - and _ alone: it becomes part of file names")
+            raise ValueError(f"{here}: a name has only letters, digits, - and _: it becomes part of file names")
         if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
             raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
         try:
@@ -114,12 +114,12 @@ class Rig(Plain, frozen=True):
 
     @property
     def width(self) -> int:
-        """Of the array that holds the images of all cameras, pixels: that of the widest."""
+        """Width of the array that holds the images of all cameras, pixels: that of the widest."""
         return max(camera.width for camera in self.cameras)
 
     @property
     def height(self) -> int:
-        """Of the array that holds the images of all cameras, pixels: that of the highest."""
+        """Height of the array that holds the images of all cameras, pixels: that of the highest."""
         return max(camera.height for camera in self.cameras)
 
     def resized(self, longest: int) -> Rig:

@@ -24,7 +24,7 @@ class Scene(Plain, frozen=True):
 
     Attributes:
         name: for titles and messages.
-        hand: None for an object alone.
+        hand: None where there is only an object.
         object: whose pose is estimated.
         rig: nominal cameras, in the order of the images.
         background: below and behind.
@@ -72,7 +72,7 @@ class Scene(Plain, frozen=True):
         return from_plain(value, cls, where)
 
     def with_rig(self, rig: Rig) -> Scene:
-        """The same with other cameras."""
+        """The same scene with other cameras."""
         return replace(self, rig=rig)
 
 

@@ -34,7 +34,7 @@ class Background(Plain, frozen=True):
             raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
 
     def height(self, x: float, y: float) -> float:
-        """Of its upper side at a place, metres, world frame; minus infinity where it is not."""
+        """Height of its upper side at a place, metres, world frame; minus infinity where it is not."""
         over = (abs(x - self.centre[0]), abs(y - self.centre[1]))
         if self.kind == "plane" and over[0] <= self.half_size[0] and over[1] <= self.half_size[1]:
             return self.centre[2]

@@ -122,8 +122,8 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
 def nearest_alike(
     symmetries: Symmetries, reference: Rotation, position: FloatArray, rotation: Rotation
 ) -> tuple[FloatArray, Rotation]:
-    """Of the poses that look like given ones, those turned the least from a reference: positions (N, 3) and rotations
-    (N).
+    """The poses, of those that look like given ones, that are turned the least from a reference: positions (N, 3) and
+    rotations (N).
 
     Args:
         symmetries: of the object.

@@ -34,7 +34,8 @@ class Displacement:
     fovy: float = math.radians(1.0) / math.sqrt(3)
 
     def precision(self, cameras: Cameras, height: Tensor | int) -> Tensor:
-        """Of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of the zoom.
+        """Precision of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of
+        the zoom.
 
         Args:
             cameras: nominal ones.
@@ -54,8 +55,8 @@ class PointObservations(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of a batch: pose (B, 3, 3) and (B, 3), angles (B, P); turn (B, C, 3, 3), centre's shift (B, C, 3) and logarithm
-    of the zoom (B, C) of each camera, world frame."""
+    """The unknowns of a batch: pose (B, 3, 3) and (B, 3), angles (B, P); turn (B, C, 3, 3), centre's shift (B, C, 3)
+    and logarithm of the zoom (B, C) of each camera, world frame."""
 
     rotation: Tensor
     position: Tensor
@@ -165,7 +166,7 @@ class Problem:
         return turn @ state.turn.mT, self.centre + state.shift, focal * state.zoom.exp()[..., None, None]
 
     def linearize(self, state: State) -> Linearization:
-        """Where everything is, and is seen, in a state."""
+        """Linearise a state: where everything is, and is seen."""
         world = arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
@@ -240,8 +241,8 @@ class Problem:
         return Equations(gradient, matrix, camera_gradient, camera_matrix, found.coupling)
 
     def covariance(self, state: State) -> Tensor:
-        """Of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's axes, then
-        metres."""
+        """Covariance of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's
+        axes, then metres."""
         _, matrix, _, camera, coupling = self.equations(state, self.linearize(state), self.weight)
         if self.camera_precision is not None:
             matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)

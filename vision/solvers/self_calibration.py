@@ -1,7 +1,7 @@
 """Cameras found from the hand they watch: one displacement for each camera, from many frames at once.
 
-In a laboratory cameras are displaced once, not anew for each picture, so what one picture leaves open a hundred decide.
-What is sought is the most probable set of
+In a laboratory cameras are displaced once, not again for each picture, so what one picture leaves open a hundred
+decide. What is sought is the most probable set of
 
 - for each camera a turn about its centre, a shift and a zoom (7 numbers, priors as in :mod:`vision.solvers.bundle`), on
   request a radial distortion, and by how much its detections of each landmark are off in every frame alike,
@@ -228,7 +228,8 @@ class _Bundle:
         return body._replace(turn=turn, shift=shift, zoom=zoom)
 
     def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
-        """Where everything is seen, and the derivatives by the cameras' further numbers (N, C, 2 P, E)."""
+        """Linearise the frames: where everything is seen, and the derivatives by the cameras' further numbers,
+        (N, C, 2 P, E)."""
         view = self.problem.linearize(state)
         if not rig.further.shape[1]:
             return view, None

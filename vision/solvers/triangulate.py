@@ -122,7 +122,7 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
     """Rows of 0 and 1, (S, C): all cameras, then, with three or more, all but each.
 
-    With one camera mistaken, 4 % of the poses from all cameras alone end in a wrong minimum, and none of these.
+    With one camera mistaken, 4 % of the poses from all cameras together end in a wrong minimum, and none of these.
     """
     everyone = torch.ones(1, cameras, dtype=torch.float64, device=device)
     if cameras < 3:

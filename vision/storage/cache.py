@@ -33,7 +33,7 @@ def local_file(path: Location, size: int, sha256: str) -> Path:
     place = cache_folder() / sha256[:2] / f"{sha256}{path.suffix}"
     if not place.exists():
         try:
-            content = read_start(path, size + 1)  # what is longer has another hash, however it goes on
+            content = read_start(path, size + 1)  # what is longer has another hash, whatever follows
         except OSError as error:
             raise DactylError(f"{path}: cannot be read ({error}); check the URL, credentials and network") from error
         if hashlib.sha256(content).hexdigest() != sha256:

@@ -129,7 +129,7 @@ def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> ShardInMemory:
     """
     path = dataset.folder / shard.name
     try:
-        content = read_start(path, shard.bytes + 1)  # what is longer has another hash, however it goes on
+        content = read_start(path, shard.bytes + 1)  # what is longer has another hash, whatever follows
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); was the dataset moved or deleted?") from error
     return ShardInMemory(dataset, shard, content)
