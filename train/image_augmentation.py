@@ -31,8 +31,9 @@ class ImageAugmentConfig:
         window_shift: standard deviation of a window's centre, as a share of its side.
         window_zoom: largest change of a window's side, as a share of it.
         window_roll_deg: largest turn of a window about its centre.
-        scene_shift, scene_zoom, scene_roll_deg: the same changes, as window_shift and so on, of the whole image as the
-            locator sees it: as if the camera had been displaced by so much more.
+        scene_shift: window_shift of the whole image as the locator sees it: as if the camera had been displaced more.
+        scene_zoom: window_zoom of the whole image as the locator sees it.
+        scene_roll_deg: window_roll_deg of the whole image as the locator sees it.
         camera: effects of a real camera on the whole image, before all else.
     """
 

@@ -32,9 +32,10 @@ class OptimizerConfig:
     Attributes:
         name: optimiser: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
         learning_rate: learning rate at its highest.
-        weight_decay: not applied to biases and normalisation under "adamw".
-        schedule: course of the learning rate: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
-        halve_every: batches.
+        weight_decay: strength of the weight decay; "adamw" does not apply it to biases and normalisation.
+        schedule: course of the learning rate: "halve" every ``halve_every`` batches, or "cosine" down to zero at the
+            last one.
+        halve_every: batches after which "halve" halves it.
         warmup: batches over which the learning rate rises to its highest.
         ema: decay, for each step, of a moving average of the weights, which is then what is validated and kept; none
             when null. After n steps it is at most (1 + n) / (10 + n), so that the first weights are soon forgotten.
