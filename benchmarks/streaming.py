@@ -42,7 +42,7 @@ def make(folder: Path, shards: int) -> Path:
 
 def streamed(folder: Path, size: int, batches: int, workers: int) -> Iterator[Batch]:
     triplets = StreamedTriplets(folder, 16, seed=0)
-    return iter(triplets.batches(size, 0, batches, 0, 1, workers, lambda _: None))
+    return iter(triplets.batches(size, 0, batches, 0, 1, workers))
 
 
 CONTENDERS = {"map-style": by_number, "streaming": streamed}

@@ -43,11 +43,11 @@ from eval.scoring.table import (
     table_notes,
 )
 from eval.spacing import evenly_spaced
-from vision.config import parse, to_jsonable
+from vision.config import parse
 from vision.console import Console
 from vision.drawing.wireframes import save_png
 from vision.errors import DactylError
-from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.files import atomic_write, exclusive_folder, remove, to_jsonable
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.versions import package_version
@@ -151,7 +151,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
     """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
-    nominal where it does and its scene has no landmarks to find them by. ``given``: calibration files are."""
+    nominal where it does and cannot find them. ``given``: calibration files are."""
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
     means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)

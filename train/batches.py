@@ -4,7 +4,7 @@ Training counts batches, not epochs: batch number b of stored triplets holds pos
 endless sequence of permutations, one for each epoch, drawn from (seed, epoch). So every sample comes exactly once in
 every epoch, whatever the batch size, and a batch may span two epochs. Online triplets are numbered without end, and
 batch b has the next B of them. In both, processes that train together take equal parts of each batch, one after the
-other; and a training that is resumed goes on at its batch number, which is all the state there is.
+other; and a training that is resumed continues at its batch number, which is all the state there is.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class StepSampler:
     """Sample numbers of batches ``first`` to ``batches``, for one of several equal processes.
 
     Args:
-        samples: in the dataset.
-        batch_size: of one process.
-        batches: in the whole training.
-        seed: of the permutations.
-        first: batch to go on with.
+        samples: number of samples in the dataset.
+        batch_size: samples in a batch of one process.
+        batches: number of batches in the whole training.
+        seed: seed of the permutations.
+        first: number of the batch to begin with.
         rank: number of this process.
         world: number of processes.
     """
@@ -63,7 +63,7 @@ class StepSampler:
 
 
 class Waiting:
-    """Since when the training waits for a batch; it does not when ``since`` is None."""
+    """The time since when the training waits for a batch; it does not wait when ``since`` is None."""
 
     since: float | None = None
 
@@ -76,9 +76,10 @@ class MixedBatches:
     """Batches with stored triplets first, then online ones; either may be missing.
 
     Args:
-        batches: in the whole training, those before a resumed one included: what Lightning counts up to.
+        batches: number of batches in the whole training, those before a resumed one included: what Lightning counts up
+            to.
         stored, online: batches of each kind, in step with each other.
-        waiting: is told while this waits for them.
+        waiting: object that is told while this waits for them.
         pinned: stored batches lie in pinned memory already.
 
     Attributes:

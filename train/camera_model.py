@@ -24,7 +24,7 @@ class CameraConfig:
     """Ranges of a camera's effects, drawn for each image by itself.
 
     Attributes:
-        fraction: of the images that go through the camera; the others stay as they are.
+        fraction: share of the images that go through the camera; the others stay as they are.
         defocus: largest radius of the disc that a point becomes, pixels.
         motion: longest path of a point while the shutter is open, pixels; straight, in any direction.
         vignette: largest loss of light in the corners, as a fraction of it; it grows with the square of the distance
@@ -79,7 +79,8 @@ _LARGEST = {
     "read_noise": 1.0,
     "gamma": 4.0,
 }
-"""Of the values that 0 switches off: what is larger leaves no picture, and blurs of any size would cost any time."""
+"""Largest values of the keys that 0 switches off: what is larger leaves no picture, and blurs of any size would cost
+any time."""
 
 
 class CameraModel:

@@ -58,14 +58,13 @@ class SaveLast(Checkpoint):
             trainer.training = True
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        batches, each = trainer.fit_loop.total_batch_idx + 1, trainer.accumulate_grad_batches
-        # Gradients of half a step are in no checkpoint; and after the last batch there is no going on.
-        if batches % each or trainer.global_step >= trainer.max_steps:
+        # After the last batch there is nothing to resume.
+        if not _between_steps(trainer) or trainer.global_step >= trainer.max_steps:
             return
-        interval = trainer.val_check_batch
+        batches, interval = trainer.fit_loop.total_batch_idx + 1, trainer.val_check_batch
         self.validation_due = interval is not None and batches % int(interval) == 0
         stop = self.stop.requested(trainer)
-        if stop or self.validation_due or batches % (self.every * each) == 0:
+        if stop or self.validation_due or batches % (self.every * trainer.accumulate_grad_batches) == 0:
             trainer.save_checkpoint(self.path)
         if stop:
             raise Stopped(self.stop.received)
@@ -78,10 +77,20 @@ class SaveLast(Checkpoint):
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self.validation_due = False
-            trainer.save_checkpoint(self.path)
+            self._save(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(self.path)
+        self._save(trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        if _between_steps(trainer):
+            trainer.save_checkpoint(self.path)
+
+
+def _between_steps(trainer: lightning.Trainer) -> bool:
+    """Whether no gradients have been accumulated since the last step: they are in no checkpoint."""
+    batches: int = trainer.fit_loop.total_batch_idx + 1
+    return batches % trainer.accumulate_grad_batches == 0
 
 
 def save_best(folder: Path, monitor: str) -> ModelCheckpoint:

@@ -41,7 +41,7 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl train --config configs/train/best.yaml --data.train data/train --data.val data/val --output runs/best
       dactyl train --config configs/train/online.yaml --data.val data/val --output runs/online
       dactyl train ... --data.train data/train --data.online.states data/states --data.online.share 0.25
-      dactyl train ... --init block --trainer.max_steps 2000                goes on from shipped weights
+      dactyl train ... --init block --trainer.max_steps 2000                begins with shipped weights
       dactyl train ... --trainer.devices 8 --trainer.strategy ddp
       dactyl train ... --model.backbone.name resnet50 --optimizer.learning_rate 1e-4
     """
@@ -61,7 +61,7 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
         "--trainer.precision",
         type=Literal["auto"] | get_type_hints(lightning.Trainer.__init__)["precision"],
         default=AUTO,
-        help="auto: bf16-mixed where that is faster, else 32-true; a training that goes on keeps its own",
+        help="auto: bf16-mixed where that is faster, else 32-true; a resumed training keeps its own",
     )
     parser.set_defaults({f"trainer.{key}": value for key, value in _TRAINER_DEFAULTS.items()})
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from train.data_config import DataConfig
 from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
+from vision.bounds import at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
 
@@ -25,8 +26,7 @@ class LogConfig:
     wandb: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pictures < 0:
-            raise ValueError(f"pictures must be 0 or more, got {self.pictures}")
+        not_negative(self, "pictures")
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class TrainConfig:
     """A training.
 
     Attributes:
-        output: folder for checkpoints and logs; a training that was stopped there goes on.
+        output: folder for checkpoints and logs; a training that was stopped there is resumed.
         data: datasets and batches.
         model: the network.
         init: weights to begin from: the name of shipped ones (block), or a checkpoint; random ones when null. Layers
-            that differ, such as the last one for an object with other keypoints, begin anew.
-        loss: what is minimised.
-        augment: changes of the pictures.
+            that differ, such as the last one for an object with other keypoints, begin at random.
+        loss: the terms that are minimised.
+        augment: random changes of the pictures.
         optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
-        log: what is logged.
-        seed: of the first weights, the order of the samples and the augmentation.
+        log: pictures and loggers beside the curves.
+        seed: seed of the first weights, the order of the samples and the augmentation.
         save_every: batches between checkpoints, beside those at each validation.
-        threads: of torch on the CPU; as many as cores when null.
+        threads: number of CPU threads of torch; as many as cores when null.
     """
 
     output: Path
@@ -61,5 +61,5 @@ class TrainConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.save_every < 1 or (self.threads is not None and self.threads < 1):
-            raise ValueError("seed must be 0 or more; save_every and threads 1 or more")
+        not_negative(self, "seed")
+        at_least_one(self, "save_every", "threads")

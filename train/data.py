@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ from torch.utils.data import Dataset
 
 from train.batches import BATCH_KEYS, Batch, MixedBatches, StepSampler, Waiting
 from train.data_config import DataConfig
-from train.loading import Beginning, Loading, shares_memory
+from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
-from vision.scene.scene import SEEN, require_same
+from vision.scene.scene import require_same
 from vision.storage.datasets import DatasetFolder, TripletDataset
 
 if TYPE_CHECKING:
@@ -128,8 +127,8 @@ class TripletDataModule(lightning.LightningDataModule):
         stored: Iterable[Batch] | None = None
         if config.stored_per_batch and self.streamed is not None:
             size = _share(config.stored_per_batch, world, "stored")
-            streaming = (size, first, batches, rank, world, config.workers)
-            stored = streamed = self.streamed.batches(*streaming, Beginning(os.getpid()), config.patience_s)
+            loading = (config.workers, self._shared, config.patience_s, self.waiting)
+            stored = streamed = self.streamed.batches(size, first, batches, rank, world, *loading)
             self._loaders.append(streamed)
         elif config.stored_per_batch:
             assert self.source is not None
@@ -190,9 +189,9 @@ class TripletDataModule(lightning.LightningDataModule):
     def _refuse_mismatch(self) -> None:
         """Raise DactylError unless all that is trained and validated on shows the same scene."""
         if (stored := self.stored) is not None:
-            require_same(self.scene, stored.scene, str(self.config.train), SEEN)
+            require_same(self.scene, stored.scene, str(self.config.train), to_a_network=True)
         if self.online is not None:
-            require_same(self.scene, self.online.scene, "data.online", SEEN)
+            require_same(self.scene, self.online.scene, "data.online", to_a_network=True)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> Loading:
         workers = self.config.workers

@@ -1,15 +1,16 @@
-"""What a training's triplets are."""
+"""Configuration of the triplets of a training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from train.online_config import OnlineConfig
+from vision.bounds import at_least_one, inner_share, not_negative, positive
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the triplets come from.
+    """Sources and batches of the triplets.
 
     Attributes:
         train: dataset folder; null when all triplets are rendered online.
@@ -19,11 +20,12 @@ class DataConfig:
         batch_size: triplets in a batch, of all devices together.
         workers: processes that decode pictures, for each device; 0 decodes in the training process.
         patience_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
-        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200).
+        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200), with workers all of them in each: a set
+            that has room once may not have it several times.
         verify: compare every shard with its SHA-256 before its first sample is used.
         streaming: read the training set shard after shard, each compared with its SHA-256 as it passes, instead of by
             sample number: for sets larger than the disk, or under URLs. Needs data.val.
-        open_shards: across which a streamed set's samples are mixed; each takes some 20 MB of memory.
+        open_shards: number of shards across which a streamed set's samples are mixed; each takes some 20 MB of memory.
     """
 
     train: str | None = None
@@ -39,14 +41,11 @@ class DataConfig:
     open_shards: int = 16
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
-            raise ValueError(
-                f"batch_size must be 1 or more and workers 0 or more, got {self.batch_size}, {self.workers}"
-            )
-        if not self.patience_s > 0:
-            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
-        if self.val is None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}")
+        at_least_one(self, "batch_size", "open_shards")
+        not_negative(self, "workers")
+        positive(self, "patience_s")
+        if self.val is None:
+            inner_share(self, "val_fraction")
         if self.train is None and self.online is None:
             raise ValueError("data.train or data.online is needed: a dataset folder, or states to render from")
         if self.train is None and self.stored_per_batch:
@@ -57,8 +56,6 @@ class DataConfig:
             raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
         if self.streaming and (self.train is None or self.val is None or self.cache):
             raise ValueError("data.streaming needs data.train, a data.val of its own, and no data.cache")
-        if self.open_shards < 1:
-            raise ValueError(f"open_shards must be 1 or more, got {self.open_shards}")
         if self.online is not None and not self.online_per_batch:
             raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
 

@@ -17,9 +17,9 @@ class LossNotFiniteError(DactylError):
     """A batch whose loss is NaN or infinite. Nothing was learnt from it: the last checkpoint is from before.
 
     Args:
-        number: of the batch.
-        batch: with ``index`` (B,), and ``online`` (B,) where some samples may not be stored ones.
-        losses: of its samples, (B,).
+        number: number of the batch.
+        batch: the batch, with ``index`` (B,), and ``online`` (B,) where some samples may not be stored ones.
+        losses: losses of its samples, (B,).
     """
 
     def __init__(self, number: int, batch: dict[str, Tensor], losses: Tensor) -> None:

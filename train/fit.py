@@ -1,4 +1,4 @@
-"""One training: its callbacks and loggers, its checkpoints, how it begins, goes on and ends."""
+"""One training: its callbacks and loggers, its checkpoints, how it begins, resumes and ends."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from train.pictures import ValidationPictures
 from train.precision import resolve_precision
 from train.preemption import StopOnSignal, Stopped
 from train.progress import Rates, TrainingBar
-from train.resume import batches_done, refuse_misfit
-from vision.config import format_error, to_jsonable
+from train.resume import refuse_misfit, steps_done
+from vision.config import format_error
 from vision.console import Console
 from vision.errors import DactylError, UsageError
 from vision.estimator import read_checkpoint
-from vision.io.files import fingerprint
+from vision.io.files import fingerprint, to_jsonable
 from vision.storage.folders import reserve_output
 
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -46,11 +46,12 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("augment", "camera", to_jsonable(CameraConfig())),
     ("optimizer", "ema", None),
 )
-"""Keys that trainings begun before them have not on file: at these values they change nothing, and are left out."""
+"""Keys that older trainings do not have on file: at these values they change nothing, and are left out."""
 
 
 def rank() -> int:
-    """0 in the first of the processes that train together, as whoever started it says; more in all others."""
+    """Return 0 in the first of the processes that train together, and a higher number in each of the others, as their
+    launcher tells them."""
     # Lightning reads RANK, LOCAL_RANK and SLURM's; where a person starts it once on each node, NODE_RANK tells.
     return rank_zero_only.rank or int(os.environ.get("NODE_RANK", 0))  # type: ignore[attr-defined]
 
@@ -71,12 +72,12 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if first:
         reserve_output(config.output, _identity(config, options, data), "*.ckpt")
     saved = read_checkpoint(last) if last.exists() else {}
-    done = batches_done(saved, last) if saved else 0
+    done = steps_done(saved, last) if saved else 0
     if done >= options["max_steps"]:
-        console.print(f"{config.output}: training is done ({done:,} batches), reused")
+        console.print(f"{config.output}: training is done ({done:,} steps), reused")
         return
     if done:
-        console.print(f"{config.output}: resuming at batch {done:,} of {options['max_steps']:,}")
+        console.print(f"{config.output}: resuming at step {done:,} of {options['max_steps']:,}")
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
     if config.data.verify and first:
         data.verify()
@@ -130,7 +131,7 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
             # Whatever Lightning and torch make of a state that is none.
             reason = f"{type(error).__name__}: {format_error(error)}"[:120]
             raise DactylError(
-                f"{checkpoint}: cannot be gone on from ({reason}); choose another output and train anew"
+                f"{checkpoint}: cannot be resumed ({reason}); choose another output and train again"
             ) from error
         if isinstance(error, SystemExit) and trainer.interrupted:  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
@@ -200,7 +201,7 @@ def _loggers(config: TrainConfig) -> list[Logger]:
     if config.log.wandb is not None:
         try:
             name, folder = config.output.name, str(config.output.resolve())
-            # Its folder names the run: a training that goes on goes on there, too.
+            # Derive the W&B run id from the output folder, so that a resumed training continues the same run.
             number, project = fingerprint(folder)[:16], config.log.wandb
             loggers.append(WandbLogger(name, folder, id=number, project=project, resume="allow"))
         except ModuleNotFoundError:
@@ -209,17 +210,19 @@ def _loggers(config: TrainConfig) -> list[Logger]:
 
 
 def validation_interval(options: dict[str, Any]) -> int:
-    """Batches between validations, about as many as asked for: the last of them then falls on the training's end, or a
-    few batches before it. What was learnt after the last validation would not be in the best checkpoint."""
+    """Batches between validations, about as many as asked for, in whole steps of the optimiser: the last validation
+    then falls on the training's end, or a few steps before it. What was learnt after the last validation would not be
+    in the best checkpoint."""
     interval = options["val_check_interval"]
     if type(interval) is not int or interval < 1:
         raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
-    batches: int = options["max_steps"]
-    return batches // max(1, round(batches / interval))
+    steps, batches_per_step = int(options["max_steps"]), int(options["accumulate_grad_batches"])
+    validations = min(steps, max(1, round(steps * batches_per_step / interval)))
+    return steps // validations * batches_per_step
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
-    """What decides the weights that come out."""
+    """The configuration and data that decide the weights that come out."""
     identity: dict[str, Any] = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]

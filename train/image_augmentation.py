@@ -1,4 +1,4 @@
-"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and windows placed anew.
+"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and other windows.
 
 Every value is drawn from a generator that the caller hands in.
 """
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from train.camera_model import CameraConfig, CameraModel
+from vision.bounds import not_negative
 from vision.networks.windows import make_windows
 
 
@@ -30,9 +31,10 @@ class ImageAugmentConfig:
         window_shift: standard deviation of a window's centre, as a share of its side.
         window_zoom: largest change of a window's side, as a share of it.
         window_roll_deg: largest turn of a window about its centre.
-        scene_shift, scene_zoom, scene_roll_deg: the same of the whole image as the locator sees it: as if the camera
-            had been displaced by so much more.
-        camera: what a real camera does to the whole image, before all else.
+        scene_shift: window_shift of the whole image as the locator sees it: as if the camera had been displaced more.
+        scene_zoom: window_zoom of the whole image as the locator sees it.
+        scene_roll_deg: window_roll_deg of the whole image as the locator sees it.
+        camera: effects of a real camera on the whole image, before all else.
     """
 
     exposure: float = 0.0
@@ -50,17 +52,16 @@ class ImageAugmentConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
-            raise ValueError(f"contrast must be a range above 0, got {self.contrast}")
-        if min(self.exposure, self.gamma, self.noise, self.tint, self.window_shift, self.scene_shift) < 0:
-            raise ValueError("exposure, gamma, noise, tint, window_shift and scene_shift must be 0 or more")
+            raise ValueError(f"contrast: must be a range above 0, got {self.contrast}")
+        not_negative(self, "exposure", "gamma", "noise", "tint", "window_shift", "scene_shift")
         for what, zoom, roll in (
             ("window", self.window_zoom, self.window_roll_deg),
             ("scene", self.scene_zoom, self.scene_roll_deg),
         ):
             if not 0 <= zoom < 1:
-                raise ValueError(f"{what}_zoom must lie between 0 and 1, got {zoom}")
+                raise ValueError(f"{what}_zoom: must lie between 0 and 1, got {zoom}")
             if not 0 <= roll <= 180:
-                raise ValueError(f"{what}_roll_deg must lie between 0 and 180, got {roll}")
+                raise ValueError(f"{what}_roll_deg: must lie between 0 and 180, got {roll}")
 
 
 ENCODING = 2.2
@@ -71,13 +72,13 @@ class ImageAugment:
     """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device.
 
     Attributes:
-        photographed: what a camera does to whole images uint8 (N, 3, H, W).
+        camera: what a camera does to whole images uint8 (N, 3, H, W).
     """
 
     def __init__(self, config: ImageAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
-        self.photographed = CameraModel(config.camera, generator)
+        self.camera = CameraModel(config.camera, generator)
 
     def adjust_tone(self, images: Tensor) -> Tensor:
         """Images of levels from 0 to 255 under another exposure and tone curve."""

@@ -20,7 +20,7 @@ def begin_from(model: PoseModel, weights: str) -> str:
         weights: name of shipped weights, or a checkpoint's path.
 
     Returns:
-        What was taken on and what begins anew, for people.
+        What was taken on and what begins at random, for people.
 
     Raises:
         DactylError: no such weights, or of another tower.
@@ -33,8 +33,8 @@ def begin_from(model: PoseModel, weights: str) -> str:
     if any(name.startswith("tower.") for name in set(learned) - set(taken)):
         raise DactylError(f"init: {weights}: its tower is another; choose the model.backbone that it was trained with")
     model.load_state_dict({name: given[name] for name in taken}, strict=False)
-    anew = sorted({name.split(".", 1)[0] for name in set(learned) - set(taken)})
-    return f"begins from {weights}" + (f"; anew: {', '.join(anew)}" if anew else "")
+    fresh = sorted({name.split(".", 1)[0] for name in set(learned) - set(taken)})
+    return f"begins from {weights}" + (f"; at random: {', '.join(fresh)}" if fresh else "")
 
 
 def identity(weights: str) -> str:

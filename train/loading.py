@@ -8,11 +8,12 @@ copy more.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,23 @@ _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
 _LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
 
 
+def collate_samples(samples: Sequence[Any]) -> Batch | DactylError:
+    """A batch, or the first error among the samples: torch would put its traceback into the message."""
+    return next((sample for sample in samples if isinstance(sample, DactylError)), None) or collate(samples)
+
+
 class Loading:
     """Batches of a dataset, loaded by processes, or by this one where there are none.
 
     Args:
-        dataset: of samples; one that is a DactylError is raised here.
-        workers: processes.
+        dataset: the samples; one that is a DactylError is raised here.
+        workers: number of processes.
         shared: hand over tensors through shared memory; arrays through pipes if not.
         patience_s: seconds without a batch after which a process is taken to hang.
-        waiting: is told while this waits.
-        options: of torch's DataLoader: what makes the batches.
+        waiting: object that is told while this waits.
+        collated: function that makes a batch, or a DactylError, of what the options pick from the dataset.
+        pinned: put batches into pinned memory where there is a GPU.
+        options: options of torch's DataLoader: what makes the batches.
     """
 
     def __init__(
@@ -52,15 +60,18 @@ class Loading:
         shared: bool,
         patience_s: float,
         waiting: Waiting,
+        collated: Callable[[Any], Batch | DactylError] = collate_samples,
+        pinned: bool = True,
         **options: Any,
     ) -> None:
         self._patience_s, self._waiting, self._stuck = patience_s, waiting, False
+        self._pin = pinned and torch.cuda.is_available()
         self._loader: DataLoader[Any] = DataLoader(
             dataset,
-            collate_fn=_collate if shared or not workers else _collate_arrays,
+            collate_fn=collated if shared or not workers else functools.partial(_arrays, collated),
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._pin,
             worker_init_fn=Beginning(os.getpid()),
             timeout=patience_s if workers else 0,
             **options,
@@ -90,7 +101,7 @@ class Loading:
                 return
             if isinstance(batch, DactylError):
                 raise batch
-            yield _tensors(batch)
+            yield _tensors(batch, self._pin)
 
     def close(self) -> None:
         """End the processes; twice does no harm."""
@@ -109,9 +120,9 @@ def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
     """Whether loading processes can hand over tensors through shared memory here.
 
     Args:
-        workers: processes of each loader.
-        batch_bytes: of a batch.
-        loaders: at the same time, on this machine.
+        workers: number of processes of each loader.
+        batch_bytes: size of a batch.
+        loaders: number of loaders at the same time on this machine.
 
     Raises:
         DactylError: there is not even room for what processes wait with.
@@ -146,26 +157,22 @@ def _free() -> int:
     return about.f_bavail * about.f_frsize
 
 
-def _collate(samples: Sequence[Any]) -> Batch | DactylError:
-    """A batch, or the first error among the samples: torch would put its traceback into the message."""
-    return next((sample for sample in samples if isinstance(sample, DactylError)), None) or collate(samples)
-
-
-def _collate_arrays(samples: Sequence[Any]) -> dict[str, np.ndarray] | DactylError:
-    """As :func:`_collate`, in arrays, which go through pipes; images (B, C, H, W, 3) as they lie in memory."""
-    batch = _collate(samples)
+def _arrays(collated: Callable[[Any], Batch | DactylError], samples: Any) -> dict[str, np.ndarray] | DactylError:
+    """A batch in arrays, which go through pipes; images (B, C, H, W, 3) as they lie in memory."""
+    batch = collated(samples)
     if isinstance(batch, DactylError):
         return batch
     return {key: (value.movedim(2, -1) if key == "images" else value).numpy() for key, value in batch.items()}
 
 
-def _tensors(batch: dict[str, Any]) -> Batch:
-    """What :func:`_collate_arrays` sent, as :func:`_collate` makes it."""
+def _tensors(batch: dict[str, Any], pin: bool) -> Batch:
+    """The batch of which :func:`_arrays` made arrays."""
     if all(isinstance(value, torch.Tensor) for value in batch.values()):
         return batch
     tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
-    tensors["images"] = tensors["images"].movedim(-1, 2)
-    return {key: value.pin_memory() for key, value in tensors.items()} if torch.cuda.is_available() else tensors
+    if "images" in tensors:
+        tensors["images"] = tensors["images"].movedim(-1, 2)
+    return {key: value.pin_memory() for key, value in tensors.items()} if pin else tensors
 
 
 class Beginning:

@@ -16,6 +16,7 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
+from vision.bounds import at_least_one, inner_share, not_negative, positive
 from vision.estimator import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
@@ -29,11 +30,12 @@ class OptimizerConfig:
     """Optimiser and schedule; the defaults are Table 11's.
 
     Attributes:
-        name: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
-        learning_rate: at its highest.
-        weight_decay: not applied to biases and normalisation under "adamw".
-        schedule: "halve" every ``halve_every`` batches, or "cosine" down to zero at the last one.
-        halve_every: batches.
+        name: optimiser: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
+        learning_rate: learning rate at its highest.
+        weight_decay: strength of the weight decay; "adamw" does not apply it to biases and normalisation.
+        schedule: course of the learning rate: "halve" every ``halve_every`` batches, or "cosine" down to zero at the
+            last one.
+        halve_every: batches after which "halve" halves it.
         warmup: batches over which the learning rate rises to its highest.
         ema: decay, for each step, of a moving average of the weights, which is then what is validated and kept; none
             when null. After n steps it is at most (1 + n) / (10 + n), so that the first weights are soon forgotten.
@@ -48,15 +50,13 @@ class OptimizerConfig:
     ema: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or self.weight_decay < 0:
-            raise ValueError("learning_rate must be above 0 and weight_decay 0 or more")
-        if self.halve_every < 1 or self.warmup < 0:
-            raise ValueError("halve_every must be 1 or more and warmup 0 or more")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must lie between 0 and 1, got {self.ema}")
+        positive(self, "learning_rate")
+        not_negative(self, "weight_decay", "warmup")
+        at_least_one(self, "halve_every")
+        inner_share(self, "ema")
 
     def factor(self, batch: int, batches: int) -> float:
-        """Of the learning rate, for batch number ``batch`` of ``batches``."""
+        """The factor on the learning rate for batch number ``batch`` of ``batches``."""
         rise = min(1.0, (batch + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "halve":
             return rise * 0.5 ** (batch // self.halve_every)
@@ -69,10 +69,10 @@ class PoseTask(lightning.LightningModule):
     Attributes:
         model: the network that learns.
         began: whether training has begun, all that a checkpoint holds being restored.
-        average: of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for a validation,
-            but back again before a geometric network's confidence is set and pictures are drawn: both would be of the
-            wrong one. Here torch's average is a part of the task, and so of its checkpoints, and nothing is swapped
-            but names in the file.
+        average: moving average of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for
+            a validation, but back again before a geometric network's confidence is set and pictures are drawn: both
+            would be of the wrong one. Here torch's average is a part of the task, and so of its checkpoints, and
+            nothing is swapped but names in the file.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PoseTask(lightning.LightningModule):
         self.log_dict({f"val/{name}": value.float() for name, value in metrics.items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """A fresh one, of the network's parameters that the loss depends on."""
+        """A new optimiser of the network's parameters that the loss depends on."""
         config, learned = self.optimizer_config, list(self.model.learned(self.loss_config))
         if config.name == "adam":
             return torch.optim.Adam(learned, config.learning_rate, weight_decay=config.weight_decay)
@@ -156,7 +156,7 @@ class PoseTask(lightning.LightningModule):
         self.update_average()
 
     def update_average(self) -> None:
-        """Once after each step of the optimiser."""
+        """Take the weights into their average; call it once after each step of the optimiser."""
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -179,8 +179,8 @@ class PoseTask(lightning.LightningModule):
                 state[own], state[averaged] = state[averaged], state[own]
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
-        """Loss of every sample, (B,)."""
-        images = augment.photographed(batch["images"].flatten(0, 1)).view(batch["images"].shape)
+        """The loss of every sample, (B,)."""
+        images = augment.camera(batch["images"].flatten(0, 1)).view(batch["images"].shape)
         return self.model.losses({**batch, "images": images}, augment, self.loss_config)
 
     def _generator(self) -> torch.Generator:

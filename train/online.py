@@ -32,8 +32,8 @@ from datagen.workers.stream import OrderedStream
 from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
-from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.io.files import to_jsonable
 from vision.scene.rig import Rig
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.schema import LABEL
@@ -103,7 +103,7 @@ class OnlineTriplets:
 
         Args:
             processes: training processes on this machine, which share its cores.
-            device: that trains.
+            device: device that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
         workers = config.workers or max(1, default_workers() // processes)

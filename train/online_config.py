@@ -9,6 +9,7 @@ from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
+from vision.bounds import at_least_one, not_negative, positive, share
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,15 @@ class OnlineConfig:
     Attributes:
         states: folder of states (dactyl states).
         scene: name or file of a scene with the states' hand and object; null for the scene of the states.
-        share: of each batch that is rendered afresh; the rest comes from the stored training set.
-        seed: of every drawn value; not that of a stored set of the same states, or the same samples come again.
+        share: share of each batch that is rendered afresh; the rest comes from the stored training set.
+        seed: seed of every drawn value; not that of a stored set of the same states, or the same samples come again.
         chunk: triplets that one render process draws in a row.
         workers: render processes for each training process; null shares out the cores.
         patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
         device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).
-        augmentation: of the object's pose before rendering (appendix D.2).
+        augmentation: changes of the object's pose before rendering (appendix D.2).
         render: options of the renderer.
     """
 
@@ -44,12 +45,10 @@ class OnlineConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must lie above 0 and be 1 at most, got {self.share}")
-        if self.seed < 0 or self.chunk < 1 or (self.workers is not None and self.workers < 1):
-            raise ValueError("seed must be 0 or more; chunk and workers 1 or more")
-        if not self.patience_s > 0:
-            raise ValueError(f"patience_s must be above 0, got {self.patience_s}")
+        share(self, "share")
+        positive(self, "share", "patience_s")
+        not_negative(self, "seed")
+        at_least_one(self, "chunk", "workers")
         if self.renderer not in RENDERERS.names():
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
         require_drawable(self.appearance, self.render, self.renderer)

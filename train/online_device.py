@@ -2,8 +2,8 @@
 
 Worker processes make the values of each batch (``datagen.generate.value_batches``); this process draws them all at once
 with the renderer ``warp``, one batch ahead of the step that trains, on a GPU in a stream of its own. A sample's pixels
-are those that ``dactyl render --renderer warp`` encodes as JPEG; they depend on the sample alone, so neither the number
-of processes nor where a training was resumed matters.
+are those that ``dactyl render --renderer warp`` encodes as JPEG; they depend on nothing but the sample, so neither the
+number of processes nor where a training was resumed matters.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class DeviceBatches:
 
     Args:
         values: what makes the values.
-        numbers: of the batches.
-        device: that draws.
+        numbers: numbers of the batches.
+        device: device that draws.
         workers: processes that make values.
         patience_s: seconds without a batch of values after which one is taken to hang.
 

@@ -23,7 +23,7 @@ def resolve_precision(options: dict[str, Any], begun: Path | None) -> tuple[Any,
 
     Returns:
         ``bf16-mixed`` where that is faster, else ``32-true``; what a resumed training has on file, on whatever machine
-        it goes on; anything but ``auto`` as it is.
+        it is resumed; anything but ``auto`` as it is.
     """
     precision = options["precision"]
     if precision != AUTO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -40,20 +41,25 @@ class TrainingBar(ProgressBar):
             self._advance(1)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        errors = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
-        if self._show and errors:
+        if self._show and (errors := held_out_errors(trainer.callback_metrics)):
             # The bar catches what is written to standard error and puts it above itself.
-            sys.stderr.write(
-                f"batch {trainer.global_step:,}: held-out error, mean (median): "
-                f"{errors['val/rotation_mean_deg']:.2f} ({errors['val/rotation_median_deg']:.2f}) deg, "
-                f"{errors['val/position_mean_mm']:.2f} ({errors['val/position_median_mm']:.2f}) mm\n"
-            )
+            sys.stderr.write(f"step {trainer.global_step:,}: held-out error, mean (median): {errors}\n")
 
     def on_exception(self, *_: Any) -> None:
         self._stack.close()
 
     def on_train_end(self, *_: Any) -> None:
         self._stack.close()
+
+
+def held_out_errors(metrics: Mapping[str, Any]) -> str:
+    """Mean (and median) errors of rotation and position, those of them that a model's validation gives."""
+    shown = []
+    for quantity, unit in (("rotation", "deg"), ("position", "mm")):
+        mean, median = (metrics.get(f"val/{quantity}_{average}_{unit}") for average in ("mean", "median"))
+        if mean is not None:
+            shown.append(f"{mean:.2f} {unit}" if median is None else f"{mean:.2f} ({median:.2f}) {unit}")
+    return ", ".join(shown)
 
 
 class Rates(Callback):

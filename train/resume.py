@@ -1,6 +1,7 @@
-"""Whether a training can go on from a checkpoint: its progress, counters and optimiser, before any of it is believed.
+"""Whether a training can be resumed from a checkpoint: its progress, counters and optimiser, before any of it is
+believed.
 
-A training that lost its optimiser's state would go on all the same, and learn something else.
+A training that lost its optimiser's state would run all the same, and learn something else.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
 
 
 class Progress(Record, frozen=True):
-    """How far a checkpoint is: steps of the optimiser."""
+    """The progress of a checkpoint: steps of the optimiser."""
 
     global_step: Count
 
 
-def batches_done(checkpoint: Mapping[str, Any], path: Path) -> int:
+def steps_done(checkpoint: Mapping[str, Any], path: Path) -> int:
     """Steps of the optimiser that a training's checkpoint has behind it."""
     said = {key: checkpoint[key] for key in ("global_step",) if key in checkpoint}
     return from_plain(said, Progress, path).global_step
@@ -44,12 +45,12 @@ def refuse_misfit(checkpoint: Mapping[str, Any], task: PoseTask, trainer: lightn
     if (name := first_mismatched_tensor(task.state_dict(), checkpoint["state_dict"])) is not None:
         raise DactylError(
             f"{path}: begun by another version of this package (tensor '{name}' differs); "
-            "go on with that one, or choose another output and train anew"
+            "resume it with that one, or choose another output and train again"
         )
     fault = _counters_fault(checkpoint, trainer) or _callbacks_fault(checkpoint, trainer)
     fault = fault or _optimiser_fault(checkpoint, task)
     if fault is not None:
-        raise DactylError(f"{path}: cannot be gone on from: {fault}; choose another output and train anew")
+        raise DactylError(f"{path}: cannot be resumed: {fault}; choose another output and train again")
 
 
 def _counters_fault(checkpoint: Mapping[str, Any], trainer: lightning.Trainer) -> str | None:

@@ -2,22 +2,22 @@
 
 Loading processes share the lanes: each reads the shards of its own, and gives of every batch the samples that come from
 them. Put together they are the same batch for any number of loading processes; processes that train together take parts
-of each batch, and each reads all shards. A training that is resumed goes on at its batch: no sample is left out or
+of each batch, and each reads all shards. A training that is resumed continues at its batch: no sample is left out or
 repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
-from train.batches import BATCH_KEYS, Batch, collate
+from train.batches import BATCH_KEYS, Batch, Waiting, collate
+from train.loading import Loading
 from vision.errors import DactylError
 from vision.io.store import Location
 from vision.storage.datasets import DatasetFolder
@@ -30,9 +30,9 @@ class StreamedTriplets:
     """A dataset of which nothing is read before its turn.
 
     Args:
-        folder: of the dataset, or its URL.
-        open_shards: across which samples are mixed.
-        seed: of the order.
+        folder: folder of the dataset, or its URL.
+        open_shards: number of shards across which samples are mixed.
+        seed: seed of the order.
 
     Attributes:
         dataset: its manifest.
@@ -64,46 +64,49 @@ class StreamedTriplets:
         rank: int,
         world: int,
         workers: int,
-        worker_init: Callable[[int], None],
+        shared: bool = True,
         patience_s: float = 300.0,
+        waiting: Waiting | None = None,
     ) -> StreamedBatches:
         """Batches ``first`` to ``end`` of one of ``world`` training processes, ``size`` samples each.
 
         Args:
             workers: loading processes; 0 loads in this one.
-            worker_init: called in each of them.
-            patience_s: seconds without a part of a batch after which one is taken to hang.
+            shared: hand over tensors through shared memory; arrays through pipes if not.
+            patience_s: seconds without a part of a batch after which a loading process is taken to hang.
+            waiting: object that is told while this waits.
         """
         parts = _BatchParts(self, size, range(first, end), rank, world)
         workers = min(workers, self.order.lanes)
-        timeout = patience_s if workers else 0.0
-        loader = DataLoader(parts, None, num_workers=workers, worker_init_fn=worker_init, timeout=timeout)
-        return StreamedBatches(loader, size)
+        waiting = waiting or Waiting()
+        loading = Loading(parts, workers, shared, patience_s, waiting, _part_as_it_is, pinned=False, batch_size=None)
+        return StreamedBatches(loading, size, max(1, workers))
 
 
 class StreamedBatches:
     """Iterates over batches, put together from the parts that the loading processes give.
 
-    Attributes:
-        loader: of the parts.
+    Args:
+        loading: the parts, in their order.
+        size: samples in a batch.
+        parts: number of parts of a batch.
     """
 
-    def __init__(self, loader: DataLoader[Any], size: int) -> None:
-        self.loader, self._size = loader, size
-        self._parts: Iterator[Any] | None = None
+    def __init__(self, loading: Loading, size: int, parts: int) -> None:
+        self._loading, self._size, self._parts = loading, size, parts
 
     def __iter__(self) -> Iterator[Batch]:
-        self._parts = parts = iter(self.loader)
+        parts = iter(self._loading)
         while True:
             batch: Batch = {}
             # One after the other in turns: the loader keeps to that order.
-            for _ in range(max(1, self.loader.num_workers)):
+            for _ in range(self._parts):
                 part = next(parts, None)
                 if part is None:
                     return
-                if isinstance(part, DactylError):
-                    raise part
                 places = part.pop("place")
+                if "images" in part:
+                    part["images"] = part["images"].permute(0, 1, 3, 4, 2)  # as they lie in memory
                 for key, rows in part.items():
                     if key not in batch:
                         batch[key] = torch.empty((self._size, *rows.shape[1:]), dtype=rows.dtype)
@@ -112,28 +115,31 @@ class StreamedBatches:
 
     def close(self) -> None:
         """End the loading processes; twice does no harm."""
-        loading: Any = self._parts
-        if loading is not None and self.loader.num_workers:
-            loading._shutdown_workers()
+        self._loading.close()
 
 
-class _BatchParts(IterableDataset[dict[str, Tensor] | DactylError]):
-    """Of each batch in turn, the samples whose lanes are this loading process's own; maybe none."""
+def _part_as_it_is(part: Batch | DactylError) -> Batch | DactylError:
+    return part
+
+
+class _BatchParts(IterableDataset[Batch | DactylError]):
+    """The samples of each batch in turn whose lanes are this loading process's own; maybe none.
+
+    A part has ``place`` (n,) int64, where in the batch its samples belong, and is otherwise a batch of them.
+    """
 
     def __init__(self, triplets: StreamedTriplets, size: int, numbers: range, rank: int, world: int) -> None:
         self._triplets, self._size, self._numbers, self._rank, self._world = triplets, size, numbers, rank, world
 
-    def __iter__(self) -> Iterator[dict[str, Tensor] | DactylError]:
+    def __iter__(self) -> Iterator[Batch | DactylError]:
         try:
             yield from self._parts()
         except DactylError as error:  # raised where it is received: torch would put its traceback into the message
             yield error
 
-    def _parts(self) -> Iterator[dict[str, Tensor]]:
+    def _parts(self) -> Iterator[Batch]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        if info is not None:
-            torch.set_num_threads(1)
         order, dataset = self._triplets.order, self._triplets.dataset
         lanes = {lane: LaneReader(dataset, order, lane) for lane in range(worker, order.lanes, workers)}
         for batch in self._numbers:
@@ -147,11 +153,4 @@ class _BatchParts(IterableDataset[dict[str, Tensor] | DactylError]):
                     sample = reader.sample(number, int(epoch.place[within]))
                     samples.append({key: sample[key] for key in BATCH_KEYS})
                     places.append(place)
-            yield self._part(samples, places)
-
-    def _part(self, samples: list[dict[str, Any]], places: list[int]) -> dict[str, Tensor]:
-        if not samples:
-            return {"place": torch.empty(0, dtype=torch.int64)}
-        part = collate(samples)
-        rows = part["images"].permute(0, 1, 3, 4, 2)  # as they lie in memory
-        return {**part, "images": rows, "place": torch.tensor(places)}
+            yield {**(collate(samples) if samples else {}), "place": torch.tensor(places, dtype=torch.int64)}

@@ -16,7 +16,6 @@ import re
 from argparse import ArgumentError
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -30,7 +29,7 @@ from vision.config_files import config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
 from vision.io.outputs import refuse_lost_inputs
-from vision.io.store import is_remote, locate
+from vision.io.store import Location, is_remote, locate
 
 Config = TypeVar("Config")
 
@@ -66,7 +65,15 @@ def _path(text: str | Path) -> Path:
     return place
 
 
+def _location_text(place: Location) -> str:
+    """A location as a configuration has it. Refuses what is none, or an optional one would print null as ``None``."""
+    if not isinstance(place, UPath | Path):
+        raise ValueError(f"expected a location, got {place!r}")
+    return str(place)
+
+
 register_type(Path, _path_text, _path, fail_already_registered=False)
+register_type(UPath, _location_text, locate)
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: str, description: str) -> Config:
@@ -230,27 +237,3 @@ def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:
         yield prefix + field.name
         if is_dataclass(hints[field.name]):
             yield from known_keys(hints[field.name], f"{prefix}{field.name}.")
-
-
-def to_jsonable(value: Any) -> Any:
-    """A configuration as JSON values, for manifests and fingerprints."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): to_jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_jsonable(item) for item in value]
-    if isinstance(value, (Path, UPath)):
-        return str(value)
-    return value.value if isinstance(value, Enum) else value
-
-
-def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
-    """Dotted keys in which two plain configurations differ, each as ``key: old there, new here``."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        return [
-            line
-            for key in dict.fromkeys([*there, *here])
-            for line in differences(there.get(key), here.get(key), f"{prefix}{key}.")
-        ]
-    return [] if there == here else [f"{prefix[:-1]}: {there!r} there, {here!r} here"]

@@ -20,12 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
 from vision.io.decode import Record, from_plain
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, to_jsonable
 from vision.networks.folding import fold_norms
 from vision.networks.model import build_model
 from vision.networks.model_config import MODELS, ModelConfig
@@ -225,7 +224,7 @@ class PoseEstimator:
 
 
 def weights_file(name: str) -> Path:
-    """Of shipped weights by that name, else the path that it is."""
+    """The file of the weights that are shipped by that name, else the path that the name is."""
     shipped = WEIGHTS / f"{name}.pt"
     return shipped if "/" not in name and shipped.is_file() else Path(name)
 
@@ -241,7 +240,7 @@ def _answer_shapes(cameras: int, keypoints: int | None) -> dict[str, tuple[int, 
 
 
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:
-    """What makes a checkpoint readable alone, as plain values."""
+    """The plain values that make a checkpoint readable without any other file."""
     return {
         "schema_version": CHECKPOINT_VERSION,
         "hyper_parameters": {
@@ -307,4 +306,4 @@ def read_model(path: Path) -> PoseModel:
         MODELS.load(config.head).complete_weights(weights, scene)
         return fitted(lambda: build_model(config, scene), weights, str(path))
     except ValueError as error:
-        raise DactylError(f"{path}: made for another version of the network ({error}); train anew") from error
+        raise DactylError(f"{path}: made for another version of the network ({error}); train again") from error

@@ -82,7 +82,7 @@ def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path(
             if group == groups:
                 break
     except (OSError, ValueError, IndexError):
-        pass  # no control groups, or of another kind: affinity alone tells
+        pass  # no control groups, or of another kind: only affinity tells
     return cores
 
 

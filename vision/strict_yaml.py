@@ -16,7 +16,7 @@ import yaml
 from jsonargparse import get_loader, set_loader
 
 MODE = "strict_yaml"
-"""Of :class:`jsonargparse.ArgumentParser`: it then reads files and values by :func:`load`."""
+"""Parser mode of :class:`jsonargparse.ArgumentParser`: it then reads files and values by :func:`load`."""
 
 _MAX_DEPTH = 20
 _READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -3,14 +3,14 @@
 The state's mean is a pose with velocities; its error, twelve numbers in the world frame, is what has a covariance: a
 rotation vector (the true rotation is ``exp(error) @ rotation``), metres, radians per second, metres per second. Between
 frames the velocities decay exponentially, but for accelerations that are white noise (Ornstein-Uhlenbeck processes):
-what is shaken does not go on for long. Each frame's estimate comes with the covariance that its solver gives. Estimates
+what is shaken soon comes to rest. Each frame's estimate comes with the covariance that its solver gives. Estimates
 that contradict the prediction are left out, and after several in a row the object counts as lost: the next estimate
-that is sure enough begins anew.
+that is sure enough begins again.
 
 An object that looks the same in several poses is followed in the one of them that is nearest to the prediction; turns
 about a continuous symmetry's axis, which no picture shows, count for nothing.
 
-NumPy and SciPy alone: one frame takes less than a millisecond.
+It needs only NumPy and SciPy: one frame takes less than a millisecond.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
+from vision.bounds import at_least_one, inner_share, positive
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, nearest_alike
 
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an angle of which nothing is known
 
 Status = Literal["lost", "found", "tracked", "predicted"]
-"""Of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
+"""Status of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,10 @@ class TrackingConfig:
     sure_deg: float = 8.0
 
     def __post_init__(self) -> None:
-        positive = "rotation_acceleration position_acceleration velocity_decay_s start_rotation_velocity sure_deg"
-        for name in positive.split():
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
-        if not self.start_position_velocity > 0 or not 0 < self.gate < 1 or self.patience < 1:
-            raise ValueError("start_position_velocity above 0, gate between 0 and 1 and patience of 1 or more expected")
+        positive(self, "rotation_acceleration", "position_acceleration", "velocity_decay_s", "sure_deg")
+        positive(self, "start_rotation_velocity", "start_position_velocity")
+        inner_share(self, "gate")
+        at_least_one(self, "patience")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class Tracker:
         turn = rotation_from_quaternion(quaternion)
         if not (np.isfinite(place).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        sure, noise = self.sure(quaternion, noise), self._told(turn, noise)
+        sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, noise)
         before = self._advanced(time_s)
         if before is None:
             self._now = self._begun(place, turn, noise) if sure else None
@@ -170,7 +169,7 @@ class Tracker:
         return before
 
     def _leave_out(self, before: TrackedPose) -> None:
-        """Go on with the prediction alone, or give up."""
+        """Keep the prediction only, or give up."""
         self._left_out += 1
         self._now = None if self._left_out >= self.config.patience else before
 
@@ -192,14 +191,14 @@ class Tracker:
             return np.zeros((3, 3))
         return np.eye(3) - sum((np.outer(axis, axis) for axis in turn.apply(axes)), np.zeros((3, 3)))
 
-    def _told(self, turn: Rotation, noise: FloatArray) -> FloatArray:
+    def _observable_covariance(self, turn: Rotation, noise: FloatArray) -> FloatArray:
         """The covariance (6, 6) of an estimate, without the numbers that a solver has for turns that do not show: they
         are whatever keeps its equations solvable."""
         keep, shown = np.eye(6), self._shown(turn)
         keep[:3, :3] = shown
-        told = keep @ noise @ keep
-        told[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
-        return told
+        observable = keep @ noise @ keep
+        observable[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
+        return observable
 
     def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:
         covariance = np.zeros((12, 12))
@@ -210,7 +209,7 @@ class Tracker:
         return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
 
     def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
-        """After some time, as uncertain as accelerations make it."""
+        """The pose after some time, as uncertain as accelerations make it."""
         decay, reach, spread = _ornstein_uhlenbeck(seconds, self.config.velocity_decay_s)
         turn = Rotation.from_rotvec(reach * pose.angular_velocity)
         # A rotation error turns with the object: exp(w t) error.

@@ -22,9 +22,9 @@ from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import drawn_by, others_that_draw
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
-from vision.config import to_jsonable
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
+from vision.io.files import to_jsonable
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.objects import Color
 from vision.scene.rig import Rig

@@ -16,8 +16,8 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
 from datagen.states.coverage import count_by_cube_rotation
-from vision.config import to_jsonable
 from vision.errors import printable
+from vision.io.files import to_jsonable
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION

@@ -13,8 +13,8 @@ from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
 from vision.bounds import share
-from vision.config import to_jsonable
 from vision.errors import DactylError
+from vision.io.files import to_jsonable
 
 TEXTURE_SIZE = 128
 """Texels of a texture's side."""

@@ -22,8 +22,7 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
 from vision.bounds import at_least_one
-from vision.config import to_jsonable
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write, canonical_json, to_jsonable
 from vision.progress import Advance, progress
 from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene

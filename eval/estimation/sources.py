@@ -20,7 +20,7 @@ from eval.laboratory.triplets import (
 )
 from eval.spacing import evenly_spaced
 from vision.errors import DactylError
-from vision.scene.scene import SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
@@ -104,7 +104,7 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
 
 def _dataset(folder: Path, scene: Scene) -> Source:
     dataset = TripletDataset(folder)
-    require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", SEEN)
+    require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", to_a_network=True)
 
     def read(number: int) -> Shot:
         return Shot(sample_key(int(dataset.indices[number])), *sample_pictures(dataset, number))

@@ -24,7 +24,6 @@ from eval.laboratory.placement import check_placement, displacements
 from eval.laboratory.poses import check_pose, inverse, transform_from_pose
 from eval.laboratory.triplets import picture_streams, recorded_triplets
 from eval.laboratory.undistortion import Triplet, View, make_view
-from vision.config import to_jsonable
 from vision.errors import DactylError
 from vision.geometry.rotations import (
     FloatArray,
@@ -32,7 +31,7 @@ from vision.geometry.rotations import (
     rigid_transform,
     rotation_from_quaternion,
 )
-from vision.io.files import exclusive_folder, fingerprint, remove, sha256
+from vision.io.files import exclusive_folder, fingerprint, remove, sha256, to_jsonable
 from vision.progress import Advance, progress
 from vision.scene.calibration import load_calibration
 from vision.scene.load import check_scene

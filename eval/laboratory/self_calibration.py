@@ -16,7 +16,7 @@ from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
-from vision.scene.scene import SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
@@ -138,7 +138,9 @@ def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[n
     """Pictures of each triplet in rig order, and where they come from; ``scene`` is the network's."""
     if (config.recording / MANIFEST).exists():
         dataset = TripletDataset(config.recording)
-        require_same(scene, dataset.scene, f"{config.recording}: not what the network was trained on", SEEN)
+        require_same(
+            scene, dataset.scene, f"{config.recording}: not what the network was trained on", to_a_network=True
+        )
         for number in evenly_spaced(len(dataset), config.triplets):
             yield sample_pictures(dataset, number)
         return

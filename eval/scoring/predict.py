@@ -19,14 +19,13 @@ import numpy as np
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
 from vision.bounds import at_least_one, not_negative
-from vision.config import differences
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.hardware import torch_device
-from vision.io.files import sha256
+from vision.io.files import differences, sha256
 from vision.io.store import Location
 from vision.progress import progress
-from vision.scene.scene import SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
@@ -228,7 +227,9 @@ def predict(
 
 def refuse_mismatch(estimator: Estimator, dataset: TripletDataset) -> None:
     """A :class:`DactylError` unless the dataset shows what the estimator was trained on."""
-    require_same(estimator.scene, dataset.scene, f"{dataset.folder}: not what the checkpoint was trained on", SEEN)
+    require_same(
+        estimator.scene, dataset.scene, f"{dataset.folder}: not what the checkpoint was trained on", to_a_network=True
+    )
 
 
 def renderer_of(dataset: TripletDataset) -> str:

@@ -9,7 +9,8 @@ from typing import Literal
 import pytest
 
 from dactyl.cli import COMMANDS, main
-from vision.config import UsageError, differences, parse, to_jsonable
+from vision.config import UsageError, parse
+from vision.io.files import differences, to_jsonable
 
 
 @dataclass(frozen=True)

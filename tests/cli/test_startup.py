@@ -34,6 +34,11 @@ def test_info_imports_no_network_and_no_simulator(tmp_path: Path) -> None:
     assert not found & (NETWORKS | SIMULATION | TABLES)
 
 
+def test_who_reads_datasets_keeps_the_settings_of_its_own_parser() -> None:
+    """Found: to compare configurations brought jsonargparse, whose settings are then ours in the whole process."""
+    assert "jsonargparse" not in imported("import vision.storage.datasets, vision.storage.folders")
+
+
 @pytest.mark.parametrize(
     "module",
     ["datagen.generate.shard_task", "datagen.generate.chunks", "datagen.render.filament", "datagen.render.classic"],

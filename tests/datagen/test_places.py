@@ -22,8 +22,9 @@ from datagen.inspection.check import CheckConfig, faults
 from datagen.inspection.info import summary
 from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
-from vision.config import parse, to_jsonable
+from vision.config import parse
 from vision.errors import DactylError
+from vision.io.files import to_jsonable
 from vision.io.store import Location
 
 

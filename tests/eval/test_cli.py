@@ -25,7 +25,7 @@ from vision.estimator import checkpoint_record
 from vision.io.files import exclusive_folder
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.model_config import ModelConfig
+from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import shard_name
 
@@ -188,15 +188,17 @@ def test_a_real_checkpoint_from_file_to_table(
     dataset = TripletDataset(data / "first")
     torch.manual_seed(0)
     tower = BackboneConfig("pyramid", width=8, blocks=1)
-    model = build_model(ModelConfig(head=head, backbone=tower, hidden=8, camera_input=camera_input), dataset.scene)
+    window = WindowConfig(size=32, locator_size=32, locator_width=8) if head == "geometric" else None
+    config = ModelConfig(head=head, backbone=tower, hidden=8, window=window, camera_input=camera_input)
+    model = build_model(config, dataset.scene)
     checkpoint = tmp_path / "untrained.ckpt"
     torch.save(
         {**checkpoint_record(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, checkpoint
     )
-    config = EvaluateConfig(checkpoint, {"first": data / "first"}, tmp_path / "out", device="cpu")
-    ours, told = [row for row in evaluate(config) if row.estimator == "ours"], camera_input or head == "geometric"
+    evaluation = EvaluateConfig(checkpoint, {"first": data / "first"}, tmp_path / "out", device="cpu")
+    ours, told = [row for row in evaluate(evaluation) if row.estimator == "ours"], camera_input or head == "geometric"
     assert {row.head for row in ours} == {head}
     assert [row.protocol for row in ours] == (["nominal", "calibrated"] if told else ["nominal"])
-    estimator = load_estimator(config.checkpoint, config.device)
+    estimator = load_estimator(evaluation.checkpoint, evaluation.device)
     nominal, true = (predict(estimator, dataset, Condition(told), 4) for told in ("nominal", "calibrated"))
     assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))

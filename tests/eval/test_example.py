@@ -19,7 +19,7 @@ from vision.errors import DactylError
 from vision.estimator import PoseEstimator, checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
-from vision.networks.model_config import ModelConfig
+from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.scene.calibration import save_calibration
 from vision.storage.datasets import TripletDataset
 
@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = TripletDataset(make_dataset(tmp_path / "set", 1, image_size=64))
     torch.manual_seed(0)
-    config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8, blocks=1))
+    window = WindowConfig(size=32, locator_size=32, locator_width=8)
+    config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8, blocks=1), window=window)
     model = build_model(config, dataset.scene)
     weights = {f"model.{key}": value for key, value in model.state_dict().items()}
     torch.save({**checkpoint_record(model), "state_dict": weights}, tmp_path / "a.ckpt")
@@ -43,7 +44,7 @@ def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(done.stdout)
     nominal = dataset.rig.nominal
     estimator = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt")
-    expected = estimator.predict(images[None], nominal.intrinsics, nominal.extrinsics)
+    expected = estimator.predict(images[None], nominal.intrinsics, nominal.extrinsics, nominal=True)
     assert found.keys() == {"position", "quaternion", "confidence"}
     for key, value in found.items():
         np.testing.assert_allclose(value, expected[key][0], atol=1e-4)

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from tests.model.test_triangulate import position_deviation
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
 from vision.scene.symmetries import Symmetries
@@ -128,7 +129,7 @@ def test_the_predicted_deviation_is_the_real_one() -> None:
     found = truth.solve(*truth.sights(1.0, 1.0))
     for error, promised in zip(
         truth.errors(found.pose),
-        (torch.rad2deg(found.pose.rotation_deviation), 1e3 * found.pose.position_deviation),
+        (torch.rad2deg(found.pose.rotation_deviation), 1e3 * position_deviation(found.pose)),
         strict=True,
     ):
         assert 0.6 < (error.square().mean() / 3).sqrt() / promised.mean() < 1.1
@@ -147,7 +148,7 @@ def test_error_grows_as_confidence_falls() -> None:
     calibrated = solve_pose(BLOCK, sights[0].pixels, sights[0].scale, truth.cameras, ANCHOR)
     for pose in (truth.solve(sights[0], sights[1]).pose, calibrated):
         turn, shift = truth.errors(pose)
-        for error, promised in ((turn, pose.rotation_deviation), (shift, pose.position_deviation)):
+        for error, promised in ((turn, pose.rotation_deviation), (shift, position_deviation(pose))):
             quarters = error[promised.argsort()].unflatten(0, (4, -1)).mean(dim=1)
             assert (quarters.diff() > 0).all()
             assert spearmanr(error, promised).statistic > 0.6

@@ -225,6 +225,13 @@ def test_statistics_travel_with_the_weights() -> None:
     assert torch.equal(fresh.predict(pictures(), cameras).position, model.predict(pictures(), cameras).position)
 
 
+def test_only_a_window_finds_nominal_cameras() -> None:
+    """Found: without one, nominal cameras were answered as if they were the true ones."""
+    assert "without model.window" in str(model_and_cameras("geometric")[0].nominal_fault)
+    for name in ("windowed", "paper"):
+        assert model_and_cameras(name)[0].nominal_fault is None
+
+
 def test_calibration_makes_confidence_honest() -> None:
     model, _ = model_and_cameras("geometric")
     assert isinstance(model, GeometricModel)
@@ -270,6 +277,6 @@ def test_other_images_are_refused(images: Tensor) -> None:
 def test_impossible_configurations_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"must be|needs"):
         ModelConfig(**wrong)
-    for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}):
+    for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}, {"locator_width": 20}):
         with pytest.raises(ValueError, match="must"):
             WindowConfig(**window)

@@ -48,7 +48,7 @@ def test_a_reduced_mesh_is_the_same_shape(tolerance: float) -> None:
     assert onto.shape == (len(whole.vertices),)
     assert onto.max() < len(vertices)
     # It takes more than was aimed at: that share alone is another shape.
-    vertices, faces, _ = mesh_reduction._collapsed(whole.vertices, whole.faces, 0.004)
+    vertices, faces, _ = mesh_reduction.collapsed(whole.vertices, whole.faces, 0.004)
     assert apart(whole, trimesh.Trimesh(vertices, faces, process=False)) > tolerance + spacing
 
 

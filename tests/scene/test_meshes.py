@@ -22,11 +22,12 @@ from scipy.spatial.transform import Rotation
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
-from vision.networks.losses import nearest_alike, symmetric_laplace_loss
+from vision.networks.losses import nearest_symmetric_target, symmetric_laplace_loss
+from vision.scene import baking
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.meshes import MeshFile
-from vision.scene.objects import PoseObject
+from vision.scene.objects import Mesh, PoseObject
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import symmetric_distance
 from vision.solvers.bundle import solve_pose
@@ -153,23 +154,40 @@ def test_colours_of_a_scan_become_a_texture(folder: Path, kind: str) -> None:
         (folder / name).write_bytes(with_a_material((folder / name).read_bytes()))
     (part,) = build(folder, name, pieces=["box.stl"]).parts
     assert part.texture is not None
-    assert part.mesh.uv is not None
     assert part.color == (1, 1, 1)
-    texture = np.asarray(Image.open(io.BytesIO(part.texture)), np.float64)
+    texture = colours_are_those_painted(part.mesh, part.texture)
+    # A renderer that sees it small mixes neighbouring texels, which belong together.
     height, width, _ = texture.shape
-    weight = np.random.default_rng(0).dirichlet((1, 1, 1), len(part.mesh.faces))
-    points, uv = (
-        np.einsum("nc,ncx->nx", weight, whole[part.mesh.faces]) for whole in (part.mesh.vertices, part.mesh.uv)
-    )
+    small = texture[: height // 8 * 8, : width // 8 * 8].reshape(height // 8, 8, width // 8, 8, 3)
+    assert small.std(axis=(1, 3)).mean() < 12 < texture.std(axis=(0, 1)).mean()
+
+
+def colours_are_those_painted(mesh: Mesh, content: bytes) -> np.ndarray:
+    """Compare a texture with :func:`painted`, and return it (H, W, 3)."""
+    assert mesh.uv is not None
+    texture = np.asarray(Image.open(io.BytesIO(content)), np.float64)
+    height, width, _ = texture.shape
+    weight = np.random.default_rng(0).dirichlet((1, 1, 1), len(mesh.faces))
+    points, uv = (np.einsum("nc,ncx->nx", weight, whole[mesh.faces]) for whole in (mesh.vertices, mesh.uv))
     at = [(1 - uv[:, 1]) * height - 0.5, uv[:, 0] * width - 0.5]  # pixels' centres are at halves, row 0 is on top
     for channel in range(3):
         seen = map_coordinates(texture[..., channel], at, order=1)
         error = np.abs(seen - painted(points)[:, channel])
         assert error.mean() < 4, channel
         assert np.quantile(error, 0.999) < 16, channel
-    # A renderer that sees it small mixes neighbouring texels, which belong together.
-    small = texture[: height // 8 * 8, : width // 8 * 8].reshape(height // 8, 8, width // 8, 8, 3)
-    assert small.std(axis=(1, 3)).mean() < 12 < texture.std(axis=(0, 1)).mean()
+    return texture
+
+
+def test_a_scan_of_many_triangles_keeps_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: above 32,768, cells of the texture had no inside (a division by zero); far above, colours were wrong."""
+    solid = trimesh.creation.torus(0.03, 0.01, major_sections=200, minor_sections=101)
+    solid.visual.vertex_colors = painted(solid.vertices)
+    mesh = Mesh(vertices=np.array(solid.vertices), faces=np.array(solid.faces))
+    assert len(mesh.faces) > 40_000
+    colours_are_those_painted(*baking.baked(mesh, solid))
+    monkeypatch.setattr(baking, "_MOST_CELLS", 128)
+    with pytest.raises(ValueError, match="32,768 at most have room in a texture"):
+        baking.baked(mesh, solid)
 
 
 def test_colours_of_vertices_that_are_all_the_same_are_the_parts(folder: Path) -> None:
@@ -279,7 +297,7 @@ def test_a_regression_is_compared_with_the_nearest_look_alike(folder: Path) -> N
     motions = torch.tensor(box.symmetries.transforms())
     truth = torch.tensor(Rotation.random(6, rng=np.random.default_rng(2)).as_matrix())
     found = truth @ motions[3, :3, :3]
-    rotation, position = nearest_alike(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
+    rotation, position = nearest_symmetric_target(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
     torch.testing.assert_close(rotation, found)
     torch.testing.assert_close(position, torch.zeros_like(position))
 

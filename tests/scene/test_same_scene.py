@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.scenes import scene
 from vision.errors import DactylError
-from vision.scene.scene import PARTS, SEEN, Scene, require_same
+from vision.scene.scene import Scene, require_same
 
 BLOCK = scene("block")
 
@@ -17,9 +17,9 @@ def with_hand(**changes: object) -> Scene:
     return replace(BLOCK, hand=replace(BLOCK.hand, **changes))
 
 
-def said(theirs: Scene, parts: tuple[str, ...] = PARTS) -> str:
+def said(theirs: Scene, to_a_network: bool = False) -> str:
     with pytest.raises(DactylError) as error:
-        require_same(BLOCK, theirs, "there", parts)
+        require_same(BLOCK, theirs, "there", to_a_network=to_a_network)
     return str(error.value)
 
 
@@ -30,13 +30,13 @@ def test_a_model_may_lie_elsewhere() -> None:
 
 def test_a_network_asks_for_joints_and_landmarks_not_for_the_models_file() -> None:
     changed = with_hand(sha256=64 * "0")
-    require_same(BLOCK, changed, "there", SEEN)
-    require_same(BLOCK, with_hand(armature=0.1, initial_pose={}), "there", SEEN)
+    require_same(BLOCK, changed, "there", to_a_network=True)
+    require_same(BLOCK, with_hand(armature=0.1, initial_pose={}), "there", to_a_network=True)
     assert "hand.sha256 differs" in said(changed)  # of states and datasets it is asked
-    assert "hand.landmarks differs" in said(with_hand(landmarks=None), SEEN)
+    assert "hand.landmarks differs" in said(with_hand(landmarks=None), to_a_network=True)
 
 
 def test_what_differs_is_named() -> None:
-    assert "hand is none, expected shadow" in said(replace(BLOCK, hand=None), SEEN)
+    assert "hand is none, expected shadow" in said(replace(BLOCK, hand=None), to_a_network=True)
     assert "object is prism, expected block" in said(replace(BLOCK, object=scene("prism").object))
     assert "image size is 100x100 pixels, expected 200x200" in said(BLOCK.with_rig(BLOCK.rig.resized(100)))

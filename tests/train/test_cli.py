@@ -16,12 +16,12 @@ PATHS = ["--data.train", "data", "--output", "out"]
         (["--optimizer.learning_rat", "1"], ["optimizer.learning_rat", "did you mean 'optimizer.learning_rate'"]),
         (["--trainer.max_step", "1"], ["trainer.max_step", "did you mean 'trainer.max_steps'"]),
         (["--optimizer.learning_rate", "fast"], ["optimizer.learning_rate", "fast"]),
-        (["--optimizer.learning_rate", "-1"], ["learning_rate must be above 0"]),
+        (["--optimizer.learning_rate", "-1"], ["learning_rate: must be positive, got -1"]),
         (["--model.head", "psychic"], ["head: expected one of regression, geometric", "psychic"]),
         (["--model.backbone.stage_strides", "[1, 2]"], ["stage_strides"]),
         (["--model.window", '{"siz": 3}'], ["siz"]),
         (["--model.window", '{"size": 64}'], ["needs head: geometric"]),
-        (["--data.batch_size", "0"], ["batch_size must be 1 or more"]),
+        (["--data.batch_size", "0"], ["batch_size: must be at least 1, got 0"]),
         (["--trainer.max_steps", "0"], ["trainer.max_steps must be 1 or more"]),
         (["--trainer.precision", "17"], ["trainer.precision"]),
         (["--config", "no-such.yaml"], ["no-such.yaml"]),
@@ -77,19 +77,24 @@ def test_print_config_shows_every_key(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("batches", "asked", "every"),
+    ("steps", "accumulated", "asked", "every"),
     [
-        (4000, 1000, 1000),
-        (3600, 1000, 900),
-        (3200, 1000, 1066),
-        (1500, 1000, 750),
-        (300, 1000, 300),
-        (4, 1000, 4),
-        (7, 3, 3),
+        (4000, 1, 1000, 1000),
+        (3600, 1, 1000, 900),
+        (3200, 1, 1000, 1066),
+        (1500, 1, 1000, 750),
+        (300, 1, 1000, 300),
+        (4, 1, 1000, 4),
+        (7, 1, 3, 3),
+        (5000, 3, 5000, 4998),
+        (100, 4, 1, 4),
     ],
 )
-def test_the_last_validation_falls_on_the_end(batches: int, asked: int, every: int) -> None:
-    """Found: of 3,200 batches the last 200 were in no validated checkpoint."""
-    found = validation_interval({"max_steps": batches, "val_check_interval": asked})
+def test_the_last_validation_falls_on_the_end(steps: int, accumulated: int, asked: int, every: int) -> None:
+    """Found: of 3,200 batches the last 200 were in no validated checkpoint; the steps were taken for batches."""
+    options = {"max_steps": steps, "accumulate_grad_batches": accumulated, "val_check_interval": asked}
+    found = validation_interval(options)
     assert found == every
-    assert batches - batches // found * found < batches / asked + 1
+    assert found % accumulated == 0
+    batches = steps * accumulated
+    assert batches - batches // found * found < accumulated * (batches / asked + 1)

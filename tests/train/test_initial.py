@@ -44,7 +44,7 @@ def test_layers_that_differ_begin_anew() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     given = read_model(weights_file("block")).state_dict()
     said = begin_from(model, "block")
-    assert "anew: head" in said
+    assert "at random: head" in said
     for name, tensor in model.state_dict().items():
         same_shape = name in given and given[name].shape == tensor.shape
         if name.startswith(("tower.", "locator_tower.")):

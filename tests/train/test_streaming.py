@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import fsspec
 import msgspec
@@ -15,6 +21,7 @@ import pytest
 import torch
 
 from tests.datasets import make_sample, write_dataset, write_manifest
+from train import loading
 from train.batches import Batch
 from train.data import TripletDataModule
 from train.data_config import DataConfig
@@ -43,10 +50,11 @@ def read(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    shared: bool = True,
     open_shards: int = 3,
 ) -> list[Batch]:
     triplets = StreamedTriplets(folder, open_shards, seed=7)
-    return list(triplets.batches(size, first, end, rank, world, workers, lambda _: None))
+    return list(triplets.batches(size, first, end, rank, world, workers, shared))
 
 
 def assert_equal(one: list[Batch], other: list[Batch]) -> None:
@@ -77,6 +85,57 @@ def test_samples_are_those_that_are_read_by_number(stored: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_loading_processes_do_not_matter(stored: Path, workers: int) -> None:
     assert_equal(read(stored, workers=workers), read(stored))
+
+
+def test_parts_go_through_pipes_where_memory_is_not_shared(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict] = []
+
+    def tensors(batch: dict, pin: bool) -> Batch:
+        sent.append(batch)
+        return received(batch, pin)
+
+    received = loading._tensors
+    monkeypatch.setattr(loading, "_tensors", tensors)
+    assert_equal(read(stored, workers=2, shared=False), read(stored))
+    assert all(isinstance(value, np.ndarray) for part in sent[:18] for value in part.values())
+
+    sent.clear()
+    monkeypatch.setattr("train.data.shares_memory", lambda *_: False)
+    config = DataConfig(str(stored), val=str(stored), batch_size=4, streaming=True, open_shards=3, workers=1)
+    data = TripletDataModule(config, seed=7)
+    fit_loop = SimpleNamespace(total_batch_idx=-1)
+    data.trainer = SimpleNamespace(
+        max_steps=2, accumulate_grad_batches=1, fit_loop=fit_loop, global_rank=0, world_size=1
+    )
+    assert not data.prepare_loading(1)
+    assert_equal(list(data.train_dataloader()), read(stored, end=2))
+    assert all(isinstance(value, np.ndarray) for part in sent[:2] for value in part.values())
+    data.close()
+
+
+@pytest.mark.parametrize("act", [lambda: time.sleep(1000), lambda: os.kill(os.getpid(), signal.SIGKILL)])
+def test_a_loading_process_that_hangs_or_dies_is_named(
+    stored: Path, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found: a traceback, and a process that was waited for."""
+    read_one, first = streams.read_shard, os.getpid()
+
+    def fail(*parts: Any) -> streams.ShardInMemory:
+        if os.getpid() != first:
+            act()
+        return read_one(*parts)
+
+    monkeypatch.setattr(streams, "read_shard", fail)
+    batches = StreamedTriplets(stored, 2, 7).batches(4, 0, 9, 0, 1, workers=1, patience_s=2)
+    with pytest.raises((DactylError, RuntimeError)) as caught:
+        next(iter(batches))
+    error = loading.loading_fault(caught.value) or caught.value
+    assert isinstance(error, DactylError)
+    assert "a loading process hangs" in str(error) or "a loading process died" in str(error)
+    began = time.monotonic()
+    batches.close()
+    assert time.monotonic() - began < 4
+    assert not multiprocessing.active_children()
 
 
 def test_training_processes_share_the_batches_of_one(stored: Path) -> None:
@@ -135,10 +194,38 @@ def test_a_shard_with_another_hash_gives_no_sample(damaged: Path) -> None:
     content[700] ^= 1
     path.write_bytes(content)
     given: list[int] = []
-    batches: Iterator[Batch] = iter(StreamedTriplets(damaged, 2, 7).batches(1, 0, SAMPLES, 0, 1, 0, lambda _: None))
+    batches: Iterator[Batch] = iter(StreamedTriplets(damaged, 2, 7).batches(1, 0, SAMPLES, 0, 1, 0))
     with pytest.raises(DactylError, match=r"shard-000002\.tar: content differs from the manifest"):
         given.extend(int(batch["index"]) for batch in batches)
     assert not {10, 11, 12, 13, 14} & set(given)
+
+
+def test_a_pipe_or_an_endless_file_in_a_shards_place_is_not_read(
+    damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, path = DatasetFolder(damaged), damaged / shard_name(0)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DactylError, match=r"shard-000000\.tar: cannot be read \(not a file\)"):
+        read_shard(dataset, dataset.shards[0])
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DactylError, match=r"shard-000000\.tar: content differs from the manifest"):
+        read_shard(dataset, dataset.shards[0])
+
+
+def test_an_epoch_is_the_one_asked_for_whatever_another_thread_asks() -> None:
+    """Found: another thread's epoch, where that one asked for it between the drawing and the answer."""
+    order = StreamOrder([5] * 4, lanes=2, seed=1)
+
+    class Interrupted(StreamOrder):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_epoch" and value is not None:
+                object.__setattr__(self, name, (4, order.epoch(4)))
+
+    np.testing.assert_array_equal(Interrupted([5] * 4, lanes=2, seed=1).epoch(3).lane, order.epoch(3).lane)
 
 
 @pytest.mark.parametrize(

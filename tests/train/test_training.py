@@ -14,6 +14,7 @@ from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
 from train.module import OptimizerConfig
+from train.progress import held_out_errors
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
@@ -134,6 +135,36 @@ def test_a_training_stopped_anywhere_ends_with_the_same_weights(tiny: Path, tmp_
     assert _validated(run) == _validated(tmp_path / "whole") == [3, 6]
 
 
+class EndAfter(Callback):
+    """As ``trainer.max_time`` does."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.fit_loop.total_batch_idx == self.batch
+
+
+def test_accumulated_gradients_are_in_no_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """Found: a validation in the middle of a step left a last.ckpt that was refused, and so did an early end."""
+    steps = ["--trainer.max_steps", "4", "--trainer.accumulate_grad_batches", "3", "--trainer.val_check_interval", "4"]
+    more = [*SMALL, *steps, "--data.batch_size", "3", "--data.val_fraction", "0.4", "--log.pictures", "0"]
+    main_train(arguments(tiny, tmp_path / "whole", *more))
+
+    run = tmp_path / "pieces"
+    config, options = parse(arguments(tiny, run, *more))
+    with pytest.raises(RuntimeError, match="killed"):
+        train(config, {**options, "callbacks": [StopBefore(5)]}, TripletDataModule(config.data, config.seed))
+    assert weights(run)["global_step"] == 1
+    train(config, {**options, "callbacks": [EndAfter(7)]}, TripletDataModule(config.data, config.seed))
+    assert weights(run)["global_step"] == 2
+    main_train(arguments(tiny, run, *more))
+    whole, pieces = weights(tmp_path / "whole"), weights(run)
+    assert whole["global_step"] == pieces["global_step"] == 4
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, pieces["state_dict"][name]), name
+
+
 def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     steps = ["--trainer.max_steps", "5", "--trainer.val_check_interval", "3", "--save_every", "1"]
     more = [*GEOMETRIC, *steps, "--data.batch_size", "3", "--data.val_fraction", "0.4", "--optimizer.ema", "0.5"]
@@ -193,6 +224,14 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
     assert not {"exposure", "gamma", "camera"} & note["augment"].keys()
     with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
         main_train([*command, "--optimizer.ema", "0.9"])
+
+
+def test_a_bar_shows_the_errors_that_a_model_gives() -> None:
+    """Found: a KeyError after the first validation of another package's model, which gives only what it must."""
+    metrics = {"val/rotation_mean_deg": torch.tensor(2.3456)}
+    assert held_out_errors(metrics) == "2.35 deg"
+    more = {"val/rotation_median_deg": 1.0, "val/position_mean_mm": 3.0, "val/position_median_mm": 2.0}
+    assert held_out_errors(metrics | more) == "2.35 (1.00) deg, 3.00 (2.00) mm"
 
 
 def test_a_regression_learns_with_and_without_its_cameras(tiny: Path, tmp_path: Path) -> None:
@@ -266,7 +305,7 @@ def test_schedules(config: OptimizerConfig, expected: dict[int, float]) -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -1.0])
 def test_an_average_needs_a_decay_between_0_and_1(decay: float) -> None:
-    with pytest.raises(ValueError, match="ema must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="ema: must lie between 0 and 1"):
         OptimizerConfig(ema=decay)
 
 

@@ -141,14 +141,6 @@ def test_a_camera_that_looks_at_a_point_shows_it_in_the_middle_upright(eye: tupl
     assert above[0] == pytest.approx(middle[0], abs=1e-6)
 
 
-def test_resized_intrinsics_project_to_scaled_pixels() -> None:
-    matrix, transform = rig(200).nominal.intrinsics, rig().nominal.extrinsics
-    point = np.array([[1.0, 0.9, 0.2]])
-    half = cameras.resize_intrinsics(torch.tensor(matrix), 0.5).numpy()
-    np.testing.assert_allclose(half, rig(100).nominal.intrinsics)
-    np.testing.assert_allclose(cameras.project(point, half, transform), cameras.project(point, matrix, transform) / 2)
-
-
 POSE = {"position": (0.0, 0.0, 0.0), "quaternion": (1.0, 0.0, 0.0, 0.0)}
 
 

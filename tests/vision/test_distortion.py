@@ -1,14 +1,12 @@
-"""Lens distortion: OpenCV's figures where they mean something, nothing where they do not, and the way back."""
+"""Lens distortion: OpenCV's figures where they mean something, and nothing where they do not."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vision.geometry.distortion import Lens, LensModel
+from vision.geometry.distortion import Lens
 
 RADIAL = {
     4: (-0.28, 0.09, 0.001, -0.002),
@@ -31,20 +29,18 @@ def by_opencv(lens: Lens, points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("lens", LENSES, ids=lambda lens: f"{lens.model}-{len(lens.coefficients)}")
-def test_as_opencv_and_back(lens: Lens) -> None:
+def test_as_opencv(lens: Lens) -> None:
     radius = min(lens.max_radius, 3.0) * 0.98
     x, y = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
     points = radius * np.stack([x, y], axis=-1)[np.hypot(x, y) <= 1]
     if lens.model == "radial-tangential":
         points = 0.8 * points  # tangential terms let the map turn back earlier on one side
-    distorted = lens.distort(points)
-    np.testing.assert_allclose(distorted, by_opencv(lens, points), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(lens.undistort(distorted), points, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(lens.distort(points), by_opencv(lens, points), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("lens", LENSES[:-1], ids=lambda lens: str(len(lens.coefficients)))
 def test_the_jacobian_is_the_derivative(lens: Lens) -> None:
-    """A wrong one would only slow the iteration down."""
+    """A wrong one would misplace the end of the region of validity."""
     points = np.random.default_rng(1).uniform(-0.4, 0.4, (50, 2))
     _, jacobian = lens._bend(points)
     step = 1e-6
@@ -57,12 +53,11 @@ def test_the_jacobian_is_the_derivative(lens: Lens) -> None:
 def test_shapes_and_the_pinhole() -> None:
     points = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 3, 4, 2))
     assert np.array_equal(Lens().distort(points), points)
-    assert np.array_equal(Lens().undistort(points), points)
     assert Lens().max_radius == np.inf
     for lens in LENSES:
-        back = lens.undistort(lens.distort(points))
-        np.testing.assert_allclose(back, points, atol=1e-10)
-        np.testing.assert_allclose(lens.undistort(lens.distort(points[0, 1, 2])), points[0, 1, 2], atol=1e-10)
+        distorted = lens.distort(points)
+        assert distorted.shape == points.shape
+        np.testing.assert_array_equal(distorted[0, 1, 2], lens.distort(points[0, 1, 2]))
         np.testing.assert_allclose(lens.distort([0.0, 0.0]), 0.0, atol=1e-15)
 
 
@@ -92,31 +87,9 @@ def test_the_region_of_validity_ends_where_the_radius_stops_to_grow(lens: Lens, 
         assert np.isfinite(radii(lens, np.array([1.01 * lens.max_angle]))).all(), "OpenCV has a number there"
 
 
-def test_what_no_ray_reaches_is_nan() -> None:
+def test_points_behind_the_camera_are_nan() -> None:
     for lens in (Lens("radial-tangential", (-0.3, 0.0, 0.0, 0.0)), Lens("equidistant", (-0.3, 0.0, 0.0, 0.0))):
-        largest = lens.distort([lens.max_radius * (1 - 1e-9), 0.0])[0]
-        assert np.isnan(lens.undistort([[1.001 * largest, 0.0], [0.0, -5.0], [np.nan, 0.0]])).all()
-        assert np.isfinite(lens.undistort([0.999 * largest, 0.0])).all()
-        assert np.isnan(lens.distort([np.nan, 0.1])).all(), "a point behind the camera"
-
-
-@given(
-    st.sampled_from(["radial-tangential", "equidistant"]),
-    st.lists(st.floats(-2.0, 2.0), min_size=4, max_size=4),
-    st.floats(-3.0, 3.0),
-    st.floats(-3.0, 3.0),
-)
-def test_whatever_is_given_back_is_imaged_where_it_came_from(
-    model: LensModel, coefficients: list[float], x: float, y: float
-) -> None:
-    if model == "radial-tangential":
-        coefficients[2:] = [k / 100 for k in coefficients[2:]]
-    lens = Lens(model, tuple(coefficients))
-    point = lens.undistort([x, y])
-    assert np.isnan(point).all() or np.allclose(lens.distort(point), [x, y], rtol=1e-6, atol=1e-9)
-    forth = lens.distort([x, y])
-    if np.hypot(x, y) < 0.7 * lens.max_radius and np.isfinite(forth).all():
-        np.testing.assert_allclose(lens.undistort(forth), [x, y], rtol=1e-6, atol=1e-8)
+        assert np.isnan(lens.distort([np.nan, 0.1])).all()
 
 
 def test_impossible_lenses_are_refused() -> None:

@@ -144,3 +144,13 @@ def test_batches_keep_their_shape() -> None:
     assert geometry.quaternion_from_matrix(geometry.matrix_from_quaternion(quaternion)).shape == (2, 3, 4)
     transform = geometry.rigid_transform(geometry.matrix_from_quaternion(quaternion), np.zeros(3))
     assert transform.shape == (2, 3, 4, 4)
+
+
+def test_what_is_a_rotation() -> None:
+    turns = Rotation.random(5, random_state=0).as_matrix()
+    assert geometry.is_rotation(turns)
+    assert geometry.is_rotation(np.zeros((0, 3, 3)))
+    assert geometry.is_rotation(turns + 1e-5)
+    for wrong in (turns + 1e-3, -turns, 1.001 * turns, np.full((3, 3), np.nan), turns * [1.0, 1.0, -1.0]):
+        assert not geometry.is_rotation(wrong)
+    assert not geometry.is_rotation(turns + 1e-5, tolerance=1e-6)

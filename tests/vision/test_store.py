@@ -121,6 +121,24 @@ def test_what_was_damaged_on_the_way_is_named_and_not_kept(place: UPath, cache: 
     assert not list(cache.rglob("*"))
 
 
+def test_of_a_longer_file_in_a_shards_place_no_more_is_fetched(place: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dataset(place, (1,))
+    dataset, path = TripletDataset(place), place / shard_name(0)
+    path.write_bytes(path.read_bytes() + bytes(1 << 20))
+    fetched: list[int] = []
+    fetch = MemoryFileSystem.cat_file
+
+    def counted(self: MemoryFileSystem, where: str, **options: int) -> bytes:
+        content: bytes = fetch(self, where, **options)
+        fetched.append(len(content))
+        return content
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", counted)
+    with pytest.raises(DactylError, match=r"shard-000000\.tar: content differs"):
+        dataset[0]
+    assert fetched == [dataset.shards[0].bytes + 1]
+
+
 def test_a_damaged_cache_is_seen_by_verify(place: UPath, cache: Path) -> None:
     write_dataset(place, (1,))
     dataset = TripletDataset(place)
@@ -218,7 +236,7 @@ def test_whatever_a_store_raises_is_one_line(place: UPath, monkeypatch: pytest.M
     def refuse(*_: object, **__: object) -> None:
         raise _Strange("no\ncredentials")
 
-    for method in ("pipe_file", "_open", "info", "glob"):
+    for method in ("pipe_file", "cat_file", "_open", "info", "glob"):
         monkeypatch.setattr(MemoryFileSystem, method, refuse)
     format_error = r"^memory://bucket/set.*_Strange: no credentials.*$"
     for action in (

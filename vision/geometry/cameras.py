@@ -87,11 +87,6 @@ def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> Fl
     return rigid_transform(camera_from_world, -np.einsum("...ij,...j->...i", camera_from_world, centre))
 
 
-def resize_intrinsics(matrix: Tensor, scale: float) -> Tensor:
-    """Camera matrices (..., 3, 3) after the image was resized by ``scale`` in both directions."""
-    return matrix * matrix.new_tensor([scale, scale, 1.0])[:, None]
-
-
 def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> FloatArray:
     """Pixels (..., N, 2) of world points (..., N, 3) seen by cameras K (..., 3, 3) and T (..., 4, 4).
 

@@ -1,4 +1,4 @@
-"""Lens distortion: what a lens makes of the rays of a pinhole camera, and back.
+"""Lens distortion: what a lens makes of the rays of a pinhole camera.
 
 Points are normalised: (x, y) = (X / Z, Y / Z) in OpenCV's camera frame (x right, y down, z forward), without unit, so
 that neither a focal length nor a convention of pixel centres enters. Two models, with OpenCV's coefficients in
@@ -8,14 +8,13 @@ OpenCV's order:
 - ``equidistant``, of fisheye lenses: k1 k2 k3 k4 of the angle to the optical axis.
 
 A polynomial that was fitted to an image turns back somewhere beyond its corners: two rays then share an image point,
-and one of them is an artefact. Both directions are therefore defined only where the distorted radius still grows with
-the angle to the optical axis (``Lens.max_angle``), and NaN elsewhere. OpenCV's functions give a number there, too.
+and one of them is an artefact. Distortion is therefore defined only where the distorted radius still grows with the
+angle to the optical axis (``Lens.max_angle``), and NaN elsewhere. OpenCV's functions give a number there, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -31,9 +30,6 @@ LensModel = Literal["radial-tangential", "equidistant"]
 COEFFICIENT_COUNTS: dict[LensModel, tuple[int, ...]] = {"radial-tangential": (0, 4, 5, 8, 12, 14), "equidistant": (4,)}
 
 _LARGEST = 1e9  # coefficient; those of narrow views reach some ten thousands
-_BISECTIONS = 60  # of at most 90 degrees: to the last bit
-_MAX_NEWTON_STEPS = 20
-_CONVERGED = 1e-12  # of the normalised coordinates, relative above 1: 1e-8 pixels where the focal length is 10,000
 
 
 class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -90,22 +86,6 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             distorted = _apply_homography(self._tilt, distorted)
         return np.where(valid[..., None], distorted, math.nan)
 
-    def undistort(self, points: ArrayLike) -> FloatArray:
-        """The pinhole camera's normalised points (..., 2) that the lens images at ``points`` (..., 2).
-
-        Solved to the last digits; NaN where no ray within :attr:`max_angle` is imaged.
-        """
-        points = np.asarray(points, dtype=np.float64)
-        if self.is_pinhole:
-            return points.copy()
-        if self.model == "equidistant":
-            radius = _norm(points)
-            angle = _invert(self._growth, radius, self.max_angle)
-            undistorted = _with_radius(points, np.tan(angle))
-            reached = radius <= self._growth(self.max_angle)
-            return np.where(reached[..., None], undistorted, math.nan)
-        return self._unbend(_apply_homography(_inverse(self._tilt), points))
-
     @cached_property
     def _growth(self) -> Polynomial:
         """Distorted radius of the equidistant model as a polynomial of the angle in radians."""
@@ -148,36 +128,6 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         rows = np.stack([u_x, cross + 2 * y * prism_u, cross + 2 * x * prism_v, v_y], axis=-1)
         return np.stack([u, v], axis=-1), rows.reshape(*points.shape, 2)
 
-    def _unbend(self, target: FloatArray) -> FloatArray:
-        """Invert :meth:`_bend`: bisection of the radial part, which cannot fail, then Newton's method for the rest."""
-        numerator, denominator = self._radial
-
-        def radius_from_angle(angle: FloatArray) -> FloatArray:
-            radius = np.tan(angle)
-            return radius * numerator(radius**2) / denominator(radius**2)
-
-        angle = _invert(radius_from_angle, _norm(target), self.max_angle)
-        points = _with_radius(target, np.tan(angle))
-        tolerance = _CONVERGED * np.maximum(1.0, _norm(target))
-        with np.errstate(all="ignore"):  # a step may leave the region of validity: NaN is then the answer
-            for _ in range(_MAX_NEWTON_STEPS):
-                found, jacobian = self._bend(points)
-                residual = target - found
-                along_x, along_y = jacobian[..., 0], jacobian[..., 1]
-                determinant = _cross(along_x, along_y)
-                converged = _norm(residual) <= tolerance
-                if converged.all():
-                    break
-                step = np.stack([_cross(residual, along_y), _cross(along_x, residual)], axis=-1)
-                step /= determinant[..., None]  # Cramer's rule
-                points = np.where(converged[..., None], points, points + step)
-            valid = converged & (_norm(points) <= self.max_radius) & (determinant > 0)
-        return np.where(valid[..., None], points, math.nan)
-
-
-def _inverse(matrix: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.inv(matrix), np.float64)
-
 
 def _norm(points: FloatArray) -> FloatArray:
     return np.asarray(np.hypot(points[..., 0], points[..., 1]))
@@ -206,13 +156,3 @@ def _first_positive_root(polynomial: Polynomial) -> float:
     reciprocals = np.roots(polynomial.coef)
     real = reciprocals.real[np.abs(reciprocals.imag) <= 1e-9 * np.abs(reciprocals)]
     return 1.0 / float(real.max()) if (real > 0).any() else math.inf
-
-
-def _invert(increasing: Callable[[FloatArray], FloatArray], values: FloatArray, high: float) -> FloatArray:
-    """The arguments within [0, high] at which an increasing function takes ``values``; the nearest end beyond."""
-    low_end, high_end = np.zeros_like(values), np.full_like(values, high)
-    for _ in range(_BISECTIONS):
-        middle = (low_end + high_end) / 2
-        below = increasing(middle) < values
-        low_end, high_end = np.where(below, middle, low_end), np.where(below, high_end, middle)
-    return np.asarray((low_end + high_end) / 2)

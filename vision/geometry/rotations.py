@@ -70,6 +70,14 @@ def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
     return angle
 
 
+def is_rotation(matrices: ArrayLike, tolerance: float = 1e-4) -> bool:
+    """Whether all matrices (..., 3, 3) are rotations: orthogonal, each number of a product with its transpose within
+    the tolerance of the identity's, and no reflections."""
+    matrices = np.asarray(matrices, dtype=np.float64)
+    off = np.abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3)).max(initial=0.0)
+    return bool(off <= tolerance and (np.linalg.det(matrices) > 0).all())
+
+
 def rigid_transform(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
     """Homogeneous matrices (..., 4, 4) that map ``x`` to ``rotation @ x + translation``."""
     rotation = np.asarray(rotation, dtype=np.float64)

@@ -110,10 +110,6 @@ def _refuse_excess(value: Any, where: str | Location) -> None:
     raise DactylError(f"{where}: nested deeper than {_MAX_DEPTH} levels; this is no file of this program")
 
 
-def _longest(key: str) -> int:
-    return _MAX_PACKED if key in _PACKED else _MAX_TEXT
-
-
 def _unknown_key(given: Any, known: Any) -> str | None:
     """The first key of nested values that the typed ones do not have."""
     if isinstance(given, dict) and isinstance(known, dict):

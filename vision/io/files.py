@@ -4,8 +4,9 @@ A file is written under a temporary name in its own folder, flushed to the disk,
 a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes. Under a
 URL it is put in one piece, which an object store shows whole or not at all.
 
-Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file`: a pipe, device or
-folder in a file's place is refused and not waited for, and size is asked before anything is read.
+Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file` or
+:func:`read_start`: a pipe, device or folder in a file's place is refused and not waited for, and no more is read than
+such a file may have.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import IO, Any
+
+from upath import UPath
 
 from vision.errors import DactylError
 from vision.io import store
@@ -31,13 +36,13 @@ _LOCK = ".lock"
 _PIECE = 1 << 20  # bytes
 
 MAX_RECORD_BYTES = 16 << 20
-"""Of a JSON record: one of a shard of 100,000 samples has 5 MB."""
+"""Size limit of a JSON record: one of a shard of 100,000 samples has 5 MB."""
 
 MAX_MANIFEST_BYTES = 128 << 20
-"""Of a manifest: one of ten million triplets in shards of 128 has 30 MB."""
+"""Size limit of a manifest: one of ten million triplets in shards of 128 has 30 MB."""
 
 MAX_TABLE_BYTES = 64 << 20
-"""Of a recording's CSV or calibration: an hour of poses at 240 Hz has 60 MB."""
+"""Size limit of a recording's CSV or calibration: an hour of poses at 240 Hz has 60 MB."""
 
 
 def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> None:
@@ -137,6 +142,19 @@ def open_regular(path: Path) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+def read_start(path: Location, limit: int) -> bytes:
+    """The first ``limit`` bytes of a file of others, all of it where it has no more.
+
+    Raises:
+        OSError: it is missing or cannot be read, or it is no regular file.
+    """
+    if is_remote(path):
+        return store.read(path, limit)
+    with open_regular(path) as file:
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        return b"".join(itertools.islice(pieces, limit // _PIECE + 1))[:limit]
+
+
 def read_file(path: Location, limit: int, what: str) -> bytes:
     """The content of a file of others.
 
@@ -150,14 +168,9 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
     """
     too_large = DactylError(f"{path}: more than {limit:,} bytes, which no {what} has; check the path")
     try:
-        if is_remote(path):
-            content = store.read(path, limit + 1)
-        else:
-            with open_regular(path) as file:
-                if os.fstat(file.fileno()).st_size > limit:
-                    raise too_large
-                pieces = iter(lambda: file.read(_PIECE), b"")  # it may grow meanwhile
-                content = b"".join(itertools.islice(pieces, limit // _PIECE + 2))
+        if not is_remote(path) and path.stat().st_size > limit:
+            raise too_large
+        content = read_start(path, limit + 1)
     except FileNotFoundError:
         raise DactylError(f"{path}: no such {what}; check the path") from None
     except OSError as error:
@@ -184,6 +197,30 @@ def canonical_json(value: Any) -> bytes:
 def fingerprint(value: Any) -> str:
     """Hexadecimal SHA-256 of a JSON value, for comparing configurations."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def to_jsonable(value: Any) -> Any:
+    """A configuration as JSON values, for manifests and fingerprints."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, (Path, UPath)):
+        return str(value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
+    """Dotted keys in which two plain configurations differ, each as ``key: old there, new here``."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in dict.fromkeys([*there, *here])
+            for line in differences(there.get(key), here.get(key), f"{prefix}{key}.")
+        ]
+    return [] if there == here else [f"{prefix[:-1]}: {there!r} there, {here!r} here"]
 
 
 @contextlib.contextmanager

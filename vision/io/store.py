@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
-from jsonargparse.typing import register_type
 from typing_extensions import TypeIs
 from upath import UPath
 
@@ -42,16 +41,6 @@ def locate(where: str | Location) -> Location:
     except ValueError as error:
         raise DactylError(f"{where}: {error}; give a folder, or a URL that fsspec knows") from None
     return place
-
-
-def _text(place: Location) -> str:
-    """A location as a configuration has it. Refuses what is none, or an optional one would print null as ``None``."""
-    if not isinstance(place, UPath | Path):
-        raise ValueError(f"expected a location, got {place!r}")
-    return str(place)
-
-
-register_type(UPath, serializer=_text, deserializer=locate)
 
 
 def is_remote(path: Location) -> TypeIs[UPath]:
@@ -112,7 +101,7 @@ def create(path: UPath, content: bytes) -> bool:
 
 
 def _here(path: Location) -> Location:
-    """For this process: connections do not survive the fork that makes a DataLoader's workers."""
+    """The same location for this process: connections do not survive the fork that makes a DataLoader's workers."""
     return UPath(str(path), **path.storage_options) if is_remote(path) else path
 
 

@@ -35,12 +35,17 @@ from vision.solvers.views import compare_views
 CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
 enough for a good network to be unsure now and then, or all its confidences would be one."""
+NO_WINDOW = (
+    "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "
+    "model.window, whose locator does; calibrate the cameras"
+)
 LANDMARK_DOUBT = 3.0
-"""By what factor landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
+"""Factor by which landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
 With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
 deviations that kept their promise."""
 _USUAL_SPREAD = 0.01
-"""Of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and 0.83 on held-out triplets."""
+"""Spread of keypoints as a share of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
+0.83 on held-out triplets."""
 LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
 """Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
 taken away, and where that was never measured."""
@@ -154,7 +159,9 @@ class GeometricModel(PoseModel):
 
     @property
     def nominal_fault(self) -> str | None:
-        return NO_LANDMARKS if self.landmarks is None else None
+        if self.landmarks is None:
+            return NO_LANDMARKS
+        return None if self.finds_cameras else NO_WINDOW
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
@@ -354,7 +361,8 @@ def no_landmark_offset(scene: Scene) -> Tensor:
 
 
 def _probability_within(angle: float, deviation: Tensor) -> Tensor:
-    """That a turn, normal about each of three axes with that deviation (...), is by less than ``angle`` (Maxwell)."""
+    """The probability (...) that a turn, normal about each of three axes with that deviation (...), is by less than
+    ``angle`` (Maxwell)."""
     ratio = angle / deviation.clamp_min(1e-9)
     probability = torch.erf(ratio / math.sqrt(2)) - math.sqrt(2 / math.pi) * ratio * torch.exp(-(ratio**2) / 2)
     return probability.clamp(0.0, 1.0)

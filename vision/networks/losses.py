@@ -18,18 +18,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vision.bounds import not_negative
 from vision.geometry.rotations import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is minimised.
+    """Weights and kinds of the losses that are minimised.
 
     Attributes:
-        rotation: of a regression: squared error of its normalised numbers, or the angle to the truth in radians.
+        rotation: loss of a regression's rotation: squared error of its normalised numbers, or the angle to the truth in
+            radians.
         surface: weight of the geometric model's surface term.
-        landmarks: weight of its term for the hand's landmarks.
+        landmarks: weight of the geometric model's term for the hand's landmarks.
     """
 
     rotation: Literal["mse", "geodesic"] = "mse"
@@ -37,8 +39,7 @@ class LossConfig:
     landmarks: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.surface, self.landmarks) < 0:
-            raise ValueError(f"surface and landmarks must be 0 or more, got {self.surface}, {self.landmarks}")
+        not_negative(self, "surface", "landmarks")
 
 
 def regression_loss(
@@ -91,8 +92,10 @@ def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Ten
     return least.values.mean(dim=1), least.indices
 
 
-def nearest_alike(found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the poses that look like the true one that whose rotation is nearest to the found one.
+def nearest_symmetric_target(
+    found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The pose, of those that look like the true one, whose rotation is nearest to the found one.
 
     Args:
         found: (B, 3, 3).

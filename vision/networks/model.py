@@ -13,9 +13,9 @@ geometric
     tower sees only its surroundings, at full resolution. The locator also finds landmarks of the hand, from which
     nominal cameras are mended: the same weights serve both protocols.
 
-Everything between the bytes of a picture and the pose is in a model, so that a checkpoint alone says how images and
-targets are scaled. Each image that enters a tower is normalised to zero mean and unit variance, as in the paper;
-contrast and noise come after that and only in training, hence the ``augment`` argument of ``forward``.
+Everything between the bytes of a picture and the pose is in a model, so that a checkpoint says without any other file
+how images and targets are scaled. Each image that enters a tower is normalised to zero mean and unit variance, as in
+the paper; contrast and noise come after that and only in training, hence the ``augment`` argument of ``forward``.
 """
 
 from __future__ import annotations

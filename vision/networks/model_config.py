@@ -22,14 +22,14 @@ MODELS = Registry(
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """Where the geometric model looks.
+    """The window of an image in which the geometric model looks.
 
     Attributes:
-        side: of the window, as a fraction of the image's longer side; null for one that suits the object, each camera
-            its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
-        size: of the window in the tower's pixels.
+        side: side of the window, as a fraction of the image's longer side; null for one that suits the object, each
+            camera its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
+        size: side of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
-        locator_width: channels of the locator's finest level.
+        locator_width: channels of the locator's finest level, a multiple of 8.
     """
 
     side: float | None = None
@@ -43,8 +43,8 @@ class WindowConfig:
         sizes = (self.size, self.locator_size)
         if min(sizes) < 32 or max(sizes) > 4096:
             raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
-        if not 8 <= self.locator_width <= 1024:
-            raise ValueError(f"window locator_width must be 8 to 1024, got {self.locator_width}")
+        if not 8 <= self.locator_width <= 1024 or self.locator_width % 8:
+            raise ValueError(f"window locator_width must be a multiple of 8 up to 1024, got {self.locator_width}")
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class ModelConfig:
     Attributes:
         head: the model: regression (the paper's), geometric (corners and geometry), or one that another package offers.
         backbone: the tower.
-        rotation: what the regression head answers with.
+        rotation: format in which the regression head answers.
         hidden: width of the regression head's hidden layer.
-        image_size: pixels to which images are reduced; as they come when null.
-        window: look only at the object's surroundings (geometric); at the whole image when null.
-        iterations: of the refinement of a geometric pose.
+        image_size: pixels to which images are reduced; their own size when null.
+        window: window around the object at which the geometric model looks; the whole image when null.
+        iterations: number of iterations of the refinement of a geometric pose.
         camera_input: whether the regression head is told the cameras too: how far each is from its nominal place.
-        options: what a model of another package has beside these.
+        options: keys that a model of another package has beside these.
     """
 
     head: str = "regression"

@@ -12,7 +12,7 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.backbones import build_backbone
 from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
-from vision.networks.losses import LossConfig, nearest_alike, regression_loss
+from vision.networks.losses import LossConfig, nearest_symmetric_target, regression_loss
 from vision.networks.model_config import ModelConfig
 from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize
 from vision.networks.prediction import PosePrediction
@@ -103,7 +103,7 @@ class RegressionModel(PoseModel):
         values, form = self(images, augment, features).values, self.config.rotation
         if not self.object.symmetries.trivial:
             found, _ = rotation_from_values(values[:, 3:].detach(), form)
-            rotation, position = nearest_alike(found.to(rotation.dtype), rotation, position, self.motions)
+            rotation, position = nearest_symmetric_target(found.to(rotation.dtype), rotation, position, self.motions)
         target = (position - self.position_mean) / self.position_deviation
         return regression_loss(values, target, rotation, form, config.rotation)
 

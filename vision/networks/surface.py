@@ -16,6 +16,7 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray
 from vision.networks.heads import cell_centres
 from vision.networks.windows import to_image
+from vision.scene.mesh_reduction import collapsed
 from vision.scene.objects import PoseObject
 
 _MOST_TRIANGLES = 300
@@ -90,11 +91,5 @@ def coarse_triangles(target: PoseObject) -> FloatArray:
     mesh = target.mesh
     if len(mesh.faces) <= _MOST_TRIANGLES:
         return mesh.triangles
-    import fast_simplification
-
-    vertices, faces = fast_simplification.simplify(
-        np.asarray(mesh.vertices, np.float32),
-        np.asarray(mesh.faces, np.int32),
-        target_reduction=1 - _MOST_TRIANGLES / len(mesh.faces),
-    )
-    return np.asarray(vertices[faces], np.float64)
+    vertices, faces, _ = collapsed(mesh.vertices, mesh.faces, _MOST_TRIANGLES / len(mesh.faces))
+    return np.asarray(vertices[faces])

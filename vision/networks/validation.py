@@ -13,12 +13,12 @@ from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries, symmetric_distance
 
 COLUMNS = 4
-"""That :func:`pose_columns` keeps for each protocol."""
+"""Number of columns that :func:`pose_columns` keeps for each protocol."""
 _PROTOCOLS = ("", "nominal_")
 
 
 def pose_columns(target: PoseObject, poses: Sequence[PosePrediction], position: Tensor, quaternion: Tensor) -> Tensor:
-    """Of each sample and protocol the errors of rotation (radians) and position (metres), the deviation that the model
+    """For each sample and protocol the errors of rotation (radians) and position (metres), the deviation that the model
     expected, and the spread of its views in pixels (0 without them): (B, 4 P).
 
     Args:

@@ -2,7 +2,8 @@
 
 A corner is found to a fraction of a cell of the feature map, so resolution counts where the object is and nowhere
 else: a window of 80 pixels costs a sixth of the whole 200-pixel image. A window is the affine map (2, 3) from its own
-pixels to those of the image; it may be turned about its centre, which is how training shows the same picture anew.
+pixels to those of the image; it may be turned about its centre, which is how training shows the same picture in other
+ways.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ from vision.geometry.rotations import FloatArray
 from vision.scene.mesh_points import sample_with_faces
 from vision.scene.objects import Mesh
 
-_SIDE = 1024  # pixels of the texture
-_LARGEST_CELL = 16  # pixels: scans have triangles enough, and no more detail than these
+_SIDE = 1024  # pixels of the texture, of more where that leaves too few for a cell
+_SMALLEST_CELL, _LARGEST_CELL = 8, 16  # pixels: scans have triangles enough, and no more detail than these
+_MOST_CELLS = 512  # in a row of the texture, which then has 4096 pixels
 _SAMPLES = 200_000  # colours of the surface, one of which each texel takes
 
 
@@ -32,14 +33,22 @@ def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
 
     Returns:
         The mesh, its triangles no longer sharing vertices, with texture coordinates; and the content of a PNG file.
+
+    Raises:
+        ValueError: the mesh has too many triangles for a texture.
     """
     from PIL import Image
 
+    if len(mesh.faces) > (most := 2 * _MOST_CELLS**2):
+        raise ValueError(
+            f"file: {len(mesh.faces):,} triangles of a coloured scan have to be kept for its shape, {most:,} at most "
+            "have room in a texture; smooth the scan, or give one with fewer"
+        )
     points, chosen = sample_with_faces(scan, _SAMPLES)
     colors = _colors(scan, points, chosen)
     corners = mesh.triangles[_along_a_curve(mesh.triangles.mean(axis=1))]
     cells = 1 << int(np.ceil(np.log2(max(1, len(corners) / 2)) / 2))  # in a row of the texture
-    size = min(_LARGEST_CELL, _SIDE // cells)
+    size = max(_SMALLEST_CELL, min(_LARGEST_CELL, _SIDE // cells))
     cell, upper = np.divmod(np.arange(len(corners)), 2)
     places = size * np.stack([_along(cell, axis) for axis in (0, 1)], axis=1)
     # Triangles keep a pixel's distance from the cell's sides and from each other: renderers mix neighbouring texels.

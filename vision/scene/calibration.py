@@ -18,13 +18,13 @@ import numpy as np
 
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, decode, from_plain
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
-"""From the origin of the capture coordinates to anything of a laboratory."""
+"""Largest distance from the origin of the capture coordinates to anything of a laboratory."""
 _FOCAL_LENGTHS = (0.1, 100.0)  # of the width: from 157 degrees to half a degree
 
 
@@ -148,8 +148,8 @@ def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> No
 
 
 def _check_transform(transform: FloatArray, where: str) -> None:
-    rotation, place = transform[:3, :3], transform[:3, 3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
+    place = transform[:3, 3]
+    if not is_rotation(transform[:3, :3]):
         raise DactylError(f"{where}: its first three rows and columns are no rotation; expected capture to camera")
     if (transform[3] != [0, 0, 0, 1]).any():
         raise DactylError(f"{where}: expected the last row 0 0 0 1; is it transposed?")

@@ -50,7 +50,7 @@ class _Triangles:
         self._trees = [(faces, radii[faces].max() * _ROUNDING, cKDTree(centres[faces])) for faces in alike]
 
     def closest(self, points: FloatArray, guesses: np.ndarray) -> tuple[FloatArray, np.ndarray]:
-        """For points (N, 3) the closest places (N, 3) and their triangles (N,); guesses (N, G) of these save time."""
+        """The places (N, 3) closest to points (N, 3), and their triangles (N,); guesses (N, G) of these save time."""
         row = np.repeat(np.arange(len(points)), guesses.shape[1])
         near = [(row, guesses.ravel())]
         place, _ = self._best(points, *near[0])
@@ -66,7 +66,7 @@ class _Triangles:
         return self._best(points, *(np.concatenate(each) for each in zip(*near, strict=True)))
 
     def _best(self, points: FloatArray, row: np.ndarray, face: np.ndarray) -> tuple[FloatArray, np.ndarray]:
-        """Of pairs (P,) of a point and a triangle the closest one for each point."""
+        """The closest pair for each point, among pairs (P,) of a point and a triangle."""
         import trimesh
 
         # trimesh takes products of lengths below 1e-14 for zero, as those of triangles of a tenth of a millimetre are.

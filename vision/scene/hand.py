@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from vision.scene.landmarks import Landmarks
-from vision.scene.plain import Plain, check_name
+from vision.scene.plain import Plain, Vector3, check_name
 
 
 class Nail(Plain, frozen=True):
@@ -23,7 +23,7 @@ class Nail(Plain, frozen=True):
     """
 
     body: str
-    position: tuple[float, float, float]
+    position: Vector3
 
 
 class Hand(Plain, frozen=True):
@@ -62,7 +62,7 @@ class Hand(Plain, frozen=True):
     remove: tuple[str, ...] = ()
     visual_group: int | None = None
     collision_group: int | None = None
-    position: tuple[float, float, float] | None = None
+    position: Vector3 | None = None
     quaternion: tuple[float, float, float, float] | None = None
     joints: tuple[str, ...] = ()
     actuators: tuple[str, ...] = ()
@@ -86,7 +86,8 @@ class Hand(Plain, frozen=True):
             down, up = self.backlash
             if not len(down) == len(up) == len(self.actuators):
                 raise ValueError(f"backlash: two lists of {len(self.actuators)} numbers, got {len(down)}, {len(up)}")
-        if self.joints and (unknown := sorted({*self.initial_pose, *self.wrist} - {*self.joints})):
+        named = {*self.initial_pose, *self.wrist, *(() if self.landmarks is None else self.landmarks.joints)}
+        if self.joints and (unknown := sorted(named - {*self.joints})):
             raise ValueError(f"joint '{unknown[0]}' is none of the hand's: {', '.join(self.joints)}")
 
     @functools.cached_property

@@ -16,6 +16,8 @@ NO_LANDMARKS = (
     "the scene has none; calibrate the cameras"
 )
 
+_ROUNDING = 1e-3  # of an axis's length
+
 
 class Landmarks(Plain, frozen=True):
     """Points on a chain of hinges that begins at a body fixed in the world.
@@ -25,7 +27,7 @@ class Landmarks(Plain, frozen=True):
         level: (L,) how many of the hinges move each point: the first ``level``.
         pivots: (P, 3) metres, a point on each hinge's axis, all hinges at zero.
         axes: (P, 3) unit, its direction.
-        limits: (P, 2) radians, lowest and highest angle.
+        limits: (P, 2) radians, lowest and highest angle, which differ.
         joints: (P,) the hinges' names among the hand's joints.
     """
 
@@ -40,8 +42,12 @@ class Landmarks(Plain, frozen=True):
         hinges = len(self.joints)
         if len(self.level) != len(checked_array(self.points, shape=(None, 3))):
             raise ValueError(f"landmarks: {len(self.points)} points, {len(self.level)} levels")
-        if hinges:
-            for name, width in (("pivots", 3), ("axes", 3), ("limits", 2)):
-                checked_array(getattr(self, name), shape=(hinges, width))
+        for name, width in (("pivots", 3), ("axes", 3), ("limits", 2)):
+            if (hinges or len(getattr(self, name))) and np.shape(getattr(self, name)) != (hinges, width):
+                raise ValueError(f"landmarks: {name}: expected {width} numbers for each of {hinges} joints")
+        if hinges and (np.abs(np.linalg.norm(self.axes, axis=1) - 1) > _ROUNDING).any():
+            raise ValueError("landmarks: axes: expected directions of length 1")
+        if hinges and not (self.limits[:, 0] < self.limits[:, 1]).all():
+            raise ValueError("landmarks: limits: expected the lower angle first, below the higher one")
         if self.level and not 0 <= min(self.level) <= max(self.level) <= hinges:
             raise ValueError(f"landmarks: levels lie between 0 and {hinges}, the number of joints")

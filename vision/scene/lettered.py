@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray, cube_rotations
 from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject, srgb_from_linear
-from vision.scene.plain import Plain
+from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
 
 LETTER_RELIEF = 0.0002  # m, how far a letter stands out of its face: no z-fighting, same silhouette
@@ -34,7 +34,7 @@ class FaceLook(Plain, frozen=True):
     color: Color | None = None
     color_linear: Color | None = None
     letter: str | None = None
-    up: Color | None = None
+    up: Vector3 | None = None
 
     def __post_init__(self) -> None:
         if (self.color is None) == (self.color_linear is None):
@@ -59,7 +59,7 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
     """
 
     name: str
-    size: tuple[float, float, float]
+    size: Vector3
     mass: float
     faces: dict[str, FaceLook]
     letter_height: float | None = None
@@ -122,7 +122,7 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
         ring = circumradius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         ends = (-self.half_length, self.half_length)
         keypoints = np.concatenate([np.column_stack([ring, np.full(self.sides, z)]) for z in ends])
-        looks: list[tuple[str, FaceLook, tuple[float, float, float], float | None]] = []
+        looks: list[tuple[str, FaceLook, Vector3, float | None]] = []
         for side, look in enumerate(self.side_looks):
             angle = 2 * np.pi / self.sides * side
             looks.append((f"side{side}", look, (float(np.cos(angle)), float(np.sin(angle)), 0.0), self.letter_height))
@@ -136,7 +136,7 @@ def _solid(
     name: str,
     mass: float,
     keypoints: FloatArray,
-    looks: Sequence[tuple[str, FaceLook, tuple[float, float, float], float | None]],
+    looks: Sequence[tuple[str, FaceLook, Vector3, float | None]],
     shape_symmetries: FloatArray,
     piece: Piece,
 ) -> PoseObject:
@@ -171,7 +171,7 @@ def _solid(
     )
 
 
-def _face(name: str, look: FaceLook, normal: tuple[float, float, float], keypoints: FloatArray) -> Face:
+def _face(name: str, look: FaceLook, normal: Vector3, keypoints: FloatArray) -> Face:
     """A face whose corners are the keypoints farthest along its normal, sorted counter-clockwise from outside."""
     up = look.up or ((0.0, 0.0, 1.0) if abs(normal[2]) < 0.5 else (0.0, 1.0, 0.0))
     distance = keypoints @ np.asarray(normal, dtype=np.float64)

@@ -1,6 +1,6 @@
 """Mesh files of others before trimesh sees them: how large they are, what they name, and what it would pass over.
 
-trimesh reads whatever a path leads to, goes on without a texture or material that it cannot open, and drops vertices
+trimesh reads whatever a path leads to, continues without a texture or material that it cannot open, and drops vertices
 that are no numbers together with their triangles: an object would look or collide as nobody meant it to.
 """
 
@@ -106,7 +106,7 @@ def refuse_odd_geometry(geometry: Any) -> None:
 def _read_beside(folder: Path, name: str) -> bytes:
     inside = PurePosixPath(name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts or not inside.parts or ":" in inside.parts[0] or "\0" in name:
-        raise ValueError("expected the name of a file beside it; copy the file there and write its name alone")
+        raise ValueError("expected the name of a file beside it; copy the file there and write only its name")
     content = read_file(folder / inside, _MOST_BYTES, "file beside the mesh")
     if inside.suffix.lower() not in (".mtl", ".bin"):
         _check_picture(content)

@@ -86,16 +86,10 @@ def orbit_of(point: FloatArray, motions: FloatArray, near: float) -> FloatArray:
 
 
 def sharp_corners(solid: Any) -> FloatArray:
-    """Vertices (C, 3) in which at least three sharp edges meet that do not run on into each other."""
+    """Vertices (C, 3) in which at least three sharp edges meet."""
     edges = solid.face_adjacency_edges[solid.face_adjacency_angles > np.deg2rad(SHARP_DEG)]
-    towards: dict[int, list[FloatArray]] = {}
-    for a, b in edges:
-        direction = solid.vertices[b] - solid.vertices[a]
-        direction = direction / max(float(np.linalg.norm(direction)), 1e-12)
-        towards.setdefault(int(a), []).append(direction)
-        towards.setdefault(int(b), []).append(-direction)
-    corners = [vertex for vertex, directions in sorted(towards.items()) if len(directions) >= 3]
-    return np.asarray(solid.vertices[corners], np.float64).reshape(-1, 3)
+    meeting = np.bincount(edges.ravel(), minlength=len(solid.vertices))
+    return np.asarray(solid.vertices[meeting >= 3], np.float64)
 
 
 def wireframe(solid: Any) -> tuple[FloatArray, FloatArray]:

@@ -55,7 +55,7 @@ def reduced(
         deviation = _number(recall(_GROUP, key, _MOST_BYTES))
         if deviation is not None and deviation > tolerance:
             continue
-        found = _collapsed(points, faces, _STEP**step)
+        found = collapsed(points, faces, _STEP**step)
         if deviation is None:
             deviation = _deviation(points, faces, *found[:2])
             keep(_GROUP, key, repr(deviation).encode(), _MOST_BYTES_OF_ALL)
@@ -77,14 +77,16 @@ def _number(content: bytes | None) -> float | None:
     return None
 
 
-def _collapsed(points: np.ndarray, faces: np.ndarray, fraction: float) -> tuple[FloatArray, np.ndarray, np.ndarray]:
+def collapsed(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple[FloatArray, np.ndarray, np.ndarray]:
+    """That fraction of the triangles, however far the surface moves; arguments and results are :func:`reduced`'s."""
     import fast_simplification
 
+    points, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
     *_, collapses = fast_simplification.simplify(
         points, faces, target_reduction=1 - fraction, agg=_PATIENCE, return_collapses=True
     )
-    vertices, fewer, onto = fast_simplification.replay_simplification(points, faces, collapses)
-    return np.asarray(vertices, np.float64), np.asarray(fewer, np.int32), np.asarray(onto)
+    kept, fewer, onto = fast_simplification.replay_simplification(points, faces, collapses)
+    return np.asarray(kept, np.float64), np.asarray(fewer, np.int32), np.asarray(onto)
 
 
 def _deviation(points: np.ndarray, faces: np.ndarray, vertices: FloatArray, fewer: np.ndarray) -> float:

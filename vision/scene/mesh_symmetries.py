@@ -21,7 +21,7 @@ from vision.scene.objects import Part, PoseObject
 from vision.scene.symmetries import symmetric_distance
 
 TOLERANCE = 0.01
-"""Of the diameter: how far beside itself a surface may come to lie and still be the same."""
+"""Share of the diameter: how far beside itself a surface may come to lie and still be the same."""
 GOLDEN = 2.39996
 """Radians; no multiple of it is a fraction of a turn."""
 _FRACTIONS = (2, 3, 4, 5, 6, 8)  # of a turn, that are tried about each axis
@@ -46,7 +46,7 @@ def distance_beside(solid: Any, rotation: FloatArray, centre: FloatArray) -> flo
 
 
 def undeclared_symmetry(target: PoseObject) -> str | None:
-    """In words, a turn after which an object's shape is the same and which its symmetries do not have; None where none
+    """A turn in words after which an object's shape is the same and which its symmetries do not have; None where none
     was found. Tried are fractions of a turn, and any turn, about its own axes and the principal ones of its surface.
     """
     import trimesh
@@ -73,7 +73,7 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
 
 
 def _principal_axes(solid: Any, centre: FloatArray) -> FloatArray:
-    """Of a surface as a shell, (3, 3) unit vectors in rows."""
+    """Principal axes of a surface as a shell, (3, 3) unit vectors in rows."""
     corners = solid.triangles - centre
     total = corners.sum(axis=1)
     # The integral of x x^T over a triangle of area A is A / 12 times what is summed here.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, is_rotation
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_points import (
     error_points,
@@ -23,10 +23,8 @@ from vision.scene.mesh_points import (
 from vision.scene.mesh_reading import make_parts, read_geometries
 from vision.scene.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
 from vision.scene.objects import Color, Piece, PoseObject, joined
-from vision.scene.plain import Plain
+from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
-
-Triple = tuple[float, float, float]
 
 _MOST_POINTS = 300  # that errors are taken over
 _MOST_PIECES = 32
@@ -37,7 +35,7 @@ _FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
 class Turn(Plain, frozen=True):
     """A rotation by so many degrees about an axis."""
 
-    axis: Triple
+    axis: Vector3
     degrees: float
 
     def matrix(self) -> FloatArray:
@@ -53,8 +51,8 @@ class SymmetriesFile(Plain, frozen=True):
         continuous: axes about which any turn does.
     """
 
-    discrete: tuple[Turn | tuple[Triple, Triple, Triple], ...] = ()
-    continuous: tuple[Triple, ...] = ()
+    discrete: tuple[Turn | tuple[Vector3, Vector3, Vector3], ...] = ()
+    continuous: tuple[Vector3, ...] = ()
 
 
 class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
@@ -83,7 +81,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
     origin: Literal["file", "middle"] = "file"
     color: Color | None = None
     smooth: bool = True
-    keypoints: Literal["corners"] | int | tuple[Triple, ...] = 16
+    keypoints: Literal["corners"] | int | tuple[Vector3, ...] = 16
     pieces: int | str | tuple[str, ...] | None = None
     symmetries: SymmetriesFile = SymmetriesFile()
 
@@ -157,7 +155,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         matrices = []
         for number, turn in enumerate(declared.discrete):
             matrix = turn.matrix() if isinstance(turn, Turn) else np.array(turn)
-            if not (np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4) and np.linalg.det(matrix) > 0):
+            if not is_rotation(matrix):
                 raise ValueError(f"symmetries.discrete[{number}]: no rotation matrix (a reflection is none)")
             matrix = Rotation.from_matrix(matrix).as_matrix()
             self._check(solid, matrix, centre, diameter, f"discrete[{number}]")
@@ -256,7 +254,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         return tuple(sorted(found, key=lambda name: (len(name), name)))
 
 
-def _unit(axis: Triple) -> FloatArray:
+def _unit(axis: Vector3) -> FloatArray:
     length = float(np.linalg.norm(axis))
     if not length > 0:
         raise ValueError(f"symmetries: {list(axis)} is no axis")

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.plain import Plain, check_name, checked_array
+from vision.scene.plain import Plain, Vector3, check_name, checked_array
 from vision.scene.symmetries import Symmetries
 
 Color = tuple[float, float, float]
+"""Red, green and blue, sRGB-encoded, [0, 1]."""
 
 
 class Mesh(Plain, frozen=True):
@@ -121,8 +122,8 @@ class Face(Plain, frozen=True):
 
     name: str
     color: Color
-    normal: Color
-    up: Color
+    normal: Vector3
+    up: Vector3
     corners: tuple[int, ...]
 
 

@@ -21,6 +21,9 @@ _LARGEST = 1e9  # of a number: sums and squares of what is larger lose everythin
 _LONGEST_NAME = 100  # characters: names become part of those of files
 _DTYPES = ("float64", "float32", "int64", "int32", "uint8")
 
+Vector3 = tuple[float, float, float]
+"""Three numbers of a point, a direction or an axis."""
+
 T = TypeVar("T")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
+from vision.geometry.rotations import is_rotation
 from vision.scene.plain import Plain, checked_array
 
 Given = TypeVar("Given")
@@ -42,7 +43,7 @@ class Camera(Plain, frozen=True):
     def __post_init__(self) -> None:
         here = f"camera {self.name}"
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
-            raise ValueError(f"{here}: a name has letters, digits, - and _ alone: it becomes part of file names")
+            raise ValueError(f"{here}: a name has only letters, digits, - and _: it becomes part of file names")
         if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
             raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
         try:
@@ -54,8 +55,7 @@ class Camera(Plain, frozen=True):
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
         if not (-self.width < K[0, 2] < 2 * self.width and -self.height < K[1, 2] < 2 * self.height):
             raise ValueError(f"{here}: the principal point {K[0, 2]:g}, {K[1, 2]:g} is far outside of the image")
-        rotation = T[:3, :3]
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
+        if not is_rotation(T[:3, :3]):
             raise ValueError(f"{here}: extrinsics: expected a rotation in the upper left 3 x 3")
         if (T[3] != (0, 0, 0, 1)).any():
             raise ValueError(f"{here}: extrinsics: expected the last row 0 0 0 1")
@@ -114,12 +114,12 @@ class Rig(Plain, frozen=True):
 
     @property
     def width(self) -> int:
-        """Of the array that holds the images of all cameras, pixels: that of the widest."""
+        """Width of the array that holds the images of all cameras, pixels: that of the widest."""
         return max(camera.width for camera in self.cameras)
 
     @property
     def height(self) -> int:
-        """Of the array that holds the images of all cameras, pixels: that of the highest."""
+        """Height of the array that holds the images of all cameras, pixels: that of the highest."""
         return max(camera.height for camera in self.cameras)
 
     def resized(self, longest: int) -> Rig:

@@ -10,7 +10,7 @@ import numpy as np
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.plain import Plain, checked_array
+from vision.scene.plain import Plain, Vector3, checked_array
 from vision.scene.rig import Camera, Rig
 from vision.scene.rig_readers import Intrinsics, read_intrinsics, read_rig
 
@@ -47,9 +47,9 @@ class CameraFile(Plain, frozen=True):
     fy: float | None = None
     cx: float | None = None
     cy: float | None = None
-    position: tuple[float, float, float] | None = None
+    position: Vector3 | None = None
     quaternion: tuple[float, float, float, float] | None = None
-    look_at: tuple[float, float, float] | None = None
+    look_at: Vector3 | None = None
     extrinsics: np.ndarray | None = None
     distortion: Lens | None = None
 

@@ -166,8 +166,8 @@ def _refuse_cut(content: Mapping[str, Any]) -> None:
 
 
 def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    """Of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine numbers of ROS's
-    message are a matrix, too."""
+    """The matrix of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine
+    numbers of ROS's message are a matrix, too."""
     if isinstance(value, Mapping):
         rows, columns, data = value["rows"], value["cols"], np.array(value["data"], np.float64)
         if [type(rows), type(columns)] != [int, int] or min(rows, columns) < 0 or rows * columns != data.size:

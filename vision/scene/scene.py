@@ -24,7 +24,7 @@ class Scene(Plain, frozen=True):
 
     Attributes:
         name: for titles and messages.
-        hand: None for an object alone.
+        hand: None where there is only an object.
         object: whose pose is estimated.
         rig: nominal cameras, in the order of the images.
         background: below and behind.
@@ -72,18 +72,18 @@ class Scene(Plain, frozen=True):
         return from_plain(value, cls, where)
 
     def with_rig(self, rig: Rig) -> Scene:
-        """The same with other cameras."""
+        """The same scene with other cameras."""
         return replace(self, rig=rig)
 
 
 PARTS = ("object", "rig", "hand", "background", "workspace")
-SEEN = ("object", "rig", "hand")
-"""What a network's answers depend on."""
-_SEEN_OF_HAND = {"name", "joints", "landmarks"}
-"""What a network knows of a hand; how it is modelled and held at the start may change."""
+_SEEN = ("object", "rig", "hand")  # what a network's answers depend on
+_SEEN_OF_HAND = {"name", "joints", "landmarks"}  # how it is modelled and held at the start may change
 
 
-def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS) -> None:
+def require_same(
+    ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS, *, to_a_network: bool = False
+) -> None:
     """Raise DactylError, naming the part that differs, unless two scenes show the same.
 
     Where a hand's model lies makes no difference.
@@ -93,10 +93,11 @@ def require_same(ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = P
         theirs: what was found.
         what: names the place where, for the message.
         parts: of the scenes that are compared.
+        to_a_network: compare what a network's answers depend on instead: object, rig, and what it knows of the hand.
     """
-    for part in parts:
+    for part in _SEEN if to_a_network else parts:
         one, other = getattr(ours, part), getattr(theirs, part)
-        compared, found = (_compared(each, parts == SEEN) for each in (one, other))
+        compared, found = (_compared(each, to_a_network) for each in (one, other))
         if compared != found:
             key = next((key for key in {**compared, **found} if compared.get(key) != found.get(key)), "")
             raise DactylError(f"{what}: {_difference(part, one, other, key)}; use what was made of the same scene")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from vision.scene.plain import Plain
-
-Point = tuple[float, float, float]
+from vision.scene.plain import Plain, Vector3
 
 
 class Background(Plain, frozen=True):
@@ -24,7 +22,7 @@ class Background(Plain, frozen=True):
     """
 
     kind: Literal["plane", "bowl", "none"] = "plane"
-    centre: Point = (0.0, 0.0, 0.0)
+    centre: Vector3 = (0.0, 0.0, 0.0)
     half_size: tuple[float, float] = (1.0, 1.0)
     floor_radius: float = 0.2
     rim_radius: float = 0.4
@@ -36,7 +34,7 @@ class Background(Plain, frozen=True):
             raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
 
     def height(self, x: float, y: float) -> float:
-        """Of its upper side at a place, metres, world frame; minus infinity where it is not."""
+        """Height of its upper side at a place, metres, world frame; minus infinity where it is not."""
         over = (abs(x - self.centre[0]), abs(y - self.centre[1]))
         if self.kind == "plane" and over[0] <= self.half_size[0] and over[1] <= self.half_size[1]:
             return self.centre[2]
@@ -60,8 +58,8 @@ class Workspace(Plain, frozen=True):
             which suits the Shadow hand's hollow palm; less for a hand that loses the object so.
     """
 
-    start: Point
-    light_centre: Point
+    start: Vector3
+    light_centre: Vector3
     start_std: float = 0.005
     lost_distance: float = 0.22
     drop_height: float | None = None

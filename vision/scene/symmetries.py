@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray, geodesic_distance
+from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation
 from vision.scene.plain import Plain, checked_array
 
 _SAME_POINT = 1e-4  # of the points' extent
@@ -33,10 +33,8 @@ class Symmetries(Plain, frozen=True):
         checked_array(self.centre, shape=(3,))
         if not len(self.rotations) or not np.allclose(self.rotations[0], np.eye(3)):
             raise ValueError("symmetries: the first rotation must be the identity")
-        if not np.allclose(self.rotations @ self.rotations.swapaxes(1, 2), np.eye(3), atol=1e-6):
-            raise ValueError("symmetries: every rotation must be orthogonal")
-        if (np.linalg.det(self.rotations) < 0).any():
-            raise ValueError("symmetries: a reflection is no rotation")
+        if not is_rotation(self.rotations, 1e-5):
+            raise ValueError("symmetries: every rotation must be orthogonal, and a reflection is none")
         if not np.allclose(np.linalg.norm(self.axes, axis=1), 1, atol=1e-6):
             raise ValueError("symmetries: axes must be unit vectors")
 
@@ -124,8 +122,8 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
 def nearest_alike(
     symmetries: Symmetries, reference: Rotation, position: FloatArray, rotation: Rotation
 ) -> tuple[FloatArray, Rotation]:
-    """Of the poses that look like given ones, those turned the least from a reference: positions (N, 3) and rotations
-    (N).
+    """The poses, of those that look like given ones, that are turned the least from a reference: positions (N, 3) and
+    rotations (N).
 
     Args:
         symmetries: of the object.

@@ -147,11 +147,11 @@ def _minimize(
 ) -> tuple[State, Tensor]:
     """The state of lowest cost near ``state`` and that cost (B,)."""
     damping = torch.full_like(state.position[:, 0], 1e-3)
-    view = problem.view(state)
+    view = problem.linearize(state)
     cost = problem.cost(state, view, weight)
     for _ in range(iterations):
         moved = problem.step(state, view, weight, damping)
-        moved_view = problem.view(moved)
+        moved_view = problem.linearize(moved)
         moved_cost = problem.cost(moved, moved_view, weight)
         better = moved_cost < cost
         converged = bool(((cost - moved_cost).abs() < tolerance).all())
@@ -160,7 +160,7 @@ def _minimize(
         else:
             chosen = (torch.where(_like(better, old), new, old) for new, old in zip(moved, state, strict=True))
             state = State(*chosen)
-            view = problem.view(state)
+            view = problem.linearize(state)
             cost = torch.where(better, moved_cost, cost)
         if converged:
             break

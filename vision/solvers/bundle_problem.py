@@ -35,7 +35,8 @@ class Displacement:
     fovy: float = math.radians(CAMERA_FOVY_DEG) / math.sqrt(3)
 
     def precision(self, cameras: Cameras, height: Tensor | int) -> Tensor:
-        """Of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of the zoom.
+        """Precision of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of
+        the zoom.
 
         Args:
             cameras: nominal ones.
@@ -55,8 +56,8 @@ class PointObservations(NamedTuple):
 
 
 class State(NamedTuple):
-    """Of a batch: pose (B, 3, 3) and (B, 3), angles (B, P); turn (B, C, 3, 3), centre's shift (B, C, 3) and logarithm
-    of the zoom (B, C) of each camera, world frame."""
+    """The unknowns of a batch: pose (B, 3, 3) and (B, 3), angles (B, P); turn (B, C, 3, 3), centre's shift (B, C, 3)
+    and logarithm of the zoom (B, C) of each camera, world frame."""
 
     rotation: Tensor
     position: Tensor
@@ -165,8 +166,8 @@ class Problem:
             return turn, self.centre, focal
         return turn @ state.turn.mT, self.centre + state.shift, focal * state.zoom.exp()[..., None, None]
 
-    def view(self, state: State) -> Linearization:
-        """Where everything is, and is seen, in a state."""
+    def linearize(self, state: State) -> Linearization:
+        """Linearise a state: where everything is, and is seen."""
         world = arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
@@ -188,7 +189,7 @@ class Problem:
             off = state.angles - self.usual_angles
             cost = cost + 0.5 * (off.square() * self.body_precision[6:]).sum(dim=1)
         if self.camera_precision is not None:
-            cost = cost + 0.5 * (displacement(state).square() * self.camera_precision).sum(dim=(1, 2))
+            cost = cost + 0.5 * (camera_numbers(state).square() * self.camera_precision).sum(dim=(1, 2))
         return cost
 
     def equations(self, state: State, view: Linearization, weight: Tensor, more: Tensor | None = None) -> Equations:
@@ -203,11 +204,11 @@ class Problem:
         by_point = (view.focal[:, :, None] / view.depth[..., None]) @ through @ view.turn[:, :, None]  # (B, C, N, 2, 3)
 
         count, hinges = len(self.points), view.derivative.shape[-1]
-        moved = view.world.new_zeros(*view.world.shape, 6 + hinges)  # (B, N, 3, n)
-        moved[:, :count, :, :3] = -skew(view.arm)
-        moved[:, :count, :, 3:6] = eye
-        moved[:, count:, :, 6:] = view.derivative
-        by_body = (by_point @ moved[:, None]).flatten(2, 3)
+        motion = view.world.new_zeros(*view.world.shape, 6 + hinges)  # (B, N, 3, n)
+        motion[:, :count, :, :3] = -skew(view.arm)
+        motion[:, :count, :, 3:6] = eye
+        motion[:, count:, :, 6:] = view.derivative
+        by_body = (by_point @ motion[:, None]).flatten(2, 3)
 
         residual = view.residual
         robust = weight / (1.0 + residual.square().sum(dim=-1) * weight / CAUCHY_SCALE**2)
@@ -234,16 +235,16 @@ class Problem:
         if self.camera_precision is None:
             return found._replace(gradient=gradient, matrix=matrix)
         further = (0, found.camera_gradient.shape[-1] - 7)  # numbers that have no prior here
-        off = torch.nn.functional.pad(displacement(state) * self.camera_precision, further)
+        off = torch.nn.functional.pad(camera_numbers(state) * self.camera_precision, further)
         camera_gradient = found.camera_gradient + off
         precision = torch.nn.functional.pad(self.camera_precision, further)
         camera_matrix = found.camera_matrix + torch.diag_embed(precision)
         return Equations(gradient, matrix, camera_gradient, camera_matrix, found.coupling)
 
     def covariance(self, state: State) -> Tensor:
-        """Of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's axes, then
-        metres."""
-        _, matrix, _, camera, coupling = self.equations(state, self.view(state), self.weight)
+        """Covariance of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's
+        axes, then metres."""
+        _, matrix, _, camera, coupling = self.equations(state, self.linearize(state), self.weight)
         if self.camera_precision is not None:
             matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
@@ -281,7 +282,7 @@ def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
     )
 
 
-def displacement(state: State) -> Tensor:
+def camera_numbers(state: State) -> Tensor:
     """A camera's seven numbers (B, C, 7): rotation vector, shift, logarithm of the zoom."""
     # The antisymmetric part is the axis times the sine of the angle, which differs by 1/2000 at three degrees.
     odd = (state.turn - state.turn.mT).flatten(-2)[..., [7, 2, 3]] / 2

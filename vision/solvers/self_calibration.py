@@ -1,7 +1,7 @@
 """Cameras found from the hand they watch: one displacement for each camera, from many frames at once.
 
-In a laboratory cameras are displaced once, not anew for each picture, so what one picture leaves open a hundred decide.
-What is sought is the most probable set of
+In a laboratory cameras are displaced once, not again for each picture, so what one picture leaves open a hundred
+decide. What is sought is the most probable set of
 
 - for each camera a turn about its centre, a shift and a zoom (7 numbers, priors as in :mod:`vision.solvers.bundle`), on
   request a radial distortion, and by how much its detections of each landmark are off in every frame alike,
@@ -37,8 +37,8 @@ from vision.solvers.bundle_problem import (
     PointObservations,
     Problem,
     State,
+    camera_numbers,
     damped,
-    displacement,
     moved,
 )
 from vision.solvers.look_alikes import named_by
@@ -227,9 +227,10 @@ class _Bundle:
         turn, shift, zoom = (tensor.expand(frames, *tensor.shape) for tensor in rig[:3])
         return body._replace(turn=turn, shift=shift, zoom=zoom)
 
-    def view(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
-        """Where everything is seen, and the derivatives by the cameras' further numbers (N, C, 2 P, E)."""
-        view = self.problem.view(state)
+    def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
+        """Linearise the frames: where everything is seen, and the derivatives by the cameras' further numbers,
+        (N, C, 2 P, E)."""
+        view = self.problem.linearize(state)
         if not rig.further.shape[1]:
             return view, None
         more = self.by_offset.expand(*view.residual.shape[:2], -1, -1)
@@ -247,16 +248,16 @@ class _Bundle:
         """(C, 7 + E), zero for nominal cameras."""
         zeros = rig.zoom.new_zeros(1, 0)
         state = State(zeros, zeros, zeros, rig.turn[None], rig.shift[None], rig.zoom[None])
-        return torch.cat([displacement(state)[0], rig.further], dim=1)
+        return torch.cat([camera_numbers(state)[0], rig.further], dim=1)
 
     def solve(self, body: State, rig: RigState, iterations: int) -> RigSolution:
         state, damping = self.state(body, rig), 1e-3
-        view, more = self.view(state, rig)
+        view, more = self.linearize(state, rig)
         cost = self.cost(state, rig, view)
         for _ in range(iterations):
             found = self.problem.equations(state, view, self.problem.weight, more)
             after, moved_rig = self.step(state, rig, found, damping)
-            moved_view, moved_more = self.view(after, moved_rig)
+            moved_view, moved_more = self.linearize(after, moved_rig)
             moved_cost = self.cost(after, moved_rig, moved_view)
             gain = float(cost - moved_cost)
             if gain > 0:

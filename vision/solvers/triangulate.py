@@ -41,12 +41,8 @@ class PoseSolution:
     @property
     def rotation_deviation(self) -> Tensor:
         """(B,) radians, standard deviation about each axis (root mean square over the axes)."""
-        return self._deviations()[:, 0]
-
-    @property
-    def position_deviation(self) -> Tensor:
-        """(B,) metres, standard deviation along each axis (root mean square over the axes)."""
-        return self._deviations()[:, 1]
+        variance: Tensor = self.covariance[:, :3, :3].diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+        return variance.clamp_min(0).sqrt()
 
     def deviation_across(self, axes: Tensor) -> Tensor:
         """As ``rotation_deviation``, (B,), without the turn about an axis (1, 3) of the body that makes no difference;
@@ -57,11 +53,6 @@ class PoseSolution:
         off = torch.eye(3).to(axis) - axis[:, :, None] * axis[:, None, :]
         variance = (off @ self.covariance[:, :3, :3] @ off).diagonal(dim1=-2, dim2=-1).sum(dim=-1) / 2
         return variance.clamp_min(0).sqrt()
-
-    def _deviations(self) -> Tensor:
-        variance = self.covariance.diagonal(dim1=-2, dim2=-1).unflatten(-1, (2, 3)).mean(dim=-1)
-        deviation: Tensor = variance.clamp_min(0).sqrt()
-        return deviation
 
 
 def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +122,7 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
     """Rows of 0 and 1, (S, C): all cameras, then, with three or more, all but each.
 
-    With one camera mistaken, 4 % of the poses from all cameras alone end in a wrong minimum, and none of these.
+    With one camera mistaken, 4 % of the poses from all cameras together end in a wrong minimum, and none of these.
     """
     everyone = torch.ones(1, cameras, dtype=torch.float64, device=device)
     if cameras < 3:

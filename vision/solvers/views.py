@@ -1,4 +1,4 @@
-"""How well each camera's view agrees with a pose: what a pose alone does not tell of the pictures that it came from."""
+"""How well each camera's view agrees with a pose: what no pose tells of the pictures that it came from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNUSUAL = 5.0
 
 
 class Views(NamedTuple):
-    """Of B triplets and C cameras.
+    """What B triplets of C cameras show.
 
     Attributes:
         cameras: as they were given, or found with the pose where only nominal ones were given; K (B, C, 3, 3) and T

@@ -10,15 +10,20 @@ import hashlib
 from pathlib import Path
 
 from vision.errors import DactylError
-from vision.io.files import atomic_write
-from vision.io.store import Location, is_remote, read
+from vision.io.files import atomic_write, read_start
+from vision.io.store import Location, is_remote
 from vision.io.user_cache import cache_folder
 
 
-def local_file(path: Location, sha256: str) -> Path:
+def local_file(path: Location, size: int, sha256: str) -> Path:
     """Where the bytes of ``path`` lie on this machine; downloaded and compared with their hash if they do not yet.
 
     A local path is given back as it is, unread. Several processes may ask for the same file at once.
+
+    Args:
+        path: of the file, or its URL.
+        size: bytes that it should have.
+        sha256: that it should have, hexadecimal.
 
     Raises:
         DactylError: cannot be read, or has another hash.
@@ -28,7 +33,7 @@ def local_file(path: Location, sha256: str) -> Path:
     place = cache_folder() / sha256[:2] / f"{sha256}{path.suffix}"
     if not place.exists():
         try:
-            content = read(path)
+            content = read_start(path, size + 1)  # what is longer has another hash, whatever follows
         except OSError as error:
             raise DactylError(f"{path}: cannot be read ({error}); check the URL, credentials and network") from error
         if hashlib.sha256(content).hexdigest() != sha256:

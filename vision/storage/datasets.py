@@ -122,7 +122,7 @@ class DatasetFolder:
 
     def _shard_file(self, shard: ShardRecord) -> Path:
         """The shard on this machine; one under a URL is fetched and compared with its hash first."""
-        return local_file(self.folder / shard.name, shard.sha256)
+        return local_file(self.folder / shard.name, shard.bytes, shard.sha256)
 
     def _check_size(self, shard: ShardRecord) -> None:
         path = self._shard_file(shard)

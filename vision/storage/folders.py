@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vision.config import differences
 from vision.errors import DactylError
 from vision.io import store
 from vision.io.decode import Record
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, differences
 from vision.io.store import Location, is_remote
 from vision.storage.records import encode_record, read_record
 
@@ -38,7 +37,7 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
     """Note a configuration in a new folder, or compare it with the one that the folder was begun with.
 
     Under a URL, which nobody can lock, the first to create the note has claimed the place for good: of two writers at
-    once the second finds it, and goes on only with the same configuration, that is to write the same bytes.
+    once the second finds it, and continues only with the same configuration, that is to write the same bytes.
 
     Args:
         folder: held by this process (``vision.io.files.exclusive_folder``), or a URL.

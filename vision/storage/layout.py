@@ -67,14 +67,15 @@ class ShardLayout:
 
     @classmethod
     def of_sizes(cls, members: Sequence[str], rows: NDArray[np.int64]) -> ShardLayout:
-        """Of a tar as we write it, header and content by turns: ``rows`` (n, 1 + m) are sample number and sizes."""
+        """The layout of a tar as we write it, header and content by turns: ``rows`` (n, 1 + m) are sample number and
+        sizes."""
         sizes = rows[:, 1:]
         padded = -(-sizes // _BLOCK) * _BLOCK
         ends = np.cumsum(_BLOCK + padded).reshape(sizes.shape)
         return cls(tuple(members), rows[:, 0], ends - padded, sizes)
 
     def to_record(self) -> LayoutRecord:
-        """As a shard's file holds it."""
+        """The record of this layout that a shard's file holds."""
         rows = np.column_stack([self.indices, self.sizes])
         return LayoutRecord(self.members, tuple(" ".join(map(str, row)) for row in rows.tolist()))
 
@@ -94,7 +95,7 @@ class ShardLayout:
         return layout if layout._tar_bytes() == bytes_in_tar else None
 
     def _tar_bytes(self) -> int:
-        """With the two empty blocks that end a tar, in whole records."""
+        """The size with the two empty blocks that end a tar, in whole records."""
         content = int((_BLOCK + -(-self.sizes // _BLOCK) * _BLOCK).sum())
         return -(-(content + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 

@@ -1,7 +1,7 @@
 """Records on disk: JSON files with a schema version, the keys of a type, and a checksum of both.
 
 The checksum is the SHA-256 of everything else in the file, so that a flag, name or count that changed by itself is not
-believed. It protects against damage, not against somebody who computes it anew.
+believed. It protects against damage, not against somebody who computes it again.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from vision.errors import DactylError
+from vision.geometry.rotations import is_rotation
 
 SCHEMA_VERSION = 2
 """Raised whenever a reader of the old files would misread the new ones."""
@@ -109,9 +110,6 @@ PREDICTIONS: dict[str, Field] = {
 }
 
 
-_LEAST_RIGID = 1e-4  # of a rotation times its transpose from the identity
-
-
 def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: str) -> None:
     """Refuse a record that breaks its table; ``where`` names it in the error (file and key).
 
@@ -185,9 +183,7 @@ def check_cameras(matrices: np.ndarray, transforms: np.ndarray, where: str) -> N
     focal = matrices[:, (0, 1), (0, 1)]
     if focal.min(initial=1.0) <= 0 or matrices[:, (0, 1), (1, 0)].any() or (matrices[:, 2] != (0, 0, 1)).any():
         raise DactylError(f"{where}: camera_intrinsics: expected rows fx 0 cx, 0 fy cy, 0 0 1 with positive fx, fy")
-    rotation = transforms[:, :3, :3]
-    off = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max(initial=0.0)
-    if off > _LEAST_RIGID or (np.linalg.det(rotation) < 0).any() or (transforms[:, 3] != (0, 0, 0, 1)).any():
+    if not is_rotation(transforms[:, :3, :3]) or (transforms[:, 3] != (0, 0, 0, 1)).any():
         raise DactylError(f"{where}: camera_extrinsics: expected a rotation and the last row 0 0 0 1")
 
 

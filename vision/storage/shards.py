@@ -65,7 +65,7 @@ def shard_name(number: int) -> str:
 
 
 def mask_suffix(camera_name: str) -> str:
-    """Of the optional member that says where the camera's picture shows the object."""
+    """The suffix of the optional member that says where the camera's picture shows the object."""
     return f"mask_{camera_name}.png"
 
 

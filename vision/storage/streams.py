@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from webdataset import tariterators
 
 from vision.errors import DactylError
-from vision.io import store
+from vision.io.files import read_start
 from vision.storage.datasets import DatasetFolder, TripletDataset
 from vision.storage.layout import sample_key
 from vision.storage.shards import ShardRecord
@@ -65,7 +65,8 @@ class StreamOrder:
 
     def epoch(self, number: int) -> Epoch:
         """The order of an epoch; that of the last one asked for is kept."""
-        if self._epoch is None or self._epoch[0] != number:
+        kept = self._epoch  # by the thread that reads ahead, too
+        if kept is None or kept[0] != number:
             rng = np.random.default_rng([self._seed, number])
             shards = rng.permutation(len(self.samples))
             dealt = [shards[lane :: self.lanes] for lane in range(self.lanes)]
@@ -73,8 +74,8 @@ class StreamOrder:
             lane = rng.permutation(np.repeat(np.arange(self.lanes), counts))
             place = np.empty_like(lane)
             place[np.argsort(lane, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
-            self._epoch = number, Epoch(dealt, lane, place)
-        return self._epoch[1]
+            self._epoch = kept = number, Epoch(dealt, lane, place)
+        return kept[1]
 
     def rows(self, number: int, shard: int) -> NDArray[np.int64]:
         """The order of a shard's samples in an epoch."""
@@ -128,7 +129,7 @@ def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> ShardInMemory:
     """
     path = dataset.folder / shard.name
     try:
-        content = store.read(path)
+        content = read_start(path, shard.bytes + 1)  # what is longer has another hash, whatever follows
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); was the dataset moved or deleted?") from error
     return ShardInMemory(dataset, shard, content)

@@ -80,12 +80,12 @@ def checked_tensors(values: Any, where: str) -> dict[str, Tensor]:
         DactylError: no names, or something else than dense tensors of finite numbers.
     """
     if not isinstance(values, Mapping):
-        raise DactylError(f"{where}: expected tensors by name, got {type(values).__name__}; train anew")
+        raise DactylError(f"{where}: expected tensors by name, got {type(values).__name__}; train again")
     for name, value in values.items():
         if not isinstance(name, str):
-            raise DactylError(f"{where}: expected a tensor's name, got {shortened(repr(name), 60)}; train anew")
+            raise DactylError(f"{where}: expected a tensor's name, got {shortened(repr(name), 60)}; train again")
         if (fault := tensor_fault(value)) is not None:
-            raise DactylError(f"{where}: tensor '{shortened(name, 100)}' {fault}; train anew")
+            raise DactylError(f"{where}: tensor '{shortened(name, 100)}' {fault}; train again")
     return dict(values)
 
 
@@ -123,7 +123,9 @@ def fitted(build: Callable[[], Module], tensors: Mapping[str, Tensor], where: st
     with torch.device("meta"):
         outline = build().state_dict()
     if (name := first_mismatched_tensor(outline, tensors)) is not None:
-        raise DactylError(f"{where}: its tensor '{shortened(name, 100)}' does not fit the network it names; train anew")
+        raise DactylError(
+            f"{where}: its tensor '{shortened(name, 100)}' does not fit the network it names; train again"
+        )
     network = build()
     network.load_state_dict(tensors)
     return network
