@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.jpeg import compressed
-from vision.bounds import share
+from vision.bounds import fraction
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CameraConfig:
     jpeg_quality: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        share(self, "fraction", "vignette", "chroma")
+        fraction(self, "fraction", "vignette", "chroma")
         for name, largest in _LARGEST.items():
             if not 0 <= getattr(self, name) <= largest:
                 raise ValueError(f"{name} must lie between 0 and {largest}, got {getattr(self, name)}")

@@ -40,7 +40,7 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl train --config configs/train/paper.yaml --data.train data/train --output runs/paper
       dactyl train --config configs/train/best.yaml --data.train data/train --data.val data/val --output runs/best
       dactyl train --config configs/train/online.yaml --data.val data/val --output runs/online
-      dactyl train ... --data.train data/train --data.online.states data/states --data.online.share 0.25
+      dactyl train ... --data.train data/train --data.online.states data/states --data.online.fraction 0.25
       dactyl train ... --init block --trainer.max_steps 2000                begins with shipped weights
       dactyl train ... --trainer.devices 8 --trainer.strategy ddp
       dactyl train ... --model.backbone.name resnet50 --optimizer.learning_rate 1e-4

@@ -127,7 +127,7 @@ class TripletDataModule(lightning.LightningDataModule):
         stored: Iterable[Batch] | None = None
         if config.stored_per_batch and self.streamed is not None:
             size = _share(config.stored_per_batch, world, "stored")
-            loading = (config.workers, self._shared, config.patience_s, self.waiting)
+            loading = (config.workers, self._shared, config.timeout_s, self.waiting)
             stored = streamed = self.streamed.batches(size, first, batches, rank, world, *loading)
             self._loaders.append(streamed)
         elif config.stored_per_batch:
@@ -195,7 +195,7 @@ class TripletDataModule(lightning.LightningDataModule):
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> Loading:
         workers = self.config.workers
-        loader = Loading(dataset, workers, self._shared, self.config.patience_s, self.waiting, **options)
+        loader = Loading(dataset, workers, self._shared, self.config.timeout_s, self.waiting, **options)
         self._loaders.append(loader)
         return loader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from train.online_config import OnlineConfig
-from vision.bounds import at_least_one, inner_share, not_negative, positive
+from vision.bounds import at_least_one, inner_fraction, not_negative, positive
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DataConfig:
         online: render triplets while training; null takes all from the training set.
         batch_size: triplets in a batch, of all devices together.
         workers: processes that decode pictures, for each device; 0 decodes in the training process.
-        patience_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
+        timeout_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
         cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200), with workers all of them in each: a set
             that has room once may not have it several times.
         verify: compare every shard with its SHA-256 before its first sample is used.
@@ -34,7 +34,7 @@ class DataConfig:
     online: OnlineConfig | None = None
     batch_size: int = 64
     workers: int = 0
-    patience_s: float = 300.0
+    timeout_s: float = 300.0
     cache: bool = False
     verify: bool = True
     streaming: bool = False
@@ -43,26 +43,28 @@ class DataConfig:
     def __post_init__(self) -> None:
         at_least_one(self, "batch_size", "open_shards")
         not_negative(self, "workers")
-        positive(self, "patience_s")
+        positive(self, "timeout_s")
         if self.val is None:
-            inner_share(self, "val_fraction")
+            inner_fraction(self, "val_fraction")
         if self.train is None and self.online is None:
             raise ValueError("data.train or data.online is needed: a dataset folder, or states to render from")
         if self.train is None and self.stored_per_batch:
             raise ValueError(
-                f"data.train is needed for {self.stored_per_batch} triplets of a batch; or set data.online.share 1"
+                f"data.train is needed for {self.stored_per_batch} triplets of a batch; or set data.online.fraction 1"
             )
         if self.train is None and self.val is None:
             raise ValueError("data.val is needed where data.train is null: a dataset folder to validate on")
         if self.streaming and (self.train is None or self.val is None or self.cache):
             raise ValueError("data.streaming needs data.train, a data.val of its own, and no data.cache")
         if self.online is not None and not self.online_per_batch:
-            raise ValueError(f"data.online.share {self.online.share} of {self.batch_size} triplets is none; raise one")
+            raise ValueError(
+                f"data.online.fraction {self.online.fraction} of {self.batch_size} triplets is none; raise one"
+            )
 
     @property
     def online_per_batch(self) -> int:
         """Triplets of a batch that are rendered afresh."""
-        return 0 if self.online is None else round(self.online.share * self.batch_size)
+        return 0 if self.online is None else round(self.online.fraction * self.batch_size)
 
     @property
     def stored_per_batch(self) -> int:

@@ -46,7 +46,7 @@ class Loading:
         dataset: the samples; one that is a DactylError is raised here.
         workers: number of processes.
         shared: hand over tensors through shared memory; arrays through pipes if not.
-        patience_s: seconds without a batch after which a process is taken to hang.
+        timeout_s: seconds without a batch after which a process is taken to hang.
         waiting: object that is told while this waits.
         collated: function that makes a batch, or a DactylError, of what the options pick from the dataset.
         pinned: put batches into pinned memory where there is a GPU.
@@ -58,13 +58,13 @@ class Loading:
         dataset: Dataset[Any],
         workers: int,
         shared: bool,
-        patience_s: float,
+        timeout_s: float,
         waiting: Waiting,
         collated: Callable[[Any], Batch | DactylError] = collate_samples,
         pinned: bool = True,
         **options: Any,
     ) -> None:
-        self._patience_s, self._waiting, self._stuck = patience_s, waiting, False
+        self._timeout_s, self._waiting, self._stuck = timeout_s, waiting, False
         self._pin = pinned and torch.cuda.is_available()
         self._loader: DataLoader[Any] = DataLoader(
             dataset,
@@ -73,7 +73,7 @@ class Loading:
             persistent_workers=workers > 0,
             pin_memory=self._pin,
             worker_init_fn=Beginning(os.getpid()),
-            timeout=patience_s if workers else 0,
+            timeout=timeout_s if workers else 0,
             **options,
         )
 
@@ -92,7 +92,7 @@ class Loading:
                 if "timed out" not in str(error):
                     raise
                 raise DactylError(
-                    f"data.workers: no batch for {self._patience_s:g} s (data.patience_s): a loading process hangs, or "
+                    f"data.workers: no batch for {self._timeout_s:g} s (data.timeout_s): a loading process hangs, or "
                     f"{SHARED_MEMORY} is full ({_free() >> 20} MB are free); the same command resumes"
                 ) from None
             finally:

@@ -16,7 +16,7 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
-from vision.bounds import at_least_one, inner_share, not_negative, positive
+from vision.bounds import at_least_one, inner_fraction, not_negative, positive
 from vision.estimator import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
@@ -53,7 +53,7 @@ class OptimizerConfig:
         positive(self, "learning_rate")
         not_negative(self, "weight_decay", "warmup")
         at_least_one(self, "halve_every")
-        inner_share(self, "ema")
+        inner_fraction(self, "ema")
 
     def factor(self, batch: int, batches: int) -> float:
         """The factor on the learning rate for batch number ``batch`` of ``batches``."""

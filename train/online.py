@@ -91,7 +91,7 @@ class OnlineTriplets:
     def identity(self) -> dict[str, Any]:
         """The keys that decide the samples; the states by what they hold, wherever they lie."""
         identity: dict[str, Any] = to_jsonable(self.config)
-        for key in ("workers", "patience_s", "device"):
+        for key in ("workers", "timeout_s", "device"):
             del identity[key]
         remove_machine_options(identity["render"], self.config.renderer)
         return identity | {"states": states_fingerprint(self.config.states)}
@@ -110,9 +110,9 @@ class OnlineTriplets:
         if config.renderer == "warp":
             keys = tuple(key for key in BATCH_KEYS if key != "images")
             values = ValueBatches(self._described, self.scene, self._held_out, per_batch, rank, world, keys)
-            return DeviceBatches(values, range(first, end), _drawing(config, device), workers, config.patience_s)
+            return DeviceBatches(values, range(first, end), _drawing(config, device), workers, config.timeout_s)
         chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
-        return OnlineBatches(chunks, workers, config.patience_s)
+        return OnlineBatches(chunks, workers, config.timeout_s)
 
     def _describe(self) -> RenderConfig:
         config = self.config
@@ -135,15 +135,15 @@ class OnlineTriplets:
 class OnlineBatches:
     """Iterates over batches of online samples; :meth:`close` ends the render processes, which start on iteration."""
 
-    def __init__(self, chunks: Chunks, workers: int, patience_s: float) -> None:
-        self._chunks, self._workers, self._patience_s = chunks, workers, patience_s
+    def __init__(self, chunks: Chunks, workers: int, timeout_s: float) -> None:
+        self._chunks, self._workers, self._timeout_s = chunks, workers, timeout_s
         self._stream: OrderedStream[list[dict[str, Any]]] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         self.close()
         chunks = self._chunks
         decode_chunk = functools.partial(_decode_chunk, chunks.scene.rig)
-        stream = OrderedStream(chunks, chunks.numbers, self._workers, decode_chunk, patience_s=self._patience_s)
+        stream = OrderedStream(chunks, chunks.numbers, self._workers, decode_chunk, timeout_s=self._timeout_s)
         self._stream = stream
         samples = itertools.chain.from_iterable(stream)
         try:

@@ -9,7 +9,7 @@ from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
-from vision.bounds import at_least_one, not_negative, positive, share
+from vision.bounds import at_least_one, fraction, not_negative, positive
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class OnlineConfig:
     Attributes:
         states: folder of states (dactyl states).
         scene: name or file of a scene with the states' hand and object; null for the scene of the states.
-        share: share of each batch that is rendered afresh; the rest comes from the stored training set.
+        fraction: fraction of each batch that is rendered afresh; the rest comes from the stored training set.
         seed: seed of every drawn value; not that of a stored set of the same states, or the same samples come again.
         chunk: triplets that one render process draws in a row.
         workers: render processes for each training process; null shares out the cores.
-        patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        timeout_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
         device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).
@@ -33,11 +33,11 @@ class OnlineConfig:
 
     states: Path
     scene: str | None = None
-    share: float = 1.0
+    fraction: float = 1.0
     seed: int = 1_000
     chunk: int = 64
     workers: int | None = None
-    patience_s: float = 120.0
+    timeout_s: float = 120.0
     renderer: str = "filament"
     device: str | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
@@ -45,8 +45,8 @@ class OnlineConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        share(self, "share")
-        positive(self, "share", "patience_s")
+        fraction(self, "fraction")
+        positive(self, "fraction", "timeout_s")
         not_negative(self, "seed")
         at_least_one(self, "chunk", "workers")
         if self.renderer not in RENDERERS.names():

@@ -36,17 +36,17 @@ class DeviceBatches:
         numbers: numbers of the batches.
         device: device that draws.
         workers: processes that make values.
-        patience_s: seconds without a batch of values after which one is taken to hang.
+        timeout_s: seconds without a batch of values after which one is taken to hang.
 
     Raises:
         DactylError: on iteration: the renderer cannot be used here, or a worker process kept failing.
     """
 
     def __init__(
-        self, values: ValueBatches, numbers: range, device: torch.device, workers: int, patience_s: float
+        self, values: ValueBatches, numbers: range, device: torch.device, workers: int, timeout_s: float
     ) -> None:
         self._values, self._numbers, self._device = values, numbers, device
-        self._workers, self._patience_s = workers, patience_s
+        self._workers, self._timeout_s = workers, timeout_s
         self._stream: OrderedStream[tuple[Values, Labels]] | None = None
         self._renderer: WarpDevice | None = None
 
@@ -59,7 +59,7 @@ class DeviceBatches:
         rig = self._values.scene.rig
         queue = _Queue(self._renderer, self._device, rig.height, rig.width)
         self._stream = stream = OrderedStream(
-            self._values, self._numbers, self._workers, lambda made: made, patience_s=self._patience_s
+            self._values, self._numbers, self._workers, lambda made: made, timeout_s=self._timeout_s
         )
         try:
             ahead: _Drawing | None = None

@@ -65,7 +65,7 @@ class StreamedTriplets:
         world: int,
         workers: int,
         shared: bool = True,
-        patience_s: float = 300.0,
+        timeout_s: float = 300.0,
         waiting: Waiting | None = None,
     ) -> StreamedBatches:
         """Batches ``first`` to ``end`` of one of ``world`` training processes, ``size`` samples each.
@@ -73,13 +73,13 @@ class StreamedTriplets:
         Args:
             workers: loading processes; 0 loads in this one.
             shared: hand over tensors through shared memory; arrays through pipes if not.
-            patience_s: seconds without a part of a batch after which a loading process is taken to hang.
+            timeout_s: seconds without a part of a batch after which a loading process is taken to hang.
             waiting: object that is told while this waits.
         """
         parts = _BatchParts(self, size, range(first, end), rank, world)
         workers = min(workers, self.order.lanes)
         waiting = waiting or Waiting()
-        loading = Loading(parts, workers, shared, patience_s, waiting, _part_as_it_is, pinned=False, batch_size=None)
+        loading = Loading(parts, workers, shared, timeout_s, waiting, _part_as_it_is, pinned=False, batch_size=None)
         return StreamedBatches(loading, size, max(1, workers))
 
 

@@ -34,7 +34,7 @@ def drawable_size(config: Any, *names: str) -> None:
             raise ValueError(f"{name}: must lie between 16 and 2048 pixels, got {value}")
 
 
-def share(config: Any, *names: str) -> None:
+def fraction(config: Any, *names: str) -> None:
     """Raise a ValueError that names the first of these attributes (probabilities, shares, colours) that lies outside
     [0, 1], and its value."""
     for name in names:
@@ -42,7 +42,7 @@ def share(config: Any, *names: str) -> None:
             raise ValueError(f"{name}: must lie in [0, 1], got {value}")
 
 
-def inner_share(config: Any, *names: str) -> None:
+def inner_fraction(config: Any, *names: str) -> None:
     """Raise a ValueError that names the first of these attributes that does not lie between 0 and 1, or is either, and
     its value."""
     for name in names:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
-from vision.bounds import at_least_one, inner_share, positive
+from vision.bounds import at_least_one, inner_fraction, positive
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, nearest_alike
 
@@ -64,7 +64,7 @@ class TrackingConfig:
     def __post_init__(self) -> None:
         positive(self, "rotation_acceleration", "position_acceleration", "velocity_decay_s", "sure_deg")
         positive(self, "start_rotation_velocity", "start_position_velocity")
-        inner_share(self, "gate")
+        inner_fraction(self, "gate")
         at_least_one(self, "patience")
 
 

@@ -23,7 +23,7 @@ from datagen.sim.complete import complete_scene
 from vision.errors import DactylError
 
 FAST = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256, environment_lights=True)
-_PATIENCE_S = 90.0  # for a process to start, or to draw some seconds
+_TIMEOUT_S = 90.0  # for a process to start, or to draw some seconds
 CONTENDERS = {
     "filament, wide.yaml": ("filament", FAST),
     "filament, filament.yaml": ("filament", RenderOptions()),
@@ -63,12 +63,12 @@ def rates(name: str, options: RenderOptions, processes: list[int], seconds: floa
     ]
     try:
         workers[0].start()
-        receive(results, _PATIENCE_S)
+        receive(results, _TIMEOUT_S)
         for worker in workers[1:]:
             worker.start()
         for _ in workers[1:]:
-            receive(results, _PATIENCE_S)
-        return [(active, sum(receive(results, _PATIENCE_S) for _ in range(active))) for active in processes]
+            receive(results, _TIMEOUT_S)
+        return [(active, sum(receive(results, _TIMEOUT_S) for _ in range(active))) for active in processes]
     finally:
         for worker in workers:
             if worker.pid is not None:

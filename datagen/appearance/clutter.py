@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.render.clutter import ClutterPart, Piece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation
 
 _THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never the whole object
@@ -61,7 +61,7 @@ class FingerConfig:
         for name in ("thickness", "tip", "length", "height"):
             if getattr(self, name).low <= 0:
                 raise ValueError(f"{name}: must be positive, got {getattr(self, name)}")
-        share(self, "colored")
+        fraction(self, "colored")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ClutterConfig:
         for name in ("value", "metallic", "glossiness"):
             if getattr(self, name).low < 0 or getattr(self, name).high > 1:
                 raise ValueError(f"{name}: must lie in [0, 1], got {getattr(self, name)}")
-        share(self, "probability", "hidden")
+        fraction(self, "probability", "hidden")
         if self.distance.low <= 0:
             raise ValueError(f"distance: must be positive, got {self.distance.low}")
         if not 0.002 <= self.clearance <= 0.1:

@@ -32,7 +32,7 @@ def run_on_ray(
     *,
     address: str | None,
     workers: int,
-    patience_s: float,
+    timeout_s: float,
 ) -> Iterator[tuple[int, ShardRecord]]:
     """Yield (number, record) as shards get done, in any order; leaving early cancels the rest.
 
@@ -44,7 +44,7 @@ def run_on_ray(
         address: of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start Ray on
             only this machine, for as long as this takes.
         workers: processes of a Ray that is started here; a cluster has as many as it has cores.
-        patience_s: seconds without a finished sample after which a process ends itself, to be replaced.
+        timeout_s: seconds without a finished sample after which a process ends itself, to be replaced.
 
     Raises:
         DactylError: Ray is not installed, there is no cluster, or whatever the task raised.
@@ -64,7 +64,7 @@ def run_on_ray(
         left, waiting = iter(numbers), dict[Any, int]()
         while True:
             for number in itertools.islice(left, _IN_FLIGHT - len(waiting)):
-                waiting[shard.remote(task_there, states_there, number, patience_s)] = number
+                waiting[shard.remote(task_there, states_there, number, timeout_s)] = number
             if not waiting:
                 return
             # A short time, so that signals find this process in Python.
@@ -84,11 +84,11 @@ def run_on_ray(
                 yield number, record
 
 
-def _make_shard(task: ShardTask, states: States, number: int, patience_s: float) -> ShardRecord:
+def _make_shard(task: ShardTask, states: States, number: int, timeout_s: float) -> ShardRecord:
     """What a Ray worker does. A process that hangs ends itself, by a thread that needs no Python to run."""
 
     def watch(_: int = 0) -> None:
-        faulthandler.dump_traceback_later(patience_s, exit=True, file=sys.stderr)
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.stderr)
 
     os.environ[PLACE] = str(os.getpid())  # whichever: it shares out the GPUs of this node
     watch()

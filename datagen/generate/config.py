@@ -38,7 +38,7 @@ class RenderConfig:
         executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
         ray_address: address of the cluster, host:port, or auto for the one that this machine belongs to; null starts
             Ray here.
-        patience_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        timeout_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
         view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners
             (7 ms a triplet).
         only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
@@ -58,7 +58,7 @@ class RenderConfig:
     devices: int | None = None
     executor: Literal["local", "ray"] = "local"
     ray_address: str | None = None
-    patience_s: float = 300.0
+    timeout_s: float = 300.0
     view_labels: bool = False
     only: int | None = None
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
@@ -71,7 +71,7 @@ class RenderConfig:
             raise ValueError(f"devices: is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
-        positive(self, "patience_s")
+        positive(self, "timeout_s")
         if self.only is not None and not 0 <= self.only < self.count:
             raise ValueError(f"only: the dataset has samples 0 to {self.count - 1}, got {self.only}")
         not_negative(self, "seed")
@@ -111,7 +111,7 @@ class RenderConfig:
     def identity(self) -> dict[str, Any]:
         """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
         identity: dict[str, Any] = to_jsonable(self)
-        for key in ("output", "workers", "devices", "executor", "ray_address", "patience_s", "only", "count"):
+        for key in ("output", "workers", "devices", "executor", "ray_address", "timeout_s", "only", "count"):
             del identity[key]
         remove_machine_options(identity["render"], self.renderer)
         if self.render.displacement == "per-sample":

@@ -105,11 +105,11 @@ def _execute(
     if config.executor == "local":
         # Drivers leak; what draws all shards of its process does not, and starts as slowly as it draws thousands.
         lives = _REUSED_TASKS if is_reusable(config.renderer) else TASKS_PER_PROCESS
-        return run(task, numbers, workers, advance, patience_s=config.patience_s, tasks_per_process=lives)
+        return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray
 
     states, address = load_states(config.states), config.ray_address
-    return run_on_ray(task, numbers, states, advance, address=address, workers=workers, patience_s=config.patience_s)
+    return run_on_ray(task, numbers, states, advance, address=address, workers=workers, timeout_s=config.timeout_s)
 
 
 def _distinct(values: list[dict[str, str]]) -> tuple[dict[str, str], ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.variation import Uniform, UniformInt, generator
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
@@ -57,7 +57,7 @@ class CameraEffectsConfig:
     jpeg_quality: UniformInt = UniformInt(0, 0)
 
     def __post_init__(self) -> None:
-        share(self, "probability")
+        fraction(self, "probability")
         most = {"defocus": _LARGEST_BLUR, "motion": _LARGEST_BLUR, "jpeg_quality": 100}
         for name in ("defocus", "motion", "vignette", "shot_noise", "read_noise", "chroma", "jpeg_quality"):
             found = getattr(self, name)

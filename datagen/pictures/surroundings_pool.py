@@ -12,7 +12,7 @@ from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import picture_files
 from datagen.variation import LogUniform, generator
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.errors import DactylError
 
 MAP_HEIGHT = 128
@@ -46,7 +46,7 @@ class SurroundingsConfig:
     bare: float = 0.5
 
     def __post_init__(self) -> None:
-        share(self, "probability", "folder_fraction", "bare")
+        fraction(self, "probability", "folder_fraction", "bare")
         check_pool(self, KINDS, 256)
         if self.brightness.high > 100:
             raise ValueError(f"brightness: must be 100 at most, got {self.brightness.high}")

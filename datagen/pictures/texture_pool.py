@@ -12,7 +12,7 @@ from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, s
 from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.errors import DactylError
 from vision.io.files import to_jsonable
 
@@ -48,7 +48,7 @@ class TextureConfig:
     scale: LogUniform = LogUniform(1.0, 1.0)
 
     def __post_init__(self) -> None:
-        share(self, "links", "object", "background", "folder_fraction")
+        fraction(self, "links", "object", "background", "folder_fraction")
         check_pool(self, KINDS, 1024)
         if not 0.01 <= self.scale.low <= self.scale.high <= 100:
             raise ValueError(f"scale: must lie between 0.01 and 100, got {self.scale.low} to {self.scale.high}")

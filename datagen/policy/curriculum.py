@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from vision.bounds import share
+from vision.bounds import fraction
 
 
 @dataclass(frozen=True)
@@ -15,19 +15,19 @@ class Widening:
     Attributes:
         first: where it begins.
         step: by how much it grows.
-        share: share of the last `goals` goals, reached at its present edge, at which it does.
+        fraction: fraction of the last `goals` goals, reached at its present edge, at which it does.
         goals: number of goals that are counted, again from none after each step.
     """
 
     first: float = 0.0
     step: float = 0.05
-    share: float = 0.8
+    fraction: float = 0.8
     goals: int = 200
 
     def __post_init__(self) -> None:
-        share(self, "first")
-        if not (self.step > 0 and 0 < self.share <= 1 and self.goals >= 1):
-            raise ValueError(f"step, share, goals: {self.step}, {self.share}, {self.goals} are out of range")
+        fraction(self, "first")
+        if not (self.step > 0 and 0 < self.fraction <= 1 and self.goals >= 1):
+            raise ValueError(f"step, fraction, goals: {self.step}, {self.fraction}, {self.goals} are out of range")
 
 
 class Curriculum:
@@ -43,7 +43,7 @@ class Curriculum:
         self._recent.extend([True] * reached + [False] * missed)
         if self.value >= self.last or len(self._recent) < self.config.goals:
             return False
-        if sum(self._recent) < self.config.share * self.config.goals:
+        if sum(self._recent) < self.config.fraction * self.config.goals:
             return False
         self.value = min(self.last, self.value + self.config.step)
         self._recent.clear()

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from datagen.policy.features import goal_vector
 from datagen.policy.memory import rotations_since
 from datagen.sim.outcome import GOAL_THRESHOLD
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
 
@@ -81,7 +81,7 @@ class Hindsight:
     discount: float = 0.98
 
     def __post_init__(self) -> None:
-        share(self, "relabelled")
+        fraction(self, "relabelled")
         if self.horizon < 1 or self.steps < 1:
             raise ValueError(f"horizon and steps: must be at least 1, got {self.horizon} and {self.steps}")
         if not 0 < self.discount < 1:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vision.bounds import at_least_one, positive, share
+from vision.bounds import at_least_one, fraction, positive
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ class UnityOptions:
         if self.msaa not in (1, 2, 4, 8):
             raise ValueError(f"msaa: must be 1, 2, 4 or 8, got {self.msaa}")
         positive(self, "light_range")
-        share(self, "ambient", "reflection")
+        fraction(self, "ambient", "reflection")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from datagen.sim.physics import Generators
 from datagen.sim.scene import SimScene
 from datagen.sim.streams import Stream
-from vision.bounds import share
+from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray
 
 _RANGE = 2.0  # of an action: from -1 to 1
@@ -34,7 +34,7 @@ class ActionNoise:
     multiplicative: float = 0.015
 
     def __post_init__(self) -> None:
-        share(self, *vars(self))
+        fraction(self, *vars(self))
 
     def scaled(self, width: float) -> ActionNoise:
         return ActionNoise(width * self.additive, width * self.offset, width * self.multiplicative)
@@ -47,7 +47,7 @@ class ActionDelay:
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        share(self, *vars(self))
+        fraction(self, *vars(self))
 
     def scaled(self, width: float) -> ActionDelay:
         return ActionDelay(width * self.probability)
@@ -66,7 +66,7 @@ class Backlash:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        share(self, *vars(self))
+        fraction(self, *vars(self))
 
     def scaled(self, width: float) -> Backlash:
         return Backlash(self.spread, width * self.strength)

@@ -64,7 +64,7 @@ def run(
     workers: int,
     advance: Advance,
     *,
-    patience_s: float = 300.0,
+    timeout_s: float = 300.0,
     tasks_per_process: int = TASKS_PER_PROCESS,
 ) -> Iterator[tuple[int, Result]]:
     """Yield (number, result) as tasks finish, in any order.
@@ -76,7 +76,7 @@ def run(
         numbers: with which numbers.
         workers: processes, at most.
         advance: called here with items that got done; with a negative number when those of a failed task do not count.
-        patience_s: seconds without an item done after which a worker is taken to hang.
+        timeout_s: seconds without an item done after which a worker is taken to hang.
         tasks_per_process: after which a worker makes place for a fresh one.
 
     Raises:
@@ -121,8 +121,8 @@ def run(
                         busy.remove(worker)
                         leaving.append(worker.dismiss())
                     yield number, results[0]
-                elif worker.silence_s > patience_s:
-                    failed(worker, f"a worker process hung (no progress for {patience_s:g} s)")
+                elif worker.silence_s > timeout_s:
+                    failed(worker, f"a worker process hung (no progress for {timeout_s:g} s)")
             leaving = [worker for worker in leaving if not worker.gone()]
         deadline = time.monotonic() + _LEAVE_S
         for worker in leaving:

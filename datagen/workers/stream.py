@@ -34,7 +34,7 @@ class OrderedStream(Generic[Item]):
         numbers: which; results lie ready for at most two numbers a worker beyond the one that is being taken.
         workers: processes.
         prepare: applied to each result in the lane's thread, before it is handed over.
-        patience_s: seconds without an item done after which a worker is taken to hang.
+        timeout_s: seconds without an item done after which a worker is taken to hang.
 
     Iterating raises what :func:`datagen.workers.pool.run` raises, in the place of the result that failed.
     """
@@ -46,9 +46,9 @@ class OrderedStream(Generic[Item]):
         workers: int,
         prepare: Callable[[Any], Item],
         *,
-        patience_s: float = 300.0,
+        timeout_s: float = 300.0,
     ) -> None:
-        self._task, self._prepare, self._patience_s = task, prepare, patience_s
+        self._task, self._prepare, self._timeout_s = task, prepare, timeout_s
         self._left = len(numbers)
         self._closed = threading.Event()
         lanes = min(workers, len(numbers))
@@ -90,7 +90,7 @@ class OrderedStream(Generic[Item]):
 
     def _serve(self, numbers: Sequence[int], results: queue.Queue[Item | BaseException]) -> None:
         try:
-            for _, result in run(self._task, numbers, 1, self._advance, patience_s=self._patience_s):
+            for _, result in run(self._task, numbers, 1, self._advance, timeout_s=self._timeout_s):
                 self._put(results, self._prepare(result))
         except _Dismissed:
             pass

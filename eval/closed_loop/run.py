@@ -25,7 +25,7 @@ from vision.progress import progress
 from vision.storage.folders import reserve_output
 from vision.storage.records import write_record
 
-_PATIENCE_S = 600.0  # without a step, after which a worker is taken to hang
+_TIMEOUT_S = 600.0  # without a step, after which a worker is taken to hang
 
 
 def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
@@ -87,7 +87,7 @@ def _play_missing(task: BlockTask) -> dict[int, BlockRecord]:
         workers = min(config.workers or default_workers(), len(missing))
         with progress(f"playing {config.output.name}", total, "trials", done) as advance:
             try:
-                for number, record in run(task, missing, workers, advance, patience_s=_PATIENCE_S):
+                for number, record in run(task, missing, workers, advance, timeout_s=_TIMEOUT_S):
                     records[number] = record
             except TaskFailedError as error:
                 raise DactylError(f"{task.path(error.number)}: gave up: {error}; rerun to resume") from None

@@ -12,7 +12,7 @@ from typing import Any
 from vision.errors import DactylError
 
 _BOUNDARY = "frame"
-_PATIENCE_S = 5.0  # until a stream without new pictures shows its last one again
+_TIMEOUT_S = 5.0  # until a stream without new pictures shows its last one again
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</title>
 <style>body{margin:0;background:#16181c;color:#e8eaed;font:16px sans-serif}img{width:100%}pre{margin:1em}</style>
 <img src="/stream.mjpg" alt="the cameras' pictures with the estimate over them"><pre id="line"></pre>
@@ -76,7 +76,7 @@ class Page:
             number = -1
             while not self._closed:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closed or self._number != number, _PATIENCE_S)  # noqa: B023
+                    self._changed.wait_for(lambda: self._closed or self._number != number, _TIMEOUT_S)  # noqa: B023
                     jpeg, number = self._jpeg, self._number
                 if jpeg:
                     write(f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode())

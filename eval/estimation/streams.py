@@ -51,14 +51,14 @@ class NewestShot:
             self._over, self._fault = True, self._fault or fault
             self._changed.notify_all()
 
-    def take(self, patience_s: float, who: Callable[[], str]) -> Arrival | None:
+    def take(self, timeout_s: float, who: Callable[[], str]) -> Arrival | None:
         """The newest shot; None when no more will come.
 
         Raises:
             DactylError: none came for so many seconds; ``who()`` says whose fault it is.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._arrival is not None or self._over, patience_s):
+            if not self._changed.wait_for(lambda: self._arrival is not None or self._over, timeout_s):
                 raise DactylError(who())
             arrival, self._arrival = self._arrival, None
             if arrival is None and self._fault is not None:

@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import change_field_of_view
 from vision.geometry.rotations import FloatArray
+from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.rig import Rig
 
 ProtocolName = Literal["nominal", "self-calibrated", "calibrated"]
@@ -33,7 +34,11 @@ PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "self-calibrated", "calibrated
 
 Displaced = Literal["position", "rotation", "field-of-view"]
 UNITS: dict[Displaced, str] = {"position": "mm", "rotation": "deg", "field-of-view": "deg"}
-LARGEST_DISPLACEMENT: dict[Displaced, float] = {"position": 1.5, "rotation": 3.0, "field-of-view": 1.0}
+LARGEST_DISPLACEMENT: dict[Displaced, float] = {
+    "position": 1000 * CAMERA_POSITION_M,
+    "rotation": CAMERA_ROTATION_DEG,
+    "field-of-view": CAMERA_FOVY_DEG,
+}
 """How far Table 9 displaces a camera at most, in :data:`UNITS`: position along each axis, rotation about any axis."""
 
 AMOUNTS: dict[Displaced, tuple[float, ...]] = {

@@ -218,7 +218,7 @@ def test_workers_that_die_hang_or_raise_are_replaced(
     monkeypatch.setattr(generation, "ShardTask", FaultyTask)
     handler = signal.getsignal(signal.SIGTERM)
     output = tmp_path / "ray"
-    generate(config_of(states, output, count=16, executor="ray", ray_address=cluster.address, patience_s=15.0))
+    generate(config_of(states, output, count=16, executor="ray", ray_address=cluster.address, timeout_s=15.0))
     assert sorted(path.name for path in output.glob("tried-*")) == ["tried-1", "tried-2", "tried-3"]
     assert files(output) == whole
     assert signal.getsignal(signal.SIGTERM) is handler, "ours says how to resume"

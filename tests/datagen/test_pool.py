@@ -121,7 +121,7 @@ def test_an_error_of_a_task_reaches_the_caller_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["die", "hang", "raise"])
 def test_a_worker_that_fails_once_costs_nothing(way: str, tmp_path: Path) -> None:
     advanced: list[int] = []
-    results = dict(run(Fail(tmp_path, way, 1), range(3), 2, advanced.append, patience_s=5))
+    results = dict(run(Fail(tmp_path, way, 1), range(3), 2, advanced.append, timeout_s=5))
     assert results == {0: 0, 1: 1, 2: 2}
     assert sum(advanced) == 3, "items of the failed attempt do not count"
 
@@ -132,7 +132,7 @@ def test_a_worker_that_fails_once_costs_nothing(way: str, tmp_path: Path) -> Non
 )
 def test_a_worker_that_keeps_failing_is_named(way: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(TaskFailedError, match=reason) as error:
-        list(run(Fail(tmp_path, way, 99), range(3), 1, lambda count: None, patience_s=3))
+        list(run(Fail(tmp_path, way, 99), range(3), 1, lambda count: None, timeout_s=3))
     assert (error.value.number, error.value.done) == (1, 1)
     assert len(list(tmp_path.iterdir())) == ATTEMPTS
 

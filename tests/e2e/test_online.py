@@ -21,7 +21,7 @@ def test_half_of_each_batch_is_rendered_meanwhile(tmp_path: Path) -> None:
     stored = make_dataset(tmp_path / "stored", 8, image_size=48, samples_per_episode=2)
     collect(StatesConfig(tmp_path / "states", count=20, worlds=4, threads=1))
     run = tmp_path / "run"
-    online = ["--data.online.states", str(tmp_path / "states"), "--data.online.share", "0.5"]
+    online = ["--data.online.states", str(tmp_path / "states"), "--data.online.fraction", "0.5"]
     online += ["--data.online.chunk", "2", "--data.online.workers", "1", "--data.online.render.image_size", "48"]
     small = ["--model.backbone.name", "pyramid", "--model.backbone.width", "8", "--model.backbone.blocks", "1"]
     small += ["--data.batch_size", "4", "--trainer.max_steps", "2", "--trainer.log_every_n_steps", "1"]
@@ -47,9 +47,9 @@ def test_half_of_each_batch_is_rendered_meanwhile(tmp_path: Path) -> None:
     assert not alive(str(tmp_path))
 
 
-def alive(value: str, patience_s: float = 5.0) -> list[str]:
+def alive(value: str, timeout_s: float = 5.0) -> list[str]:
     """Processes of the command above that are still there after that many seconds."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while (found := [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if _marked(path, value)]) and (
         time.monotonic() < deadline
     ):

@@ -52,13 +52,13 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "yes": ("count: yes\n", "count: Expected a int. Got value: True"),
     "impossible value": ("count: 0\n", "count: must be at least 1, got 0"),
     "base 60": ("count: 12:30:00\n", "line 1: count: expected a plain number, got 12:30:00"),
-    "base 60, fraction": ("patience_s: 1:30.5\n", "patience_s: expected a plain number, got 1:30.5"),
+    "base 60, fraction": ("timeout_s: 1:30.5\n", "timeout_s: expected a plain number, got 1:30.5"),
     "a key that is nothing": ("?", "expected a name as key, got ''"),
     "a key that is false": ("off: 1\n", "expected a name as key, got 'off'"),
     "base 8": ("count: 017\n", "count: expected a plain number, got 017"),
-    "not a number": ("patience_s: .nan\n", "patience_s"),
-    "infinite": ("patience_s: .inf\n", "patience_s: expected a finite number, got inf"),
-    "beyond float": ("patience_s: 1e999\n", "patience_s: expected a finite number, got inf"),
+    "not a number": ("timeout_s: .nan\n", "timeout_s"),
+    "infinite": ("timeout_s: .inf\n", "timeout_s: expected a finite number, got inf"),
+    "beyond float": ("timeout_s: 1e999\n", "timeout_s: expected a finite number, got inf"),
     "infinite, inside": ("render: {unity: {light_range: .inf}}\n", "render.unity.light_range: expected a finite"),
     "not a number, inside": ("appearance: {light_distance: {low: .nan, high: 1}}\n", "low must be finite"),
     "5,000 digits": ("count: " + "9" * 5000, "5000 digits"),
@@ -120,10 +120,10 @@ def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
 def test_numbers_as_people_write_them_are_read(tmp_path: Path) -> None:
     file = tmp_path / "render.yaml"
     file.write_text(
-        "patience_s: 1e-3\ncount: 1_000\nseed: '7'\nappearance: {light_distance: {low: 1_0e-1, high: 1.5}}\n"
+        "timeout_s: 1e-3\ncount: 1_000\nseed: '7'\nappearance: {light_distance: {low: 1_0e-1, high: 1.5}}\n"
     )
     config = render(file)
-    assert (config.patience_s, config.count, config.seed) == (0.001, 1000, 7)
+    assert (config.timeout_s, config.count, config.seed) == (0.001, 1000, 7)
 
 
 def test_a_file_for_a_group_of_keys_is_asked_for_its_size(tmp_path: Path) -> None:

@@ -103,14 +103,14 @@ sys.exit(main(sys.argv[1:]))
     ("act", "words"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "a loading process died"),
-        ("time.sleep(1000)", "no batch for 6 s (data.patience_s): a loading process hangs"),
+        ("time.sleep(1000)", "no batch for 6 s (data.timeout_s): a loading process hangs"),
     ],
 )
 def test_a_loading_process_that_dies_or_hangs_ends_the_training(
     act: str, words: str, data: Path, tmp_path: Path
 ) -> None:
     program = FAULTY.format(when="number == 2", act=act)
-    argv = ["train", *arguments(data, tmp_path / "run", *QUICK, "--data.patience_s", "6")]
+    argv = ["train", *arguments(data, tmp_path / "run", *QUICK, "--data.timeout_s", "6")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program, *argv]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
@@ -122,7 +122,7 @@ def test_a_loading_process_that_dies_or_hangs_ends_the_training(
 def test_a_training_that_waits_still_hears_sigterm(data: Path, tmp_path: Path) -> None:
     """Found: it noted the signal, and waited on for a batch that never came."""
     program = FAULTY.format(when="True", act="time.sleep(1000)")
-    argv = ["train", *arguments(data, tmp_path / "run", *QUICK, "--data.patience_s", "900")]
+    argv = ["train", *arguments(data, tmp_path / "run", *QUICK, "--data.timeout_s", "900")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", program, *argv], env=environment, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120

@@ -237,7 +237,7 @@ def test_targets_of_distributions_keep_mass_and_mean() -> None:
 
 
 def test_a_curriculum_moves_when_its_edge_is_mastered() -> None:
-    curriculum = Curriculum(Widening(first=0.5, step=0.3, share=0.75, goals=8))
+    curriculum = Curriculum(Widening(first=0.5, step=0.3, fraction=0.75, goals=8))
     assert not curriculum.count(reached=5, missed=2)  # too few to tell
     assert curriculum.count(reached=1, missed=0)
     assert curriculum.value == pytest.approx(0.8)

@@ -145,8 +145,8 @@ def test_pictures_of_another_size_are_refused(states: Path, tiny: Path) -> None:
     [
         ({}, "data.train or data.online is needed"),
         ({"online": OnlineConfig(Path("s"))}, "data.val is needed"),
-        ({"online": OnlineConfig(Path("s"), share=0.5), "val": "v"}, "data.train is needed for 32"),
-        ({"online": OnlineConfig(Path("s"), share=0.001), "train": "t"}, "is none"),
+        ({"online": OnlineConfig(Path("s"), fraction=0.5), "val": "v"}, "data.train is needed for 32"),
+        ({"online": OnlineConfig(Path("s"), fraction=0.001), "train": "t"}, "is none"),
     ],
 )
 def test_impossible_mixtures_are_refused(wrong: dict, words: str) -> None:

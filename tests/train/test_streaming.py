@@ -126,7 +126,7 @@ def test_a_loading_process_that_hangs_or_dies_is_named(
         return read_one(*parts)
 
     monkeypatch.setattr(streams, "read_shard", fail)
-    batches = StreamedTriplets(stored, 2, 7).batches(4, 0, 9, 0, 1, workers=1, patience_s=2)
+    batches = StreamedTriplets(stored, 2, 7).batches(4, 0, 9, 0, 1, workers=1, timeout_s=2)
     with pytest.raises((DactylError, RuntimeError)) as caught:
         next(iter(batches))
     error = loading.loading_fault(caught.value) or caught.value
