@@ -13,7 +13,7 @@ from eval.report.plots import save_figure
 from eval.report.table_text import comma_separated, markdown, print_table
 from eval.report.write import SUMMARY, ReportConfig, report
 from eval.scoring.baseline import best_constant
-from eval.scoring.conditions import Condition, ProtocolName, camera_subsets, miscalibrations
+from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
 from eval.scoring.found_cameras import calibrated_cameras, can_self_calibrate, recordings
 from eval.scoring.predict import (
     Estimator,
@@ -186,7 +186,7 @@ def usable_conditions(
     estimator: Estimator, name: str, dataset: TripletDataset, wanted: Sequence[Condition], config: EvaluateConfig
 ) -> list[Condition]:
     """The wanted conditions under which a test set can be evaluated: not self-calibrated where there is nothing to find
-    cameras from, which is said on standard error.
+    cameras from, which is said on standard error to those who chose protocols.
 
     Raises:
         DactylError: none is left.
@@ -200,7 +200,7 @@ def usable_conditions(
             f"test_sets.{name}: {dataset.folder}: nothing to find its cameras from; add the protocol nominal or "
             f"calibrated, or name a calibration with --calibrations.{name}"
         )
-    if len(usable) < len(wanted):
+    if len(usable) < len(wanted) and config.protocols != PROTOCOLS:
         said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
         Console(stderr=True).print(said, soft_wrap=True, highlight=False)
     return usable

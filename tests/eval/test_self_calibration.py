@@ -147,6 +147,8 @@ def test_a_set_of_no_recordings_is_left_out(
         ("apart", "nominal", "nominal"),
         ("apart", "calibrated", "true"),
     ]
+    assert "without self-calibrated" not in capsys.readouterr().err  # nobody asked for it
+    evaluate(replace(config, protocols=("self-calibrated", "calibrated")))
     assert (
         "test_sets.apart: without self-calibrated: there is nothing to find its cameras from" in capsys.readouterr().err
     )
