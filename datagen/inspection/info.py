@@ -15,8 +15,8 @@ from rich.text import Text
 from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
-from datagen.states.coverage import count_by_cube_rotation
 from vision.errors import printable
+from vision.geometry.rotations import count_by_cube_rotation
 from vision.io.files import to_jsonable
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset

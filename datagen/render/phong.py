@@ -11,7 +11,7 @@ from vision.scene.objects import srgb_from_linear
 
 GAMMA = 2.2
 NON_METAL_REFLECTANCE = 0.04
-_COLOURLESS_REFLECTION = 0.016  # measured in Filament's pictures, as in `datagen.render.classic`
+_COLOURLESS_REFLECTION = 0.016  # measured in Filament's pictures
 _MAX_EXPONENT = 128.0  # of a highlight at shininess 1
 
 

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from datagen.states.files import States, load_states, read_manifest
 from vision.geometry.rotations import (
-    cube_rotations,
+    count_by_cube_rotation,
     geodesic_distance,
     matrix_from_quaternion,
-    quaternion_from_matrix,
 )
 from vision.io.files import atomic_write, canonical_json
 
-_CHUNK = 100_000  # states whose distances to the cells are in memory at once
 _BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`
 _CELLS = 576
 _WIDEST_STEP = 60  # degrees, of the histogram
@@ -123,17 +121,6 @@ def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
     ]
     box: NDArray[np.int64] = np.ravel_multi_index(bins, _BOXES)
     return box
-
-
-def count_by_cube_rotation(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Count the quaternions (N, 4) that are nearest to each of the 24 rotations of a cube onto itself, (24,)."""
-    cells = quaternion_from_matrix(cube_rotations())
-    counts = np.zeros(len(cells), dtype=np.int64)
-    for start in range(0, len(orientation), _CHUNK):
-        # |q . p| grows as the angle between two rotations falls.
-        nearest = np.abs(orientation[start : start + _CHUNK] @ cells.T).argmax(axis=1)
-        counts += np.bincount(nearest, minlength=len(cells))
-    return counts
 
 
 def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:

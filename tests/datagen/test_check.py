@@ -16,12 +16,11 @@ from datagen.inspection.doctor import complaint, examine
 from datagen.inspection.gallery import page
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, Sample
-from datagen.states.coverage import count_by_cube_rotation
 from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.errors import DactylError
-from vision.geometry.rotations import cube_rotations, quaternion_from_matrix
+from vision.geometry.rotations import count_by_cube_rotation, cube_rotations, quaternion_from_matrix
 from vision.io.files import to_jsonable
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard

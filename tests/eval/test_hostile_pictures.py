@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eval.estimation.config import EstimateConfig
-from eval.estimation.run import _refuse_lost_pictures
+from eval.estimation.run import refuse_lost_pictures
 from eval.estimation.sources import Source
 from eval.laboratory.triplets import named_triplets, pictures_beside_each_other
 from tests.scenes import rig
@@ -37,5 +37,5 @@ def test_no_picture_that_is_read_is_written_over(tmp_path: Path) -> None:
     source = Source("it", 1, lambda number: pytest.fail("read"), files=(path, loop))
     for key, output in (("output", path), ("overlays", path), ("overlays", path.parent)):
         with pytest.raises(DactylError, match=f"{key}: .* read; choose another"):
-            _refuse_lost_pictures(EstimateConfig(pictures=tmp_path, **{key: output}), source)  # type: ignore[arg-type]
-    _refuse_lost_pictures(EstimateConfig(pictures=tmp_path, overlays=tmp_path / "overlays"), source)
+            refuse_lost_pictures(EstimateConfig(pictures=tmp_path, **{key: output}), source)  # type: ignore[arg-type]
+    refuse_lost_pictures(EstimateConfig(pictures=tmp_path, overlays=tmp_path / "overlays"), source)

@@ -142,7 +142,8 @@ def test_a_renderer_of_another_package_is_asked_for_nothing_that_it_does_not_say
     class Plain:
         pass
 
-    monkeypatch.setattr(RENDERERS, "load", {"plain": Plain}.__getitem__)
+    load = RENDERERS.load
+    monkeypatch.setattr(RENDERERS, "load", lambda name: Plain if name == "plain" else load(name))
     with pytest.raises(ValueError, match=rf"appearance\.{key}: renderer plain draws"):
         require_drawable(AppearanceConfig(**{key: some}), OPTIONS, "plain")
     Plain.draws = frozenset({key, "textures"})  # type: ignore[attr-defined]

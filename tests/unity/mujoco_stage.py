@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render import classic
+from datagen.render import phong
 from datagen.render.base import Appearance, RenderOptions, Sample
 from datagen.render.classic import ClassicRenderer
 from datagen.render.clutter import ClutterPart, Piece
@@ -292,14 +292,14 @@ class _WireRenderer(ClassicRenderer):
         if self._unity_light is None:
             super()._set_materials(sample)
             return
-        with mock.patch("datagen.render.classic._COLOURLESS_REFLECTION", 0.0):
+        with mock.patch("datagen.render.phong._COLOURLESS_REFLECTION", 0.0):
             super()._set_materials(sample)
         model, ids = self._stage.model, self._stage.scene.material_ids
         model.mat_specular[ids] = 0.0
 
     def _add_clutter(self, sample: Sample) -> None:
-        sheen = 0.0 if self._unity_light is not None else classic._COLOURLESS_REFLECTION
-        with mock.patch("datagen.render.classic._COLOURLESS_REFLECTION", sheen):
+        sheen = 0.0 if self._unity_light is not None else phong._COLOURLESS_REFLECTION
+        with mock.patch("datagen.render.phong._COLOURLESS_REFLECTION", sheen):
             super()._add_clutter(sample)
 
     def _set_lights(self, sample: Sample) -> None:

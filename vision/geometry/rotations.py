@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_COUNTED_AT_ONCE = 100_000  # rotations whose distances to the cells are in memory at once
+
 
 # ---------------------------------------------------------------------------------------------------------- arrays
 
@@ -100,6 +102,17 @@ def cube_rotations() -> FloatArray:
             if np.linalg.det(matrix) > 0:
                 matrices.append(matrix)
     return np.stack(matrices)
+
+
+def count_by_cube_rotation(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count the quaternions (N, 4) that are nearest to each of the 24 rotations of a cube onto itself, (24,)."""
+    cells = quaternion_from_matrix(cube_rotations())
+    counts = np.zeros(len(cells), dtype=np.int64)
+    for start in range(0, len(orientation), _COUNTED_AT_ONCE):
+        # |q . p| grows as the angle between two rotations falls.
+        nearest = np.abs(orientation[start : start + _COUNTED_AT_ONCE] @ cells.T).argmax(axis=1)
+        counts += np.bincount(nearest, minlength=len(cells))
+    return counts
 
 
 # --------------------------------------------------------------------------------------------------------- tensors
