@@ -10,7 +10,7 @@ from pathlib import Path
 from datagen.inspection.info import facts, spread
 from vision.drawing.wireframes import dataset_sheet
 from vision.io import store
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, read_start
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import IMAGES, LABEL, MASKS
@@ -78,10 +78,13 @@ def _size(samples: int) -> str:
 
 
 def _read(path: Location) -> str | None:
-    """A card; None where there is none, and nothing of what is too large for one of ours."""
+    """A card; None where there is none, and nothing of what is too large for one of ours or no regular file."""
     if (size := store.size(path)) is None:
         return None
-    return store.read(path).decode("utf-8", "replace") if size < 1 << 20 else ""
+    try:
+        return read_start(path, size).decode("utf-8", "replace") if size < 1 << 20 else ""
+    except OSError:
+        return ""
 
 
 def _is_ours(text: str) -> bool:

@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datagen.sim.outcome import Outcome
 from vision.errors import DactylError
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, read_file
 
 _COMMON = (
     "steps", "seconds", "steps_per_second", "goals", "success", "dropped", "late", "consecutive", "trials",
@@ -23,6 +23,9 @@ _SHARES = {
     "success": "reached", "dropped": "dropped", "late": "out of time", "exploring_success": "exploring",
     "width": "width of the randomizations",
 }  # fmt: skip
+
+
+_MOST_BYTES = 1 << 28
 
 
 @dataclass
@@ -141,11 +144,11 @@ class Journal:
         atomic_write(self.path, text.getvalue().encode())
 
     def _read(self) -> list[dict[str, float]]:
-        with self.path.open(newline="") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        content = read_file(self.path, _MOST_BYTES, "log of a training")
         try:
+            rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
             return [{key: float(row[key]) for key in self._columns} for row in rows]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, csv.Error):
             raise DactylError(f"{self.path}: not a log of this version; delete it") from None
 
 

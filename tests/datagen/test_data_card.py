@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -49,3 +50,12 @@ def test_the_same_samples_have_the_same_card_in_any_folder(tmp_path: Path) -> No
         write_card(TripletDataset(folder))
     for name in (CARD, PREVIEW):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_pipe_in_the_cards_place_is_not_waited_for(tmp_path: Path) -> None:
+    dataset = TripletDataset(make_dataset(tmp_path / "set", 2))
+    card = tmp_path / "set" / CARD
+    card.unlink(missing_ok=True)
+    os.mkfifo(card)
+    write_card(dataset)
+    assert card.is_fifo()  # not ours to replace

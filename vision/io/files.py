@@ -184,7 +184,7 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
 def sha256(path: Location) -> str:
     """Hexadecimal SHA-256 of a file. OSError where it cannot be read."""
     if is_remote(path):
-        return hashlib.sha256(store.read(path)).hexdigest()
+        return store.sha256(path)
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

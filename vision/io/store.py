@@ -8,6 +8,7 @@ adds what makes a file whole or absent, ``vision.storage.cache`` brings remote f
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,14 +49,18 @@ def is_remote(path: Location) -> TypeIs[UPath]:
     return not isinstance(path, Path)
 
 
-def read(path: Location, limit: int | None = None) -> bytes:
-    """The whole file, or its first ``limit`` bytes. FileNotFoundError where there is none."""
-    with _reached(path):
-        place = _here(path)
-        if limit is None or not is_remote(place):
-            return place.read_bytes()
+def read(url: UPath, limit: int) -> bytes:
+    """The first ``limit`` bytes of a remote file, all of it where it has no more. FileNotFoundError without one."""
+    with _reached(url):
+        place = _here(url)
         content: bytes = place.fs.cat_file(place.path, start=0, end=limit)
         return content
+
+
+def sha256(url: UPath) -> str:
+    """Hexadecimal SHA-256 of a remote file, read in pieces. FileNotFoundError where there is none."""
+    with _reached(url), _here(url).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size(path: Location) -> int | None:
