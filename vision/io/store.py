@@ -19,6 +19,8 @@ from upath import UPath
 from vision.errors import DactylError
 from vision.extras import install
 
+_PIECE = 1 << 20  # bytes
+
 Location = UPath | Path
 """Type of configuration keys that take a folder or a URL."""
 
@@ -53,14 +55,18 @@ def read(url: UPath, limit: int) -> bytes:
     """The first ``limit`` bytes of a remote file, all of it where it has no more. FileNotFoundError without one."""
     with _reached(url):
         place = _here(url)
+        assert is_remote(place)
         content: bytes = place.fs.cat_file(place.path, start=0, end=limit)
         return content
 
 
 def sha256(url: UPath) -> str:
     """Hexadecimal SHA-256 of a remote file, read in pieces. FileNotFoundError where there is none."""
+    digest = hashlib.sha256()
     with _reached(url), _here(url).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for piece in iter(lambda: file.read(_PIECE), b""):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def size(path: Location) -> int | None:
