@@ -8,6 +8,7 @@ copy more.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -31,6 +32,7 @@ _PREFETCHED = 2  # batches for each process, torch's default
 _SEMAPHORES = 256 << 10  # bytes for each process: they lie there too, a page each
 _MAX_SOCKET_PATH = 107  # bytes, of a Unix socket on Linux
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
+_HELD = (signal.SIGINT, signal.SIGTERM)
 _LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
 
 
@@ -81,7 +83,8 @@ class Loading:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = iter(self._loader)
+        with _signals_held():
+            batches = iter(self._loader)  # starts the processes
         while True:
             outer, self._waiting.since = self._waiting.since, time.monotonic()
             self._stuck = True
@@ -175,6 +178,16 @@ def _tensors(batch: dict[str, Any], pin: bool) -> Batch:
     return {key: value.pin_memory() for key, value in tensors.items()} if pin else tensors
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold signals back, also in processes that are forked meanwhile, until these are ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Beginning:
     """What a loading process does first.
 
@@ -190,3 +203,4 @@ class Beginning:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)

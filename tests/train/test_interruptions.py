@@ -17,7 +17,10 @@ import torch
 
 from dactyl.cli import main
 from tests.train.test_training import GEOMETRIC, arguments, weights
+from train import loading
+from train.batches import Waiting
 from train.faults import BAD_BATCH
+from train.loading import Loading
 from train.module import PoseTask
 
 # Validations after batches 3 and 6 of 7; a checkpoint after every second batch beside.
@@ -170,3 +173,18 @@ def test_a_missing_logger_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest
         pytest.skip("wandb is installed")
     assert main(["train", *arguments(tiny, tmp_path, *MORE, "--log.wandb", "project")]) == 1
     assert "log.wandb: the package wandb is missing" in capsys.readouterr().err
+
+
+def test_a_signal_finds_a_loading_process_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that came while a process began ended it, and with it the training, unsaved."""
+    monkeypatch.setattr(loading, "die_with", lambda _: signal.raise_signal(signal.SIGTERM))  # before its handlers stand
+    samples = [{"sample": torch.tensor(number)} for number in range(4)]
+    batches = Loading(samples, 1, True, 60.0, Waiting(), _first, batch_size=1)  # type: ignore[arg-type]
+    try:
+        assert [int(batch["sample"]) for batch in batches] == [0, 1, 2, 3]
+    finally:
+        batches.close()
+
+
+def _first(samples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return samples[0]
