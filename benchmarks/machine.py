@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 
+from vision.hardware import processor_name
 from vision.versions import package_versions
 
 
@@ -15,11 +15,4 @@ def describe() -> str:
     versions = ", ".join(f"{name} {version}" for name, version in installed.items())
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]  # above zero, other work took its share of the cores
-    return f"{_processor()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}, {versions}"
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    return f"{processor_name()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}, {versions}"

@@ -8,7 +8,6 @@ copy more.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import signal
@@ -25,14 +24,13 @@ from torch.utils.data._utils import signal_handling
 
 from train.batches import Batch, Waiting, collate
 from vision.errors import DactylError
-from vision.processes import die_with
+from vision.processes import MASKED, die_with, signals_masked
 
 SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2  # batches for each process, torch's default
 _SEMAPHORES = 256 << 10  # bytes for each process: they lie there too, a page each
 _MAX_SOCKET_PATH = 107  # bytes, of a Unix socket on Linux
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
-_HELD = (signal.SIGINT, signal.SIGTERM)
 _LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
 
 
@@ -83,7 +81,7 @@ class Loading:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        with _signals_held():
+        with signals_masked():
             batches = iter(self._loader)  # starts the processes
         while True:
             outer, self._waiting.since = self._waiting.since, time.monotonic()
@@ -178,16 +176,6 @@ def _tensors(batch: dict[str, Any], pin: bool) -> Batch:
     return {key: value.pin_memory() for key, value in tensors.items()} if pin else tensors
 
 
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Hold signals back, also in processes that are forked meanwhile, until these are ready for them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Beginning:
     """What a loading process does first.
 
@@ -203,4 +191,4 @@ class Beginning:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, MASKED)

@@ -1,10 +1,14 @@
-"""Processes that do not outlive the one that started them."""
+"""Processes that do not outlive the one that started them, and are ready for the signals that reach them."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
+
+MASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 def die_with(parent: int) -> None:
@@ -13,3 +17,16 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
+
+
+@contextlib.contextmanager
+def signals_masked() -> Iterator[None]:
+    """Start processes between signals: one of :data:`MASKED` that arrives now is delivered after.
+
+    A process that is started meanwhile inherits the mask, and lifts it when it is ready for them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, MASKED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,15 +6,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from vision.errors import DactylError
-from vision.processes import die_with
+from vision.processes import die_with, signals_masked
 
 
 def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess, Connection]:
@@ -26,7 +25,7 @@ def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess,
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=begin, args=(theirs, os.getpid()))
-    with _signals_masked():
+    with signals_masked():  # the child keeps SIGINT out for good: what Ctrl-C means is for its parent to decide
         process.start()
     theirs.close()
     with contextlib.suppress(OSError):
@@ -59,17 +58,3 @@ def end(process: SpawnProcess, connection: Connection) -> None:
     process.join()
     process.close()
     connection.close()
-
-
-@contextlib.contextmanager
-def _signals_masked() -> Iterator[None]:
-    """Start a process between signals: one that arrives now is delivered after.
-
-    The child inherits the mask, and keeps SIGINT out for good: Ctrl-C reaches the whole process group, but what happens
-    is for the parent to decide.
-    """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
