@@ -40,7 +40,7 @@ from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.io.decode import from_plain
 from vision.io.files import sha256
-from vision.networks.geometric import CONFIDENT_ANGLE
+from vision.networks.confidence import CONFIDENT_ANGLE
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.storage.schema import PREDICTIONS

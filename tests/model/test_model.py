@@ -10,6 +10,7 @@ from tests.model.test_bundle import Truth
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.networks.backbones import BackboneConfig
+from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric import GeometricModel
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
@@ -235,11 +236,26 @@ def test_only_a_window_finds_nominal_cameras() -> None:
 def test_calibration_makes_confidence_honest() -> None:
     model, _ = model_and_cameras("geometric")
     assert isinstance(model, GeometricModel)
-    deviations = torch.full((20_000,), 0.02)
-    normal = torch.linalg.vector_norm(torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    model.calibrate(0.06 * normal, deviations, nominal=False)
-    model.calibrate(0.08 * normal, deviations, nominal=True)
-    assert model.error_scale.tolist() == pytest.approx([3.0, 4.0], rel=0.02)
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.linalg.vector_norm(torch.randn(20_000, 3, generator=generator), dim=-1)
+    deviations = CONFIDENT_ANGLE * torch.rand(20_000, generator=generator).mul(4).sub(2).exp()
+    grown = 0.7 * deviations * (deviations / CONFIDENT_ANGLE) ** 0.4
+    model.calibrate(3.0 * deviations * normal, deviations, nominal=False)
+    model.calibrate(torch.where(torch.arange(20_000) % 50 == 0, 2.0, grown * normal), deviations, nominal=True)
+    assert model.error_scale.tolist() == pytest.approx([3.0, 0.7], rel=0.05)
+    assert model.error_power.tolist() == pytest.approx([1.0, 1.4], abs=0.03)
+
+    honest = honest_deviation(deviations, *fit_deviation(grown * normal, deviations))
+    right, confidence = grown * normal < CONFIDENT_ANGLE, probability_within(CONFIDENT_ANGLE, honest)
+    for quarter in confidence.argsort().chunk(4):
+        assert float(confidence[quarter].mean()) == pytest.approx(float(right[quarter].float().mean()), abs=0.02)
+
+
+def test_a_handful_of_samples_says_nothing_of_a_power() -> None:
+    assert fit_deviation(torch.tensor([0.02]), torch.tensor([0.01]))[1] == pytest.approx(1.0)
+    scale, power = fit_deviation(torch.zeros(3), torch.zeros(3))
+    assert 0 < scale < 1
+    assert 0.5 <= power <= 2.0
 
 
 def test_true_and_nominal_cameras_have_confidences_of_their_own() -> None:

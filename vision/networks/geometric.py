@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vision.geometry.cameras import Cameras, project_torch
 from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
 from vision.networks.heads import PointHead, PointOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
@@ -32,9 +33,6 @@ from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution, self_calibrate
 from vision.solvers.views import compare_views
 
-CONFIDENT_ANGLE = math.radians(2.0)
-"""A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
-enough for a good network to be unsure now and then, or all its confidences would be one."""
 NO_WINDOW = (
     "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "
     "model.window, whose locator does; calibrate the cameras"
@@ -57,8 +55,8 @@ class GeometricModel(PoseModel):
     Attributes:
         keypoints: (K, 3) metres, object frame: the points that are looked for.
         permutations: (S, K) onto which of them each of the object's symmetries carries each; None without symmetries.
-        error_scale: (2,) buffer: by what factor real errors exceed the predicted ones, with true cameras and with
-            nominal ones; set by :meth:`calibrate`.
+        error_scale, error_power: (2,) buffers, of true cameras and of nominal ones: how real errors follow the expected
+            ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
         landmark_offset: (C, L, 2) buffer: by how many pixels of the image the landmarks that it finds in each camera of
             its rig are off on average, which no number of pictures evens out; set by :meth:`set_landmark_offset`.
         usual_spread: buffer, image pixels: :attr:`vision.solvers.views.Views.spread` of held-out triplets, their
@@ -68,6 +66,7 @@ class GeometricModel(PoseModel):
     keypoints: Tensor
     permutations: Tensor | None
     error_scale: Tensor
+    error_power: Tensor
     landmark_offset: Tensor
     usual_spread: Tensor
     any_number_of_cameras: ClassVar[bool] = True
@@ -82,6 +81,7 @@ class GeometricModel(PoseModel):
         self.register_buffer("permutations", permutations, persistent=False)
         self.landmarks = scene.landmarks
         self.register_buffer("error_scale", torch.ones(2))
+        self.register_buffer("error_power", torch.ones(2))
         self.register_buffer("landmark_offset", no_landmark_offset(scene))
         self.register_buffer("usual_spread", torch.zeros(()))
         self.tower = build_backbone(config.backbone)
@@ -138,6 +138,7 @@ class GeometricModel(PoseModel):
 
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
+        weights.setdefault("error_power", torch.ones(2))
         weights.setdefault("landmark_offset", no_landmark_offset(scene))
         weights.setdefault("usual_spread", torch.zeros(()))
 
@@ -221,9 +222,9 @@ class GeometricModel(PoseModel):
             )
         axes = self.object.symmetries.axes
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
-        scale = self.error_scale[int(nominal)]
-        confidence = _probability_within(CONFIDENT_ANGLE, deviation * scale)
-        covariance = solution.covariance * scale.double().square()
+        honest = honest_deviation(deviation, self.error_scale[int(nominal)], self.error_power[int(nominal)])
+        confidence = probability_within(CONFIDENT_ANGLE, honest)
+        covariance = solution.covariance * (honest / deviation.clamp_min(1e-6)).square()[:, None, None]
         views = compare_views(self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations)
         return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
 
@@ -263,15 +264,14 @@ class GeometricModel(PoseModel):
         self.landmark_offset.copy_((found - true).median(dim=0).values)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
-        """Set the ``error_scale`` of true or nominal cameras.
+        """Set the ``error_scale`` and ``error_power`` of true or nominal cameras.
 
         Args:
             errors: (N,) of the rotation in radians, on held-out samples.
             deviations: (N,) what was returned with them.
             nominal: whether only the nominal cameras were known.
         """
-        median = 1.5382  # of the length of a standard normal vector in three dimensions
-        self.error_scale[int(nominal)] = (errors / deviations.clamp_min(1e-6)).median() / median
+        self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
 
     def set_usual_spread(self, spread: Tensor) -> None:
         """Set ``usual_spread`` from those of held-out triplets, (N,) pixels."""
@@ -358,11 +358,3 @@ def no_landmark_offset(scene: Scene) -> Tensor:
     """The ``landmark_offset`` of a network of which none was measured."""
     landmarks = None if scene.hand is None else scene.hand.landmarks
     return torch.zeros(len(scene.rig), 0 if landmarks is None else len(landmarks.points), 2)
-
-
-def _probability_within(angle: float, deviation: Tensor) -> Tensor:
-    """The probability (...) that a turn, normal about each of three axes with that deviation (...), is by less than
-    ``angle`` (Maxwell)."""
-    ratio = angle / deviation.clamp_min(1e-9)
-    probability = torch.erf(ratio / math.sqrt(2)) - math.sqrt(2 / math.pi) * ratio * torch.exp(-(ratio**2) / 2)
-    return probability.clamp(0.0, 1.0)

@@ -18,7 +18,7 @@ from eval.scoring.table import NONE
 
 CONFIDENT_DEG = 2.0
 """A geometric head's confidence is its probability that the rotation is right to this angle
-(``vision.networks.geometric.CONFIDENT_ANGLE``; importing that brings torch, which no report needs)."""
+(``vision.networks.confidence.CONFIDENT_ANGLE``; importing that brings torch, which no report needs)."""
 
 
 def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
