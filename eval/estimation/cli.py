@@ -19,6 +19,9 @@ def main_estimate(argv: Sequence[str]) -> None:
     network's own cameras see, and poses come in the calibration's frame; without one, the middle of each picture is
     taken, and the cameras are found with the pose as far as they are about where the network's are (nominal).
 
+    --self_calibrate 100 finds the cameras from so many of the triplets first, as dactyl calibrate --from does, and
+    takes them for all: worth most of a calibration where the cameras do not move.
+
     Each triplet gives a JSON line: key, time_s (where known), frame (world: the scene's; capture: the calibration's),
     position (m) and quaternion (w x y z, object to frame), position_std (m) and rotation_std (rad, about the frame's
     axes), confidence (the probability that the rotation is right to 2 degrees), unusual (why the pictures look unlike
@@ -39,7 +42,7 @@ def main_estimate(argv: Sequence[str]) -> None:
       dactyl estimate --pictures data/test-filament --checkpoint runs/best/best.ckpt --limit 100 | head
       dactyl estimate --pictures lab/recording --calibration lab/calibration.json --track true > tracked.jsonl
       dactyl estimate --live true --cameras.left 0 --cameras.top 1 --cameras.right rtsp://10.0.0.7/stream | consumer
-      dactyl estimate --live true --pictures lab/recording > poses.jsonl
+      dactyl estimate --live true --pictures lab/recording --self_calibrate 100 > poses.jsonl
       dactyl estimate --pictures lab/recording --lenses.left l.yaml --lenses.top t.yaml --lenses.right r.yaml
     """
     config = parse(EstimateConfig, argv, "dactyl estimate", main_estimate.__doc__ or "")

@@ -24,6 +24,9 @@ class EstimateConfig:
             are about where the network's cameras are (the nominal protocol).
         lenses: instead of a calibration, each camera's own without a place, of OpenCV or ROS (camera_info), by its
             name: pictures are undistorted, and the cameras are about where the network's are.
+        self_calibrate: largest number of triplets from which the cameras are found, which must not move; a hundred are
+            plenty. They begin where the calibration has them, or about where the network's are. With live, found again
+            and again as triplets come. Null for each triplet by itself.
         output: file for the poses, one JSON line for each triplet; null for standard output.
         overlays: folder for a picture of each triplet with the estimate drawn over it, or one sheet where it ends in
             .png; null for none.
@@ -48,6 +51,7 @@ class EstimateConfig:
     checkpoint: Path = Path("block")
     calibration: Path | None = None
     lenses: dict[str, Path] = field(default_factory=dict)
+    self_calibrate: int | None = None
     output: Path | None = None
     overlays: Path | None = None
     sheet: int = 24
@@ -70,7 +74,8 @@ class EstimateConfig:
         if self.calibration is not None and self.lenses:
             raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
         check_bits("picture_bits", self.picture_bits)
-        at_least_one(self, "sheet", "batch_size", *([] if self.limit is None else ["limit"]))
+        given = [key for key in ("limit", "self_calibrate") if getattr(self, key) is not None]
+        at_least_one(self, "sheet", "batch_size", *given)
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
         if self.port is not None and not 0 <= self.port < 1 << 16:
             raise ValueError(f"port: expected 0 to 65535, got {self.port}")

@@ -117,6 +117,10 @@ class Observer:
             for row, shot in enumerate(shots)
         ]
 
+    def take_cameras(self, intrinsics: FloatArray, extrinsics: FloatArray) -> None:
+        """From now on take these cameras of the network's images, K (C, 3, 3) and T (C, 4, 4), for the true ones."""
+        self.views.cameras, self.nominal = (intrinsics, extrinsics), False
+
     def _contrasts(self, images: np.ndarray) -> np.ndarray:
         """(N, C), of what each camera's image has of the array that holds it."""
         cameras = enumerate(self.estimator.rig.cameras)

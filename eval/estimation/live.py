@@ -16,6 +16,7 @@ from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.live_view import draw_live
+from eval.estimation.own_cameras import OwnCameras
 from eval.estimation.page import Page
 from eval.estimation.recorder import Recorder
 from eval.estimation.run import json_line, refuse_lost_pictures
@@ -79,7 +80,7 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             stack.callback(page.close)
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
-            _follow(config, observer, take, write, page, recorder, summary)
+            _follow(config, observer, take, write, page, recorder, summary, say)
         except KeyboardInterrupt:
             say("interrupted")
         summary.missed = missed()
@@ -94,9 +95,11 @@ def _follow(
     page: Page | None,
     recorder: Recorder | None,
     summary: LiveSummary,
+    say: Callable[[str], None],
 ) -> None:
     target = observer.estimator.object
     follow = Follower(config.tracking, None, target.symmetries)
+    cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
     ends: deque[float] = deque(maxlen=_RATE_OVER)
     before, first = "lost", 0.0
     while (arrival := take(config.stall_s)) is not None:
@@ -113,6 +116,8 @@ def _follow(
         summary.losses += status == "lost" != before
         summary.latencies.append(latency)
         before = status
+        if cameras is not None and (found := cameras.follow(estimate.images, now, bool(estimate.unusual))):
+            say(found)
         if recorder is not None:
             recorder.keep(arrival.shot)
         if page is not None:

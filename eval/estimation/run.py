@@ -15,6 +15,7 @@ from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
+from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import Source, open_source
 from eval.spacing import evenly_spaced
 from vision.errors import DactylError
@@ -51,6 +52,8 @@ def estimate_all(config: EstimateConfig) -> Summary:
     source = open_source(config, observer.estimator.scene)
     refuse_lost_pictures(config, source)
     summary = Summary(source.name, remarks=[*source.remarks])
+    if config.self_calibrate is not None:
+        summary.remarks.append(find_own_cameras(observer, source, config.self_calibrate))
     if config.output is None:
         for line in _lines(config, observer, source, summary):
             sys.stdout.write(line)

@@ -22,7 +22,9 @@ from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 
 if TYPE_CHECKING:
-    from vision.estimator import PoseEstimator
+    from vision.estimator import Observations, PoseEstimator
+    from vision.geometry.rotations import FloatArray
+    from vision.solvers.self_calibration import RigSolution
 
 _MOST_SPREAD = 0.02
 """Of a picture's height: keypoints that scatter so much tell no camera, whatever the network's own pictures gave."""
@@ -102,10 +104,9 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
     seen = Observations.joined(parts)
     try:
-        solution = estimator.self_calibrate(seen, *views.cameras, distortion=config.distortion)
+        solution = find_cameras(estimator, seen, *views.cameras, distortion=config.distortion)
     except DactylError as error:
-        raise DactylError(f"{config.recording}: {error}") from error
-    _refuse_unlike(config, float(solution.spread.median()), estimator)
+        raise DactylError(f"{config.recording}: {error}; nothing was written") from error
     found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
     matrices, transforms, distortion = (tensor.numpy() for tensor in found)
     cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
@@ -119,19 +120,29 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     return FoundRig(cameras, direction, focal, drift, len(seen.corners))
 
 
-def _refuse_unlike(config: SelfCalibrateConfig, spread: float, estimator: PoseEstimator) -> None:
-    """Raise DactylError where most triplets do not agree with the cameras found from them.
+def find_cameras(
+    estimator: PoseEstimator,
+    seen: Observations,
+    intrinsics: FloatArray,
+    extrinsics: FloatArray,
+    distortion: bool = False,
+) -> RigSolution:
+    """The cameras of a recording, where they are about where nominal ones are (:meth:`PoseEstimator.self_calibrate`).
 
-    A network that recognises nothing gives cameras, too, and small deviations where there are many triplets.
+    Raises:
+        DactylError: the recording leaves a camera open, or most triplets do not agree with the cameras found from them:
+            a network that recognises nothing gives cameras, too, and small deviations where there are many triplets.
     """
-    usual = estimator.usual_spread
+    solution = estimator.self_calibrate(seen, intrinsics, extrinsics, distortion)
+    spread, usual = float(solution.spread.median()), estimator.usual_spread
     most = _MOST_SPREAD * estimator.rig.cameras[0].height
     if usual is not None and spread > (limit := min(UNUSUAL * usual, most)):
         raise DactylError(
-            f"{config.recording}: the object's keypoints scatter by {spread:.1f} pixels (median) about where the found "
-            f"cameras see it, more than {limit:.1f}: {config.checkpoint} does not know such pictures or is "
-            "hardly trained, or the cameras moved from triplet to triplet; nothing was written"
+            f"the object's keypoints scatter by {spread:.1f} pixels (median) about where the found cameras see it, "
+            f"more than {limit:.1f}: the network does not know such pictures or is hardly trained, or the cameras "
+            "moved from triplet to triplet"
         )
+    return solution
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:

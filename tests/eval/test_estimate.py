@@ -115,6 +115,28 @@ def test_unusual_pictures_are_said_to_be(
     assert all(any(reason in text for text in line["unusual"]) for line in lines)
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    """Triplets of cameras that are displaced, all alike."""
+    return rendered_set(tmp_path_factory.mktemp("steady"), 12, displacement="per-recording")
+
+
+def test_cameras_that_stay_where_they_are_find_themselves(
+    steady: TripletDataset, dataset: TripletDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the pictures whose poses are asked for; of cameras that move, nothing is found."""
+    arguments = ("--pictures", steady.folder)
+    nominal, found = (
+        errors(estimate(capsys, *arguments, *more), steady).mean(axis=0) for more in ((), ("--self_calibrate", 12))
+    )
+    assert found[1] < 0.7 * nominal[1]
+    assert found[1] < 1.5
+
+    assert main(["estimate", "--pictures", str(dataset.folder), "--self_calibrate", "3"]) == 1
+    assert f"{dataset.folder}: " in (printed := capsys.readouterr()).err
+    assert not printed.out
+
+
 def _painted_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7)))
     return np.asarray(cv2.inpaint(image, around, 3, cv2.INPAINT_TELEA))

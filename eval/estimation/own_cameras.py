@@ -1,0 +1,92 @@
+"""Cameras found from the very pictures whose poses are estimated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eval.estimation.estimates import Observer
+from eval.estimation.sources import Source
+from eval.laboratory.self_calibration import find_cameras
+from vision.errors import DactylError
+from vision.estimator import Observations
+from vision.progress import progress
+
+_FIRST = 10
+"""Triplets after which live cameras are found for the first time; again whenever there are twice as many."""
+_APART_S = 0.2
+"""Seconds between triplets that are used: neighbours show the same grasp, and looking at each twice costs time."""
+
+
+class OwnCameras:
+    """Gathers what a network sees in triplets, and finds the cameras from them.
+
+    Args:
+        observer: that gets the found cameras.
+        most: number of triplets after which the cameras stay as they are.
+    """
+
+    def __init__(self, observer: Observer, most: int) -> None:
+        if not observer.estimator.finds_cameras:
+            raise DactylError(
+                "self_calibrate: the network finds no landmarks of parts that do not move, which tell where its "
+                "cameras are; calibrate them with a board (dactyl calibrate)"
+            )
+        self._observer, self._most = observer, most
+        self._given = observer.views.cameras
+        self._seen: list[Observations] = []
+        self._next, self._last = min(_FIRST, most), -np.inf
+
+    def gather(self, images: np.ndarray) -> None:
+        """Take in triplets (N, C, H, W, 3) uint8, as the network sees them."""
+        self._seen.append(self._observer.estimator.observe(images))
+
+    def find(self) -> str:
+        """Give the observer the cameras that fit all that was gathered, and say what they are like.
+
+        Raises:
+            DactylError: the triplets leave a camera open, or do not agree.
+        """
+        seen = Observations.joined(self._seen)
+        solution = find_cameras(self._observer.estimator, seen, *self._given)
+        self._observer.take_cameras(solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy())
+        direction = np.rad2deg(np.linalg.norm(solution.deviation[:, :3].numpy(), axis=1))
+        names = self._observer.estimator.rig.names
+        moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
+        turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""
+        return f"cameras found from {len(seen.corners)} triplets, directions sure to {direction.max():.2f} deg{turned}"
+
+    def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
+        """Use a live triplet (C, H, W, 3) uint8 of a time in seconds unless its pictures are unusual or it is one too
+        many, and say when the cameras were found, or could not be."""
+        if unusual or len(self._seen) >= self._most or now_s - self._last < _APART_S:
+            return None
+        self._last = now_s
+        self.gather(images[None])
+        if len(self._seen) < self._next:
+            return None
+        self._next = min(2 * self._next, self._most)
+        try:
+            return self.find()
+        except DactylError as error:
+            if len(self._seen) < self._most:
+                return f"cameras not found yet: {error}"
+            self._seen, self._next = [], min(_FIRST, self._most)
+            return f"cameras not found: {error}; looking again"
+
+
+def find_own_cameras(observer: Observer, source: Source, most: int) -> str:
+    """Find the cameras from at most ``most`` shots of a source, evenly spaced, and say what they are like.
+
+    Raises:
+        DactylError: the network cannot, or the shots leave a camera open.
+    """
+    cameras = OwnCameras(observer, most)
+    numbers, shots = source.shots(most)
+    with progress(f"finding the cameras of {source.name}", len(numbers), "triplets") as advance:
+        for shot in shots:
+            cameras.gather(observer.views(shot.pictures, shot.where)[None])
+            advance(1)
+    try:
+        return cameras.find()
+    except DactylError as error:
+        raise DactylError(f"{source.name}: {error}") from error
