@@ -1,7 +1,7 @@
 """What following an object is worth: errors of each frame's estimate and of the tracked pose, on rendered sequences.
 
-Sequences are made by ``python -m benchmarks.sequences``. With the same network and frames, for cameras that are known
-and for nominal ones:
+Sequences are made by ``python -m benchmarks.sequences``. With the same network and frames, for cameras that are known,
+that are found from the sequence itself, and nominal ones:
 
     single          each frame's own estimate, its velocities from neighbouring frames
     tracked         the filter's pose, when the frame's estimate was taken in
@@ -27,6 +27,7 @@ from benchmarks.machine import describe
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower
+from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import open_source
 from vision.geometry.rotations import FloatArray, rotation_from_quaternion
 from vision.tracking import TrackedPose, TrackingConfig
@@ -65,7 +66,7 @@ def main() -> None:
     names = ("deg", "mm", "jump deg", "jump mm", "deg/s", "mm/s")
     print(f"{'':46}" + "".join(f"{name:>10}" for name in names) + f"{'lag ms':>10}{'lost':>6}")
     for folder in arguments.sequences:
-        for protocol in ("calibrated", "nominal"):
+        for protocol in ("calibrated", "self-calibrated", "nominal"):
             _measure(folder, protocol, arguments.checkpoint, config)
 
 
@@ -97,6 +98,8 @@ def _estimates(sequence: Path, protocol: str, checkpoint: Path) -> Iterator[Esti
     config = EstimateConfig(sequence, checkpoint=checkpoint, calibration=calibration)
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
+    if protocol == "self-calibrated":
+        find_own_cameras(observer, source, source.count)
     for first in range(0, source.count, _BATCH):
         yield from observer([source.read(number) for number in range(first, min(first + _BATCH, source.count))])
 
