@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vision.errors import DactylError
-from vision.io.decode import Record, from_plain
+from vision.io.decode import Record, convert
 from vision.io.files import atomic_write, to_jsonable
 from vision.networks.model import build_model
 from vision.networks.model_config import MODELS, ModelConfig
@@ -107,8 +107,8 @@ def read_model(path: Path) -> PoseModel:
         DactylError: :func:`read_checkpoint`'s, or it is of another architecture.
     """
     checkpoint = read_checkpoint(path)
-    record = from_plain(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
-    config = from_plain(record.model, ModelConfig, f"{path}: hyper_parameters.model")
+    record = convert(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
+    config = convert(record.model, ModelConfig, f"{path}: hyper_parameters.model")
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()

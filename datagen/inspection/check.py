@@ -19,7 +19,7 @@ from vision.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rotation_from_quaternion
-from vision.io.decode import from_plain
+from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.progress import progress
 from vision.storage.datasets import DatasetFolder, TripletDataset
@@ -165,7 +165,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
             f"version {RENDERING}; check it without rerender"
         )
-    options = from_plain(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
+    options = convert(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
     views = functools.cache(lambda: Views(dataset.scene, options))  # compiles a scene
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
