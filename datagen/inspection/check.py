@@ -13,6 +13,7 @@ import simplejpeg
 
 from datagen.generate.frames import is_blank
 from datagen.pictures.camera_effects import photographed
+from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
 from vision.bounds import not_negative
@@ -158,8 +159,9 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     from datagen.generate.view_labels import Views
 
     config = dataset.manifest.config
-    if config.get("renderer") not in ("filament", "classic", "warp"):
-        raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
+    name = config.get("renderer")
+    if name not in RENDERERS.names() or not traits_of(name).repeatable:
+        raise DactylError(f"{dataset.folder}: rendered by {name}, which cannot be started from here")
     if config.get("rendering") != RENDERING:
         raise DactylError(
             f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
@@ -172,7 +174,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     with progress("rendering again", len(chosen), "samples") as advance:
         for number in chosen.tolist():
             shard = int(np.searchsorted(first, number, side="right")) - 1
-            with shard_renderer(config["renderer"], dataset.scene, options) as renderer:
+            with shard_renderer(name, dataset.scene, options) as renderer:
                 renderer.skip(number - int(first[shard]))
                 sample = stored_sample(dataset, number)
                 rendered = renderer.render([sample])[0]

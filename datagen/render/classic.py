@@ -53,6 +53,7 @@ class ClassicRenderer:
 
     batch_size = 1
     reusable = False
+    repeatable = True
     draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:

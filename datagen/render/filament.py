@@ -48,6 +48,7 @@ class FilamentRenderer:
 
     batch_size = 1
     reusable = False
+    repeatable = True
     draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
