@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from datagen.render.clutter import ClutterPart, Piece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
 from vision.bounds import fraction
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, quaternion_from_z
 
 _THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never the whole object
 _RING_PARTS, _CABLE_PARTS = 16, 12
@@ -288,13 +288,5 @@ def _chain(points: FloatArray, radius: float) -> list[ClutterPart]:
     along = ends - starts
     length = np.linalg.norm(along, axis=1)
     sizes = np.column_stack([np.full(len(along), radius), length / 2, np.zeros(len(along))])
-    turns = _from_z(along / length[:, None])
+    turns = quaternion_from_z(along / length[:, None])
     return [ClutterPart("capsule", *values) for values in zip((starts + ends) / 2, turns, sizes, strict=True)]
-
-
-def _from_z(directions: FloatArray) -> FloatArray:
-    """The shortest rotations of the z axis to unit vectors (N, 3), w x y z, (N, 4)."""
-    x, y, z = directions.T
-    found = np.column_stack([1.0 + z, -y, x, np.zeros_like(x)])
-    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
