@@ -36,7 +36,8 @@ from train.online_device import DeviceBatches
 from vision.errors import DactylError
 from vision.io.files import to_jsonable
 from vision.scene.rig import Rig
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL
 
 

@@ -19,8 +19,9 @@ from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.io.store import Location
 from vision.progress import Advance, progress
 from vision.scene.scene import Scene
-from vision.storage.datasets import DatasetManifest, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, shard_name
 from vision.versions import package_versions

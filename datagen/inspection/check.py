@@ -23,9 +23,10 @@ from vision.geometry.rotations import rotation_from_quaternion
 from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.progress import progress
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_images, mask_box, mask_suffix
 
