@@ -27,7 +27,8 @@ RENDERERS = Registry("renderer", "dactyl.renderers", _OURS)
 def traits_of(name: str) -> RendererTraits:
     """What the class of the renderer of that name says of itself."""
     made = RENDERERS.load(name)
-    return RendererTraits(**{each.name: getattr(made, each.name, each.default) for each in fields(RendererTraits)})
+    said = {each.name: getattr(made, each.name) for each in fields(RendererTraits) if hasattr(made, each.name)}
+    return RendererTraits(**said)
 
 
 def ours_where(holds: Callable[[RendererTraits], bool]) -> str:
