@@ -104,7 +104,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     """
     test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items() if folder is not None}
     training_set = TripletDataset(config.training_set) if config.training_set else None
-    from vision.estimator import weights_file  # brings torch
+    from vision.network_files import weights_file  # brings torch
 
     checkpoint = weights_file(str(config.checkpoint))
     estimator = load_estimator(checkpoint, config.device)

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from tests.scenes import JOINTS, rig, scene
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.io.files import canonical_json, fingerprint
-from vision.storage.datasets import DatasetManifest
 from vision.storage.folders import MANIFEST
+from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 

@@ -25,8 +25,8 @@ from vision.geometry.rotations import quaternion_from_rotation
 from vision.io.files import fingerprint
 from vision.scene.objects import Face, PoseObject
 from vision.scene.scene import Scene
-from vision.storage.datasets import DatasetManifest
 from vision.storage.folders import MANIFEST
+from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import encode_sample, write_shard
 

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from train.preemption import StopOnSignal, Stopped
-from vision.estimator import read_checkpoint
 from vision.io.files import atomic_write
+from vision.network_files import read_checkpoint
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

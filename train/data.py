@@ -17,7 +17,8 @@ from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
 from vision.scene.scene import require_same
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
+from vision.storage.manifest import DatasetFolder
 
 if TYPE_CHECKING:
     from train.online import OnlineBatches, OnlineTriplets

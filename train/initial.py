@@ -4,8 +4,8 @@ training."""
 from __future__ import annotations
 
 from vision.errors import DactylError
-from vision.estimator import read_model, weights_file
 from vision.io.files import sha256
+from vision.network_files import read_model, weights_file
 from vision.networks.pose_model import PoseModel
 
 

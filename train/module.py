@@ -17,7 +17,7 @@ from torchmetrics import CatMetric
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
 from vision.bounds import at_least_one, inner_fraction, not_negative, positive
-from vision.estimator import checkpoint_record
+from vision.network_files import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from datagen.appearance.pose_augmentation import augment_pose
 from datagen.generate.chunks import Chunks, states_excluding
-from datagen.generate.config import RenderConfig, remove_machine_options
+from datagen.generate.config import RenderConfig
 from datagen.generate.value_batches import ValueBatches
+from datagen.render import picture_options
 from datagen.states.files import states_fingerprint
 from datagen.workers.pool import TaskFailedError, default_workers
 from datagen.workers.stream import OrderedStream
@@ -35,7 +36,8 @@ from train.online_device import DeviceBatches
 from vision.errors import DactylError
 from vision.io.files import to_jsonable
 from vision.scene.rig import Rig
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL
 
 
@@ -93,8 +95,8 @@ class OnlineTriplets:
         identity: dict[str, Any] = to_jsonable(self.config)
         for key in ("workers", "timeout_s", "device"):
             del identity[key]
-        remove_machine_options(identity["render"], self.config.renderer)
-        return identity | {"states": states_fingerprint(self.config.states)}
+        render = picture_options(self.config.render, self.config.renderer)
+        return identity | {"render": render, "states": states_fingerprint(self.config.states)}
 
     def batches(
         self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int, device: torch.device

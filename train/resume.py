@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from train.module import PoseTask
 from vision.errors import DactylError, shortened
-from vision.io.decode import Count, Record, from_plain
+from vision.io.decode import Count, Record, convert
 from vision.storage.tensors import first_mismatched_tensor, tensor_fault
 
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
@@ -32,7 +32,7 @@ class Progress(Record, frozen=True):
 def steps_done(checkpoint: Mapping[str, Any], path: Path) -> int:
     """Steps of the optimiser that a training's checkpoint has behind it."""
     said = {key: checkpoint[key] for key in ("global_step",) if key in checkpoint}
-    return from_plain(said, Progress, path).global_step
+    return convert(said, Progress, path).global_step
 
 
 def refuse_misfit(checkpoint: Mapping[str, Any], task: PoseTask, trainer: lightning.Trainer, path: Path) -> None:

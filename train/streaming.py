@@ -20,7 +20,7 @@ from train.batches import BATCH_KEYS, Batch, Waiting, collate
 from train.loading import Loading
 from vision.errors import DactylError
 from vision.io.store import Location
-from vision.storage.datasets import DatasetFolder
+from vision.storage.manifest import DatasetFolder
 from vision.storage.streams import LaneReader, StreamOrder, read_shard
 
 _STATISTICS_SHARDS = 8

@@ -11,14 +11,14 @@ CAMERA_FOVY_DEG = 1.0
 
 
 @dataclass(frozen=True)
-class PublishedTrials:
-    """A row of Table 3: consecutive goals.
+class ConsecutiveGoals:
+    """Goals that a policy reached one after the other in some trials: a row of Table 3, or one of ours beside it.
 
     Attributes:
         label: object, and what the policy was told of it.
-        place: ``randomized`` for the randomized simulation, or ``robot``.
+        place: ``plain`` or ``randomized`` for a simulation, or ``robot``.
         trials: number of trials.
-        mean, std, median: of the consecutive goals; None where this table does not repeat them.
+        mean, std, median: of the goals; None where they are published and not repeated here.
     """
 
     label: str
@@ -31,16 +31,16 @@ class PublishedTrials:
 
 TRIALS = {
     ("shadow", "block"): (
-        PublishedTrials("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
-        PublishedTrials("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
-        PublishedTrials("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
-        PublishedTrials("block (state)", "robot", 10, 18.8),
-        PublishedTrials("block (state, locked wrist)", "robot", 10, 26.4),
-        PublishedTrials("block (vision)", "robot", 10, 15.2),
+        ConsecutiveGoals("block (state)", "randomized", 100, 43.4, 13.8, 50.0),
+        ConsecutiveGoals("block (state, locked wrist)", "randomized", 100, 44.2, 13.4, 50.0),
+        ConsecutiveGoals("block (vision)", "randomized", 100, 30.0, 10.3, 33.0),
+        ConsecutiveGoals("block (state)", "robot", 10, 18.8),
+        ConsecutiveGoals("block (state, locked wrist)", "robot", 10, 26.4),
+        ConsecutiveGoals("block (vision)", "robot", 10, 15.2),
     ),
     ("shadow", "prism"): (
-        PublishedTrials("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
-        PublishedTrials("octagonal prism (state)", "robot", 10, 7.8),
+        ConsecutiveGoals("octagonal prism (state)", "randomized", 100, 29.0, 19.7, 30.0),
+        ConsecutiveGoals("octagonal prism (state)", "robot", 10, 7.8),
     ),
 }
 """Table 3, by names of hand and object; of the robot's trials the means only."""

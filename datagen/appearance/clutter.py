@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.clutter_shapes import KINDS, chain
 from datagen.render.clutter import ClutterPart, Piece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
 from vision.bounds import fraction
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation
+from vision.geometry.rotations import FloatArray
 
 _THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never the whole object
-_RING_PARTS, _CABLE_PARTS = 16, 12
 _TAPER = 3  # capsules of a finger's last link
 _ATTEMPTS = 50
 
@@ -185,10 +185,10 @@ def _site(config: ClutterConfig, place: Place, room: Room, size: float, rng: np.
 
 
 def _piece(config: ClutterConfig, place: Place, room: Room, rng: np.random.Generator) -> Piece:
-    kind = str(rng.choice(_THIN if place == "front" else list(_KINDS)))
+    kind = str(rng.choice(_THIN if place == "front" else list(KINDS)))
     size, thickness = room.scale * float(config.size(rng)), room.scale * float(config.thickness(rng))
     turn = Rotation.from_quat(rng.normal(size=4))
-    parts = tuple(_KINDS[kind](rng, _site(config, place, room, size, rng), turn, size, thickness))
+    parts = tuple(KINDS[kind](rng, _site(config, place, room, size, rng), turn, size, thickness))
     return Piece(kind, place, parts, _color(config, rng), float(config.metallic(rng)), float(config.glossiness(rng)))
 
 
@@ -223,78 +223,19 @@ def _finger(config: ClutterConfig, room: Room, azimuth: float, plain: float, rng
     places = collar + np.linspace(0, 1, _TAPER + 1)[:, None] * (knee - collar)
     radii = np.linspace(tip_radius, thickness, _TAPER)
     links = [
-        *(_chain(np.stack(ends), radius)[0] for ends, radius in zip(itertools.pairwise(places), radii, strict=True)),
+        *(chain(np.stack(ends), radius)[0] for ends, radius in zip(itertools.pairwise(places), radii, strict=True)),
         ClutterPart("sphere", knee, np.array([1.0, 0, 0, 0]), np.array([1.3 * thickness, 0, 0])),
-        *_chain(np.stack([knee, hip]), 1.1 * thickness),
+        *chain(np.stack([knee, hip]), 1.1 * thickness),
     ]
     rgb = _color(config, rng) if rng.random() < fingers.colored else np.full(3, plain)
     gloss = rng.uniform(0.2, 0.8)
     grey = np.full(3, rng.uniform(0.25, 0.55))
     return [
         Piece("finger", "above", tuple(links), rgb, float(rng.uniform(0.0, 0.2)), float(gloss)),
-        Piece("fingertip", "above", tuple(_chain(np.stack([tip, collar]), tip_radius)), grey, 0.0, 0.2),
+        Piece("fingertip", "above", tuple(chain(np.stack([tip, collar]), tip_radius)), grey, 0.0, 0.2),
     ]
 
 
 def _towards(azimuth: float, elevation: float) -> FloatArray:
     flat = np.cos(elevation)
     return np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
-
-
-def _box(rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, _: float) -> list[ClutterPart]:
-    half = size * rng.permutation([1.0, *rng.uniform(0.1, 1.0, 2)])
-    return [ClutterPart("box", site, quaternion_from_rotation(turn), half)]
-
-
-def _sphere(rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, _: float) -> list[ClutterPart]:
-    del rng
-    return [ClutterPart("sphere", site, quaternion_from_rotation(turn), np.array([size, 0.0, 0.0]))]
-
-
-def _rod(
-    rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, thickness: float
-) -> list[ClutterPart]:
-    del rng
-    end = turn.apply([0.0, 0.0, size])
-    return _chain(np.stack([site - end, site + end]), thickness)
-
-
-def _ring(
-    rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, thickness: float
-) -> list[ClutterPart]:
-    del rng
-    angle = np.linspace(0, 2 * np.pi, _RING_PARTS + 1)
-    circle = size * np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
-    return _chain(site + turn.apply(circle), thickness)
-
-
-def _cable(
-    rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, thickness: float
-) -> list[ClutterPart]:
-    """A curve between two ends that bends to the sides on its way (a cubic of Bézier's)."""
-    bends = np.array([[0, 0, -1], [0, 0, -0.3], [0, 0, 0.3], [0, 0, 1.0]]) * size
-    bends[1:3, :2] = size * rng.uniform(-1.0, 1.0, (2, 2))
-    t = np.linspace(0, 1, _CABLE_PARTS + 1)[:, None]
-    weights = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1)
-    return _chain(site + turn.apply(weights @ bends), thickness)
-
-
-_KINDS = {"box": _box, "rod": _rod, "sphere": _sphere, "ring": _ring, "cable": _cable}
-
-
-def _chain(points: FloatArray, radius: float) -> list[ClutterPart]:
-    """Capsules along a line through points (K, 3)."""
-    starts, ends = points[:-1], points[1:]
-    along = ends - starts
-    length = np.linalg.norm(along, axis=1)
-    sizes = np.column_stack([np.full(len(along), radius), length / 2, np.zeros(len(along))])
-    turns = _from_z(along / length[:, None])
-    return [ClutterPart("capsule", *values) for values in zip((starts + ends) / 2, turns, sizes, strict=True)]
-
-
-def _from_z(directions: FloatArray) -> FloatArray:
-    """The shortest rotations of the z axis to unit vectors (N, 3), w x y z, (N, 4)."""
-    x, y, z = directions.T
-    found = np.column_stack([1.0 + z, -y, x, np.zeros_like(x)])
-    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))

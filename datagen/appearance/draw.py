@@ -19,7 +19,7 @@ from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render import drawn_by, others_that_draw
+from datagen.render import others_that_draw, traits_of
 from datagen.render.base import Appearance, RenderOptions
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.geometry.cameras import change_field_of_view, displace
@@ -119,16 +119,18 @@ class AppearanceConfig:
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
     """Raise ValueError where something is drawn that the renderer would not show."""
-    if appearance.clutter.any and "clutter" not in drawn_by(renderer):
+    if appearance.clutter.any and "clutter" not in traits_of(renderer).draws:
         raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
-    if appearance.surroundings.any and "surroundings" not in drawn_by(renderer):
+    if appearance.surroundings.any and "surroundings" not in traits_of(renderer).draws:
         others = others_that_draw("surroundings")
         raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
-    if appearance.camera_effects.any and renderer == "warp":
-        raise ValueError("appearance.camera_effects: renderer warp has none, trainings add their own; leave them out")
+    if appearance.camera_effects.any and not traits_of(renderer).camera_effects:
+        raise ValueError(
+            f"appearance.camera_effects: renderer {renderer} has none, trainings add their own; leave them out"
+        )
     if appearance.textures.any and not render.textures:
         raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
-    if render.textures and "textures" not in drawn_by(renderer):
+    if render.textures and "textures" not in traits_of(renderer).draws:
         raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others_that_draw('textures')}")
 
 

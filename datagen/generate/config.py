@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
-from datagen.render import RENDERERS
+from datagen.render import RENDERERS, ours_where, picture_options, traits_of
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
@@ -67,8 +67,6 @@ class RenderConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "count", "shard_size", "workers", "devices")
-        if self.devices is not None and self.renderer != "warp":
-            raise ValueError(f"devices: is of use only with renderer warp, got {self.devices}")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
         positive(self, "timeout_s")
@@ -79,6 +77,9 @@ class RenderConfig:
             check_scene(self.scene)
         if self.renderer not in RENDERERS.names():
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
+        if self.devices is not None and not traits_of(self.renderer).shares_gpus:
+            sharing = ours_where(lambda traits: traits.shares_gpus)
+            raise ValueError(f"devices: is of use only with renderer {sharing}, got {self.devices}")
         require_drawable(self.appearance, self.render, self.renderer)
 
     @property
@@ -113,7 +114,7 @@ class RenderConfig:
         identity: dict[str, Any] = to_jsonable(self)
         for key in ("output", "workers", "devices", "executor", "ray_address", "timeout_s", "only", "count"):
             del identity[key]
-        remove_machine_options(identity["render"], self.renderer)
+        identity["render"] = picture_options(self.render, self.renderer)
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
         identity["appearance"] = self.appearance.identity()
@@ -126,12 +127,3 @@ class RenderConfig:
         identity["states"] = states_fingerprint(self.states)
         identity["scene"] = self.drawn_scene().identity()
         return identity
-
-
-def remove_machine_options(render: dict[str, Any], renderer: str) -> None:
-    """Take out of ``RenderOptions`` as JSON what changes no picture of this renderer."""
-    del render["unity"]["player"]
-    if renderer == "warp":
-        del render["warp"]["worlds"], render["warp"]["device"], render["warp"]["devices"]
-    else:  # nor is it in datasets from before there was this renderer
-        del render["warp"]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
-from datagen.render import is_reusable
+from datagen.render import traits_of
 from datagen.states.files import load_states
 from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, default_workers, run
 from vision.errors import DactylError
@@ -19,8 +19,9 @@ from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.io.store import Location
 from vision.progress import Advance, progress
 from vision.scene.scene import Scene
-from vision.storage.datasets import DatasetManifest, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, shard_name
 from vision.versions import package_versions
@@ -104,7 +105,7 @@ def _execute(
     workers = config.workers or default_workers()
     if config.executor == "local":
         # Drivers leak; what draws all shards of its process does not, and starts as slowly as it draws thousands.
-        lives = _REUSED_TASKS if is_reusable(config.renderer) else TASKS_PER_PROCESS
+        lives = _REUSED_TASKS if traits_of(config.renderer).reusable else TASKS_PER_PROCESS
         return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray
 

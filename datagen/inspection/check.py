@@ -13,18 +13,20 @@ import simplejpeg
 
 from datagen.generate.frames import is_blank
 from datagen.pictures.camera_effects import photographed
+from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
 from datagen.variation import generator
 from vision.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rotation_from_quaternion
-from vision.io.decode import from_plain
+from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.progress import progress
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_images, mask_box, mask_suffix
 
@@ -158,21 +160,22 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
     from datagen.generate.view_labels import Views
 
     config = dataset.manifest.config
-    if config.get("renderer") not in ("filament", "classic", "warp"):
-        raise DactylError(f"{dataset.folder}: rendered by {config.get('renderer')}, which cannot be started from here")
+    name = config.get("renderer")
+    if name not in RENDERERS.names() or not traits_of(name).repeatable:
+        raise DactylError(f"{dataset.folder}: rendered by {name}, which cannot be started from here")
     if config.get("rendering") != RENDERING:
         raise DactylError(
             f"{dataset.folder}: its pictures are of rendering version {config.get('rendering')}, this program draws "
             f"version {RENDERING}; check it without rerender"
         )
-    options = from_plain(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
+    options = convert(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
     views = functools.cache(lambda: Views(dataset.scene, options))  # compiles a scene
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
     with progress("rendering again", len(chosen), "samples") as advance:
         for number in chosen.tolist():
             shard = int(np.searchsorted(first, number, side="right")) - 1
-            with shard_renderer(config["renderer"], dataset.scene, options) as renderer:
+            with shard_renderer(name, dataset.scene, options) as renderer:
                 renderer.skip(number - int(first[shard]))
                 sample = stored_sample(dataset, number)
                 rendered = renderer.render([sample])[0]

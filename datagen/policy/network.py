@@ -16,7 +16,7 @@ from datagen.policy.features import GOAL_WIDTH
 from datagen.policy.layout import SHADOW, Layout
 from datagen.policy.memory import FRAME_INPUTS, Memory
 from vision.errors import DactylError
-from vision.io.decode import Text, from_plain
+from vision.io.decode import Text, convert
 from vision.io.files import atomic_write
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
@@ -174,12 +174,12 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     if content.get("version") != VERSION:
         raise DactylError(f"{path}: version {content.get('version')} of the format, this is {VERSION}; train it again")
     with fitting(path):
-        inputs = from_plain(content["inputs"], Names, f"{path}: inputs")
-        hidden = from_plain(content["hidden"], Widths, f"{path}: hidden")
-        layout = from_plain(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
+        inputs = convert(content["inputs"], Names, f"{path}: inputs")
+        hidden = convert(content["hidden"], Widths, f"{path}: hidden")
+        layout = convert(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
         # Files from before there was any memory say nothing of it.
-        memory = from_plain(content.get("memory", {}), Memory, f"{path}: memory")
-        privileged = from_plain(content.get("told", 0), Privileged, f"{path}: told")
+        memory = convert(content.get("memory", {}), Memory, f"{path}: memory")
+        privileged = convert(content.get("told", 0), Privileged, f"{path}: told")
         actor = fitted(
             lambda: Actor(inputs, hidden, layout, memory, privileged),
             checked_tensors(content["actor"], f"{path}: actor"),
@@ -188,8 +188,8 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
         normaliser = fitted(
             lambda: Normaliser(layout.state), checked_tensors(content["normaliser"], f"{path}: normaliser"), str(path)
         )
-        about = from_plain(content["about"], dict[str, Any], f"{path}: about")
-        about |= {key: from_plain(about[key], Text, f"{path}: about.{key}") for key in ("name", "object")}
+        about = convert(content["about"], dict[str, Any], f"{path}: about")
+        about |= {key: convert(about[key], Text, f"{path}: about.{key}") for key in ("name", "object")}
     return actor.eval(), normaliser.eval(), about
 
 

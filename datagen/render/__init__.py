@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
-from datagen.render.base import Renderer, RenderOptions
+from datagen.render.base import Renderer, RendererTraits, RenderOptions
 from vision.errors import DactylError
+from vision.io.files import to_jsonable
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
@@ -18,20 +24,30 @@ _OURS = {
 RENDERERS = Registry("renderer", "dactyl.renderers", _OURS)
 
 
-def drawn_by(name: str) -> frozenset[str]:
-    """Which of :data:`datagen.render.base.EXTRAS` the renderer of that name draws."""
-    drawn: frozenset[str] = getattr(RENDERERS.load(name), "draws", frozenset())
-    return drawn
+def traits_of(name: str) -> RendererTraits:
+    """What the class of the renderer of that name says of itself."""
+    made = RENDERERS.load(name)
+    said = {each.name: getattr(made, each.name) for each in fields(RendererTraits) if hasattr(made, each.name)}
+    return RendererTraits(**said)
 
 
-def is_reusable(name: str) -> bool:
-    """Whether a renderer of that name draws all shards of its process (:class:`datagen.render.base.Renderer`)."""
-    return bool(getattr(RENDERERS.load(name), "reusable", False))
+def ours_where(holds: Callable[[RendererTraits], bool]) -> str:
+    """For messages: the renderers of this package of which something holds, as ``filament or classic``."""
+    return " or ".join(name for name in _OURS if holds(traits_of(name)))
 
 
 def others_that_draw(extra: str) -> str:
     """A hint for messages: the renderers of this package that draw one of :data:`datagen.render.base.EXTRAS`."""
-    return f"take {' or '.join(name for name in _OURS if extra in drawn_by(name))}"
+    return f"take {ours_where(lambda traits: extra in traits.draws)}"
+
+
+def picture_options(options: RenderOptions, name: str) -> dict[str, Any]:
+    """Options as JSON, those alone that can change a picture of the renderer of that name."""
+    found: dict[str, Any] = to_jsonable(options)
+    for key in traits_of(name).machine_options:
+        *groups, last = key.split(".")
+        del functools.reduce(operator.getitem, groups, found)[last]
+    return found
 
 
 def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:
@@ -49,7 +65,7 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
     # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     made = RENDERERS.load(name)
-    if options.textures and "textures" not in drawn_by(name):
+    if options.textures and "textures" not in traits_of(name).draws:
         raise DactylError(
             f"renderer {name}: draws no textures yet; leave render.textures out, or {others_that_draw('textures')}"
         )

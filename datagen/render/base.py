@@ -158,6 +158,27 @@ EXTRAS = frozenset({"textures", "clutter", "surroundings"})
 """What an appearance may have beside materials, lights and cameras."""
 
 
+@dataclass(frozen=True)
+class RendererTraits:
+    """What a renderer's class says of itself, each by an attribute of that name; where it has none, the default holds.
+
+    Attributes:
+        draws: which of :data:`EXTRAS`; it is asked for no others.
+        camera_effects: cameras' effects are put on its pictures; not where trainings take those just as it draws them.
+        reusable: it is slow to start and draws a sample the same at any time: one makes all shards of its process.
+        repeatable: scene and options are all that it takes to draw a dataset's samples again.
+        shares_gpus: its processes share out the first ``RenderOptions.warp.devices`` GPUs of a machine.
+        machine_options: keys of :class:`RenderOptions` that change none of its pictures.
+    """
+
+    draws: frozenset[str] = frozenset()
+    camera_effects: bool = True
+    reusable: bool = False
+    repeatable: bool = False
+    shares_gpus: bool = False
+    machine_options: frozenset[str] = frozenset({"unity.player", "warp"})
+
+
 class Renderer(Protocol):
     """A scene, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
 
@@ -167,9 +188,7 @@ class Renderer(Protocol):
     batch_size: int
     """Samples that it wants to be fed at once."""
     reusable: bool
-    """It is slow to start and draws a sample the same at any time: one makes all shards of its process."""
-    draws: frozenset[str]
-    """Of the class: which of :data:`EXTRAS` it draws. A class without it draws none, and is asked for none."""
+    """As in :class:`RendererTraits`, the rest of which is the class's to say or to leave out."""
 
     def skip(self, count: int) -> None:
         """Before the first sample: as if ``count`` had been drawn. Nothing to do where frames do not depend on that."""

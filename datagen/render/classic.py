@@ -5,34 +5,26 @@ Fixed-function lighting: colours are sRGB-encoded values multiplied by light, so
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.pictures.dominant_lights import dominant_lights
-from datagen.pictures.surroundings import resized, solid_angles
-from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
+from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
 from datagen.render.environment_map import SKY_SIZE, cube_map
-from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
+from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.scene import Scene
 
-# Linear brightness of a white surface, as measured in Filament's pictures: under the sky only, and per unit of light
-# from 1 m that falls straight on it. tests/render holds the two renderers to each other.
-_SKY = 0.146
-_PER_UNIT = 0.130
-_MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that most of them reach
 _MULTISAMPLING = 4
 _SHADOW_MAP_SCALE = 1.0  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
 _GEOMS = {
@@ -53,6 +45,7 @@ class ClassicRenderer:
 
     batch_size = 1
     reusable = False
+    repeatable = True
     draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -210,11 +203,11 @@ class ClassicRenderer:
             model.vis.headlight.ambient[:] = ambient
             lights, self._dominant = lights[:, None], []
         else:
-            around = _main_lights(look.surroundings, _MOST_LIGHTS - len(position))
-            bright = _SKY * look.surroundings.brightness
-            linear = _linear_light(position, look.light_intensity)[:, None].repeat(3, axis=1)
+            around = main_lights(look.surroundings, _MOST_LIGHTS - len(position))
+            bright = SKY * look.surroundings.brightness
+            linear = linear_light(position, look.light_intensity)[:, None].repeat(3, axis=1)
             all_lights = np.concatenate([linear, bright * around.lights / np.pi])
-            model.vis.headlight.ambient[:], encoded = _encoded(bright * around.ambient, all_lights)
+            model.vis.headlight.ambient[:], encoded = encode_lights(bright * around.ambient, all_lights)
             lights = encoded[: len(used)]
             self._dominant = list(zip(around.directions, encoded[len(used) :], strict=True))
         model.light_diffuse[used] = lights
@@ -239,7 +232,7 @@ class ClassicRenderer:
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = use is not None
         if use is None or (use.name, use.turn, use.brightness) == self._sky:
             return
-        linear = _SKY * use.brightness * cube_map(use.surroundings().radiance, SKY_SIZE)
+        linear = SKY * use.brightness * cube_map(use.surroundings().radiance, SKY_SIZE)
         texture = model.texture("sky").id
         pixels = np.rint(255 * srgb_from_linear(np.minimum(linear, 1.0))).astype(np.uint8)
         start = model.tex_adr[texture]
@@ -265,54 +258,3 @@ class ClassicRenderer:
 def _mapped(rgb: FloatArray, glossiness: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """MuJoCo's colour (..., 3), shininess and specular (...,) of materials."""
     return reflected(linear_from_srgb(rgb)), *highlight(1.0 - glossiness, NON_METAL_REFLECTANCE)
-
-
-def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, FloatArray]:
-    """Light for a renderer that adds it up in sRGB-encoded values, as bright as a linear renderer's.
-
-    Encoding the sum is not the sum of encodings, so they agree at one point: on a surface that sees every light at the
-    mean cosine of a half-sphere.
-
-    Args:
-        position: positions of the lights, metres from where they aim, (L, 3).
-        intensity: intensities in Unity's units, (L,).
-
-    Returns:
-        Ambient light, and each light's own (L,).
-    """
-    return _encoded(_SKY, _linear_light(position, intensity))
-
-
-def _linear_light(position: FloatArray, intensity: FloatArray) -> FloatArray:
-    """Brightness (L,) of a white surface that faces a light, as seen in Filament's pictures."""
-    brightness: FloatArray = _PER_UNIT * intensity / (position**2).sum(axis=1)
-    return brightness
-
-
-def _encoded(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatArray]:
-    """Ambient light and lights (L, ...) so that encoded values add up to the encoding of the sum, see above."""
-    ambient = ambient_linear ** (1.0 / GAMMA)
-    total = linear.sum(axis=0)
-    encoded = ((ambient_linear + _MEAN_COSINE * total) ** (1.0 / GAMMA) - ambient) / _MEAN_COSINE
-    return ambient, encoded * linear / np.where(total > 0, total, 1.0)
-
-
-class _MainLights(NamedTuple):
-    """What surroundings are to a renderer that has but a few lights.
-
-    Attributes:
-        directions: towards the lights, unit vectors of the world frame, (N, 3).
-        lights: illuminance of each on a surface that faces it, in units of the map's radiance, (N, 3).
-        ambient: mean radiance of the rest, (3,).
-    """
-
-    directions: FloatArray
-    lights: FloatArray
-    ambient: FloatArray
-
-
-@functools.lru_cache(maxsize=128)
-def _main_lights(use: SurroundingsUse, count: int) -> _MainLights:
-    towards, lights, rest = dominant_lights(resized(use.surroundings().radiance, 64), count)
-    ambient = (rest * solid_angles(len(rest))[..., None]).sum(axis=(0, 1)) / (4 * np.pi)
-    return _MainLights(towards, lights, ambient.astype(np.float64))

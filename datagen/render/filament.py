@@ -10,13 +10,8 @@ samples in the same order from a new renderer give the same bytes.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import mujoco
@@ -26,6 +21,7 @@ from numpy.typing import NDArray
 from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
 from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
+from datagen.render.filament_output import captured_output, without_idle_warnings
 from datagen.render.filament_textures import FilamentTextures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
@@ -35,7 +31,6 @@ from vision.scene.scene import Scene
 
 # Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
-_IDLE_WARNING = b"EBR Stall Warning"
 _MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
 
 
@@ -48,6 +43,7 @@ class FilamentRenderer:
 
     batch_size = 1
     reusable = False
+    repeatable = True
     draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -60,7 +56,7 @@ class FilamentRenderer:
         self._stage = Stage(scene, options)
         self._padded = (scene.rig.height, scene.rig.width)
         self.materials = self._stage.scene.materials
-        with _captured_output(1) as log:
+        with captured_output(1) as log:
             try:
                 self._context = mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
             except RuntimeError as error:
@@ -169,7 +165,7 @@ class FilamentRenderer:
         images = np.zeros((len(samples), len(self._requests), *self._padded, 3), dtype=np.uint8)
         for number, sample in enumerate(samples):
             self._apply(sample)
-            with _without_idle_warnings():
+            with without_idle_warnings():
                 self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
             for image, camera, left in zip(images[number], self._stage.rig.cameras, self._left, strict=True):
                 # Viewports stand on the target's lower edge.
@@ -238,7 +234,7 @@ class FilamentRenderer:
         ):
             self.__dict__.pop(name, None)
         self.__dict__.pop("_filament_scene", None)
-        with _captured_output(1):
+        with captured_output(1):
             self.__dict__.pop("_context", None)
 
     def __enter__(self) -> Self:
@@ -255,41 +251,3 @@ def _quality(options: RenderOptions) -> mujoco.MjModel:
     # Filament's default tone curve takes the grey out of dark colours; without one a face has its calibrated colour.
     spec.add_text(name="filament.cg.tone_mapping", data="linear")
     return spec.compile()
-
-
-@contextlib.contextmanager
-def _captured_output(*descriptors: int) -> Iterator[Callable[[], bytes]]:
-    """Keep what native code writes to file descriptors, and yield a function that returns it so far as bytes.
-
-    Filament prints a dozen lines for each context, and says only there which device it chose.
-    """
-    flush = ctypes.CDLL(None).fflush
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    flush(None)
-    with tempfile.TemporaryFile() as log, contextlib.ExitStack() as stack:
-
-        def text() -> bytes:
-            flush(None)
-            return os.pread(log.fileno(), 1 << 16, 0)
-
-        for descriptor in descriptors:
-            saved = os.dup(descriptor)
-            stack.callback(os.close, saved)
-            stack.callback(os.dup2, saved, descriptor)
-            os.dup2(log.fileno(), descriptor)
-        stack.callback(flush, None)
-        yield text
-
-
-@contextlib.contextmanager
-def _without_idle_warnings() -> Iterator[None]:
-    """Keep from the terminal what Filament writes of its own housekeeping on a busy machine; pass on all else."""
-    with _captured_output(1, 2) as log:
-        try:
-            yield
-        finally:
-            said = log()
-    rest = b"".join(line for line in said.splitlines(keepends=True) if _IDLE_WARNING not in line)
-    if rest:
-        os.write(2, rest)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datagen.render.base import Sample
 from datagen.render.clutter import Piece
-from vision.geometry.rotations import FloatArray
+from vision.geometry.rotations import FloatArray, quaternion_from_z
 
 
 class FilamentClutter:
@@ -70,10 +69,8 @@ class FilamentClutter:
         return renderable, mesh, data
 
 
-def _tangent_frames(normals: FloatArray) -> NDArray[np.float64]:
+def _tangent_frames(normals: FloatArray) -> FloatArray:
     """Rotations of the z axis to unit normals (V, 3), as Filament has them: quaternions x y z w, w above 0, (V, 4)."""
-    x, y, z = normals.T
-    frames = np.column_stack([-y, x, np.zeros_like(x), 1.0 + z])
-    frames[z < -1 + 1e-6] = (1.0, 0.0, 0.0, 1e-6)
-    unit: NDArray[np.float64] = frames / np.linalg.norm(frames, axis=1, keepdims=True)
-    return unit
+    frames = quaternion_from_z(normals)[:, [1, 2, 3, 0]]
+    frames[:, 3] = np.maximum(frames[:, 3], 1e-6)
+    return frames

@@ -25,7 +25,9 @@ class WarpRenderer:
         DactylError: mujoco_warp is not installed, or there is no such device.
     """
 
-    reusable = True
+    reusable = repeatable = shares_gpus = True
+    camera_effects = False
+    machine_options = frozenset({"unity.player", "warp.worlds", "warp.device", "warp.devices"})
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._values = WorldValues(scene, options)

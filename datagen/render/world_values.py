@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.render.base import RenderOptions, Sample, refuse_clutter, refuse_surroundings
-from datagen.render.classic import encoded_light
+from datagen.render.encoded_light import encoded_light
 from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.stage import Stage
 from vision.geometry.rotations import FloatArray

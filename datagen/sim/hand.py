@@ -1,34 +1,24 @@
-"""A scene's hand as MuJoCo has it, stripped to what one purpose needs.
+"""A scene's hand as MuJoCo has it: the hand only, under names that the scene can rely on.
 
-Models are read where they are installed and edited in memory; no asset is copied. Each visible link (a body with a
-visual mesh) gets a material of its own, so that neighbouring links can differ in colour.
+Models are read where they are installed and edited in memory; no asset is copied.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 import mujoco
 import numpy as np
-import trimesh
 
 from datagen.sim.backgrounds import FLOOR
-from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
 from vision.errors import DactylError
-from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
-from vision.scene.mesh_reduction import reduced
 
-_SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than a pixel of any usual rig
-_ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms, of what a tendon runs over
-_UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
-_NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
@@ -208,113 +198,3 @@ def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
             body.mass, body.inertia = found.mass[0], found.inertia
             body.ipos, body.iquat = found.ipos, found.iquat
             body.explicitinertial = True
-
-
-def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove what is only seen, and its meshes; what tendons run over stays."""
-
-    def touches(geom: mujoco.MjsGeom) -> bool:
-        if hand.collision_group is not None:
-            return bool(geom.group == hand.collision_group)
-        return bool(geom.contype or geom.conaffinity)
-
-    pulleys = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
-    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in pulleys)
-    for geom in spec.geoms:
-        if not touches(geom):
-            geom.contype = geom.conaffinity = 0
-
-
-def keep_visual_geometry(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool = False) -> list[str]:
-    """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
-
-    Args:
-        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; more where its shape would change.
-        own_meshes: vertices and faces stand in the spec, also where all triangles are kept.
-
-    Returns:
-        The materials' names in the order of the body tree.
-    """
-    for pair in list(spec.pairs):
-        spec.delete(pair)
-    # Nothing moves by itself here, and what tendons run over is removed.
-    for element in (*spec.actuators, *spec.equalities, *spec.tendons):
-        spec.delete(element)
-    for site in spec.sites:  # no camera sees them; renderers would draw balls
-        site.group = _UNSEEN_GROUP
-    if hand.visual_group is not None:
-        _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
-    if mesh_fraction < 1 or own_meshes:
-        _reduce_meshes(spec, hand, mesh_fraction)
-    names: list[str] = []
-    for geom in spec.geoms:
-        name = f"link/{geom.parent.name.removeprefix(hand.prefix)}"
-        if name not in names:
-            spec.add_material(name=name, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5)
-            names.append(name)
-        geom.material = name
-    return names
-
-
-def add_nail_sensors(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """A touch sensor behind each fingernail, "nail/<number>" in the order of the fingertips: where motion capture has
-    its markers, which whatever touches there hides."""
-    for number, nail in enumerate(hand.nails):
-        body = spec.body(hand.prefix + nail.body)
-        if body is None:
-            raise DactylError(f"hand {hand.name}: nails: the model has no body '{nail.body}'")
-        site = body.add_site(name=f"nail/{number}", pos=nail.position, size=[_NAIL_RADIUS] * 3)
-        spec.add_sensor(
-            name=f"nail/{number}",
-            type=mujoco.mjtSensor.mjSENS_TOUCH,
-            objtype=mujoco.mjtObj.mjOBJ_SITE,
-            objname=site.name,
-        )
-
-
-def lock_wrist(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Hold the wrist's joints at their initial angles (the paper's locked wrist); they stay in the state.
-
-    Raises:
-        DactylError: the hand's file names none.
-    """
-    if not hand.wrist:
-        raise DactylError(f"hand {hand.name}: names no joints of a wrist to lock; give them as wrist, or leave it free")
-    for name in hand.wrist:
-        equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=hand.prefix + name)
-        equality.data[0] = hand.initial_pose.get(name, 0.0)
-
-
-def _delete_geoms(spec: mujoco.MjSpec, unwanted: Callable[[mujoco.MjsGeom], bool]) -> None:
-    for geom in [geom for geom in spec.geoms if unwanted(geom)]:
-        spec.delete(geom)
-    used = {geom.meshname for geom in spec.geoms}
-    for mesh in [mesh for mesh in spec.meshes if mesh.name not in used]:
-        spec.delete(mesh)
-
-
-def _reduce_meshes(spec: mujoco.MjSpec, hand: Hand, fraction: float) -> None:
-    """Put about so large a share of each file's triangles into the spec in the file's place."""
-    meshes = [mesh for mesh in spec.meshes if mesh.file]
-    model = whole_model(spec, hand)
-    for mesh in meshes:
-        vertices, faces = _compiled_mesh(model, mesh.name)
-        if fraction < 1:
-            vertices, faces, _ = reduced(vertices, faces, fraction, _SAME_SHAPE)
-        mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # they are in the vertices
-        mesh.file = ""
-        mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
-
-
-def _compiled_mesh(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3), metres in the frame that the file has once it is scaled, and triangles (F, 3).
-
-    As MuJoCo has found and read it: where a path is stripped or a model attached, its folder is not the hand's. Corners
-    that several normals made several vertices of are one again.
-    """
-    mesh = model.mesh(name).id
-    read = mesh_triangles(model, mesh)
-    vertices = read.vertices @ matrix_from_quaternion(model.mesh_quat[mesh]).T + model.mesh_pos[mesh]
-    solid = trimesh.Trimesh(vertices, read.faces, process=False)
-    solid.merge_vertices()
-    return np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32)

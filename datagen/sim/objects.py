@@ -50,7 +50,13 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
 
 
-def add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
+def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> list[str]:
+    """Add what a camera sees of it; returns the names of its materials. Its mass is any: it is only drawn."""
+    body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True
+    return [_add_part(spec, body, part) for part in target.parts]
+
+
+def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
     """Add a mesh with a material of its own; its name is the part's, and is returned."""
     mesh = part.mesh
     # Three vertices of its own for every triangle keep edges sharp, and texture coordinates on their side of a seam.

@@ -7,25 +7,19 @@ radians, kilograms, seconds.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
 import numpy as np
 
-from datagen.sim.backgrounds import BOWL_WALL, FLOOR, add_background
+from datagen.sim.backgrounds import add_background
 from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
-from datagen.sim.hand import (
-    add_nail_sensors,
-    keep_collision_geometry,
-    keep_visual_geometry,
-    load_hand,
-    lock_wrist,
-)
-from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_part
-from datagen.sim.texture_coordinates import BACKGROUND_REPEAT, add_coordinates, floor_coordinates, wall_coordinates
+from datagen.sim.hand import load_hand
+from datagen.sim.hand_purposes import keep_for_physics, keep_for_rendering
+from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_parts
+from datagen.sim.texture_coordinates import add_missing_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.hand import Hand
@@ -125,54 +119,25 @@ def compile_scene(
     """
     hand = scene.hand
     spec = mujoco.MjSpec() if hand is None else load_hand(hand)
-    spec.option.timestep = PHYSICS_TIMESTEP
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
-    # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    # What a hand's file says of the world around it would go unnoticed: it is the scene's, and its z points up.
-    spec.option.gravity = _GRAVITY
-    spec.option.disableflags &= ~(mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    _set_options(spec)
     materials: list[str] = []
     if hand is not None and purpose == "physics":
-        keep_collision_geometry(spec, hand)
-        add_nail_sensors(spec, hand)
-        if locked_wrist:
-            lock_wrist(spec, hand)
+        keep_for_physics(spec, hand, locked_wrist)
     elif hand is not None:
-        materials += keep_visual_geometry(spec, hand, mesh_fraction, own_meshes=textured)
+        materials += keep_for_rendering(spec, hand, mesh_fraction, own_meshes=textured)
     body = add_object(spec, scene)
     if purpose == "physics":
         add_collision_shape(spec, body, scene.object)
     else:
-        materials += [add_part(spec, body, part) for part in scene.object.parts]
-        body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True  # it is only drawn
+        materials += add_parts(spec, body, scene.object)
         _add_cameras_and_lights(spec, scene)
     materials += add_background(spec, scene.background, purpose == "render")
     if textured:
-        for mesh in spec.meshes:
-            if mesh.name == FLOOR:
-                add_coordinates(mesh, floor_coordinates)
-            elif mesh.name == BOWL_WALL:
-                add_coordinates(mesh, functools.partial(wall_coordinates, scene.background))
-            elif len(mesh.userface) and not len(mesh.usertexcoord):
-                add_coordinates(mesh)
-        if (plane := spec.geom(FLOOR)) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
-            repeats = np.maximum(1, np.rint(2 * plane.size[:2] / BACKGROUND_REPEAT))
-            # A box has textures on its upper side as in a mirror; so negative.
-            spec.material(plane.material).texrepeat = repeats * (-1, 1)
+        add_missing_coordinates(spec, scene.background)
     if texture_size:
-        for name in materials:
-            if not spec.material(name).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:  # none of its own
-                _add_white_texture(spec, name, texture_size)
+        _add_white_textures(spec, materials, texture_size)
     if sky_size:
-        spec.add_texture(
-            name="sky",
-            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-            width=sky_size,
-            height=6 * sky_size,
-            nchannel=3,
-            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        )
+        _add_sky(spec, sky_size)
     try:
         model = spec.compile()
     except ValueError as error:
@@ -180,18 +145,44 @@ def compile_scene(
     return _index(model, scene, purpose, materials)
 
 
-def _add_white_texture(spec: mujoco.MjSpec, material: str, size: int) -> None:
+def _set_options(spec: mujoco.MjSpec) -> None:
+    """The simulation's own options, whatever the hand's file says of them."""
+    spec.option.timestep = PHYSICS_TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
+    # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    # What a hand's file says of the world around it would go unnoticed: it is the scene's, and its z points up.
+    spec.option.gravity = _GRAVITY
+    spec.option.disableflags &= ~(mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT)
+
+
+def _add_white_textures(spec: mujoco.MjSpec, materials: list[str], size: int) -> None:
+    """Give a texture to each material that has none of its own."""
+    for material in materials:
+        if spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:
+            continue
+        spec.add_texture(
+            name=f"drawn/{material}",
+            type=mujoco.mjtTexture.mjTEXTURE_2D,
+            width=size,
+            height=size,
+            nchannel=3,
+            colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_LINEAR,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+            rgb1=(1, 1, 1),
+        )
+        spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
+
+
+def _add_sky(spec: mujoco.MjSpec, size: int) -> None:
     spec.add_texture(
-        name=f"drawn/{material}",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
         width=size,
-        height=size,
+        height=6 * size,
         nchannel=3,
-        colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_LINEAR,
         builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        rgb1=(1, 1, 1),
     )
-    spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
 
 
 def _add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:

@@ -3,17 +3,33 @@ wall is unrolled."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import mujoco
 import numpy as np
 
+from datagen.sim.backgrounds import BOWL_WALL, FLOOR
 from vision.geometry.rotations import FloatArray
 from vision.scene.surroundings import Background
 
-BACKGROUND_REPEAT = 0.4
-"""Side of a texture on the background, metres."""
+_BACKGROUND_REPEAT = 0.4  # m, side of a texture on the background
 _REPEAT = 0.06  # m, on the hand and the object
+
+
+def add_missing_coordinates(spec: mujoco.MjSpec, background: Background) -> None:
+    """Give texture coordinates to all that a renderer can see and that has none."""
+    for mesh in spec.meshes:
+        if mesh.name == FLOOR:
+            _add_coordinates(mesh, floor_coordinates)
+        elif mesh.name == BOWL_WALL:
+            _add_coordinates(mesh, functools.partial(wall_coordinates, background))
+        elif len(mesh.userface) and not len(mesh.usertexcoord):
+            _add_coordinates(mesh, box_coordinates)
+    if (plane := spec.geom(FLOOR)) is not None and plane.type == mujoco.mjtGeom.mjGEOM_BOX:
+        repeats = np.maximum(1, np.rint(2 * plane.size[:2] / _BACKGROUND_REPEAT))
+        # A box has textures on its upper side as in a mirror; so negative.
+        spec.material(plane.material).texrepeat = repeats * (-1, 1)
 
 
 def box_coordinates(triangles: FloatArray) -> FloatArray:
@@ -28,7 +44,7 @@ def box_coordinates(triangles: FloatArray) -> FloatArray:
 
 def floor_coordinates(triangles: FloatArray) -> FloatArray:
     """Coordinates (F, 3, 2) for triangles (F, 3, 3) of a floor, metres, world frame: as a map, seen from above."""
-    return triangles[..., :2] / BACKGROUND_REPEAT
+    return triangles[..., :2] / _BACKGROUND_REPEAT
 
 
 def wall_coordinates(background: Background, triangles: FloatArray) -> FloatArray:
@@ -40,12 +56,12 @@ def wall_coordinates(background: Background, triangles: FloatArray) -> FloatArra
     angle = angle[:, :1] + (angle - angle[:, :1] + np.pi) % (2 * np.pi) - np.pi  # no triangle goes all the way round
     rise = np.array([background.rim_radius - background.floor_radius, background.rim_height])
     along = np.stack([radius - background.floor_radius, away[..., 2]], axis=-1) @ rise / np.linalg.norm(rise)
-    around = max(1.0, np.rint(np.pi * (background.floor_radius + background.rim_radius) / BACKGROUND_REPEAT))
-    return np.stack([-around * angle / (2 * np.pi), along / BACKGROUND_REPEAT], axis=-1)
+    around = max(1.0, np.rint(np.pi * (background.floor_radius + background.rim_radius) / _BACKGROUND_REPEAT))
+    return np.stack([-around * angle / (2 * np.pi), along / _BACKGROUND_REPEAT], axis=-1)
 
 
-def add_coordinates(mesh: mujoco.MjsMesh, coordinates: Callable[[FloatArray], FloatArray] = box_coordinates) -> None:
-    """Give a mesh whose vertices and faces are the user's own `coordinates` of its triangles; its normals stay."""
+def _add_coordinates(mesh: mujoco.MjsMesh, coordinates: Callable[[FloatArray], FloatArray]) -> None:
+    """Give a mesh whose vertices and faces are the user's own ``coordinates`` of its triangles; its normals stay."""
     vertices = np.reshape(mesh.uservert, (-1, 3)) * np.asarray(mesh.scale)
     faces = np.reshape(mesh.userface, (-1, 3)).astype(int)
     mesh.usertexcoord = coordinates(vertices[faces]).ravel()

@@ -83,52 +83,94 @@ def run(
         TaskFailedError: a task's processes died or hung, or it raised TransientError, ``ATTEMPTS`` times in all.
         Exception: whatever else a task raised.
     """
-    waiting, failures = deque(numbers), Counter[int]()
-    busy: list[_Worker[Result]] = []
-    leaving: list[_Worker[Result]] = []
-
-    def failed(worker: _Worker[Result], reason: str) -> None:
-        busy.remove(worker)
-        worker.kill()
-        failures[worker.number] += 1
-        if failures[worker.number] == ATTEMPTS:
-            raise TaskFailedError(reason, worker.number, worker.done)
-        advance(-worker.done)
-        waiting.appendleft(worker.number)
-
+    pool = _Pool(task, numbers, workers, advance, timeout_s, tasks_per_process)
     try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                taken = {worker.place for worker in busy}
-                place = next(place for place in range(workers) if place not in taken)
-                busy.append(_Worker(task, place))
-                busy[-1].give(waiting.popleft())
-            wait([worker.connection for worker in busy], timeout=0.5)
-            for worker in list(busy):
-                try:
-                    results = worker.listen(advance)
-                except TransientError as error:
-                    failed(worker, str(error))
-                    continue
-                except (EOFError, OSError):
-                    failed(worker, f"a worker process died ({worker.status()})")
-                    continue
-                if results:
-                    number = worker.number
-                    if waiting and worker.tasks < tasks_per_process:
-                        worker.give(waiting.popleft())
-                    else:
-                        busy.remove(worker)
-                        leaving.append(worker.dismiss())
-                    yield number, results[0]
-                elif worker.silence_s > timeout_s:
-                    failed(worker, f"a worker process hung (no progress for {timeout_s:g} s)")
-            leaving = [worker for worker in leaving if not worker.gone()]
-        deadline = time.monotonic() + _LEAVE_S
-        for worker in leaving:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
+        while pool.has_work:
+            pool.fill()
+            yield from pool.results()
+            pool.drop_the_gone()
+        pool.wait_for_the_leaving()
     finally:
-        for worker in busy + leaving:
+        pool.kill()
+
+
+class _Pool(Generic[Result]):
+    """The workers of one :func:`run`: those that are busy, those that leave, and the tasks that wait for one."""
+
+    def __init__(
+        self,
+        task: Task[Result],
+        numbers: Sequence[int],
+        workers: int,
+        advance: Advance,
+        timeout_s: float,
+        tasks_per_process: int,
+    ) -> None:
+        self._task, self._workers, self._advance = task, workers, advance
+        self._timeout_s, self._tasks_per_process = timeout_s, tasks_per_process
+        self._waiting, self._failures = deque(numbers), Counter[int]()
+        self._busy: list[_Worker[Result]] = []
+        self._leaving: list[_Worker[Result]] = []
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting or self._busy)
+
+    def fill(self) -> None:
+        """Start workers for the tasks that wait, each in the first place that is free."""
+        while self._waiting and len(self._busy) < self._workers:
+            taken = {worker.place for worker in self._busy}
+            place = next(place for place in range(self._workers) if place not in taken)
+            self._busy.append(_Worker(self._task, place))
+            self._busy[-1].give(self._waiting.popleft())
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """Wait until a worker says something, half a second at most; yield what is finished, put back what failed."""
+        wait([worker.connection for worker in self._busy], timeout=0.5)
+        for worker in list(self._busy):
+            try:
+                results = worker.listen(self._advance)
+            except TransientError as error:
+                self._put_back(worker, str(error))
+                continue
+            except (EOFError, OSError):
+                self._put_back(worker, f"a worker process died ({worker.status()})")
+                continue
+            if results:
+                number = worker.number
+                self._go_on(worker)
+                yield number, results[0]
+            elif worker.silence_s > self._timeout_s:
+                self._put_back(worker, f"a worker process hung (no progress for {self._timeout_s:g} s)")
+
+    def _go_on(self, worker: _Worker[Result]) -> None:
+        """Give a worker that has finished the next task, or let it leave."""
+        if self._waiting and worker.tasks < self._tasks_per_process:
+            worker.give(self._waiting.popleft())
+        else:
+            self._busy.remove(worker)
+            self._leaving.append(worker.dismiss())
+
+    def _put_back(self, worker: _Worker[Result], reason: str) -> None:
+        """Kill a worker whose task failed; a fresh one does it again, unless that was the last attempt."""
+        self._busy.remove(worker)
+        worker.kill()
+        self._failures[worker.number] += 1
+        if self._failures[worker.number] == ATTEMPTS:
+            raise TaskFailedError(reason, worker.number, worker.done)
+        self._advance(-worker.done)
+        self._waiting.appendleft(worker.number)
+
+    def drop_the_gone(self) -> None:
+        self._leaving = [worker for worker in self._leaving if not worker.gone()]
+
+    def wait_for_the_leaving(self) -> None:
+        deadline = time.monotonic() + _LEAVE_S
+        for worker in self._leaving:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+
+    def kill(self) -> None:
+        for worker in self._busy + self._leaving:
             worker.kill()
 
 

@@ -38,8 +38,9 @@ from vision.scene.load import check_scene
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
-from vision.storage.datasets import DatasetManifest, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 

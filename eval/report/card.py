@@ -72,7 +72,8 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
     Raises:
         DactylError: the evaluation is missing, damaged or of another checkpoint, or the network is too large to ship.
     """
-    from vision.estimator import WEIGHTS, PoseEstimator, export_weights  # brings torch
+    from vision.estimator import PoseEstimator  # brings torch
+    from vision.network_files import WEIGHTS, export_weights
 
     evaluation = load_evaluation("ours", config.evaluation)
     checkpoint = evaluation.record.checkpoint

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eval.report.table_text import table_text
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.trial_results import STEP_SECONDS, ClosedLoop, Play
-from vision.published import TRIALS
+from vision.published import TRIALS, ConsecutiveGoals
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,14 @@ class TrialRow:
     """A line of the table of trials; None where nothing is published or nothing was estimated.
 
     Attributes:
-        label: whose trials, and what the policy was told.
-        place: the simulation, or the robot.
-        trials: how many.
-        mean, std, median: of the consecutive goals.
+        goals: whose trials, and what they came to.
         interval: of the mean, 95 %.
         ended: how many trials ended by a drop, by too long at one goal, with all goals.
         errors: the estimator's mean errors while it drove, degrees and millimetres.
         published: by the paper.
     """
 
-    label: str
-    place: str
-    trials: int
-    mean: float
-    std: float | None = None
-    median: float | None = None
+    goals: ConsecutiveGoals
     interval: Interval | None = None
     ended: tuple[int, int, int] | None = None
     errors: tuple[float, float] | None = None
@@ -42,10 +34,7 @@ class TrialRow:
 
 
 PAPER_TRIALS = {
-    names: tuple(
-        TrialRow(f"paper, {row.label}", row.place, row.trials, row.mean, row.std, row.median, published=True)
-        for row in rows
-    )
+    names: tuple(TrialRow(replace(goals, label=f"paper, {goals.label}"), published=True) for goals in rows)
     for names, rows in TRIALS.items()
 }
 
@@ -63,13 +52,10 @@ TRIAL_NOTES = (
 def play_row(play: Play, name: str) -> TrialRow:
     """A play's line of the table, for a policy and object called ``name``."""
     goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
+    label = f"{name} ({play.observation_source})"
+    mean, std, median = float(goals.mean()), float(goals.std()), float(np.median(goals))
     return TrialRow(
-        f"{name} ({play.observation_source})",
-        play.simulation,
-        len(goals),
-        float(goals.mean()),
-        float(goals.std()),
-        float(np.median(goals)),
+        ConsecutiveGoals(label, play.simulation, len(goals), mean, std, median),
         mean_interval(goals, np.arange(len(goals)), np.random.default_rng(0)),
         (ended["dropped"], ended["late"], ended["complete"]),
         play.errors,
@@ -94,12 +80,13 @@ TRIAL_TITLES = (
 
 def trial_cells(row: TrialRow) -> list[str]:
     """A row's texts, one for each of :data:`TRIAL_TITLES`."""
-    mean = f"{row.mean:.1f}" if row.std is None else f"{row.mean:.1f} ± {row.std:.1f}"
+    goals = row.goals
+    mean = f"{goals.mean:.1f}" if goals.std is None else f"{goals.mean:.1f} ± {goals.std:.1f}"
     between = "–" if row.interval is None else f"{row.interval.low:.1f}–{row.interval.high:.1f}"
     errors = ["–", "–"] if row.errors is None else [f"{value:.2f}" for value in row.errors]
     ended = ["–"] * 3 if row.ended is None else [str(count) for count in row.ended]
-    median = "–" if row.median is None else f"{row.median:g}"
-    return [row.label, row.place, str(row.trials), mean, between, median, *ended, *errors]
+    median = "–" if goals.median is None else f"{goals.median:g}"
+    return [goals.label, goals.place, str(goals.trials), mean, between, median, *ended, *errors]
 
 
 def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:

@@ -27,7 +27,7 @@ from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
-from vision.io.decode import Count, Record, Text, from_plain
+from vision.io.decode import Count, Record, Text, convert
 from vision.scene.scene import Scene
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
@@ -168,7 +168,7 @@ class ClosedLoop:
     @property
     def played(self) -> HowPlayed:
         """How the trials were played."""
-        return from_plain(self.record.config, HowPlayed, f"{self.folder / RESULTS}: key 'config'")
+        return convert(self.record.config, HowPlayed, f"{self.folder / RESULTS}: key 'config'")
 
     @property
     def plays(self) -> list[Play]:

@@ -15,7 +15,7 @@ from datagen.inspection.check import CheckConfig, faults
 from datagen.inspection.doctor import complaint, examine
 from datagen.inspection.gallery import page
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample
+from datagen.render.base import RENDERING, RenderOptions, Sample
 from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from tests.scenes import rig, scene
@@ -78,6 +78,15 @@ def test_pictures_of_another_version_cannot_be_drawn_again(tmp_path: Path) -> No
     with pytest.raises(DactylError, match="rendering version None, this program draws version"):
         list(faults(CheckConfig(folder, rerender=1)))
     assert found(folder) == []
+
+
+@pytest.mark.parametrize("renderer", ["unity", "gone", None])
+def test_what_cannot_be_started_here_is_not_drawn_again(tmp_path: Path, renderer: str | None) -> None:
+    """A player of another machine, a package that is not installed, or no renderer at all."""
+    folder = write_dataset(tmp_path, (2,))
+    write_manifest(folder, TripletDataset(folder).shards, config={"renderer": renderer, "rendering": RENDERING})
+    with pytest.raises(DactylError, match=f"rendered by {renderer}, which cannot be started from here"):
+        list(faults(CheckConfig(folder, rerender=1)))
 
 
 def test_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

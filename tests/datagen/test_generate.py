@@ -24,8 +24,10 @@ from datagen.inspection.check import CheckConfig, faults
 from datagen.pictures.camera_effects import CameraEffectsConfig
 from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
-from datagen.render import is_reusable, others_that_draw
+from datagen.render import RENDERERS, others_that_draw, traits_of
 from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
+from datagen.render.unity_options import UnityOptions
+from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
 from datagen.variation import Uniform, UniformInt
@@ -347,5 +349,41 @@ def test_a_recordings_size_counts_only_where_there_are_recordings(states: Path, 
 
 
 def test_who_draws_what_is_read_from_the_renderers() -> None:
-    assert [is_reusable(name) for name in ("filament", "classic", "warp", "unity")] == [False, False, True, True]
+    assert [traits_of(name).reusable for name in ("filament", "classic", "warp", "unity")] == [False, False, True, True]
     assert others_that_draw("clutter") == "take filament or classic or unity"
+
+
+def test_what_is_special_about_a_renderer_is_its_class_to_say(
+    states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of another package: nothing here goes by a renderer's name."""
+
+    class Theirs:
+        camera_effects, shares_gpus = False, True
+        machine_options = frozenset({"unity", "warp.device"})
+
+    classes, names, load = {"plain": object, "theirs": Theirs}, RENDERERS.names(), RENDERERS.load
+    monkeypatch.setattr(RENDERERS, "names", lambda: (*names, *classes))
+    monkeypatch.setattr(RENDERERS, "load", lambda name: classes.get(name) or load(name))
+    plain, theirs = (config_of(states, tmp_path, renderer=name) for name in classes)
+
+    assert dataclasses.replace(theirs, devices=2).render_here.warp.devices == 2
+    for config in (plain, config_of(states, tmp_path)):
+        with pytest.raises(ValueError, match="devices: is of use only with renderer warp, got 2"):
+            dataclasses.replace(config, devices=2)
+
+    effects = AppearanceConfig(camera_effects=CameraEffectsConfig(probability=1.0, read_noise=Uniform(0.0, 0.1)))
+    dataclasses.replace(plain, appearance=effects)
+    for name in ("theirs", "warp"):
+        with pytest.raises(ValueError, match=f"appearance.camera_effects: renderer {name} has none"):
+            dataclasses.replace(theirs, renderer=name, appearance=effects)
+
+    (ours, others), warp = (
+        (config.identity()["render"] for config in (plain, theirs)),
+        dataclasses.asdict(WarpOptions()),
+    )
+    assert ours.keys() == dataclasses.asdict(RenderOptions()).keys() - {"warp", "recording_size", "textures"}
+    assert ours["unity"].keys() == dataclasses.asdict(UnityOptions()).keys() - {"player"}
+    assert "unity" not in others
+    assert others["warp"].keys() == warp.keys() - {"device"}
+    assert config_of(states, tmp_path, renderer="warp").identity()["render"]["warp"] == {"rays": warp["rays"]}

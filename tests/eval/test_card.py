@@ -13,10 +13,11 @@ from eval.report.card import main_package_model
 from eval.scoring.record import load_evaluation
 from tests.scenes import scene
 from tests.synthetic import make_dataset
-from vision import estimator as estimators
+from vision import network_files
 from vision.config import UsageError
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, checkpoint_record
+from vision.estimator import PoseEstimator
+from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
@@ -53,7 +54,7 @@ def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
     measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package(measured, tmp_path)
-    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
     sample = TripletDataset(measured[2])[1]
     told = [sample[key][None] for key in ("images", "camera_intrinsics", "camera_extrinsics")]
     shipped = PoseEstimator.from_pretrained("block").predict(*told)
@@ -67,7 +68,7 @@ def test_weights_can_have_a_name_of_their_own(
     measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package(measured, tmp_path, "--name", "my-block")
-    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
     assert PoseEstimator.from_pretrained("my-block").object.name == "block"
     assert 'from_pretrained("my-block")' in (tmp_path / "my-block.md").read_text()
 
@@ -99,7 +100,7 @@ def test_the_output_is_a_folder(measured: tuple[Path, Path, Path], tmp_path: Pat
 
 
 def test_an_object_without_weights_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimators, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
     (tmp_path / "block.pt").touch()
     with pytest.raises(DactylError, match=r"no weights are shipped as 'prism' \(there are: block\)"):
         PoseEstimator.from_pretrained("prism")

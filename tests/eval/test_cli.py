@@ -21,8 +21,8 @@ from eval.scoring.predict import EvaluateConfig, load_estimator, predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.estimator import checkpoint_record
 from vision.io.files import exclusive_folder
+from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig

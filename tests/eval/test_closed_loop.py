@@ -35,9 +35,9 @@ from tests.datasets import reseal
 from tests.eval.pilot import Canvas, Eye, Pilot
 from tests.scenes import rig, scene
 from vision.errors import DactylError
-from vision.estimator import checkpoint_record
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig

@@ -16,7 +16,8 @@ from PIL import Image
 from tests.eval.lab import cameras as cameras_of_a_laboratory
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, checkpoint_record
+from vision.estimator import PoseEstimator
+from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig

@@ -38,7 +38,7 @@ from tests.eval.oracle import Oracle
 from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.io.decode import from_plain
+from vision.io.decode import convert
 from vision.io.files import sha256
 from vision.networks.confidence import CONFIDENT_ANGLE
 from vision.storage.datasets import TripletDataset
@@ -315,7 +315,7 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     }
     record = {"scene": scene().to_json(), **about, "plays": plays}
     (tmp_path / "loop").mkdir()
-    write_record(tmp_path / "loop" / "results.json", from_plain(record, ClosedLoopRecord, "made"))
+    write_record(tmp_path / "loop" / "results.json", convert(record, ClosedLoopRecord, "made"))
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "loop" / "film-randomized.gif", save_all=True, append_images=frames[1:])
     report(ReportConfig({"a": folders["good"]}, tmp_path / "out", {"her": tmp_path / "loop"}))

@@ -25,7 +25,7 @@ from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
 from tests.faults.test_shards import Canary
 from tests.model.test_model import model_and_cameras
-from vision.estimator import checkpoint_record, read_checkpoint, read_model
+from vision.network_files import checkpoint_record, read_checkpoint, read_model
 
 Read = Callable[[Path], Any]
 

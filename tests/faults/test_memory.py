@@ -71,7 +71,7 @@ def test_batches_go_through_pipes_where_shared_memory_is_too_small(data: Path, t
 
 
 def loaded(folder: Path) -> dict:
-    from vision.estimator import read_checkpoint
+    from vision.network_files import read_checkpoint
 
     return read_checkpoint(folder / "last.ckpt")["state_dict"]
 

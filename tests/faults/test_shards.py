@@ -28,8 +28,9 @@ from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, outcome
 from tests.scenes import rig
 from vision.io.files import sha256
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
+from vision.storage.manifest import DatasetFolder
 from vision.storage.shards import shard_name
 
 

@@ -23,7 +23,7 @@ from tests.faults.test_checkpoints import same
 from tests.synthetic import make_dataset
 from tests.train.test_interruptions import MORE, at
 from tests.train.test_training import arguments
-from vision.estimator import read_checkpoint
+from vision.network_files import read_checkpoint
 
 TINY = """
 model: {head: geometric, backbone: {name: pyramid, width: 8, blocks: 1}, window: {size: 32, locator_width: 8}}

@@ -8,7 +8,8 @@ import torch
 from tests.model.test_model import model_and_cameras, pictures
 from tests.scenes import rig
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator, checkpoint_record, export_weights, read_model
+from vision.estimator import PoseEstimator
+from vision.network_files import checkpoint_record, export_weights, read_model
 from vision.networks.pose_model import PoseModel
 
 K, T = rig(64).nominal.intrinsics, rig().nominal.extrinsics

@@ -11,7 +11,7 @@ from tests.train.test_training import GEOMETRIC, SMALL, arguments
 from train.cli import main_train
 from train.initial import begin_from
 from vision.errors import DactylError
-from vision.estimator import checkpoint_record, read_checkpoint, read_model, weights_file
+from vision.network_files import checkpoint_record, read_checkpoint, read_model, weights_file
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
 from vision.scene.load import load_scene

@@ -28,7 +28,8 @@ from train.data_config import DataConfig
 from train.streaming import StreamedTriplets
 from vision.errors import DactylError
 from vision.storage import streams
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
+from vision.storage.manifest import DatasetFolder
 from vision.storage.shards import shard_name, write_shard
 from vision.storage.streams import StreamOrder, read_shard
 

@@ -47,6 +47,15 @@ def test_matrices_of_scipy_roma_and_the_formula_agree(quaternion: np.ndarray) ->
     np.testing.assert_allclose(geometry.quaternion_to_matrix(torch.from_numpy(quaternion)), expected, atol=1e-12)
 
 
+@given(axes)
+def test_the_shortest_rotation_of_z_to_a_direction(axis: np.ndarray) -> None:
+    for direction in (axis, np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0])):
+        (quaternion,) = geometry.quaternion_from_z(direction[None])
+        np.testing.assert_allclose(matrix_by_hand(quaternion)[:, 2], direction, atol=1e-4)
+        # It turns by the angle between them, and by no more.
+        assert 2 * quaternion[0] ** 2 - 1 == pytest.approx(direction[2], abs=1e-8)
+
+
 @given(quaternions)
 def test_quaternion_round_trips_and_is_canonical(quaternion: np.ndarray) -> None:
     matrix = matrix_by_hand(quaternion)

@@ -13,9 +13,10 @@ import pytest
 from tests.datasets import RENDERER, make_images, make_label, reseal, write_dataset, write_manifest
 from tests.scenes import rig
 from vision.errors import DactylError
-from vision.storage import datasets
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage import manifest
+from vision.storage.datasets import TripletDataset
 from vision.storage.layout import ShardLayout, scan_tar
+from vision.storage.manifest import DatasetFolder
 from vision.storage.shards import encode_sample, read_shard_record, shard_name, write_shard
 
 REQUIRED = {*(f"{name}.jpg" for name in rig().names), "label.json", "appearance.json"}
@@ -45,7 +46,7 @@ def test_the_record_says_what_the_tar_holds(pristine: Path, number: int) -> None
 
 
 def test_opening_walks_no_tar(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "scan_tar", lambda *arguments: pytest.fail("walked a tar"))
+    monkeypatch.setattr(manifest, "scan_tar", lambda *arguments: pytest.fail("walked a tar"))
     dataset = TripletDataset(pristine)
     assert [int(dataset[number]["index"]) for number in (4, 0, 3)] == [4, 0, 3]
 

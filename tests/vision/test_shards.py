@@ -25,10 +25,11 @@ from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.io.files import sha256
 from vision.scene.rig import Rig
-from vision.storage import datasets
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage import manifest
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.layout import sample_key
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL, SCHEMA_VERSION
 from vision.storage.shards import committed_shard, encode_sample, shard_name, write_shard
 
@@ -235,7 +236,7 @@ def test_every_bit_flip_is_seen_before_a_sample_is_given_out(folder: Path) -> No
 
 def test_a_shard_is_hashed_once_in_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    monkeypatch.setattr(datasets, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    monkeypatch.setattr(manifest, "sha256", lambda path: hashed.append(path.name) or sha256(path))
     for dataset in (TripletDataset(folder), TripletDataset(folder)):
         for number in (0, 1, 0):
             dataset[number]

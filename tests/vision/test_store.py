@@ -22,8 +22,9 @@ from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, read_start, sha256
 from vision.io.store import locate
 from vision.io.user_cache import cache_folder
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, MANIFEST, reserve_output
+from vision.storage.manifest import DatasetFolder
 from vision.storage.shards import committed_shard, shard_name, write_shard
 
 

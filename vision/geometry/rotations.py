@@ -60,6 +60,14 @@ def canonical_quaternion(quaternion: ArrayLike) -> FloatArray:
     return np.where(leading[..., None] < 0, -array, array) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
+def quaternion_from_z(directions: ArrayLike) -> FloatArray:
+    """The shortest rotations of the z axis to unit vectors (N, 3): quaternions ``w x y z`` with ``w >= 0``, (N, 4)."""
+    x, y, z = np.asarray(directions, dtype=np.float64).T
+    found = np.column_stack([1.0 + z, -y, x, np.zeros_like(x)])
+    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)  # half a turn: of the shortest ones, that about x
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+
 def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
     """Rotation angle in radians, [0, pi], between rotation matrices (..., 3, 3).
 

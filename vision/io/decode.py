@@ -1,8 +1,9 @@
 """One typed decoder for everything that comes from a file of others.
 
-A file's values become typed ones here or nowhere: types are taken literally (1.0 is no integer, "1" no number), numbers
-are finite and have ranges, keys are those of the type, texts are short and hold no control characters, nesting and the
-number of values are limited before anything is built of them.
+A file's values become typed ones here: types are taken literally (1.0 is no integer, "1" no number), numbers are finite
+and have ranges, keys are those of the type, texts are short and hold no control characters, nesting and the number of
+values are limited before anything is built of them. Only a scene leaves here as plain values, for
+``vision.scene.plain``: it has arrays, and measures with limits of their own.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ def decode(content: bytes, kind: type[T], where: str | Location) -> T:
     Raises:
         DactylError: no JSON, or a value that does not fit the type; its key is named.
     """
-    return from_plain(parse_json(content, where), kind, where)
+    return convert(parse_json(content, where), kind, where)
 
 
-def from_plain(value: Any, kind: type[T], where: str | Location) -> T:
+def convert(value: Any, kind: type[T], where: str | Location) -> T:
     """As :func:`decode`, of values that are parsed already: a checkpoint's, or those of a YAML file.
 
     ``kind`` may be a :class:`Record`, a dataclass with others in it, or any type of values that JSON knows.

@@ -19,7 +19,7 @@ import numpy as np
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray, is_rotation
-from vision.io.decode import Record, decode, from_plain
+from vision.io.decode import Record, convert, decode
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
 
 FORMAT = "dactyl-calibration-1"
@@ -116,7 +116,7 @@ def load_calibration(path: Path) -> dict[str, CalibratedCamera]:
 
 
 def _camera(about: dict[str, Any], where: str) -> CalibratedCamera:
-    record = from_plain(about, _CameraRecord, where)
+    record = convert(about, _CameraRecord, where)
     matrix, transform = np.array(record.matrix), np.array(record.transform)
     _check_matrix(matrix, record.width, record.height, f"{where}: matrix")
     _check_transform(transform, f"{where}: transform")

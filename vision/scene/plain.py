@@ -1,6 +1,8 @@
-"""Plain data that files hold whole: typed, frozen, and the same after a round trip through JSON.
+"""Plain data of scenes: typed, frozen, with arrays, and the same after a round trip through JSON.
 
-Small arrays of float64 are lists of numbers, readable in any file; all others are packed.
+Small arrays of float64 are lists of numbers, readable in any file; all others are packed. Not the decoder of
+``vision.io.decode``, which these values have passed: it makes no arrays and knows no measures, and asks to make a file
+again, while scenes are written by hand and mended by whoever wrote them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def from_plain(value: Any, kind: type[T], where: str) -> T:
     """Typed plain data of JSON (or YAML) values.
 
     Args:
-        value: lists, dictionaries, numbers and texts.
+        value: lists, dictionaries, numbers and texts, from :func:`vision.io.decode.parse_json` or a strict YAML.
         kind: what they should be.
         where: names their file, for errors.
 

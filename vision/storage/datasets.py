@@ -10,163 +10,23 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simplejpeg
-from msgspec import field
 from PIL import Image
 
 from vision.errors import DactylError
-from vision.io import store
-from vision.io.decode import Count, Record, Text, parse_json
-from vision.io.files import MAX_MANIFEST_BYTES, sha256
-from vision.io.store import Location, is_remote, locate
+from vision.io.decode import parse_json
+from vision.io.store import Location, is_remote
 from vision.scene.rig import Camera
-from vision.scene.scene import Scene
-from vision.storage.cache import local_file
-from vision.storage.folders import CONFIG, MANIFEST
-from vision.storage.layout import ShardLayout, read_member, sample_key, scan_tar
-from vision.storage.records import read_record
+from vision.storage.layout import ShardLayout, read_member, sample_key
+from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL, check_cameras, check_record, check_version
-from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
+from vision.storage.shards import ShardRecord, mask_suffix
 
 _MAX_JSON_BYTES = 1 << 20
-_VERIFIED: set[tuple[str, str, int, int, int]] = set()  # by this process: path, SHA-256, inode, size, time of writing
 _AT_ONCE = 16  # requests to a remote store
-
-
-class DatasetManifest(Record, frozen=True):
-    """What ``manifest.json`` of a dataset holds.
-
-    Attributes:
-        scene: that the images show, whole.
-        samples: in all shards.
-        shards: their records, in the order of the samples.
-        seed: of every drawn value.
-        renderers: that made the pictures: name, version, device, api.
-        versions: of the packages that wrote the shards.
-        config: what was asked for.
-        recording: of a set that was recorded: what was dropped, and how well the cameras were calibrated.
-    """
-
-    scene: dict[str, Any]
-    samples: Count
-    shards: tuple[ShardRecord, ...]
-    seed: int | None = None
-    renderers: tuple[dict[Text, Text], ...] = ()
-    versions: dict[Text, Text] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
-    recording: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if (samples := sum(shard.samples for shard in self.shards)) != self.samples:
-            raise ValueError(f"lists shards of {samples} samples, and says {self.samples}")
-
-
-class DatasetFolder:
-    """A dataset's manifest, before any of its shards is trusted.
-
-    Attributes:
-        folder: of the dataset, or its URL.
-        manifest: as it was read.
-        scene: what the images show, whole.
-        rig: its nominal cameras, in the order of the images.
-        object: what is in the images.
-        shards: records of the shards that the manifest lists.
-
-    Raises:
-        DactylError: no or unfinished dataset, another schema version, or a manifest that is none.
-    """
-
-    def __init__(self, folder: str | Location) -> None:
-        self.folder = locate(folder)
-        self.manifest = self._read_manifest()
-        self.scene = Scene.from_json(self.manifest.scene, f"{self.folder / MANIFEST}: scene")
-        self.rig, self.object = self.scene.rig, self.scene.object
-        self.shards = self.manifest.shards
-        self._required = {*(f"{name}.jpg" for name in self.rig.names), "label.json", "appearance.json"}
-        self._optional = {mask_suffix(name) for name in self.rig.names}
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the manifest: names this very dataset."""
-        return sha256(self.folder / MANIFEST)
-
-    def check_shard(self, shard: ShardRecord) -> None:
-        """Raise DactylError unless the shard is there with the bytes that the manifest says, whole samples in them."""
-        self._check_size(shard)
-        self._check_hash(shard)
-        layout = self._walk(shard)
-        record = (self.folder / shard.name).with_suffix(".json")
-        if store.size(record) is None:
-            return
-        said = read_shard_record(record)
-        if said.shard != shard or ShardLayout.from_record(said.layout, shard.bytes) != layout:
-            raise DactylError(f"{record}: is not of the shard beside it; delete it and rerun dactyl render")
-
-    def _read_manifest(self) -> DatasetManifest:
-        path = self.folder / MANIFEST
-        try:
-            unfinished = store.size(path) is None and store.size(self.folder / CONFIG) is not None
-        except OSError as error:
-            raise DactylError(f"{self.folder}: cannot be read ({error}); check that place") from error
-        if unfinished:
-            raise DactylError(
-                f"{self.folder}: unfinished dataset (no {MANIFEST}); rerun the dactyl render that made it"
-            )
-        return read_record(
-            path, DatasetManifest, "dataset manifest", "make the dataset again", limit=MAX_MANIFEST_BYTES
-        )
-
-    def _shard_file(self, shard: ShardRecord) -> Path:
-        """The shard on this machine; one under a URL is fetched and compared with its hash first."""
-        return local_file(self.folder / shard.name, shard.bytes, shard.sha256)
-
-    def _check_size(self, shard: ShardRecord) -> None:
-        path = self._shard_file(shard)
-        if not path.is_file():
-            raise DactylError(f"{path}: shard is missing; rerun the dactyl render that made it")
-        if (size := path.stat().st_size) != shard.bytes:
-            raise DactylError(
-                f"{path}: {size} bytes, the manifest says {shard.bytes}; delete it and rerun dactyl render"
-            )
-
-    def _check_hash(self, shard: ShardRecord) -> None:
-        """Compare a shard with its hash, unless this process has done so since the file was last written."""
-        path = self._shard_file(shard)
-        try:
-            about = path.stat()
-            state = (str(path), shard.sha256, about.st_ino, about.st_size, about.st_mtime_ns)
-            if state in _VERIFIED:
-                return
-            found = sha256(path)
-        except OSError as error:
-            reason = error.strerror or error
-            raise DactylError(f"{path}: cannot read: {reason}; was the dataset moved or deleted?") from error
-        if found != shard.sha256:
-            raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
-        _VERIFIED.add(state)
-
-    def _walk(self, shard: ShardRecord) -> ShardLayout:
-        return scan_tar(self._shard_file(shard), shard.samples, self._required, self._optional)
-
-    def _recorded_layout(self, shard: ShardRecord) -> ShardLayout | None:
-        """What the shard's own file says; None where there is none, a damaged one, or one of another shard."""
-        try:
-            said = read_shard_record((self.folder / shard.name).with_suffix(".json"))
-        except DactylError:
-            return None
-        if said.shard.sha256 != shard.sha256:
-            return None
-        layout = ShardLayout.from_record(said.layout, shard.bytes)
-        if layout is None or len(layout.indices) != shard.samples or not self._fits(layout.members):
-            return None
-        return layout
-
-    def _fits(self, members: tuple[str, ...]) -> bool:
-        return len(set(members)) == len(members) and self._required <= set(members) <= self._required | self._optional
 
 
 class TripletDataset(DatasetFolder):

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from vision.errors import DactylError
-from vision.io.decode import Record, from_plain, parse_json
+from vision.io.decode import Record, convert, parse_json
 from vision.io.files import MAX_RECORD_BYTES, atomic_write, canonical_json, fingerprint, read_file
 from vision.io.store import Location
 from vision.storage.schema import SCHEMA_VERSION, check_version
@@ -55,4 +55,4 @@ def read_record(
     if checksum != fingerprint(fields):
         raise DactylError(f"{path}: this {what} was changed after it was written (another checksum); {again}")
     del fields[_VERSION]
-    return from_plain(fields, kind, path)
+    return convert(fields, kind, path)

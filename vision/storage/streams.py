@@ -21,8 +21,9 @@ from webdataset import tariterators
 
 from vision.errors import DactylError
 from vision.io.files import read_start
-from vision.storage.datasets import DatasetFolder, TripletDataset
+from vision.storage.datasets import TripletDataset
 from vision.storage.layout import sample_key
+from vision.storage.manifest import DatasetFolder
 from vision.storage.shards import ShardRecord
 
 
