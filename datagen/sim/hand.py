@@ -29,6 +29,11 @@ _SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than
 _ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms, of what a tendon runs over
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
+_WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
+"""What of a model's compiler settings changes masses, the object's too."""
+_WORLD_OFF = (
+    mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+)
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
@@ -89,6 +94,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
+    spec.compiler.fusestatic = spec.compiler.discardvisual = False  # links keep their names, and are seen
     for name in hand.remove:
         named = 0
         for find in (spec.body, spec.geom):  # in this order: a body takes its geoms along
@@ -112,19 +118,44 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     for joint in spec.joints:
         joint.armature = max(joint.armature, hand.armature or 0.0)
     tips = [body for body in spec.bodies if body.name in wanted and spec.site(body.name) is None]
-    massless = [body for body in spec.bodies[1:] if not body.explicitinertial]
+    weighed = _compiler_weighs(spec)
+    massless = [body for body in spec.bodies[1:] if weighed or not body.explicitinertial]
     if tips or massless:
         model = whole_model(spec, hand)
         _keep_inertia(massless, model)
         for body in tips:
             body.add_site(name=body.name, pos=far_end(model, model.body(body.name).id))
+    _forget_world(spec)
     return spec
 
 
+def _compiler_weighs(spec: mujoco.MjSpec) -> bool:
+    """Whether the hand's file lets MuJoCo's compiler change masses that it gives."""
+    own = mujoco.MjSpec().compiler
+    return any(np.any(getattr(spec.compiler, key) != getattr(own, key)) for key in _WEIGHED_BY)
+
+
+def _forget_world(spec: mujoco.MjSpec) -> None:
+    """Put back MuJoCo's own settings where a hand's file would weigh the object, take away its contacts, or put it
+    into water: all around the hand is the scene's, and its z points up."""
+    own = mujoco.MjSpec()
+    for key in _WEIGHED_BY:
+        setattr(spec.compiler, key, getattr(own.compiler, key))
+    for key in ("gravity", "density", "viscosity", "wind"):
+        setattr(spec.option, key, getattr(own.option, key))
+    spec.option.disableflags &= ~_WORLD_OFF
+    spec.option.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
+    spec.memory = spec.nconmax = spec.njmax = -1  # as large as hand and object together need
+
+
 def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
-    """Sites that only mark where a sensor feels touch: none that is wanted, and none that is its body's only one named
-    as a fingertip, for a sensor may sit on the very site."""
+    """Sites that only mark where a sensor feels touch: none that is wanted or that something hangs on, and none that is
+    its body's only one named as a fingertip, for a sensor may sit on the very site."""
     sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
+    for tendon in spec.tendons:
+        wanted = wanted | {wrap.target.name for wrap in tendon.path if wrap.target is not None}
+    wanted |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
+    wanted |= {name for each in spec.equalities for name in (each.name1, each.name2)}
     tipped = {site.parent.name for site in spec.sites if is_tip(site.name) and site.name not in sensed}
     return [
         site
@@ -148,8 +179,6 @@ def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
     for key in ("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_range"):
         if not np.isfinite(getattr(model, key)).all():
             raise DactylError(f"hand {hand.name}: {hand_file(hand)}: {key}: a number is not finite; mend the model")
-    if not np.isfinite(model.opt.gravity).all():
-        raise DactylError(f"hand {hand.name}: {hand_file(hand)}: option gravity: a number is not finite")
     return model
 
 
@@ -205,21 +234,23 @@ def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
     for body in bodies:
         found = model.body(body.name)
         if found.mass[0] > 0:
+            body.fullinertia = np.full(6, np.nan)
             body.mass, body.inertia = found.mass[0], found.inertia
             body.ipos, body.iquat = found.ipos, found.iquat
             body.explicitinertial = True
 
 
 def keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove what is only seen, and its meshes; what tendons run over stays."""
+    """Remove what is only seen, and its meshes; what tendons run over or a pair names stays."""
 
     def touches(geom: mujoco.MjsGeom) -> bool:
         if hand.collision_group is not None:
             return bool(geom.group == hand.collision_group)
         return bool(geom.contype or geom.conaffinity)
 
-    pulleys = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
-    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in pulleys)
+    used = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
+    used |= {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
+    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in used)
     for geom in spec.geoms:
         if not touches(geom):
             geom.contype = geom.conaffinity = 0
