@@ -154,7 +154,8 @@ def test_what_holds_the_hand_together_stays(tmp_path: Path) -> None:
             "</body>", '<site name="s"/></body>'
         )
         + '<body name="c" pos=".1 0 0"><geom name="h" size=".01"/><site name="t"/></body>'
-        + '</worldbody><sensor><touch site="s"/><touch site="t"/></sensor><contact><pair geom1="g" geom2="h"/></contact>'
+        + '</worldbody><sensor><touch site="s"/><touch site="t"/></sensor>'
+        + '<contact><pair geom1="g" geom2="h"/></contact>'
         + '<tendon><spatial name="T"><site site="s"/><site site="t"/></spatial></tendon>'
         + '<actuator><general site="s" ctrlrange="0 1"/></actuator>'
         + '<equality><connect site1="s" site2="t"/></equality><worldbody>'
