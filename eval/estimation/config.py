@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from eval.laboratory.pictures import check_bits
-from vision.bounds import at_least_one, positive
+from eval.laboratory.pictures import LONGEST_STEP_S, check_bits
+from vision.bounds import at_least_one, at_most_seconds, positive
 from vision.tracking import TrackingConfig
 
 
@@ -72,6 +72,7 @@ class EstimateConfig:
         check_bits("picture_bits", self.picture_bits)
         at_least_one(self, "sheet", "batch_size", *([] if self.limit is None else ["limit"]))
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
+        at_most_seconds(self, LONGEST_STEP_S, "tolerance_s", "interval_s")
         if self.port is not None and not 0 <= self.port < 1 << 16:
             raise ValueError(f"port: expected 0 to 65535, got {self.port}")
         if self.record is not None and not self.live:

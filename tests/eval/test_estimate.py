@@ -257,3 +257,10 @@ def test_both_or_neither_source_is_wrong_usage(capsys: pytest.CaptureFixture[str
     assert "pictures or cameras: expected one of them" in capsys.readouterr().err
     assert main(["estimate", "--pictures", "a", "--calibration", "b", "--lenses.left", "c"]) == 2
     assert "calibration and lenses" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["tolerance_s", "interval_s"])
+def test_milliseconds_are_not_taken_for_seconds(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pictures ten seconds apart would have made a triplet."""
+    assert main(["estimate", "--pictures", "a", f"--{key}", "10"]) == 2
+    assert f"{key}: expected at most 5 seconds, got 10; are these milliseconds?" in capsys.readouterr().err
