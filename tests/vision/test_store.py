@@ -71,6 +71,7 @@ def same(one: TripletDataset, other: TripletDataset) -> bool:
 
 def test_locations() -> None:
     assert locate("data/set") == Path("data/set")
+    assert locate("~/set") == Path.home() / "set"  # YAML files are read by no shell: it made a folder called ~
     assert locate("file:///data/set") == Path("/data/set")
     assert isinstance(locate("file:///data/set"), Path)
     assert str(locate("memory://bucket/set") / "a.tar") == "memory://bucket/set/a.tar"
