@@ -33,8 +33,9 @@ def generate(config: RenderConfig) -> TripletDataset:
     """Make, resume, extend or reuse the dataset that ``config`` describes.
 
     Raises:
-        DactylError: the output holds a dataset of another configuration (the differing keys are named), another
-            process writes to it, the states or a system library are missing, or rendering a sample kept failing.
+        DactylError: the output holds a dataset of another configuration (the differing keys are named) or more triplets
+            than asked for, another process writes to it, the states or a system library are missing, or rendering a
+            sample kept failing.
     """
     scene = config.drawn_scene()
     identity = config.identity()
@@ -74,9 +75,16 @@ def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str)
     records: dict[int, ShardRecord] = {}
     # Read records concurrently: on a remote store each read is a network round trip.
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
-        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), range(config.shards))
+        looked_at = range(config.shards + 1)
+        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), looked_at)
         for number, record in enumerate(committed):
-            if record is not None and record.samples == len(config.indices(number)):
+            asked = len(config.indices(number))
+            if record is not None and record.samples > asked:
+                raise DactylError(
+                    f"{config.output}: holds more triplets than count {config.count:,}, which would leave out or cut "
+                    f"{shard_name(number)}; choose another output, or the count that it was made with"
+                )
+            if record is not None and record.samples == asked:
                 records[number] = record
     missing = [number for number in range(config.shards) if number not in records]
     if missing:
