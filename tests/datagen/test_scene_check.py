@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,24 @@ def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> N
         (replace(block, faces=(), symmetries=half), "a declared symmetry carries its colours onto others"),
     ):
         assert any(message in warning for warning in warnings(changed(object=target)))
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        (lambda f: f[:-2], ""),
+        (lambda f: f[:-2, ::-1], "face inwards"),
+        (lambda f: np.concatenate([f[::2], f[1::2, ::-1]]), "face opposite ways"),
+    ],
+)
+def test_a_mesh_that_cameras_would_see_through_is_warned_of(
+    faces: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    box = trimesh.creation.box((0.05, 0.06, 0.07))
+    part = Part(name="box", color=(1, 1, 1), mesh=Mesh(box.vertices, faces(box.faces)))
+    said = list(warnings(changed(object=replace(scene("block").object, faces=(), parts=(part,)))))
+    assert any("its triangles" in each or "neighbouring triangles" in each for each in said) == bool(message)
+    assert message in " ".join(said)
 
 
 def test_a_fine_pattern_that_a_symmetry_keeps_is_not_warned_of() -> None:
