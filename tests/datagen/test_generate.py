@@ -167,6 +167,9 @@ def test_a_finished_dataset_is_reused_and_extended(states: Path, tmp_path: Path,
             generate(dataclasses.replace(config, count=count))
     assert tars(config.output) == tars(direct.folder)
     assert len(TripletDataset(config.output)) == 12
+    (config.output / "manifest.json").unlink()  # as a longer one that was given up leaves it
+    assert len(generate(config)) == 10
+    assert tars(config.output)["shard-000002.tar"] == before["shard-000002.tar"]
 
 
 def test_another_configuration_is_refused(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
