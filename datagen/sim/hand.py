@@ -20,7 +20,7 @@ from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
-from vision.errors import DactylError
+from vision.errors import DactylError, printable, shortened
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
 from vision.scene.mesh_reduction import reduced
@@ -29,11 +29,18 @@ _SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than
 _ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms, of what a tendon runs over
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
 _NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
+_NUMBERS = (
+    *("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "geom_friction", "jnt_pos"),
+    *("jnt_range", "jnt_stiffness", "dof_armature", "dof_damping", "dof_frictionloss", "tendon_range"),
+    *("actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange"),
+)
+"""Of a compiled model, that have to be finite."""
 _WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
 """What of a model's compiler settings changes masses, the object's too."""
 _WORLD_OFF = (
     mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
 )
+_LONGEST_NAME = 200  # letters of something in a model, with room for what is put before it
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
@@ -108,6 +115,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     for element in (*_touch_sites(spec, wanted), *spec.sensors, *spec.lights, *spec.cameras, *spec.keys):
         spec.delete(element)
     _refuse_our_names(spec, hand)
+    _refuse_odd_names(spec, hand)
     for geom in spec.geoms:
         geom.material = ""
     for element in (*spec.materials, *spec.textures):
@@ -176,7 +184,7 @@ def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
         said = " ".join(str(error).split())
         raise DactylError(f"hand {hand.name}: {hand_file(hand)}: MuJoCo cannot compile it: {said}") from None
     # MuJoCo warns of NaN at most, and compiles it.
-    for key in ("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_range"):
+    for key in _NUMBERS:
         if not np.isfinite(getattr(model, key)).all():
             raise DactylError(f"hand {hand.name}: {hand_file(hand)}: {key}: a number is not finite; mend the model")
     return model
@@ -190,6 +198,18 @@ def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
                 raise DactylError(
                     f"hand {hand.name}: its model has a {kind} '{element.name}', as the scene's own is called; name it "
                     "in the hand's remove if it is no part of the hand, or rename it"
+                )
+
+
+def _refuse_odd_names(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Refuse names that no record of states or pictures may hold: what was collected could not be read again."""
+    kinds = {"body": spec.bodies, "joint": spec.joints, "site": spec.sites, "actuator": spec.actuators}
+    for kind, elements in kinds.items():
+        for element in elements:
+            if not element.name.isprintable() or len(element.name) > _LONGEST_NAME:
+                raise DactylError(
+                    f"hand {hand.name}: its model has the {kind} '{shortened(printable(element.name), 60)}'; expected "
+                    f"at most {_LONGEST_NAME} printable letters: rename it"
                 )
 
 

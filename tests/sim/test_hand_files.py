@@ -113,8 +113,18 @@ def test_names_of_the_scene_are_not_the_hands(tmp_path: Path, name: str) -> None
     assert f"a body '{name}'" in refused(with_hand(tmp_path, body=BODY.replace('"b"', f'"{name}"')))
 
 
+@pytest.mark.parametrize("name", ["a&#9;b", "a&#10;b", "a&#x202E;b", "a" * 201])
+def test_names_that_no_record_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    """A million states were collected, whose manifest nobody could read."""
+    assert "the joint 'a" in refused(with_hand(tmp_path, body=BODY.replace('"j"', f'"{name}"')))
+    motor = f'<actuator><position joint="j" kp="1" name="{name}" ctrlrange="0 1"/></actuator>'
+    assert "the actuator 'a" in refused(with_hand(tmp_path, motor))
+
+
 def test_numbers_that_mujoco_lets_pass_are_refused(tmp_path: Path) -> None:
     assert "geom_pos" in refused(with_hand(tmp_path, body=BODY.replace("0 0 .03", "0 0 inf")))
+    motor = '<actuator><position joint="j" kp="nan" ctrlrange="0 1"/></actuator>'
+    assert "actuator_gainprm" in refused(with_hand(tmp_path, motor))
 
 
 @pytest.mark.parametrize(
