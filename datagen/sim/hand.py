@@ -44,15 +44,17 @@ _LONGEST_NAME = 200  # letters of something in a model, with room for what is pu
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
-    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal",
+    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal material needsdf octree_maxdepth",
     "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
-    "mass group rgba typeinertia fluid_ellipsoid",
+    "mass group rgba typeinertia fluid_ellipsoid fluid_coefs material meshname hfieldname fitscale adhesion surfacevel",
     "joint": "limited range damping armature frictionloss stiffness margin springref ref solref_limit solimp_limit "
     "solref_friction solimp_friction group",
-    "site": "type size pos quat group rgba",
-    "camera": "fovy mode",
-    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range",
-    "material": "emission metallic reflectance rgba roughness shininess specular",
+    "site": "type size pos quat group rgba material meshname",
+    "camera": "fovy mode resolution sensor_size focal_length focal_pixel principal_length principal_pixel intrinsic "
+    "ipd proj output",
+    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range "
+    "softness texture",
+    "material": "emission metallic reflectance rgba roughness shininess specular texrepeat texuniform textures",
     "equality": "active solref solimp",
 }
 
@@ -116,8 +118,8 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         spec.delete(element)
     _refuse_our_names(spec, hand)
     _refuse_odd_names(spec, hand)
-    for geom in spec.geoms:
-        geom.material = ""
+    for element in (*spec.geoms, *spec.sites, *spec.tendons, *spec.flexes, *spec.skins):
+        element.material = ""
     for element in (*spec.materials, *spec.textures):
         spec.delete(element)
     _forget_defaults(spec)

@@ -157,6 +157,22 @@ def test_a_hands_file_changes_the_hand_alone(tmp_path: Path, inside: str, hand_m
     assert "link/b" in compile_scene(given, "render").materials
 
 
+def test_what_has_a_material_or_a_default_is_read(tmp_path: Path) -> None:
+    """Materials are the scene's: of sites, tendons and skins they were missed. Cameras had the hand's lens."""
+    inside = (
+        '<default><geom material="m"/><site material="m"/><camera resolution="640 480" focal="1 1" sensorsize="1 1"/>'
+        '</default><asset><material name="m"/><skin name="k" material="m" vertex="0 0 0 1 0 0 0 1 0" face="0 1 2">'
+        '<bone body="b" bindpos="0 0 0" bindquat="1 0 0 0" vertid="0 1 2" vertweight="1 1 1"/></skin></asset>'
+    )
+    body = (
+        BODY.replace("</body>", '<site name="s"/><site name="t" pos=".1 0 0"/></body>')
+        + '</worldbody><tendon><spatial material="m"><site site="s"/><site site="t"/></spatial></tendon><worldbody>'
+    )
+    given = completed(with_hand(tmp_path, inside, body))
+    assert compile_scene(given).model.ntendon == 1
+    assert not compile_scene(given, "render").model.cam_sensorsize.any()
+
+
 def test_what_holds_the_hand_together_stays(tmp_path: Path) -> None:
     """Sites that feel and that tendons, motors and constraints hang on; geoms that only touch each other."""
     body = (
