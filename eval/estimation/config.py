@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from eval.laboratory.pictures import LONGEST_STEP_S, check_bits
+from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
 from vision.bounds import at_least_one, at_most_seconds, positive
 from vision.tracking import TrackingConfig
 
@@ -69,6 +69,7 @@ class EstimateConfig:
             raise ValueError("pictures or cameras: expected one of them, for example --pictures lab/recording")
         if self.calibration is not None and self.lenses:
             raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
+        refuse_shared("cameras", self.cameras)
         check_bits("picture_bits", self.picture_bits)
         at_least_one(self, "sheet", "batch_size", *([] if self.limit is None else ["limit"]))
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))

@@ -112,13 +112,14 @@ def read_pictures(path: Path) -> PictureStream:
     lines = _read(path, PICTURE_COLUMNS)
     time = np.array([_number(row[0], path, line) for line, row in lines])
     _check_time(time, path, lines, _PICTURE_STEP_S)
-    files = []
+    files: dict[Path, int] = {}
     for line, (_, name) in lines:
         file = Path(name)
         too_long = any(len(part.encode()) > _LONGEST_NAME for part in file.parts)
         if not name or "\0" in name or too_long or file.is_absolute() or ".." in file.parts:
             raise DactylError(f"{path}: line {line}: '{name[:80]}' is not a file below {path.parent}")
-        files.append(path.parent / file)
+        if (first := files.setdefault(path.parent / file, line)) != line:
+            raise DactylError(f"{path}: line {line}: '{name[:80]}' is the picture of line {first}, too; record again")
     return PictureStream(time, tuple(files))
 
 

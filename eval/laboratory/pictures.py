@@ -7,7 +7,8 @@ the number of bits that is known, from the configuration or because only 16 bits
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def check_bits(key: str, bits: int | None) -> None:
     """A ValueError that names ``key`` unless ``bits`` is None or one of :data:`BIT_DEPTHS`."""
     if bits is not None and bits not in BIT_DEPTHS:
         raise ValueError(f"{key}: expected one of {', '.join(map(str, BIT_DEPTHS))}, got {bits}")
+
+
+def refuse_shared(key: str, sources: Mapping[str, Path | str]) -> None:
+    """A ValueError that names ``key`` where two cameras have one source, which a copied line leaves behind."""
+    cameras: dict[str, str] = {}
+    for name, source in sources.items():
+        if (other := cameras.setdefault(os.path.realpath(source), name)) != name:
+            raise ValueError(f"{key}: {source} is camera '{other}' and camera '{name}'; each has pictures of its own")
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:

@@ -240,7 +240,7 @@ def test_a_video_is_no_camera(recording: Path) -> None:
 
 
 def test_an_index_that_is_no_camera(capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = [part for name in NAMES for part in (f"--cameras.{name}", "97")]
+    arguments = [part for number, name in enumerate(NAMES, 97) for part in (f"--cameras.{name}", str(number))]
     assert main(["estimate", "--live", "true", "--port", "null", *arguments]) == 1
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
 
