@@ -40,6 +40,7 @@ _WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "i
 _WORLD_OFF = (
     mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
 )
+_LEAST_MEMORY = 16 << 20  # bytes, of a model's own choice for its contacts
 _LONGEST_NAME = 200  # letters of something in a model, with room for what is put before it
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
@@ -155,7 +156,8 @@ def _forget_world(spec: mujoco.MjSpec) -> None:
         setattr(spec.option, key, getattr(own.option, key))
     spec.option.disableflags &= ~_WORLD_OFF
     spec.option.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
-    spec.memory = spec.nconmax = spec.njmax = -1  # as large as hand and object together need
+    spec.nconmax = spec.njmax = -1  # as many as hand and object together need; and what little a hand alone did
+    spec.memory = spec.memory if spec.memory >= _LEAST_MEMORY else -1
 
 
 def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
