@@ -100,7 +100,7 @@ def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
 def _upright(picture: Image.Image) -> Image.Image:
     """A picture as every viewer shows it, and OpenCV reads it: turned as its EXIF says, if that says anything."""
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # whatever a reader of damaged EXIF meets: the pixels are sound
         return picture
     return picture if turn is None else picture.transpose(turn)
