@@ -141,10 +141,10 @@ def _stream(
         recorded = RecordedStream(source, config.interval_s)
         return recorded.take, lambda: recorded.newest.missed
     sources = observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL")
-    for name, source in sources.items():
-        if os.path.isfile(source) or os.path.isdir(source):  # noqa: PTH112, PTH113 (of a text that may name none)
+    for name, camera in sources.items():
+        if os.path.isfile(camera) or os.path.isdir(camera):  # noqa: PTH112, PTH113 (of a text that may name none)
             raise DactylError(
-                f"cameras.{name}: {source} is no camera: its pictures would come as fast as they are read, at other "
+                f"cameras.{name}: {camera} is no camera: its pictures would come as fast as they are read, at other "
                 "moments than the other cameras'; make pictures of videos, and name their folder with --pictures"
             )
     silence_opencv()
