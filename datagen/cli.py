@@ -21,7 +21,7 @@ def main_scene(argv: Sequence[str]) -> None:
       dactyl scene check my-scene.yaml --renderer null           in words only
     """
     from datagen.inspection.scene import SceneConfig, camera_table, summary, warnings
-    from datagen.inspection.scene_contacts import overlap_warnings
+    from datagen.inspection.scene_contacts import model_warnings
     from datagen.inspection.scene_sheet import scene_sheet
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
@@ -41,7 +41,7 @@ def main_scene(argv: Sequence[str]) -> None:
     console = Console(highlight=False)
     console.print(summary(scene), camera_table(scene))
     found = 0
-    for warning in (*warnings(scene), *overlap_warnings(compiled)):
+    for warning in (*warnings(scene), *model_warnings(compiled)):
         console.print(f"warning: {warning}", soft_wrap=True)
         found += 1
     if config.renderer is not None:

@@ -24,7 +24,7 @@ from eval.scoring.predict import (
     refuse_mismatch,
     renderer_of,
 )
-from eval.scoring.provenance import checkpoint_origin, dataset_origin, software
+from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software
 from eval.scoring.published import published_means, published_rows
 from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
 from eval.scoring.record_types import (
@@ -119,6 +119,12 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
     }
     run = _Run(config, estimator, checkpoint_origin(checkpoint))
+    for name, dataset in test_sets.items():
+        if learnt_from(run.checkpoint, dataset):
+            said = (
+                f"test_sets.{name}: the network was trained or validated on it, so its errors are of pictures it knows"
+            )
+            Console(stderr=True).print(said, soft_wrap=True, highlight=False)
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}

@@ -88,6 +88,15 @@ class TripletDataModule(lightning.LightningDataModule):
         """The training set, read by number or streamed."""
         return self.source if self.streamed is None else self.streamed.dataset
 
+    @property
+    def validates_on_training(self) -> bool:
+        """Whether a validation set of its own holds triplets of the training set, which were drawn alike."""
+        if self.config.val is None or self.stored is None:
+            return False
+        stored, val = self.stored, self.val_source
+        drawn = stored.manifest.config
+        return stored.fingerprint == val.fingerprint or ("states" in drawn and drawn == val.manifest.config)
+
     def verify(self) -> None:
         """Compare every shard with its hash; those of a streamed set are as they pass."""
         if self.source is not None:

@@ -79,6 +79,12 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if done:
         console.print(f"{config.output}: resuming at step {done:,} of {options['max_steps']:,}")
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
+    if data.validates_on_training:
+        console.print(
+            "data.val: holds triplets of data.train: errors on it, by which best.ckpt is chosen, are those of pictures "
+            "that were learnt; render it of other states, or with another seed",
+            soft_wrap=True,
+        )
     if config.data.verify and first:
         data.verify()
     if config.threads is not None:

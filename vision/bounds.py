@@ -26,6 +26,14 @@ def positive(config: Any, *names: str) -> None:
             raise ValueError(f"{name}: must be positive, got {value}")
 
 
+def at_most_seconds(config: Any, most: float, *names: str) -> None:
+    """Raise a ValueError that names the first of these attributes that is more than ``most`` seconds, and its value;
+    None passes."""
+    for name in names:
+        if (value := getattr(config, name)) is not None and value > most:
+            raise ValueError(f"{name}: expected at most {most:g} seconds, got {value:g}; are these milliseconds?")
+
+
 def drawable_size(config: Any, *names: str) -> None:
     """Raise a ValueError that names the first of these attributes (longest sides of images, pixels) that lies outside
     [16, 2048], and its value; None passes."""

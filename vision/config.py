@@ -29,7 +29,7 @@ from vision.config_files import config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
 from vision.io.outputs import refuse_lost_inputs
-from vision.io.store import Location, is_remote, locate
+from vision.io.store import Location, is_remote, local_path, locate
 
 Config = TypeVar("Config")
 
@@ -59,7 +59,7 @@ def _path(text: str | Path) -> Path:
     """A path of this machine. Refuses URLs, or one that needs a package that is missing becomes the folder ``s3:``."""
     if not str(text) or "\0" in str(text):  # of nothing the current folder would come: a shell's variable is unset
         raise ValueError(f"expected a folder or file, got {str(text)!r}")
-    place = locate(text) if "://" in str(text) else Path(text)
+    place = locate(text) if "://" in str(text) else local_path(str(text))
     if is_remote(place):
         raise ValueError(f"expected a folder or file of this machine, got {text}")
     return place

@@ -15,6 +15,7 @@ from datagen.render import traits_of
 from datagen.states.files import load_states
 from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, default_workers, run
 from vision.errors import DactylError
+from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
 from vision.io.store import Location
 from vision.progress import Advance, progress
@@ -34,8 +35,9 @@ def generate(config: RenderConfig) -> TripletDataset:
     """Make, resume, extend or reuse the dataset that ``config`` describes.
 
     Raises:
-        DactylError: the output holds a dataset of another configuration (the differing keys are named), another
-            process writes to it, the states or a system library are missing, or rendering a sample kept failing.
+        DactylError: the output holds a dataset of another configuration (the differing keys are named) or, finished,
+            more triplets than asked for, another process writes to it, the states or a system library are missing, or
+            rendering a sample kept failing.
     """
     scene = config.drawn_scene()
     identity = config.identity()
@@ -73,11 +75,19 @@ def render_one(config: RenderConfig, index: int) -> Location:
 def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str) -> list[ShardRecord]:
     """Records of all shards, after making those that are not committed."""
     records: dict[int, ShardRecord] = {}
+    finished = store.size(config.output / MANIFEST) is not None  # an unfinished one may end with fewer
     # Read records concurrently: on a remote store each read is a network round trip.
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
-        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), range(config.shards))
+        looked_at = range(config.shards + 1)
+        committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), looked_at)
         for number, record in enumerate(committed):
-            if record is not None and record.samples == len(config.indices(number)):
+            asked = len(config.indices(number))
+            if record is not None and record.samples > asked and finished:
+                raise DactylError(
+                    f"{config.output}: holds more triplets than count {config.count:,}, which would leave out or cut "
+                    f"{shard_name(number)}; choose another output, or the count that it was made with"
+                )
+            if record is not None and record.samples == asked:
                 records[number] = record
     missing = [number for number in range(config.shards) if number not in records]
     if missing:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import trimesh
 from rich.box import SIMPLE
 from rich.table import Table
 from scipy.spatial import ConvexHull
@@ -26,6 +27,7 @@ from vision.solvers.landmarks import locate
 
 _LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
+_FACING_APART = 0.02  # of the edges: reduced meshes have some odd ones
 _FAR_FROM_PIECES = 0.05  # of the object's diameter: more than a convex piece rounds off
 
 
@@ -181,6 +183,7 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
         )
     if target.faces:  # its symmetries are told from the colours and letters of its sides
         return
+    yield from _facing_warnings(target)
     if plain and (turn := undeclared_symmetry(target)):
         yield (
             f"object: one colour and no texture, and {turn} leaves its shape as it is, which its symmetries do not "
@@ -191,6 +194,22 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
             "object: a declared symmetry carries its colours onto others: orientations that look different will count "
             "as right"
         )
+
+
+def _facing_warnings(target: PoseObject) -> Iterator[str]:
+    """Whether cameras would see through the surface: renderers draw only the side that its triangles face."""
+    solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
+    solid.merge_vertices(merge_tex=True, merge_norm=True)
+    order = np.unique(solid.edges_sorted, axis=0, return_inverse=True)[1].reshape(-1)
+    count = np.bincount(order)
+    upwards = np.bincount(order, solid.edges[:, 0] < solid.edges[:, 1])
+    if (upwards[count == 2] != 1).mean() > _FACING_APART:
+        yield (
+            "object: neighbouring triangles face opposite ways, and those that face inwards are not drawn; make its "
+            "normals consistent"
+        )
+    elif np.linalg.det(solid.triangles - solid.centroid).sum() < 0:
+        yield "object: its triangles face inwards, and are not drawn from outside; flip its normals"
 
 
 def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:

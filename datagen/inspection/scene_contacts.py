@@ -1,4 +1,4 @@
-"""Where a scene's parts stand in each other at the start."""
+"""What a scene's compiled model shows: a hand's floor or limits that nobody meant, parts that stand in each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from datagen.sim.scene import SimScene
 
 _OVERLAP = 0.002  # m: more than a contact gives way
+_STIFF, _LOOSE = 0.1, 4 * np.pi  # rad: no hand's widest hinge turns less, and no finger's more
 
 
-def overlap_warnings(compiled: SimScene) -> Iterator[str]:
-    """What of the hand lies below the background, and whether the object starts within the hand; a sentence each.
+def model_warnings(compiled: SimScene) -> Iterator[str]:
+    """What of the hand is no hand's, lies below the background, or holds the object where it starts; a sentence each.
 
     Args:
         compiled: scene that is compiled for physics.
@@ -27,6 +28,14 @@ def overlap_warnings(compiled: SimScene) -> Iterator[str]:
     mujoco.mj_forward(model, data)
     ours = {*compiled.object_geoms, *compiled.background_geoms}
     links = [geom for geom in range(model.ngeom) if geom not in ours]
+    if floors := [geom for geom in links if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]:
+        links = [geom for geom in links if geom not in floors]
+        named = model.geom(floors[0]).name or "without a name"
+        yield (
+            f"hand: its model has a floor of its own (plane {named}), which is drawn and touched as a part of the "
+            "hand; take it out of the model, or name it in hand.remove: the floor is the scene's background"
+        )
+    yield from _limit_warnings(compiled)
     if scene.background.kind != "none" and links:
         floor = scene.background.centre[2]
         lowest = {geom: _bottom(model, data, geom) for geom in links}
@@ -43,6 +52,24 @@ def overlap_warnings(compiled: SimScene) -> Iterator[str]:
             f"workspace: the object starts {1000 * depth:.0f} mm inside the hand, which will throw it out; raise "
             "workspace.start, or open the hand by hand.initial_pose"
         )
+
+
+def _limit_warnings(compiled: SimScene) -> Iterator[str]:
+    """Limits of hinges that look like another unit's."""
+    model = compiled.model
+    joints = model.dof_jntid[compiled.hand_dof]
+    hinges = joints[(model.jnt_type[joints] == int(mujoco.mjtJoint.mjJNT_HINGE)) & (model.jnt_limited[joints] > 0)]
+    spans = np.ptp(model.jnt_range[hinges], axis=1)
+    if not len(spans):
+        return
+    if spans.max() < _STIFF:
+        yield (
+            f"hand: no hinge turns by more than {np.rad2deg(spans.max()):.2g} degrees between its limits; are they "
+            'radians? say so in the model: <compiler angle="radian"/>'
+        )
+    elif spans.max() > _LOOSE:
+        name = compiled.joint_names[list(joints).index(hinges[spans.argmax()])]
+        yield f"hand: joint {name} turns by {spans.max():.3g} radians between its limits; are these degrees?"
 
 
 def _bottom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:

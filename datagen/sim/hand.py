@@ -16,21 +16,36 @@ from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
-from vision.errors import DactylError
+from vision.errors import DactylError, printable, shortened
 from vision.scene.hand import Hand
 
+_NUMBERS = (
+    *("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "geom_friction", "jnt_pos"),
+    *("jnt_range", "jnt_stiffness", "dof_armature", "dof_damping", "dof_frictionloss", "tendon_range"),
+    *("actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange"),
+)
+"""Of a compiled model, that have to be finite."""
+_WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
+"""What of a model's compiler settings changes masses, the object's too."""
+_WORLD_OFF = (
+    mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+)
+_LEAST_MEMORY = 16 << 20  # bytes, of a model's own choice for its contacts
+_LONGEST_NAME = 200  # letters of something in a model, with room for what is put before it
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
 # What a model's main default class may set of the kinds of things that a scene adds to a hand.
 _DEFAULTS = {
-    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal",
+    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal material needsdf octree_maxdepth",
     "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
-    "mass group rgba typeinertia fluid_ellipsoid",
+    "mass group rgba typeinertia fluid_ellipsoid fluid_coefs material meshname hfieldname fitscale adhesion surfacevel",
     "joint": "limited range damping armature frictionloss stiffness margin springref ref solref_limit solimp_limit "
     "solref_friction solimp_friction group",
-    "site": "type size pos quat group rgba",
-    "camera": "fovy mode",
-    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range",
-    "material": "emission metallic reflectance rgba roughness shininess specular",
+    "site": "type size pos quat group rgba material meshname",
+    "camera": "fovy mode resolution sensor_size focal_length focal_pixel principal_length principal_pixel intrinsic "
+    "ipd proj output",
+    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range "
+    "softness texture",
+    "material": "emission metallic reflectance rgba roughness shininess specular texrepeat texuniform textures",
     "equality": "active solref solimp",
 }
 
@@ -79,6 +94,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
+    spec.compiler.fusestatic = spec.compiler.discardvisual = False  # links keep their names, and are seen
     for name in hand.remove:
         named = 0
         for find in (spec.body, spec.geom):  # in this order: a body takes its geoms along
@@ -92,8 +108,9 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     for element in (*_touch_sites(spec, wanted), *spec.sensors, *spec.lights, *spec.cameras, *spec.keys):
         spec.delete(element)
     _refuse_our_names(spec, hand)
-    for geom in spec.geoms:
-        geom.material = ""
+    _refuse_odd_names(spec, hand)
+    for element in (*spec.geoms, *spec.sites, *spec.tendons, *spec.flexes, *spec.skins):
+        element.material = ""
     for element in (*spec.materials, *spec.textures):
         spec.delete(element)
     _forget_defaults(spec)
@@ -102,19 +119,45 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
     for joint in spec.joints:
         joint.armature = max(joint.armature, hand.armature or 0.0)
     tips = [body for body in spec.bodies if body.name in wanted and spec.site(body.name) is None]
-    massless = [body for body in spec.bodies[1:] if not body.explicitinertial]
+    weighed = _compiler_weighs(spec)
+    massless = [body for body in spec.bodies[1:] if weighed or not body.explicitinertial]
     if tips or massless:
         model = whole_model(spec, hand)
         _keep_inertia(massless, model)
         for body in tips:
             body.add_site(name=body.name, pos=far_end(model, model.body(body.name).id))
+    _forget_world(spec)
     return spec
 
 
+def _compiler_weighs(spec: mujoco.MjSpec) -> bool:
+    """Whether the hand's file lets MuJoCo's compiler change masses that it gives."""
+    own = mujoco.MjSpec().compiler
+    return any(np.any(getattr(spec.compiler, key) != getattr(own, key)) for key in _WEIGHED_BY)
+
+
+def _forget_world(spec: mujoco.MjSpec) -> None:
+    """Put back MuJoCo's own settings where a hand's file would weigh the object, take away its contacts, or put it
+    into water: all around the hand is the scene's, and its z points up."""
+    own = mujoco.MjSpec()
+    for key in _WEIGHED_BY:
+        setattr(spec.compiler, key, getattr(own.compiler, key))
+    for key in ("gravity", "density", "viscosity", "wind"):
+        setattr(spec.option, key, getattr(own.option, key))
+    spec.option.disableflags &= ~_WORLD_OFF
+    spec.option.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
+    spec.nconmax = spec.njmax = -1  # as many as hand and object together need; and what little a hand alone did
+    spec.memory = spec.memory if spec.memory >= _LEAST_MEMORY else -1
+
+
 def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
-    """Sites that only mark where a sensor feels touch: none that is wanted, and none that is its body's only one named
-    as a fingertip, for a sensor may sit on the very site."""
+    """Sites that only mark where a sensor feels touch: none that is wanted or that something hangs on, and none that is
+    its body's only one named as a fingertip, for a sensor may sit on the very site."""
     sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
+    for tendon in spec.tendons:
+        wanted = wanted | {wrap.target.name for wrap in tendon.path if wrap.target is not None}
+    wanted |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
+    wanted |= {name for each in spec.equalities for name in (each.name1, each.name2)}
     tipped = {site.parent.name for site in spec.sites if is_tip(site.name) and site.name not in sensed}
     return [
         site
@@ -135,11 +178,9 @@ def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
         said = " ".join(str(error).split())
         raise DactylError(f"hand {hand.name}: {hand_file(hand)}: MuJoCo cannot compile it: {said}") from None
     # MuJoCo warns of NaN at most, and compiles it.
-    for key in ("body_pos", "body_quat", "body_mass", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_range"):
+    for key in _NUMBERS:
         if not np.isfinite(getattr(model, key)).all():
             raise DactylError(f"hand {hand.name}: {hand_file(hand)}: {key}: a number is not finite; mend the model")
-    if not np.isfinite(model.opt.gravity).all():
-        raise DactylError(f"hand {hand.name}: {hand_file(hand)}: option gravity: a number is not finite")
     return model
 
 
@@ -151,6 +192,18 @@ def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
                 raise DactylError(
                     f"hand {hand.name}: its model has a {kind} '{element.name}', as the scene's own is called; name it "
                     "in the hand's remove if it is no part of the hand, or rename it"
+                )
+
+
+def _refuse_odd_names(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Refuse names that no record of states or pictures may hold: what was collected could not be read again."""
+    kinds = {"body": spec.bodies, "joint": spec.joints, "site": spec.sites, "actuator": spec.actuators}
+    for kind, elements in kinds.items():
+        for element in elements:
+            if not element.name.isprintable() or len(element.name) > _LONGEST_NAME:
+                raise DactylError(
+                    f"hand {hand.name}: its model has the {kind} '{shortened(printable(element.name), 60)}'; expected "
+                    f"at most {_LONGEST_NAME} printable letters: rename it"
                 )
 
 
@@ -195,6 +248,7 @@ def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
     for body in bodies:
         found = model.body(body.name)
         if found.mass[0] > 0:
+            body.fullinertia = np.full(6, np.nan)
             body.mass, body.inertia = found.mass[0], found.inertia
             body.ipos, body.iquat = found.ipos, found.iquat
             body.explicitinertial = True

@@ -72,15 +72,16 @@ def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, ow
 
 
 def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove what is only seen, and its meshes; what tendons run over stays."""
+    """Remove what is only seen, and its meshes; what tendons run over or a pair names stays."""
 
     def touches(geom: mujoco.MjsGeom) -> bool:
         if hand.collision_group is not None:
             return bool(geom.group == hand.collision_group)
         return bool(geom.contype or geom.conaffinity)
 
-    pulleys = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
-    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in pulleys)
+    used = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.type in _ROUND}
+    used |= {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
+    _delete_geoms(spec, lambda geom: not touches(geom) and geom.name not in used)
     for geom in spec.geoms:
         if not touches(geom):
             geom.contype = geom.conaffinity = 0

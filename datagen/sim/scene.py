@@ -29,7 +29,6 @@ from vision.scene.scene import Scene
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 LIGHTS = 6  # the most that a sample uses (Table 9)
 _LIGHT_DISTANCE = 1.3  # m
-_GRAVITY = (0.0, 0.0, -9.81)  # m/s^2
 
 Purpose = Literal["physics", "render"]
 
@@ -151,9 +150,6 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
     # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    # What a hand's file says of the world around it would go unnoticed: it is the scene's, and its z points up.
-    spec.option.gravity = _GRAVITY
-    spec.option.disableflags &= ~(mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT)
 
 
 def _add_white_textures(spec: mujoco.MjSpec, materials: list[str], size: int) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from eval.laboratory.pictures import check_bits
-from vision.bounds import at_least_one, positive
+from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
+from vision.bounds import at_least_one, at_most_seconds, positive
 from vision.tracking import TrackingConfig
 
 
@@ -73,10 +73,12 @@ class EstimateConfig:
             raise ValueError("pictures or cameras: expected one of them, for example --pictures lab/recording")
         if self.calibration is not None and self.lenses:
             raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
+        refuse_shared("cameras", self.cameras)
         check_bits("picture_bits", self.picture_bits)
         given = [key for key in ("limit", "self_calibrate") if getattr(self, key) is not None]
         at_least_one(self, "sheet", "batch_size", *given)
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
+        at_most_seconds(self, LONGEST_STEP_S, "tolerance_s", "interval_s")
         if self.port is not None and not 0 <= self.port < 1 << 16:
             raise ValueError(f"port: expected 0 to 65535, got {self.port}")
         if self.record is not None and not self.live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections import deque
@@ -70,17 +71,21 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
         say("poses go to the terminal; send them to a pipe or to --output")
     summary = LiveSummary()
     with contextlib.ExitStack() as stack:
+        recorder = None if config.record is None else Recorder(config.record, observer.estimator.rig.names)
         take, missed = _stream(config, observer, stack)
-        write = stack.enter_context(_lines_to(config))
-        page, recorder = None, None
-        if config.record is not None:
-            recorder = stack.enter_context(Recorder(config.record, observer.estimator.rig.names))
+        page = None
         if config.port is not None:
             page = Page(config.port)
             stack.callback(page.close)
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
-            _follow(config, observer, take, write, page, recorder, summary, say)
+            first = take(config.stall_s)
+            # Only now is anything written: a camera that cannot be opened costs no poses of before, and leaves no
+            # recording without pictures.
+            write = stack.enter_context(_lines_to(config))
+            if recorder is not None:
+                stack.enter_context(recorder)
+            _follow(config, observer, _and_then(first, take), write, page, recorder, summary, say)
         except KeyboardInterrupt:
             say("interrupted")
         summary.missed = missed()
@@ -125,6 +130,12 @@ def _follow(
             page.show(line, draw_live(estimate, pose, target, rate) if page.watched else None)
 
 
+def _and_then(first: Arrival | None, take: Callable[[float], Arrival | None]) -> Callable[[float], Arrival | None]:
+    """What gives a shot that was taken already, and then those that come."""
+    waiting = [first]
+    return lambda stall_s: waiting.pop() if waiting else take(stall_s)
+
+
 def _stream(
     config: EstimateConfig, observer: Observer, stack: contextlib.ExitStack
 ) -> tuple[Callable[[float], Arrival | None], Callable[[], int]]:
@@ -134,8 +145,15 @@ def _stream(
         refuse_lost_pictures(config, source)
         recorded = RecordedStream(source, config.interval_s)
         return recorded.take, lambda: recorded.newest.missed
+    sources = observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL")
+    for name, camera in sources.items():
+        if os.path.isfile(camera) or os.path.isdir(camera):  # noqa: PTH112, PTH113 (of a text that may name none)
+            raise DactylError(
+                f"cameras.{name}: {camera} is no camera: its pictures would come as fast as they are read, at other "
+                "moments than the other cameras'; make pictures of videos, and name their folder with --pictures"
+            )
     silence_opencv()
-    cameras = CameraStream(observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL"))
+    cameras = CameraStream(sources)
     stack.callback(cameras.close)
     return cameras.take, lambda: cameras.missed
 

@@ -16,7 +16,7 @@ _QUALITY = 95
 
 
 class Recorder:
-    """Writes pictures as JPEG, and each camera's table line by line. A context manager.
+    """Writes pictures as JPEG, and each camera's table line by line. A context manager, which begins the tables.
 
     Args:
         folder: new, or without a recording or pictures of the cameras in it.
@@ -34,13 +34,6 @@ class Recorder:
             raise DactylError(f"{folder / there[0]}.csv: there is a recording already; choose another folder")
         if there := [name for name in names if (folder / name).is_dir() and any((folder / name).iterdir())]:
             raise DactylError(f"{folder / there[0]}: there are files already; choose another folder")
-        with _writing(folder):
-            for name in names:
-                (folder / name).mkdir(parents=True, exist_ok=True)
-                file = self._files.enter_context((folder / f"{name}.csv").open("w", newline=""))
-                writer = csv.writer(file)
-                writer.writerow(["time_s", "file"])
-                self._tables.append((file, writer))
 
     def keep(self, shot: Shot) -> None:
         """Write a shot that has a time."""
@@ -55,6 +48,13 @@ class Recorder:
         self.count += 1
 
     def __enter__(self) -> Recorder:
+        with _writing(self.folder):
+            for name in self.names:
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                file = self._files.enter_context((self.folder / f"{name}.csv").open("w", newline=""))
+                writer = csv.writer(file)
+                writer.writerow(["time_s", "file"])
+                self._tables.append((file, writer))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -114,6 +114,7 @@ class CameraStream:
         self._faults: dict[str, str] = {}
         self._fresh = threading.Condition()
         self._begun = time.monotonic()
+        self._epoch = time.time() - self._begun  # once: a clock that is set meanwhile would turn time back
         self._taken = dict.fromkeys(sources, 0.0)
         self._replaced = dict.fromkeys(sources, 0)  # pictures that a newer one replaced before they were taken
         self.missed = 0
@@ -138,7 +139,7 @@ class CameraStream:
             self._taken = {name: at for name, (_, at) in self._pictures.items()}
         first = min(at for _, at in pictures)
         colors = [opencv().cvtColor(picture, opencv().COLOR_BGR2RGB) for picture, _ in pictures]
-        wall = time.time() - (time.monotonic() - first)
+        wall = self._epoch + first
         return Arrival(Shot(f"{wall:.3f}", colors, [self._called(name) for name in self._sources], wall), first)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.laboratory.board import Board, BoardPictures, advise, find_boards
 from eval.laboratory.opencv import opencv, opencv_errors
-from eval.laboratory.pictures import check_bits
+from eval.laboratory.pictures import check_bits, refuse_shared
 from eval.laboratory.poses import check_pose
 from eval.laboratory.references import Placement, place_camera
 from vision.errors import DactylError
@@ -53,6 +53,7 @@ class CalibrateConfig:
         check_calibration_name(self.output)
         if not self.pictures or not self.reference:
             raise ValueError("pictures and reference: name at least one camera and one reference picture")
+        refuse_shared("pictures", self.pictures)
         for name, pose in self.reference.items():
             check_pose(f"reference {name}", pose)
         self.board.check()

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from eval.laboratory.pictures import LONGEST_STEP_S
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
 from vision.io.files import MAX_TABLE_BYTES, read_file
@@ -26,7 +27,7 @@ POSE_COLUMNS = ("time_s", "x", "y", "z", "qw", "qx", "qy", "qz")
 PICTURE_COLUMNS = ("time_s", "file")
 _STALE_COPIES = 3  # equal readings in a row: a body that moves, or a sensor that measures, does not repeat itself
 _POSE_STEP_S = (1e-4, 1.0)  # between most readings of the motion capture; from one a second on nothing is interpolated
-_PICTURE_STEP_S = (1e-4, 5.0)  # between most pictures; a pause of two seconds begins another episode
+_PICTURE_STEP_S = (1e-4, LONGEST_STEP_S)  # between most pictures; a pause of two seconds begins another episode
 _UNITS = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 _LONGEST_NAME = 255  # bytes of a file's name
 
@@ -111,13 +112,14 @@ def read_pictures(path: Path) -> PictureStream:
     lines = _read(path, PICTURE_COLUMNS)
     time = np.array([_number(row[0], path, line) for line, row in lines])
     _check_time(time, path, lines, _PICTURE_STEP_S)
-    files = []
+    files: dict[Path, int] = {}
     for line, (_, name) in lines:
         file = Path(name)
         too_long = any(len(part.encode()) > _LONGEST_NAME for part in file.parts)
         if not name or "\0" in name or too_long or file.is_absolute() or ".." in file.parts:
             raise DactylError(f"{path}: line {line}: '{name[:80]}' is not a file below {path.parent}")
-        files.append(path.parent / file)
+        if (first := files.setdefault(path.parent / file, line)) != line:
+            raise DactylError(f"{path}: line {line}: '{name[:80]}' is the picture of line {first}, too; record again")
     return PictureStream(time, tuple(files))
 
 

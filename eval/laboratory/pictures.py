@@ -7,7 +7,8 @@ the number of bits that is known, from the configuration or because only 16 bits
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,23 @@ from vision.io.files import read_file
 BIT_DEPTHS = (10, 12, 14, 16)
 """What a camera's values may have in a file of 16 bits."""
 
+LONGEST_STEP_S = 5.0
+"""Seconds from picture to picture of a recording, most often."""
+
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _MAX_PIXELS = 50_000_000  # of a picture: more is no camera's, and 150 MB
 _MAX_BYTES = 6 * _MAX_PIXELS  # of 16 bits, uncompressed
 _PNG = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112  # in EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PNG_BIT_DEPTH = 24  # where a PNG has it: the header is its first chunk
 
 
@@ -31,6 +45,14 @@ def check_bits(key: str, bits: int | None) -> None:
     """A ValueError that names ``key`` unless ``bits`` is None or one of :data:`BIT_DEPTHS`."""
     if bits is not None and bits not in BIT_DEPTHS:
         raise ValueError(f"{key}: expected one of {', '.join(map(str, BIT_DEPTHS))}, got {bits}")
+
+
+def refuse_shared(key: str, sources: Mapping[str, Path | str]) -> None:
+    """A ValueError that names ``key`` where two cameras have one source, which a copied line leaves behind."""
+    cameras: dict[str, str] = {}
+    for name, source in sources.items():
+        if (other := cameras.setdefault(os.path.realpath(source), name)) != name:
+            raise ValueError(f"{key}: {source} is camera '{other}' and camera '{name}'; each has pictures of its own")
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
@@ -48,7 +70,7 @@ def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
-    """A picture file as (H, W, 3) uint8 RGB.
+    """A picture file as (H, W, 3) uint8 RGB, turned upright where its EXIF says how.
 
     Args:
         path: PNG or JPEG.
@@ -66,13 +88,22 @@ def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
             picture.load()
             if content.startswith(_PNG) and content[_PNG_BIT_DEPTH] == 16:
                 return _eight_bits(_decode_deep(content), bits, path)
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(_upright(picture).convert("RGB"))
     except Image.UnidentifiedImageError:
         raise DactylError(
             f"{path}: not a readable picture: neither PNG nor JPEG; convert it, or copy it again"
         ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DactylError(f"{path}: not a readable picture ({error}); delete or record it again") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """A picture as every viewer shows it, and OpenCV reads it: turned as its EXIF says, if that says anything."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # whatever a reader of damaged EXIF meets: the pixels are sound
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _decode_deep(content: bytes) -> np.ndarray:

@@ -24,6 +24,7 @@ from eval.laboratory.placement import check_placement, displacements
 from eval.laboratory.poses import check_pose, inverse, transform_from_pose
 from eval.laboratory.triplets import picture_streams, recorded_triplets
 from eval.laboratory.undistortion import Triplet, View, make_view
+from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.geometry.rotations import (
     FloatArray,
@@ -46,6 +47,7 @@ from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 _EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
+_LONGEST_GAP_S = 1.0  # nobody knows where a moving object was meanwhile
 _MARKER_OFFSET_M = 1.0  # the object's frame from that of its markers
 _BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
 
@@ -91,6 +93,7 @@ class ImportConfig:
         check_scene(self.scene)
         if min(self.tolerance_s, self.max_gap_s) <= 0 or self.shard_size < 1:
             raise ValueError("tolerance_s, max_gap_s and shard_size: must be above 0")
+        at_most_seconds(self, _LONGEST_GAP_S, "tolerance_s", "max_gap_s")
         if self.image_size is not None and not 16 <= self.image_size <= 2048:
             raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.laboratory.network_views import NetworkViews
-from eval.laboratory.pictures import check_bits, read_picture
+from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from eval.spacing import evenly_spaced
+from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
@@ -60,6 +61,7 @@ class SelfCalibrateConfig:
         check_bits("picture_bits", self.picture_bits)
         if self.triplets < 1 or not self.tolerance_s > 0:
             raise ValueError("triplets and tolerance_s: must be above 0")
+        at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
         if self.distortion and self.calibration is not None:
             raise ValueError("distortion: the earlier calibration has it already; leave one of them out")
 

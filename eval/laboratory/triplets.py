@@ -43,9 +43,18 @@ def picture_streams(recording: Path, rig: Rig) -> dict[str, PictureStream]:
     """The pictures of each camera of a recording (docs/recording.md), by name in rig order.
 
     Raises:
-        DactylError: a camera's CSV is missing or wrong.
+        DactylError: a camera's CSV is missing or wrong, or lists another camera's pictures.
     """
-    return {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+    streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
+    owners: dict[Path, str] = {}
+    for name, stream in streams.items():
+        for file in stream.files:
+            if (other := owners.setdefault(file, name)) != name:
+                raise DactylError(
+                    f"{recording / name}.csv: {file.relative_to(recording)} is a picture of camera '{other}', too; "
+                    "each has pictures of its own"
+                )
+    return streams
 
 
 def recorded_triplets(streams: Mapping[str, PictureStream], tolerance_s: float) -> FoundTriplets:

@@ -57,6 +57,12 @@ def checkpoint_origin(path: Path) -> CheckpointFile:
     return CheckpointFile(str(path), sha256(path), training)
 
 
+def learnt_from(checkpoint: CheckpointFile, dataset: TripletDataset) -> bool:
+    """Whether a checkpoint's training, as far as its folder says, was on a dataset or validated on it."""
+    data = (checkpoint.training or {}).get("data")
+    return isinstance(data, dict) and dataset.fingerprint in (data.get("train"), data.get("val"))
+
+
 def _commit() -> str | None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(_SOURCE.parents[1]), *arguments]

@@ -164,6 +164,14 @@ def test_a_finished_dataset_is_reused_and_extended(states: Path, tmp_path: Path,
     assert tars(config.output)["shard-000000.tar"] == before["shard-000000.tar"]
     direct = generate(dataclasses.replace(config, count=12, output=tmp_path / "direct"))
     assert tars(config.output) == tars(direct.folder)
+    for count in (3, 8, 11):  # one slip made a few triplets of thousands
+        with pytest.raises(DactylError, match=f"holds more triplets than count {count}"):
+            generate(dataclasses.replace(config, count=count))
+    assert tars(config.output) == tars(direct.folder)
+    assert len(TripletDataset(config.output)) == 12
+    (config.output / "manifest.json").unlink()  # as a longer one that was given up leaves it
+    assert len(generate(config)) == 10
+    assert tars(config.output)["shard-000002.tar"] == before["shard-000002.tar"]
 
 
 def test_another_configuration_is_refused(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:

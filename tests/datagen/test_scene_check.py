@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from PIL import Image
 
 from dactyl.cli import main
 from datagen.inspection.scene import landmark_points, warnings
-from datagen.inspection.scene_contacts import overlap_warnings
+from datagen.inspection.scene_contacts import model_warnings
 from datagen.inspection.scene_sheet import frustum
+from datagen.sim.complete import completed
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.cameras import look_at, project
+from vision.scene.hand import Hand
 from vision.scene.mesh_symmetries import symmetries_change_colors
 from vision.scene.objects import Mesh, Part, Piece, PoseObject
 from vision.scene.rig import Rig
@@ -83,13 +86,34 @@ def test_what_is_probably_not_meant_is_said(wrong: dict[str, object], message: s
 
 def test_what_stands_in_each_other_is_said() -> None:
     for name in ("block", "prism", "adroit-box"):
-        assert not list(overlap_warnings(compile_scene(scene(name))))
+        assert not list(model_warnings(compile_scene(scene(name))))
     floor, work = scene("block").background, scene("block").workspace
     raised = changed(background=replace(floor, centre=(1.0, 1.0, 0.1)))
-    (said,) = overlap_warnings(compile_scene(raised))
+    (said,) = model_warnings(compile_scene(raised))
     assert re.match(r"hand: \w+ reaches \d+ mm below the plane", said)
-    (said,) = overlap_warnings(compile_scene(changed(workspace=replace(work, start=(1.0, 0.87, 0.15)))))
+    (said,) = model_warnings(compile_scene(changed(workspace=replace(work, start=(1.0, 0.87, 0.15)))))
     assert re.match(r"workspace: the object starts \d+ mm inside the hand", said)
+
+
+@pytest.mark.parametrize(
+    ("inside", "limits", "message"),
+    [
+        ("", "-1.57 1.57", "no hinge turns by more than 3.1 degrees"),
+        ('<compiler angle="radian"/>', "-90 90", "joint j turns by 180 radians"),
+        ("", "-90 90", ""),
+    ],
+)
+def test_a_hand_with_limits_of_another_unit_and_a_floor_is_warned_of(
+    tmp_path: Path, inside: str, limits: str, message: str
+) -> None:
+    link = f'<body pos="1 .8 .1"><joint name="j" range="{limits}"/><geom size=".01"/></body>'
+    model = '<mujoco>{}<worldbody><geom name="ground" type="plane" size="0 0 1"/>{}</worldbody></mujoco>'
+    (tmp_path / "hand.xml").write_text(model.format(inside, link))
+    given = completed(changed(hand=Hand(name="it", source=str(tmp_path / "hand.xml"))))
+    floor, *others = model_warnings(compile_scene(given))
+    assert "plane ground" in floor
+    assert "".join(others).startswith(f"hand: {message}" if message else "")
+    assert len(others) == bool(message)
 
 
 def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> None:
@@ -100,6 +124,24 @@ def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> N
         (replace(block, faces=(), symmetries=half), "a declared symmetry carries its colours onto others"),
     ):
         assert any(message in warning for warning in warnings(changed(object=target)))
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        (lambda f: f[:-2], ""),
+        (lambda f: f[:-2, ::-1], "face inwards"),
+        (lambda f: np.concatenate([f[::2], f[1::2, ::-1]]), "face opposite ways"),
+    ],
+)
+def test_a_mesh_that_cameras_would_see_through_is_warned_of(
+    faces: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    box = trimesh.creation.box((0.05, 0.06, 0.07))
+    part = Part(name="box", color=(1, 1, 1), mesh=Mesh(box.vertices, faces(box.faces)))
+    said = list(warnings(changed(object=replace(scene("block").object, faces=(), parts=(part,)))))
+    assert any("its triangles" in each or "neighbouring triangles" in each for each in said) == bool(message)
+    assert message in " ".join(said)
 
 
 def test_a_fine_pattern_that_a_symmetry_keeps_is_not_warned_of() -> None:

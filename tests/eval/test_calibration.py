@@ -214,6 +214,12 @@ def test_impossible_configurations_are_usage_errors(tmp_path: Path) -> None:
             replace(good, **changes)
 
 
+def test_two_cameras_are_not_calibrated_by_one_folder(tmp_path: Path) -> None:
+    """A copied line gave two cameras one calibration."""
+    with pytest.raises(ValueError, match=r"pictures: .* is camera 'left' and camera 'top'"):
+        CalibrateConfig({"left": tmp_path, "top": tmp_path}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]})
+
+
 def test_a_boards_picture_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"output: expected a name that ends in \.json, got .*01\.png"):
         CalibrateConfig({"top": tmp_path}, tmp_path / "01.png", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD)

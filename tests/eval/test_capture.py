@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from eval.laboratory.capture import read_pictures, read_poses
+from eval.laboratory.triplets import picture_streams
+from tests.scenes import scene
 from vision.errors import DactylError
 
 HEADER = "time_s,x,y,z,qw,qx,qy,qz"
@@ -57,6 +59,18 @@ def test_lost_markers_are_lost_however_they_are_written(cells: str, table: Path)
     stream = read_poses(write(table, lines))
     assert np.flatnonzero(np.isnan(stream.position[:, 0])).tolist() == [5]
     assert stream.at(0.05, 0.05) == "object not seen by the motion capture"
+
+
+def test_a_picture_is_of_one_moment_and_one_camera(table: Path) -> None:
+    """A logger that repeats itself, and a table that was copied for another camera, made poses of old pictures."""
+    lines = ["0.0,left/a.png", "0.1,left/b.png", "0.2,left/a.png"]
+    assert "line 4: 'left/a.png' is the picture of line 2, too" in refusal(
+        write(table.with_name("left.csv"), lines, "time_s,file")
+    )
+    for name in ("left", "top", "right"):
+        write(table.with_name(f"{name}.csv"), lines[:2], "time_s,file")
+    with pytest.raises(DactylError, match=r"top\.csv: left/a\.png is a picture of camera 'left', too"):
+        picture_streams(table.parent, scene("block").rig)
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds")])

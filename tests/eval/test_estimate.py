@@ -247,7 +247,7 @@ def test_lenses_alone_undistort_for_nominal_cameras(
     [
         (["--pictures", "nowhere"], "nowhere: no such folder of pictures"),
         (["--pictures", "empty"], "empty: no pictures of the cameras left, top, right"),
-        (["--cameras.left", "a.png", "--cameras.top", "a.png"], "camera 'right' is missing, its pictures expected"),
+        (["--cameras.left", "a.png", "--cameras.top", "b.png"], "camera 'right' is missing, its pictures expected"),
         (["--cameras.lft", "a.png"], "cameras: there is no camera 'lft'; the network's cameras are left, top, right"),
         (["--pictures", "half"], "half/top: expected a folder of pictures"),
         (["--pictures", "apart"], "no picture has the same name for all cameras"),
@@ -279,3 +279,17 @@ def test_both_or_neither_source_is_wrong_usage(capsys: pytest.CaptureFixture[str
     assert "pictures or cameras: expected one of them" in capsys.readouterr().err
     assert main(["estimate", "--pictures", "a", "--calibration", "b", "--lenses.left", "c"]) == 2
     assert "calibration and lenses" in capsys.readouterr().err
+
+
+def test_two_cameras_have_two_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copied line gave one camera another's pictures, and its pose was that of nothing."""
+    same = ["--cameras.left", str(tmp_path), "--cameras.top", f"{tmp_path}/.", "--cameras.right", "2"]
+    assert main(["estimate", *same]) == 2
+    assert "is camera 'left' and camera 'top'; each has pictures of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["tolerance_s", "interval_s"])
+def test_milliseconds_are_not_taken_for_seconds(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pictures ten seconds apart would have made a triplet."""
+    assert main(["estimate", "--pictures", "a", f"--{key}", "10"]) == 2
+    assert f"{key}: expected at most 5 seconds, got 10; are these milliseconds?" in capsys.readouterr().err

@@ -195,10 +195,14 @@ def test_a_camera_that_stops_is_one_line(left: str, text: str, tmp_path: Path, m
     monkeypatch.setattr(streams.opencv(), "VideoCapture", FakeCamera)
     monkeypatch.setattr(streams, "_OPENING_S", 1.0)
     output = tmp_path / "poses.jsonl"
-    cameras = {"left": left, "top": "1", "right": "2"}
+    output.write_text("of before\n")
+    cameras, kept = {"left": left, "top": "1", "right": "2"}, tmp_path / "kept"
     with pytest.raises(DactylError, match=text):
-        live(EstimateConfig(cameras=cameras, live=True, port=None, stall_s=0.5, output=output))
-    if left != "7":
+        live(EstimateConfig(cameras=cameras, live=True, port=None, stall_s=0.5, output=output, record=kept))
+    if left == "7":
+        assert output.read_text() == "of before\n", "poses were lost without one that is new"
+        assert not kept.exists(), "the next try would find a recording there already"
+    else:
         (first, *_) = (json.loads(line) for line in output.read_text().splitlines())
         assert first["unusual"], "noise is no picture of a hand"
         assert abs(first["time_s"] - time.time()) < 600
@@ -251,8 +255,15 @@ def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> No
         live(EstimateConfig(cameras=sources, live=True, port=None, output=output))
 
 
+def test_a_video_is_no_camera(recording: Path) -> None:
+    """Each camera's was played at a pace of its own: triplets were of different moments."""
+    sources = {name: str(recording / f"{name}.csv") for name in NAMES}
+    with pytest.raises(DactylError, match=r"cameras\.left: .* is no camera: .*--pictures"):
+        live(EstimateConfig(cameras=sources, live=True, port=None))
+
+
 def test_an_index_that_is_no_camera(capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = [part for name in NAMES for part in (f"--cameras.{name}", "97")]
+    arguments = [part for number, name in enumerate(NAMES, 97) for part in (f"--cameras.{name}", str(number))]
     assert main(["estimate", "--live", "true", "--port", "null", *arguments]) == 1
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
 

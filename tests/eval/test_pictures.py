@@ -53,6 +53,22 @@ def test_eight_bits_of_every_kind_are_rgb(mode: str, tmp_path: Path) -> None:
     assert found.max() == 255
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_is_read_as_viewers_and_opencv_show_it(orientation: int, suffix: str, tmp_path: Path) -> None:
+    """A camera that was held upright writes its sensor's rows, and in EXIF how to turn them: poses were wrong."""
+    picture = Image.fromarray(np.repeat(np.round(RAMP * 255).astype(np.uint8).repeat(8, 0), 16, 1)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / f"a{suffix}", exif=exif)
+    read = cv2.imread(str(tmp_path / f"a{suffix}"))
+    assert read is not None
+    found = read_picture(tmp_path / f"a{suffix}").astype(int)
+    assert found.shape == ((64, 128, 3) if orientation < 5 else (128, 64, 3))
+    if suffix == ".jpg":  # OpenCV turns these
+        assert np.abs(found - read[..., ::-1]).max() <= 8
+
+
 @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".webp"])
 def test_other_formats_are_named(suffix: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"a{suffix}", np.round(RAMP * 255).astype(np.uint8))

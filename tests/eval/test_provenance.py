@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from eval.scoring import provenance
+from eval.scoring.record_types import CheckpointFile
 
 
 def test_the_commit_is_ours_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +29,18 @@ def test_the_commit_is_ours_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     commit = provenance.software().commit
     assert commit is not None
     assert len(commit) == 40
+
+
+@pytest.mark.parametrize(
+    ("training", "learnt"),
+    [
+        (None, False),
+        ({}, False),
+        ({"data": {"train": "a", "val": None}}, True),
+        ({"data": {"train": "b", "val": "a"}}, True),
+    ],
+)
+def test_a_test_set_that_was_learnt_from_is_noticed(training: dict[str, Any] | None, learnt: bool) -> None:
+    dataset: Any = SimpleNamespace(fingerprint="a")
+    checkpoint = CheckpointFile("best.ckpt", "0" * 64, training)
+    assert provenance.learnt_from(checkpoint, dataset) == learnt

@@ -66,6 +66,13 @@ def configure(recording: Path, output: Path, **changes: object) -> ImportConfig:
     return ImportConfig(recording, output, **values)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("key", ["tolerance_s", "max_gap_s"])
+def test_times_are_in_seconds(tmp_path: Path, key: str) -> None:
+    """Poses were interpolated over fifty seconds in which nobody saw the object."""
+    with pytest.raises(ValueError, match=f"{key}: expected at most 1 seconds, got 50; are these milliseconds"):
+        ImportConfig(tmp_path, tmp_path / "set", **{key: 50})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("warp", [True, False])
 def test_poses_and_pictures_come_back(original: Path, tmp_path: Path, warp: bool) -> None:
     dataset, dropped = import_recording(configure(original, tmp_path / "set", warp=warp), scene())

@@ -76,6 +76,8 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     "another file": ("config: other.yaml\n", "give --config twice"),
     "list as key": ("? [1, 2]\n: 3\n", "expected a name as key"),
     "number as key": ("3: 4\n", "expected a name as key, got '3'; if it is one, put it in quotes"),
+    "a shell's variable": ("states: $HOME/states\n", "$HOME is not replaced here; write the path out"),
+    "nobody's folder": ("states: ~nobody-is-called-so/states\n", "there is no such user"),
     "empty": ("", "expected keys and values, got nothing"),
     "blank": (" \n\n# no more\n", "expected keys and values, got nothing"),
     "a list": ("[1, 2]", "expected keys and values, got [1, 2]"),

@@ -72,6 +72,13 @@ def test_a_letter_has_a_height_in_metres(tmp_path: Path, height: str) -> None:
     assert "are these millimetres?" in said
 
 
+@pytest.mark.parametrize("key", ["lost_distance", "start_std"])
+def test_a_workspace_has_a_size_in_metres(tmp_path: Path, key: str) -> None:
+    """With a distance in millimetres an object that rolled away was never lost."""
+    said = refused(tmp_path, SCENE.replace("start:", f"{key}: 220, start:"))
+    assert f"{key}: expected at most 5 metres, got 220; are these millimetres?" in said
+
+
 def test_a_camera_cannot_look_at_itself(tmp_path: Path) -> None:
     assert "its own position" in refused(tmp_path, SCENE.replace("look_at: [0, 0, 0.1]", "look_at: [0.4, 0, 0.5]"))
 

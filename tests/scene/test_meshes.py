@@ -178,6 +178,17 @@ def colours_are_those_painted(mesh: Mesh, content: bytes) -> np.ndarray:
     return texture
 
 
+def test_a_texture_that_nothing_says_where_to_put_is_refused(tmp_path: Path) -> None:
+    """The object was drawn in one colour."""
+    box = trimesh.creation.box((0.05, 0.05, 0.08))
+    lines = ["mtllib box.mtl", *("v {} {} {}".format(*each) for each in box.vertices), "usemtl painted"]
+    (tmp_path / "box.obj").write_text("\n".join([*lines, *("f {} {} {}".format(*each) for each in box.faces + 1)]))
+    (tmp_path / "box.mtl").write_text("newmtl painted\nKd 1 1 1\nmap_Kd paint.png\n")
+    Image.new("RGB", (8, 8)).save(tmp_path / "paint.png")
+    with pytest.raises(ValueError, match="a texture without texture coordinates"):
+        build(tmp_path, "box.obj")
+
+
 def test_a_scan_of_many_triangles_keeps_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found: above 32,768, cells of the texture had no inside (a division by zero); far above, colours were wrong."""
     solid = trimesh.creation.torus(0.03, 0.01, major_sections=200, minor_sections=101)

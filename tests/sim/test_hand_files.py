@@ -113,9 +113,80 @@ def test_names_of_the_scene_are_not_the_hands(tmp_path: Path, name: str) -> None
     assert f"a body '{name}'" in refused(with_hand(tmp_path, body=BODY.replace('"b"', f'"{name}"')))
 
 
+@pytest.mark.parametrize("name", ["a&#9;b", "a&#10;b", "a&#x202E;b", "a" * 201])
+def test_names_that_no_record_can_hold_are_refused(tmp_path: Path, name: str) -> None:
+    """A million states were collected, whose manifest nobody could read."""
+    assert "the joint 'a" in refused(with_hand(tmp_path, body=BODY.replace('"j"', f'"{name}"')))
+    motor = f'<actuator><position joint="j" kp="1" name="{name}" ctrlrange="0 1"/></actuator>'
+    assert "the actuator 'a" in refused(with_hand(tmp_path, motor))
+
+
 def test_numbers_that_mujoco_lets_pass_are_refused(tmp_path: Path) -> None:
     assert "geom_pos" in refused(with_hand(tmp_path, body=BODY.replace("0 0 .03", "0 0 inf")))
-    assert "gravity" in refused(with_hand(tmp_path, '<option gravity="nan 0 0"/>'))
+    motor = '<actuator><position joint="j" kp="nan" ctrlrange="0 1"/></actuator>'
+    assert "actuator_gainprm" in refused(with_hand(tmp_path, motor))
+
+
+@pytest.mark.parametrize(
+    ("inside", "hand_mass"),
+    [
+        ("", 0.064),
+        ('<compiler boundmass="0.5"/>', 0.5),
+        ('<compiler settotalmass="2"/>', 2.0),
+        ('<compiler boundinertia="0.01" inertiafromgeom="true"/>', 0.064),
+        ('<compiler inertiagrouprange="0 0" fusestatic="true" discardvisual="true"/>', 0.064),
+        (
+            '<option density="1000" viscosity="1" wind="9 0 0"><flag constraint="disable" override="enable"/></option>',
+            0.064,
+        ),
+        ('<option gravity="nan 0 0"/><size memory="1K"/>', 0.064),
+    ],
+)
+def test_a_hands_file_changes_the_hand_alone(tmp_path: Path, inside: str, hand_mass: float) -> None:
+    """Weights, contacts and air of the object were the hand's file's; links that MuJoCo joins were a traceback."""
+    fixed = BODY.replace("/></body>", "/><geom type='sphere' size='.01' contype='0' conaffinity='0' mass='0'/></body>")
+    given = completed(with_hand(tmp_path, inside, f'<body name="base">{fixed}</body>'))
+    plain, model = compile_scene(scene("block")).model, compile_scene(given).model
+    assert model.body("object").mass == plain.body("object").mass
+    assert (model.body("object").inertia == plain.body("object").inertia).all()
+    assert model.body("b").mass == pytest.approx(hand_mass)
+    assert (model.opt.gravity == plain.opt.gravity).all()
+    assert (model.opt.density, model.opt.viscosity, model.opt.wind[0]) == (0, 0, 0)
+    assert (model.opt.disableflags, model.opt.enableflags) == (plain.opt.disableflags, plain.opt.enableflags)
+    assert model.narena > 1 << 20
+    assert "link/b" in compile_scene(given, "render").materials
+
+
+def test_what_has_a_material_or_a_default_is_read(tmp_path: Path) -> None:
+    """Materials are the scene's: of sites, tendons and skins they were missed. Cameras had the hand's lens."""
+    inside = (
+        '<default><geom material="m"/><site material="m"/><camera resolution="640 480" focal="1 1" sensorsize="1 1"/>'
+        '</default><asset><material name="m"/><skin name="k" material="m" vertex="0 0 0 1 0 0 0 1 0" face="0 1 2">'
+        '<bone body="b" bindpos="0 0 0" bindquat="1 0 0 0" vertid="0 1 2" vertweight="1 1 1"/></skin></asset>'
+    )
+    body = (
+        BODY.replace("</body>", '<site name="s"/><site name="t" pos=".1 0 0"/></body>')
+        + '</worldbody><tendon><spatial material="m"><site site="s"/><site site="t"/></spatial></tendon><worldbody>'
+    )
+    given = completed(with_hand(tmp_path, inside, body))
+    assert compile_scene(given).model.ntendon == 1
+    assert not compile_scene(given, "render").model.cam_sensorsize.any()
+
+
+def test_what_holds_the_hand_together_stays(tmp_path: Path) -> None:
+    """Sites that feel and that tendons, motors and constraints hang on; geoms that only touch each other."""
+    body = (
+        BODY.replace("<geom ", '<geom name="g" contype="0" conaffinity="0" ').replace(
+            "</body>", '<site name="s"/></body>'
+        )
+        + '<body name="c" pos=".1 0 0"><geom name="h" size=".01"/><site name="t"/></body>'
+        + '</worldbody><sensor><touch site="s"/><touch site="t"/></sensor>'
+        + '<contact><pair geom1="g" geom2="h"/></contact>'
+        + '<tendon><spatial name="T"><site site="s"/><site site="t"/></spatial></tendon>'
+        + '<actuator><general site="s" ctrlrange="0 1"/></actuator>'
+        + '<equality><connect site1="s" site2="t"/></equality><worldbody>'
+    )
+    assert compile_scene(completed(with_hand(tmp_path, body=body))).model.npair == 1
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ def test_an_episode_is_on_one_side_of_the_split(tiny: Path) -> None:
     np.testing.assert_array_equal(again.val_numbers, data.val_numbers)
 
 
+def test_a_validation_on_what_is_learnt_is_noticed(tiny: Path, tmp_path: Path) -> None:
+    """Its errors were those of a network that knows the pictures, and nothing said so."""
+    other = make_dataset(tmp_path / "other", 2, image_size=64, seed=1)
+    assert TripletDataModule(DataConfig(str(tiny), val=str(tiny)), seed=0).validates_on_training
+    for config in (DataConfig(str(tiny), val=str(other)), DataConfig(str(tiny), val_fraction=0.4)):
+        assert not TripletDataModule(config, seed=0).validates_on_training
+
+
 def test_statistics_are_those_of_the_training_part(tiny: Path) -> None:
     data = TripletDataModule(DataConfig(str(tiny), val_fraction=0.4), seed=0)
     positions = np.stack([data.source.label(int(n))["object_position"] for n in data.train_numbers])

@@ -72,6 +72,7 @@ def same(one: TripletDataset, other: TripletDataset) -> bool:
 
 def test_locations() -> None:
     assert locate("data/set") == Path("data/set")
+    assert locate("~/set") == Path.home() / "set"  # YAML files are read by no shell: it made a folder called ~
     assert locate("file:///data/set") == Path("/data/set")
     assert isinstance(locate("file:///data/set"), Path)
     assert str(locate("memory://bucket/set") / "a.tar") == "memory://bucket/set/a.tar"
@@ -206,10 +207,32 @@ def test_of_many_claims_at_once_one_wins(place: UPath) -> None:
 
 def test_shards_without_a_configuration_are_refused(place: UPath) -> None:
     write_dataset(place, (1,))
-    reserve_output(place, {"seed": 1}, "nothing-*")
-    (place / CONFIG).unlink()
+    store.remove(place / CONFIG)
     with pytest.raises(DactylError, match=r"holds shard-\* but no config\.json"):
         reserve_output(place, {"seed": 1}, "shard-*")
+
+
+@pytest.mark.parametrize(
+    "piece", ["part-000000.parquet", "shard-000000.tar", "last.ckpt", "blocks/0.json", "starts.npy"]
+)
+def test_what_another_command_made_is_not_claimed(piece: str, tmp_path: Path) -> None:
+    """States rendered into their own folder lost their note and manifest, and could not be collected on."""
+    reserve_output(tmp_path, {"seed": 1}, "nothing-*")
+    (tmp_path / piece).parent.mkdir(exist_ok=True)
+    (tmp_path / piece).touch()
+    before = (tmp_path / CONFIG).read_bytes()
+    with pytest.raises(DactylError, match="which another command made; choose another output"):
+        reserve_output(tmp_path, {"seed": 2}, "nothing-*")
+    assert (tmp_path / CONFIG).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_files_of_others_are_not_written_over(name: str, tmp_path: Path) -> None:
+    """``--output .`` in a folder with a file of so common a name."""
+    (tmp_path / name).write_text('{"theirs": 1}')
+    with pytest.raises(DactylError, match="choose another output"):
+        reserve_output(tmp_path, {"seed": 2}, "shard-*")
+    assert (tmp_path / name).read_text() == '{"theirs": 1}'
 
 
 def test_files_are_written_and_read_like_local_ones(place: UPath, tmp_path: Path) -> None:

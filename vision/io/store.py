@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vision.errors import DactylError
 from vision.extras import install
 
 _PIECE = 1 << 20  # bytes
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 Location = UPath | Path
 """Type of configuration keys that take a folder or a URL."""
@@ -36,7 +38,7 @@ def locate(where: str | Location) -> Location:
     try:
         place = UPath(where)
         if place.protocol in ("", "file", "local"):
-            return Path(place.path)
+            return local_path(place.path)
         fsspec.get_filesystem_class(place.protocol)
         place.joinpath("manifest.json")  # refuses a bucket's name that is none
     except ImportError as error:
@@ -44,6 +46,21 @@ def locate(where: str | Location) -> Location:
     except ValueError as error:
         raise DactylError(f"{where}: {error}; give a folder, or a URL that fsspec knows") from None
     return place
+
+
+def local_path(text: str) -> Path:
+    """A path of this machine, ``~`` being the user's folder as in a shell, which replaces it in no YAML file.
+
+    Raises:
+        ValueError: it names a shell's variable, which nobody replaces here, or a user that is none: a folder of that
+            very name would be made in the current one.
+    """
+    if (variable := _VARIABLE.search(text)) and not Path(text).exists():
+        raise ValueError(f"expected a path, got {text}: {variable[0]} is not replaced here; write the path out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"expected a path, got {text}: there is no such user") from None
 
 
 def is_remote(path: Location) -> TypeIs[UPath]:

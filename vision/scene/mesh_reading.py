@@ -134,8 +134,10 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
     visual = getattr(geometry, "visual", None)
     material, uv = getattr(visual, "material", None), getattr(visual, "uv", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    if image is None or uv is None or len(uv) != len(geometry.vertices):
+    if image is None:
         return None, None
+    if uv is None or len(uv) != len(geometry.vertices):
+        raise ValueError("file: a texture without texture coordinates (vt, TEXCOORD_0); export them, or leave it out")
     image = checked_texture(image)
     while max(image.size) > _LONGEST_TEXTURE:
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)

@@ -7,6 +7,8 @@ from typing import Literal
 
 from vision.scene.plain import Plain, Vector3
 
+_WIDEST_M = 5.0  # of where an object is handled: with more no state is ever thrown away
+
 
 class Background(Plain, frozen=True):
     """What lies under and behind everything.
@@ -70,3 +72,8 @@ class Workspace(Plain, frozen=True):
             raise ValueError(f"workspace: random_motion: expected 0 to 1, got {self.random_motion:g}")
         if self.start_std < 0 or self.lost_distance <= 0:
             raise ValueError("workspace: lost_distance must be positive, start_std must not be negative")
+        for key in ("start_std", "lost_distance"):
+            if (value := getattr(self, key)) > _WIDEST_M:
+                raise ValueError(
+                    f"workspace: {key}: expected at most {_WIDEST_M:g} metres, got {value:g}; are these millimetres?"
+                )

@@ -17,6 +17,9 @@ CONFIG = "config.json"
 MANIFEST = "manifest.json"
 """What was made: written after everything else; a folder without it is unfinished."""
 
+_PIECES = ("part-*", "shard-*", "*.ckpt", "blocks/*.json", "starts.npy")
+"""What commands leave in the folders that they claim: states, datasets, trainings, closed loops, policies."""
+
 
 class Reservation(Record, frozen=True):
     """What ``config.json`` holds.
@@ -45,10 +48,14 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
         pieces: glob of the files that the configuration makes, for example ``shard-*``.
 
     Raises:
-        DactylError: the folder was begun with another configuration (the differing keys are named) or with none.
+        DactylError: the folder was begun with another configuration (the differing keys are named) or with none, or
+            holds what another command made, whose note and manifest would be lost.
     """
     path, note = folder / CONFIG, encode_record(Reservation(identity))
     try:
+        for others in _PIECES:
+            if others != pieces and (found := store.names(folder, others)):
+                raise DactylError(f"{folder}: holds {found[0]}, which another command made; choose another output")
         begun = bool(store.names(folder, pieces)) or (is_remote(path) and not store.create(path, note))
     except OSError as error:
         raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
@@ -59,4 +66,17 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
             f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
         )
     if not begun and not is_remote(path):
+        _refuse_others_files(folder)
         atomic_write(path, note)
+
+
+def _refuse_others_files(folder: Location) -> None:
+    """Raise DactylError for files of such common names that are not ours: they would be lost."""
+    lost = None if (folder / CONFIG).exists() else folder / MANIFEST
+    try:
+        if lost is None:
+            read_reservation(folder)
+    except DactylError:
+        lost = folder / CONFIG
+    if lost is not None and lost.exists():
+        raise DactylError(f"{lost}: not made by this version, and would be lost; choose another output")
