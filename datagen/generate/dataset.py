@@ -24,7 +24,7 @@ from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
-from vision.storage.shards import ShardRecord, committed_shard, shard_name
+from vision.storage.shards import ShardRecord, committed_shard, recorded_shards, shard_name
 from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16
@@ -76,11 +76,12 @@ def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str)
     """Records of all shards, after making those that are not committed."""
     records: dict[int, ShardRecord] = {}
     finished = store.size(config.output / MANIFEST) is not None  # an unfinished one may end with fewer
+    # To ask for each of half a million shards that are not there takes a minute.
+    looked_at = [number for number in recorded_shards(config.output) if number <= config.shards]
     # Read records concurrently: on a remote store each read is a network round trip.
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
-        looked_at = range(config.shards + 1)
         committed = threads.map(lambda n: committed_shard(config.output, n, identity_fingerprint), looked_at)
-        for number, record in enumerate(committed):
+        for number, record in zip(looked_at, committed, strict=True):
             asked = len(config.indices(number))
             if record is not None and record.samples > asked and finished:
                 raise DactylError(

@@ -34,7 +34,9 @@ from datagen.variation import Uniform, UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
 from vision.errors import DactylError
+from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
+from vision.storage.shards import ShardRecord, committed_shard
 
 SIZE = 32
 
@@ -134,6 +136,26 @@ def test_resume_gives_the_same_bytes(states: Path, tmp_path: Path, painted: pyte
     assert tars(config.output) == whole
     assert (config.output / "manifest.json").read_bytes() == manifest
     assert not list(config.output.glob(".tmp-*"))
+
+
+def test_shards_that_are_not_there_are_not_asked_for_one_by_one(
+    states: Path, tmp_path: Path, painted: pytest.MonkeyPatch
+) -> None:
+    """Found: ten million triplets in shards of 16 took a minute before the first was rendered."""
+    asked: list[int] = []
+
+    def ask(folder: Location, number: int, mark: str) -> ShardRecord | None:
+        asked.append(number)
+        return committed_shard(folder, number, mark)
+
+    painted.setattr(generation, "committed_shard", ask)
+    config = config_of(states, tmp_path / "set")
+    generate(config)
+    assert not asked
+    (config.output / "shard-000001.json").unlink()
+    (config.output / "shard-999999.json").write_text("one of a larger count, which is not looked into")
+    generate(config)
+    assert sorted(asked) == [0, 2]
 
 
 def test_a_damaged_shard_is_made_again(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:

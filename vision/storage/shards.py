@@ -171,6 +171,21 @@ def write_shard(
     return record
 
 
+def recorded_shards(folder: Location) -> list[int]:
+    """Numbers of the shards of which a folder holds a record, ascending, by one listing; :func:`committed_shard` then
+    says which of them are whole.
+
+    Raises:
+        DactylError: the folder cannot be read.
+    """
+    try:
+        names = store.names(folder, "shard-*.json")
+    except OSError as error:
+        raise DactylError(f"{folder}: cannot be read ({error}); check that place") from error
+    numbers = (name.removeprefix("shard-").removesuffix(".json") for name in names)
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
 def committed_shard(folder: Location, number: int, config_fingerprint: str) -> ShardRecord | None:
     """The record of a shard that is there, whole and of this config; None when it has to be made (again).
 
