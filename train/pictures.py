@@ -76,5 +76,6 @@ def _tile(
         Wireframe(dataset.object, true_position, true_quaternion, TRUE_COLOR),
         Wireframe(dataset.object, position, quaternion_from_matrix(rotation), PREDICTED_COLOR),
     ]
-    images = draw_triplet(sample["images"], wireframes, sample["camera_intrinsics"], sample["camera_extrinsics"])
+    pictures = dataset.rig.without_padding(sample["images"])
+    images = draw_triplet(pictures, wireframes, sample["camera_intrinsics"], sample["camera_extrinsics"])
     return Tile(images, f"sample {sample['index']} · {turn:.1f}° · {shift:.1f} mm")

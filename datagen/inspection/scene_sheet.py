@@ -38,21 +38,19 @@ def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
         DactylError: the renderer does not work here.
     """
     drawn = rendered_scene(scene, RenderOptions(image_size=_LONGEST))
-    images = _pictures(drawn, renderer)
+    images = drawn.rig.without_padding(_pictures(drawn, renderer))
     start = scene.workspace.start
     pose = Wireframe(scene.object, start, (1.0, 0.0, 0.0, 0.0), LABEL_COLOR, axes=True)
-    marked = np.zeros_like(images)
-    for number, camera in enumerate(drawn.rig.cameras):
-        image = images[number, : camera.height, : camera.width]
-        lines = draw_wireframes(image, [pose], camera.intrinsics, camera.extrinsics)
-        picture = Image.fromarray(lines)
+    marked = []
+    for image, camera in zip(images, drawn.rig.cameras, strict=True):
+        picture = Image.fromarray(draw_wireframes(image, [pose], camera.intrinsics, camera.extrinsics))
         _dots(picture, camera, scene.object.keypoints + np.array(start), _KEYPOINT_COLOR)
         _dots(picture, camera, landmark_points(scene), _LANDMARK_COLOR)
-        marked[number, : camera.height, : camera.width] = np.asarray(picture)
+        marked.append(np.asarray(picture))
     legend = [("edges", LABEL_COLOR), ("keypoints", _KEYPOINT_COLOR), ("landmarks", _LANDMARK_COLOR)]
     tiles = [Tile(images, f"{renderer}, one drawn look"), Tile(marked, "what was understood")]
     sheet = contact_sheet(tiles, 1, f"scene {scene.name}", legend, scene.rig.names)
-    around = _frusta(scene, 640)
+    around = frusta(scene, 640)
     whole = Image.new("RGB", (sheet.width + around.width, max(sheet.height, around.height)), sheet.getpixel((0, 0)))
     whole.paste(sheet, (0, 0))
     whole.paste(around, (sheet.width, (whole.height - around.height) // 2))
@@ -78,13 +76,13 @@ def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) 
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color, outline="black")
 
 
-def _frusta(scene: Scene, size: int) -> Image.Image:
-    """Object, landmarks and cameras in three dimensions, (size, size) pixels."""
+def frusta(scene: Scene, size: int) -> Image.Image:
+    """Object, landmarks and cameras in three dimensions, on about (size, size) pixels: as much as the labels take."""
     with style.context("dark_background"):
         figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(projection="3d")
-        axes.set_position((0.0, 0.04, 0.9, 0.92))  # labels stand outside of it
+        axes.set_position((0.0, 0.0, 1.0, 1.0))  # labels stand outside of it
         start = np.array(scene.workspace.start)
         for edge in scene.object.edges + start:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
@@ -100,7 +98,7 @@ def _frusta(scene: Scene, size: int) -> Image.Image:
         for side in (axes.xaxis, axes.yaxis, axes.zaxis):
             side.set_pane_color((0.0, 0.0, 0.0, 0.0))
         buffer = io.BytesIO()
-        canvas.print_png(buffer)
+        canvas.print_figure(buffer, facecolor=figure.get_facecolor(), format="png", bbox_inches="tight")
     return Image.open(buffer, formats=["PNG"]).convert("RGB")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +25,20 @@ class FilmFrame:
     """One step.
 
     Attributes:
-        images: of the cameras, (C, H, W, 3) uint8.
-        goal: a picture of the object as it is asked for, (H, H, 3) uint8.
+        images: of the cameras, (h, w, 3) uint8 each.
+        goal: a square picture of the object as it is asked for, as high as the highest of them, uint8.
         caption: below.
     """
 
-    images: np.ndarray
+    images: Sequence[np.ndarray]
     goal: np.ndarray
     caption: str
 
 
 def draw_estimate(
-    images: np.ndarray, target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: Cameras
-) -> np.ndarray:
-    """Pictures (C, H, W, 3) with the true object in green and the estimated one in magenta, through true cameras.
+    images: Sequence[np.ndarray], target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: Cameras
+) -> list[np.ndarray]:
+    """The pictures (h, w, 3) with the true object in green and the estimated one in magenta, through true cameras.
 
     Args:
         columns: of ``eval.scoring.trial_results.TRACE``.
@@ -58,13 +58,14 @@ def save_film(path: Path, frames: Iterable[FilmFrame]) -> None:
 
 
 def _compose(frame: FilmFrame) -> Image.Image:
-    count, height, width = frame.images.shape[:3]
-    sheet = Image.new("RGB", (count * width + height, height + _BAR), "#16181c")
-    for place, image in enumerate([*frame.images, frame.goal]):
-        sheet.paste(Image.fromarray(image), (place * width, 0))
+    height = len(frame.goal)
+    edges = np.cumsum([0, *(image.shape[1] for image in frame.images)]).tolist()
+    sheet = Image.new("RGB", (edges[-1] + height, height + _BAR), "#16181c")
+    for left, image in zip(edges, [*frame.images, frame.goal], strict=True):
+        sheet.paste(Image.fromarray(image), (left, 0))
     pen = ImageDraw.Draw(sheet)
-    pen.line([(count * width, 0), (count * width, height)], "#16181c", 3)
+    pen.line([(edges[-1], 0), (edges[-1], height)], "#16181c", 3)
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
     pen.text((8, height + _BAR / 2), frame.caption, "#e8eaed", font, anchor="lm")
-    pen.text((count * width + 8, height + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
+    pen.text((edges[-1] + 8, height + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
     return sheet

@@ -90,12 +90,10 @@ def _frames(
         look = look_of(config, simulation, estimator, renderer, [trial])
         cameras = Cameras(look.true.intrinsics[0], look.true.extrinsics[0])
 
-        def draw(position: FloatArray, quaternion: FloatArray) -> NDArray[np.uint8]:
+        def draw(position: FloatArray, quaternion: FloatArray) -> list[NDArray[np.uint8]]:
             joints = columns["joint_position"][row]
-            drawn: NDArray[np.uint8] = renderer.render(
-                [Sample(trial, joints, position, quaternion, look.appearances[0])]
-            )[0]
-            return drawn
+            drawn = renderer.render([Sample(trial, joints, position, quaternion, look.appearances[0])])[0]
+            return estimator.scene.rig.without_padding(drawn)
 
         for row, asked in enumerate(columns["goal_quaternion"]):
             position = columns["true_position"][row]
@@ -113,16 +111,17 @@ def _frames(
 
 
 def _goal_picture(
-    draw: Callable[[FloatArray, FloatArray], NDArray[np.uint8]],
+    draw: Callable[[FloatArray, FloatArray], list[NDArray[np.uint8]]],
     position: FloatArray,
     quaternion: FloatArray,
     cameras: Cameras,
 ) -> NDArray[np.uint8]:
-    """The object as it is asked for, lifted out of the hand, (S, S, 3)."""
+    """The object as it is asked for, lifted out of the hand, (H, H, 3): as high as the highest picture."""
     lifted = position + np.array([0.0, 0.0, _GOAL_HEIGHT])
     images = draw(lifted, quaternion)
     camera = min(_GOAL_CAMERA, len(images) - 1)
     image, matrix = images[camera], cameras.intrinsics[camera]
     centre = project(lifted[None], matrix, cameras.extrinsics[camera])[0]
     small, _ = crop(image, matrix, centre, min(image.shape[:2]) // 2)
-    return np.asarray(Image.fromarray(small).resize((len(image), len(image)), Image.Resampling.BICUBIC))
+    height = max(len(picture) for picture in images)
+    return np.asarray(Image.fromarray(small).resize((height, height), Image.Resampling.BICUBIC))

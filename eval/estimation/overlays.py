@@ -13,12 +13,13 @@ UNUSUAL_COLOR = "#ff9a3d"
 _SIDE = 400  # pixels, of the longer side of an image that is drawn on
 
 
-def draw(estimate: Estimate, scene: Scene, axes: bool = True) -> np.ndarray:
-    """The images with the object's wireframe, (C, h, w, 3) uint8, enlarged; orange where they are unusual."""
+def draw(estimate: Estimate, scene: Scene, axes: bool = True) -> list[np.ndarray]:
+    """The images with the object's wireframe, (h, w, 3) uint8 each, enlarged; orange where they are unusual."""
     color = UNUSUAL_COLOR if estimate.unusual else PREDICTED_COLOR
     wireframe = Wireframe(scene.object, estimate.position, estimate.quaternion, color, axes)
     scale = max(1, round(_SIDE / max(scene.rig.width, scene.rig.height)))
-    return draw_triplet(estimate.images, [wireframe], estimate.matrices, estimate.transforms, scale)
+    images = scene.rig.without_padding(estimate.images)
+    return draw_triplet(images, [wireframe], estimate.matrices, estimate.transforms, scale)
 
 
 def caption(estimate: Estimate) -> str:

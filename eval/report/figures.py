@@ -39,16 +39,17 @@ def predictions_sheet(
 ) -> Image.Image:
     """Best, typical and worst test triplets, true and estimated object drawn over, seen by the true cameras."""
     columns = predictions.columns
-    side = min(round(max(window_sides(dataset.scene))), dataset.rig.width, dataset.rig.height)
+    cameras = dataset.rig.cameras
+    side = min(round(max(window_sides(dataset.scene))), *(min(camera.width, camera.height) for camera in cameras))
     scale = max(1, round(_SIDE / side))
     tiles = []
     for kind, number in telling_samples(errors, each):
         sample = dataset[number]
-        transforms = sample["camera_extrinsics"]
+        pictures, transforms = dataset.rig.without_padding(sample["images"]), sample["camera_extrinsics"]
         centres = project(sample["object_position"][None], sample["camera_intrinsics"], transforms)[:, 0]
         cropped = [
             crop(image, matrix, np.nan_to_num(centre), side)
-            for image, matrix, centre in zip(sample["images"], sample["camera_intrinsics"], centres, strict=True)
+            for image, matrix, centre in zip(pictures, sample["camera_intrinsics"], centres, strict=True)
         ]
         wireframes = [
             Wireframe(
@@ -56,7 +57,7 @@ def predictions_sheet(
             )
             for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
         ]
-        images, matrices = (np.stack(parts) for parts in zip(*cropped, strict=True))
+        images, matrices = zip(*cropped, strict=True)
         rotation, position = errors.rotation_deg[number], errors.position_mm[number]
         caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
         tiles.append(Tile(draw_triplet(images, wireframes, matrices, transforms, scale), caption))

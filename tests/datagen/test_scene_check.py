@@ -16,7 +16,7 @@ from PIL import Image
 from dactyl.cli import main
 from datagen.inspection.scene import landmark_points, warnings
 from datagen.inspection.scene_contacts import model_warnings
-from datagen.inspection.scene_sheet import frustum
+from datagen.inspection.scene_sheet import frusta, frustum
 from datagen.sim.complete import completed
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
@@ -50,6 +50,14 @@ def half_a_block() -> PoseObject:
 def moved_camera(extrinsics: np.ndarray) -> Rig:
     first, *others = scene("block").rig.cameras
     return Rig(cameras=(replace(first, extrinsics=extrinsics), *others))
+
+
+@pytest.mark.parametrize("name", ["block", "trifinger-cube-v2"])
+def test_no_label_is_cut_at_the_border_of_the_picture_of_the_cameras(name: str) -> None:
+    picture = np.asarray(frusta(scene(name), 640))
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    assert (border == picture[0, 0]).all()
+    assert (picture[0, 0] == (0x16, 0x18, 0x1C)).all()
 
 
 def test_nothing_is_said_against_our_own_scenes() -> None:

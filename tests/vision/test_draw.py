@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from tests.datasets import write_dataset
+from tests.datasets import RENDERER, make_label, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.drawing.wireframes import (
     LABEL_COLOR,
@@ -26,7 +27,9 @@ from vision.drawing.wireframes import (
 from vision.geometry.cameras import project
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.scene.objects import PoseObject
+from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
+from vision.storage.shards import encode_sample, write_shard
 
 POSITION = np.array([1.02, 0.87, 0.145])
 K, T = rig(200).nominal.intrinsics, rig().nominal.extrinsics
@@ -116,7 +119,7 @@ def test_absurd_poses_draw_without_failing(position: list[float]) -> None:
     """Behind the camera, far outside the picture, in the camera."""
     frame = Wireframe(scene("block").object, position, [1, 0, 0, 0], axes=True)
     images = np.zeros((3, 200, 200, 3), np.uint8)
-    assert draw_triplet(images, [frame], K, T, 2).shape == (3, 400, 400, 3)
+    assert np.shape(draw_triplet(images, [frame], K, T, 2)) == (3, 400, 400, 3)
 
 
 @pytest.mark.parametrize("centre", [(100, 90), (3, 199), (-50, 400)])
@@ -160,6 +163,19 @@ def test_long_captions_wrap_instead_of_running_into_the_next_tile() -> None:
     assert short.shape[1] == long.shape[1]
     assert long.shape[0] > short.shape[0]
     assert (long[:, -4:] == long[0, 0]).all(), "nothing is cut at the border"
+
+
+def test_smaller_pictures_are_not_padded_in_black(tmp_path: Path) -> None:
+    """Found: where cameras differ in size, black beside a picture was taken for what the camera sees."""
+    first, *others = rig(64).cameras
+    cameras = Rig(cameras=(replace(first, width=48, height=32), *others))
+    images = np.full((3, 64, 64, 3), 200, np.uint8)
+    shard = write_shard(tmp_path, 0, [encode_sample(make_label(0, 64), images, cameras, {})], "test", RENDERER)
+    write_manifest(tmp_path, [shard], scene=scene("block", 64).with_rig(cameras).to_json())
+    dataset = TripletDataset(tmp_path)
+    assert not dataset[0]["images"][0, 32:].any()
+    sheet = np.asarray(dataset_sheet(dataset, [0], scale=2))
+    assert not (sheet < 20).all(axis=-1).any(), "the page's background is not black"
 
 
 def test_a_dataset_sheet_shows_the_labelled_pose(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ class Wireframe:
 
 @dataclass(frozen=True)
 class Tile:
-    """Pictures side by side, (C, H, W, 3) uint8, with a caption of one or more lines."""
+    """Pictures side by side, (h, w, 3) uint8 each of its own size, with a caption of one or more lines."""
 
-    images: np.ndarray
+    images: Sequence[np.ndarray]
     caption: str = ""
 
 
@@ -91,11 +91,15 @@ def draw_wireframes(
 
 
 def draw_triplet(
-    images: np.ndarray, wireframes: Sequence[Wireframe], matrices: ArrayLike, transforms: ArrayLike, scale: int = 1
-) -> np.ndarray:
-    """As :func:`draw_wireframes` for all cameras: (C, H, W, 3) with K (C, 3, 3) and T (C, 4, 4)."""
+    images: Sequence[np.ndarray],
+    wireframes: Sequence[Wireframe],
+    matrices: ArrayLike,
+    transforms: ArrayLike,
+    scale: int = 1,
+) -> list[np.ndarray]:
+    """As :func:`draw_wireframes` for all cameras: C images, each of its own size, with K (C, 3, 3) and T (C, 4, 4)."""
     cameras = zip(images, np.asarray(matrices), np.asarray(transforms), strict=True)
-    return np.stack([draw_wireframes(image, wireframes, K, T, scale) for image, K, T in cameras])
+    return [draw_wireframes(image, wireframes, K, T, scale) for image, K, T in cameras]
 
 
 def crop(image: np.ndarray, matrix: ArrayLike, centre: ArrayLike, size: int) -> tuple[np.ndarray, FloatArray]:
@@ -163,7 +167,7 @@ def contact_sheet(
     """Tiles in rows, read like a page.
 
     Args:
-        tiles: all of one shape.
+        tiles: of as many pictures each; a picture smaller than the largest leaves the page's background beside it.
         columns: tiles beside each other.
         title: above everything.
         legend: (text, colour) pairs, right of the title.
@@ -171,7 +175,8 @@ def contact_sheet(
     """
     if not tiles:
         raise ValueError("a contact sheet needs at least one tile")
-    count, height, width = tiles[0].images.shape[:3]
+    count = len(tiles[0].images)
+    height, width = np.max([image.shape[:2] for tile in tiles for image in tile.images], axis=0).tolist()
     size = round(np.clip(height / 18, 11, 20))  # of the text, pixels
     seam, gap = 2, round(1.2 * size)
     inner = count * width + (count - 1) * seam
@@ -214,7 +219,7 @@ def dataset_sheet(
         sample = dataset[number]
         pose = Wireframe(dataset.object, sample["object_position"], sample["object_quaternion"], LABEL_COLOR, axes=True)
         images = draw_triplet(
-            sample["images"],
+            dataset.rig.without_padding(sample["images"]),
             [pose] if wireframes else [],
             sample["camera_intrinsics"],
             sample["camera_extrinsics"],

@@ -122,6 +122,10 @@ class Rig(Plain, frozen=True):
         """Height of the array that holds the images of all cameras, pixels: that of the highest."""
         return max(camera.height for camera in self.cameras)
 
+    def without_padding(self, images: np.ndarray) -> list[np.ndarray]:
+        """Each camera's own picture (h, w, ...) of an array (C, H, W, ...) that holds them all."""
+        return [image[: camera.height, : camera.width] for image, camera in zip(images, self.cameras, strict=True)]
+
     def resized(self, longest: int) -> Rig:
         """The same cameras with images whose longest side, over all of them, has so many pixels; without distortion."""
         scale = longest / max(self.width, self.height)
