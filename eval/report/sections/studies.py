@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from eval.report.page import Section, Table
 from eval.report.sections.parts import absent, drawing, each, short, short_titles
@@ -148,6 +147,8 @@ def confidence_quarters(scored: Scored) -> list[Stratum]:
 
 def rank_correlation(scored: Scored) -> float | None:
     """Spearman's rank correlation of confidence and rotation error; None where either is the same for all samples."""
+    from scipy.stats import spearmanr  # late: it takes half a second
+
     confidence, error = scored.confidence, scored.errors.rotation_deg
     if np.ptp(confidence) == 0 or np.ptp(error) == 0:
         return None
