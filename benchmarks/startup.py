@@ -1,7 +1,8 @@
 """Seconds until a command begins: processor time of fresh processes, byte code in place, the least of several.
 
-What the first help line takes, and the imports of ``dactyl info``, of a process that renders and of a training; beside
-them what Python, torch and Lightning take alone.
+What the first help line takes, the imports of ``dactyl info``, of a process that renders, of a training and of
+estimates, and the shipped network in a script; beside them what Python, torch, torch's optimisers and Lightning take
+alone.
 
     python -m benchmarks.startup > benchmarks/results/startup.txt
 """
@@ -15,15 +16,19 @@ import sys
 
 from benchmarks.machine import describe
 
+_PAUSED = "from vision.processes import collection_paused\nwith collection_paused(): import "
 STARTS = {
     "Python": "pass",
     "dactyl --help": "from dactyl.cli import main; main(['--help'])",
     "dactyl info": "import datagen.inspection.info, vision.storage.datasets",
-    "a render process": "import datagen.generate.shard_task, datagen.render.filament",
+    "a render process": f"{_PAUSED}datagen.generate.shard_task, datagen.render.filament",
     "torch": "import torch",
+    "an optimiser of torch": "import torch; torch.optim.Adam([torch.zeros(1)])",
     "lightning": "import lightning",
-    "dactyl train": "import train.cli",
-    "dactyl evaluate": "import eval.cli, eval.scoring.predict",
+    "dactyl train": "from dactyl.cli import command; command('train')",
+    "dactyl evaluate": "from dactyl.cli import command; command('evaluate'); import vision.estimator",
+    "dactyl estimate": "from dactyl.cli import command; command('estimate'); import vision.estimator",
+    "from_pretrained": "from vision.estimator import PoseEstimator; PoseEstimator.from_pretrained()",
 }
 
 
@@ -40,9 +45,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each, in turns; one more writes byte code")
     arguments = parser.parse_args()
     took = [{name: seconds(code) for name, code in STARTS.items()} for _ in range(arguments.runs + 1)][1:]
-    print(f"{describe()}\n\n{'':20}{'processor seconds, least of ' + str(arguments.runs):>32}")
+    print(f"{describe()}\n\n{'':22}{'processor seconds, least of ' + str(arguments.runs):>32}")
     for name in STARTS:
-        print(f"{name:20}{min(run[name] for run in took):32.2f}")
+        print(f"{name:22}{min(run[name] for run in took):32.2f}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, TextIO
 
@@ -21,6 +21,7 @@ from dactyl import __version__
 from vision.errors import DactylError, UsageError, memory_fault, printable
 from vision.extras import missing_extra, require
 from vision.hardware import usable_cores
+from vision.processes import collection_paused
 
 COMMANDS = {
     "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and a picture"),
@@ -201,9 +202,20 @@ def _stopped(name: str) -> int:
 def run(arguments: Sequence[str]) -> None:
     """Run one command by its arguments; its errors are the caller's."""
     name, *rest = arguments
+    command(name)(rest)
+
+
+def command(name: str) -> Callable[[Sequence[str]], None]:
+    """What runs a command, its stage imported.
+
+    Raises:
+        DactylError: an extra is missing without which the command can do nothing.
+    """
     require(NEEDS.get(name, ()))
     module, function = COMMANDS[name][0].split(":")
-    getattr(importlib.import_module(module), function)(rest)
+    with collection_paused():
+        main_of: Callable[[Sequence[str]], None] = getattr(importlib.import_module(module), function)
+    return main_of
 
 
 def _refuse_odd_environment(arguments: Sequence[str]) -> None:

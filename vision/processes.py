@@ -1,9 +1,10 @@
-"""Processes that do not outlive the one that started them, and are ready for the signals that reach them."""
+"""Processes that begin soon, are ready for signals that reach them, and do not outlive the one that started them."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,19 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Import without garbage collection: modules are no garbage, and to look through them over and over takes an eighth
+    of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from vision.errors import DactylError
-from vision.processes import die_with, signals_masked
+from vision.processes import collection_paused, die_with, signals_masked
 
 
 def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess, Connection]:
@@ -38,7 +38,8 @@ def begin(connection: Connection, parent: int) -> None:
     seconds, and call it with the connection before them. What importing raises is sent by :func:`send_error`."""
     die_with(parent)
     try:
-        function, arguments = connection.recv()
+        with collection_paused():
+            function, arguments = connection.recv()
     except Exception as error:
         send_error(connection, error)
         return

@@ -34,6 +34,19 @@ def test_info_imports_no_network_and_no_simulator(tmp_path: Path) -> None:
     assert not found & (NETWORKS | SIMULATION | TABLES)
 
 
+def test_an_estimate_imports_no_compiler_and_no_plots() -> None:
+    """Found: a package of rotations imported torch's compiler, which took as long as torch itself."""
+    found = imported("from vision.estimator import PoseEstimator\nPoseEstimator.from_pretrained()")
+    assert "torch" in found
+    assert not found & {"sympy", "triton", "roma", "torchvision", "lightning", "matplotlib", "mujoco", "jsonargparse"}
+
+
+def test_garbage_is_collected_again_once_a_command_is_imported() -> None:
+    code = "import gc\nfrom dactyl.cli import command\ncommand('info')\nassert gc.isenabled()"
+    imported(code)
+    imported(f"import gc\ngc.disable()\n{code.replace('assert', 'assert not')}")
+
+
 def test_who_reads_datasets_keeps_the_settings_of_its_own_parser() -> None:
     """Found: to compare configurations brought jsonargparse, whose settings are then ours in the whole process."""
     assert "jsonargparse" not in imported("import vision.storage.datasets, vision.storage.folders")
