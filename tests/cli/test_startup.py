@@ -38,7 +38,7 @@ def test_an_estimate_imports_no_compiler_and_no_plots() -> None:
     """Found: a package of rotations imported torch's compiler, which took as long as torch itself."""
     found = imported("from vision.estimator import PoseEstimator\nPoseEstimator.from_pretrained()")
     assert "torch" in found
-    assert not found & {"sympy", "triton", "roma", "torchvision", "lightning", "matplotlib", "mujoco", "jsonargparse"}
+    assert not found & {"sympy", "triton", "torchvision", "lightning", "matplotlib", "mujoco", "jsonargparse"}
 
 
 def test_garbage_is_collected_again_once_a_command_is_imported() -> None:
