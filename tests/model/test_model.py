@@ -255,7 +255,7 @@ def test_a_handful_of_samples_says_nothing_of_a_power() -> None:
     assert fit_deviation(torch.tensor([0.02]), torch.tensor([0.01]))[1] == pytest.approx(1.0)
     scale, power = fit_deviation(torch.zeros(3), torch.zeros(3))
     assert 0 < scale < 1
-    assert 0.5 <= power <= 2.0
+    assert 1.0 <= power <= 2.0
 
 
 def test_true_and_nominal_cameras_have_confidences_of_their_own() -> None:

@@ -11,7 +11,7 @@ CONFIDENT_ANGLE = math.radians(2.0)
 """A geometric confidence is the probability, as the network sees it, that the rotation is right to this angle: narrow
 enough for a good network to be unsure now and then, or all its confidences would be one."""
 _MEDIAN = 1.5382  # of the length of a standard normal vector in three dimensions
-_POWERS = torch.linspace(0.5, 2.0, 61)
+_POWERS = torch.linspace(1.0, 2.0, 41)  # below 1, what is hard to tell would be surer than the network itself says
 _PRIOR = 0.5  # standard deviation about 1: a handful of samples tells nothing of a power
 _WRONG = 0.02  # share of errors of any size: faces taken for others are no measure of how sure the rest may be
 
