@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from eval.estimation.estimates import Observer
@@ -53,7 +55,9 @@ class OwnCameras:
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""
-        return f"cameras found from {len(seen.corners)} triplets, directions sure to {direction.max():.2f} deg{turned}"
+        count = len(seen.corners)
+        triplets = "1 triplet" if count == 1 else f"{count} triplets"
+        return f"cameras found from {triplets}, directions sure to {direction.max():.2f} deg{turned}"
 
     def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
         """Use a live triplet (C, H, W, 3) uint8 of a time in seconds unless its pictures are unusual or it is one too
@@ -74,8 +78,11 @@ class OwnCameras:
             return f"cameras not found: {error}; looking again"
 
 
-def find_own_cameras(observer: Observer, source: Source, most: int) -> str:
+def find_own_cameras(observer: Observer, source: Source, most: int, batch_size: int = 16) -> str:
     """Find the cameras from at most ``most`` shots of a source, evenly spaced, and say what they are like.
+
+    Args:
+        batch_size: number of shots in one call of the network.
 
     Raises:
         DactylError: the network cannot, or the shots leave a camera open.
@@ -83,9 +90,9 @@ def find_own_cameras(observer: Observer, source: Source, most: int) -> str:
     cameras = OwnCameras(observer, most)
     numbers, shots = source.shots(most)
     with progress(f"finding the cameras of {source.name}", len(numbers), "triplets") as advance:
-        for shot in shots:
-            cameras.gather(observer.views(shot.pictures, shot.where)[None])
-            advance(1)
+        while batch := list(itertools.islice(shots, batch_size)):
+            cameras.gather(np.stack([observer.views(shot.pictures, shot.where) for shot in batch]))
+            advance(len(batch))
     try:
         return cameras.find()
     except DactylError as error:

@@ -53,7 +53,7 @@ def estimate_all(config: EstimateConfig) -> Summary:
     refuse_lost_pictures(config, source)
     summary = Summary(source.name, remarks=[*source.remarks])
     if config.self_calibrate is not None:
-        summary.remarks.append(find_own_cameras(observer, source, config.self_calibrate))
+        summary.remarks.append(find_own_cameras(observer, source, config.self_calibrate, config.batch_size))
     if config.output is None:
         for line in _lines(config, observer, source, summary):
             sys.stdout.write(line)
