@@ -157,14 +157,14 @@ def test_error_grows_as_confidence_falls() -> None:
 def test_cameras_that_see_look_alikes_tell_one_pose() -> None:
     """Each camera reads the block in any of four poses: found as a block that is read in one. Who is not told of the
     symmetry finds it where two cameras happen to read the same."""
-    truth = Truth(64, seed=8)
+    truth = Truth(512, seed=8)  # which of them are mistaken untold hangs on the last bits, how many does not
     turn, shift = truth.errors(truth.solve(*truth.sights(0.0, 0.0)).pose)
     sights = truth.sights_of_look_alikes(0.0)
     alike_turn, alike_shift = truth.errors(truth.solve(*sights, permutations=PERMUTATIONS).pose, ALIKE)
     assert max(turn.max(), alike_turn.max()) < 0.02
     assert max(shift.max(), alike_shift.max()) < 0.05
     untold, _ = truth.errors(truth.solve(*sights).pose, ALIKE)
-    assert (untold > 1).double().mean() > 0.04  # which of them depends on the last bits
+    assert (untold > 1).double().mean() > 0.1
 
 
 def test_look_alikes_are_told_apart_from_noise_as_from_nothing() -> None:
