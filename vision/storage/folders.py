@@ -53,10 +53,10 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
     """
     path, note = folder / CONFIG, encode_record(Reservation(identity))
     try:
-        for others in _PIECES:
-            if others != pieces and (found := store.names(folder, others)):
-                raise DactylError(f"{folder}: holds {found[0]}, which another command made; choose another output")
-        begun = bool(store.names(folder, pieces)) or (is_remote(path) and not store.create(path, note))
+        begun = bool(store.names(folder, pieces))
+        if not begun:  # only then: each look at a folder of half a million files takes its time
+            _refuse_others_pieces(folder, pieces)
+            begun = is_remote(path) and not store.create(path, note)
     except OSError as error:
         raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
     if begun and store.size(path) is None:
@@ -68,6 +68,13 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
     if not begun and not is_remote(path):
         _refuse_others_files(folder)
         atomic_write(path, note)
+
+
+def _refuse_others_pieces(folder: Location, pieces: str) -> None:
+    """Raise DactylError for what another command made than the one of these pieces."""
+    for others in _PIECES:
+        if others != pieces and (found := store.names(folder, others)):
+            raise DactylError(f"{folder}: holds {found[0]}, which another command made; choose another output")
 
 
 def _refuse_others_files(folder: Location) -> None:
