@@ -51,13 +51,12 @@ class OwnCameras:
         seen = Observations.joined(self._seen)
         solution = find_cameras(self._observer.estimator, seen, *self._given)
         self._observer.take_cameras(solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy())
-        direction = np.rad2deg(np.linalg.norm(solution.deviation[:, :3].numpy(), axis=1))
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""
-        count = len(seen.corners)
+        count, sure_deg = len(seen.corners), float(solution.direction_deviation_deg.max())
         triplets = "1 triplet" if count == 1 else f"{count} triplets"
-        return f"cameras found from {triplets}, directions sure to {direction.max():.2f} deg{turned}"
+        return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}"
 
     def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
         """Use a live triplet (C, H, W, 3) uint8 of a time in seconds unless its pictures are unusual or it is one too

@@ -29,6 +29,7 @@ _MAX_PIXELS = 50_000_000  # of a picture: more is no camera's, and 150 MB
 _MAX_BYTES = 6 * _MAX_PIXELS  # of 16 bits, uncompressed
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # in EXIF
+# As Pillow's own exif_transpose has them; that also writes EXIF again, which fails where a tag is damaged.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

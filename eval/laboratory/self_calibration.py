@@ -113,11 +113,10 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     matrices, transforms, distortion = (tensor.numpy() for tensor in found)
     cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
     save_calibration(config.output, cameras)
-    turned = np.rad2deg(np.linalg.norm(solution.deviation[:, :3].numpy(), axis=1))
     moved = np.linalg.norm(solution.drift_deg.numpy(), axis=1) * solution.drifted().numpy()
     direction, focal, drift = (
         dict(zip(estimator.rig.names, values.tolist(), strict=True))
-        for values in (turned, solution.deviation[:, 6], moved)
+        for values in (solution.direction_deviation_deg, solution.deviation[:, 6], moved)
     )
     return FoundRig(cameras, direction, focal, drift, len(seen.corners))
 

@@ -72,6 +72,7 @@ class RigSolution:
         covariance: (7 C, 7 C) of the errors of each camera's turn (radians, world axes), shift (metres, world) and
             logarithm of the focal length, cameras one after the other.
         deviation: (C, 7) its square roots.
+        direction_deviation_deg: (C,) of each camera's turn about all axes together, degrees.
         prior_deviation: (C, 7) the same before any pixel was seen.
         poses: of the object in each of the N frames, as the found cameras see them.
         drift_deg: (C, 3) by which each camera turned from the first frame to the last, about the world's axes, degrees.
@@ -92,6 +93,11 @@ class RigSolution:
     @property
     def deviation(self) -> Tensor:
         deviation: Tensor = self.covariance.diagonal().clamp_min(0).sqrt().unflatten(0, (-1, 7))
+        return deviation
+
+    @property
+    def direction_deviation_deg(self) -> Tensor:
+        deviation: Tensor = torch.rad2deg(torch.linalg.vector_norm(self.deviation[:, :3], dim=1))
         return deviation
 
     def drifted(self, least_deg: float = 0.02, certainty: float = 4.0) -> Tensor:
