@@ -24,7 +24,13 @@ def _range(key: str, low: float, high: float) -> tuple[str, str]:
     return f"--appearance.{key}.low={low:g}", f"--appearance.{key}.high={high:g}"
 
 
+def _no(part: str) -> str:
+    return f"--appearance.{part}.probability=0"
+
+
 _FILAMENT = ("--config", "configs/render/filament.yaml")
+_RICH = ("--config", "configs/render/rich.yaml")
+_NO_TEXTURES = tuple(f"--appearance.textures.{surface}=0" for surface in ("links", "object", "background"))
 
 LOOKS: dict[str, tuple[str, ...]] = {
     "no shadows": (*_FILAMENT, "--render.shadows=false"),
@@ -36,10 +42,20 @@ LOOKS: dict[str, tuple[str, ...]] = {
         *_range("background_glossiness", 0.5, 0.5),
     ),
     "wide": ("--config", "configs/render/wide.yaml"),
+    "textures": (*_RICH, _no("surroundings"), _no("clutter")),
+    "surroundings": (*_RICH, *_NO_TEXTURES, _no("clutter")),
+    "clutter": (*_RICH, *_NO_TEXTURES, _no("surroundings")),
+    "rich": _RICH,
 }  # fmt: skip
 """Name: arguments of ``dactyl render``."""
 
 _REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100")
+# Pictures like a laboratory's: the training set as it is given is wide.yaml's.
+_LAB = ("--loss.surface=0", "--augment.exposure=0.5", "--augment.gamma=0.4")
+_CAMERA = (
+    "--augment.camera={fraction: 0.4, defocus: 1.0, motion: 2.0, vignette: 0.3, exposure: 0.4, white_balance: 0.3, "
+    "shot_noise: 0.03, read_noise: 0.02, chroma: 0.5, gamma: 0.2, jpeg_quality: [40, 95]}",
+)
 _SIX_D, _GEODESIC = "--model.rotation=six_d", "--loss.rotation=geodesic"
 
 VARIANTS: dict[str, Variant] = {
@@ -85,5 +101,14 @@ VARIANTS: dict[str, Variant] = {
     "demo, lights from afar": Variant("compared", look="far lights"),
     "demo, grey background": Variant("compared", look="grey background"),
     "demo, wider ranges": Variant("compared", look="wide"),
+    "lab, nothing": Variant("compared", _LAB),
+    "lab, nothing, another seed": Variant("compared", (*_LAB, "--seed=1")),
+    "lab, textures": Variant("compared", _LAB, "textures"),
+    "lab, surroundings": Variant("compared", _LAB, "surroundings"),
+    "lab, clutter": Variant("compared", _LAB, "clutter"),
+    "lab, camera": Variant("compared", (*_LAB, *_CAMERA)),
+    "lab, all but camera": Variant("compared", _LAB, "rich"),
+    "lab, all": Variant("compared", (*_LAB, *_CAMERA), "rich"),
+    "lab, all, another seed": Variant("compared", (*_LAB, *_CAMERA, "--seed=1"), "rich"),
 }  # fmt: skip
 """Name in the table, and what is trained."""
