@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from eval.scoring.found_cameras import image_batches, observed, recordings
+from eval.scoring.found_cameras import recordings
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
@@ -38,7 +38,7 @@ def main() -> None:
         raise DactylError(f"{dataset.folder}: no recordings; render it with --render.displacement per-recording")
     print(f"{describe()}\n{'triplets':>8}{'rotation, degrees':>20}{'position, mm':>15}")
     seen = {
-        group: observed(estimator, image_batches(dataset, np.flatnonzero(groups == group), 32))
+        group: estimator.observe((dataset[int(number)]["images"] for number in np.flatnonzero(groups == group)), 32)
         for group in np.unique(groups)
     }
     for count in arguments.triplets:

@@ -10,7 +10,8 @@ Reads a training checkpoint or the smaller file of exported weights (``vision.ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,12 +132,8 @@ class PoseEstimator:
         """
         if nominal and self.nominal_fault is not None:
             raise DactylError(self.nominal_fault)
-        images = np.asarray(images)
-        any_number = self.any_number_of_cameras and images.ndim == 5 and images.shape[1] > 0
-        count, cameras = images.shape[0], images.shape[1] if any_number else len(self.rig)
-        expected = (count, cameras, self.rig.height, self.rig.width, 3)
-        if images.shape != expected or images.dtype != np.uint8:
-            raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
+        images = self._checked(images)
+        count, cameras = images.shape[:2]
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
         transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
         parts: list[tuple[Tensor, ...]] = []
@@ -163,18 +160,24 @@ class PoseEstimator:
         where the model does not tell."""
         return self.model.typical_spread
 
-    def observe(self, images: NDArray[np.uint8], batch_size: int = 64) -> Observations:
-        """What the network sees in images (B, C, H, W, 3) uint8, before anything is known of the cameras.
+    def observe(self, triplets: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> Observations:
+        """What the network sees in images, before anything is known of the cameras.
+
+        Args:
+            triplets: one or more, (C, H, W, 3) uint8 each; of an iterator ``batch_size`` are held at a time.
+            batch_size: triplets in one call of the network.
 
         Raises:
+            ValueError: there are none, or one has another shape or type.
             DactylError: it is no network that finds landmarks of the hand.
         """
-        parts: list[Observations] = []
-        for first in range(0, len(images), batch_size):
-            batch = self._tensor(images[first : first + batch_size]).permute(0, 1, 4, 2, 3)
-            points, landmarks = self.model.observe(batch)
+        coming, parts = iter(triplets), []
+        while batch := list(itertools.islice(coming, batch_size)):
+            points, landmarks = self.model.observe(self._tensor(self._checked(np.stack(batch))).permute(0, 1, 4, 2, 3))
             parts.append(Observations(*(tensor.cpu().double().numpy() for tensor in (*points, *landmarks))))
-        return Observations(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        if not parts:
+            raise ValueError("expected one triplet of images or more, got none")
+        return Observations.joined(parts)
 
     def self_calibrate(
         self,
@@ -197,6 +200,16 @@ class PoseEstimator:
         nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
         points, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])
         return self.model.self_calibrate(points, landmarks, nominal, distortion)
+
+    def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Images (B, C, H, W, 3) uint8 of the rig's cameras, or of any number where the model takes it."""
+        images = np.asarray(images)
+        any_number = self.any_number_of_cameras and images.ndim == 5 and images.shape[1] > 0
+        cameras = images.shape[1] if any_number else len(self.rig)
+        expected = (*images.shape[:1], cameras, self.rig.height, self.rig.width, 3)
+        if images.shape != expected or images.dtype != np.uint8:
+            raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
+        return images
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)

@@ -7,6 +7,7 @@ found once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,6 @@ from datagen.sim.interface import Observation
 from datagen.variation import generator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, sample_of
-from eval.scoring.found_cameras import observed
 from eval.scoring.predict import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
@@ -86,8 +86,10 @@ def _find(
 ) -> tuple[np.ndarray, np.ndarray]:
     """K (C, 3, 3) and T (C, 4, 4) found from what one world showed."""
     samples = [sample_of(state, world, number, appearance) for number, state in enumerate(states)]
-    batches = (renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH))
+    images = itertools.chain.from_iterable(
+        renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH)
+    )
     nominal = estimator.scene.rig.nominal
     found: Any = estimator
-    solution = found.self_calibrate(observed(found, batches), nominal.intrinsics, nominal.extrinsics)
+    solution = found.self_calibrate(found.observe(images, _BATCH), nominal.intrinsics, nominal.extrinsics)
     return solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy()

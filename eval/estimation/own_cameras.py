@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -38,9 +38,9 @@ class OwnCameras:
         self._seen: list[Observations] = []
         self._next, self._last = min(_FIRST, most), -np.inf
 
-    def gather(self, images: np.ndarray) -> None:
-        """Take in triplets (N, C, H, W, 3) uint8, as the network sees them."""
-        self._seen.append(self._observer.estimator.observe(images))
+    def gather(self, triplets: Iterable[np.ndarray], batch_size: int = 1) -> None:
+        """Take in triplets (C, H, W, 3) uint8, ``batch_size`` of them at a time, as the network sees them."""
+        self._seen.append(self._observer.estimator.observe(triplets, batch_size))
 
     def find(self) -> str:
         """Give the observer the cameras that fit all that was gathered, and say what they are like.
@@ -89,9 +89,13 @@ def find_own_cameras(observer: Observer, source: Source, most: int, batch_size: 
     cameras = OwnCameras(observer, most)
     numbers, shots = source.shots(most)
     with progress(f"finding the cameras of {source.name}", len(numbers), "triplets") as advance:
-        while batch := list(itertools.islice(shots, batch_size)):
-            cameras.gather(np.stack([observer.views(shot.pictures, shot.where) for shot in batch]))
-            advance(len(batch))
+
+        def triplets() -> Iterator[np.ndarray]:
+            for shot in shots:
+                yield observer.views(shot.pictures, shot.where)
+                advance(1)
+
+        cameras.gather(triplets(), batch_size)
     try:
         return cameras.find()
     except DactylError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vision.geometry.rotations import FloatArray
     from vision.solvers.self_calibration import RigSolution
 
+_BATCH = 16
 _MOST_SPREAD = 0.02
 """Of a picture's height: keypoints that scatter so much tell no camera, whatever the network's own pictures gave."""
 
@@ -91,20 +92,23 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     Raises:
         DactylError: the recording cannot be read, or leaves a camera open.
     """
-    from vision.estimator import Observations, PoseEstimator
+    from vision.estimator import PoseEstimator
 
     estimator = PoseEstimator.load(str(config.checkpoint))
     calibration = None if config.calibration is None else load_calibration(config.calibration)
     views = NetworkViews(estimator.rig, calibration)
-    parts, sizes = [], []
-    for pictures, where in recorded(config, estimator.scene):
-        sizes.append([(picture.shape[1], picture.shape[0]) for picture in pictures])
-        if sizes[-1] != sizes[0]:
-            raise DactylError(f"{where[0]}: another size than the pictures before; calibrate one resolution at a time")
-        parts.append(estimator.observe(views(pictures, where)[None]))
-    if not parts:
-        raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
-    seen = Observations.joined(parts)
+    sizes: list[list[tuple[int, int]]] = []
+
+    def triplets() -> Iterator[np.ndarray]:
+        for pictures, where in recorded(config, estimator.scene):
+            sizes.append([(picture.shape[1], picture.shape[0]) for picture in pictures])
+            if sizes[-1] != sizes[0]:
+                raise DactylError(f"{where[0]}: another size than pictures before; calibrate one resolution at a time")
+            yield views(pictures, where)
+        if not sizes:
+            raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
+
+    seen = estimator.observe(triplets(), _BATCH)
     try:
         solution = find_cameras(estimator, seen, *views.cameras, distortion=config.distortion)
     except DactylError as error:

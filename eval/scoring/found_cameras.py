@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +78,9 @@ def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> t
     with progress(f"{dataset.folder.name}, finding its cameras", len(dataset), "triplets") as advance:
         for group in np.unique(groups):
             rows = np.flatnonzero(groups == group)
-            solution = estimator.self_calibrate(observed(estimator, image_batches(dataset, rows, batch_size)), *nominal)
+            images = (dataset[int(number)]["images"] for number in rows)
+            solution = estimator.self_calibrate(estimator.observe(images, batch_size), *nominal)
             matrices[rows] = solution.cameras.intrinsics.numpy()
             transforms[rows] = solution.cameras.extrinsics.numpy()
             advance(len(rows))
     return matrices, transforms
-
-
-def observed(estimator: Any, batches: Iterable[np.ndarray]) -> Any:
-    """What the estimator sees in batches of images (B, C, H, W, 3) (``vision.estimator.Observations``)."""
-    parts = [estimator.observe(images) for images in batches]
-    return type(parts[0]).joined(parts)
-
-
-def image_batches(dataset: TripletDataset, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Images of samples ``rows`` of a dataset, so many at a time."""
-    for first in range(0, len(rows), size):
-        yield np.stack([dataset[int(number)]["images"] for number in rows[first : first + size]])

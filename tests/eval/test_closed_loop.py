@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,20 +177,18 @@ def test_a_lost_object_is_where_it_was_seen_last() -> None:
 class _Surveyor(Eye):
     """Finds cameras: those of the rig, moved along x by a millimetre for each recording it has seen."""
 
-    def observe(self, images: np.ndarray) -> _Notes:
-        return _Notes([sample.object_position for sample in self.canvas.asked])
+    def observe(self, triplets: Iterable[np.ndarray], batch_size: int) -> list[np.ndarray]:
+        drawn: list[Any] = []  # a call of the renderer after the other, each as it comes
+        for _ in triplets:
+            if not drawn or drawn[-1] is not self.canvas.asked:
+                drawn.append(self.canvas.asked)
+        return [sample.object_position for asked in drawn for sample in asked]
 
-    def self_calibrate(self, seen: _Notes, intrinsics: np.ndarray, extrinsics: np.ndarray) -> Any:
+    def self_calibrate(self, seen: list[np.ndarray], intrinsics: np.ndarray, extrinsics: np.ndarray) -> Any:
         self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
         moved = torch.from_numpy(extrinsics.copy())
         moved[:, 0, 3] += len(self.surveyed) / 1000
         return SimpleNamespace(cameras=SimpleNamespace(intrinsics=torch.from_numpy(intrinsics), extrinsics=moved))
-
-
-class _Notes(list[Any]):
-    @classmethod
-    def joined(cls, parts: Sequence[_Notes]) -> _Notes:
-        return cls(row for part in parts for row in part)
 
 
 @pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("plain", 1)])

@@ -85,9 +85,9 @@ class Seer(Oracle):
         self.network.model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
         self.usual_spread = self.network.usual_spread
 
-    def observe(self, images: np.ndarray) -> Observations:
+    def observe(self, triplets: Iterable[np.ndarray], batch_size: int) -> Observations:
         corners, landmarks = [], []
-        for triplet in images:
+        for triplet in triplets:
             sample = self.answers[triplet[0].tobytes()]
             cameras = sample["camera_intrinsics"], sample["camera_extrinsics"]
             turn = matrix_from_quaternion(sample["object_quaternion"])

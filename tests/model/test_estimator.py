@@ -1,4 +1,5 @@
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_batches_do_not_change_the_answer() -> None:
     for key, value in whole.items():
         np.testing.assert_allclose(parts[key], value, atol=1e-4, rtol=1e-2 if key == "covariance" else 1e-7)
     assert {key: len(value) for key, value in estimator.predict(IMAGES[:0], K, T).items()} == dict.fromkeys(whole, 0)
+
+
+def test_triplets_are_observed_as_they_come() -> None:
+    estimator, taken = PoseEstimator(model_and_cameras("windowed")[0]), list[int]()
+
+    def coming() -> Iterator[np.ndarray]:
+        for number in (0, 1, 1):
+            taken.append(number)
+            yield IMAGES[number]
+
+    whole, parts = estimator.observe(IMAGES), estimator.observe(coming(), batch_size=2)
+    assert taken == [0, 1, 1]
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one[[0, 1, 1]], atol=1e-3)
+    for wrong, why in ((IMAGES[:0], "got none"), (IMAGES[:, :2], "expected uint8 images"), (IMAGES / 255, "float64")):
+        with pytest.raises(ValueError, match=why):
+            estimator.observe(wrong)
 
 
 @pytest.mark.parametrize(
