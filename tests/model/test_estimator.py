@@ -92,7 +92,11 @@ def test_triplets_are_observed_as_they_come() -> None:
     assert taken == [0, 1, 1]
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(other, one[[0, 1, 1]], atol=1e-3)
-    for wrong, why in ((IMAGES[:0], "got none"), (IMAGES[:, :2], "expected uint8 images"), (IMAGES / 255, "float64")):
+    for wrong, why in (
+        (IMAGES[:0], "got none"),
+        (IMAGES[:, :, 1:], "expected uint8 images"),
+        (IMAGES / 255, "float64"),
+    ):
         with pytest.raises(ValueError, match=why):
             estimator.observe(wrong)
 
