@@ -70,7 +70,7 @@ VARIANTS: dict[str, Variant] = {
     "regression, quaternion, geodesic": Variant("compared", (*_REGRESSION, _GEODESIC)),
     "regression, 6-D, squared error": Variant("compared", (*_REGRESSION, _SIX_D)),
     "regression, 6-D, geodesic": Variant("compared", (*_REGRESSION, _SIX_D, _GEODESIC)),
-    "regression, 6-D, geodesic, told its cameras": Variant(
+    "regression, 6-D, geodesic, with camera input": Variant(
         "compared", (*_REGRESSION, _SIX_D, _GEODESIC, "--model.camera_input=true")
     ),
     "demo": Variant("compared"),
@@ -87,18 +87,18 @@ VARIANTS: dict[str, Variant] = {
         ("--model.backbone.name=paper", "--model.backbone.pool_stride=2", "--model.backbone.stage_strides=[1,1,2,1]"),
     ),
     "demo, window of 112 pixels": Variant("compared", ("--model.window.size=112",)),
-    "demo, windows turned all ways": Variant("compared", ("--augment.window_roll_deg=180",)),
+    "demo, windows rotated to all angles": Variant("compared", ("--augment.window_roll_deg=180",)),
     "demo, tinted": Variant("compared", ("--augment.tint=0.15",)),
     "demo, exposure and tone curve": Variant("compared", ("--augment.exposure=0.5", "--augment.gamma=0.4")),
     "demo, averaged weights": Variant("compared", ("--optimizer.ema=0.99",)),
     "demo, no scene augmentation": Variant(
         "compared", ("--augment.scene_shift=0", "--augment.scene_zoom=0", "--augment.scene_roll_deg=0")
     ),
-    "demo, halved rate of learning": Variant("compared", ("--optimizer.learning_rate=1e-3",)),
-    "demo, constant rate of learning": Variant("compared", ("--optimizer.schedule=halve",)),
+    "demo, half the learning rate": Variant("compared", ("--optimizer.learning_rate=1e-3",)),
+    "demo, constant learning rate": Variant("compared", ("--optimizer.schedule=halve",)),
     "best": Variant("best", ("--data.batch_size=16", "--optimizer.warmup=50")),
     "demo, no shadows": Variant("compared", look="no shadows"),
-    "demo, lights from afar": Variant("compared", look="far lights"),
+    "demo, distant lights": Variant("compared", look="far lights"),
     "demo, grey background": Variant("compared", look="grey background"),
     "demo, wider ranges": Variant("compared", look="wide"),
     "lab, nothing": Variant("compared", _LAB),
