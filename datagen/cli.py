@@ -25,7 +25,7 @@ def main_scene(argv: Sequence[str]) -> None:
     from datagen.inspection.scene_sheet import scene_sheet
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
-    from vision.drawing.wireframes import save_png
+    from vision.drawing.sheets import save_png
 
     arguments = list(argv)
     if arguments and arguments[0] == "check":

@@ -45,7 +45,7 @@ from eval.scoring.table import (
 from eval.spacing import evenly_spaced
 from vision.config import parse
 from vision.console import Console
-from vision.drawing.wireframes import save_png
+from vision.drawing.sheets import save_png
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder, remove, to_jsonable
 from vision.storage.datasets import TripletDataset
