@@ -20,7 +20,8 @@ from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import others_that_draw, traits_of
-from datagen.render.base import Appearance, RenderOptions
+from datagen.render.base import RenderOptions
+from datagen.render.sample import Appearance
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray

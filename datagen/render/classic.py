@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
+from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion

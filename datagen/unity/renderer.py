@@ -13,7 +13,8 @@ from PIL import Image
 
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import wire

@@ -21,9 +21,10 @@ from scipy.spatial.transform import Rotation
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render import phong
-from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.base import RenderOptions
 from datagen.render.classic import ClassicRenderer
 from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.sample import Appearance, Sample
 from datagen.sim.cameras import Frustum
 from datagen.unity import wire
 from datagen.unity.environment import MAGIC, EnvironmentPicture

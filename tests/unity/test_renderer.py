@@ -17,9 +17,10 @@ from datagen.appearance.room import Surfaces
 from datagen.pictures.surroundings import directions, radiance_towards
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.drivers import choose_opengl
+from datagen.render.sample import Sample
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.sim.complete import complete_scene
 from datagen.unity import probe
