@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from datagen.policy.critics import CriticConfig, Critics
+from datagen.policy.experience import Hindsight, Moments, Transitions
 from datagen.policy.features import GOAL_WIDTH
 from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Hindsight, Moments, Transitions
 from vision.bounds import positive
 
 
