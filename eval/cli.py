@@ -47,7 +47,8 @@ from vision.config import parse
 from vision.console import Console
 from vision.drawing.sheets import save_png
 from vision.errors import DactylError
-from vision.io.files import atomic_write, exclusive_folder, remove, to_jsonable
+from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.json_values import to_jsonable
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.versions import package_version

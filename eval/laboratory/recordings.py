@@ -32,7 +32,8 @@ from vision.geometry.rotations import (
     rigid_transform,
     rotation_from_quaternion,
 )
-from vision.io.files import exclusive_folder, fingerprint, remove, sha256, to_jsonable
+from vision.io.files import exclusive_folder, remove, sha256
+from vision.io.json_values import fingerprint, to_jsonable
 from vision.progress import Advance, progress
 from vision.scene.calibration import load_calibration
 from vision.scene.load import check_scene

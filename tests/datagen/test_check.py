@@ -22,7 +22,7 @@ from tests.datasets import RENDERER, make_images, make_label, make_sample, write
 from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.geometry.rotations import count_by_cube_rotation, cube_rotations, quaternion_from_matrix
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 
