@@ -26,7 +26,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datagen.pictures.surroundings import directions
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
@@ -112,19 +112,19 @@ def _slab(rectangle: tuple[float, float, float, float]) -> tuple[NDArray[np.floa
     return size, np.array([(left + right) / 2, (bottom + top) / 2, -1 - size[2] / 2])
 
 
-def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) -> wire.RenderBatch:
+def probe_batch(sizes: Sequence[tuple[int, int]], form: records.Form, msaa: int) -> records.RenderBatch:
     """Differently coloured patches in every sample and for every camera, so that confusing them shows as well."""
     cameras = len(sizes)
-    frames = np.zeros(SAMPLES, wire.FRAME)
+    frames = np.zeros(SAMPLES, records.FRAME)
     frames["background"], frames["ambient"] = _BACKGROUND, 1.0
     frames["ambient"][[LIT, SHADED]] = frames["ambient"][SURROUNDED] = 0.0
     frames["surroundings"], frames["surroundings"][SURROUNDED], frames["radiance"] = -1, 1, _RADIANCE
-    materials = np.zeros((SAMPLES, cameras * len(_PATCHES) + 1), wire.MATERIAL)
+    materials = np.zeros((SAMPLES, cameras * len(_PATCHES) + 1), records.MATERIAL)
     materials["color"][:, :-1] = _patch_colors(cameras).reshape(SAMPLES, -1, 3)
     materials["texture"], materials["texture_scale"], materials["visible"] = -1, 1, 1
     materials["visible"][SURROUNDED, _HIDDEN_PATCH :: len(_PATCHES)] = 0
     materials["color"][TEXTURED], materials["texture"][TEXTURED] = 1.0, 0
-    views = np.zeros((SAMPLES, cameras), wire.CAMERA)
+    views = np.zeros((SAMPLES, cameras), records.CAMERA)
     views["position"][..., 0] = _SPACING * np.arange(cameras)
     turns = _turns(cameras)
     views["quaternion"] = np.roll(turns.as_quat(), 1, axis=-1)
@@ -135,30 +135,30 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: wire.Form, msaa: int) ->
     views["focal"] = np.array(sizes) / (right - left, top - bottom)
     views["centre"] = views["focal"] * (-left, top)
     views["near"], views["far"] = 0.1, 10.0
-    bodies = np.zeros((SAMPLES, 2 * cameras), wire.BODY)
+    bodies = np.zeros((SAMPLES, 2 * cameras), records.BODY)
     bodies["position"] = np.tile(views["position"], (1, 2, 1))
     bodies["quaternion"] = np.tile(views["quaternion"], (1, 2, 1))
     aside = Rotation.from_quat(np.roll(views["quaternion"], -1, axis=-1).reshape(-1, 4)).apply(_ASIDE)
     aside = aside.reshape(SAMPLES, cameras, 3)
     aside[SHADED] = 0.0
     bodies["position"][:, cameras:] += aside
-    lights = np.zeros((SAMPLES, 1 + cameras), wire.LIGHT)  # of type OFF
+    lights = np.zeros((SAMPLES, 1 + cameras), records.LIGHT)  # of type OFF
     lights["color"], lights["range"], lights["spot_deg"] = 1.0, 10.0, 90.0
     sun, spots = lights[LIT, 0], lights[SHADED, 1:]
-    sun["type"], sun["intensity"], sun["direction"] = wire.LightType.DIRECTIONAL, _INTENSITY, turn.apply([0, 0, -1])
-    spots["type"], spots["intensity"], spots["shadow"] = wire.LightType.SPOT, 2.0, 1.0
+    sun["type"], sun["intensity"], sun["direction"] = records.LightType.DIRECTIONAL, _INTENSITY, turn.apply([0, 0, -1])
+    spots["type"], spots["intensity"], spots["shadow"] = records.LightType.SPOT, 2.0, 1.0
     spots["position"] = views["position"][SHADED] + turn.apply(_SPOT)
     spots["direction"] = turn.apply(np.array([0, 0, -1]) - _SPOT)
     bodies["position"][CLUTTERED] += turn.apply(10 * _ASIDE)
-    solids = np.zeros((SAMPLES, cameras * len(_PATCHES)), wire.SOLID)  # of shape NONE
+    solids = np.zeros((SAMPLES, cameras * len(_PATCHES)), records.SOLID)  # of shape NONE
     solids["quaternion"][..., 0] = 1.0
     boxes = solids[CLUTTERED].reshape(cameras, len(_PATCHES))
     for patch, rectangle in enumerate(_PATCHES):
         size, centre = _slab(rectangle)
         boxes["size"][:, patch], boxes["position"][:, patch] = size / 2, views["position"][0] + turn.apply(centre)
-    boxes["shape"], boxes["quaternion"] = wire.SolidShape.BOX, views["quaternion"][CLUTTERED, :1]
+    boxes["shape"], boxes["quaternion"] = records.SolidShape.BOX, views["quaternion"][CLUTTERED, :1]
     boxes["color"] = _patch_colors(cameras)[CLUTTERED]
-    return wire.RenderBatch(
+    return records.RenderBatch(
         views, bodies, materials, lights, solids, frames, tuple(sizes), tuple(pictures()), form, msaa
     )
 
