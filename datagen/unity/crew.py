@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.render.unity_options import PlayerOptions
-from datagen.unity import probe, records, wire
+from datagen.unity import probe, probe_verdict, records, wire
 from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
 from vision.console import Console
 from vision.errors import DactylError
@@ -151,7 +151,7 @@ class Crew:
         player.load(pack)
         player.give(probe.pictures())
         batch = probe.probe_batch(self._sizes, self.form, self._msaa)
-        if wrong := probe.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
+        if wrong := probe_verdict.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
             raise DactylError(
                 f"the Unity player is not to be trusted: {wrong}; build it from this repository's unity_project, "
                 "in linear colour space"

@@ -14,7 +14,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from datagen.render.unity_options import PlayerOptions
-from datagen.unity import probe, records
+from datagen.unity import probe, probe_verdict, records
 from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
 from tests.unity.batches import random_batch, small_pack
@@ -33,7 +33,7 @@ Options = Callable[..., PlayerOptions]
 @pytest.fixture
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every player's pictures as they are: ready pictures are quick, and show no probe."""
-    monkeypatch.setattr(probe, "complaint", lambda images, sizes: None)
+    monkeypatch.setattr(probe_verdict, "complaint", lambda images, sizes: None)
 
 
 def batches(count: int, samples: int = 2, form: records.Form = records.Form.RGB) -> list[records.RenderBatch]:
@@ -138,7 +138,7 @@ def stage() -> MujocoStage:
 
 
 def complaint(images: np.ndarray) -> str | None:
-    return probe.complaint(images, SIZES)
+    return probe_verdict.complaint(images, SIZES)
 
 
 @pytest.fixture
@@ -166,11 +166,11 @@ class TestProbe:
 
     def test_images_of_any_size_pass_and_wrong_ones_do_not(self, stage: MujocoStage) -> None:
         images = stage.render(probe.probe_batch(UNEVEN, records.Form.RGB, 4))
-        assert probe.complaint(images, UNEVEN) is None
+        assert probe_verdict.complaint(images, UNEVEN) is None
         upside_down = images.copy()
         for camera, (width, height) in enumerate(UNEVEN):
             upside_down[:, camera, :height, :width] = images[:, camera, :height, :width][:, ::-1]
-        assert probe.complaint(upside_down, UNEVEN) == "its picture is upside down"
+        assert probe_verdict.complaint(upside_down, UNEVEN) == "its picture is upside down"
 
     @pytest.mark.parametrize("field", ["focal", "centre"])
     @pytest.mark.parametrize("axis", [0, 1])
