@@ -72,6 +72,7 @@ dactyl COMMAND --help lists a command's options with examples;
 dactyl COMMAND ... --print_config shows the configuration it would use;
 dactyl --version says which version this is.
 """
+
 _GRAPHICS_PLATFORMS = (
     *("", "egl", "osmesa", "glfw", "glx"),
     *("enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0"),
