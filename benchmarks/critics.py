@@ -23,10 +23,11 @@ from scipy import stats
 
 from benchmarks.machine import describe
 from datagen.policy.critics import CriticConfig
+from datagen.policy.experience import Widths
 from datagen.policy.features import goal_vector
 from datagen.policy.her import Learner, Learning, known
 from datagen.policy.network import load_file, load_policy
-from datagen.policy.replay import Replay, Widths
+from datagen.policy.replay import Replay
 from datagen.variation import generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.load import load_scene

@@ -24,7 +24,8 @@ from PIL import Image
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.policy import TRAINED, create_policy
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample
+from datagen.render.base import RenderOptions
+from datagen.render.sample import Sample
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import SUBSTEPS, Environment
 from datagen.variation import generator

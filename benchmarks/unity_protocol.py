@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.player import Player
 from tests.unity.batches import random_batch, small_pack
 
 PACK = small_pack().encode()
 SIZE, CAMERAS = 200, 3
-FORMS = {"raw": wire.Form.RGB, "png": wire.Form.OBSERVATIONS}
+FORMS = {"raw": records.Form.RGB, "png": records.Form.OBSERVATIONS}
 
 
 def processor_time(process: int) -> float:
@@ -38,7 +38,7 @@ def processor_time(process: int) -> float:
 
 
 def measure(
-    player: Player, process: int, form: wire.Form, samples: int, triplets: int, runs: int
+    player: Player, process: int, form: records.Form, samples: int, triplets: int, runs: int
 ) -> Iterator[tuple[float, float, float]]:
     """Of each run: triplets per second, milliseconds of processor time for each in Python and in the player."""
     scene = wire.content_hash(PACK)
@@ -74,13 +74,13 @@ def main() -> None:
         executable.chmod(0o755)
         for name, form in FORMS.items():
             shape = f"{max(arguments.samples)}:" + ",".join([f"{SIZE}x{SIZE}"] * CAMERAS)
-            options = ("--observations", shape) if form == wire.Form.OBSERVATIONS else ()
+            options = ("--observations", shape) if form == records.Form.OBSERVATIONS else ()
             player = Player(executable, options, log=Path(folder) / "log", start_timeout_s=60, reply_timeout_s=60)
             process = int(player.ask(wire.Kind.DESCRIBE).text.rpartition("process: ")[2])
             try:
                 player.load(PACK)
                 for samples in arguments.samples:
-                    triplets = arguments.triplets if form == wire.Form.RGB else arguments.triplets // 4
+                    triplets = arguments.triplets if form == records.Form.RGB else arguments.triplets // 4
                     _warm_up, *runs = measure(player, process, form, samples, triplets, arguments.runs + 1)
                     rates, python, stand_in = zip(*runs, strict=True)
                     print(

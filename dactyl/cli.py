@@ -6,18 +6,16 @@ arrives while much is imported is answered as at any other time.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
-import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
 
 from dactyl import __version__
+from dactyl.signals import Terminated, received, signals_raise
+from dactyl.standard_streams import Output, OutputError, open_standard_streams, print_no_more
 from vision.errors import DactylError, UsageError, memory_fault, printable
 from vision.extras import missing_extra, require
 from vision.hardware import usable_cores
@@ -75,50 +73,11 @@ dactyl COMMAND ... --print_config shows the configuration it would use;
 dactyl --version says which version this is.
 """
 
-
 _GRAPHICS_PLATFORMS = (
     *("", "egl", "osmesa", "glfw", "glx"),
     *("enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0"),
 )
 """Values of MUJOCO_GL with which MuJoCo can be imported; in small letters."""
-
-
-_received: list[int] = []
-"""Signals that arrived while a command ran and were to end it."""
-
-
-class _OutputError(OSError):
-    """Standard output cannot be written."""
-
-
-class _Output:
-    """Standard output whose faults are told from those of all other files."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with _output_faults():
-            return self._stream.write(text)
-
-    def flush(self) -> None:
-        with _output_faults():
-            self._stream.flush()
-
-
-@contextlib.contextmanager
-def _output_faults() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _OutputError(*error.args) from error
-
-
-class _Terminated(BaseException):
-    """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,15 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 1 a fault that the user can mend, 2 wrong usage, 130 interrupted, 141 nobody reads what is printed, 143
     terminated.
     """
-    _open_standard_streams()
+    open_standard_streams()
     before = sys.stdout
-    sys.stdout = _Output(before)
+    sys.stdout = Output(before)
     try:
         status = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return status
-    except _OutputError as error:
-        _print_no_more()
+    except OutputError as error:
+        print_no_more()
         if error.errno == errno.EPIPE:  # the reader of our output went away: a pager, head
             return 141
         return _fail(f"dactyl: {error}; is the disk full that the output goes to?", 1)
@@ -155,20 +114,20 @@ def _main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
     try:
-        with _signals_raise():
+        with signals_raise():
             _refuse_odd_environment(arguments)
             _keep_to_the_quota()
             run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
-    except (KeyboardInterrupt, _Terminated):
+    except (KeyboardInterrupt, Terminated):
         return _stopped(name)
     except SystemExit as stop:
         return stop.code or 0 if isinstance(stop.code, int | None) else _fail(f"dactyl {name}: {stop.code}", 1)
-    except _OutputError:
+    except OutputError:
         raise
     except Exception as error:
-        if _received:  # while native code ran, which made an error of its own of ours
+        if received:  # while native code ran, which made an error of its own of ours
             return _stopped(name)
         if (line := _explained(error)) is None:
             raise
@@ -194,7 +153,7 @@ def _explained(error: Exception) -> str | None:
 
 
 def _stopped(name: str) -> int:
-    if signal.SIGTERM in _received:
+    if signal.SIGTERM in received:
         return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
     return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
 
@@ -237,53 +196,6 @@ def _keep_to_the_quota() -> None:
     """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores only."""
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-
-
-def _open_standard_streams() -> None:
-    """Give a closed standard stream somewhere to go; the next file that is opened would take its place else."""
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  until the process ends
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what the terminal's encoding does not
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _print_no_more() -> None:
-    """Send standard output nowhere: Python would try again, and complain, at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Meanwhile SIGTERM and Ctrl-C raise, and are noted; whoever calls :func:`main` has its own handlers back after.
-
-    One that stayed would be inherited by the caller's forks, and could raise there where nobody hears it: in a
-    finaliser, after which a process pool waits for a worker that was told to end and did not.
-    """
-    _received.clear()
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # one that is not Python's cannot be put back
-                signal.signal(number, handler)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    _received.append(number)
-    raise _Terminated
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    _received.append(number)
-    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> int:

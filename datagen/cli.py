@@ -20,12 +20,13 @@ def main_scene(argv: Sequence[str]) -> None:
       dactyl scene check my-scene.yaml --output sheet.png
       dactyl scene check my-scene.yaml --renderer null           in words only
     """
-    from datagen.inspection.scene import SceneConfig, camera_table, summary, warnings
+    from datagen.inspection.scene import SceneConfig, camera_table, summary
     from datagen.inspection.scene_contacts import model_warnings
     from datagen.inspection.scene_sheet import scene_sheet
+    from datagen.inspection.scene_warnings import warnings
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
-    from vision.drawing.wireframes import save_png
+    from vision.drawing.sheets import save_png
 
     arguments = list(argv)
     if arguments and arguments[0] == "check":

@@ -22,7 +22,7 @@ MODULES = (
     "vision.estimator", "vision.network_files", "vision.scene.scene", "vision.scene.hand", "vision.scene.objects",
     "vision.scene.rig", "vision.scene.surroundings", "vision.scene.load", "vision.geometry.cameras",
     "vision.geometry.rotations", "vision.storage.datasets", "vision.storage.manifest", "vision.storage.schema",
-    "vision.networks.pose_model", "vision.tracking", "vision.registry", "datagen.render.base",
+    "vision.networks.pose_model", "vision.tracking", "vision.registry", "datagen.render.base", "datagen.render.sample",
     "datagen.appearance.draw", "datagen.appearance.clutter", "datagen.sim.environment",
 )  # fmt: skip
 """What users of the library meet; the rest is for those who change it, and is read in its files."""

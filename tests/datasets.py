@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.scenes import JOINTS, rig, scene
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.io.files import canonical_json, fingerprint
+from vision.io.json_values import canonical_json, fingerprint
 from vision.storage.folders import MANIFEST
 from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from vision.errors import DactylError
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json
 
 BAD_BATCH = "bad-batch.json"
 

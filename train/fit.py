@@ -34,7 +34,7 @@ from train.resume import refuse_misfit, steps_done
 from vision.config import format_error
 from vision.console import Console
 from vision.errors import DactylError, UsageError
-from vision.io.files import fingerprint, to_jsonable
+from vision.io.json_values import fingerprint, to_jsonable
 from vision.network_files import read_checkpoint
 from vision.storage.folders import reserve_output
 

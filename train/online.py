@@ -34,7 +34,7 @@ from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
 from vision.errors import DactylError
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder

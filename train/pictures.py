@@ -13,7 +13,8 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 
 from train.batches import collate
-from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, draw_triplet
+from vision.drawing.sheets import Tile, contact_sheet
+from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
 from vision.networks.pose_model import PoseModel

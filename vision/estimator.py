@@ -26,7 +26,7 @@ from vision.geometry.rotations import canonical_quaternion, quaternion_from_matr
 from vision.network_files import read_model, shipped_weights, weights_file
 from vision.networks.folding import fold_norms
 from vision.networks.pose_model import PoseModel
-from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.given import PointObservations
 from vision.solvers.self_calibration import RigSolution
 
 

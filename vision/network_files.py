@@ -14,7 +14,8 @@ import torch
 
 from vision.errors import DactylError
 from vision.io.decode import Record, convert
-from vision.io.files import atomic_write, to_jsonable
+from vision.io.files import atomic_write
+from vision.io.json_values import to_jsonable
 from vision.networks.model import build_model
 from vision.networks.model_config import MODELS, ModelConfig
 from vision.networks.pose_model import PoseModel

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json
 from vision.processes import die_with
 
 ROOT = Path(__file__).parents[2]

@@ -20,11 +20,12 @@ from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import others_that_draw, traits_of
-from datagen.render.base import Appearance, RenderOptions
+from datagen.render.base import RenderOptions
+from datagen.render.sample import Appearance
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.objects import Color
 from vision.scene.rig import Rig

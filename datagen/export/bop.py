@@ -25,16 +25,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.export.bop_masks import Silhouette
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
 from vision.bounds import at_least_one
 from vision.errors import DactylError
 from vision.geometry.cameras import project
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
-from vision.geometry.triangles import fill_triangles
+from vision.geometry.rotations import matrix_from_quaternion
 from vision.io.files import exclusive_folder
 from vision.io.store import Location
 from vision.progress import progress
-from vision.scene.rig import Camera
 from vision.storage.datasets import TripletDataset
 
 LEAST_VISIBLE = 0.1  # share of the object below which BOP sets no target
@@ -137,9 +136,9 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
         ]
         camera = dataset.rig.cameras[image]
         outline = project(mesh.vertices, K, object_to_camera)
-        silhouette, origin = _silhouette(outline, mesh.faces, camera, dataset.where(number))
+        silhouette = Silhouette.of(outline, mesh.faces, camera, dataset.where(number))
         visible = None if masks is None else masks[image, : camera.height, : camera.width]
-        info = _info(silhouette, origin, visible)
+        info = silhouette.info(visible)
         infos[str(image)] = [info]
         if info.get("visib_fract", 1.0) >= LEAST_VISIBLE:
             targets.append({"im_id": image, "inst_count": 1, "obj_id": OBJECT_ID, "scene_id": scene_id})
@@ -151,69 +150,13 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
             if picture is None:
                 raise DactylError(f"{dataset.where(number)}: {name}.jpg is no readable picture; run dactyl check")
             _write_png(path.with_suffix(".png"), picture)
-        in_picture = _crop(silhouette, origin, camera)
-        _write_mask(folder / "mask" / f"{image:06d}_000000.png", in_picture)
+        _write_mask(folder / "mask" / f"{image:06d}_000000.png", silhouette.inside(camera))
         if visible is not None:
             _write_mask(folder / "mask_visib" / f"{image:06d}_000000.png", visible)
     _write_json(folder / "scene_camera.json", cameras)
     _write_json(folder / "scene_gt.json", truths)
     _write_json(folder / "scene_gt_info.json", infos)
     return targets
-
-
-def _silhouette(
-    outline: FloatArray, faces: np.ndarray, camera: Camera, where: str
-) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Pixels whose centre a mesh covers, beyond the image's border too.
-
-    Args:
-        outline: (V, 2) pixels, its vertices.
-        faces: (F, 3).
-        camera: that sees it.
-        where: names the sample.
-
-    Returns:
-        (h, w) bool, and the (x, y) in the image of its first pixel.
-    """
-    if not np.isfinite(outline).all() or np.abs(outline).max() > 100 * max(camera.width, camera.height):
-        raise DactylError(f"{where}: the object is behind a camera or in it; this sample cannot be exported")
-    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
-    return fill_triangles(outline[faces] - low, int(high[1] - low[1]), int(high[0] - low[0])), (
-        int(low[0]),
-        int(low[1]),
-    )
-
-
-def _crop(silhouette: NDArray[np.bool_], origin: tuple[int, int], camera: Camera) -> NDArray[np.bool_]:
-    """The silhouette's part inside of the image, (H, W)."""
-    image = np.zeros((camera.height, camera.width), bool)
-    rows, columns = np.nonzero(silhouette)
-    rows, columns = rows + origin[1], columns + origin[0]
-    inside = (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
-    image[rows[inside], columns[inside]] = True
-    return image
-
-
-def _info(silhouette: NDArray[np.bool_], origin: tuple[int, int], visible: NDArray[np.bool_] | None) -> dict[str, Any]:
-    total = int(silhouette.sum())
-    info: dict[str, Any] = {"bbox_obj": _box(silhouette, origin), "px_count_all": total, "px_count_valid": 0}
-    if visible is not None:
-        seen = int(visible.sum())
-        info |= {
-            "bbox_visib": _box(visible, (0, 0)),
-            "px_count_visib": seen,
-            "visib_fract": min(1.0, seen / total) if total else 0.0,
-        }
-    return info
-
-
-def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
-    """x, y, width and height; -1 where nothing is to be seen, as BOP has it."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return [-1, -1, -1, -1]
-    x, y = int(columns[0]) + origin[0], int(rows[0]) + origin[1]
-    return [x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]
 
 
 def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) -> None:

@@ -51,8 +51,6 @@ def run_on_ray(
         TaskFailedError: a shard's processes or nodes died ``ATTEMPTS`` times.
     """
     with connected(address, workers) as ray:
-        from ray.exceptions import RayError, RayTaskError
-
         shard = ray.remote(
             num_cpus=1,
             max_calls=TASKS_PER_PROCESS,
@@ -71,17 +69,25 @@ def run_on_ray(
             finished, _ = ray.wait(list(waiting), num_returns=1, timeout=0.5)
             for reference in finished:
                 number = waiting.pop(reference)
-                try:
-                    record = ray.get(reference)
-                except RayTaskError as error:
-                    if isinstance(error.cause, TransientError):
-                        raise TaskFailedError(str(error.cause), number, 0) from None
-                    raise error.cause from None
-                except RayError as error:
-                    reason = " ".join(str(error).split())
-                    raise TaskFailedError(f"{type(error).__name__}: {reason[:300]}", number, 0) from None
+                record = _taken(ray, reference, number)
                 advance(record.samples)
                 yield number, record
+
+
+def _taken(ray: Any, reference: Any, number: int) -> ShardRecord:
+    """The record of a finished shard, or its fault as a pool of this machine raises it."""
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        record: ShardRecord = ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, TransientError):
+            raise TaskFailedError(str(error.cause), number, 0) from None
+        raise error.cause from None
+    except RayError as error:
+        reason = " ".join(str(error).split())
+        raise TaskFailedError(f"{type(error).__name__}: {reason[:300]}", number, 0) from None
+    return record
 
 
 def _make_shard(task: ShardTask, states: States, number: int, timeout_s: float) -> ShardRecord:

@@ -13,7 +13,7 @@ from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
 from vision.bounds import at_least_one, not_negative, positive
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.io.store import Location
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene, require_same

@@ -16,7 +16,8 @@ from datagen.states.files import load_states
 from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, default_workers, run
 from vision.errors import DactylError
 from vision.io import store
-from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove
+from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.json_values import fingerprint
 from vision.io.store import Location
 from vision.progress import Advance, progress
 from vision.scene.scene import Scene

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import Sample
+from datagen.render.sample import Sample
 from datagen.workers.pool import TransientError
 
 # A frame whose grey levels vary less than this is blank: real ones vary by 20 and more.

@@ -21,7 +21,8 @@ from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import Views
 from datagen.pictures.camera_effects import photographed
 from datagen.render import create_renderer
-from datagen.render.base import Renderer, RenderOptions, Sample
+from datagen.render.base import Renderer, RenderOptions
+from datagen.render.sample import Sample
 from datagen.states.files import States, load_states
 from datagen.variation import generator
 from vision.geometry.cameras import Cameras

@@ -14,7 +14,8 @@ import simplejpeg
 from datagen.generate.frames import is_blank
 from datagen.pictures.camera_effects import photographed
 from datagen.render import RENDERERS, traits_of
-from datagen.render.base import RENDERING, Appearance, RenderOptions, Sample
+from datagen.render.base import RENDERING, RenderOptions
+from datagen.render.sample import Appearance, Sample
 from datagen.variation import generator
 from vision.bounds import not_negative
 from vision.errors import DactylError

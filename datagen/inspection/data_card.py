@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from datagen.inspection.info import facts, spread
-from vision.drawing.wireframes import dataset_sheet
+from vision.drawing.sheets import dataset_sheet
 from vision.io import store
 from vision.io.files import atomic_write, read_start
 from vision.io.store import Location

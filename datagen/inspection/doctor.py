@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from datagen.render import create_renderer
-from datagen.render.base import Appearance, Renderer, RendererInfo, RenderOptions, Sample, rendered_scene
+from datagen.render.base import Renderer, RendererInfo, RenderOptions, rendered_scene
+from datagen.render.sample import Appearance, Sample
 from datagen.sim.complete import complete_scene
 from vision.bounds import positive
 from vision.errors import DactylError

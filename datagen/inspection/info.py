@@ -17,7 +17,7 @@ from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render.base import RenderOptions
 from vision.errors import printable
 from vision.geometry.rotations import count_by_cube_rotation
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION

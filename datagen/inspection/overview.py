@@ -12,7 +12,7 @@ from datagen.inspection.gallery import page, page_numbers
 from datagen.inspection.info import spread, summary
 from vision.bounds import at_least_one, not_negative
 from vision.console import Console
-from vision.drawing.wireframes import dataset_sheet, save_png
+from vision.drawing.sheets import dataset_sheet, save_png
 from vision.io.files import atomic_write
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset

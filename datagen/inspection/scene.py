@@ -1,34 +1,24 @@
-"""What a scene file was understood to say, with warnings of what is probably not meant."""
+"""What a scene file was understood to say, in words and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-import trimesh
 from rich.box import SIMPLE
 from rich.table import Table
-from scipy.spatial import ConvexHull
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
 from vision.scene.framing import pixels_across
 from vision.scene.hand import Hand
-from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
-from vision.scene.objects import Piece, PoseObject
+from vision.scene.objects import PoseObject
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
-from vision.scene.surroundings import Background
 from vision.solvers.landmarks import locate
-
-_LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
-_LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
-_FACING_APART = 0.02  # of the edges: reduced meshes have some odd ones
-_FAR_FROM_PIECES = 0.05  # of the object's diameter: more than a convex piece rounds off
 
 
 @dataclass(frozen=True)
@@ -62,27 +52,6 @@ def summary(scene: Scene) -> Table:
         f"lights aim at {_point(work.light_centre)} m",
     )
     return table
-
-
-def warnings(scene: Scene) -> Iterator[str]:
-    """What is allowed and probably not meant; a sentence each."""
-    yield from _object_warnings(scene.object)
-    start, work = np.array(scene.workspace.start), scene.workspace
-    if work.drop_height is not None and work.start[2] <= work.drop_height:
-        yield f"workspace: the object starts at {work.start[2]:g} m, not above drop_height, {work.drop_height:g} m"
-    if scene.background.kind != "none" and work.start[2] < scene.background.centre[2]:
-        yield f"workspace: the object starts at {work.start[2]:g} m, below the {scene.background.kind}"
-    for camera in scene.rig.cameras:
-        yield from _camera_warnings(scene, camera, start)
-    for number, camera in enumerate(scene.rig.cameras):
-        for other in scene.rig.cameras[:number]:
-            if np.allclose(camera.extrinsics, other.extrinsics, atol=1e-6):
-                yield f"cameras {other.name} and {camera.name} stand at one place and look one way"
-    if scene.landmarks is None:
-        yield (
-            "no landmarks: nothing in the scene stands still and is known, so estimates need calibrated cameras "
-            "(the nominal protocol is refused)"
-        )
 
 
 def landmark_points(scene: Scene) -> FloatArray:
@@ -158,103 +127,6 @@ def camera_table(scene: Scene) -> Table:
             f"{inside(camera, landmarks).sum()}/{len(landmarks)}",
         )
     return table
-
-
-def _object_warnings(target: PoseObject) -> Iterator[str]:
-    volume = sum(piece.volume for piece in target.pieces)
-    density = target.mass / volume
-    if not _LEAST_DENSITY < density < _GREATEST_DENSITY:
-        yield (
-            f"object: {1000 * target.mass:.3g} g in {1e6 * volume:.3g} cm3 are {density:.3g} kg/m3; is the mass in "
-            "kilograms, and the size in metres?"
-        )
-    far = _FAR_FROM_PIECES * target.diameter
-    bare = (_outside(target.pieces, target.points) > far).mean()
-    if bare > 0:
-        yield (
-            f"object: {bare:.0%} of its surface lies more than {1000 * far:.1f} mm outside all convex pieces, where "
-            "nothing collides; is a piece missing, or in other coordinates?"
-        )
-    plain = len({part.color for part in target.parts}) == 1 and not any(part.texture for part in target.parts)
-    if plain and target.symmetries.trivial and len(target.shape_symmetries) > 1:
-        yield (
-            f"object: one colour and no texture, and its shape looks the same after {len(target.shape_symmetries)} "
-            "rotations, but no symmetries are declared: orientations that look alike will count as errors"
-        )
-    if target.faces:  # its symmetries are told from the colours and letters of its sides
-        return
-    yield from _facing_warnings(target)
-    if plain and (turn := undeclared_symmetry(target)):
-        yield (
-            f"object: one colour and no texture, and {turn} leaves its shape as it is, which its symmetries do not "
-            "say: orientations that look alike will count as errors"
-        )
-    if symmetries_change_colors(target):
-        yield (
-            "object: a declared symmetry carries its colours onto others: orientations that look different will count "
-            "as right"
-        )
-
-
-def _facing_warnings(target: PoseObject) -> Iterator[str]:
-    """Whether cameras would see through the surface: renderers draw only the side that its triangles face."""
-    solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
-    solid.merge_vertices(merge_tex=True, merge_norm=True)
-    order = np.unique(solid.edges_sorted, axis=0, return_inverse=True)[1].reshape(-1)
-    count = np.bincount(order)
-    upwards = np.bincount(order, solid.edges[:, 0] < solid.edges[:, 1])
-    if (upwards[count == 2] != 1).mean() > _FACING_APART:
-        yield (
-            "object: neighbouring triangles face opposite ways, and those that face inwards are not drawn; make its "
-            "normals consistent"
-        )
-    elif np.linalg.det(solid.triangles - solid.centroid).sum() < 0:
-        yield "object: its triangles face inwards, and are not drawn from outside; flip its normals"
-
-
-def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
-    """How far points (N, 3) lie outside the nearest piece, (N,), metres; below zero inside.
-
-    Measured to the planes of the piece's faces, which is no more than the true distance.
-    """
-    distances = []
-    for piece in pieces:
-        if piece.size is not None:
-            distances.append((np.abs(points) - piece.size).max(axis=1))
-        elif piece.vertices is not None:
-            planes = ConvexHull(piece.vertices).equations
-            distances.append((points @ planes[:, :3].T + planes[:, 3]).max(axis=1))
-    nearest: FloatArray = np.min(distances, axis=0)
-    return nearest
-
-
-def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterator[str]:
-    if not inside(camera, start[None])[0]:
-        behind = (camera.extrinsics @ (*start, 1.0))[2] <= 0
-        yield (
-            f"camera {camera.name}: the object starts {'behind it' if behind else 'outside of its image'}; are its "
-            "extrinsics from the world to the camera (OpenCV: x right, y down, z forward)?"
-        )
-    elif (size := pixels_across(scene, camera)) < _LEAST_PIXELS:
-        yield f"camera {camera.name}: the object is only {size:.0f} pixels across"
-    elif not inside(camera, scene.object.points + start).all():
-        yield f"camera {camera.name}: the object does not fit into its image where it starts"
-    if scene.background.kind == "plane" and _sees_past(camera, scene.background):
-        yield (
-            f"camera {camera.name}: sees past the background's border, where pictures are black, whatever is "
-            "randomized; enlarge background.half_size, or look down more steeply"
-        )
-
-
-def _sees_past(camera: Camera, plane: Background) -> bool:
-    """Whether a corner of a camera's image shows what lies beside or above a plane."""
-    pixels = np.array([[x, y, 1.0] for x in (0, camera.width) for y in (0, camera.height)])
-    rays = pixels @ np.linalg.inv(camera.intrinsics).T @ camera.extrinsics[:3, :3]  # in the world
-    with np.errstate(divide="ignore", invalid="ignore"):
-        along = (plane.centre[2] - camera.position[2]) / rays[:, 2]
-        met = camera.position[:2] + along[:, None] * rays[:, :2]
-        on_it = (np.abs(met - plane.centre[:2]) <= plane.half_size).all(axis=1)
-    return not ((along > 0) & on_it).all()
 
 
 def _point(values: tuple[float, ...]) -> str:

@@ -14,8 +14,10 @@ from PIL import Image, ImageDraw
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.inspection.scene import landmark_points
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample, rendered_scene
-from vision.drawing.wireframes import LABEL_COLOR, Tile, Wireframe, contact_sheet, draw_wireframes
+from datagen.render.base import RenderOptions, rendered_scene
+from datagen.render.sample import Sample
+from vision.drawing.sheets import Tile, contact_sheet
+from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_wireframes
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
 from vision.scene.rig import Camera

@@ -14,7 +14,7 @@ from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.variation import LogUniform, generator
 from vision.bounds import fraction
 from vision.errors import DactylError
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 
 TEXTURE_SIZE = 128
 """Texels of a texture's side."""

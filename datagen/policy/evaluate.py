@@ -22,7 +22,8 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
 from vision.bounds import at_least_one
-from vision.io.files import atomic_write, canonical_json, to_jsonable
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json, to_jsonable
 from vision.progress import Advance, progress
 from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene

@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from datagen.policy.critics import CriticConfig, Critics
+from datagen.policy.experience import Hindsight, Moments, Transitions
 from datagen.policy.features import GOAL_WIDTH
 from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Hindsight, Moments, Transitions
 from vision.bounds import positive
+
+
+class _Batch(NamedTuple):
+    """The transitions of one update, on the learning device."""
+
+    now: dict[str, Tensor]
+    then: dict[str, Tensor]
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
 
 
 @dataclass(frozen=True)
@@ -125,35 +136,29 @@ class Learner(PartsLearner):
             anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
-        rest = [torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)]
+        action, reward, discount = (
+            torch.from_numpy(column).to(self.device) for column in (sample.action, sample.reward, sample.discount)
+        )
         figures = []
         for start in range(0, len(sample.action), self.config.batch):
             rows = slice(start, start + self.config.batch)
             here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
-            action, reward, discount = (column[rows] for column in rest)
-            figures.append(self._learn(here, there, action, reward, discount, rng, actor, anchor))
+            batch = _Batch(here, there, action[rows], reward[rows], discount[rows])
+            figures.append(self._learn(batch, rng, actor, anchor))
         keys = {key for figure in figures for key in figure}
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
-    def _learn(
-        self,
-        now: dict[str, Tensor],
-        then: dict[str, Tensor],
-        action: Tensor,
-        reward: Tensor,
-        discount: Tensor,
-        rng: np.random.Generator,
-        actor: bool,
-        anchor: float,
-    ) -> dict[str, float]:
+    def _learn(self, batch: _Batch, rng: np.random.Generator, actor: bool, anchor: float) -> dict[str, float]:
         with self._autocast():
             with torch.no_grad():
-                onward = act(self.target_actor, then)
+                onward = act(self.target_actor, batch.then)
                 if self.config.smoothing:
                     noise = self.config.smoothing * rng.standard_normal(onward.shape, np.float32).clip(-2, 2)
                     onward = (onward + torch.from_numpy(noise).to(self.device)).clamp(-1, 1)
-                target = self.critics.target(self.target_critics(known(then, onward)), reward, discount)
-            logits = self.critics(known(now, action))
+                target = self.critics.target(
+                    self.target_critics(known(batch.then, onward)), batch.reward, batch.discount
+                )
+            logits = self.critics(known(batch.now, batch.action))
             critic_loss = self.critics.loss(logits, target)
         self.critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
@@ -162,7 +167,7 @@ class Learner(PartsLearner):
             figures = {"critic_loss": critic_loss.item(), "value": self.critics.value(logits).mean().item()}
         self.updates += 1
         if actor and self.updates % self.config.actor_every == 0:
-            figures |= self._improve(now, anchor)
+            figures |= self._improve(batch.now, anchor)
         with torch.no_grad():
             for trained, slow in ((self.actor, self.target_actor), (self.critics, self.target_critics)):
                 torch._foreach_lerp_(list(slow.parameters()), list(trained.parameters()), self.config.averaging)

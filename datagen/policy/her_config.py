@@ -12,7 +12,7 @@ from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.bounds import at_least_one, not_negative
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.scene.load import check_scene
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datagen.policy.experience import Step
 from datagen.policy.features import goal_vector, state_vector
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Tally
 from datagen.policy.layout import layout_of
 from datagen.policy.memory import History
 from datagen.policy.network import Normaliser
-from datagen.policy.replay import Step
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
 from datagen.sim.environment import hand_start

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from datagen.policy.experience import Transitions
 from datagen.policy.her import Learning, act, tensors
 from datagen.policy.learner import PartsLearner
 from datagen.policy.network import Actor, Normaliser
-from datagen.policy.replay import Transitions
 
 
 class Student(PartsLearner):

@@ -25,13 +25,14 @@ import torch
 from datagen.policy import shipped
 from datagen.policy.crew import crew
 from datagen.policy.curriculum import Curriculum
+from datagen.policy.experience import Widths, together
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally, means
 from datagen.policy.layout import layout_of
 from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_policy_for, save_policy
 from datagen.policy.player import Orders, Played
-from datagen.policy.replay import Replay, Widths, together
+from datagen.policy.replay import Replay
 from datagen.policy.signals import signals_held
 from datagen.policy.starts import STARTS, start_states
 from datagen.policy.student import Student

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
-from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.base import RenderOptions
+from datagen.render.sample import Appearance, Sample
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene

@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.render.base import Renderer, RendererTraits, RenderOptions
 from vision.errors import DactylError
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.registry import Registry
 from vision.scene.scene import Scene
 

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.classic_textures import ClassicTextures, upload
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
+from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
@@ -53,11 +55,7 @@ class ClassicRenderer:
         platform = choose_opengl()
         self._options = options
         self._stage = Stage(scene, options, TEXTURE_SIZE, SKY_SIZE)
-        self._textured: set[int] = set()
-        # OpenGL's texture coordinates are never negative here: a texture in the mirror takes mirrored texels.
-        repeats = self._stage.model.mat_texrepeat[self._stage.scene.material_ids]
-        self._repeats, self._mirrored = np.abs(repeats), repeats[:, 0] < 0
-        self._stage.model.mat_texrepeat[self._stage.scene.material_ids] = self._repeats
+        self._textures = ClassicTextures(self._stage)
         self._sky: tuple[str, float, float] | None = None
         self._dominant: list[tuple[FloatArray, FloatArray]] = []
         self.materials = self._stage.scene.materials
@@ -165,34 +163,9 @@ class ClassicRenderer:
         rgb, shininess, specular = _mapped(look.material_rgb, look.material_glossiness)
         model.mat_rgba[ids, :3], model.mat_shininess[ids], model.mat_specular[ids] = rgb, shininess, specular
         if self._options.textures:
-            self._set_textures(sample)
+            self._textures.put_on(sample, self._context)
         else:
             refuse_textures(sample)
-
-    def _set_textures(self, sample: Sample) -> None:
-        """Write each material's colour times its texture into the model's texture of that material.
-
-        The product is made here, in linear light: the library would multiply encoded values, and what every surface
-        reflects whatever its colour would fall to nothing on black texels.
-        """
-        model, look = self._stage.model, sample.appearance
-        ids = self._stage.scene.material_ids
-        white = np.full((TEXTURE_SIZE, TEXTURE_SIZE, 3), 255, dtype=np.uint8)
-        shown = {}
-        for use in look.textures:
-            linear = linear_from_srgb(use.pixels().pixels / 255) * linear_from_srgb(look.material_rgb[use.material])
-            encoded = reflected(linear)
-            mirror = -1 if self._mirrored[use.material] else 1
-            shown[use.material] = np.rint(255 * encoded[:, ::mirror]).astype(np.uint8)
-            model.mat_rgba[ids[use.material], :3] = 1.0
-            model.mat_texrepeat[ids[use.material]] = self._repeats[use.material] / use.scale
-        for material in sorted(self._textured | shown.keys()):
-            texture = int(model.mat_texid[ids[material], mujoco.mjtTextureRole.mjTEXROLE_RGB])
-            start = model.tex_adr[texture]
-            pixels = shown.get(material, white)[::-1]  # OpenGL begins at the bottom
-            model.tex_data[start : start + pixels.size] = pixels.ravel()
-            mujoco.mjr_uploadTexture(model, self._context, texture)
-        self._textured = set(shown)
 
     def _set_lights(self, sample: Sample) -> None:
         model, look = self._stage.model, sample.appearance
@@ -235,9 +208,7 @@ class ClassicRenderer:
         linear = SKY * use.brightness * cube_map(use.surroundings().radiance, SKY_SIZE)
         texture = model.texture("sky").id
         pixels = np.rint(255 * srgb_from_linear(np.minimum(linear, 1.0))).astype(np.uint8)
-        start = model.tex_adr[texture]
-        model.tex_data[start : start + pixels.size] = pixels.ravel()
-        mujoco.mjr_uploadTexture(model, self._context, texture)
+        upload(pixels, model, texture, self._context)
         self._sky = use.name, use.turn, use.brightness
 
     def close(self) -> None:

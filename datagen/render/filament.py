@@ -18,11 +18,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
 from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_output import captured_output, without_idle_warnings
 from datagen.render.filament_textures import FilamentTextures
+from datagen.render.sample import Sample, refuse_textures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.errors import DactylError

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from datagen.render.base import Sample
 from datagen.render.clutter import Piece
+from datagen.render.sample import Sample
 from vision.geometry.rotations import FloatArray, quaternion_from_z
 
 

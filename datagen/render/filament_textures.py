@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE, TextureUse
-from datagen.render.base import Sample
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from datagen.render.base import RenderOptions, Sample
+from datagen.render.base import RenderOptions
+from datagen.render.sample import Sample
 from datagen.sim.cameras import Frustum, frustum, mujoco_pose
 from datagen.sim.scene import compile_scene
 from vision.errors import DactylError

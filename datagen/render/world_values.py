@@ -11,9 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import RenderOptions, Sample, refuse_clutter, refuse_surroundings
+from datagen.render.base import RenderOptions
 from datagen.render.encoded_light import encoded_light
 from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
+from datagen.render.sample import Sample, refuse_clutter, refuse_surroundings
 from datagen.render.stage import Stage
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import linear_from_srgb

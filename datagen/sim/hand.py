@@ -14,6 +14,7 @@ import numpy as np
 from datagen.sim.backgrounds import FLOOR
 from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
+from datagen.sim.hand_settings import compiler_weighs, forget_defaults, forget_world
 from datagen.sim.menagerie import menagerie_file
 from datagen.sim.objects import OBJECT
 from vision.errors import DactylError, printable, shortened
@@ -25,29 +26,8 @@ _NUMBERS = (
     *("actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange"),
 )
 """Of a compiled model, that have to be finite."""
-_WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
-"""What of a model's compiler settings changes masses, the object's too."""
-_WORLD_OFF = (
-    mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-)
-_LEAST_MEMORY = 16 << 20  # bytes, of a model's own choice for its contacts
 _LONGEST_NAME = 200  # letters of something in a model, with room for what is put before it
 _OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
-# What a model's main default class may set of the kinds of things that a scene adds to a hand.
-_DEFAULTS = {
-    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal material needsdf octree_maxdepth",
-    "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
-    "mass group rgba typeinertia fluid_ellipsoid fluid_coefs material meshname hfieldname fitscale adhesion surfacevel",
-    "joint": "limited range damping armature frictionloss stiffness margin springref ref solref_limit solimp_limit "
-    "solref_friction solimp_friction group",
-    "site": "type size pos quat group rgba material meshname",
-    "camera": "fovy mode resolution sensor_size focal_length focal_pixel principal_length principal_pixel intrinsic "
-    "ipd proj output",
-    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range "
-    "softness texture",
-    "material": "emission metallic reflectance rgba roughness shininess specular texrepeat texuniform textures",
-    "equality": "active solref solimp",
-}
 
 
 def hand_file(hand: Hand) -> Path:
@@ -113,41 +93,21 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         element.material = ""
     for element in (*spec.materials, *spec.textures):
         spec.delete(element)
-    _forget_defaults(spec)
+    forget_defaults(spec)
     _name_all(spec, hand.prefix)
     _place(spec, hand)
     for joint in spec.joints:
         joint.armature = max(joint.armature, hand.armature or 0.0)
     tips = [body for body in spec.bodies if body.name in wanted and spec.site(body.name) is None]
-    weighed = _compiler_weighs(spec)
+    weighed = compiler_weighs(spec)
     massless = [body for body in spec.bodies[1:] if weighed or not body.explicitinertial]
     if tips or massless:
         model = whole_model(spec, hand)
         _keep_inertia(massless, model)
         for body in tips:
             body.add_site(name=body.name, pos=far_end(model, model.body(body.name).id))
-    _forget_world(spec)
+    forget_world(spec)
     return spec
-
-
-def _compiler_weighs(spec: mujoco.MjSpec) -> bool:
-    """Whether the hand's file lets MuJoCo's compiler change masses that it gives."""
-    own = mujoco.MjSpec().compiler
-    return any(np.any(getattr(spec.compiler, key) != getattr(own, key)) for key in _WEIGHED_BY)
-
-
-def _forget_world(spec: mujoco.MjSpec) -> None:
-    """Put back MuJoCo's own settings where a hand's file would weigh the object, take away its contacts, or put it
-    into water: all around the hand is the scene's, and its z points up."""
-    own = mujoco.MjSpec()
-    for key in _WEIGHED_BY:
-        setattr(spec.compiler, key, getattr(own.compiler, key))
-    for key in ("gravity", "density", "viscosity", "wind"):
-        setattr(spec.option, key, getattr(own.option, key))
-    spec.option.disableflags &= ~_WORLD_OFF
-    spec.option.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
-    spec.nconmax = spec.njmax = -1  # as many as hand and object together need; and what little a hand alone did
-    spec.memory = spec.memory if spec.memory >= _LEAST_MEMORY else -1
 
 
 def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
@@ -205,16 +165,6 @@ def _refuse_odd_names(spec: mujoco.MjSpec, hand: Hand) -> None:
                     f"hand {hand.name}: its model has the {kind} '{shortened(printable(element.name), 60)}'; expected "
                     f"at most {_LONGEST_NAME} printable letters: rename it"
                 )
-
-
-def _forget_defaults(spec: mujoco.MjSpec) -> None:
-    """Put back MuJoCo's own defaults, which the hand's parts have taken theirs from: object, floor and cameras, which
-    come after, are no part of the hand."""
-    own = mujoco.MjSpec()
-    for kind, names in _DEFAULTS.items():
-        there, before = getattr(spec.default, kind), getattr(own.default, kind)
-        for name in names.split():
-            setattr(there, name, getattr(before, name))
 
 
 def _name_all(spec: mujoco.MjSpec, prefix: str) -> None:

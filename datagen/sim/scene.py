@@ -14,11 +14,11 @@ import mujoco
 import numpy as np
 
 from datagen.sim.backgrounds import add_background
-from datagen.sim.cameras import mujoco_pose
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import load_hand
 from datagen.sim.hand_purposes import keep_for_physics, keep_for_rendering
 from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_parts
+from datagen.sim.picture_parts import LIGHTS, add_cameras_and_lights, add_sky, add_white_textures
 from datagen.sim.texture_coordinates import add_missing_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
@@ -27,8 +27,6 @@ from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
-LIGHTS = 6  # the most that a sample uses (Table 9)
-_LIGHT_DISTANCE = 1.3  # m
 
 Purpose = Literal["physics", "render"]
 
@@ -129,14 +127,14 @@ def compile_scene(
         add_collision_shape(spec, body, scene.object)
     else:
         materials += add_parts(spec, body, scene.object)
-        _add_cameras_and_lights(spec, scene)
+        add_cameras_and_lights(spec, scene)
     materials += add_background(spec, scene.background, purpose == "render")
     if textured:
         add_missing_coordinates(spec, scene.background)
     if texture_size:
-        _add_white_textures(spec, materials, texture_size)
+        add_white_textures(spec, materials, texture_size)
     if sky_size:
-        _add_sky(spec, sky_size)
+        add_sky(spec, sky_size)
     try:
         model = spec.compile()
     except ValueError as error:
@@ -150,62 +148,6 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
     # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-
-
-def _add_white_textures(spec: mujoco.MjSpec, materials: list[str], size: int) -> None:
-    """Give a texture to each material that has none of its own."""
-    for material in materials:
-        if spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:
-            continue
-        spec.add_texture(
-            name=f"drawn/{material}",
-            type=mujoco.mjtTexture.mjTEXTURE_2D,
-            width=size,
-            height=size,
-            nchannel=3,
-            colorspace=mujoco.mjtColorSpace.mjCOLORSPACE_LINEAR,
-            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-            rgb1=(1, 1, 1),
-        )
-        spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"drawn/{material}"
-
-
-def _add_sky(spec: mujoco.MjSpec, size: int) -> None:
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        width=size,
-        height=6 * size,
-        nchannel=3,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-    )
-
-
-def _add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:
-    positions, quaternions = mujoco_pose(scene.rig.nominal.extrinsics)
-    for name, position, quaternion in zip(scene.rig.names, positions, quaternions, strict=True):
-        spec.worldbody.add_camera(name=f"camera/{name}", pos=position, quat=quaternion)
-    # Clip planes that suit cameras some 0.7 m away, independent of what the compiler measures.
-    centre = np.array(scene.workspace.light_centre)
-    spec.stat.center, spec.stat.extent = centre, 1.0
-    spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
-    # The headlight follows the camera: only its even fill stays, the movable lights do the shading.
-    spec.visual.headlight.diffuse = spec.visual.headlight.specular = (0, 0, 0)
-    spec.visual.headlight.ambient = (0.25, 0.25, 0.25)
-    # Spot lights on a ring half-way up the upper half-sphere.
-    for index in range(LIGHTS):
-        azimuth = 2 * np.pi * index / LIGHTS
-        direction = np.array([np.cos(azimuth), np.sin(azimuth), 1.0]) / np.sqrt(2)
-        spec.worldbody.add_light(
-            name=f"light/{index}",
-            type=mujoco.mjtLightType.mjLIGHT_SPOT,
-            pos=centre + _LIGHT_DISTANCE * direction,
-            dir=-direction,
-            diffuse=(0.15, 0.15, 0.15),
-            specular=(0.1, 0.1, 0.1),
-            intensity=10_000,  # candela, read by physically based renderers
-            cutoff=30,
-        )
 
 
 def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: list[str]) -> SimScene:

@@ -30,7 +30,8 @@ from datagen.workers.pool import TaskFailedError, default_workers
 from datagen.workers.stream import OrderedStream
 from vision.bounds import at_least_one, not_negative
 from vision.errors import DactylError
-from vision.io.files import exclusive_folder, remove, to_jsonable
+from vision.io.files import exclusive_folder, remove
+from vision.io.json_values import to_jsonable
 from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.storage.folders import MANIFEST, reserve_output

@@ -16,7 +16,8 @@ from vision.geometry.rotations import (
     geodesic_distance,
     matrix_from_quaternion,
 )
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json
 
 _BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`
 _CELLS = 576

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from vision.errors import DactylError
 from vision.io.decode import Count, Name, Record, Sha256, Text
-from vision.io.files import MAX_MANIFEST_BYTES, fingerprint, sha256
+from vision.io.files import MAX_MANIFEST_BYTES, sha256
+from vision.io.json_values import fingerprint
 from vision.scene.scene import Scene
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.records import read_record, write_record

@@ -121,7 +121,8 @@ def check(argv: Sequence[str]) -> None:
     import numpy as np
 
     from datagen.appearance.draw import AppearanceConfig, draw_appearance
-    from datagen.render.base import RenderOptions, Sample, rendered_scene
+    from datagen.render.base import RenderOptions, rendered_scene
+    from datagen.render.sample import Sample
     from datagen.sim.complete import complete_scene
     from datagen.unity.renderer import UnityRenderer
 

@@ -1,4 +1,4 @@
-"""Clutter as records of the wire."""
+"""Clutter as records."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from datagen.render.clutter import Piece
-from datagen.unity import wire
+from datagen.unity import records
 
-_SHAPES = {"box": wire.SolidShape.BOX, "capsule": wire.SolidShape.CAPSULE, "sphere": wire.SolidShape.SPHERE}
+_SHAPES = {"box": records.SolidShape.BOX, "capsule": records.SolidShape.CAPSULE, "sphere": records.SolidShape.SPHERE}
 
 
 def solid_count(clutter: Sequence[Piece]) -> int:
@@ -19,9 +19,9 @@ def solid_count(clutter: Sequence[Piece]) -> int:
 
 def clutter_records(clutter: Sequence[Sequence[Piece]]) -> np.ndarray:
     """Records (B, S) of the pieces of each sample; one with fewer solids than another ends with some of no shape."""
-    records = np.zeros((len(clutter), max(map(solid_count, clutter))), wire.SOLID)  # of shape NONE
-    records["quaternion"][..., 0] = 1.0
-    for row, pieces in zip(records, clutter, strict=True):
+    rows = np.zeros((len(clutter), max(map(solid_count, clutter))), records.SOLID)  # of shape NONE
+    rows["quaternion"][..., 0] = 1.0
+    for row, pieces in zip(rows, clutter, strict=True):
         parts = [part for piece in pieces for part in piece.parts]
         if not parts:
             continue
@@ -33,4 +33,4 @@ def clutter_records(clutter: Sequence[Sequence[Piece]]) -> np.ndarray:
         solids["color"] = [piece.rgb for piece in owners]
         solids["metallic"] = [piece.metallic for piece in owners]
         solids["smoothness"] = [piece.glossiness for piece in owners]
-    return records
+    return rows

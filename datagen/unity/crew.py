@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.render.unity_options import PlayerOptions
-from datagen.unity import probe, wire
+from datagen.unity import probe, probe_verdict, records, wire
 from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
 from vision.console import Console
 from vision.errors import DactylError
@@ -44,7 +44,7 @@ class Crew:
     def __init__(self, options: PlayerOptions, pack: bytes, sizes: Sequence[tuple[int, int]], msaa: int) -> None:
         self._options, self._pack, self._scene = options, pack, wire.content_hash(pack)
         self._sizes, self._msaa = tuple(sizes), msaa
-        self.form = wire.Form.RGB if options.reply == "raw" else wire.Form.OBSERVATIONS
+        self.form = records.Form.RGB if options.reply == "raw" else records.Form.OBSERVATIONS
         self.description: dict[str, str] = {}
         self._closing = threading.Event()
         self._failed = False
@@ -60,7 +60,7 @@ class Crew:
             raise
 
     def draw(
-        self, batches: Sequence[wire.RenderBatch], pictures: Mapping[int, bytes] | None = None
+        self, batches: Sequence[records.RenderBatch], pictures: Mapping[int, bytes] | None = None
     ) -> list[np.ndarray]:
         """Images uint8 (B, C, H, W, 3) of each batch, drawn side by side.
 
@@ -90,7 +90,7 @@ class Crew:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _draw(self, batch: wire.RenderBatch, pictures: Mapping[int, bytes]) -> np.ndarray:
+    def _draw(self, batch: records.RenderBatch, pictures: Mapping[int, bytes]) -> np.ndarray:
         seat = self._idle.get()
         try:
             fault = PlayerFault("was closed")
@@ -124,7 +124,7 @@ class Crew:
             port = options.port or EDITOR_PORT
             Console(stderr=True).print(f"waiting for the Unity editor on port {port}: open unity_project, press Play")
         arguments = options.arguments
-        if self.form == wire.Form.OBSERVATIONS:
+        if self.form == records.Form.OBSERVATIONS:
             sizes = ",".join(f"{width}x{height}" for width, height in self._sizes)
             arguments = (*arguments, "--observations", f"{max(options.batch_size, probe.SAMPLES)}:{sizes}")
         player = seat.player = Player(
@@ -151,7 +151,7 @@ class Crew:
         player.load(pack)
         player.give(probe.pictures())
         batch = probe.probe_batch(self._sizes, self.form, self._msaa)
-        if wrong := probe.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
+        if wrong := probe_verdict.complaint(player.draw(batch, wire.content_hash(pack)), self._sizes):
             raise DactylError(
                 f"the Unity player is not to be trusted: {wrong}; build it from this repository's unity_project, "
                 "in linear colour space"

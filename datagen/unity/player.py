@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.ml_agents import (
     IncomingMessage,
     OutgoingMessage,
@@ -107,7 +107,7 @@ class Player:
                 self.ask(wire.Kind.PICTURE, piece, picture)
             self._pictures[picture] = sizes[picture]
 
-    def draw(self, batch: wire.RenderBatch, scene: int) -> np.ndarray:
+    def draw(self, batch: records.RenderBatch, scene: int) -> np.ndarray:
         """Images uint8 (B, C, H, W, 3) of a batch of the scene with this hash, whose pictures it was given.
 
         Raises:
@@ -116,7 +116,7 @@ class Player:
         reply = self.ask(wire.Kind.RENDER, batch.encode(), scene)
         if reply.shape != batch.image_shape:
             raise PlayerFault(f"drew images of shape {reply.shape}, {batch.image_shape} were asked for")
-        if batch.form == wire.Form.OBSERVATIONS:
+        if batch.form == records.Form.OBSERVATIONS:
             return self.observed_images(reply, batch)
         if reply.pixels is None or len(reply.pixels) != batch.image_bytes:
             count = 0 if reply.pixels is None else len(reply.pixels)
@@ -143,7 +143,7 @@ class Player:
             raise PlayerFault(f"{type(error).__name__}: {error}") from error
         return self._checked_reply(self._channel.take())
 
-    def observed_images(self, reply: wire.Reply, batch: wire.RenderBatch) -> np.ndarray:
+    def observed_images(self, reply: wire.Reply, batch: records.RenderBatch) -> np.ndarray:
         """The images of a batch and the reply to it that travelled as visual observations, uint8 (B, C, H, W, 3).
 
         Raises:

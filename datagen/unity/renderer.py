@@ -13,10 +13,11 @@ from PIL import Image
 
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions, Sample, refuse_textures
+from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.clutter_records import clutter_records, solid_count
 from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
@@ -117,17 +118,17 @@ class UnityRenderer:
             "solids": max(solid_count(sample.appearance.clutter) for sample in samples),
             "frames": 1,
         }
-        return len(samples) * sum(wire.SECTIONS[name].itemsize * count for name, count in counts.items())
+        return len(samples) * sum(records.SECTIONS[name].itemsize * count for name, count in counts.items())
 
-    def _batch(self, samples: Sequence[Sample], hashes: Mapping[_Key, int]) -> wire.RenderBatch:
+    def _batch(self, samples: Sequence[Sample], hashes: Mapping[_Key, int]) -> records.RenderBatch:
         model, scene, options = self._stage.model, self._stage.scene, self._options
         count = len(samples)
-        cameras = np.zeros((count, len(scene.camera_ids)), wire.CAMERA)
-        bodies = np.zeros((count, len(self._bodies)), wire.BODY)
-        materials = np.zeros((count, len(self.materials)), wire.MATERIAL)
-        lights = np.zeros((count, len(scene.light_ids)), wire.LIGHT)  # of type OFF
+        cameras = np.zeros((count, len(scene.camera_ids)), records.CAMERA)
+        bodies = np.zeros((count, len(self._bodies)), records.BODY)
+        materials = np.zeros((count, len(self.materials)), records.MATERIAL)
+        lights = np.zeros((count, len(scene.light_ids)), records.LIGHT)  # of type OFF
         solids = clutter_records([sample.appearance.clutter for sample in samples])
-        frames = np.zeros(count, wire.FRAME)
+        frames = np.zeros(count, records.FRAME)
         materials["texture"] = [material.texture for material in self._pack.materials]
         materials["texture_scale"] = [material.texture_scale for material in self._pack.materials]
         lights["color"], lights["range"] = 1.0, options.unity.light_range
@@ -156,23 +157,23 @@ class UnityRenderer:
                 frames["reflection"][row] *= around.brightness
                 materials["visible"][row, self._background] = not around.bare
             on = lights[row, : len(used)]
-            on["type"], on["intensity"] = wire.LightType.SPOT, look.light_intensity
+            on["type"], on["intensity"] = records.LightType.SPOT, look.light_intensity
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
             on["shadow"] = model.light_castshadow[used]
-        return wire.RenderBatch(
+        return records.RenderBatch(
             cameras, bodies, materials, lights, solids, frames, self._sizes, tuple(shown), self._crew.form,
             options.unity.msaa, options.shadow_map_size,
         )  # fmt: skip
 
     def _cameras(self, sample: Sample) -> np.ndarray:
         """Records (C,) of the cameras of a sample that the stage is set to."""
-        records = np.zeros(len(self._sizes), wire.CAMERA)
+        cameras = np.zeros(len(self._sizes), records.CAMERA)
         K = sample.appearance.camera_intrinsics
-        records["position"], records["quaternion"] = mujoco_pose(sample.appearance.camera_extrinsics)
-        records["focal"], records["centre"] = K[:, [0, 1], [0, 1]], K[:, :2, 2]
-        for camera, record in enumerate(records):
+        cameras["position"], cameras["quaternion"] = mujoco_pose(sample.appearance.camera_extrinsics)
+        cameras["focal"], cameras["centre"] = K[:, [0, 1], [0, 1]], K[:, :2, 2]
+        for camera, record in enumerate(cameras):
             _, record["near"], record["far"] = self._stage.frustum(sample, camera)
-        return records
+        return cameras
 
 
 class _Texture(NamedTuple):

@@ -14,7 +14,8 @@ from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.bounds import at_least_one
-from vision.io.files import sha256, to_jsonable
+from vision.io.files import sha256
+from vision.io.json_values import to_jsonable
 from vision.scene.scene import Scene
 from vision.tracking import TrackingConfig
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.base import Appearance, Sample
+from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datagen.render.base import Sample
+from datagen.render.sample import Sample
 from eval.closed_loop.block import look_of, plain_renderer
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.film import FilmFrame, draw_estimate, save_film

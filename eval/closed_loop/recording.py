@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from datagen.policy import create_policy
-from datagen.render.base import Appearance, Renderer
+from datagen.render.base import Renderer
+from datagen.render.sample import Appearance
 from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation

@@ -19,7 +19,8 @@ from eval.scoring.found_cameras import can_self_calibrate
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.errors import DactylError
-from vision.io.files import atomic_write, exclusive_folder, fingerprint, remove, to_jsonable
+from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.json_values import fingerprint, to_jsonable
 from vision.network_files import weights_file
 from vision.progress import progress
 from vision.storage.folders import reserve_output

@@ -20,11 +20,15 @@ class Follower:
         config: of the tracker.
         interval_s: from estimate to estimate where they have no times, seconds.
         symmetries: of the object's look; None for none.
+
+    Attributes:
+        losses: how often the object was lost.
     """
 
     def __init__(self, config: TrackingConfig, interval_s: float | None, symmetries: Symmetries | None = None) -> None:
         self.tracker, self.interval_s = Tracker(config, symmetries), interval_s
         self._time: float | None = None
+        self.losses = 0
 
     def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
         """The estimate with its time, and the tracked pose then, None while the object is lost. Nothing begins with an
@@ -47,9 +51,12 @@ class Follower:
                 f"{estimate.key}: time does not rise ({time:g} s after {self._time:g} s); sort the pictures"
             )
         self._time = time
-        if estimate.unusual and (self.tracker.lost or not self.tracker.sure(estimate.quaternion, estimate.covariance)):
-            return replace(estimate, time_s=time), self.tracker.miss(time)
-        pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
+        followed = not self.tracker.lost
+        if estimate.unusual and not (followed and self.tracker.sure(estimate.quaternion, estimate.covariance)):
+            pose = self.tracker.miss(time)
+        else:
+            pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
+        self.losses += followed and pose is None
         return replace(estimate, time_s=time), pose
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO
 
 import numpy as np
 
 from eval.estimation.config import EstimateConfig
-from eval.estimation.estimates import Observer
+from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.own_cameras import OwnCameras
@@ -24,6 +26,7 @@ from eval.estimation.run import json_line, refuse_lost_pictures
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
+from vision.tracking import TrackedPose
 
 _RATE_OVER = 30  # triplets over which the rate is shown
 
@@ -38,6 +41,7 @@ class LiveSummary:
         losses: how often the object was lost.
         seconds: from the first triplet to the last.
         latencies: from a triplet's pictures to its line, seconds.
+        ends: when the latest triplets were estimated, seconds of ``time.monotonic``.
     """
 
     triplets: int = 0
@@ -45,6 +49,21 @@ class LiveSummary:
     losses: int = 0
     seconds: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    ends: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_OVER))
+
+    def add(self, arrival: Arrival) -> float:
+        """Count a triplet that is estimated now; its latency in seconds."""
+        now = time.monotonic()
+        self.triplets += 1
+        self.seconds += now - self.ends[-1] if self.ends else 0.0
+        self.latencies.append(now - arrival.at)
+        self.ends.append(now)
+        return self.latencies[-1]
+
+    @property
+    def rate(self) -> float:
+        """Triplets a second at present; 0 with the first."""
+        return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0]) if len(self.ends) > 1 else 0.0
 
     def __str__(self) -> str:
         if self.triplets < 2:
@@ -69,82 +88,63 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
     observer = Observer(config)
     if config.output is None and sys.stdout.isatty():
         say("poses go to the terminal; send them to a pipe or to --output")
-    summary = LiveSummary()
+    summary, target = LiveSummary(), observer.estimator.object
     with contextlib.ExitStack() as stack:
         recorder = None if config.record is None else Recorder(config.record, observer.estimator.rig.names)
-        take, missed = _stream(config, observer, stack)
+        arrivals, missed = _stream(config, observer, stack)
         page = None
         if config.port is not None:
             page = Page(config.port)
             stack.callback(page.close)
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
-            first = take(config.stall_s)
+            first = list(itertools.islice(arrivals, 1))
             # Only now is anything written: a camera that cannot be opened costs no poses of before, and leaves no
             # recording without pictures.
             write = stack.enter_context(_lines_to(config))
             if recorder is not None:
                 stack.enter_context(recorder)
-            _follow(config, observer, _and_then(first, take), write, page, recorder, summary, say)
+            cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
+            follow = Follower(config.tracking, None, target.symmetries)
+            for arrival, estimate, pose, line in _tracked(observer, follow, itertools.chain(first, arrivals), summary):
+                write(line)
+                unusual, now = bool(estimate.unusual), summary.ends[-1]
+                if cameras is not None and (found := cameras.follow(estimate.images, now, unusual)):
+                    say(found)
+                if recorder is not None:
+                    recorder.keep(arrival.shot)
+                if page is not None:
+                    jpeg = draw_live(estimate, pose, target, summary.rate) if page.watched else None
+                    page.show(line, jpeg)
         except KeyboardInterrupt:
             say("interrupted")
         summary.missed = missed()
     return summary
 
 
-def _follow(
-    config: EstimateConfig,
-    observer: Observer,
-    take: Callable[[float], Arrival | None],
-    write: Callable[[str], None],
-    page: Page | None,
-    recorder: Recorder | None,
-    summary: LiveSummary,
-    say: Callable[[str], None],
-) -> None:
-    target = observer.estimator.object
-    follow = Follower(config.tracking, None, target.symmetries)
-    cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
-    ends: deque[float] = deque(maxlen=_RATE_OVER)
-    before, first = "lost", 0.0
-    while (arrival := take(config.stall_s)) is not None:
+def _tracked(
+    observer: Observer, follow: Follower, arrivals: Iterable[Arrival], summary: LiveSummary
+) -> Iterator[tuple[Arrival, Estimate, TrackedPose | None, str]]:
+    """For each arrival its estimate, the tracked pose, None while the object is lost, and the line of both; counted in
+    ``summary``."""
+    for arrival in arrivals:
         (estimate,) = observer([arrival.shot])
         estimate, pose = follow(estimate)
-        status = "lost" if pose is None else pose.status
-        now = time.monotonic()
-        latency = now - arrival.at
-        line = json_line(estimate.to_json() | {"latency_s": round(latency, 4), "track": track_json(pose)})
-        write(line)
-        ends.append(now)
-        first = first or now
-        summary.triplets, summary.seconds = summary.triplets + 1, now - first
-        summary.losses += status == "lost" != before
-        summary.latencies.append(latency)
-        before = status
-        if cameras is not None and (found := cameras.follow(estimate.images, now, bool(estimate.unusual))):
-            say(found)
-        if recorder is not None:
-            recorder.keep(arrival.shot)
-        if page is not None:
-            rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
-            page.show(line, draw_live(estimate, pose, target, rate) if page.watched else None)
-
-
-def _and_then(first: Arrival | None, take: Callable[[float], Arrival | None]) -> Callable[[float], Arrival | None]:
-    """What gives a shot that was taken already, and then those that come."""
-    waiting = [first]
-    return lambda stall_s: waiting.pop() if waiting else take(stall_s)
+        latency_s = round(summary.add(arrival), 4)
+        summary.losses = follow.losses
+        line = json_line(estimate.to_json() | {"latency_s": latency_s, "track": track_json(pose)})
+        yield arrival, estimate, pose, line
 
 
 def _stream(
     config: EstimateConfig, observer: Observer, stack: contextlib.ExitStack
-) -> tuple[Callable[[float], Arrival | None], Callable[[], int]]:
-    """What gives the next shot, and how many were missed."""
+) -> tuple[Iterator[Arrival], Callable[[], int]]:
+    """Shots as they come, and how many were missed."""
     if config.pictures is not None:
         source = open_source(config, observer.estimator.scene)
         refuse_lost_pictures(config, source)
         recorded = RecordedStream(source, config.interval_s)
-        return recorded.take, lambda: recorded.newest.missed
+        return iter(partial(recorded.take, config.stall_s), None), lambda: recorded.newest.missed
     sources = observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL")
     for name, camera in sources.items():
         if os.path.isfile(camera) or os.path.isdir(camera):  # noqa: PTH112, PTH113 (of a text that may name none)
@@ -155,7 +155,7 @@ def _stream(
     silence_opencv()
     cameras = CameraStream(sources)
     stack.callback(cameras.close)
-    return cameras.take, lambda: cameras.missed
+    return iter(partial(cameras.take, config.stall_s), None), lambda: cameras.missed
 
 
 @contextlib.contextmanager

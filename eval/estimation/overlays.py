@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from eval.estimation.estimates import Estimate
-from vision.drawing.wireframes import PREDICTED_COLOR, Tile, Wireframe, contact_sheet, draw_triplet, save_png
+from vision.drawing.sheets import Tile, contact_sheet, save_png
+from vision.drawing.wireframes import PREDICTED_COLOR, Wireframe, draw_triplet
 from vision.io.store import Location
 from vision.scene.scene import Scene
 

@@ -92,15 +92,12 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
     """JSON of each triplet, tracked where that is asked for."""
     symmetries = observer.estimator.object.symmetries
     follow = Follower(config.tracking, config.interval_s, symmetries) if config.track else None
-    before = "lost"
     for estimate in _estimates(config, observer, source, summary):
         if follow is None:
             yield json_line(estimate.to_json())
             continue
         timed, pose = follow(estimate)
-        status = "lost" if pose is None else pose.status
-        summary.losses += status == "lost" != before
-        before = status
+        summary.losses = follow.losses
         yield json_line(timed.to_json() | {"track": track_json(pose)})
 
 

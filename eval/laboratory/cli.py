@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
+from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.pictures import shown
-from eval.laboratory.recordings import ImportConfig, import_recording
+from eval.laboratory.recordings import import_recording
 from eval.laboratory.self_calibration import SelfCalibrateConfig, calibrate_from
 from vision.config import parse
 from vision.console import Console

@@ -24,7 +24,8 @@ from eval.scoring.table import NONE
 from vision.config import parse
 from vision.console import Console
 from vision.errors import printable
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json
 from vision.storage.schema import SCHEMA_VERSION
 from vision.versions import package_version
 

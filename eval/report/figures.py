@@ -7,7 +7,8 @@ from PIL import Image
 
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import Predictions
-from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Tile, Wireframe, contact_sheet, crop, draw_triplet
+from vision.drawing.sheets import Tile, contact_sheet
+from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, crop, draw_triplet
 from vision.geometry.cameras import project
 from vision.scene.framing import window_sides
 from vision.storage.datasets import TripletDataset

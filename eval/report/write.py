@@ -22,7 +22,8 @@ from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import Row, evaluation_rows, measured, missing_rows
 from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
-from vision.io.files import atomic_write, canonical_json
+from vision.io.files import atomic_write
+from vision.io.json_values import canonical_json
 from vision.storage.schema import SCHEMA_VERSION
 from vision.versions import package_version
 

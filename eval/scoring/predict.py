@@ -22,7 +22,8 @@ from vision.bounds import at_least_one, not_negative
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.hardware import torch_device
-from vision.io.files import differences, sha256
+from vision.io.files import sha256
+from vision.io.json_values import differences
 from vision.io.store import Location
 from vision.progress import progress
 from vision.scene.scene import Scene, require_same

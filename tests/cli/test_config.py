@@ -10,7 +10,7 @@ import pytest
 
 from dactyl.cli import COMMANDS, main
 from vision.config import UsageError, parse
-from vision.io.files import differences, to_jsonable
+from vision.io.json_values import differences, to_jsonable
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import eval.cli
+import eval.evaluate
 from dactyl.cli import main
 from dactyl.inspection import sample_errors
-from eval.cli import evaluate
+from eval.evaluate import evaluate
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
@@ -24,7 +24,7 @@ def test_errors_of_an_evaluation(
 ) -> None:
     dataset = TripletDataset(make_dataset(tmp_path / "set", 6, image_size=32))
     (tmp_path / "best.ckpt").write_bytes(b"weights")
-    monkeypatch.setattr(eval.cli, "load_estimator", lambda *_: Oracle([dataset], angle_deg=3.0))
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: Oracle([dataset], angle_deg=3.0))
     evaluate(EvaluateConfig(tmp_path / "best.ckpt", {"made": tmp_path / "set"}, tmp_path / "run"))
     errors = sample_errors(tmp_path / "run", dataset)
     np.testing.assert_allclose(errors.values["nominal rotation (°)"], 3.0, atol=1e-3)

@@ -56,7 +56,7 @@ def test_a_closed_stream_is_not_taken_by_the_next_file(tmp_path: Path) -> None:
     """What is printed would go into it."""
     output = tmp_path / "sheet.yaml"
     code = (
-        "import sys; from dactyl.cli import _open_standard_streams; _open_standard_streams();"
+        "import sys; from dactyl.standard_streams import open_standard_streams; open_standard_streams();"
         f"file = open({str(output)!r}, 'w'); file.write('a: 1'); file.flush(); print('hello'); sys.stdout.flush();"
         "assert file.fileno() > 2"
     )

@@ -25,7 +25,8 @@ from datagen.pictures.camera_effects import CameraEffectsConfig
 from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render import RENDERERS, others_that_draw, traits_of
-from datagen.render.base import RendererInfo, RenderOptions, Sample, rendered_scene
+from datagen.render.base import RendererInfo, RenderOptions, rendered_scene
+from datagen.render.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect

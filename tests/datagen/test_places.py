@@ -24,7 +24,7 @@ from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
 from vision.config import parse
 from vision.errors import DactylError
-from vision.io.files import to_jsonable
+from vision.io.json_values import to_jsonable
 from vision.io.store import Location
 
 

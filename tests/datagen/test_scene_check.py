@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from PIL import Image
 
 from dactyl.cli import main
-from datagen.inspection.scene import landmark_points, warnings
+from datagen.inspection.scene import landmark_points
 from datagen.inspection.scene_contacts import model_warnings
 from datagen.inspection.scene_sheet import frusta, frustum
+from datagen.inspection.scene_warnings import warnings
 from datagen.sim.complete import completed
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.render.base import Sample
+from datagen.render.sample import Sample
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene

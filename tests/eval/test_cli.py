@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-import eval.cli
-from eval.cli import evaluate, main_evaluate
+import eval.evaluate
+from eval.cli import main_evaluate
+from eval.evaluate import evaluate
 from eval.report.figures import telling_samples
 from eval.scoring.conditions import Condition
 from eval.scoring.metrics import PoseErrors
@@ -48,7 +49,7 @@ def config(data: Path, tmp_path: Path) -> EvaluateConfig:
 @pytest.fixture
 def oracle(data: Path, monkeypatch: pytest.MonkeyPatch) -> Oracle:
     oracle = Oracle([TripletDataset(data / name) for name in ("first", "second")])
-    monkeypatch.setattr(eval.cli, "load_estimator", lambda checkpoint, device: oracle)
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda checkpoint, device: oracle)
     return oracle
 
 

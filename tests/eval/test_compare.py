@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import eval.cli
+import eval.evaluate
 from dactyl.cli import main
-from eval.cli import evaluate
+from eval.evaluate import evaluate
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
@@ -55,7 +55,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         oracle = Uneven([TripletDataset(sets[seed])], angle_deg=angle)
         config = EvaluateConfig(base / "best.ckpt", {"made": sets[seed]}, base / name)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.cli, "load_estimator", lambda *_, oracle=oracle: oracle)
+            patch.setattr(eval.evaluate, "load_estimator", lambda *_, oracle=oracle: oracle)
             evaluate(config)
     return {path.name: path for path in base.iterdir() if (path / RECORD).exists()}
 

@@ -18,8 +18,9 @@ from scipy.spatial.transform import Rotation
 from dactyl.cli import main
 from eval.laboratory import face_colors
 from eval.laboratory.capture import read_poses
+from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.poses import transform_from_pose
-from eval.laboratory.recordings import ImportConfig, import_recording
+from eval.laboratory.recordings import import_recording
 from eval.laboratory.undistortion import View, make_view
 from tests.eval.lab import (
     LENS,

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import eval.cli
+import eval.evaluate
 from dactyl.cli import main
-from eval.cli import evaluate, main_report
+from eval.cli import main_report
+from eval.evaluate import evaluate
 from eval.report.charts import Curve, error_curves
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
@@ -64,7 +65,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             miscalibration_samples=4,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.cli, "load_estimator", lambda *_, oracle=oracle: oracle)
+            patch.setattr(eval.evaluate, "load_estimator", lambda *_, oracle=oracle: oracle)
             evaluate(config)
         made[name] = base / name
     return made

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import eval.cli
+import eval.evaluate
 from dactyl.cli import main
-from eval.cli import evaluate
+from eval.evaluate import evaluate
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (base / "best.ckpt").write_bytes(b"weights")
     for name, angle in (("a", 1.0), ("b", 2.0)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.cli, "load_estimator", lambda *_, angle=angle: Uneven([dataset], angle_deg=angle))
+            patch.setattr(eval.evaluate, "load_estimator", lambda *_, angle=angle: Uneven([dataset], angle_deg=angle))
             evaluate(EvaluateConfig(base / "best.ckpt", {"made": base / "set"}, base / name))
     runs = [str(base / name) for name in "ab"]
     for command in (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.cli import evaluate
+from eval.evaluate import evaluate
 from eval.laboratory import self_calibration
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.network_views import NetworkViews
@@ -133,9 +133,9 @@ def test_a_set_of_no_recordings_is_left_out(
     seer = Seer([dataset, apart])
     with pytest.raises(DactylError, match="per-recording"):
         found_cameras(seer, apart, 4)
-    monkeypatch.setattr("eval.cli.load_estimator", lambda *arguments: seer)
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: seer)
     (tmp_path / "made.pt").write_bytes(b"oracle")
-    monkeypatch.setattr("eval.cli.checkpoint_origin", _origin)
+    monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     config = EvaluateConfig(
         tmp_path / "made.pt", {"lab": dataset.folder, "apart": apart.folder}, tmp_path / "evaluation"
     )
@@ -236,8 +236,8 @@ def test_a_calibration_file_takes_the_place_of_finding(
         for camera in RIG.cameras
     }
     save_calibration(tmp_path / "found.json", cameras)
-    monkeypatch.setattr("eval.cli.load_estimator", lambda *arguments: Seer([apart]))
-    monkeypatch.setattr("eval.cli.checkpoint_origin", _origin)
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: Seer([apart]))
+    monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     (tmp_path / "made.pt").write_bytes(b"oracle")
     config = EvaluateConfig(
         tmp_path / "made.pt", {"lab": apart.folder}, tmp_path / "out", calibrations={"lab": tmp_path / "found.json"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import eval.cli
-from eval.cli import evaluate
+import eval.evaluate
+from eval.evaluate import evaluate
 from eval.report.write import ReportConfig, report
 from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import load_evaluation
@@ -29,7 +29,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_labels_to_the_report(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = TripletDataset(rendered)
-    monkeypatch.setattr(eval.cli, "load_estimator", lambda *_: Oracle([dataset]))
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: Oracle([dataset]))
     (tmp_path / "best.ckpt").write_bytes(b"weights")
     evaluate(EvaluateConfig(tmp_path / "best.ckpt", {"made": rendered}, tmp_path / "evaluation"))
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from datagen.generate import dataset as generate
 from datagen.generate import shard_task
 from datagen.generate.shard_task import ShardTask
-from datagen.render.base import RendererInfo, Sample
+from datagen.render.base import RendererInfo
+from datagen.render.sample import Sample
 from tests.scenes import compiled
 from vision.progress import Advance
 from vision.storage.shards import ShardRecord

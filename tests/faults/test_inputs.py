@@ -23,7 +23,7 @@ from PIL import Image
 
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import committed_part, load_states, states_fingerprint
-from datagen.unity import wire
+from datagen.unity import records, wire
 from eval.laboratory.capture import read_pictures, read_poses
 from eval.laboratory.pictures import read_picture
 from tests.eval.lab import cameras, write_csv
@@ -192,7 +192,7 @@ def messages(seed: int) -> dict[str, tuple[bytes, Callable[[bytes], Any]]]:
     pictures = rng.integers(0, 255, (2, 3, 4, 5, 3), dtype=np.uint8)
     return {
         "request": (wire.Request(wire.Kind.RENDER, 5, 9, batch.encode()).encode(), wire.Request.decode),
-        "batch": (batch.encode(), wire.RenderBatch.decode),
+        "batch": (batch.encode(), records.RenderBatch.decode),
         "reply": (wire.Reply(3, wire.Status.OK, pictures.shape, pictures.ravel()).encode(), wire.Reply.decode),  # type: ignore[arg-type]
         "words": (wire.Reply(3, wire.Status.FAILED, text="out of memory").encode(), wire.Reply.decode),
         "piece": (wire.pieces(rng.bytes(300), 100)[1], wire.open_piece),

@@ -16,7 +16,7 @@ from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
 from vision.scene.symmetries import Symmetries
 from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
-from vision.solvers.bundle_problem import Displacement, PointObservations
+from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.landmarks import locate
 from vision.solvers.triangulate import PoseSolution
 
@@ -79,8 +79,15 @@ class Truth:
         order = PERMUTATIONS[chosen][..., None].expand_as(corners.pixels)
         return corners._replace(pixels=corners.pixels.gather(2, order)), landmarks
 
-    def solve(self, corners: PointObservations, landmarks: PointObservations, **options: Any) -> BundleSolution:
-        return solve_bundle(BLOCK, corners, LANDMARKS, landmarks, self.nominal, SIZE, ANCHOR, **options)
+    def solve(
+        self,
+        corners: PointObservations,
+        landmarks: PointObservations,
+        permutations: Tensor | None = None,
+        **options: Any,
+    ) -> BundleSolution:
+        subject = Subject(BLOCK, LANDMARKS, ANCHOR, permutations)
+        return solve_bundle(subject, corners, landmarks, self.nominal._replace(height=SIZE), **options)
 
     def errors(self, found: PoseSolution, alike: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Degrees and millimetres, (B,) each; degrees the least over rotations after which the block looks the same."""

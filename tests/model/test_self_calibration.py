@@ -14,7 +14,7 @@ from tests.model.test_bundle import ALIKE, ANCHOR, BLOCK, LANDMARKS, PERMUTATION
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle import solve_bundle
-from vision.solvers.bundle_problem import Displacement, PointObservations
+from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.self_calibration import RigSolution, self_calibrate
 
 
@@ -26,23 +26,21 @@ class Recording(Truth):
         super().__init__(frames, seed=seed)
         self.rig, self.nominal = (Cameras(*(tensor[0] for tensor in one[:2])) for one in (self.cameras, self.nominal))
         if normal:
-            spread = Displacement().precision(Cameras(*(tensor[None] for tensor in self.nominal[:2])), SIZE)[0] ** -0.5
+            spread = Displacement().precision(self.nominal._replace(height=SIZE)) ** -0.5
             self.rig = displaced(self.nominal, spread * self.noise(3, 7))
         drift = torch.zeros(frames, 3, 7, dtype=torch.float64)
         drift[:, 0, 2] = torch.deg2rad(torch.linspace(-drift_deg / 2, drift_deg / 2, frames, dtype=torch.float64))
         self.cameras = displaced(Cameras(*(tensor.expand(frames, *tensor.shape) for tensor in self.rig[:2])), drift)
 
-    def calibrate(self, corners: PointObservations, landmarks: PointObservations, **options: Any) -> RigSolution:
-        return self_calibrate(
-            BLOCK,
-            corners,
-            LANDMARKS,
-            landmarks,
-            self.nominal,
-            SIZE,
-            ANCHOR,
-            **options,
-        )
+    def calibrate(
+        self,
+        corners: PointObservations,
+        landmarks: PointObservations,
+        permutations: Tensor | None = None,
+        **options: Any,
+    ) -> RigSolution:
+        subject = Subject(BLOCK, LANDMARKS, ANCHOR, permutations)
+        return self_calibrate(subject, corners, landmarks, self.nominal._replace(height=SIZE), **options)
 
 
 def displaced(cameras: Cameras, numbers: Tensor) -> Cameras:
@@ -80,8 +78,8 @@ def test_perfect_pixels_give_the_cameras() -> None:
 def test_a_hundred_triplets_are_worth_more_than_one() -> None:
     truth = Recording(100, seed=2)
     corners, landmarks = truth.sights(1.0, 1.0)
-    nominal = Cameras(*(tensor.expand(100, *tensor.shape) for tensor in truth.nominal[:2]))
-    alone = solve_bundle(BLOCK, corners, LANDMARKS, landmarks, nominal, SIZE, ANCHOR).pose
+    nominal = Cameras(*(tensor.expand(100, *tensor.shape) for tensor in truth.nominal[:2]), height=SIZE)
+    alone = solve_bundle(Subject(BLOCK, LANDMARKS, ANCHOR), corners, landmarks, nominal).pose
     turn, shift = truth.errors(truth.calibrate(corners, landmarks).poses)
     assert shift.mean() < 0.8
     assert truth.errors(alone)[1].mean() > 1.6 * shift.mean()

@@ -19,13 +19,13 @@ from datagen.policy import create_policy
 from datagen.policy.crew import Processes
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
+from datagen.policy.experience import Moments, Transitions
 from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_of, shape_vector
 from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
 from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
-from datagen.policy.replay import Moments, Transitions
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from datagen.policy.experience import Hindsight, Step, Widths, together
 from datagen.policy.memory import History
-from datagen.policy.replay import Hindsight, Replay, Step, Widths, together
+from datagen.policy.replay import Replay
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.scene.symmetries import Symmetries
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.pictures.surroundings import Map, directions, solid_angles
-from datagen.render.base import Appearance, Sample
+from datagen.render.sample import Appearance, Sample
 from tests.scenes import scene
 from vision.geometry.cameras import look_at
 from vision.geometry.rotations import FloatArray, rigid_transform

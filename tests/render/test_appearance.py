@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.base import Appearance
+from datagen.render.sample import Appearance
 from datagen.variation import Uniform, UniformInt
 from tests.scenes import scene
 from vision.errors import DactylError

@@ -11,7 +11,8 @@ from PIL import Image
 
 from datagen.pictures.texture_pool import TextureUse, texture_from
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
+from datagen.render.sample import Sample
 from tests.render.looks import plain_look
 from tests.scenes import scene as scene_of
 from vision.geometry.rotations import FloatArray

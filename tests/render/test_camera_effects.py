@@ -19,7 +19,7 @@ from datagen.pictures.camera_effects import (
     line_kernel,
     photographed,
 )
-from datagen.render.base import Appearance
+from datagen.render.sample import Appearance
 from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
 from tests.scenes import rig, scene

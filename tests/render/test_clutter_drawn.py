@@ -15,8 +15,9 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.view_labels import Views
 from datagen.pictures.surroundings_pool import SurroundingsConfig
 from datagen.render import RENDERERS, create_renderer
-from datagen.render.base import Appearance, RenderOptions, Sample, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.sample import Appearance, Sample
 from datagen.render.world_values import WorldValues
 from datagen.variation import UniformInt
 from tests.render.looks import ABOVE_HAND, at, plain_look

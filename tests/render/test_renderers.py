@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.render import create_renderer
-from datagen.render.base import Renderer, RenderOptions, Sample, rendered_scene
+from datagen.render.base import Renderer, RenderOptions, rendered_scene
+from datagen.render.sample import Sample
 from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample, uneven_rig
 from tests.scenes import rig
 from tests.scenes import scene as scene_of

@@ -22,9 +22,10 @@ from datagen.pictures.surroundings_pool import (
     surroundings_from,
 )
 from datagen.render import create_renderer
-from datagen.render.base import Appearance, RenderOptions, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
+from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
 from datagen.variation import LogUniform
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look

@@ -16,7 +16,8 @@ from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_d
 from datagen.generate.config import RenderConfig
 from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
 from datagen.render import create_renderer
-from datagen.render.base import Appearance, RenderOptions, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
+from datagen.render.sample import Appearance
 from datagen.variation import LogUniform
 from tests.render.looks import at, plain_look
 from tests.scenes import scene as scene_of

@@ -13,7 +13,8 @@ from scipy.spatial import ConvexHull
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.view_labels import Views, _nearness
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.variation import generator
 from tests.render.looks import uneven_rig

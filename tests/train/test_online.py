@@ -15,7 +15,8 @@ from datagen.generate import shard_task
 from datagen.generate.chunks import Chunks, states_excluding
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
-from datagen.render.base import RendererInfo, RenderOptions, Sample
+from datagen.render.base import RendererInfo, RenderOptions
+from datagen.render.sample import Sample
 from datagen.states.collect import StatesConfig, collect
 from tests.datasets import reseal
 from tests.scenes import compiled

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from datagen.unity import wire
+from datagen.unity import records
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 
 
@@ -21,28 +21,28 @@ def random_batch(
     solids: int = 2,
     sizes: tuple[tuple[int, int], ...] = ((5, 4), (3, 6), (2, 2)),
     pictures: tuple[int, ...] = (),
-    form: wire.Form = wire.Form.RGB,
-) -> wire.RenderBatch:
+    form: records.Form = records.Form.RGB,
+) -> records.RenderBatch:
     """Every value drawn, so that no two fields can be confused unseen; what a player checks is as it should be."""
 
-    def records(dtype: np.dtype[np.void], *shape: int) -> np.ndarray:
+    def drawn(dtype: np.dtype[np.void], *shape: int) -> np.ndarray:
         values = rng.normal(size=(*shape, dtype.itemsize // 4)).astype("<f4")
         return values.view(dtype).reshape(shape)
 
-    cameras, shown = records(wire.CAMERA, samples, len(sizes)), records(wire.MATERIAL, samples, materials)
-    clutter = records(wire.SOLID, samples, solids)
+    cameras, shown = drawn(records.CAMERA, samples, len(sizes)), drawn(records.MATERIAL, samples, materials)
+    clutter = drawn(records.SOLID, samples, solids)
     for name in ("focal", "near", "far"):
         cameras[name] = np.abs(cameras[name]) + 0.01
     cameras["far"] += cameras["near"]
     shown["texture"] = rng.integers(-1, 1 + len(pictures), shown.shape)
     clutter["shape"] = rng.integers(0, 4, clutter.shape)
-    frames = records(wire.FRAME, samples)
+    frames = drawn(records.FRAME, samples)
     frames["surroundings"] = -1
-    return wire.RenderBatch(
+    return records.RenderBatch(
         cameras,
-        records(wire.BODY, samples, bodies),
+        drawn(records.BODY, samples, bodies),
         shown,
-        records(wire.LIGHT, samples, lights),
+        drawn(records.LIGHT, samples, lights),
         clutter,
         frames,
         sizes,

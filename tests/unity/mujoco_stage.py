@@ -21,19 +21,20 @@ from scipy.spatial.transform import Rotation
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render import phong
-from datagen.render.base import Appearance, RenderOptions, Sample
+from datagen.render.base import RenderOptions
 from datagen.render.classic import ClassicRenderer
 from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.sample import Appearance, Sample
 from datagen.sim.cameras import Frustum
-from datagen.unity import wire
+from datagen.unity import records
 from datagen.unity.environment import MAGIC, EnvironmentPicture
 from datagen.unity.scene_pack import ScenePack
 from vision.scene.objects import srgb_from_linear
 
 _LIGHTS = 6
 _LIGHT_TYPES = {
-    wire.LightType.DIRECTIONAL: mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-    wire.LightType.SPOT: mujoco.mjtLightType.mjLIGHT_SPOT,
+    records.LightType.DIRECTIONAL: mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+    records.LightType.SPOT: mujoco.mjtLightType.mjLIGHT_SPOT,
 }
 _TRACE = 0.02  # of even light at least: MuJoCo clears to black, and a black surface would be taken for the background
 
@@ -62,7 +63,7 @@ class MujocoStage:
     def forget(self) -> None:
         self._pictures.clear()
 
-    def render(self, batch: wire.RenderBatch) -> np.ndarray:
+    def render(self, batch: records.RenderBatch) -> np.ndarray:
         shadows = bool((batch.lights["shadow"] > 0).any())
         wanted = (batch.sizes, shadows, batch.shadow_size)
         if self._made_for != wanted:
@@ -190,7 +191,7 @@ def _pieces(solids: np.ndarray) -> tuple[Piece, ...]:
             *(solid[name].astype(float) for name in ("color", "metallic", "smoothness")),
         )
         for solid in solids
-        if solid["shape"] != wire.SolidShape.NONE
+        if solid["shape"] != records.SolidShape.NONE
     )
 
 
@@ -241,12 +242,12 @@ class _WireRenderer(ClassicRenderer):
         with mock.patch("datagen.render.classic.Stage", return_value=stage):
             super().__init__(stage, options)
 
-    def draw(self, batch: wire.RenderBatch, pictures: Sequence[Any]) -> np.ndarray:
+    def draw(self, batch: records.RenderBatch, pictures: Sequence[Any]) -> np.ndarray:
         """Images of a batch, with the pixels (H, W, 3) of its pictures, or surroundings."""
         images = np.zeros(batch.image_shape, np.uint8)
         for row, frame in enumerate(batch.frames):
             cameras, materials = batch.cameras[row], batch.materials[row]
-            lights = batch.lights[row][batch.lights[row]["type"] != wire.LightType.OFF]
+            lights = batch.lights[row][batch.lights[row]["type"] != records.LightType.OFF]
             look = Appearance(
                 material_rgb=materials["color"],
                 material_metallic=materials["metallic"],

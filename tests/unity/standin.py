@@ -28,7 +28,7 @@ from mlagents_envs.side_channel.raw_bytes_channel import RawBytesChannel
 from mlagents_envs.side_channel.side_channel_manager import SideChannelManager
 from PIL import Image
 
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.scene_pack import ScenePack
 
 BEHAVIOR = "Stage?team=0"
@@ -50,7 +50,7 @@ class Content(Protocol):
 
     def forget(self) -> None: ...
 
-    def render(self, batch: wire.RenderBatch) -> np.ndarray: ...
+    def render(self, batch: records.RenderBatch) -> np.ndarray: ...
 
 
 class ReadyPictures:
@@ -71,7 +71,7 @@ class ReadyPictures:
     def forget(self) -> None:
         pass
 
-    def render(self, batch: wire.RenderBatch) -> np.ndarray:
+    def render(self, batch: records.RenderBatch) -> np.ndarray:
         if self._pictures.shape != batch.image_shape:
             self._pictures = np.random.default_rng(0).integers(0, 256, batch.image_shape, dtype=np.uint8)
         return self._pictures
@@ -120,11 +120,11 @@ class StandIn:
             return wire.Reply(request.id, wire.Status.OK), None
         if request.hash != self._scene:
             return wire.Reply(request.id, wire.Status.SCENE, text="another scene is loaded"), None
-        batch = wire.RenderBatch.decode(request.payload)
+        batch = records.RenderBatch.decode(request.payload)
         if not self._pictures.issuperset(batch.pictures):
             return wire.Reply(request.id, wire.Status.SCENE, text="a picture is not here"), None
         images = self.distorted(self._content.render(batch))
-        if batch.form == wire.Form.RGB:
+        if batch.form == records.Form.RGB:
             return wire.Reply(request.id, wire.Status.OK, images.shape, batch.pixels(images)), None
         return wire.Reply(request.id, wire.Status.OK, images.shape), images
 

@@ -14,7 +14,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from datagen.render.unity_options import PlayerOptions
-from datagen.unity import probe, wire
+from datagen.unity import probe, probe_verdict, records
 from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
 from tests.unity.batches import random_batch, small_pack
@@ -33,10 +33,10 @@ Options = Callable[..., PlayerOptions]
 @pytest.fixture
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every player's pictures as they are: ready pictures are quick, and show no probe."""
-    monkeypatch.setattr(probe, "complaint", lambda images, sizes: None)
+    monkeypatch.setattr(probe_verdict, "complaint", lambda images, sizes: None)
 
 
-def batches(count: int, samples: int = 2, form: wire.Form = wire.Form.RGB) -> list[wire.RenderBatch]:
+def batches(count: int, samples: int = 2, form: records.Form = records.Form.RGB) -> list[records.RenderBatch]:
     return [random_batch(np.random.default_rng(n), samples, sizes=SIZES, form=form) for n in range(count)]
 
 
@@ -138,16 +138,16 @@ def stage() -> MujocoStage:
 
 
 def complaint(images: np.ndarray) -> str | None:
-    return probe.complaint(images, SIZES)
+    return probe_verdict.complaint(images, SIZES)
 
 
 @pytest.fixture
-def batch() -> wire.RenderBatch:
-    return probe.probe_batch(SIZES, wire.Form.RGB, 4)
+def batch() -> records.RenderBatch:
+    return probe.probe_batch(SIZES, records.Form.RGB, 4)
 
 
 @pytest.fixture
-def picture(stage: MujocoStage, batch: wire.RenderBatch) -> np.ndarray:
+def picture(stage: MujocoStage, batch: records.RenderBatch) -> np.ndarray:
     return stage.render(batch)
 
 
@@ -165,17 +165,17 @@ class TestProbe:
         assert complaint(picture) is None
 
     def test_images_of_any_size_pass_and_wrong_ones_do_not(self, stage: MujocoStage) -> None:
-        images = stage.render(probe.probe_batch(UNEVEN, wire.Form.RGB, 4))
-        assert probe.complaint(images, UNEVEN) is None
+        images = stage.render(probe.probe_batch(UNEVEN, records.Form.RGB, 4))
+        assert probe_verdict.complaint(images, UNEVEN) is None
         upside_down = images.copy()
         for camera, (width, height) in enumerate(UNEVEN):
             upside_down[:, camera, :height, :width] = images[:, camera, :height, :width][:, ::-1]
-        assert probe.complaint(upside_down, UNEVEN) == "its picture is upside down"
+        assert probe_verdict.complaint(upside_down, UNEVEN) == "its picture is upside down"
 
     @pytest.mark.parametrize("field", ["focal", "centre"])
     @pytest.mark.parametrize("axis", [0, 1])
     def test_a_lens_that_is_not_applied_fails(
-        self, stage: MujocoStage, batch: wire.RenderBatch, field: str, axis: int
+        self, stage: MujocoStage, batch: records.RenderBatch, field: str, axis: int
     ) -> None:
         batch.cameras[field][..., axis] = {"focal": 1.15 * batch.cameras[field][..., axis], "centre": 24.0}[field]
         assert complaint(stage.render(batch)) is not None
@@ -189,7 +189,7 @@ class TestProbe:
         ],
     )
     def test_a_wrong_texture_is_named(
-        self, batch: wire.RenderBatch, mend: Callable[[np.ndarray], np.ndarray], words: str
+        self, batch: records.RenderBatch, mend: Callable[[np.ndarray], np.ndarray], words: str
     ) -> None:
         stage = MujocoStage()
         stage.load(probe.probe_pack(3))
@@ -200,7 +200,7 @@ class TestProbe:
         assert (complaint(stage.render(batch)) or "").startswith(words)
 
     @pytest.mark.parametrize("wrong", ["mirrored", "another face", "harmonics", "brighter", "nothing hidden"])
-    def test_wrong_surroundings_are_told(self, batch: wire.RenderBatch, wrong: str) -> None:
+    def test_wrong_surroundings_are_told(self, batch: records.RenderBatch, wrong: str) -> None:
         stage = MujocoStage()
         stage.load(probe.probe_pack(3))
         for number, content in probe.pictures().items():
@@ -219,14 +219,14 @@ class TestProbe:
         stage._pictures[number] = around
         assert (complaint(stage.render(batch)) or "").startswith("with surroundings its picture has colour")
 
-    def test_lights_that_count_as_encoded_are_named(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
+    def test_lights_that_count_as_encoded_are_named(self, stage: MujocoStage, batch: records.RenderBatch) -> None:
         batch.lights["intensity"][probe.LIT] **= 2.2
         assert complaint(stage.render(batch)) == (
             "its lights shine as if their intensities were sRGB-encoded: "
             "GraphicsSettings.lightsUseLinearIntensity must be on"
         )
 
-    def test_a_light_of_another_strength_is_told(self, stage: MujocoStage, batch: wire.RenderBatch) -> None:
+    def test_a_light_of_another_strength_is_told(self, stage: MujocoStage, batch: records.RenderBatch) -> None:
         batch.lights["intensity"][probe.LIT] *= 1.3
         assert re.search("camera ., sample 2, where .* was asked for", complaint(stage.render(batch)) or "")
 
@@ -239,14 +239,14 @@ class TestProbe:
         ],
     )
     def test_what_lights_do_not_do_is_named(
-        self, stage: MujocoStage, batch: wire.RenderBatch, sample: int, field: str, words: str
+        self, stage: MujocoStage, batch: records.RenderBatch, sample: int, field: str, words: str
     ) -> None:
         batch.lights[field][sample] = 0
         assert complaint(stage.render(batch)) == words
 
     @pytest.mark.parametrize("moved", [(0.15, 0, 0), (-0.15, 0, 0), (0, 0.15, 0), (0, -0.1, 0)])
     def test_a_shadow_that_lies_elsewhere_fails(
-        self, stage: MujocoStage, batch: wire.RenderBatch, moved: tuple[float, float, float]
+        self, stage: MujocoStage, batch: records.RenderBatch, moved: tuple[float, float, float]
     ) -> None:
         slabs = batch.bodies[probe.SHADED, 3:]
         slabs["position"] += Rotation.from_quat(np.roll(slabs["quaternion"], -1, axis=1)).apply(moved)

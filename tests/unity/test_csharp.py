@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datagen.render.clutter import ClutterPart, Piece
-from datagen.unity import probe, wire
+from datagen.unity import probe, records, wire
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
 from tests.scenes import compiled
@@ -119,7 +119,7 @@ class TestServer:
         hash_ = wire.content_hash(content)
         return [wire.Request(kind, 900 + n, hash_, p).encode() for n, p in enumerate(wire.pieces(content, piece_size))]
 
-    def render(self, batch: wire.RenderBatch, request_id: int = 7, scene: int | None = None) -> bytes:
+    def render(self, batch: records.RenderBatch, request_id: int = 7, scene: int | None = None) -> bytes:
         scene = self.scene if scene is None else scene
         return wire.Request(wire.Kind.RENDER, request_id, scene, batch.encode()).encode()
 
@@ -139,7 +139,7 @@ class TestServer:
         assert drawn.pixels is not None
         np.testing.assert_array_equal(drawn.pixels, np.arange(batch.image_bytes) % 251)
         name = f"{1 + len(loaded):03}"
-        sections = b"".join(getattr(batch, section).tobytes() for section in wire.SECTIONS)
+        sections = b"".join(getattr(batch, section).tobytes() for section in records.SECTIONS)
         assert (tmp_path / f"{name}.records").read_bytes() == sections
         named = np.array((tmp_path / f"{name}.named").read_text().split(), float).astype(np.float32)
         expected = [
@@ -162,7 +162,7 @@ class TestServer:
         assert named[9] == batch.frames["reflection"][-1]
 
     def test_hands_out_observations(self, check: Check, tmp_path: Path) -> None:
-        batch = random_batch(np.random.default_rng(0), 2, form=wire.Form.OBSERVATIONS)
+        batch = random_batch(np.random.default_rng(0), 2, form=records.Form.OBSERVATIONS)
         *_, drawn = self.serve(check, tmp_path, [*self.load(self.pack), self.render(batch)])
         assert (drawn.status, drawn.shape, drawn.pixels) == (wire.Status.OK, batch.image_shape, None)
         observed = np.frombuffer((tmp_path / "001.observed").read_bytes(), np.uint8)
@@ -267,9 +267,9 @@ class TestServer:
             (self.render(random_batch(rng, 1, pictures=(5,))), wire.Status.SCENE, "0000000000000005 is not here"),
             (wire.Request(wire.Kind.PICTURE, 3, 1, wire.pieces(b"png")[0]).encode(), wire.Status.SCENE, "hash"),
             (self.bring(wire.Kind.PICTURE, b"x")[0], wire.Status.SCENE, "no PNG file"),
-            (self.render(random_batch(rng, 3, form=wire.Form.OBSERVATIONS)), wire.Status.MISMATCH,
+            (self.render(random_batch(rng, 3, form=records.Form.OBSERVATIONS)), wire.Status.MISMATCH,
              "observe up to 2 samples of 5 x 4, 3 x 6, 2 x 2"),
-            (self.render(random_batch(rng, 1, sizes=((5, 4), (6, 3), (2, 2)), form=wire.Form.OBSERVATIONS)),
+            (self.render(random_batch(rng, 1, sizes=((5, 4), (6, 3), (2, 2)), form=records.Form.OBSERVATIONS)),
              wire.Status.MISMATCH, "observe up to 2"),
             (wire.Request(wire.Kind.RENDER, 7, self.scene, b"\x24\0").encode(), wire.Status.MALFORMED, "ends early"),
             (wire.Request(wire.Kind.RENDER, 7, self.scene, random_batch(rng, 1).encode()[:-4]).encode(),
@@ -369,17 +369,17 @@ class TestFrames:
     ) -> None:
         """Whatever K: the projection that Unity gets, and its rows from the bottom up, against `project`."""
         rng = np.random.default_rng(width)
-        records = np.zeros(30, wire.CAMERA)
-        records["focal"] = rng.uniform(50, 900, (30, 2))
-        records["centre"] = rng.uniform(-0.5, 1.5, (30, 2)) * (width, height)
-        records["near"], records["far"] = rng.uniform(0.01, 0.1, 30), rng.uniform(5, 20, 30)
-        records["position"] = rng.uniform(-1, 1, (30, 3))
-        records["quaternion"] = np.roll(Rotation.random(30, random_state=rng).as_quat(), 1, axis=1)
-        (tmp_path / "cameras.f32").write_bytes(records.tobytes())
+        lenses = np.zeros(30, records.CAMERA)
+        lenses["focal"] = rng.uniform(50, 900, (30, 2))
+        lenses["centre"] = rng.uniform(-0.5, 1.5, (30, 2)) * (width, height)
+        lenses["near"], lenses["far"] = rng.uniform(0.01, 0.1, 30), rng.uniform(5, 20, 30)
+        lenses["position"] = rng.uniform(-1, 1, (30, 3))
+        lenses["quaternion"] = np.roll(Rotation.random(30, random_state=rng).as_quat(), 1, axis=1)
+        (tmp_path / "cameras.f32").write_bytes(lenses.tobytes())
         printed = check("lenses", tmp_path / "cameras.f32", width, height).splitlines()
         matrices = np.array([line.split() for line in printed], float).reshape(-1, 4, 4)
-        poses = self.convert(check, tmp_path, np.column_stack([records["position"], records["quaternion"]]))
-        for record, matrix, pose in zip(records, matrices, poses, strict=True):
+        poses = self.convert(check, tmp_path, np.column_stack([lenses["position"], lenses["quaternion"]]))
+        for record, matrix, pose in zip(lenses, matrices, poses, strict=True):
             K = np.eye(3)
             K[[0, 1], [0, 1]], K[:2, 2] = record["focal"], record["centre"]
             pixels = rng.uniform((0, 0), (width, height), (20, 2))
@@ -470,12 +470,12 @@ class TestSolids:
     @pytest.fixture
     def surfaces(self, check: Check, tmp_path: Path) -> list[Surface]:
         """Of each part, in Unity's frame."""
-        records = np.zeros(len(self.PARTS) + 1, wire.SOLID)  # the last has no shape
-        for record, part in zip(records, self.PARTS, strict=False):
-            record["shape"] = wire.SolidShape[part.shape.upper()]
+        solids = np.zeros(len(self.PARTS) + 1, records.SOLID)  # the last has no shape
+        for record, part in zip(solids, self.PARTS, strict=False):
+            record["shape"] = records.SolidShape[part.shape.upper()]
             record["position"], record["size"] = part.position, part.size
             record["quaternion"] = part.quaternion / np.linalg.norm(part.quaternion)
-        (tmp_path / "solids.f32").write_bytes(records.tobytes())
+        (tmp_path / "solids.f32").write_bytes(solids.tobytes())
         lines = check("solids", tmp_path / "solids.f32").splitlines()
         units, at = [], lines.index("shape")
         for positions, normals, corners in zip(lines[at + 1 :: 4], lines[at + 2 :: 4], lines[at + 3 :: 4], strict=True):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from datagen.render.unity_options import PlayerOptions
-from datagen.unity import wire
+from datagen.unity import records, wire
 from datagen.unity.player import Player, PlayerFault
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
@@ -41,11 +41,13 @@ SIZES = ((16, 8), (16, 8), (5, 20))
 OBSERVATIONS = ("--observations", "4:16x8,16x8,5x20")
 
 
-def made_up(samples: int = 2, form: wire.Form = wire.Form.RGB, pictures: tuple[int, ...] = ()) -> wire.RenderBatch:
+def made_up(
+    samples: int = 2, form: records.Form = records.Form.RGB, pictures: tuple[int, ...] = ()
+) -> records.RenderBatch:
     return random_batch(np.random.default_rng(0), samples, sizes=SIZES, form=form, pictures=pictures)
 
 
-def draw(player: Player, samples: int = 2, form: wire.Form = wire.Form.RGB) -> np.ndarray:
+def draw(player: Player, samples: int = 2, form: records.Form = records.Form.RGB) -> np.ndarray:
     return player.draw(made_up(samples, form), wire.content_hash(PACK))
 
 
@@ -59,7 +61,7 @@ def test_a_conversation(player_options: Callable[..., PlayerOptions]) -> None:
         load(player)
         raw = draw(player)
         assert raw.shape == (2, 3, 20, 16, 3)
-        np.testing.assert_array_equal(draw(player, form=wire.Form.OBSERVATIONS), raw)
+        np.testing.assert_array_equal(draw(player, form=records.Form.OBSERVATIONS), raw)
         (process,) = running_players()
         listening = listeners(os.getpid())
         assert listening, "found no listening socket to look at"
@@ -141,7 +143,7 @@ def test_pictures_of_another_batch(player_options: Callable[..., PlayerOptions])
     try:
         load(player)
         with pytest.raises(PlayerFault, match="another batch"):
-            draw(player, form=wire.Form.OBSERVATIONS)
+            draw(player, form=records.Form.OBSERVATIONS)
     finally:
         player.close()
 

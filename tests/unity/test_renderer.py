@@ -17,12 +17,13 @@ from datagen.appearance.room import Surfaces
 from datagen.pictures.surroundings import directions, radiance_towards
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions, Sample, rendered_scene
+from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.clutter import ClutterPart, Piece
 from datagen.render.drivers import choose_opengl
+from datagen.render.sample import Sample
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.sim.complete import complete_scene
-from datagen.unity import probe
+from datagen.unity import probe, probe_verdict
 from datagen.unity.player import Player
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
@@ -186,7 +187,7 @@ def test_very_much_clutter_travels_in_parts_or_is_refused(
     monkeypatch.setattr(
         Player, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
     )
-    monkeypatch.setattr(probe, "complaint", lambda images, sizes: None)
+    monkeypatch.setattr(probe_verdict, "complaint", lambda images, sizes: None)
     drawn = scene("block", 48)
     unity = UnityOptions(player=player_options("--content", "ready"))
     with create_renderer("unity", drawn, RenderOptions(mesh_fraction=0.1, unity=unity)) as renderer:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.unity import wire
+from datagen.unity import records, wire
 from tests.unity.batches import random_batch
 
 SIZES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
@@ -22,8 +22,8 @@ def test_a_batch_survives_the_wire(
     hashes = tuple(2**64 - 1 - number for number in range(pictures))
     rng = np.random.default_rng(seed)
     batch = random_batch(rng, samples, sizes=tuple(sizes), lights=lights, solids=lights, pictures=hashes)
-    again = wire.RenderBatch.decode(batch.encode())
-    for name in wire.SECTIONS:
+    again = records.RenderBatch.decode(batch.encode())
+    for name in records.SECTIONS:
         np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
     assert (again.sizes, again.pictures, again.form, again.msaa, again.shadow_size) == (
         batch.sizes, batch.pictures, batch.form, batch.msaa, batch.shadow_size,
@@ -91,12 +91,12 @@ def test_a_wrong_reply_is_refused(place: int, value: bytes, error: type[Exceptio
 
 def test_records_of_a_newer_minor_version_are_read_as_far_as_known() -> None:
     batch = random_batch(np.random.default_rng(2), 2, pictures=(7,))
-    again = wire.RenderBatch.decode(lengthened(batch))
-    for name in wire.SECTIONS:
+    again = records.RenderBatch.decode(lengthened(batch))
+    for name in records.SECTIONS:
         np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
 
 
-def lengthened(batch: wire.RenderBatch) -> bytes:
+def lengthened(batch: records.RenderBatch) -> bytes:
     """The payload as a newer minor version might send it: a longer block, and two more values in every record."""
     payload = batch.encode()
     block = np.frombuffer(payload[:36], "<u2").copy()
@@ -105,7 +105,7 @@ def lengthened(batch: wire.RenderBatch) -> bytes:
     lists = payload[36 : 36 + 4 * len(batch.sizes) + 8 * len(batch.pictures)]
     sections = [
         np.pad(np.frombuffer(getattr(batch, name).tobytes(), "<f4").reshape(-1, dtype.itemsize // 4), ((0, 0), (0, 2)))
-        for name, dtype in wire.SECTIONS.items()
+        for name, dtype in records.SECTIONS.items()
     ]
     return block.tobytes() + b"\0" * 6 + lists + b"".join(section.tobytes() for section in sections)
 

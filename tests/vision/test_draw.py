@@ -12,18 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from tests.datasets import RENDERER, make_label, write_dataset, write_manifest
 from tests.scenes import rig, scene
-from vision.drawing.wireframes import (
-    LABEL_COLOR,
-    Tile,
-    Wireframe,
-    contact_sheet,
-    crop,
-    dataset_sheet,
-    draw_triplet,
-    draw_wireframes,
-    save_png,
-    visible_edges,
-)
+from vision.drawing.sheets import Tile, contact_sheet, dataset_sheet, save_png
+from vision.drawing.wireframes import LABEL_COLOR, Wireframe, crop, draw_triplet, draw_wireframes, visible_edges
 from vision.geometry.cameras import project
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.scene.objects import PoseObject

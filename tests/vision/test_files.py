@@ -17,6 +17,7 @@ import pytest
 from tests.faults.harness import memory_bounded
 from vision.errors import DactylError
 from vision.io import files
+from vision.io.json_values import canonical_json, fingerprint
 
 
 def names(folder: Path) -> set[str]:
@@ -165,14 +166,14 @@ def test_temporaries_of_killed_writers_go_but_not_those_of_others(tmp_path: Path
 def test_hashes_and_canonical_json(tmp_path: Path) -> None:
     value = {"b": [1, 2.5, "é"], "a": {"x": None}}
     path = tmp_path / "a.json"
-    files.atomic_write(path, files.canonical_json(value))
+    files.atomic_write(path, canonical_json(value))
     assert json.loads(path.read_bytes()) == value
     assert list(json.loads(path.read_bytes())) == ["b", "a"], "keeps the order of its keys"
     assert files.sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert files.fingerprint({"a": 1, "b": 2}) == files.fingerprint({"b": 2, "a": 1})
-    assert files.fingerprint({"a": 1}) != files.fingerprint({"a": 2})
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     with pytest.raises(ValueError, match="JSON compliant"):
-        files.canonical_json({"a": float("nan")})
+        canonical_json({"a": float("nan")})
 
 
 def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:

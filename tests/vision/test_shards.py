@@ -119,7 +119,7 @@ def test_the_tar_has_the_bytes_of_webdatasets_own_writer(pristine: Path) -> None
 
 def test_writing_needs_no_torch() -> None:
     """A render worker would pay for it with seconds and hundreds of megabytes."""
-    modules = "vision.storage.datasets, vision.drawing.wireframes, vision.storage.tables"
+    modules = "vision.storage.datasets, vision.drawing.sheets, vision.storage.tables"
     code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

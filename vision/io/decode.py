@@ -92,9 +92,7 @@ def _refuse_excess(value: Any, where: str | Location) -> None:
         inner: list[tuple[str, Any]] = []
         for key, each in level:
             if isinstance(each, dict):
-                for name in each:
-                    if not isinstance(name, str) or len(name) > _MAX_TEXT or _CONTROL.search(name):
-                        raise DactylError(f"{where}: a key that is no name, {shortened(repr(name), 60)}; make it again")
+                _refuse_odd_keys(each, where)
                 inner += each.items()
             elif isinstance(each, (list, tuple)):
                 inner += ((key, item) for item in each)
@@ -109,6 +107,12 @@ def _refuse_excess(value: Any, where: str | Location) -> None:
         if not level:
             return
     raise DactylError(f"{where}: nested deeper than {_MAX_DEPTH} levels; this is no file of this program")
+
+
+def _refuse_odd_keys(values: dict[Any, Any], where: str | Location) -> None:
+    for name in values:
+        if not isinstance(name, str) or len(name) > _MAX_TEXT or _CONTROL.search(name):
+            raise DactylError(f"{where}: a key that is no name, {shortened(repr(name), 60)}; make it again")
 
 
 def _unknown_key(given: Any, known: Any) -> str | None:

@@ -20,7 +20,7 @@ from vision.networks.model_config import ModelConfig
 from vision.networks.prediction import PosePrediction
 from vision.networks.validation import pose_columns, pose_metrics
 from vision.scene.scene import Scene
-from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.given import PointObservations
 from vision.solvers.self_calibration import RigSolution
 
 _STEPS = 72  # of a turn, in which continuous symmetries are tried

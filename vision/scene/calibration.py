@@ -20,7 +20,8 @@ from vision.errors import DactylError
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, convert, decode
-from vision.io.files import MAX_TABLE_BYTES, atomic_write, canonical_json, read_file
+from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file
+from vision.io.json_values import canonical_json
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0

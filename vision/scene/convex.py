@@ -16,7 +16,7 @@ import numpy as np
 from vision.console import Console
 from vision.extras import install
 from vision.geometry.rotations import FloatArray
-from vision.io.files import canonical_json
+from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
 from vision.versions import package_version
 

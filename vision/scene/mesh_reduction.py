@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.io.files import canonical_json
+from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
 from vision.scene.closest_points import surface_distance
 from vision.scene.mesh_points import sample_surface

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray, is_rotation
+from vision.geometry.rotations import FloatArray
 from vision.scene.convex import convex_pieces
+from vision.scene.declared_symmetries import SymmetriesFile
 from vision.scene.mesh_points import (
     error_points,
-    group,
     orbit_of,
     sample_surface,
     sharp_corners,
@@ -21,7 +20,6 @@ from vision.scene.mesh_points import (
     wireframe,
 )
 from vision.scene.mesh_reading import make_parts, read_geometries
-from vision.scene.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
 from vision.scene.objects import Color, Piece, PoseObject, joined
 from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
@@ -30,29 +28,6 @@ _MOST_POINTS = 300  # that errors are taken over
 _MOST_PIECES = 32
 _OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle is taken for a mistake
 _FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
-
-
-class Turn(Plain, frozen=True):
-    """A rotation by so many degrees about an axis."""
-
-    axis: Vector3
-    degrees: float
-
-    def matrix(self) -> FloatArray:
-        """(3, 3)."""
-        return Rotation.from_rotvec(np.deg2rad(self.degrees) * _unit(self.axis)).as_matrix()
-
-
-class SymmetriesFile(Plain, frozen=True):
-    """Motions that leave the object's look unchanged, about its centroid.
-
-    Attributes:
-        discrete: turns, or (3, 3) rotation matrices; those that follow from them need not be written.
-        continuous: axes about which any turn does.
-    """
-
-    discrete: tuple[Turn | tuple[Vector3, Vector3, Vector3], ...] = ()
-    continuous: tuple[Vector3, ...] = ()
 
 
 class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
@@ -111,7 +86,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
                 geometry.faces = geometry.faces[:, ::-1]
         points = error_points(solid, _MOST_POINTS)
         diameter = float(np.linalg.norm(points[:, None] - points[None], axis=-1).max())
-        symmetries = self._symmetries(solid, diameter)
+        symmetries = self.symmetries.build(solid, diameter, self.file)
         lines, normals = wireframe(solid)
         return PoseObject(
             name=self.name,
@@ -148,45 +123,6 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
                 f"{extent:.3g} m long, about which it is looked for; set origin: middle"
             )
         return np.zeros(3)
-
-    def _symmetries(self, solid: Any, diameter: float) -> Symmetries:
-        declared, centre = self.symmetries, middle_of(solid)
-        axes = [_unit(axis) for axis in declared.continuous]
-        matrices = []
-        for number, turn in enumerate(declared.discrete):
-            matrix = turn.matrix() if isinstance(turn, Turn) else np.array(turn)
-            if not is_rotation(matrix):
-                raise ValueError(f"symmetries.discrete[{number}]: no rotation matrix (a reflection is none)")
-            matrix = Rotation.from_matrix(matrix).as_matrix()
-            self._check(solid, matrix, centre, diameter, f"discrete[{number}]")
-            if any(abs(abs(axis @ matrix @ axis) - 1) > 1e-3 for axis in axes[:1]) and len(axes) == 1:
-                raise ValueError(f"symmetries.discrete[{number}]: does not keep the continuous symmetry's axis")
-            matrices.append(matrix)
-        for number, axis in enumerate(axes):
-            for step in range(1, 9):
-                matrix = Rotation.from_rotvec(GOLDEN * step * axis).as_matrix()
-                self._check(solid, matrix, centre, diameter, f"continuous[{number}]")
-        rotations = group(matrices)
-        if len(axes):  # a turn about the axis is in it already
-            rotations = rotations[[0, *(i for i in range(1, len(rotations)) if not _about(rotations[i], axes[0]))]]
-        if len(axes) == 1:
-            rotations = rotations[:2]  # all that is left is one way of exchanging the ends
-        if len(axes) > 1:
-            rotations = rotations[:1]
-        trivial = len(rotations) == 1 and not axes
-        return Symmetries(
-            rotations=rotations,
-            axes=np.array(axes).reshape(-1, 3),
-            centre=np.zeros(3) if trivial else centre,
-        )
-
-    def _check(self, solid: Any, rotation: FloatArray, centre: FloatArray, diameter: float, which: str) -> None:
-        distance = distance_beside(solid, rotation, centre)
-        if distance > TOLERANCE * diameter:
-            raise ValueError(
-                f"symmetries.{which}: turned so, the surface is up to {1000 * distance:.3g} mm beside itself "
-                f"({100 * distance / diameter:.2g} % of the diameter); it is no symmetry of {self.file}"
-            )
 
     def _keypoints(self, solid: Any, symmetries: Symmetries, shift: FloatArray) -> FloatArray:
         centre = symmetries.centre
@@ -252,14 +188,3 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             raise ValueError(f"pieces: {self.pieces}: no file beside {self.file} has such a name")
         # Shorter names first, so that piece 10 comes after piece 9.
         return tuple(sorted(found, key=lambda name: (len(name), name)))
-
-
-def _unit(axis: Vector3) -> FloatArray:
-    length = float(np.linalg.norm(axis))
-    if not length > 0:
-        raise ValueError(f"symmetries: {list(axis)} is no axis")
-    return np.array(axis) / length
-
-
-def _about(rotation: FloatArray, axis: FloatArray) -> bool:
-    return bool(rotation @ axis @ axis > 1 - 1e-6)

@@ -8,10 +8,10 @@ it, the object's own corners, whose true distances are known, the rest. What is 
 - and, where cameras are free, the wrist's angles (2) and for each camera a turn about its centre, a shift and a zoom
   (7),
 
-given all pixels with their scales, and how cameras are displaced (:class:`Displacement`) and wrists bent before any
-pixel is seen. Levenberg-Marquardt in float64, each camera's seven numbers eliminated from the equations of the others
-(the Schur complement, as in any bundle adjustment). Nothing gives NaN: what the pixels leave open stays where the prior
-has it, and the returned deviations say so.
+given all pixels with their scales, and how cameras are displaced (:class:`vision.solvers.given.Displacement`) and
+wrists bent before any pixel is seen. Levenberg-Marquardt in float64, each camera's seven numbers eliminated from the
+equations of the others (the Schur complement, as in any bundle adjustment). Nothing gives NaN: what the pixels leave
+open stays where the prior has it, and the returned deviations say so.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
-from vision.scene.landmarks import Landmarks
-from vision.solvers.bundle_problem import Displacement, PointObservations, Problem, State
+from vision.solvers.bundle_problem import Problem, State
+from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.look_alikes import agree
 from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
 
@@ -95,47 +95,35 @@ def refine(
 
 
 def solve_bundle(
-    points: Tensor,
-    corners: PointObservations,
-    landmarks: Landmarks,
-    seen: PointObservations,
-    nominal: Cameras,
-    height: Tensor | int,
-    anchor: Tensor,
-    displacement: Displacement | None = None,
-    iterations: int = 6,
-    permutations: Tensor | None = None,
+    subject: Subject, corners: PointObservations, seen: PointObservations, nominal: Cameras, iterations: int = 6
 ) -> BundleSolution:
-    """The pose, cameras and wrist that explain the pixels best.
+    """The pose, cameras and wrist that explain the pixels best, where cameras are displaced as in Table 9.
 
     Args:
-        points: (K, 3) metres, in the object's frame.
-        corners: where each camera sees them.
-        landmarks: of the hand.
-        seen: where each camera sees those.
-        nominal: where the cameras should be.
-        height: of the images in pixels, one for all or (C,).
-        anchor: (3,) metres, world: where the object usually is.
-        displacement: of the cameras; as in Table 9 when None.
+        subject: what the cameras watch.
+        corners: where each camera sees the object's points.
+        seen: where each camera sees the hand's landmarks.
+        nominal: where the cameras should be, and the height of their images.
         iterations: of the refinement.
-        permutations: as in :func:`solve_pose`.
     """
     with one_thread():
-        nominal, count = nominal.double(), len(points)
+        subject, nominal = subject.double(), nominal.double()
+        points, landmarks, anchor, permutations = subject
+        count = len(points)
         pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        precision = (displacement or Displacement()).precision(nominal, height)
-        problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
+        precision = Displacement().precision(nominal)
+        problem = Problem(points, pixels, weight, nominal, precision, landmarks)
         state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
         if permutations is not None:
             seen_as = pixels[:, :, :count], weight[:, :, :count]
-            found = agree(problem.points, *seen_as, problem.cameras(state), anchor.double(), permutations)
+            found = agree(points, *seen_as, problem.cameras(state), anchor, permutations)
             pixels, weight = (
                 torch.cat([renamed, whole[:, :, count:]], dim=2)
                 for renamed, whole in zip(found, (pixels, weight), strict=True)
             )
-            problem = Problem(points.double(), pixels, weight, nominal, precision, landmarks)
+            problem = Problem(points, pixels, weight, nominal, precision, landmarks)
         rotation, position = initial_pose(
-            problem.points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor.double()
+            points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor
         )
         state = state._replace(rotation=rotation, position=position)
         state, cost = _minimize(problem, state, weight, iterations)

@@ -4,7 +4,6 @@ one. Cameras are fixed, or free within what is known of their displacement."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import roma
@@ -12,47 +11,11 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras
-from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.landmarks import Landmarks
 from vision.solvers.landmarks import locate
 from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
 
 _TINY = 1e-9
-
-
-@dataclass(frozen=True)
-class Displacement:
-    """Standard deviations of a true camera about the nominal one; the defaults are those of Table 9.
-
-    Attributes:
-        rotation: radians about each axis: up to 3 degrees about a random axis.
-        position: metres along each axis: up to 1.5 mm.
-        fovy: radians, vertical field of view: up to 1 degree.
-    """
-
-    rotation: float = math.radians(CAMERA_ROTATION_DEG) / 3
-    position: float = CAMERA_POSITION_M / math.sqrt(3)
-    fovy: float = math.radians(CAMERA_FOVY_DEG) / math.sqrt(3)
-
-    def precision(self, cameras: Cameras, height: Tensor | int) -> Tensor:
-        """Precision of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of
-        the zoom.
-
-        Args:
-            cameras: nominal ones.
-            height: of their images in pixels, one for all or (C,).
-        """
-        half = height / 2 / cameras.intrinsics[..., 1, 1]  # tangent of half the field of view
-        sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
-        fixed = sine.new_tensor((self.rotation,) * 3 + (self.position,) * 3).expand(*sine.shape, 6)
-        return torch.cat([fixed, (self.fovy / sine)[..., None]], dim=-1) ** -2
-
-
-class PointObservations(NamedTuple):
-    """Where cameras see points: pixels (B, C, N, 2) and the expected error of each, (B, C, N) pixels."""
-
-    pixels: Tensor
-    scale: Tensor
 
 
 class State(NamedTuple):
@@ -108,7 +71,8 @@ class Problem:
         pixels: (B, C, N, 2) where each camera sees the points and landmarks.
         weight: (B, C, N) of each, 1 / pixels^2.
         cameras: the true ones, or nominal ones that are free.
-        precision: (B, C, 7) of free cameras (:meth:`Displacement.precision`); None where they are fixed.
+        precision: (B, C, 7) of free cameras (:class:`vision.solvers.given.Displacement`); None where they
+            are fixed.
         landmarks: of the hand; None without.
     """
 
@@ -135,13 +99,9 @@ class Problem:
         zeros = self.pixels.new_zeros(batch, cameras, 3)
         eye = torch.eye(3, dtype=zeros.dtype, device=zeros.device)
         return State(
-            eye.expand(batch, 3, 3),
-            zeros[:, 0],
-            self.usual_angles.expand(batch, -1),
-            eye.expand(batch, cameras, 3, 3),
-            zeros,
-            zeros[..., 0],
-        )
+            eye.expand(batch, 3, 3), zeros[:, 0], self.usual_angles.expand(batch, -1),
+            eye.expand(batch, cameras, 3, 3), zeros, zeros[..., 0],
+        )  # fmt: skip
 
     def without_object(self) -> Tensor:
         """Weights (B, C, N) with those of the object's points at zero."""
@@ -168,7 +128,7 @@ class Problem:
 
     def linearize(self, state: State) -> Linearization:
         """Linearise a state: where everything is, and is seen."""
-        world = arm = self.points @ state.rotation.mT
+        arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
             landmarks, derivative = locate(self.landmarks, state.angles)

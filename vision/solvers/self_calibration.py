@@ -19,47 +19,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import roma
 import torch
 from torch import Tensor
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
-from vision.scene.landmarks import Landmarks
 from vision.solvers.bundle import refine, solve_bundle
-from vision.solvers.bundle_problem import (
-    Displacement,
-    Equations,
-    Linearization,
-    PointObservations,
-    Problem,
-    State,
-    camera_numbers,
-    damped,
-    moved,
-)
+from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
+from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.look_alikes import named_by
+from vision.solvers.rig_problem import RigProblem, RigState
 from vision.solvers.triangulate import PoseSolution, with_weights
 from vision.solvers.views import Views
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
-_DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen
+_ITERATIONS = 30  # at most
 _PRIOR_FRAMES = 20  # how many frames the model's own covariance counts for against what frames show
 _MOST_TURN = math.radians(0.6)  # deviation of a camera's turn that is still left; a triplet leaves about 0.3 degrees
 _ANGLES = 0.01  # of the weight of the wrist's usual angles: a recording may keep to others, in all frames alike
 _LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point found worse than to 10 pixels was not seen
-
-
-class RigState(NamedTuple):
-    """Shared by all frames: turn (C, 3, 3), shift (C, 3), zoom (C), and further numbers (C, E)."""
-
-    turn: Tensor
-    shift: Tensor
-    zoom: Tensor
-    further: Tensor
 
 
 @dataclass(frozen=True)
@@ -107,71 +87,50 @@ class RigSolution:
 
 
 def self_calibrate(
-    points: Tensor,
+    subject: Subject,
     corners: PointObservations,
-    landmarks: Landmarks,
     seen: PointObservations,
     nominal: Cameras,
-    height: Tensor | int,
-    anchor: Tensor,
-    displacement: Displacement | None = None,
     landmark_offset: float = 0.0,
     distortion: bool = False,
-    iterations: int = 30,
-    permutations: Tensor | None = None,
 ) -> RigSolution:
-    """The cameras that explain all frames best.
+    """The cameras that explain all frames best, displaced once as in Table 9.
 
     Args:
-        points: (K, 3) metres, in the object's frame.
-        corners: where each camera sees them, in N frames.
-        landmarks: of the hand.
-        seen: where each camera sees those.
-        nominal: where the cameras should be, (C, 3, 3) and (C, 4, 4).
-        height: of the images in pixels, one for all or (C,).
-        anchor: (3,) metres, world: where the object usually is.
-        displacement: of the cameras; as in Table 9 when None.
+        subject: what the cameras watch.
+        corners: where each camera sees the object's points, in N frames.
+        seen: where each camera sees the hand's landmarks.
+        nominal: where the cameras should be, (C, 3, 3) and (C, 4, 4), and the height of their images.
         landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike.
         distortion: whether also the radial distortion of each camera is sought.
-        iterations: at most.
-        permutations: as in :func:`vision.solvers.bundle.solve_pose`.
 
     Raises:
         DactylError: the frames leave a camera open; it says which, and what is missing.
     """
-    frames = len(corners.pixels)
-    if not frames:
+    count = len(corners.pixels)
+    if not count:
         raise DactylError("self-calibration: no triplets; record the hand at work, some hundred triplets")
-    one = Cameras(nominal.intrinsics.double()[None], nominal.extrinsics.double()[None])
-    nominal = Cameras(*(tensor.expand(frames, -1, -1, -1) for tensor in one[:2]))
+    subject, nominal = subject.double(), nominal.double()
+    everywhere = nominal._replace(
+        intrinsics=nominal.intrinsics.expand(count, -1, -1, -1), extrinsics=nominal.extrinsics.expand(count, -1, -1, -1)
+    )
     with one_thread():
-        first = solve_bundle(
-            points, corners, landmarks, seen, nominal, height, anchor, displacement, permutations=permutations
-        )
+        first = solve_bundle(subject, corners, seen, everywhere)
+        pose = first.pose.rotation, first.pose.position
         named, hand = with_weights(*corners), with_weights(*seen)
-        if permutations is not None:
-            pose = first.pose.rotation, first.pose.position
-            named = named_by(points.double(), *named, first.cameras, *pose, permutations)
+        if subject.permutations is not None:
+            named = named_by(subject.points, *named, first.cameras, *pose, subject.permutations)
         pixels, weight = (torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True))
-        precision = (displacement or Displacement()).precision(one, height)[0]
+        precision = Displacement().precision(nominal)
         nothing = torch.zeros_like(precision)  # in a single frame; the recording has its prior once
-        problem = Problem(points.double(), pixels, weight, nominal, nothing, landmarks)
-        problem.body_precision = problem.body_precision * _ANGLES
-        bundle = _Bundle(problem, precision, landmark_offset, distortion)
-        rig = bundle.shared(first.cameras)
-        cameras = problem.cameras(bundle.state(problem.start(), rig))
-        found = refine(
-            problem.points,
-            pixels[:, :, : len(points)],
-            weight[:, :, : len(points)],
-            cameras,
-            first.pose.rotation,
-            first.pose.position,
-            5,
-        )
-        body = problem.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
-        solution = bundle.solve(body, rig, iterations)
-    _refuse_open(solution, weight, len(points))
+        frames = Problem(subject.points, pixels, weight, everywhere, nothing, subject.landmarks)
+        frames.body_precision = frames.body_precision * _ANGLES
+        problem = RigProblem(frames, precision, landmark_offset, distortion)
+        rig = problem.shared(first.cameras)
+        found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)
+        body = frames.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
+        solution = _minimize(problem, body, rig)
+    _refuse_open(solution, weight, len(subject.points))
     return solution
 
 
@@ -198,131 +157,65 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
         )
 
 
-class _Bundle:
-    """All frames and what they share."""
+def _minimize(problem: RigProblem, body: State, rig: RigState) -> RigSolution:
+    """The most probable cameras and poses, from a start."""
+    state, damping = problem.state(body, rig), 1e-3
+    view, more = problem.linearize(state, rig)
+    cost = problem.cost(state, rig, view)
+    for _ in range(_ITERATIONS):
+        after, moved_rig = problem.step(state, rig, problem.equations(state, view, more), damping)
+        moved_view, moved_more = problem.linearize(after, moved_rig)
+        moved_cost = problem.cost(after, moved_rig, moved_view)
+        gain = float(cost - moved_cost)
+        if gain > 0:
+            state, rig, view, more, cost = after, moved_rig, moved_view, moved_more, moved_cost
+        damping = min(max(damping / 5 if gain > 0 else damping * 5, 1e-9), 1e6)
+        if abs(gain) < _CONVERGED:
+            break
+    return _solution(problem, state, rig, view, problem.equations(state, view, more))
 
-    def __init__(self, problem: Problem, precision: Tensor, landmark_offset: float, distortion: bool) -> None:
-        self.problem, self.cameras, self.distortion = problem, len(precision), distortion
-        self.count = len(problem.points)
-        hand = problem.pixels.shape[2] - self.count
-        self.offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # of each landmark, and of all of them together
-        further = precision.new_full((self.cameras, self.offsets), max(landmark_offset, 1e-9) ** -2)
-        if distortion:
-            further = torch.cat([further, precision.new_full((self.cameras, 1), _DISTORTION_DEVIATION**-2)], dim=1)
-        self.precision = torch.cat([precision, further], dim=1)  # (C, 7 + E)
-        by_offset = precision.new_zeros(self.count + hand, 2, self.offsets)
-        for landmark in range(hand if self.offsets else 0):
-            for axis in range(2):
-                by_offset[self.count + landmark, axis, [2 * landmark + axis, 2 * hand + axis]] = 1.0
-        self.by_offset = by_offset.flatten(0, 1)  # (2 P, offsets)
 
-    def shared(self, cameras: Cameras) -> RigState:
-        """What the frames' cameras (N, C, ...) have in common: the median of each number."""
-        nominal = self.problem.nominal
-        turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
-        centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
-        zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
-        vector = roma.rotmat_to_rotvec(turn).median(dim=0).values
-        further = zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)
-        shift = (centre - self.problem.centre).median(dim=0).values
-        return RigState(roma.rotvec_to_rotmat(vector), shift, zoom.median(dim=0).values, further)
+def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearization, found: Equations) -> RigSolution:
+    """What was found, and how sure it is: judged by how much frames contradict each other."""
+    frames = problem.frames
+    coupling = found.coupling.transpose(1, 2).flatten(2)
+    eye = 1e-9 * torch.eye(found.matrix.shape[-1], dtype=coupling.dtype, device=coupling.device)
+    solved = torch.linalg.solve_ex(found.matrix + eye, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
+    # What each frame says of the cameras once its own pose is eliminated: matrix (N, m, m) and gradient (N, m).
+    matrix = torch.stack([torch.block_diag(*one) for one in found.camera_matrix]) - coupling.mT @ solved[..., :-1]
+    gradient = found.camera_gradient.flatten(1) - (coupling.mT @ solved[..., -1:]).squeeze(-1)
+    prior = torch.diag(problem.precision.flatten())
+    covariance = _sandwich(matrix.sum(dim=0), gradient, prior)
+    size = problem.precision.shape[1]
+    seven = torch.cat([torch.arange(7) + size * camera for camera in range(problem.cameras)])
+    cameras = frames.cameras(state)
+    turns = torch.cat([torch.arange(3) + size * camera for camera in range(problem.cameras)])
+    drift, deviation = _trend(matrix[:, turns][:, :, turns], gradient[:, turns])
+    return RigSolution(
+        Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
+        rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.zoom),
+        covariance[seven][:, seven],
+        problem.precision[:, :7] ** -0.5,
+        _poses(frames, cameras, state.rotation, state.position),
+        torch.rad2deg(drift).unflatten(0, (-1, 3)),
+        torch.rad2deg(deviation).unflatten(0, (-1, 3)),
+        _spread(frames, cameras, view),
+    )
 
-    def state(self, body: State, rig: RigState) -> State:
-        """Frames with the cameras that they share."""
-        frames = len(body.position)
-        turn, shift, zoom = (tensor.expand(frames, *tensor.shape) for tensor in rig[:3])
-        return body._replace(turn=turn, shift=shift, zoom=zoom)
 
-    def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
-        """Linearise the frames: where everything is seen, and the derivatives by the cameras' further numbers,
-        (N, C, 2 P, E)."""
-        view = self.problem.linearize(state)
-        if not rig.further.shape[1]:
-            return view, None
-        more = self.by_offset.expand(*view.residual.shape[:2], -1, -1)
-        if self.distortion:
-            radial = (view.off_axis * view.slope.square().sum(dim=-1, keepdim=True)).flatten(2)
-            more = torch.cat([more, radial[..., None]], dim=-1)
-        off = (more @ rig.further[:, :, None]).squeeze(-1).unflatten(-1, (-1, 2))
-        return view._replace(residual=view.residual + off), more
+def _poses(frames: Problem, cameras: Cameras, rotation: Tensor, position: Tensor) -> PoseSolution:
+    """The object's in each frame, as known cameras see it, near a rotation and a position."""
+    count = len(frames.points)
+    own = frames.pixels[:, :, :count], frames.weight[:, :, :count]
+    return refine(frames.points, *own, cameras, rotation, position, iterations=5)
 
-    def cost(self, state: State, rig: RigState, view: Linearization) -> Tensor:
-        frames = self.problem.cost(state, view, self.problem.weight).sum()
-        return frames + 0.5 * (self.numbers(rig).square() * self.precision).sum()
 
-    def numbers(self, rig: RigState) -> Tensor:
-        """(C, 7 + E), zero for nominal cameras."""
-        zeros = rig.zoom.new_zeros(1, 0)
-        state = State(zeros, zeros, zeros, rig.turn[None], rig.shift[None], rig.zoom[None])
-        return torch.cat([camera_numbers(state)[0], rig.further], dim=1)
-
-    def solve(self, body: State, rig: RigState, iterations: int) -> RigSolution:
-        state, damping = self.state(body, rig), 1e-3
-        view, more = self.linearize(state, rig)
-        cost = self.cost(state, rig, view)
-        for _ in range(iterations):
-            found = self.problem.equations(state, view, self.problem.weight, more)
-            after, moved_rig = self.step(state, rig, found, damping)
-            moved_view, moved_more = self.linearize(after, moved_rig)
-            moved_cost = self.cost(after, moved_rig, moved_view)
-            gain = float(cost - moved_cost)
-            if gain > 0:
-                state, rig, view, more, cost = after, moved_rig, moved_view, moved_more, moved_cost
-            damping = min(max(damping / 5 if gain > 0 else damping * 5, 1e-9), 1e6)
-            if abs(gain) < _CONVERGED:
-                break
-        return self.solution(state, rig, view, self.problem.equations(state, view, self.problem.weight, more))
-
-    def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
-        """A damped Gauss-Newton step, which may be for the worse."""
-        each = found.gradient.new_full((len(found.gradient),), damping)
-        matrix, coupling = damped(found.matrix, each), found.coupling.transpose(1, 2).flatten(2)  # (N, n, C m)
-        solved = torch.linalg.solve_ex(matrix, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
-        own = damped(found.camera_matrix.sum(dim=0) + torch.diag_embed(self.precision), each[: self.cameras])
-        gradient = found.camera_gradient.sum(dim=0) + self.numbers(rig) * self.precision
-        reduced = torch.block_diag(*own) - coupling.flatten(0, 1).mT @ solved[..., :-1].flatten(0, 1)
-        right = gradient.flatten() - coupling.flatten(0, 1).mT @ solved[..., -1].flatten()
-        shared = -torch.linalg.solve_ex(reduced, right)[0]
-        step = -(solved[..., -1] + solved[..., :-1] @ shared)
-        shared = shared.unflatten(0, (self.cameras, -1))
-        state = moved(state, step, shared.expand(len(step), -1, -1))
-        return state, RigState(state.turn[0], state.shift[0], state.zoom[0], rig.further + shared[:, 7:])
-
-    def solution(self, state: State, rig: RigState, view: Linearization, found: Equations) -> RigSolution:
-        coupling = found.coupling.transpose(1, 2).flatten(2)
-        eye = 1e-9 * torch.eye(found.matrix.shape[-1], dtype=coupling.dtype, device=coupling.device)
-        solved = torch.linalg.solve_ex(found.matrix + eye, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
-        # What each frame says of the cameras once its own pose is eliminated: matrix (N, m, m) and gradient (N, m).
-        matrix = torch.stack([torch.block_diag(*one) for one in found.camera_matrix]) - coupling.mT @ solved[..., :-1]
-        gradient = found.camera_gradient.flatten(1) - (coupling.mT @ solved[..., -1:]).squeeze(-1)
-        prior = torch.diag(self.precision.flatten())
-        covariance = _sandwich(matrix.sum(dim=0), gradient, prior)
-        size = self.precision.shape[1]
-        seven = torch.cat([torch.arange(7) + size * camera for camera in range(self.cameras)])
-        cameras = self.problem.cameras(state)
-        count = self.count
-        poses = refine(
-            self.problem.points, self.problem.pixels[:, :, :count], self.problem.weight[:, :, :count],
-            cameras, state.rotation, state.position, 5,
-        )  # fmt: skip
-        turns = torch.cat([torch.arange(3) + size * camera for camera in range(self.cameras)])
-        drift, deviation = _trend(matrix[:, turns][:, :, turns], gradient[:, turns])
-        return RigSolution(
-            Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
-            rig.further[:, -1] if self.distortion else torch.zeros_like(rig.zoom),
-            covariance[seven][:, seven],
-            self.precision[:, :7] ** -0.5,
-            poses,
-            torch.rad2deg(drift).unflatten(0, (-1, 3)),
-            torch.rad2deg(deviation).unflatten(0, (-1, 3)),
-            self.spread(cameras, view),
-        )
-
-    def spread(self, cameras: Cameras, view: Linearization) -> Tensor:
-        """(N,) pixels: of the object's points in each frame."""
-        off = torch.linalg.vector_norm(view.residual[:, :, : self.count], dim=-1).median(dim=-1).values
-        scale = self.problem.weight[:, :, : self.count].clamp_min(1e-12).rsqrt()
-        return Views(cameras, scale, off).spread
+def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
+    """(N,) pixels: of the object's points in each frame."""
+    count = len(frames.points)
+    off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
+    scale = frames.weight[:, :, :count].clamp_min(1e-12).rsqrt()
+    return Views(cameras, scale, off).spread
 
 
 def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, project_torch
-from vision.solvers.bundle_problem import PointObservations
+from vision.solvers.given import PointObservations
 
 UNUSUAL = 5.0
 """Times a network's usual spread: beyond it pictures are unusual, a keypoint is not recognised."""

@@ -7,7 +7,8 @@ from typing import Any
 from vision.errors import DactylError
 from vision.io import store
 from vision.io.decode import Record
-from vision.io.files import atomic_write, differences
+from vision.io.files import atomic_write
+from vision.io.json_values import differences
 from vision.io.store import Location, is_remote
 from vision.storage.records import encode_record, read_record
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,20 +113,9 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
         DactylError: not a tar, a foreign member, an incomplete sample, or another number of samples.
     """
     again = "delete it and rerun dactyl render"
-    keys: list[str] = []
-    rows: list[dict[str, tuple[int, int]]] = []
     try:
         with open_regular(path) as file:
-            for name, offset, size in _walk_headers(file.fileno()):
-                key, _, suffix = name.partition(".")
-                if not (suffix in required or suffix in optional) or not _is_key(key):
-                    raise ValueError(f"unexpected member '{name}'")
-                if not keys or key != keys[-1] or suffix in rows[-1]:
-                    if len(keys) == samples:
-                        raise ValueError(f"more samples than the {samples} that the manifest says")
-                    keys.append(key)
-                    rows.append({})
-                rows[-1][suffix] = (offset, size)
+            keys, rows = _gather(_walk_headers(file.fileno()), samples, {*required, *optional})
     except (OSError, ValueError) as error:
         raise DactylError(f"{path}: {error}; {again}") from None
     members = tuple(rows[0]) if rows else tuple(sorted(required))
@@ -137,6 +126,25 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
         raise DactylError(f"{path}: {len(keys)} samples, the manifest says {samples}; {again}")
     places = np.array([list(row.values()) for row in rows], np.int64).reshape(len(rows), len(members), 2)
     return ShardLayout(members, np.array([int(key) for key in keys], np.int64), places[..., 0], places[..., 1])
+
+
+def _gather(
+    members: Iterable[tuple[str, int, int]], most: int, suffixes: set[str]
+) -> tuple[list[str], list[dict[str, tuple[int, int]]]]:
+    """Keys of at most so many samples, and where each one's members lie, by suffix; ValueError for foreign members."""
+    keys: list[str] = []
+    rows: list[dict[str, tuple[int, int]]] = []
+    for name, offset, size in members:
+        key, _, suffix = name.partition(".")
+        if suffix not in suffixes or not _is_key(key):
+            raise ValueError(f"unexpected member '{name}'")
+        if not keys or key != keys[-1] or suffix in rows[-1]:
+            if len(keys) == most:
+                raise ValueError(f"more samples than the {most} that the manifest says")
+            keys.append(key)
+            rows.append({})
+        rows[-1][suffix] = (offset, size)
+    return keys, rows
 
 
 def _walk_headers(descriptor: int) -> Iterator[tuple[str, int, int]]:

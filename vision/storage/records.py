@@ -12,7 +12,8 @@ import msgspec
 
 from vision.errors import DactylError
 from vision.io.decode import Record, convert, parse_json
-from vision.io.files import MAX_RECORD_BYTES, atomic_write, canonical_json, fingerprint, read_file
+from vision.io.files import MAX_RECORD_BYTES, atomic_write, read_file
+from vision.io.json_values import canonical_json, fingerprint
 from vision.io.store import Location
 from vision.storage.schema import SCHEMA_VERSION, check_version
 

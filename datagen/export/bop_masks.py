@@ -1,0 +1,75 @@
+"""What BOP says of an object's pixels in an image: silhouette, counts and boxes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
+from vision.geometry.triangles import fill_triangles
+from vision.scene.rig import Camera
+
+
+class Silhouette(NamedTuple):
+    """Pixels whose centre a mesh covers, beyond the image's border too: (h, w) bool, and the (x, y) in the image of the
+    first of them."""
+
+    covered: NDArray[np.bool_]
+    origin: tuple[int, int]
+
+    @classmethod
+    def of(cls, outline: FloatArray, faces: np.ndarray, camera: Camera, where: str) -> Silhouette:
+        """The silhouette of a mesh.
+
+        Args:
+            outline: (V, 2) pixels, its vertices.
+            faces: (F, 3).
+            camera: that sees it.
+            where: names the sample.
+
+        Raises:
+            DactylError: the mesh is not in front of the camera.
+        """
+        if not np.isfinite(outline).all() or np.abs(outline).max() > 100 * max(camera.width, camera.height):
+            raise DactylError(f"{where}: the object is behind a camera or in it; this sample cannot be exported")
+        low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+        covered = fill_triangles(outline[faces] - low, int(high[1] - low[1]), int(high[0] - low[0]))
+        return cls(covered, (int(low[0]), int(low[1])))
+
+    def inside(self, camera: Camera) -> NDArray[np.bool_]:
+        """Its part inside of the image, (H, W)."""
+        image = np.zeros((camera.height, camera.width), bool)
+        rows, columns = np.nonzero(self.covered)
+        rows, columns = rows + self.origin[1], columns + self.origin[0]
+        within = (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
+        image[rows[within], columns[within]] = True
+        return image
+
+    def info(self, visible: NDArray[np.bool_] | None) -> dict[str, Any]:
+        """Counts and boxes; of what is visible, (H, W), too, unless that is not known."""
+        total = int(self.covered.sum())
+        info: dict[str, Any] = {
+            "bbox_obj": _box(self.covered, self.origin),
+            "px_count_all": total,
+            "px_count_valid": 0,
+        }
+        if visible is not None:
+            seen = int(visible.sum())
+            info |= {
+                "bbox_visib": _box(visible, (0, 0)),
+                "px_count_visib": seen,
+                "visib_fract": min(1.0, seen / total) if total else 0.0,
+            }
+        return info
+
+
+def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
+    """x, y, width and height; -1 where nothing is to be seen, as BOP has it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return [-1, -1, -1, -1]
+    x, y = int(columns[0]) + origin[0], int(rows[0]) + origin[1]
+    return [x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]

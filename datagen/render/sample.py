@@ -1,0 +1,127 @@
+"""What is drawn: samples, each a state with a look, and the looks that some renderers refuse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from datagen.pictures.camera_effects import CameraEffects
+from datagen.pictures.surroundings_pool import SurroundingsUse
+from datagen.pictures.texture_pool import TextureUse
+from datagen.render.clutter import Piece
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Every value drawn for the look of one sample. M materials in the scene's order, L lights, C cameras in rig order.
+
+    Attributes:
+        material_rgb: sRGB-encoded, [0, 1], (M, 3).
+        material_metallic: [0, 1], (M,), as in Unity's Standard shader.
+        material_glossiness: [0, 1], (M,); 1 - roughness.
+        light_position: metres, world frame, (L, 3).
+        light_intensity: the total shared out, in the units of Unity's lights, (L,).
+        camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
+        camera_extrinsics: T, world to camera, metres, (C, 4, 4).
+        textures: textures that some of the materials have; each multiplies its material's colour, in linear light.
+        clutter: what lies about beside hand and object, metres, world frame.
+        surroundings: what lights the scene from all around and is seen behind it; None for an even white sky, unseen.
+        camera_effects: what each camera does to its image after it is rendered; none, or one for each camera.
+    """
+
+    material_rgb: FloatArray
+    material_metallic: FloatArray
+    material_glossiness: FloatArray
+    light_position: FloatArray
+    light_intensity: FloatArray
+    camera_intrinsics: FloatArray
+    camera_extrinsics: FloatArray
+    textures: tuple[TextureUse, ...] = ()
+    clutter: tuple[Piece, ...] = ()
+    surroundings: SurroundingsUse | None = None
+    camera_effects: tuple[CameraEffects, ...] = ()
+
+    def __post_init__(self) -> None:
+        for names, shapes in _SHAPES.items():
+            arrays = [getattr(self, name) for name in names]
+            if any(array.ndim < 1 or array.shape[1:] != shape for array, shape in zip(arrays, shapes, strict=True)):
+                raise ValueError(f"{', '.join(names)}: shapes {[array.shape for array in arrays]}")
+            if len({len(array) for array in arrays}) != 1:
+                raise ValueError(f"{', '.join(names)}: lengths differ, {[len(array) for array in arrays]}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
+        values = {name: getattr(self, name).tolist() for names in _SHAPES for name in names}
+        if self.textures:
+            values["textures"] = [use.to_json() for use in self.textures]
+        if self.clutter:
+            values["clutter"] = [piece.to_json() for piece in self.clutter]
+        if self.surroundings is not None:
+            values["surroundings"] = asdict(self.surroundings)
+        if self.camera_effects:
+            values["camera_effects"] = [effects.to_json() for effects in self.camera_effects]
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
+        """Raises DactylError, with ``where`` in it, for values that are no appearance."""
+        try:
+            textures = tuple(TextureUse.from_json(use) for use in values.get("textures", ()))
+            clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
+            around = SurroundingsUse.from_json(values["surroundings"]) if "surroundings" in values else None
+            effects = tuple(CameraEffects.from_json(one) for one in values.get("camera_effects", ()))
+            arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _NO_ARRAYS}
+            return cls(**arrays, textures=textures, clutter=clutter, surroundings=around, camera_effects=effects)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DactylError(f"{where}: not an appearance ({error}); make the dataset again") from None
+
+
+_NO_ARRAYS = ("textures", "clutter", "surroundings", "camera_effects")
+_SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
+    ("material_rgb", "material_metallic", "material_glossiness"): ((3,), (), ()),
+    ("light_position", "light_intensity"): ((3,), ()),
+    ("camera_intrinsics", "camera_extrinsics"): ((3, 3), (4, 4)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A state with a look: all that a picture depends on.
+
+    Attributes:
+        index: sample number in the dataset.
+        joint_position: hand joints in the scene's order, radians, (J,).
+        object_position: metres, world frame, (3,).
+        object_quaternion: w x y z, object to world, (4,).
+        appearance: everything else.
+    """
+
+    index: int
+    joint_position: FloatArray
+    object_position: FloatArray
+    object_quaternion: FloatArray
+    appearance: Appearance
+
+
+def refuse_textures(sample: Sample) -> None:
+    """Raise DactylError for a sample with textures, where the options ask for a scene without."""
+    if sample.appearance.textures:
+        raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")
+
+
+def refuse_clutter(sample: Sample, renderer: str) -> None:
+    """Raise DactylError for a sample with clutter, which this renderer would leave out."""
+    if sample.appearance.clutter:
+        raise DactylError(f"sample {sample.index}: has clutter, which {renderer} does not draw; take another renderer")
+
+
+def refuse_surroundings(sample: Sample, renderer: str) -> None:
+    """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
+    if sample.appearance.surroundings is not None:
+        raise DactylError(
+            f"sample {sample.index}: has surroundings, which {renderer} does not draw; take another renderer"
+        )

@@ -1,0 +1,176 @@
+"""The samples that a player is to draw, as records of numbers: the payload of a RENDER request (`wire.py`)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from datagen.unity.wire import WireError
+
+
+class Form(IntEnum):
+    """How images come back: as visual observations of the agents (PNG), or raw in the reply."""
+
+    OBSERVATIONS = 0
+    RGB = 1
+
+
+def _record(*fields: tuple[str, int]) -> np.dtype[np.void]:
+    return np.dtype([(name, "<f4", (size,)) if size > 1 else (name, "<f4") for name, size in fields])
+
+
+CAMERA = _record(("position", 3), ("quaternion", 4), ("focal", 2), ("centre", 2), ("near", 1), ("far", 1))
+"""MuJoCo's convention: looks along its own -z, +y is up in the image. Focal lengths along x and y, and the principal
+point from the image's upper left corner, in pixels; the first one's centre is (0.5, 0.5). Clip distances in metres."""
+BODY = _record(("position", 3), ("quaternion", 4))
+"""Pose of a body's frame in the world."""
+MATERIAL = _record(
+    ("color", 3), ("metallic", 1), ("smoothness", 1), ("texture", 1), ("texture_scale", 2), ("texture_offset", 2),
+    ("visible", 1),
+)  # fmt: skip
+"""Unity's Standard shader. `texture` counts the scene pack's textures, then the batch's pictures; -1 for none.
+What has a material that is not `visible` (0) is left out."""
+LIGHT = _record(
+    ("type", 1), ("position", 3), ("direction", 3), ("color", 3), ("intensity", 1), ("range", 1), ("spot_deg", 1),
+    ("shadow", 1),
+)  # fmt: skip
+"""`type` is a `LightType`; Unity's intensity; range in metres; the cone's whole angle; shadows' strength in [0, 1]."""
+SOLID = _record(
+    ("shape", 1), ("position", 3), ("quaternion", 4), ("size", 3), ("color", 3), ("metallic", 1), ("smoothness", 1),
+)  # fmt: skip
+"""Clutter. `shape` is a `SolidShape`; pose in the world; size in metres as MuJoCo's geoms have it: half sides of a box;
+radius and half the axis (z) of a capsule; radius of a sphere."""
+FRAME = _record(("background", 3), ("ambient", 3), ("reflection", 1), ("surroundings", 1), ("radiance", 1))
+"""Colour where no geometry is; flat ambient light; strength of the white surroundings that surfaces reflect. Where
+`surroundings` counts one of the batch's pictures (else -1), that is seen, lights and is reflected instead of all these:
+`radiance` (linear) is how bright its 1 is, `reflection` the strength of what surfaces reflect of it."""
+SECTIONS = {
+    "cameras": CAMERA, "bodies": BODY, "materials": MATERIAL, "lights": LIGHT, "solids": SOLID, "frames": FRAME,
+}  # fmt: skip
+
+
+class LightType(IntEnum):
+    OFF = 0
+    DIRECTIONAL = 1
+    POINT = 2
+    SPOT = 3
+
+
+class SolidShape(IntEnum):
+    NONE = 0
+    BOX = 1
+    CAPSULE = 2
+    SPHERE = 3
+
+
+_RENDER = struct.Struct("<18H")
+_SIZE, _PICTURE = struct.Struct("<2H"), struct.Struct("<Q")
+
+
+@dataclass(frozen=True, eq=False)
+class RenderBatch:
+    """Samples to draw.
+
+    Attributes:
+        cameras, bodies, materials, lights, solids: records (B, C), (B, K), (B, M), (B, L), (B, S) of the dtypes above.
+        frames: records (B,).
+        sizes: width and height of each camera's images, pixels.
+        pictures: hashes of those that materials show besides the scene pack's.
+        form: how the images come back.
+        msaa: samples per pixel, 1, 2, 4 or 8.
+        shadow_size: pixels across a light's shadow map; 0 leaves it to the player's quality settings.
+    """
+
+    cameras: np.ndarray
+    bodies: np.ndarray
+    materials: np.ndarray
+    lights: np.ndarray
+    solids: np.ndarray
+    frames: np.ndarray
+    sizes: tuple[tuple[int, int], ...]
+    pictures: tuple[int, ...] = ()
+    form: Form = Form.RGB
+    msaa: int = 8
+    shadow_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name, dtype in SECTIONS.items():
+            records = getattr(self, name)
+            dimensions = 1 if name == "frames" else 2
+            if records.dtype != dtype or records.ndim != dimensions or len(records) != len(self):
+                raise ValueError(f"{name}: expected records of {dtype.names} for {len(self)} samples")
+        if len(self.sizes) != self.cameras.shape[1]:
+            raise ValueError(f"sizes: {len(self.sizes)} of {self.cameras.shape[1]} cameras")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int, int, int]:
+        """(B, C, H, W, 3) of the array that holds all images; smaller ones than the largest are padded."""
+        width, height = (max((size[axis] for size in self.sizes), default=0) for axis in (0, 1))
+        return len(self), len(self.sizes), height, width, 3
+
+    @property
+    def image_bytes(self) -> int:
+        """Of all images as they travel, without padding."""
+        return 3 * len(self) * sum(width * height for width, height in self.sizes)
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        """Images of ``image_shape``, padded with black right and below, of a reply's pixels (N,)."""
+        if len(set(self.sizes)) == 1:
+            return pixels.reshape(self.image_shape)
+        padded, start = np.zeros(self.image_shape, np.uint8), 0
+        of_sample = pixels.reshape(len(self), -1)
+        for camera, (width, height) in enumerate(self.sizes):
+            own = of_sample[:, start : start + 3 * width * height]
+            padded[:, camera, :height, :width] = own.reshape(-1, height, width, 3)
+            start += 3 * width * height
+        return padded
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """The inverse, as a player does it."""
+        parts = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(self.sizes)]
+        return np.concatenate([part.reshape(len(self), -1) for part in parts], axis=1).reshape(-1)
+
+    def encode(self) -> bytes:
+        """The payload of a RENDER request."""
+        sections = [getattr(self, name) for name in SECTIONS]
+        counts = [len(self), *(section.shape[1] for section in sections[:-1]), len(self.pictures)]
+        strides = [dtype.itemsize for dtype in SECTIONS.values()]
+        block = _RENDER.pack(_RENDER.size, *counts, *strides, self.form, self.msaa, self.shadow_size, 0)
+        sizes = [_SIZE.pack(*size) for size in self.sizes]
+        pictures = [_PICTURE.pack(picture) for picture in self.pictures]
+        return b"".join([block, *sizes, *pictures, *(section.tobytes() for section in sections)])
+
+    @classmethod
+    def decode(cls, payload: bytes) -> RenderBatch:
+        """The inverse, as a player does it; :class:`WireError` where sizes do not add up."""
+        if len(payload) < _RENDER.size:
+            raise WireError("render block is short")
+        start, samples, *numbers = _RENDER.unpack_from(payload)
+        counts, strides, pictures = [*numbers[:5], 1], numbers[6:12], numbers[5]
+        form, msaa, shadow_size = numbers[12:15]
+        if form not in iter(Form):
+            raise WireError(f"unknown form {form} of images")
+        if start < _RENDER.size or any(s < d.itemsize for s, d in zip(strides, SECTIONS.values(), strict=True)):
+            raise WireError("record sizes are too small")
+        lists = start + counts[0] * _SIZE.size, counts[0] * _SIZE.size + pictures * _PICTURE.size
+        if start + lists[1] + samples * sum(c * s for c, s in zip(counts, strides, strict=True)) != len(payload):
+            raise WireError("payload does not have the stated size")
+        sizes = tuple(_SIZE.iter_unpack(payload[start : lists[0]]))
+        hashes = tuple(number for (number,) in _PICTURE.iter_unpack(payload[lists[0] : start + lists[1]]))
+        start += lists[1]
+        sections: dict[str, np.ndarray] = {}
+        for (name, dtype), count, stride in zip(SECTIONS.items(), counts, strides, strict=True):
+            shape = (samples,) if name == "frames" else (samples, count)
+            padded = np.frombuffer(payload, np.uint8, samples * count * stride, start).reshape(-1, stride)
+            known = np.ascontiguousarray(padded[:, : dtype.itemsize])
+            sections[name] = known.view(dtype).reshape(shape)
+            start += samples * count * stride
+        return cls(
+            **sections, sizes=sizes, pictures=hashes, form=Form(form), msaa=msaa, shadow_size=shadow_size
+        )  # fmt: skip

@@ -1,0 +1,61 @@
+"""What to make of a recording, and how its poses are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eval.laboratory.pictures import check_bits
+from eval.laboratory.poses import check_pose
+from vision.bounds import at_most_seconds
+from vision.scene.load import check_scene
+
+_IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+_LONGEST_GAP_S = 1.0  # nobody knows where a moving object was meanwhile
+_MARKER_OFFSET_M = 1.0  # the object's frame from that of its markers
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """A recording and what to make of it. Poses are 7 numbers: x y z in metres, then a quaternion w x y z.
+
+    Attributes:
+        recording: folder of the recording.
+        output: folder of the dataset.
+        scene: name or file of the scene that the trained network knows.
+        capture_in_world: pose of the capture frame in the world (of the simulation); where a base is recorded, that of
+            its markers instead.
+        object_in_markers: pose of the object's frame in that of its markers.
+        tolerance_s: largest time between pictures of a triplet.
+        max_gap_s: largest time between two readings of the motion capture that are interpolated.
+        warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
+            kept); false only crops and reduces it.
+        check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
+        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
+        image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
+        shard_size: number of samples in a shard.
+    """
+
+    recording: Path
+    output: Path
+    scene: str = "block"
+    capture_in_world: list[float] = field(default_factory=lambda: list(_IDENTITY))
+    object_in_markers: list[float] = field(default_factory=lambda: list(_IDENTITY))
+    tolerance_s: float = 0.01
+    max_gap_s: float = 0.05
+    warp: bool = True
+    check_colors: bool = True
+    picture_bits: int | None = None
+    image_size: int | None = None
+    shard_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_pose("capture_in_world", self.capture_in_world)
+        check_pose("object_in_markers", self.object_in_markers, _MARKER_OFFSET_M)
+        check_bits("picture_bits", self.picture_bits)
+        check_scene(self.scene)
+        if min(self.tolerance_s, self.max_gap_s) <= 0 or self.shard_size < 1:
+            raise ValueError("tolerance_s, max_gap_s and shard_size: must be above 0")
+        at_most_seconds(self, _LONGEST_GAP_S, "tolerance_s", "max_gap_s")
+        if self.image_size is not None and not 16 <= self.image_size <= 2048:
+            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")

@@ -1,0 +1,86 @@
+"""A recording's triplets with the pose that the motion capture gives them in the world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from eval.laboratory.capture import PictureStream, PoseStream, read_poses
+from eval.laboratory.import_config import ImportConfig
+from eval.laboratory.poses import transform_from_pose
+from eval.laboratory.triplets import picture_streams, recorded_triplets
+from eval.laboratory.undistortion import Triplet, View
+from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
+from vision.scene.objects import PoseObject
+from vision.scene.rig import Rig
+
+_BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
+
+
+def find_world(config: ImportConfig) -> FloatArray:
+    """Capture to world, (4, 4): as configured, or from where the markers of the hand's base were seen.
+
+    Raises:
+        DactylError: the base was not seen, or it moved, and with it every pose.
+    """
+    path = config.recording / "base.csv"
+    if not path.exists():
+        return transform_from_pose(config.capture_in_world)
+    base = read_poses(path)
+    seen = np.isfinite(base.position).all(axis=1)
+    if not seen.any():
+        raise DactylError(f"{path}: the base was never seen; check its markers, or remove the file")
+    position = np.median(base.position[seen], axis=0)
+    turns = rotation_from_quaternion(base.quaternion[seen])
+    turn = turns.mean()
+    moved = 1000.0 * np.percentile(np.linalg.norm(base.position[seen] - position, axis=1), 95)
+    turned = np.rad2deg(np.percentile((turn.inv() * turns).magnitude(), 95))
+    if moved > _BASE_MM or turned > _BASE_DEG:
+        raise DactylError(
+            f"{path}: the hand's base moved by {moved:.1f} mm and {turned:.1f} degrees; fix it and record again"
+        )
+    return transform_from_pose(config.capture_in_world) @ np.linalg.inv(rigid_transform(turn.as_matrix(), position))
+
+
+def synchronise(
+    config: ImportConfig, world_from_capture: FloatArray, rig: Rig, views: Mapping[str, View], target: PoseObject
+) -> tuple[list[Triplet], Counter[str]]:
+    """Triplets with a pose, in order of time, and how many were dropped for which reason."""
+    pictures = picture_streams(config.recording, rig)
+    poses = read_poses(config.recording / "object.csv")
+    _refuse_other_clocks(config.recording, pictures, poses)
+    found = recorded_triplets(pictures, config.tolerance_s)
+    dropped = Counter({"no picture of another camera within tolerance_s": found.alone} if found.alone else {})
+    triplets = []
+    for each in found.triplets:
+        assert each.time_s is not None
+        markers = poses.at(each.time_s, config.max_gap_s)
+        if isinstance(markers, str):
+            dropped[markers] += 1
+            continue
+        pose = world_from_capture @ markers @ transform_from_pose(config.object_in_markers)
+        if hidden := _outside(pose, views, target):
+            dropped[f"object outside of camera {hidden}"] += 1
+        else:
+            triplets.append(Triplet(each.files, each.time_s, pose))
+    return triplets, dropped
+
+
+def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream], poses: PoseStream) -> None:
+    """Refuse streams none of whose times is another's."""
+    spans = {f"{name}.csv": (stream.time[0], stream.time[-1]) for name, stream in pictures.items()}
+    spans["object.csv"] = poses.time[0], poses.time[-1]
+    latest, earliest = max(spans, key=lambda name: spans[name][0]), min(spans, key=lambda name: spans[name][1])
+    if spans[latest][0] > spans[earliest][1]:
+        first, second = ("{} from {:.10g} to {:.10g} s".format(name, *spans[name]) for name in (earliest, latest))
+        raise DactylError(f"{recording}: times do not overlap: {first}, {second}; one clock for all")
+
+
+def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) -> str | None:
+    """Name of a camera whose picture does not hold all corners of the object."""
+    corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
+    return next((name for name, view in views.items() if not view.holds(corners)), None)

@@ -1,0 +1,72 @@
+"""Protocols and studies that are asked for, and those of them that mean something for a network and a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
+from eval.scoring.found_cameras import can_self_calibrate, recordings
+from eval.scoring.predict import (
+    Estimator,
+    EvaluateConfig,
+)
+from vision.console import Console
+from vision.errors import DactylError
+from vision.storage.datasets import TripletDataset
+
+
+def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
+    """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
+    nominal where it does and cannot find them. ``given``: calibration files are."""
+    lost = estimator.nominal_fault
+    means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
+    means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)
+    usable = [protocol for protocol in wanted if means[protocol]]
+    if lost and not usable:
+        raise DactylError(f"protocols: {lost}")
+    if lost and "nominal" in wanted:
+        Console(stderr=True).print(f"protocols: without nominal: {lost}", soft_wrap=True, highlight=False)
+    if not usable:
+        missing = (
+            "finds no cameras; add nominal or calibrated, or name a calibration with --calibrations.<test set>"
+            if estimator.uses_cameras
+            else "uses no cameras, so calibrated ones mean nothing; add nominal"
+        )
+        raise DactylError(f"protocols: this {estimator.head} network {missing}")
+    return usable
+
+
+def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
+    """The protocols and studies that are asked for and mean something for this estimator."""
+    conditions = [
+        Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
+    ]
+    if estimator.any_number_of_cameras and config.camera_subsets:
+        conditions += camera_subsets(estimator.scene.rig)
+    if estimator.uses_cameras and config.miscalibration_samples:
+        conditions += miscalibrations()
+    return conditions
+
+
+def usable_conditions(
+    estimator: Estimator, name: str, dataset: TripletDataset, wanted: Sequence[Condition], config: EvaluateConfig
+) -> list[Condition]:
+    """The wanted conditions under which a test set can be evaluated: not self-calibrated where there is nothing to find
+    cameras from, which is said on standard error to those who chose protocols.
+
+    Raises:
+        DactylError: none is left.
+    """
+    findable = can_self_calibrate(estimator) and recordings(dataset) is not None
+    if findable or name in config.calibrations:
+        return list(wanted)
+    usable = [condition for condition in wanted if condition.camera_knowledge != "self-calibrated"]
+    if not usable:
+        raise DactylError(
+            f"test_sets.{name}: {dataset.folder}: nothing to find its cameras from; add the protocol nominal or "
+            f"calibrated, or name a calibration with --calibrations.{name}"
+        )
+    if len(usable) < len(wanted) and config.protocols != PROTOCOLS:
+        said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+    return usable

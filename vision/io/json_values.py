@@ -1,0 +1,46 @@
+"""Values as JSON: how they are written, told apart by a hash, and set against each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON with one line a key, in the given order, a final newline: equal values give equal bytes."""
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def fingerprint(value: Any) -> str:
+    """Hexadecimal SHA-256 of a JSON value, for comparing configurations."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def to_jsonable(value: Any) -> Any:
+    """A configuration as JSON values, for manifests and fingerprints."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, (Path, UPath)):
+        return str(value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
+    """Dotted keys in which two plain configurations differ, each as ``key: old there, new here``."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in dict.fromkeys([*there, *here])
+            for line in differences(there.get(key), here.get(key), f"{prefix}{key}.")
+        ]
+    return [] if there == here else [f"{prefix[:-1]}: {there!r} there, {here!r} here"]

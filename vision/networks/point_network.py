@@ -1,0 +1,135 @@
+"""The network of the geometric model: corners of the object and landmarks of the hand in each image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vision.networks.backbones import BackboneConfig, build_backbone
+from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
+from vision.networks.heads import PointHead, PointOutput
+from vision.networks.model_config import ModelConfig
+from vision.networks.pose_model import Augment, PoseModel, preprocess, resize
+from vision.networks.windows import cut, make_windows
+from vision.scene.framing import window_sides
+from vision.scene.scene import Scene
+from vision.solvers.given import PointObservations
+
+LANDMARK_DOUBT = 3.0
+"""Factor by which landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
+With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
+deviations that kept their promise."""
+
+
+class PointNetwork(PoseModel):
+    """Finds points in the images of any number of cameras; what poses they make is for who derives from it.
+
+    Attributes:
+        keypoints: (K, 3) metres, object frame: the points that are looked for.
+        permutations: (S, K) onto which of them each of the object's symmetries carries each; None without symmetries.
+        landmarks: of the hand; None without.
+    """
+
+    keypoints: Tensor
+    permutations: Tensor | None
+
+    def __init__(self, config: ModelConfig, scene: Scene) -> None:
+        super().__init__(config, scene)
+        self.register_buffer("keypoints", torch.tensor(self.object.keypoints), persistent=False)
+        symmetries = self.object.symmetries
+        several = len(symmetries.rotations) > 1
+        permutations = torch.tensor(symmetries.permutations(self.object.keypoints)) if several else None
+        self.register_buffer("permutations", permutations, persistent=False)
+        self.landmarks = scene.landmarks
+        self.tower = build_backbone(config.backbone)
+        self.head = PointHead(self.tower.channels, len(self.keypoints))
+        self.surface = nn.Conv2d(self.tower.channels, 4, 1)
+        if config.window is not None:
+            small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
+            self.locator_tower = build_backbone(small)
+            count = 0 if self.landmarks is None else len(self.landmarks.points)
+            self.locator_head = PointHead(self.locator_tower.channels, 1 + count)
+            self.window_sides = window_sides(scene, config.window.side)
+
+    def forward(
+        self,
+        images: Tensor,
+        augment: Augment | None = None,
+        windows: Tensor | None = None,
+        scenes: Tensor | None = None,
+    ) -> GeometricOutput:
+        """Corners in images (B, C, 3, H, W) uint8.
+
+        Args:
+            augment: applied to what enters the towers.
+            windows: (B, C, 2, 3) where to look (:mod:`vision.networks.windows`); where the locator finds the object
+            when None. scenes: (B, C, 2, 3) what the locator sees, windows of ``locator_size``; the whole images when
+            None.
+        """
+        shape, flat = images.shape[:2], self._check(images)
+        window, centre, landmarks = self.config.window, None, None
+        if window is None:
+            middle = torch.full((flat.shape[0], 2), self.image_side / 2, device=flat.device)
+            windows = make_windows(middle, self.image_side, self.input_size)
+        else:
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
+            centre, landmarks = found[:, :1], found[:, 1:]
+            around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size)
+            windows = around if windows is None else windows.flatten(0, 1)
+        corners, features = self._find(flat, windows, augment)
+        return GeometricOutput(
+            unflattened(corners, shape),
+            None if centre is None else unflattened(centre, shape),
+            None if landmarks is None else unflattened(landmarks, shape),
+            self.surface(features).float().unflatten(0, shape) if self.training else None,
+            windows.unflatten(0, shape),
+        )
+
+    def sides(self, shape: Sequence[int]) -> Tensor:
+        """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
+        sides = torch.tensor(self.window_sides, dtype=torch.float32, device=self.keypoints.device)
+        if shape[1] != len(sides):  # other cameras than the rig's
+            sides = sides.max().expand(shape[1])
+        return sides.expand(shape[0], shape[1])
+
+    @property
+    def input_size(self) -> int:
+        """Side of the tower's input in pixels."""
+        window = self.config.window
+        return (self.config.image_size or self.image_side) if window is None else window.size
+
+    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
+        """The object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the images."""
+        assert self.config.window is not None
+        size = self.config.window.locator_size
+        ratio = self.image_side / size
+        seen = resize(images, size)
+        if scenes is not None:  # only in training, where it may lie a little beside the image
+            seen = cut(seen, scenes / ratio, size, padding="border")
+        found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
+        if scenes is None:
+            return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+        return points_in_image(found, scenes)
+
+    def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
+        """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
+        size = self.input_size
+        seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
+        features = self.tower(preprocess(seen, augment))
+        return points_in_image(self.head(features, size), windows), features
+
+    def observations(self, output: GeometricOutput) -> tuple[PointObservations, PointObservations | None]:
+        """Corners and landmarks as solvers take them; no landmarks without a window."""
+        corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
+        if output.landmarks is None:
+            return corners, None
+        return corners, PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
+
+    def exported(self, output: GeometricOutput) -> dict[str, Tensor]:
+        found = {"pixels": output.corners.pixels, "scale": output.corners.log_scale.exp()}
+        if output.landmarks is None:
+            return found
+        return found | {"landmarks": output.landmarks.pixels, "landmark_scale": output.landmarks.log_scale.exp()}

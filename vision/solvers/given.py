@@ -1,0 +1,70 @@
+"""What solvers are given: what cameras watch, where they see it, and by how much they may be displaced."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vision.geometry.cameras import Cameras
+from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
+from vision.scene.landmarks import Landmarks
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Standard deviations of a true camera about the nominal one; the defaults are those of Table 9.
+
+    Attributes:
+        rotation: radians about each axis: up to 3 degrees about a random axis.
+        position: metres along each axis: up to 1.5 mm.
+        fovy: radians, vertical field of view: up to 1 degree.
+    """
+
+    rotation: float = math.radians(CAMERA_ROTATION_DEG) / 3
+    position: float = CAMERA_POSITION_M / math.sqrt(3)
+    fovy: float = math.radians(CAMERA_FOVY_DEG) / math.sqrt(3)
+
+    def precision(self, nominal: Cameras) -> Tensor:
+        """Precision of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of
+        the zoom. The nominal cameras have a ``height``."""
+        half = nominal.height / 2 / nominal.intrinsics[..., 1, 1]  # tangent of half the field of view
+        sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
+        fixed = sine.new_tensor((self.rotation,) * 3 + (self.position,) * 3).expand(*sine.shape, 6)
+        return torch.cat([fixed, (self.fovy / sine)[..., None]], dim=-1) ** -2
+
+
+class Subject(NamedTuple):
+    """What cameras watch: an object, and the hand that holds it.
+
+    Attributes:
+        points: (K, 3) metres, in the object's frame.
+        landmarks: of the hand.
+        anchor: (3,) metres, world: where the object usually is.
+        permutations: (S, K) of an object with symmetries, which each camera may see in another pose that looks the
+            same; None without.
+    """
+
+    points: Tensor
+    landmarks: Landmarks
+    anchor: Tensor
+    permutations: Tensor | None = None
+
+    def cpu(self) -> Subject:
+        """Its tensors in the processor's memory."""
+        onto = None if self.permutations is None else self.permutations.cpu()
+        return Subject(self.points.cpu(), self.landmarks, self.anchor.cpu(), onto)
+
+    def double(self) -> Subject:
+        """Its coordinates in float64."""
+        return self._replace(points=self.points.double(), anchor=self.anchor.double())
+
+
+class PointObservations(NamedTuple):
+    """Where cameras see points: pixels (B, C, N, 2) and the expected error of each, (B, C, N) pixels."""
+
+    pixels: Tensor
+    scale: Tensor

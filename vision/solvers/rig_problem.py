@@ -1,0 +1,115 @@
+"""The equations of :mod:`vision.solvers.self_calibration`: what frames share, what a state of it predicts, and a step
+to a better one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import roma
+import torch
+from torch import Tensor
+
+from vision.geometry.cameras import Cameras
+from vision.solvers.bundle_problem import Equations, Linearization, Problem, State, camera_numbers, damped, moved
+
+_DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen
+
+
+class RigState(NamedTuple):
+    """Shared by all frames: turn (C, 3, 3), shift (C, 3), zoom (C), and further numbers (C, E)."""
+
+    turn: Tensor
+    shift: Tensor
+    zoom: Tensor
+    further: Tensor
+
+
+class RigProblem:
+    """All frames and what they share, which stays the same while the states are sought.
+
+    Args:
+        frames: the problem of all, whose cameras have no prior there.
+        precision: (C, 7) of the cameras (:meth:`vision.solvers.given.Displacement.precision`).
+        landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike; 0 for
+            none.
+        distortion: whether also the radial distortion of each camera is sought.
+
+    Attributes:
+        cameras: how many, C.
+        precision: (C, 7 + E) of the cameras' numbers, further ones among them.
+    """
+
+    def __init__(self, frames: Problem, precision: Tensor, landmark_offset: float, distortion: bool) -> None:
+        self.frames, self.cameras, self.distortion = frames, len(precision), distortion
+        count = len(frames.points)
+        hand = frames.pixels.shape[2] - count
+        offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # of each landmark, and of all of them together
+        further = precision.new_full((self.cameras, offsets), max(landmark_offset, 1e-9) ** -2)
+        if distortion:
+            further = torch.cat([further, precision.new_full((self.cameras, 1), _DISTORTION_DEVIATION**-2)], dim=1)
+        self.precision = torch.cat([precision, further], dim=1)  # (C, 7 + E)
+        by_offset = precision.new_zeros(count + hand, 2, offsets)
+        for landmark in range(hand if offsets else 0):
+            for axis in range(2):
+                by_offset[count + landmark, axis, [2 * landmark + axis, 2 * hand + axis]] = 1.0
+        self.by_offset = by_offset.flatten(0, 1)  # (2 P, offsets)
+
+    def shared(self, cameras: Cameras) -> RigState:
+        """What the frames' cameras (N, C, ...) have in common: the median of each number."""
+        nominal = self.frames.nominal
+        turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
+        centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
+        zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
+        vector = roma.rotmat_to_rotvec(turn).median(dim=0).values
+        further = zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)
+        shift = (centre - self.frames.centre).median(dim=0).values
+        return RigState(roma.rotvec_to_rotmat(vector), shift, zoom.median(dim=0).values, further)
+
+    def state(self, body: State, rig: RigState) -> State:
+        """Frames with the cameras that they share."""
+        count = len(body.position)
+        turn, shift, zoom = (tensor.expand(count, *tensor.shape) for tensor in rig[:3])
+        return body._replace(turn=turn, shift=shift, zoom=zoom)
+
+    def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
+        """Linearise the frames: where everything is seen, and the derivatives by the cameras' further numbers,
+        (N, C, 2 P, E)."""
+        view = self.frames.linearize(state)
+        if not rig.further.shape[1]:
+            return view, None
+        more = self.by_offset.expand(*view.residual.shape[:2], -1, -1)
+        if self.distortion:
+            radial = (view.off_axis * view.slope.square().sum(dim=-1, keepdim=True)).flatten(2)
+            more = torch.cat([more, radial[..., None]], dim=-1)
+        off = (more @ rig.further[:, :, None]).squeeze(-1).unflatten(-1, (-1, 2))
+        return view._replace(residual=view.residual + off), more
+
+    def cost(self, state: State, rig: RigState, view: Linearization) -> Tensor:
+        """Half the squared deviations of all frames' pixels, and of what the rig has a prior of."""
+        pixels = self.frames.cost(state, view, self.frames.weight).sum()
+        return pixels + 0.5 * (self.numbers(rig).square() * self.precision).sum()
+
+    def numbers(self, rig: RigState) -> Tensor:
+        """(C, 7 + E), zero for nominal cameras."""
+        zeros = rig.zoom.new_zeros(1, 0)
+        state = State(zeros, zeros, zeros, rig.turn[None], rig.shift[None], rig.zoom[None])
+        return torch.cat([camera_numbers(state)[0], rig.further], dim=1)
+
+    def equations(self, state: State, view: Linearization, more: Tensor | None) -> Equations:
+        """Gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations` has them."""
+        return self.frames.equations(state, view, self.frames.weight, more)
+
+    def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
+        """A damped Gauss-Newton step, which may be for the worse."""
+        each = found.gradient.new_full((len(found.gradient),), damping)
+        matrix, coupling = damped(found.matrix, each), found.coupling.transpose(1, 2).flatten(2)  # (N, n, C m)
+        solved = torch.linalg.solve_ex(matrix, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
+        own = damped(found.camera_matrix.sum(dim=0) + torch.diag_embed(self.precision), each[: self.cameras])
+        gradient = found.camera_gradient.sum(dim=0) + self.numbers(rig) * self.precision
+        reduced = torch.block_diag(*own) - coupling.flatten(0, 1).mT @ solved[..., :-1].flatten(0, 1)
+        right = gradient.flatten() - coupling.flatten(0, 1).mT @ solved[..., -1].flatten()
+        shared = -torch.linalg.solve_ex(reduced, right)[0]
+        step = -(solved[..., -1] + solved[..., :-1] @ shared)
+        shared = shared.unflatten(0, (self.cameras, -1))
+        state = moved(state, step, shared.expand(len(step), -1, -1))
+        return state, RigState(state.turn[0], state.shift[0], state.zoom[0], rig.further + shared[:, 7:])
