@@ -33,13 +33,13 @@ _FAR_FROM_PIECES = 0.05  # of the object's diameter: more than a convex piece ro
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Which scene to look at.
+    """Which scene to show.
 
     Attributes:
         scene: its name in configs/scenes, or a file.
-        output: PNG of the sheet: every camera's picture with what was understood drawn over it, and the cameras
-            around the scene; null for scene-NAME.png in the current folder.
-        renderer: renderer of the pictures; null for no sheet.
+        output: PNG of the sheet: every camera's image with the parsed scene drawn over it, and the cameras around the
+            scene; null for scene-NAME.png in the current folder.
+        renderer: renderer of the images; null for no sheet.
     """
 
     scene: str
