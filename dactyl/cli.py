@@ -22,21 +22,21 @@ from vision.hardware import usable_cores
 from vision.processes import collection_paused
 
 COMMANDS = {
-    "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and a picture"),
+    "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and an image"),
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of collected states"),
-    "info": ("datagen.cli:main_info", "say what a dataset holds: counts, renderer, distributions"),
+    "info": ("datagen.cli:main_info", "print what a dataset holds: counts, renderer, distributions"),
     "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
-    "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, pictures, samples rendered again"),
+    "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, images, samples rendered again"),
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
-    "export": ("datagen.export.cli:main_export", "export a dataset in the format of others: BOP"),
+    "export": ("datagen.export.cli:main_export", "export a dataset in another format: BOP"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
-    "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in pictures: recordings, files, datasets"),
-    "evaluate": ("eval.cli:main_evaluate", "report a network's rotation and position errors"),
+    "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in images: recordings, files, datasets"),
+    "evaluate": ("eval.cli:main_evaluate", "measure a network's rotation and position errors"),
     "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
-    "compare": ("eval.report.compare:main_compare", "set two evaluations side by side: differences, how sure they are"),
+    "compare": ("eval.report.compare:main_compare", "compare two evaluations: differences and their confidence"),
     "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
     "package-model": (
         "eval.report.card:main_package_model",
@@ -49,7 +49,7 @@ COMMANDS = {
     ),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
     "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
-    "demo": ("dactyl.demo:main_demo", "all of it, small: from nothing to the error table"),
+    "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
 
 NEEDS = {
@@ -69,8 +69,8 @@ commands:
 {commands}
 
 dactyl COMMAND --help lists a command's options with examples;
-dactyl COMMAND ... --print_config shows the configuration it would use;
-dactyl --version says which version this is.
+dactyl COMMAND ... --print_config shows the resulting configuration;
+dactyl --version prints the version.
 """
 
 _GRAPHICS_PLATFORMS = (

@@ -33,10 +33,10 @@ class DemoConfig:
     """Sizes of the demo, for two cores without a GPU.
 
     Attributes:
-        output: folder that everything goes into; a rerun resumes or reuses what is there.
-        train_triplets: training set, Filament; null for 3,072 where the processor computes fast in bfloat16, 2,560
+        output: folder for everything; a rerun resumes or reuses what is there.
+        train_triplets: training set size, Filament; null for 3,072 where the processor computes fast in bfloat16, 2,560
             elsewhere.
-        test_triplets: each test set, Filament and MuJoCo classic; held-out states and seeds.
+        test_triplets: size of each test set, Filament and MuJoCo classic; held-out states and seeds.
         steps: optimiser steps of the training; null for 8,000 where the processor computes fast in bfloat16, 3,600
             elsewhere, where each takes several times as long.
     """
@@ -87,9 +87,10 @@ def commands(config: DemoConfig) -> list[list[str]]:
 
 
 def main_demo(argv: Sequence[str]) -> None:
-    """Everything, small: states, training and test sets, training, the error table; on two cores without a GPU.
+    """Run every stage at a small size: states, training and test sets, training, the error table; on two cores without
+    a GPU.
 
-    Each step is a command that the demo prints before it runs it; a rerun resumes or reuses what is done.
+    Each step is a command that the demo prints before it runs it. A rerun resumes or reuses what is done.
 
     examples:
       dactyl demo

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def main_inspect(argv: Sequence[str]) -> None:
-    """Look at a dataset: what it holds, a contact sheet, and an HTML page to browse samples with all drawn values.
+    """Show what a dataset holds, and write a contact sheet and an HTML page to browse samples with all drawn values.
 
-    The page opens from disk without a network. Its filters take samples by drawn values, by visible share and, given an
+    The page opens from disk without a network. It filters samples by drawn values, by visible share and, given an
     evaluation, by error.
 
     examples:

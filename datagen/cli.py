@@ -11,9 +11,9 @@ from vision.errors import DactylError, UsageError
 
 
 def main_scene(argv: Sequence[str]) -> None:
-    """Print what a scene file was understood to say, warn of what is probably not meant, and draw a sheet of it.
+    """Print how a scene file was read, warn of likely mistakes, and draw a sheet of it.
 
-    Exit status 1 if the scene cannot be used; warnings leave it 0.
+    Exit status 1 if the scene cannot be used; warnings leave it at 0.
 
     examples:
       dactyl scene check block
@@ -55,8 +55,8 @@ def main_scene(argv: Sequence[str]) -> None:
 def main_states(argv: Sequence[str]) -> None:
     """Collect hand-and-object states in MuJoCo.
 
-    A policy moves the object in the hand; every state that is finite, not dropped and without a physics warning is
-    kept in Parquet files. The same seed gives the same bytes with any number of threads; a killed run resumes.
+    A policy moves the object in the hand. Every state that is finite, not dropped and without a physics warning is kept
+    in Parquet files. The same seed gives the same bytes with any number of threads; a killed run resumes.
 
     examples:
       dactyl states --config configs/states/trained.yaml --output data/states
@@ -73,9 +73,10 @@ def main_states(argv: Sequence[str]) -> None:
 
 
 def main_coverage(argv: Sequence[str]) -> None:
-    """Report how evenly states cover orientations and positions, how many episodes dropped, how alike neighbours are.
+    """Report how evenly states cover orientations and positions, how many episodes dropped, and how alike neighbours
+    are.
 
-    The picture and the figures (JSON) go beside the states, or where --output says.
+    The plot and the figures (JSON) go beside the states, or to --output.
 
     examples:
       dactyl coverage --states data/states
@@ -92,8 +93,8 @@ def main_render(argv: Sequence[str]) -> None:
     """Render randomised image triplets of collected states into a sharded dataset.
 
     Shards are WebDataset tars; a manifest written last commits them. A killed run resumes, a larger --count extends, a
-    finished dataset is reused. The same configuration gives the same bytes with any number of workers. A README.md
-    says what is in the folder; once you have changed it, it stays as it is.
+    finished dataset is reused. The same configuration gives the same bytes with any number of workers. A README.md says
+    what is in the folder; once you have edited it, it is not overwritten.
 
     examples:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000
@@ -119,7 +120,7 @@ def main_render(argv: Sequence[str]) -> None:
 
 
 def main_info(argv: Sequence[str]) -> None:
-    """Say what a dataset holds: counts, sizes, renderer, versions, distributions.
+    """Print what a dataset holds: counts, sizes, renderer, versions, distributions.
 
     examples:
       dactyl info --dataset data/train
@@ -131,9 +132,9 @@ def main_info(argv: Sequence[str]) -> None:
 
 
 def main_check(argv: Sequence[str]) -> None:
-    """Check a dataset: hashes, decoding, labels, blank and double pictures; some samples rendered once more.
+    """Check a dataset: hashes, decoding, labels, blank and duplicate images; some samples are rendered again.
 
-    Prints a line for each bad shard or sample; exit status 1 if there is any.
+    Prints a line for each bad shard or sample; exit status 1 if there are any.
 
     examples:
       dactyl check --dataset data/train
@@ -153,9 +154,9 @@ def main_check(argv: Sequence[str]) -> None:
 
 
 def main_doctor(argv: Sequence[str]) -> None:
-    """Try every renderer on a known scene: which device draws, in software or hardware, and whether it draws rightly.
+    """Try every renderer on a known scene: which device draws, in software or hardware, and whether the image is right.
 
-    Exit status 1 if one does not work; the line says which package is missing. Unity has a check of its own.
+    Exit status 1 if one does not work; the line says which package is missing. Unity has a separate check.
 
     examples:
       dactyl doctor

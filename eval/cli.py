@@ -13,12 +13,12 @@ from vision.console import Console
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
-    """Report a checkpoint's rotation and position errors on test sets, next to the paper's.
+    """Measure a checkpoint's rotation and position errors on test sets, and print them next to the paper's.
 
-    Writes into the output folder: predictions (Parquet, one file for each test set and protocol), the table as
-    table.md and table.csv, errors.png with cumulative curves, pictures of test triplets, and evaluation.json, from
-    which dactyl report makes pages. Predictions that are there already and of the same checkpoint and test set are
-    used again; others are made again, and it is said why.
+    Writes into the output folder: predictions (Parquet, one file for each test set and protocol), the table as table.md
+    and table.csv, errors.png with cumulative curves, images of test triplets, and evaluation.json, from which dactyl
+    report makes pages. Existing predictions of the same checkpoint and test set are reused. Others are made again, and
+    the reason is printed.
 
     examples:
       dactyl evaluate --config configs/evaluate/demo.yaml
@@ -37,10 +37,10 @@ def main_evaluate(argv: Sequence[str]) -> None:
 def main_report(argv: Sequence[str]) -> None:
     """Turn one or more evaluations into report.html, report.md, report.csv and report.json, and print a short table.
 
-    The HTML is one file that opens from disk and loads nothing; its tables sort, its figures say their values. Several
-    evaluations are shown side by side (dactyl compare says how sure their differences are); only the folders of dactyl
-    evaluate, and of dactyl closed-loop where there are any, are needed. The short table is Markdown for a README, and
-    also in summary.md.
+    The HTML is one file that opens from disk and loads nothing. Its tables can be sorted, and its figures show their
+    values. Several evaluations are shown side by side (dactyl compare gives the significance of their differences).
+    Only the folders of dactyl evaluate are needed, and of dactyl closed-loop if there are any. The short table is
+    Markdown for a README, and also in summary.md.
 
     examples:
       dactyl report --evaluations.ours runs/evaluation --output runs/report

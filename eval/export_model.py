@@ -12,7 +12,7 @@ from vision.console import Console
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is exported.
+    """What to export.
 
     Attributes:
         checkpoint: checkpoint file that dactyl train wrote, or the name of shipped weights.
@@ -30,9 +30,9 @@ class ExportConfig:
 def main_export_model(argv: Sequence[str]) -> None:
     """Export a checkpoint's network to ONNX or torch.export, preprocessing included.
 
-    A regression gives poses; a geometric network gives the object's corners in pixels with their expected errors, from
-    which vision.solvers.bundle.solve_pose makes poses; a model of another package gives what it likes. All take any
-    number of triplets from one on.
+    A regression outputs poses. A geometric network outputs the object's corners in pixels with their expected errors,
+    from which vision.solvers.bundle.solve_pose computes poses. The outputs of another package's model are up to that
+    package. All accept any number of triplets from one on.
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx

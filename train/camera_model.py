@@ -21,23 +21,24 @@ from vision.bounds import fraction
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """Ranges of a camera's effects, drawn for each image by itself.
+    """Ranges of camera effects, drawn separately for each image.
 
     Attributes:
-        fraction: share of the images that go through the camera; the others stay as they are.
+        fraction: fraction of the images that go through the camera; the others stay as they are.
         defocus: largest radius of the disc that a point becomes, pixels.
         motion: longest path of a point while the shutter is open, pixels; straight, in any direction.
-        vignette: largest loss of light in the corners, as a fraction of it; it grows with the square of the distance
-            from the centre.
-        exposure: largest change of the light, in stops (factors of two); what is brighter than white is white.
+        vignette: largest fraction of the light lost in the corners; the loss grows with the square of the distance from
+            the centre.
+        exposure: largest change of exposure, in stops (factors of two); what is brighter than white is clipped to
+            white.
         white_balance: largest change of the gains of red and of blue, in stops.
-        shot_noise: largest standard deviation of white, as a fraction of white; the variance grows with the light.
-        read_noise: largest standard deviation that every pixel has, as a fraction of white.
-        chroma: fraction of the noise's variance that is coloured, in blots of two by two pixels, as sensors that see
-            one colour a pixel have it; the rest is grey.
+        shot_noise: largest standard deviation at white, as a fraction of white; the variance grows with the light.
+        read_noise: largest standard deviation of every pixel, as a fraction of white.
+        chroma: fraction of the noise's variance that is coloured, in blots of two by two pixels, as in sensors that see
+            one colour per pixel; the rest is grey.
         gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
             to its inverse.
-        jpeg_quality: range of the quality of JPEG, 1 to 100; null for no compression.
+        jpeg_quality: range of the JPEG quality, 1 to 100; null for no compression.
     """
 
     fraction: float = 1.0

@@ -31,10 +31,11 @@ _TRAINER_DEFAULTS = {
 def main_train(argv: Sequence[str]) -> None:
     """Train a pose estimator on a dataset of image triplets.
 
-    Leaves best.ckpt (lowest mean rotation error on held-out triplets), last.ckpt, and TensorBoard and CSV logs. The
-    same command resumes a training that was stopped and reuses one that is done. SIGTERM (and SIGUSR1, and Ctrl-C once)
-    lets it finish the batch, save and exit with status 143 (130), on which a scheduler may start it again. All options
-    of Lightning's Trainer are under --trainer: devices, strategy, precision, ... docs/training.md says more.
+    Writes best.ckpt (lowest mean rotation error on held-out triplets), last.ckpt, and TensorBoard and CSV logs. The
+    same command resumes a training that was stopped and reuses one that is done. On SIGTERM (or SIGUSR1, or Ctrl-C
+    once) it finishes the batch, saves and exits with status 143 (130 after Ctrl-C), after which a scheduler may start
+    it again. All options of Lightning's Trainer are under --trainer: devices, strategy, precision, ... docs/training.md
+    says more.
 
     examples:
       dactyl train --config configs/train/paper.yaml --data.train data/train --output runs/paper

@@ -15,11 +15,11 @@ from vision.networks.model_config import ModelConfig
 
 @dataclass(frozen=True)
 class LogConfig:
-    """What is logged beside TensorBoard's and CSV's curves.
+    """What to log beside TensorBoard's and CSV's curves.
 
     Attributes:
-        pictures: held-out triplets that are drawn after each validation, with the true and the estimated object.
-        wandb: project of Weights & Biases to log to as well (needs the package wandb); not used when null.
+        pictures: held-out triplets to draw after each validation, with the true and the estimated object.
+        wandb: Weights & Biases project to also log to (needs the package wandb); not used when null.
     """
 
     pictures: int = 6
@@ -31,21 +31,21 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training.
+    """A training run.
 
     Attributes:
-        output: folder for checkpoints and logs; a training that was stopped there is resumed.
+        output: folder for checkpoints and logs; a stopped training in it is resumed.
         data: datasets and batches.
         model: the network.
-        init: weights to begin from: the name of shipped ones (block), or a checkpoint; random ones when null. Layers
-            that differ, such as the last one for an object with other keypoints, begin at random.
-        loss: the terms that are minimised.
-        augment: random changes of the pictures.
+        init: weights to start from: the name of shipped ones (block), or a checkpoint; random ones when null. Layers
+            that differ, such as the last one for an object with other keypoints, are initialised at random.
+        loss: the losses to minimise.
+        augment: random changes of the images.
         optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
-        log: pictures and loggers beside the curves.
-        seed: seed of the first weights, the order of the samples and the augmentation.
-        save_every: batches between checkpoints, beside those at each validation.
-        threads: number of CPU threads of torch; as many as cores when null.
+        log: images and loggers beside the curves.
+        seed: seed of the initial weights, the order of the samples and the augmentation.
+        save_every: batches between checkpoints, in addition to those at each validation.
+        threads: number of CPU threads of torch; one per core when null.
     """
 
     output: Path

@@ -13,17 +13,17 @@ class DataConfig:
     """Sources and batches of the triplets.
 
     Attributes:
-        train: dataset folder; null when all triplets are rendered online.
+        train: dataset folder; null if all triplets are rendered online.
         val: dataset folder for validation; null splits it off the training set.
-        val_fraction: share of the training set's episodes that is then kept for validation.
+        val_fraction: fraction of the training set's episodes that is kept for validation if val is null.
         online: render triplets while training; null takes all from the training set.
-        batch_size: triplets in a batch, of all devices together.
-        workers: processes that decode pictures, for each device; 0 decodes in the training process.
-        timeout_s: seconds without a batch after which a loading process is taken to hang, and the training ends.
-        cache: keep decoded pictures in memory (0.36 MB a triplet at 200 x 200), with workers all of them in each: a set
-            that has room once may not have it several times.
-        verify: compare every shard with its SHA-256 before its first sample is used.
-        streaming: read the training set shard after shard, each compared with its SHA-256 as it passes, instead of by
+        batch_size: triplets in a batch, over all devices together.
+        workers: processes that decode images, for each device; 0 decodes in the training process.
+        timeout_s: seconds without a batch after which a loading process is assumed to hang, and the training ends.
+        cache: keep decoded images in memory (0.36 MB per triplet at 200 x 200). Each worker keeps all of them, so a set
+            that fits once may not fit several times.
+        verify: check every shard against its SHA-256 before its first sample is used.
+        streaming: read the training set shard by shard, each checked against its SHA-256 as it passes, instead of by
             sample number: for sets larger than the disk, or under URLs. Needs data.val.
         open_shards: number of shards across which a streamed set's samples are mixed; each takes some 20 MB of memory.
     """

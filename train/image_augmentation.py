@@ -21,20 +21,20 @@ class ImageAugmentConfig:
     """Augmentation of images: tone before they are normalised to zero mean and unit variance, the rest after it.
 
     Attributes:
-        exposure: largest change of the light, in stops (factors of two); what is brighter than white is white. The
-            paper's contrast cannot do that, and normalisation undoes the rest of an exposure.
+        exposure: largest change of exposure, in stops (factors of two); what is brighter than white is clipped to
+            white. The paper's contrast cannot clip, and normalisation undoes the rest of an exposure.
         gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
             to its inverse.
-        contrast: range of the factor on an image (Table 9).
-        noise: standard deviation of Gaussian noise on each number, after contrast (Table 9).
+        contrast: range of the factor applied to an image (Table 9).
+        noise: standard deviation of Gaussian noise on each value, after contrast (Table 9).
         tint: standard deviation of a factor and of an offset on each colour channel; 0 in the paper.
-        window_shift: standard deviation of a window's centre, as a share of its side.
-        window_zoom: largest change of a window's side, as a share of it.
-        window_roll_deg: largest turn of a window about its centre.
-        scene_shift: window_shift of the whole image as the locator sees it: as if the camera had been displaced more.
+        window_shift: standard deviation of a window's centre, as a fraction of its side.
+        window_zoom: largest change of a window's side, as a fraction of it.
+        window_roll_deg: largest rotation of a window about its centre.
+        scene_shift: window_shift of the whole image as the locator sees it, as if the camera had been displaced more.
         scene_zoom: window_zoom of the whole image as the locator sees it.
         scene_roll_deg: window_roll_deg of the whole image as the locator sees it.
-        camera: effects of a real camera on the whole image, before all else.
+        camera: effects of a real camera on the whole image, before any other augmentation.
     """
 
     exposure: float = 0.0

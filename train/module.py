@@ -30,15 +30,15 @@ class OptimizerConfig:
     """Optimiser and schedule; the defaults are Table 11's.
 
     Attributes:
-        name: optimiser: "adam" adds weight decay to the gradient, as the paper's; "adamw" keeps it apart.
-        learning_rate: learning rate at its highest.
+        name: optimiser: "adam" adds weight decay to the gradient, as in the paper; "adamw" keeps it separate.
+        learning_rate: highest learning rate.
         weight_decay: strength of the weight decay; "adamw" does not apply it to biases and normalisation.
         schedule: course of the learning rate: "halve" every ``halve_every`` batches, or "cosine" down to zero at the
             last one.
         halve_every: batches after which "halve" halves it.
-        warmup: batches over which the learning rate rises to its highest.
-        ema: decay, for each step, of a moving average of the weights, which is then what is validated and kept; none
-            when null. After n steps it is at most (1 + n) / (10 + n), so that the first weights are soon forgotten.
+        warmup: batches over which the learning rate rises to its highest value.
+        ema: decay, for each step, of a moving average of the weights, which is then validated and kept instead; none
+            when null. After n steps it is at most (1 + n) / (10 + n), so that the initial weights are soon forgotten.
     """
 
     name: Literal["adam", "adamw"] = "adam"

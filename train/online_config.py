@@ -19,11 +19,12 @@ class OnlineConfig:
     Attributes:
         states: folder of states (dactyl states).
         scene: name or file of a scene with the states' hand and object; null for the scene of the states.
-        fraction: fraction of each batch that is rendered afresh; the rest comes from the stored training set.
-        seed: seed of every drawn value; not that of a stored set of the same states, or the same samples come again.
-        chunk: triplets that one render process draws in a row.
+        fraction: fraction of each batch that is rendered online; the rest comes from the stored training set.
+        seed: seed of every drawn value; it must differ from that of a stored set of the same states, or the same
+            samples come again.
+        chunk: consecutive triplets that one render process draws.
         workers: render processes for each training process; null shares out the cores.
-        timeout_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
+        timeout_s: seconds without a finished sample after which a render process is assumed to hang and is replaced.
         renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
         device: where warp draws, for example cuda:1; null for the device that trains.
         appearance: ranges of the visual randomizations (Table 9).

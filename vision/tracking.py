@@ -35,10 +35,10 @@ Status = Literal["lost", "found", "tracked", "predicted"]
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """How an object moves, and whom to believe.
+    """How an object moves, and which estimates to trust.
 
-    The defaults are for the shipped policy, which turns and shakes the object at some 140 deg/s and 0.25 m/s: tighter
-    ones leave its true poses out (``python -m benchmarks.prediction``). Where an object moves gently, a quarter of them
+    The defaults suit the shipped policy, which turns and shakes the object at some 140 deg/s and 0.25 m/s: tighter ones
+    reject its true poses (``python -m benchmarks.prediction``). For an object that moves gently, a quarter of them
     smooths more, with velocities that do not decay.
 
     Attributes:
@@ -47,7 +47,7 @@ class TrackingConfig:
         velocity_decay_s: seconds in which the velocities fall to a third (1/e); infinity for constant ones.
         start_rotation_velocity: rad/s, standard deviation of the velocity about each axis when tracking begins.
         start_position_velocity: m/s, the same along each axis.
-        gate: probability with which a right estimate passes; others are left out.
+        gate: probability with which a right estimate passes; estimates beyond it are left out.
         patience: estimates left out in a row after which the object is lost.
         sure_deg: standard deviation in degrees that an estimate must stay below to begin with it.
     """

@@ -43,8 +43,8 @@ class FingerConfig:
         tip: radius of the fingers' grey round tips.
         length: length of a finger's last link.
         reach: distance of a finger's tip from the object.
-        height: height of where fingers hang from above the floor, or above the workspace where there is none.
-        colored: fraction of fingers of any colour; the others are white or black.
+        height: height of the fingers' upper ends above the floor, or above the workspace if there is no floor.
+        colored: fraction of fingers in any colour; the others are white or black.
     """
 
     count: UniformInt = UniformInt(0, 0)
@@ -66,7 +66,7 @@ class FingerConfig:
 
 @dataclass(frozen=True)
 class ClutterConfig:
-    """Ranges, one draw for each sample. There is no clutter by default.
+    """Ranges of clutter, one draw for each sample. There is no clutter by default.
 
     Lengths are fractions of the cameras' mean distance from the object.
 
@@ -78,13 +78,13 @@ class ClutterConfig:
         fingers: fingers that reach in from above.
         size: size of a piece: the longest half side of a box, the radius of a sphere or ring, half the length of a rod
             or cable.
-        thickness: radius of rods, cables and of what rings are made of.
-        distance: distance of pieces behind and beside from the object.
-        clearance: least distance of a piece from samples of the object's surface, and half the least from samples of
-            the hand's. No piece touches either; between samples one may come closer than that.
-        hidden: largest share of the object that pieces in front and fingers may hide from a camera, all together.
-        value: brightness of a piece's colour (the V of HSV); hue and saturation are any.
-        metallic: metallic share of each piece.
+        thickness: radius of rods, of cables and of the tube of rings.
+        distance: distance from the object of pieces behind and beside it.
+        clearance: least distance of a piece from samples of the object's surface, and half the least distance from
+            samples of the hand's. No piece touches either, but between samples one may come closer.
+        hidden: largest fraction of the object that pieces in front and fingers together may hide from a camera.
+        value: brightness of a piece's colour (the V of HSV); hue and saturation are arbitrary.
+        metallic: metallic fraction of each piece.
         glossiness: glossiness of each piece; 1 - roughness.
     """
 

@@ -34,23 +34,24 @@ from vision.scene.scene import Scene
 
 @dataclass(frozen=True)
 class AppearanceConfig:
-    """Ranges of the visual randomizations, one draw for each image triplet. Defaults: Table 9, else as said.
+    """Ranges of the visual randomizations, one draw for each image triplet. Defaults are Table 9's unless stated
+    otherwise.
 
     Attributes:
         camera_position: displacement of a camera along each axis, metres.
         camera_rotation_deg: angle of a camera's rotation about a random axis, degrees.
         camera_fovy_deg: change of a camera's vertical field of view, degrees.
         robot_color: each sRGB channel of the colour of each link of the hand.
-        robot_metallic: metallic share of each link of the hand.
+        robot_metallic: metallic fraction of each link of the hand.
         robot_glossiness: glossiness of each link of the hand; 1 - roughness.
         object_hue: shift of a face's calibrated hue, in turns.
         object_saturation: shift of a face's calibrated saturation.
         object_value: shift of a face's calibrated value (the V of HSV).
-        object_metallic: metallic share of each face and letter.
+        object_metallic: metallic fraction of each face and letter.
         object_glossiness: glossiness of each face and letter.
         letter_value: grey level of each white letter (ORRB).
         background_color: each sRGB channel of the background (the paper randomises it without giving a range).
-        background_metallic: metallic share of the background (as the robot's).
+        background_metallic: metallic fraction of the background (as the robot's).
         background_glossiness: glossiness of the background (as the robot's).
         lights: number of lights.
         light_distance: distance of a light from the hand, metres (ORRB's range); its direction is uniform on the upper
@@ -58,8 +59,8 @@ class AppearanceConfig:
         light_relative_intensity: intensity of each light relative to the others.
         light_total_intensity: intensity of all lights together, in Unity's units.
         textures: on surfaces; needs ``render.textures``.
-        clutter: things that lie about: behind, beside and before hand and object, and fingers from above.
-        surroundings: rooms, studios, skies and pictures that light the scene and are seen behind it.
+        clutter: objects behind, beside and in front of hand and object, and fingers from above.
+        surroundings: rooms, studios, skies and images that light the scene and are seen behind it.
         camera_effects: blur, exposure, noise, JPEG and more on the rendered images; for test sets.
     """
 

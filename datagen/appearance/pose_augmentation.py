@@ -18,14 +18,16 @@ from vision.scene.objects import PoseObject
 
 @dataclass(frozen=True)
 class PoseAugmentConfig:
-    """Shares of the three kinds, and how far the jitter goes. The shares are the paper's, the jitter is ours.
+    """Fractions of the three kinds of samples, and the size of the jitter. The fractions are the paper's, the jitter is
+    ours.
 
     Attributes:
-        rotated: share of samples whose object is turned by one of the rotations that leave its shape unchanged (a
-            cube's 24, as in the reference; drawn evenly, one of them is no turn at all): it fits into the same grasp.
-        jittered: share of samples whose pose gets Gaussian noise; what is left of 1 is as collected.
-        position_jitter: metres, each coordinate.
-        rotation_jitter: radians, each component of the rotation vector.
+        rotated: fraction of samples whose object is rotated by one of the rotations that leave its shape unchanged, so
+            that it fits into the same grasp (a cube's 24, as in the reference; drawn evenly, one of them is no rotation
+            at all).
+        jittered: fraction of samples whose pose gets Gaussian noise; the remaining samples are as collected.
+        position_jitter: standard deviation of each coordinate, metres.
+        rotation_jitter: standard deviation of each component of the rotation vector, radians.
     """
 
     rotated: float = 0.4

@@ -60,9 +60,9 @@ class BopConfig:
 
     Attributes:
         dataset: folder or URL of a finished dataset.
-        output: folder to make; it must not be there yet.
-        split: train, train_pbr, val or test; train_pbr holds the pictures as JPEG, the others as PNG.
-        count: triplets, the first of the dataset; null for all.
+        output: folder to create; it must not exist yet.
+        split: train, train_pbr, val or test; train_pbr holds the images as JPEG, the others as PNG.
+        count: number of triplets to export, from the first on; null for all.
     """
 
     dataset: Location

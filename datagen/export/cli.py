@@ -33,7 +33,7 @@ def main_export(argv: Sequence[str]) -> None:
 def main_bop(argv: Sequence[str]) -> None:
     """Write a dataset in the format of the BOP benchmark, scene by scene: a triplet is a scene of three images.
 
-    With masks (dactyl render --view_labels true) it has the object's visible share too. The folder appears when it
+    With masks (dactyl render --view_labels true) it also has the object's visible fraction. The folder appears when it
     is complete.
 
     examples:

@@ -21,27 +21,27 @@ from vision.scene.scene import Scene, require_same
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """What a dataset is made of.
+    """Contents of a dataset.
 
     Attributes:
         states: folder of states (dactyl states).
         output: folder or URL (s3://bucket/set) for the dataset; an unfinished one is resumed, a larger count extends.
         count: number of triplets.
-        seed: seed of every drawn value; test sets need one of their own.
-        shard_size: triplets in one tar.
+        seed: seed of every drawn value; test sets need their own.
+        shard_size: triplets per shard.
         scene: name or file of a scene with the states' hand and object, to render it with other cameras or
             surroundings; null for the scene of the states.
         renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL), warp (rays on a GPU; the extra warp)
             or unity (a Unity player).
         workers: render processes; null for one per core.
-        devices: GPUs of this machine that draw, the first so many; null for all (renderer warp).
-        executor: local (processes of this machine) or ray (a Ray cluster, one task a shard; docs/scale.md).
+        devices: number of this machine's GPUs that draw, counted from the first; null for all (renderer warp).
+        executor: local (processes of this machine) or ray (a Ray cluster, one task per shard; docs/scale.md).
         ray_address: address of the cluster, host:port, or auto for the one that this machine belongs to; null starts
-            Ray here.
-        timeout_s: seconds without a finished sample after which a render process is taken to hang, and replaced.
-        view_labels: label each camera's view too: the object's visible share, mask, 2-D box and corners
-            (7 ms a triplet).
-        only: render this one sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
+            Ray on this machine.
+        timeout_s: seconds without a finished sample after which a render process is assumed to hang and is replaced.
+        view_labels: also label each camera's view: the object's visible fraction, mask, 2-D box and corners (7 ms per
+            triplet).
+        only: render only this sample again, exactly as its shard has it, into <output>/only; nothing else is touched.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: changes of the object's pose before rendering (appendix D.2).
         render: options of the renderer.

@@ -45,7 +45,7 @@ class CheckConfig:
 
     Attributes:
         dataset: folder or URL of a finished dataset.
-        rerender: random samples to render again from their labels and compare with the stored pictures.
+        rerender: number of random samples to render again from their labels and compare with the stored images.
         seed: seed of the choice of those samples.
     """
 

@@ -39,8 +39,8 @@ class DoctorConfig:
     """What to try.
 
     Attributes:
-        renderers: filament, classic, and warp where its package is installed.
-        timeout_s: seconds that each may take; warp compiles its kernels when it is first used.
+        renderers: filament, classic, and warp if its package is installed.
+        timeout_s: seconds that each may take; warp compiles its kernels on first use.
     """
 
     renderers: tuple[Literal["filament", "classic", "warp"], ...] = field(default_factory=lambda: tuple(_installed()))

@@ -27,7 +27,7 @@ _MOST_LABELS = 1000
 
 @dataclass(frozen=True)
 class InfoConfig:
-    """What to tell about.
+    """What to describe.
 
     Attributes:
         dataset: folder or URL of a finished dataset.

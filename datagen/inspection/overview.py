@@ -28,11 +28,11 @@ class InspectConfig:
         samples: triplets on the sheet, spread evenly over the dataset.
         page: HTML page to browse samples with all their values; null for browse.html inside the dataset's folder.
         page_samples: triplets on the page; 0 for no page.
-        evaluation: folder of dactyl evaluate, whose errors on this dataset the page then shows and filters by; half of
-            its samples are those with the largest.
-        columns: triplets beside each other.
-        scale: enlargement of the pictures.
-        wireframe: draw the labelled object's edges and axes over the pictures.
+        evaluation: folder of dactyl evaluate; the page then shows its errors on this dataset and filters by them, and
+            half of its samples are those with the largest errors.
+        columns: triplets side by side.
+        scale: enlargement of the images.
+        wireframe: draw the labelled object's edges and axes over the images.
         viewer: rerun, to look at page_samples triplets in the Rerun viewer instead of on a sheet and a page.
         save: .rrd file for that viewer to open later, instead of starting it now.
     """

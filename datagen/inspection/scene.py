@@ -23,13 +23,13 @@ from vision.solvers.landmarks import locate
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Which scene to look at.
+    """Which scene to show.
 
     Attributes:
         scene: its name in configs/scenes, or a file.
-        output: PNG of the sheet: every camera's picture with what was understood drawn over it, and the cameras
-            around the scene; null for scene-NAME.png in the current folder.
-        renderer: renderer of the pictures; null for no sheet.
+        output: PNG of the sheet: every camera's image with the parsed scene drawn over it, and the cameras around the
+            scene; null for scene-NAME.png in the current folder.
+        renderer: renderer of the images; null for no sheet.
     """
 
     scene: str

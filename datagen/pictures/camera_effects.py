@@ -28,16 +28,16 @@ _LARGEST_BLUR = 0.1  # of the image's width
 
 @dataclass(frozen=True)
 class CameraEffectsConfig:
-    """Ranges, one draw for each image. With the defaults nothing happens.
+    """Ranges of camera effects, one draw for each image. The defaults change nothing.
 
     Attributes:
         probability: probability that a sample's images go through the camera.
         defocus: radius of the disc that a point becomes, as a fraction of the image's width.
         motion: path of a point while the shutter is open, as a fraction of the image's width; in any direction.
-        vignette: loss of light in the corners, as a fraction of it.
-        exposure: change of the light, in stops (factors of two).
+        vignette: fraction of the light that is lost in the corners.
+        exposure: change of exposure, in stops (factors of two).
         white_balance: change of the gains of red and of blue, in stops.
-        shot_noise: standard deviation of white, as a fraction of white; the variance grows with the light.
+        shot_noise: standard deviation at white, as a fraction of white; the variance grows with the light.
         read_noise: standard deviation that every pixel has, as a fraction of white.
         chroma: fraction of the noise's variance that is coloured, in blots of two by two pixels.
         gamma: levels from 0 to 1 are raised to the power of 2 to this.

@@ -22,19 +22,21 @@ _WHAT = "surroundings"
 
 @dataclass(frozen=True)
 class SurroundingsConfig:
-    """How often a sample has surroundings that light it and are seen behind it, and which. With the defaults none has.
+    """How often a sample has surroundings that light it and are seen behind it, and which. By default no sample has
+    any.
 
-    Without them, an even white sky is all around that is not seen.
+    A sample without surroundings is lit by a uniform white sky that is not seen.
 
     Attributes:
         probability: probability that a sample has surroundings.
         kinds: procedural surroundings to draw: room, studio, sky.
-        folder: folder of equirectangular pictures to use too (.hdr, .exr, .jpg, .png); null for procedural ones only.
-        folder_fraction: share of surroundings that are pictures of the folder, where there is one.
-        pool: number of different surroundings that 128 consecutive samples share; each is turned at random about the
+        folder: folder of equirectangular images to use as well (.hdr, .exr, .jpg, .png); null for procedural ones only.
+        folder_fraction: fraction of surroundings that are images of the folder, if there is one.
+        pool: number of different surroundings that 128 consecutive samples share; each is rotated at random about the
             vertical.
-        brightness: mean luminance of surroundings; 1 is that of the even white sky.
-        bare: how often the scene's background (plane or bowl) is left out, so that they are seen in its place.
+        brightness: mean luminance of surroundings; 1 is that of the uniform white sky.
+        bare: how often the scene's background (plane or bowl) is left out, so that the surroundings are seen in its
+            place.
     """
 
     probability: float = 0.0

@@ -23,17 +23,17 @@ _WHAT = "texture"
 
 @dataclass(frozen=True)
 class TextureConfig:
-    """How often surfaces have a texture, and which. With the defaults none has.
+    """How often surfaces have a texture, and which. By default none has.
 
-    A texture multiplies the colour that is drawn for its surface, in linear light: a face keeps its hue.
+    A texture multiplies its surface's colour in linear light, so a face keeps its hue.
 
     Attributes:
         links: probability for each link of the hand.
-        object: probability for each part of the object; letters and parts with a texture of their own stay as they are.
-        background: probability for the background, of a bowl's floor and wall each.
-        kinds: procedural ones to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
-        folder: folder of pictures to use too; null for procedural ones only.
-        folder_fraction: share of textures that are pictures of the folder, where there is one.
+        object: probability for each part of the object; letters and parts with their own texture stay as they are.
+        background: probability for the background; for a bowl, separately for floor and wall.
+        kinds: procedural textures to draw: noise, gradient, checks, stripes, dots, brushed, wood, print.
+        folder: folder of images to use as well; null for procedural ones only.
+        folder_fraction: fraction of textures that are images of the folder, if there is one.
         pool: number of different textures that 128 consecutive samples share.
         scale: size of a texture: at 1 it repeats every 6 cm on the hand and the object, every 40 cm on the background.
     """

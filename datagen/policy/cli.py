@@ -32,8 +32,8 @@ def main_policy(argv: Sequence[str]) -> None:
 def main_train(argv: Sequence[str]) -> None:
     """Train a policy with hindsight experience replay.
 
-    Checkpoints, the log, the learning curve and policy.pt go to the output folder; the same command resumes an
-    unfinished training, a larger --steps with a finished one.
+    Checkpoints, the log, the learning curve and policy.pt go to the output folder. The same command resumes an
+    unfinished training; with a larger --steps it extends a finished one.
 
     examples:
       dactyl policy train --config configs/policy/her.yaml --output runs/her
@@ -49,7 +49,7 @@ def main_train(argv: Sequence[str]) -> None:
 
 
 def main_evaluate(argv: Sequence[str]) -> None:
-    """Play the paper's trials: 50 goals, 80 s for each, until a drop; print consecutive goals next to its Table 3.
+    """Play the paper's trials (50 goals, 80 s for each, until a drop) and print consecutive goals next to its Table 3.
 
     examples:
       dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation

@@ -22,7 +22,7 @@ class CriticConfig:
     """How critics are built.
 
     Attributes:
-        count: number of critics; targets use the least of their values.
+        count: number of critics; targets use the smallest of their values.
         hidden: widths of the hidden layers.
         blocks: perceptron (linear layers with layer normalisation and ReLU) or residual (each width a block of two
             linear layers with RMS normalisation, added to its input; all widths are then equal).

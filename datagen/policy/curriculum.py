@@ -10,13 +10,13 @@ from vision.bounds import fraction
 
 @dataclass(frozen=True)
 class Widening:
-    """How a number grows from `first` to its end.
+    """How a number grows from `first` to its final value.
 
     Attributes:
-        first: where it begins.
-        step: by how much it grows.
-        fraction: fraction of the last `goals` goals, reached at its present edge, at which it does.
-        goals: number of goals that are counted, again from none after each step.
+        first: initial value.
+        step: size of each increase.
+        fraction: fraction of the last `goals` goals that must be reached, at the present edge, for an increase.
+        goals: number of goals counted; the count restarts after each increase.
     """
 
     first: float = 0.0

@@ -38,7 +38,7 @@ class EvaluateConfig:
 
     Attributes:
         output: folder for results.json.
-        policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is shipped.
+        policy: name, file (.pt, .pt2) or entry point (package.module:function); trained is the shipped one.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         trials: number of trials of each kind.
@@ -47,8 +47,8 @@ class EvaluateConfig:
         plain: play in the simulation without randomization.
         randomized: play in the randomized simulation.
         baseline: play the same trials with random exploration, for comparison.
-        gif: picture of the best seconds of the first trials, of those without randomization if they are played.
-        rules: when a trial is over; the default is the paper's.
+        gif: film of the best seconds of the first trials, from those without randomization if they are played.
+        rules: when a trial ends; the default is the paper's.
         randomization: what differs in the randomized simulation; the default is all of the paper's.
     """
 

@@ -55,8 +55,8 @@ class Hindsight:
     """How goals and returns are made from experience.
 
     Attributes:
-        relabelled: share of samples whose goal becomes an orientation that the episode reached later.
-        horizon: most steps after which an orientation that becomes a goal was reached.
+        relabelled: fraction of samples whose goal is replaced by an orientation that the episode reached later.
+        horizon: largest number of steps after which such an orientation was reached.
         steps: rewards summed before the critic's estimate takes over (n-step returns).
         discount: discount of the reward, per step.
     """

@@ -38,20 +38,21 @@ class Learning:
     """How the networks learn.
 
     Attributes:
-        actor_inputs: what of the state the actor sees, as the sensors report it; critics see all of it, as it is, and
-            the drawn physics. The default leaves the velocities out, which only a simulator knows. The paper's Table
-            2, ["fingertip_position", "object_position"], leaves a network without memory blind to how the object lies.
+        actor_inputs: parts of the state that the actor sees, as the sensors report them; critics see the whole true
+            state and the drawn physics. The default omits the velocities, which only a simulator knows. The paper's
+            Table 2, ["fingertip_position", "object_position"], leaves a network without memory blind to how the object
+            lies.
         hidden: widths of the actor's hidden layers.
         memory: what the actor remembers.
-        privileged: whether the actor, too, sees everything as it is and is told the drawn physics: a teacher
+        privileged: whether the actor also sees the true state and the drawn physics: a teacher
             (`datagen.policy.student`), of no use outside the simulation.
         critic: how critics are built.
         learning_rate: learning rate of Adam, for all networks.
-        batch: transitions of one update.
-        actor_every: updates of the critics for one of the actor.
-        averaging: share by which target networks follow the trained ones in each update.
-        smoothing: standard deviation of noise on the actions that targets are made of, cut at twice as much (TD3, arXiv
-            1802.09477): critics that are wrong about single actions then cannot be climbed.
+        batch: number of transitions in one update.
+        actor_every: number of the critics' updates for each of the actor's.
+        averaging: fraction by which target networks follow the trained ones in each update.
+        smoothing: standard deviation of noise on the actions that targets are computed from, clipped at twice as much
+            (TD3, arXiv 1802.09477), so that the actor cannot exploit critics that are wrong about single actions.
         action_cost: weight of the actions' mean square in the actor's loss.
         hindsight: how goals and returns are made.
     """

@@ -24,38 +24,40 @@ class HerConfig:
         output: folder; an unfinished training there is resumed, a larger ``steps`` extends it.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        init: weights to begin from, a policy.pt of a training or the name of a shipped one; null begins from nothing.
-        teacher: weights of an actor whose actions are learnt on the states that the trained one gets into
+        init: weights to start from, a policy.pt of a training or the name of a shipped one; null starts from random
+            weights.
+        teacher: weights of an actor whose actions are learnt on the states that the trained one reaches
             (`datagen.policy.student`); null learns from goals, by hindsight.
         randomized: train in the paper's randomized simulation.
         groups: groups of effects that are randomized: physics, observation, unmodelled.
         widening: growth of the randomizations' width, as goals are reached by the worlds that act without exploration.
         seed: seed of every random draw.
         steps: environment steps in all worlds together.
-        players: processes that simulate while the learner learns; 0 simulates in the learner's, in turns with it.
-        worlds: worlds of each player, simulated at once.
+        players: processes that simulate while the learner learns; 0 simulates in the learner's process, in turns with
+            it.
+        worlds: worlds of each player, simulated in parallel.
         clean_worlds: number of worlds that act without exploration, for the reported figures.
         threads: simulation threads of each player; 0 uses all processors.
-        torch_threads: threads that learn.
-        device: device that learns, as torch calls it: cpu, cuda.
-        chunk: steps that are played and learnt from at a time; the policy that plays is up to two chunks old.
+        torch_threads: threads of the learner.
+        device: device of the learner, as torch names it: cpu, cuda.
+        chunk: steps that are played and learnt from at a time; the acting policy is up to two chunks old.
         updates: updates of the networks for each step of all worlds of a player.
-        replay_steps: capacity for each world; some 2 kB a step.
-        warmup: environment steps of the most noise around the cupped hand, before anything is learnt; with `init`, of
+        replay_steps: capacity for each world; some 2 kB per step.
+        warmup: environment steps with the most noise around the cupped hand, before anything is learnt; with `init`, of
             the given policy.
-        critics_first: environment steps after that in which only critics learn, while the actor stays as it is: from
-            critics that know nothing yet it would forget in minutes what it can do.
-        first_updates: updates of the critics for each step of all worlds of a player, in these.
-        anchor: weight of the mean square by which the actor's actions differ from those of the given one, right after;
-            it fades to nothing in the `anchor_steps` that follow.
-        noise: standard deviation of the exploration in joint targets, in half control ranges, of the least and the
+        critics_first: environment steps after that in which only critics learn, while the actor stays as it is: with
+            critics that know nothing yet it would forget its skill in minutes.
+        first_updates: updates of the critics for each step of all worlds of a player, during `critics_first`.
+        anchor: initial weight of the mean square by which the actor's actions differ from those of the given one; it
+            fades to zero over the `anchor_steps` that follow.
+        noise: standard deviation of the exploration in joint targets, in half control ranges, for the least and the
             most exploring world.
         first_turn: exploring worlds begin with goals within this angle, rad.
-        widen_at: share of the last 500 goals whose reaching lets that angle grow by a tenth.
-        start_states: states that episodes begin from, made by the paper's 100 random actions each.
+        widen_at: fraction of the last 500 goals that must be reached for that angle to grow by a tenth.
+        start_states: number of states that episodes start from, each made by the paper's 100 random actions.
         log_steps: environment steps between rows of the log.
-        checkpoint_seconds: between checkpoints.
-        learning: the networks and their learning.
+        checkpoint_seconds: seconds between checkpoints.
+        learning: the networks and how they learn.
     """
 
     output: Path

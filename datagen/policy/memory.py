@@ -25,7 +25,7 @@ class Memory:
 
     Attributes:
         kind: none; stack (the frames are further inputs of the first layer) or gru (a recurrent layer reads them, the
-            oldest first, beginning from nothing: in training and in use alike).
+            oldest first, starting from an empty state in training and in use).
         frames: number of frames, 80 ms apart; 0 for none.
         units: width of the recurrent layer.
     """

@@ -90,20 +90,21 @@ class Renderer(Protocol):
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How to render; what to render is in the samples.
+    """How to render; the samples say what to render.
 
     Attributes:
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
-        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1]; more of a mesh whose
-            surface would move by more than a millimetre.
+        mesh_fraction: fraction of the triangles of the hand's meshes to keep, in (0, 1]; more of a mesh whose surface
+            would move by more than a millimetre.
         shadows: lights cast shadows.
-        shadow_lights: most lights of a sample that cast shadows: those drawn first, whatever their brightness.
-        environment_lights: the other lights are drawn as if they were far away, all at the cost of one (Filament).
-        background_shadows: shadows fall on the background too (Filament; a fifth of the time).
+        shadow_lights: largest number of a sample's lights that cast shadows: those drawn first, whatever their
+            brightness.
+        environment_lights: draw the other lights as if they were far away, all at the cost of one (Filament).
+        background_shadows: shadows also fall on the background (Filament; a fifth of the time).
         shadow_map_size: width of a light's shadow map, texels.
         ambient_occlusion: darken creases (Filament only).
-        displacement: cameras are displaced again for each sample, or once for each recording (for self-calibration).
-        recording_size: samples of a recording, where displacement is per-recording: its first ones, the next ones, ...
+        displacement: displace cameras for each sample, or once for each recording (for self-calibration).
+        recording_size: consecutive samples in each recording, if displacement is per-recording.
         warp: options of the renderer warp only.
         textures: surfaces can have textures, as appearance.textures draws them (not warp).
         unity: options of the renderer unity only.

@@ -9,18 +9,18 @@ from vision.bounds import at_least_one, fraction, positive
 
 @dataclass(frozen=True)
 class PlayerOptions:
-    """How to run Unity. None of this changes a picture.
+    """How to run Unity. No option here changes an image.
 
     Attributes:
         executable: the built player; null waits for the Unity editor's Play button (one worker, one player).
         arguments: arguments for the executable, for example ``-screen-fullscreen 0``.
-        players: players that each render process runs side by side.
-        batch_size: samples in one message.
+        players: number of players that each render process runs in parallel.
+        batch_size: number of samples in one message.
         reply: raw (pixels in one message, fast) or png (visual observations, ML-Agents' usual way).
         start_timeout_s: seconds a player may take to start, or you to press Play.
         reply_timeout_s: seconds it may take for a batch.
-        attempts: players that may fail at a batch before it is given up.
-        port: to listen on, on loopback; null for any free one (for the editor: the one it looks for).
+        attempts: number of players that may fail at a batch before the command gives up.
+        port: port to listen on, on loopback; null for any free one (for the editor: the one it looks for).
         logs: folder for the players' output; null for a temporary one, kept only if something goes wrong.
     """
 
@@ -44,14 +44,14 @@ class PlayerOptions:
 
 @dataclass(frozen=True)
 class UnityOptions:
-    """What Unity's pictures depend on besides the samples, and how to run it.
+    """What Unity's images depend on besides the samples, and how to run it.
 
     Attributes:
         msaa: samples per pixel, 1, 2, 4 or 8.
         light_range: distance at which a light's effect ends, metres. It falls off on the way there: with Unity's
-            documented 1 / (1 + 25 (distance / range)^2), 2.5 m makes pictures about as bright as Filament's.
-        ambient: grey level of the even light from all sides, sRGB-encoded, [0, 1]; 0.35 is a tenth of white.
-            Surroundings of brightness 1 shine as brightly.
+            documented 1 / (1 + 25 (distance / range)^2), 2.5 m makes images about as bright as Filament's.
+        ambient: grey level of the uniform light from all sides, sRGB-encoded, [0, 1]; 0.35 is a tenth of white.
+            Surroundings of brightness 1 are as bright.
         reflection: strength of the surroundings, white ones or a sample's, that glossy surfaces reflect, [0, 1].
         player: how to run Unity.
     """

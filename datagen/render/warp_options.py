@@ -12,10 +12,10 @@ class WarpOptions:
     """How to draw with rays on a GPU, or a CPU.
 
     Attributes:
-        rays: rays of a pixel in each direction: 2 smooths outlines with four rays a pixel, 1 is four times as fast.
-        worlds: samples drawn at once; null for 64 on a GPU and 4 on a CPU. Changes no picture.
-        device: cpu, cuda or cuda:1; null for a GPU where there is one. Pictures of devices differ by rounding.
-        devices: GPUs among which render processes are shared out, where device is null; null for all of this machine.
+        rays: rays per pixel in each direction: 2 smooths outlines with four rays per pixel, 1 is four times as fast.
+        worlds: samples drawn at once; null for 64 on a GPU and 4 on a CPU. This changes no image.
+        device: cpu, cuda or cuda:1; null for a GPU if there is one. Images of different devices differ by rounding.
+        devices: number of GPUs that render processes share, if device is null; null for all of this machine.
     """
 
     rays: int = 2

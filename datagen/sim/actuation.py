@@ -21,12 +21,12 @@ _SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): below it the hand would be of no use
 
 @dataclass(frozen=True)
 class ActionNoise:
-    """Gaussian, standard deviations as shares (Table 8): of the action range, or of the action itself.
+    """Gaussian noise on actions (Table 8): standard deviations as fractions of the action range or the action.
 
     Attributes:
-        additive: share of the range, each step.
-        offset: share of the range, each episode.
-        multiplicative: share of the action, each step.
+        additive: fraction of the range, each step.
+        offset: fraction of the range, each episode.
+        multiplicative: fraction of the action, each step.
     """
 
     additive: float = 0.05
@@ -42,7 +42,7 @@ class ActionNoise:
 
 @dataclass(frozen=True)
 class ActionDelay:
-    """Each actuator lags one step of 80 ms behind throughout an episode, with this probability."""
+    """With this probability, each actuator lags one step of 80 ms behind throughout an episode."""
 
     probability: float = 0.5
 
@@ -55,11 +55,11 @@ class ActionDelay:
 
 @dataclass(frozen=True)
 class Backlash:
-    """A motor that reverses first takes up the slack of its tendons: until then the joint gets part of the action.
+    """A motor that reverses first takes up the slack of its tendons; until then the joint gets only part of the action.
 
     Attributes:
         spread: standard deviation of an episode's (logarithmic) rates around the calibrated ones, relative to them.
-        strength: share of what a joint loses to slack that it does lose; 1 is the calibrated hand.
+        strength: fraction of the calibrated hand's loss to slack that each joint has; 1 is the calibrated hand.
     """
 
     spread: float = 0.1

@@ -20,17 +20,17 @@ Generators = Callable[[str], np.random.Generator]
 
 @dataclass(frozen=True)
 class PhysicsRandomization:
-    """Table 1. Factors multiply the model's value, terms are added to it; null leaves it as it is.
+    """Physics of Table 1. Factors multiply the model's value, terms are added to it; null leaves it unchanged.
 
     Attributes:
         object_size: factor of the object's dimensions, one for all three; a mesh takes the nearest of
-            `objects.OBJECT_SIZES`. Mass keeps, inertia goes with the square.
+            `objects.OBJECT_SIZES`. Mass stays, inertia changes with the square.
         mass: factor of mass and inertia, for the object and each link of the hand.
         friction: factor of all friction coefficients, one for everything: a contact takes the larger of its two
             geoms' coefficients, so that independent factors would raise friction.
         joint_damping: factor, for each joint of the hand.
         actuator_gain: factor of the position gain P, for each actuator.
-        joint_limit: term, rad, for each end of each hinge of the hand; a range never turns inside out.
+        joint_limit: term, rad, for each end of each hinge of the hand; a range is never inverted.
         gravity: term, m/s^2, for each coordinate.
     """
 

@@ -26,10 +26,10 @@ from vision.geometry.rotations import FloatArray
 
 @dataclass(frozen=True)
 class StepTiming:
-    """MuJoCo's steps last 8 ms and an exponentially distributed time more.
+    """MuJoCo's steps last 8 ms plus an exponentially distributed time.
 
-    It is drawn once for the ten steps of an action, as in the authors' published environments (openai/robogym): drawn
-    for each, it would all but average out, and cost a quarter of the simulation's speed in calls.
+    The time is drawn once for the ten steps of an action, as in the authors' published environments (openai/robogym).
+    Drawn for each step, it would almost average out, and cost a quarter of the simulation's speed in calls.
 
     Attributes:
         rate: rate of the exponential distribution, 1/s, drawn for each episode.
@@ -48,12 +48,12 @@ class StepTiming:
 
 @dataclass(frozen=True)
 class RandomForce:
-    """Now and then something pushes the object, and fades.
+    """Occasional pushes on the object, which fade.
 
     Attributes:
         probability: probability of a push in a step of 80 ms, drawn for each episode.
         acceleration: standard deviation of force over mass, m/s^2, each coordinate.
-        decay: what remains of a force after 80 ms.
+        decay: fraction of a force that remains after 80 ms.
     """
 
     probability: LogUniform = LogUniform(0.001, 0.1)

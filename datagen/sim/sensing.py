@@ -29,7 +29,8 @@ def _multiplied(effect: Effect, width: float) -> Effect:
 
 @dataclass(frozen=True)
 class ObservationNoise:
-    """Gaussian, standard deviations (Table 7): drawn once an episode (offset) and at each step (jitter).
+    """Gaussian noise of observations (Table 7): standard deviations, drawn once per episode (offset) and at each step
+    (jitter).
 
     Attributes:
         fingertip_offset, fingertip_jitter: m, each coordinate.
@@ -53,10 +54,10 @@ class ObservationNoise:
 
 @dataclass(frozen=True)
 class MarkerPlacement:
-    """Where markers sit, other than they should: standard deviations, m, each coordinate, for an episode.
+    """Displacement of markers from their nominal places: standard deviations, m, each coordinate, for an episode.
 
     Attributes:
-        fingertip: on the finger, turning with it.
+        fingertip: on the finger, rotating with it.
         base: on the hand's base, which all fingertips are measured against.
     """
 
@@ -72,11 +73,11 @@ class MarkerPlacement:
 
 @dataclass(frozen=True)
 class MarkerLoss:
-    """A fingertip's reading freezes now and then.
+    """Fingertip readings that freeze now and then.
 
     Attributes:
         probability: probability that a reading freezes, each second.
-        seconds: how long.
+        seconds: duration of a freeze, s.
     """
 
     probability: float = 0.2
@@ -93,10 +94,10 @@ class MarkerLoss:
 
 @dataclass(frozen=True)
 class MarkerOcclusion:
-    """A fingertip keeps its last reading while something presses on the spot behind its nail.
+    """Fingertips that keep their last reading while something presses on the spot behind the nail.
 
     Attributes:
-        force: N, a lighter touch hides nothing.
+        force: least force that hides the marker, N.
     """
 
     force: float = 0.0

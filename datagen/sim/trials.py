@@ -19,7 +19,7 @@ class TrialRules:
     """What ends a trial besides a drop.
 
     Attributes:
-        goals: reaching so many in a row completes the trial.
+        goals: number of goals in a row that completes the trial.
         seconds: longest time at one goal, s.
     """
 

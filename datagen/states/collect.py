@@ -48,20 +48,21 @@ class StatesConfig:
     Attributes:
         output: folder for the states; an unfinished one is resumed, a larger count extends it.
         count: number of states.
-        seed: seed of every random draw; test sets need one of their own.
+        seed: seed of every random draw; test sets need their own.
         scene: name or file of the scene: hand, object, cameras and surroundings (configs/scenes).
         policy: what moves the hand: a name (ours, or one that another package offers), a file (.pt, .pt2) or a function
-            (package.module:function); trained is the one that is shipped for the object, random exploration where none
-            is.
+            (package.module:function); trained is the one shipped for the object, or random exploration if there is
+            none.
         randomized: use the paper's randomized simulation (all of `randomization.EVERYTHING`), as its states did; the
-            default is the calibrated one. Stored states are the true ones either way.
+            default is the plain one. Stored states are the true ones either way.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file; Table 3's locked wrist).
         episode_steps: longest episode, in steps of 80 ms; it ends earlier by the rules of the paper's training: at a
-            drop, and after 8 s at one goal. Long ones make good the 100 steps that each takes to begin.
-        stride: keep the state of every so many steps; a larger one makes neighbours less alike, and takes longer.
-        worlds: episodes simulated at once, which make one part.
-        workers: processes that simulate parts side by side; 0 for as many as there are cores and parts to make.
-        threads: simulation threads of each process; 0 shares out the cores. Neither is part of the result.
+            drop, and after 8 s at one goal. Long episodes make up for the 100 steps that each takes to begin.
+        stride: keep one state of every so many steps; a larger stride makes neighbours less alike, and takes longer.
+        worlds: episodes simulated in parallel, which make one part.
+        workers: processes that simulate parts in parallel; 0 for as many as there are cores and parts to make.
+        threads: simulation threads of each process; 0 shares out the cores. Neither workers nor threads change the
+            result.
     """
 
     output: Path

@@ -30,7 +30,7 @@ class CoverageConfig:
 
     Attributes:
         states: folder of `dactyl states`.
-        output: picture; the figures go beside it as JSON. null for coverage.png in the states' folder.
+        output: image file; the figures go beside it as JSON. null for coverage.png in the states' folder.
     """
 
     states: Path

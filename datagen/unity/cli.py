@@ -30,7 +30,7 @@ dactyl unity COMMAND --help lists a command's options with examples.
 
 
 def main_unity(argv: Sequence[str]) -> None:
-    """The two commands that concern Unity only; `dactyl render --renderer unity` renders with it."""
+    """Commands that concern only Unity; `dactyl render --renderer unity` renders with it."""
     name, *rest = argv or [""]
     if name in ("-h", "--help"):
         Console().out(_USAGE, end="")
@@ -47,7 +47,7 @@ class ExportConfig:
     Attributes:
         output: file to write; Unity's menu Dactyl > Show scene pack... opens it.
         scene: name or file of the scene.
-        mesh_fraction: share of the triangles of the hand's meshes to keep, in (0, 1].
+        mesh_fraction: fraction of the triangles of the hand's meshes to keep, in (0, 1].
     """
 
     output: Path
@@ -93,7 +93,7 @@ class PlayerCheckConfig:
 
     Attributes:
         player: how to run Unity.
-        scene: name or file of the scene to draw: its cameras' sizes and lenses are what is tested.
+        scene: name or file of the scene to draw; its cameras' sizes and lenses are tested.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
         batches: number of batches to time.
     """

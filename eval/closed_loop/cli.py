@@ -9,11 +9,11 @@ from vision.console import Console
 
 
 def main_closed_loop(argv: Sequence[str]) -> None:
-    """Play trials of a policy that is told what an estimator sees, and print consecutive goals next to Table 3.
+    """Play trials of a policy that sees through an estimator, and print consecutive goals next to Table 3.
 
-    Each trial is played twice in each simulation: told the state, and told what the estimator finds in three pictures
-    of every step. Writes results.json, table.md, the estimator's errors over time (PNG) and the film of a trial (GIF)
-    into the output folder; dactyl report takes it in. The same command resumes a killed run, and more --trials
+    Each trial is played twice in each simulation: given the true state, and given what the estimator finds in three
+    images of every step. Writes results.json, table.md, the estimator's errors over time (PNG) and the film of a trial
+    (GIF) into the output folder; dactyl report includes them. The same command resumes a killed run, and more --trials
     extend a finished one.
 
     examples:

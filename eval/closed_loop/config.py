@@ -27,29 +27,29 @@ class ClosedLoopConfig:
     Attributes:
         checkpoint: checkpoint file of the estimator, or the name of shipped weights.
         output: folder for results, table and films; a rerun resumes there, and more trials extend it.
-        policy: name of a policy, file (.pt, .pt2) or entry point (package.module:function); trained is the one that is
-            shipped.
+        policy: name of a policy, file (.pt, .pt2) or entry point (package.module:function); trained is the shipped one.
         trials: number of trials per play.
         seed: seed of all random draws.
-        protocol: what the estimator is told of the cameras: nominal (where they should be), self-calibrated (where it
+        protocol: what the estimator knows of the cameras: nominal (where they should be), self-calibrated (where it
             finds them, from a recording of the hand at work before the trial) or calibrated (where they are).
         calibration_triplets: number of triplets in the recording of the self-calibrated protocol, a quarter of a second
             apart.
-        latency_steps: number of steps of 80 ms from taking pictures until their estimate reaches the policy.
-        track: follow the object from estimate to estimate, and tell the policy where it is predicted to be by now.
-        tracking: model of how the object moves and of what to believe; with track.
+        latency_steps: number of steps of 80 ms from taking images until their estimate reaches the policy.
+        track: follow the object from estimate to estimate, and give the policy its predicted present pose.
+        tracking: model of the object's motion and of which estimates to trust; with track.
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        state: also play with the policy told the state.
-        plain: play in the simulation without randomization: one look for all trials, cameras in their places.
+        state: also play with the policy given the true state.
+        plain: play in the simulation without randomization: one appearance for all trials, cameras in their nominal
+            places.
         randomized: play in the randomized simulation.
-        rules: rules by which a trial is over; the default is the paper's.
+        rules: rules by which a trial ends; the default is the paper's.
         randomization: randomization of physics, actions and sensors; the default is all of the paper's.
         hold_out: groups of randomizations to leave out: physics, observation, unmodelled (Table 4).
-        appearance: ranges of the look of the randomized simulation, drawn once for each trial, camera displacement
-            included.
+        appearance: ranges of the appearance in the randomized simulation, drawn once for each trial, camera
+            displacement included.
         film_seconds: length of the film of the trial with the most goals; 0 for none.
         workers: number of processes; 0 for one per processor.
-        device: device on which the network runs; auto takes a GPU if there is one.
+        device: device on which the network runs; auto uses a GPU if there is one.
     """
 
     checkpoint: Path

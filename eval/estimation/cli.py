@@ -13,27 +13,28 @@ from vision.extras import require
 
 
 def main_estimate(argv: Sequence[str]) -> None:
-    """Estimate the object's pose in pictures: of a recording, of folders or files named by camera, or of a dataset.
+    """Estimate the object's pose in images: of a recording, of folders or files named by camera, or of a dataset.
 
-    Pictures may have any size and lens. With a calibration they are undistorted, turned and scaled to what the
-    network's own cameras see, and poses come in the calibration's frame; without one, the middle of each picture is
-    taken, and the cameras are found with the pose as far as they are about where the network's are (nominal).
+    Images may have any size and lens. With a calibration they are undistorted, rotated and scaled to what the network's
+    own cameras see, and poses come in the calibration's frame. Without one, the middle of each image is used, and the
+    cameras are found with the pose, provided they are near the network's cameras (nominal).
 
-    --self_calibrate 100 finds the cameras from so many of the triplets first, as dactyl calibrate --from does, and
-    takes them for all: worth most of a calibration where the cameras do not move.
+    --self_calibrate 100 first finds the cameras from that many of the triplets, as dactyl calibrate --from does, and
+    uses them for all: worth most of a calibration if the cameras do not move.
 
-    Each triplet gives a JSON line: key, time_s (where known), frame (world: the scene's; capture: the calibration's),
+    Each triplet gives a JSON line: key, time_s (if known), frame (world: the scene's; capture: the calibration's),
     position (m) and quaternion (w x y z, object to frame), position_std (m) and rotation_std (rad, about the frame's
-    axes), confidence (the probability that the rotation is right to 2 degrees), unusual (why the pictures look unlike
-    the training's, or an empty list), and for each camera recognised (the fraction of the object's keypoints that are
+    axes), confidence (the probability that the rotation is right to 2 degrees), unusual (why the images look unlike the
+    training images, or an empty list), and for each camera recognised (the fraction of the object's keypoints that are
     found as well as usual), expected_px and residual_px (pixels of the network's image).
 
     --track true follows the object over time: track then holds its status (found, tracked, predicted without the
-    triplet's own estimate, lost), position, quaternion, velocity (m/s), angular_velocity (rad/s) and deviations.
+    triplet's own estimate, lost), position, quaternion, velocity (m/s), angular_velocity (rad/s) and standard
+    deviations.
 
-    --live true does so as pictures come, and serves a page on this machine that shows them with the tracked object.
-    Shots that come while another is estimated are skipped; lines go out at once, each with latency_s. --record keeps
-    the pictures as a recording, for dactyl calibrate --from.
+    --live true tracks images as they arrive, and serves a page on this machine that shows them with the tracked object.
+    Triplets that arrive while another is being estimated are skipped. Lines are printed at once, each with latency_s.
+    --record keeps the images as a recording, for dactyl calibrate --from.
 
     examples:
       dactyl estimate --pictures lab/recording --calibration lab/calibration.json --output poses.jsonl

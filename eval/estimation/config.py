@@ -13,37 +13,38 @@ from vision.tracking import TrackingConfig
 
 @dataclass(frozen=True)
 class EstimateConfig:
-    """What is estimated, and what comes of it.
+    """What to estimate, and where the results go.
 
     Attributes:
-        pictures: a folder of pictures: a recording (<camera>.csv, docs/recording.md), a folder for each camera with the
-            same names in all, files that are called as cameras are (left.png, or left-0001.png), or a dataset.
-        cameras: instead of pictures, a file or folder of each camera by its name; with live, a camera's number or URL.
+        pictures: a folder of images: a recording (<camera>.csv, docs/recording.md), a folder for each camera with the
+            same file names in all, files named after cameras (left.png, or left-0001.png), or a dataset.
+        cameras: instead of pictures, a file or folder for each camera by its name; with live, a camera's number or URL.
         checkpoint: checkpoint file of the network, or the name of shipped weights.
-        calibration: file with the cameras, calibration.json (dactyl calibrate) or Kalibr's camchain; null where they
-            are about where the network's cameras are (the nominal protocol).
-        lenses: instead of a calibration, each camera's own without a place, of OpenCV or ROS (camera_info), by its
-            name: pictures are undistorted, and the cameras are about where the network's are.
-        self_calibrate: largest number of triplets from which the cameras are found, which must not move; a hundred are
-            plenty. They begin where the calibration has them, or about where the network's are. With live, found again
-            and again as triplets come. Null for each triplet by itself.
+        calibration: file with the cameras, calibration.json (dactyl calibrate) or Kalibr's camchain; null if they are
+            near the network's cameras (the nominal protocol).
+        lenses: instead of a calibration, each camera's lens without a pose, from OpenCV or ROS (camera_info), by its
+            name: images are undistorted, and the cameras are assumed near the network's.
+        self_calibrate: largest number of triplets from which the cameras, which must not move, are found; a hundred are
+            plenty. The search starts at the calibration, or at the network's cameras. With live, it is repeated as
+            triplets arrive. Null estimates each triplet separately.
         output: file for the poses, one JSON line for each triplet; null for standard output.
-        overlays: folder for a picture of each triplet with the estimate drawn over it, or one sheet where it ends in
-            .png; null for none.
+        overlays: folder for an image of each triplet with the estimate drawn over it, or one sheet if it ends in .png;
+            null for none.
         sheet: largest number of triplets on such a sheet, evenly spaced.
-        limit: largest number of triplets that are estimated, evenly spaced; null for all.
-        tolerance_s: largest time between pictures of a triplet of a recording.
-        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
+        limit: largest number of triplets to estimate, evenly spaced; null for all.
+        tolerance_s: largest time between the images of a triplet of a recording.
+        picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         track: follow the object from triplet to triplet: smoother poses, velocities, and when it was lost; lines then
-            hold track, too.
-        interval_s: seconds from triplet to triplet where the pictures do not tell; with track.
-        tracking: model of how the object moves and of what to believe.
-        live: estimate as pictures come, from cameras, or from pictures at the pace at which they were recorded; tracks.
+            also hold track.
+        interval_s: seconds from triplet to triplet if the images do not tell; with track.
+        tracking: model of the object's motion and of which estimates to trust.
+        live: estimate images as they arrive, from cameras, or from pictures at the pace at which they were recorded;
+            tracks.
         port: port of the page on 127.0.0.1 that shows live estimates; 0 for a free one, null for no page.
-        record: folder where the pictures are kept as a recording, with live; null for nowhere.
-        stall_s: number of seconds without a picture after which a camera is said to have stopped.
+        record: folder to keep the images in as a recording, with live; null for none.
+        stall_s: number of seconds without an image after which a camera is reported to have stopped.
         batch_size: number of triplets in one call of the network.
-        device: device on which the network runs; auto takes a GPU if there is one.
+        device: device on which the network runs; auto uses a GPU if there is one.
     """
 
     pictures: Path | None = None

@@ -24,14 +24,14 @@ _PICTURES_FOR_ADVICE = 3
 
 @dataclass(frozen=True)
 class Board:
-    """A ChArUco board as it was printed.
+    """A ChArUco board as printed.
 
     Attributes:
         columns, rows: squares.
         square: side of a square, metres: measure it on the print.
         marker: side of a marker, metres.
         dictionary: OpenCV's name of the markers.
-        legacy: the pattern of OpenCV before 4.6, which differs where the number of rows is even: a marker, and no black
+        legacy: the pattern of OpenCV before 4.6, which differs if the number of rows is even: a marker, and no black
             square, in the first corner.
     """
 

@@ -26,18 +26,18 @@ class CalibrateConfig:
     """Calibration of a laboratory's cameras.
 
     Attributes:
-        pictures: folder of each camera's pictures of the board, by camera name.
+        pictures: folder of each camera's images of the board, by camera name.
         output: file to write, for example calibration.json.
-        reference: pictures in which the board lies at a known place: file name (the same in every camera's folder) to
-            the board's position (x y z, metres) and orientation (quaternion w x y z) in capture coordinates, 7 numbers.
-            The board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Two or more
-            places check each other.
-        board: ChArUco board as it was printed.
-        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
-        max_rms: largest reprojection error of a camera that is accepted, pixels.
-        max_reference_mm: largest disagreement of a reference with what a camera sees that is accepted, millimetres,
-            root mean square over the board's corners.
-        max_distance_m: largest distance of a camera from a reference board that is accepted, metres.
+        reference: images in which the board lies at a known pose: file name (the same in every camera's folder) to the
+            board's position (x y z, metres) and orientation (quaternion w x y z) in capture coordinates, 7 numbers. The
+            board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Two or more places
+            check each other.
+        board: the ChArUco board as printed.
+        picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
+        max_rms: largest accepted reprojection error of a camera, pixels.
+        max_reference_mm: largest accepted disagreement between a reference and what a camera sees, millimetres, root
+            mean square over the board's corners.
+        max_distance_m: largest accepted distance of a camera from a reference board, metres.
     """
 
     pictures: dict[str, Path]

@@ -15,12 +15,13 @@ from vision.errors import printable
 
 
 def main_calibrate(argv: Sequence[str]) -> None:
-    """Calibrate a laboratory's cameras from pictures of a ChArUco board, or with --from of the hand at work.
+    """Calibrate a laboratory's cameras from images of a ChArUco board, or with --from of the hand at work.
 
-    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which pictures to take of a
-    board; two or more reference places check each other: how far each is from where the camera sees the board is
-    printed. --from needs no board: a network finds hand and object in some hundred triplets of a recording or dataset,
-    and with them each camera's displacement and focal length (docs/first-day.md; dactyl calibrate --from x --help).
+    Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which images to take of a
+    board. Two or more reference places check each other: the command prints how far each is from where the camera sees
+    the board. --from needs no board: a network finds hand and object in some hundred triplets of a recording or
+    dataset, and with them each camera's displacement and focal length (docs/first-day.md; dactyl calibrate --from x
+    --help).
 
     examples:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json

@@ -17,21 +17,21 @@ _MARKER_OFFSET_M = 1.0  # the object's frame from that of its markers
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """A recording and what to make of it. Poses are 7 numbers: x y z in metres, then a quaternion w x y z.
+    """A recording and how to import it. Poses are 7 numbers: x y z in metres, then a quaternion w x y z.
 
     Attributes:
         recording: folder of the recording.
         output: folder of the dataset.
-        scene: name or file of the scene that the trained network knows.
-        capture_in_world: pose of the capture frame in the world (of the simulation); where a base is recorded, that of
-            its markers instead.
+        scene: name or file of the scene the network was trained on.
+        capture_in_world: pose of the capture frame in the simulation's world; if a base is recorded, pose of the base's
+            markers instead.
         object_in_markers: pose of the object's frame in that of its markers.
-        tolerance_s: largest time between pictures of a triplet.
-        max_gap_s: largest time between two readings of the motion capture that are interpolated.
-        warp: turn every picture to the direction and field of view of the trained camera (the camera's true place is
+        tolerance_s: largest time between the images of a triplet.
+        max_gap_s: largest time between two interpolated readings of the motion capture.
+        warp: rotate every image to the direction and field of view of the trained camera (the camera's true position is
             kept); false only crops and reduces it.
-        check_colors: compare the object's colours with what the poses say; false for an object painted otherwise.
-        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
+        check_colors: compare the object's colours with what the poses imply; false for an object painted differently.
+        picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         image_size: longest side of the images, pixels; null for the size that the scene's cameras have.
         shard_size: number of samples in a shard.
     """

@@ -37,15 +37,15 @@ class SelfCalibrateConfig:
     """Calibration from the hand at work.
 
     Attributes:
-        recording: folder that --from names: a dataset, or a recording (<camera>.csv and pictures).
+        recording: folder given to --from: a dataset, or a recording (<camera>.csv and images).
         output: file to write, for example calibration.json.
         checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
-        calibration: an earlier calibration of the recording's cameras, whose lens and directions are then kept as a
-            beginning; null where they are where the network's cameras are.
-        triplets: largest number of triplets that are used, evenly spaced.
-        tolerance_s: largest time between pictures of a triplet of a recording.
+        calibration: an earlier calibration of the recording's cameras, whose lenses and directions are the starting
+            point; null if the cameras are near the network's.
+        triplets: largest number of triplets to use, evenly spaced.
+        tolerance_s: largest time between the images of a triplet of a recording.
         distortion: also find each lens's radial distortion (without an earlier calibration).
-        picture_bits: number of bits that count in 16-bit PNG pictures; null where the values themselves must tell.
+        picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
     """
 
     recording: Path

@@ -29,11 +29,11 @@ MOST_BYTES = 16_000_000
 
 @dataclass(frozen=True)
 class PackageConfig:
-    """What is packaged.
+    """What to package.
 
     Attributes:
         checkpoint: checkpoint file that dactyl train wrote.
-        evaluation: folder of dactyl evaluate that evaluated this very checkpoint.
+        evaluation: folder of dactyl evaluate for this very checkpoint.
         output: folder for <name>.pt and <name>.md; null for the package's own folder of weights.
         name: name by which PoseEstimator.from_pretrained finds the weights; null for the object's name.
     """

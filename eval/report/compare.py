@@ -35,12 +35,12 @@ _TEXTS = 3
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What is compared.
+    """What to compare.
 
     Attributes:
         baseline: folder of dactyl evaluate against which the candidate is measured.
-        candidate: folder of dactyl evaluate that is measured; a difference is its error less the baseline's.
-        output: folder for compare.html, compare.md, compare.csv and compare.json; null prints only the table.
+        candidate: folder of dactyl evaluate to be measured; a difference is its error minus the baseline's.
+        output: folder for compare.html, compare.md, compare.csv and compare.json; null only prints the table.
     """
 
     baseline: Path
@@ -51,9 +51,10 @@ class CompareConfig:
 def main_compare(argv: Sequence[str]) -> None:
     """Compare two evaluations: every error of both, the difference, and whether it is more than chance.
 
-    On each test set and protocol that both have. Where both met the same samples, the 95 % confidence interval is that
-    of paired differences, by resampling whole episodes; else that of a difference of two means, and the notes say so.
-    Runs that do not compare are refused: other objects, no test set in common, another renderer under one name.
+    Compares each test set and protocol that both have. If both used the same samples, the 95 % confidence interval is
+    that of paired differences, by resampling whole episodes; otherwise it is that of a difference of two means, and the
+    notes say so. Runs that cannot be compared are refused: other objects, no test set in common, another renderer under
+    one name.
 
     examples:
       dactyl compare --baseline runs/paper/evaluation --candidate runs/best/evaluation

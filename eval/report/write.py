@@ -33,12 +33,12 @@ _TAKEN = ("paper", "successor", "constant")
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What is reported.
+    """What to report.
 
     Attributes:
-        evaluations: folders of dactyl evaluate by the name of the checkpoint, for example {ours: runs/evaluation}.
+        evaluations: folders of dactyl evaluate by a name for the checkpoint, for example {ours: runs/evaluation}.
         output: folder for report.html, report.md, report.csv, report.json and summary.md.
-        closed_loops: folders of dactyl closed-loop by the name of the policy, for example {her: runs/closed-loop}.
+        closed_loops: folders of dactyl closed-loop by a name for the policy, for example {her: runs/closed-loop}.
         metrics: columns of the table of other errors by their keys (eval/scoring/metric_rows.py and what other packages
             offer): absolute_x, absolute_y, absolute_z, add, add_s, mssd, mspd, within_5deg_5mm, face_confusion and so
             on; null for all. The CSV has all.

@@ -35,23 +35,23 @@ from vision.versions import package_versions
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What is evaluated on what.
+    """Which checkpoint to evaluate, and on what.
 
     Attributes:
         checkpoint: checkpoint file that dactyl train wrote, or the name of shipped weights.
         test_sets: datasets (folders or URLs) by name, for example {filament: data/test-filament, real: null}; null for
-            one that is not there yet.
-        output: folder for predictions, table and pictures.
-        training_set: dataset whose labels give the best constant pose, the baseline; null leaves that row out.
-        protocols: what the estimator is told of the cameras: nominal (the rig's, as in the paper), self-calibrated
-            (those that it found from all triplets of a recording; only on sets of recordings), calibrated (each
-            sample's true ones).
+            one that does not exist yet.
+        output: folder for predictions, table and images.
+        training_set: dataset whose labels give the best constant pose, the baseline; null omits that row.
+        protocols: what the estimator knows of the cameras: nominal (the rig's, as in the paper), self-calibrated (those
+            that it found from all triplets of a recording; only on sets of recordings), calibrated (each sample's true
+            ones).
         calibrations: files of dactyl calibrate --from by the test set's name, each with the cameras of all of the set's
-            images: the self-calibrated protocol then takes those and finds none itself.
+            images: the self-calibrated protocol then uses those and finds none itself.
         batch_size: number of triplets in one call of the estimator.
-        device: device on which the network runs; auto takes a GPU if there is one.
-        camera_subsets: also take away each camera in turn (calibrated; only where the estimator uses cameras).
-        miscalibration_samples: number of samples, evenly spaced, on which the estimator is also told cameras that are
+        device: device on which the network runs; auto uses a GPU if there is one.
+        camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
+        miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are
             wrong by set amounts (calibrated; as above); 0 for none.
     """
 

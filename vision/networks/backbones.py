@@ -34,12 +34,12 @@ class BackboneConfig:
     """A tower.
 
     Attributes:
-        name: kind of the tower.
+        name: kind of tower.
         pool_stride: stride of the paper's max-pool.
         stage_strides: stride of each of the four stages of ``paper`` and the torchvision networks.
         width: channels of the pyramid's finest level; the levels above have 2 and 4 times as many.
         blocks: residual blocks on each level of the pyramid.
-        norm: normalisation, "batch", or "group" where batches are very small.
+        norm: normalisation, "batch", or "group" for very small batches.
     """
 
     name: Literal["paper", "resnet18", "resnet50", "pyramid"] = "paper"

@@ -25,7 +25,7 @@ from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationForma
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights and kinds of the losses that are minimised.
+    """Weights and kinds of the losses.
 
     Attributes:
         rotation: loss of a regression's rotation: squared error of its normalised numbers, or the angle to the truth in

@@ -22,11 +22,11 @@ MODELS = Registry(
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """The window of an image in which the geometric model looks.
+    """The window of an image that the geometric model sees.
 
     Attributes:
-        side: side of the window, as a fraction of the image's longer side; null for one that suits the object, each
-            camera its own. (0.38 for the block: its corners lie within 0.19 of its centre.)
+        side: side of the window, as a fraction of the image's longer side; null fits it to the object, separately for
+            each camera. (0.38 for the block: its corners lie within 0.19 of its centre.)
         size: side of the window in the tower's pixels.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
         locator_width: channels of the locator's finest level, a multiple of 8.
@@ -54,13 +54,13 @@ class ModelConfig:
     Attributes:
         head: the model: regression (the paper's), geometric (corners and geometry), or one that another package offers.
         backbone: the tower.
-        rotation: format in which the regression head answers.
+        rotation: output format of the regression head's rotation.
         hidden: width of the regression head's hidden layer.
         image_size: pixels to which images are reduced; their own size when null.
-        window: window around the object at which the geometric model looks; the whole image when null.
-        iterations: number of iterations of the refinement of a geometric pose.
-        camera_input: whether the regression head is told the cameras too: how far each is from its nominal place.
-        options: keys that a model of another package has beside these.
+        window: window around the object that the geometric model sees; the whole image when null.
+        iterations: number of refinement iterations of a geometric pose.
+        camera_input: whether the regression head also receives the cameras: how far each is from its nominal pose.
+        options: additional keys of another package's model.
     """
 
     head: str = "regression"
