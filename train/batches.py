@@ -64,7 +64,7 @@ class StepSampler:
 
 
 class Waiting:
-    """The time since when the training waits for a batch; it does not wait when ``since`` is None."""
+    """Time since which the training has been waiting for a batch; it does not wait when ``since`` is None."""
 
     since: float | None = None
 

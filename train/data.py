@@ -33,7 +33,7 @@ class TripletDataModule(lightning.LightningDataModule):
 
     Attributes:
         scene: the scene that the images show.
-        waiting: the time since when the training waits for a batch.
+        waiting: time since which the training has been waiting for a batch.
 
     Raises:
         DactylError: a dataset is missing, damaged or empty, or they do not show the same scene.
@@ -69,7 +69,7 @@ class TripletDataModule(lightning.LightningDataModule):
         self._shared = True
 
     def prepare_loading(self, processes: int) -> bool:
-        """Determine whether loading processes can pass batches through shared memory, and return it.
+        """Determine and return whether loading processes can pass batches through shared memory.
 
         Args:
             processes: number of training processes on this machine, each with its own loading processes.

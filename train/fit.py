@@ -125,8 +125,7 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
     except Stopped as stop:
-        # The training is saved; now the signal has its usual effect. The exit status of the first process counts for
-        # all.
+        # The training is saved; now the signal has its usual effect. The first process's exit status counts for all.
         if trainer.is_global_zero:
             signal.raise_signal(stop.signal)
     except BaseException as error:

@@ -32,7 +32,7 @@ _PREFETCHED = 2  # batches per process, torch's default
 _SEMAPHORES = 256 << 10  # bytes per process: they are in shared memory, too, a page each
 _MAX_SOCKET_PATH = 107  # bytes, of a Unix socket on Linux
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
-_LAST_SECONDS = 30  # of a terminated loading process: longer than a batch and its saving, but not than a validation
+_LAST_SECONDS = 30  # of a terminated loading process: longer than a batch and its saving, validations aside
 
 
 def collate_samples(samples: Sequence[Any]) -> Batch | DactylError:

@@ -35,7 +35,7 @@ def install(*extras: str) -> str:
 
 @contextlib.contextmanager
 def optional(package: str, purpose: str) -> Iterator[None]:
-    """Import a package of an extra inside; on failure raise one line that says what needs it and how to install it.
+    """Turn a failed import inside into a one-line error that says what needs the package and how to install it.
 
     Args:
         package: one of ``EXTRAS``.

@@ -216,8 +216,7 @@ def _cameras(batch: Mapping[str, Tensor]) -> Cameras:
 def normalize(images: Tensor) -> Tensor:
     """Normalise each image (N, 3, h, w) to zero mean and unit variance over all its pixels and channels."""
     images = images - images.mean(dim=(1, 2, 3), keepdim=True)
-    # torch.var_mean takes twelve times as long on a CPU. One level of 255 is added so that a constant image stays at
-    # zero.
+    # torch.var_mean takes twelve times as long on a CPU. One level of 255 is added: a constant image stays at zero.
     return images / (images.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1.0)
 
 

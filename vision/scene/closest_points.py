@@ -63,7 +63,7 @@ class _Triangles:
             row = np.repeat(np.arange(len(points)), [len(each) for each in inside])
             face = faces[np.concatenate([np.asarray(each, np.int64) for each in inside])]
             beside = np.maximum(self._low[face] - points[row], points[row] - self._high[face]).clip(0)
-            kept = np.einsum("nx,nx->n", beside, beside) <= within[row] ** 2  # most are slivers, and long
+            kept = np.einsum("nx,nx->n", beside, beside) <= within[row] ** 2  # most are long slivers
             near.append((row[kept], face[kept]))
         return self._best(points, *(np.concatenate(each) for each in zip(*near, strict=True)))
 

@@ -24,7 +24,7 @@ _PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA", "GIF")
 """Texture formats that Pillow may assume; it would pass others to external programs."""
 _MOST_PIXELS = 8192 * 8192
 _LOOKS = {"KHR_materials_unlit", "KHR_materials_pbrSpecularGlossiness"}
-"""Extensions of glTF that can be ignored without changing the meaning of a file."""
+"""Extensions of glTF without which a file can still be read as intended."""
 
 
 def read_mesh_file(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras, project_torch
 
 CAUCHY_SCALE = 3.0
-"""Residuals beyond this many scales lose weight: a corner mistaken for another must not pull the pose."""
+"""Number of scales beyond which residuals lose weight: a corner mistaken for another must not pull the pose."""
 _ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what is otherwise undetermined
 _MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
