@@ -1,5 +1,4 @@
-"""Weights that a training begins from instead of random ones: of another scene, of other pictures, or of a shorter
-training."""
+"""Initial weights of a training other than random ones: from another scene, other images, or a shorter training."""
 
 from __future__ import annotations
 
@@ -12,21 +11,21 @@ from vision.networks.pose_model import PoseModel
 def begin_from(model: PoseModel, weights: str) -> str:
     """Copy into ``model`` every tensor of given weights that fits it by name and shape; the others stay random.
 
-    A network for another object has a last layer of its own when it has another number of keypoints; all the layers
-    before it are taken on.
+    A network for another object has another last layer if the number of keypoints differs; all layers before it are
+    copied.
 
     Args:
         model: not trained yet; changed in place.
         weights: name of shipped weights, or a checkpoint's path.
 
     Returns:
-        What was taken on and what begins at random, for people.
+        A description of what was copied and what is initialised at random.
 
     Raises:
-        DactylError: no such weights, or of another tower.
+        DactylError: the weights do not exist, or have another tower.
     """
     ours, given = model.state_dict(), read_model(weights_file(weights)).state_dict()
-    # A model's own buffers say something of the pictures that it was trained or measured on, and nothing of these.
+    # A model's own buffers describe the images that it was trained or measured on, not the new ones.
     measured = {name for name, _ in model.named_buffers(recurse=False)}
     learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
@@ -38,10 +37,10 @@ def begin_from(model: PoseModel, weights: str) -> str:
 
 
 def identity(weights: str) -> str:
-    """What given weights are, wherever they lie: the SHA-256 of their file.
+    """Return the identity of given weights, wherever they are: the SHA-256 of their file.
 
     Raises:
-        DactylError: no such weights.
+        DactylError: the weights do not exist.
     """
     try:
         return sha256(weights_file(weights))

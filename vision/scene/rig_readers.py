@@ -1,7 +1,7 @@
-"""Calibrations as other programs write them: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
+"""Readers of calibrations: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
 
-ROS writes ``camera_info`` in two ways, of which either is read: the file of its calibrator, and the message as its
-command line prints it.
+ROS has two forms of ``camera_info``, and both are read: the file of its calibrator, and the message as its command line
+prints it.
 
 All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5), so half a pixel is added to each
 principal point. Transforms map to the camera's frame (x right, y down, z forward), in metres.
@@ -35,14 +35,14 @@ _LENSES = {
     "equidistant": "equidistant",
     "fisheye": "equidistant",
     "none": None,
-}  # by the names of ROS, Kalibr and ours
+}  # by the names of ROS, of Kalibr and our own
 _MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "k")
 _LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D", "d")
 _SIZE_KEYS = (("image_width", "image_height"), ("width", "height"))
 
 
 class Intrinsics(NamedTuple):
-    """A camera without a place.
+    """A camera without a pose.
 
     Attributes:
         width, height: pixels.
@@ -57,7 +57,7 @@ class Intrinsics(NamedTuple):
 
 
 def read_intrinsics(path: Path) -> Intrinsics:
-    """One camera's, from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names what is wrong."""
+    """Read one camera from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names the fault."""
     content = _load(path)
     if "cam0" in content or content.get("format") == FORMAT:
         raise DactylError(f"{path}: holds a whole rig; give it as rig: {path.name}, in place of cameras")
@@ -65,7 +65,7 @@ def read_intrinsics(path: Path) -> Intrinsics:
         _refuse_cut(content)
         matrix = _numbers(_first(content, _MATRIX_KEYS), (3, 3))
         distortion = _numbers(_first(content, _LENS_KEYS), None) if _has(content, _LENS_KEYS) else np.zeros(0)
-        # OpenCV's sample program says so of a fisheye, whose four coefficients look like another lens's.
+        # OpenCV's sample program sets this key for a fisheye, whose four coefficients look like another lens's.
         unsaid = "fisheye" if content.get("fisheye_model") else "radial-tangential"
         model = content.get("distortion_model", unsaid)
         size = _size(content)
@@ -75,12 +75,12 @@ def read_intrinsics(path: Path) -> Intrinsics:
 
 
 def read_rig(path: Path) -> Rig | None:
-    """Several cameras with their places, from our ``calibration.json`` or Kalibr's camchain; None for another file.
+    """Read several cameras with their poses, from our ``calibration.json`` or Kalibr's camchain; None for another file.
 
     Kalibr's world is the frame of its first camera.
 
     Raises:
-        DactylError: it is one of these, and something in it is wrong or missing.
+        DactylError: the file is one of these, and something in it is wrong or missing.
     """
     content = _load(path)
     try:
@@ -97,7 +97,7 @@ def _ours(name: str, camera: CalibratedCamera) -> Camera:
 
 
 def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
-    """Each camera's transform is relative to the one before: T_cn_cnm1."""
+    """Return Kalibr's cameras; each transform in the file is relative to the camera before: T_cn_cnm1."""
     cameras, transform = [], np.eye(4)
     for number in range(len(content)):
         name = f"cam{number}"
@@ -156,7 +156,7 @@ def _size(content: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _refuse_cut(content: Mapping[str, Any]) -> None:
-    """Raise ValueError where ROS's pictures are other ones than K is of: binned, or a part of the sensor."""
+    """Raise ValueError if ROS's images are not those that K describes: binned, or a part of the sensor."""
     binning = [content.get(f"binning_{axis}") or 0 for axis in "xy"]
     part = content.get("roi") or {}
     if not isinstance(part, Mapping):
@@ -166,7 +166,7 @@ def _refuse_cut(content: Mapping[str, Any]) -> None:
 
 
 def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    """The matrix of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine
+    """Return the matrix of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine
     numbers of ROS's message are a matrix, too."""
     if isinstance(value, Mapping):
         rows, columns, data = value["rows"], value["cols"], np.array(value["data"], np.float64)
@@ -200,7 +200,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         text = read_file(path, _MOST_BYTES, "calibration").decode()
         if path.suffix == ".json":
             content = json.loads(text)
-        else:  # OpenCV's first line is no YAML directive, and its matrices carry a tag
+        else:  # OpenCV's first line is not a valid YAML directive, and its matrices carry a tag
             text = re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", "")
             content = strict_yaml.load(re.sub(r"\n---\s*\Z", "\n", text))  # ROS puts this after each message
     except (ValueError, RecursionError, yaml.YAMLError) as error:
