@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.datasets import make_label
 from vision.errors import DactylError
+from vision.io.decode import Record
+from vision.storage.records import read_record, write_record
 from vision.storage.schema import (
     LABEL,
     PREDICTIONS,
@@ -80,6 +83,24 @@ def test_any_json_value_passes_or_is_refused_without_a_traceback(value: Any) -> 
         else:
             kept = value if field.dtype == "str" else np.asarray(value, field.dtype)
             assert field.dtype == "str" or kept.ndim == len(field.shape)
+
+
+class _OfStates(Record, frozen=True):
+    parts: int
+
+
+class _OfDataset(Record, frozen=True):
+    shards: int
+
+
+def test_a_folder_of_another_kind_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Whoever trains on states, or renders of triplets, is not to make them again."""
+    write_record(tmp_path / "manifest.json", _OfStates(parts=1))
+    with pytest.raises(DactylError, match="no dataset manifest: dactyl states made it"):
+        read_record(tmp_path / "manifest.json", _OfDataset, "dataset manifest")
+    write_record(tmp_path / "manifest.json", _OfDataset(shards=1))
+    with pytest.raises(DactylError, match="no states manifest: dactyl render or import-recording made it"):
+        read_record(tmp_path / "manifest.json", _OfStates, "states manifest")
 
 
 def test_columns() -> None:
