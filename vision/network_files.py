@@ -76,6 +76,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DactylError: the file is missing, damaged, of another schema version, or no checkpoint.
     """
+    if path.is_dir():
+        inside = " or ".join(str(found) for found in sorted(path.glob("*.ckpt"))[:2]) or "a file"
+        raise DactylError(f"{path}: a folder, not a checkpoint; give {inside}")
     again = "copy it again, or go back to an earlier checkpoint"
     checkpoint = load_tensors(path, "checkpoint", again)
     if not isinstance(checkpoint, dict):

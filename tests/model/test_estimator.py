@@ -142,7 +142,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         assert "\n" not in str(caught.value)
     with pytest.raises(DactylError, match="no such checkpoint"):
         PoseEstimator.from_checkpoint(tmp_path / "nothing.ckpt")
-    with pytest.raises(DactylError, match="not a readable checkpoint"):
+    with pytest.raises(DactylError, match=f"{tmp_path}: a folder, not a checkpoint; give {tmp_path}/case.ckpt"):
         PoseEstimator.from_checkpoint(tmp_path)
     for content in (b"", b"not a zip", pickle.dumps({"a": 1})):
         (tmp_path / "other").write_bytes(content)
