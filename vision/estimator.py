@@ -137,6 +137,10 @@ class PoseEstimator:
         expected = (count, cameras, self.rig.height, self.rig.width, 3)
         if images.shape != expected or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 images {expected}, got {images.shape} {images.dtype}")
+        for what, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
+            one = (cameras, side, side)  # of another shape NumPy would take one camera for all of them
+            if np.shape(array) not in (one, (count, *one)):
+                raise ValueError(f"expected {what} {one} or {(count, *one)}, got {np.shape(array)}")
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
         transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
         parts: list[tuple[Tensor, ...]] = []

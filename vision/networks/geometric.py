@@ -256,6 +256,7 @@ class GeometricModel(PoseModel):
             torch.tensor([camera.height for camera in self.scene.rig.cameras]), self.position_mean.cpu(),
             landmark_offset=LANDMARK_OFFSET if self.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET,
             distortion=distortion, permutations=None if self.permutations is None else self.permutations.cpu(),
+            names=self.scene.rig.names,
         )  # fmt: skip
 
     def set_landmark_offset(self, found: Tensor, true: Tensor) -> None:

@@ -18,6 +18,7 @@ do not average out, which is what the landmarks' offsets are for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,6 +120,7 @@ def self_calibrate(
     distortion: bool = False,
     iterations: int = 30,
     permutations: Tensor | None = None,
+    names: Sequence[str] | None = None,
 ) -> RigSolution:
     """The cameras that explain all frames best.
 
@@ -135,6 +137,7 @@ def self_calibrate(
         distortion: whether also the radial distortion of each camera is sought.
         iterations: at most.
         permutations: as in :func:`vision.solvers.bundle.solve_pose`.
+        names: of the cameras, for messages; their numbers from 1 when None.
 
     Raises:
         DactylError: the frames leave a camera open; it says which, and what is missing.
@@ -171,11 +174,11 @@ def self_calibrate(
         )
         body = problem.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
         solution = bundle.solve(body, rig, iterations)
-    _refuse_open(solution, weight, len(points))
+    _refuse_open(solution, weight, len(points), names or [str(number + 1) for number in range(weight.shape[1])])
     return solution
 
 
-def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
+def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Sequence[str]) -> None:
     """Raise DactylError where a camera's turn is not determined; of ``weight`` (N, C, P) the object has ``count``."""
     left = solution.deviation[:, :3].square().mean(dim=1).sqrt()
     seen = weight > _LEAST_WEIGHT
@@ -191,7 +194,7 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
             if 2 * number < len(weight)
         ]
         raise DactylError(
-            f"self-calibration: {len(weight)} triplets leave camera {camera + 1} open to "
+            f"self-calibration: {len(weight)} triplets leave camera {names[camera]} open to "
             f"{math.degrees(deviation):.2f} degrees: it shows "
             + (" and ".join(missing) if missing else "hand and object, but too few or too uncertain")
             + "; record more triplets in which every camera sees the forearm and the moving object"
