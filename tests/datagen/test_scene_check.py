@@ -132,6 +132,16 @@ def test_a_hand_with_limits_of_another_unit_and_a_floor_is_warned_of(
     assert len(others) == bool(message)
 
 
+def test_a_hands_mocap_body_is_warned_of(tmp_path: Path) -> None:
+    link = '<body pos="1 .8 .1"><joint name="j" axis="0 1 0"/><geom size=".01"/></body>'
+    target = '<body name="target" mocap="true" pos="1 .8 .5"><geom size=".01" contype="0" conaffinity="0"/></body>'
+    (tmp_path / "hand.xml").write_text(f"<mujoco><worldbody>{link}{target}</worldbody></mujoco>")
+    hand = Hand(name="it", source=str(tmp_path / "hand.xml"))
+    (said,) = model_warnings(compile_scene(completed(changed(hand=hand))))
+    assert "'target' is a mocap body" in said
+    assert not list(model_warnings(compile_scene(completed(changed(hand=replace(hand, remove=("target",)))))))
+
+
 def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> None:
     block = scene("block").object
     plain, half = plain_block(), Symmetries(rotations=np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])]))
