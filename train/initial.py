@@ -32,9 +32,9 @@ def begin_from(model: PoseModel, weights: str) -> str:
     learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
     if any(name.startswith("tower.") for name in set(learned) - set(taken)):
-        backbones = (to_jsonable(each.config.backbone) for each in (source, model))
+        there, here = (to_jsonable(each.config.backbone) for each in (source, model))
         raise DactylError(
-            f"init: {weights}: its tower is another ({'; '.join(differences(*backbones, 'model.backbone.'))}); choose "
+            f"init: {weights}: its tower is another ({'; '.join(differences(there, here, 'model.backbone.'))}); choose "
             "the model.backbone that it was trained with"
         )
     model.load_state_dict({name: given[name] for name in taken}, strict=False)

@@ -180,7 +180,7 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (KALIBR, ("  distortion_coeffs", "  distortion_coefs"), "cam0: distortion_coefs is in it, and none of"),
         (KALIBR, ("  distortion_model: radtan\n", ""), "cam0: 4 distortion coefficients, and no distortion_model"),
         (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5 .* is it in millimetres"),
-        (KALIBR, (KALIBR, ROS), "holds one camera without its place; give it in cameras as calibration: chain.yaml"),
+        (KALIBR, (KALIBR, ROS), "holds one camera without its place; .* calibration, beside position .* --lenses"),
         (ROS, ("image_width", "roi: [1]\nimage_width"), "roi: expected keys"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [.inf, 480]"), "resolution: expected whole pixels"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [640, 480, 3]"), "got 3 numbers"),

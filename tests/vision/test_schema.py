@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.datasets import make_label
 from vision.errors import DactylError
 from vision.io.decode import Record
+from vision.storage.manifest import DatasetFolder
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import (
     LABEL,
@@ -101,6 +103,16 @@ def test_a_folder_of_another_kind_is_told_from_a_broken_one(tmp_path: Path) -> N
     write_record(tmp_path / "manifest.json", _OfDataset(shards=1))
     with pytest.raises(DactylError, match="no states manifest: dactyl render or import-recording made it"):
         read_record(tmp_path / "manifest.json", _OfStates, "states manifest")
+
+
+def test_a_file_in_a_folders_place_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Whoever names a file of the folder gets the folder's name, not the advice to make it again."""
+    write_record(tmp_path / "manifest.json", _OfDataset(shards=1))
+    said = re.escape(f"{tmp_path / 'manifest.json'}: a file in a folder's place; give {tmp_path}")
+    with pytest.raises(DactylError, match=said):
+        read_record(tmp_path / "manifest.json" / "manifest.json", _OfDataset, "dataset manifest")
+    with pytest.raises(DactylError, match=said):
+        DatasetFolder(tmp_path / "manifest.json")
 
 
 def test_columns() -> None:

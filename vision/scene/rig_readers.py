@@ -80,7 +80,7 @@ def read_rig(path: Path) -> Rig | None:
     Kalibr's world is the frame of its first camera.
 
     Raises:
-        DactylError: it is one of these, and something in it is wrong or missing.
+        DactylError: it is one of these, and something in it is wrong or missing; or it is of one camera.
     """
     content = _load(path)
     try:
@@ -92,8 +92,8 @@ def read_rig(path: Path) -> Rig | None:
         raise DactylError(f"{path}: {_reason(error)}") from None
     if any(key in content for key in _MATRIX_KEYS):
         raise DactylError(
-            f"{path}: holds one camera without its place; give it in cameras as calibration: {path.name}, beside "
-            "position or extrinsics"
+            f"{path}: holds one camera without its place; a scene takes it as a camera's calibration, beside "
+            "position or extrinsics, dactyl estimate by --lenses"
         )
     return None
 
