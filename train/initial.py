@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vision.errors import DactylError
 from vision.io.files import sha256
+from vision.io.json_values import differences, to_jsonable
 from vision.network_files import read_model, weights_file
 from vision.networks.pose_model import PoseModel
 
@@ -24,13 +25,18 @@ def begin_from(model: PoseModel, weights: str) -> str:
     Raises:
         DactylError: the weights do not exist, or have another tower.
     """
-    ours, given = model.state_dict(), read_model(weights_file(weights)).state_dict()
+    source = read_model(weights_file(weights))
+    ours, given = model.state_dict(), source.state_dict()
     # A model's own buffers describe the images that it was trained or measured on, not the new ones.
     measured = {name for name, _ in model.named_buffers(recurse=False)}
     learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
     if any(name.startswith("tower.") for name in set(learned) - set(taken)):
-        raise DactylError(f"init: {weights}: its tower is another; choose the model.backbone that it was trained with")
+        there, here = (to_jsonable(each.config.backbone) for each in (source, model))
+        raise DactylError(
+            f"init: {weights}: its tower is another ({'; '.join(differences(there, here, 'model.backbone.'))}); choose "
+            "the model.backbone that it was trained with"
+        )
     model.load_state_dict({name: given[name] for name in taken}, strict=False)
     fresh = sorted({name.split(".", 1)[0] for name in set(learned) - set(taken)})
     return f"begins from {weights}" + (f"; at random: {', '.join(fresh)}" if fresh else "")

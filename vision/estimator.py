@@ -135,6 +135,10 @@ class PoseEstimator:
             raise DactylError(self.nominal_fault)
         images = self._checked(images)
         count, cameras = images.shape[:2]
+        for what, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
+            one = (cameras, side, side)  # NumPy would broadcast any other shape, one camera's to all of them
+            if np.shape(array) not in (one, (count, *one)):
+                raise ValueError(f"expected {what} {one} or {(count, *one)}, got {np.shape(array)}")
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
         transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
         parts: list[tuple[Tensor, ...]] = []

@@ -77,6 +77,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DactylError: the file is missing, damaged, of another schema version, or no checkpoint.
     """
+    if path.is_dir():
+        inside = " or ".join(str(found) for found in sorted(path.glob("*.ckpt"))[:2]) or "a file"
+        raise DactylError(f"{path}: a folder, not a checkpoint; give {inside}")
+    if not path.suffix and not path.exists():  # meant as a name
+        shipped_weights(str(path))
     again = "copy it again, or go back to an earlier checkpoint"
     checkpoint = load_tensors(path, "checkpoint", again)
     if not isinstance(checkpoint, dict):

@@ -31,8 +31,7 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
     found = read_rig(path)
     if found is None:
         raise DactylError(
-            f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain); for "
-            "one of OpenCV or ROS, which has one camera without its place, use --lenses"
+            f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain)"
         )
     cameras = {camera.name: _calibrated(camera) for camera in found.cameras}
     if not cameras.keys() & set(rig.names) and list(cameras) == [f"cam{number}" for number in range(len(rig))]:

@@ -168,6 +168,8 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
         content = read_start(path, limit + 1)
     except FileNotFoundError:
         raise DactylError(f"{path}: no such {what}; check the path") from None
+    except NotADirectoryError:
+        raise DactylError(f"{path.parent}: a file in a folder's place; give {path.parent.parent}") from None
     except OSError as error:
         mend = "check the URL, credentials and network" if is_remote(path) else "make it again"
         raise DactylError(f"{path}: not a readable {what} ({error.strerror or error}); {mend}") from error

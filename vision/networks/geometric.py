@@ -142,7 +142,7 @@ class GeometricModel(PointNetwork):
             return super().self_calibrate(points, landmarks, nominal, distortion)
         offset = LANDMARK_OFFSET if self.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET
         nominal = nominal._replace(height=self._image_heights())
-        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion)
+        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, self.scene.rig.names)
 
     @property
     def _subject(self) -> Subject:

@@ -26,7 +26,8 @@ from vision.io.json_values import canonical_json
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
 """Largest distance of anything in a laboratory from the origin of the capture coordinates."""
-_FOCAL_LENGTHS = (0.1, 100.0)  # in widths: from 157 degrees to half a degree
+FOCAL_LENGTHS = (0.1, 100.0)
+"""Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> No
         raise DactylError(f"{where}: expected the rows fx 0 cx, 0 fy cy and 0 0 1, got {matrix.tolist()}")
     if matrix[0, 1] != 0:
         raise DactylError(f"{where}: skew {matrix[0, 1]:g} is not supported; calibrate with a skew of 0")
-    low, high = (factor * width for factor in _FOCAL_LENGTHS)
+    low, high = (factor * width for factor in FOCAL_LENGTHS)
     for focal in (matrix[0, 0], matrix[1, 1]):
         if not low <= focal <= high:
             raise DactylError(

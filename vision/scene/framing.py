@@ -26,5 +26,5 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
 
 def pixels_across(scene: Scene, camera: Camera) -> float:
     """Return the object's diameter in pixels of a camera's image at its start, as seen from the side."""
-    distance = float(np.linalg.norm(camera.position - np.array(scene.workspace.start)))
+    distance = max(float(np.linalg.norm(camera.position - np.array(scene.workspace.start))), 1e-9)
     return float(camera.intrinsics[0, 0]) * scene.object.diameter / distance

@@ -33,13 +33,11 @@ def read_mesh_file(path: Path) -> bytes:
         if not os.path.lexists(path):
             raise DactylError(f"{path}: there is none; it is looked for beside the scene file")
         content = read_file(path, _MOST_BYTES, "mesh")
-        if path.suffix.lower() == ".glb":
-            _refuse_unread(content)
+        return _read_whole(content, path.suffix.lower())
     except DactylError as error:
         raise ValueError(f"file: {error}") from None
     except ValueError as error:
         raise ValueError(f"file: {path}: no mesh can be read: {error}") from None
-    return content
 
 
 def make_resolver(folder: Path) -> Any:
@@ -108,10 +106,43 @@ def _read_beside(folder: Path, name: str) -> bytes:
     inside = PurePosixPath(name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts or not inside.parts or ":" in inside.parts[0] or "\0" in name:
         raise ValueError("expected the name of a file beside it; copy the file there and write only its name")
-    content = read_file(folder / inside, _MOST_BYTES, "file beside the mesh")
-    if inside.suffix.lower() not in (".mtl", ".bin"):
+    content, suffix = read_file(folder / inside, _MOST_BYTES, "file beside the mesh"), inside.suffix.lower()
+    if suffix == ".mtl":
+        return _utf8(content)
+    if suffix != ".bin":
         _check_picture(content)
     return content
+
+
+def _read_whole(content: bytes, suffix: str) -> bytes:
+    """A mesh file as trimesh reads it; ValueError where it is cut short, or says what trimesh passes over."""
+    if suffix == ".glb":
+        _refuse_unread(content)
+    elif suffix == ".obj":
+        return _utf8(content)
+    elif suffix == ".ply":
+        header, end, rest = content.partition(b"end_header")
+        return _utf8(header) + end + rest
+    elif suffix == ".stl":
+        triangles = int.from_bytes(content[80:84], "little")
+        if len(content) == 84 + 50 * triangles:
+            return content
+        if b"\0" in content:  # no text either
+            raise ValueError(
+                f"its header says {triangles:,} triangles, which take {84 + 50 * triangles:,} bytes, and it has "
+                f"{len(content):,}; is it cut short?"
+            )
+        return _utf8(content)
+    return content
+
+
+def _utf8(text: bytes) -> bytes:
+    """Text in UTF-8; many programs write names and comments in Latin-1."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
 
 
 def _check_picture(content: bytes) -> None:

@@ -16,6 +16,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import is_rotation
+from vision.scene.calibration import FOCAL_LENGTHS
 from vision.scene.plain import Plain, checked_array
 
 Given = TypeVar("Given")
@@ -53,6 +54,11 @@ class Camera(Plain, frozen=True):
             raise ValueError(f"{here}: intrinsics are 3 x 3 and extrinsics 4 x 4: {error}") from None
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
+        if min(K[0, 0], K[1, 1]) < FOCAL_LENGTHS[0] * min(self.width, self.height):
+            raise ValueError(
+                f"{here}: focal length {min(K[0, 0], K[1, 1]):g} for {self.width} x {self.height} pixels; is it in "
+                "millimetres, or in widths of the picture?"
+            )
         if not (-self.width < K[0, 2] < 2 * self.width and -self.height < K[1, 2] < 2 * self.height):
             raise ValueError(f"{here}: the principal point {K[0, 2]:g}, {K[1, 2]:g} is far outside of the image")
         if not is_rotation(T[:3, :3]):
@@ -74,8 +80,8 @@ class Rig(Plain, frozen=True):
     def __post_init__(self) -> None:
         if not self.cameras:
             raise ValueError("a rig needs at least one camera")
-        if len(set(self.names)) != len(self.cameras):
-            raise ValueError(f"camera names must differ, got {', '.join(self.names)}")
+        if len({name.casefold() for name in self.names}) != len(self.cameras):
+            raise ValueError(f"camera names must differ in more than case, got {', '.join(self.names)}")
 
     def __len__(self) -> int:
         return len(self.cameras)

@@ -135,10 +135,7 @@ class RigFile(Plain, frozen=True):
             return Rig(cameras=tuple(camera.build(folder) for camera in self.cameras))
         rig = read_rig(folder / self.file)
         if rig is None:
-            raise ValueError(
-                f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain; a file of one camera, "
-                "OpenCV's or ROS's, stands in cameras as calibration, beside a place"
-            )
+            raise ValueError(f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain")
         if self.world is None:
             return rig
         world = checked_array(self.world, shape=(4, 4))

@@ -19,6 +19,7 @@ frames do not average out; the landmarks' offsets account for them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +95,7 @@ def self_calibrate(
     nominal: Cameras,
     landmark_offset: float = 0.0,
     distortion: bool = False,
+    names: Sequence[str] | None = None,
 ) -> RigSolution:
     """Find the cameras, displaced once as in Table 9, that best explain all frames.
 
@@ -104,6 +106,7 @@ def self_calibrate(
         nominal: the nominal cameras, (C, 3, 3) and (C, 4, 4), with the height of their images.
         landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames.
         distortion: whether to estimate each camera's radial distortion, too.
+        names: the cameras' names, for messages; their numbers from 1 when None.
 
     Raises:
         DactylError: there are no frames, or they do not determine a camera; the message names it and what is missing.
@@ -131,11 +134,11 @@ def self_calibrate(
         found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)
         body = frames.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
         solution = _minimize(problem, body, rig)
-    _refuse_open(solution, weight, len(subject.points))
+    _refuse_open(solution, weight, len(subject.points), names or [str(number + 1) for number in range(weight.shape[1])])
     return solution
 
 
-def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
+def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Sequence[str]) -> None:
     """Raise DactylError where a camera's rotation is not determined; the first ``count`` points of ``weight`` (N, C, P)
     are the object's."""
     left = solution.deviation[:, :3].square().mean(dim=1).sqrt()
@@ -152,7 +155,7 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
             if 2 * number < len(weight)
         ]
         raise DactylError(
-            f"self-calibration: {len(weight)} triplets leave camera {camera + 1} open to "
+            f"self-calibration: {len(weight)} triplets leave camera {names[camera]} open to "
             f"{math.degrees(deviation):.2f} degrees: it shows "
             + (" and ".join(missing) if missing else "hand and object, but too few or too uncertain")
             + "; record more triplets in which every camera sees the forearm and the moving object"

@@ -98,6 +98,8 @@ class DatasetFolder:
         path = self.folder / MANIFEST
         try:
             unfinished = store.size(path) is None and store.size(self.folder / CONFIG) is not None
+        except NotADirectoryError:
+            unfinished = False  # the folder is a file, as reading says
         except OSError as error:
             raise DactylError(f"{self.folder}: cannot be read ({error}); check that place") from error
         if unfinished:

@@ -20,6 +20,8 @@ from vision.storage.schema import SCHEMA_VERSION, check_version
 R = TypeVar("R", bound=Record)
 
 _VERSION, _CHECKSUM = "schema_version", "checksum"
+_MAKERS = {"parts": "dactyl states", "shards": "dactyl render or import-recording"}
+"""Commands whose manifests bear one name, by a key that only theirs have: folders are taken for each other's."""
 
 
 def encode_record(record: Record) -> bytes:
@@ -57,4 +59,7 @@ def read_record(
     if checksum != fingerprint(fields):
         raise DactylError(f"{path}: this {what} was changed after it was written (another checksum); {again}")
     del fields[_VERSION]
+    foreign = fields.keys() - set(kind.__struct_fields__)
+    if made := next((command for key, command in _MAKERS.items() if key in foreign), None):
+        raise DactylError(f"{path}: no {what}: {made} made it; give the folder of another kind")
     return convert(fields, kind, path)
