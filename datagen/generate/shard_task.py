@@ -40,7 +40,7 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 def make_samples(
     config: RenderConfig, scene: Scene, states: States, materials: tuple[str, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
-    """Yield samples to render and their labels without image-dependent keys; each depends only on (config, index)."""
+    """Yield samples to render and their labels, except labels of views; each depends only on (config, index)."""
     for index in indices:
         round_number, place = divmod(index, len(states))
         row = int(_state_order(config.seed, round_number, len(states))[place])

@@ -60,7 +60,7 @@ class Normaliser(nn.Module):
 
 
 class Actor(nn.Module):
-    """Network from normalised states and goal vectors to joint targets (N, A) in [-1, 1] of the control range.
+    """Network from normalised states and goal vectors to joint targets (N, A), [-1, 1] over the control range.
 
     Args:
         inputs: names of the parts of the state that it sees (``features.INPUTS``).
@@ -121,7 +121,7 @@ class Actor(nn.Module):
         """Copy the weights of ``other`` to act as it does; memory that the other lacks is ignored at first.
 
         Raises:
-            ValueError: it has other inputs or layers, or memory or privileged inputs that this one lacks.
+            ValueError: it has other inputs or layers, or a memory or privileged inputs that differ from this one's.
         """
         if (self.inputs, self.hidden) != (other.inputs, other.hidden):
             raise ValueError(f"inputs {other.inputs} and layers {other.hidden} are not {self.inputs} and {self.hidden}")

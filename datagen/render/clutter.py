@@ -54,7 +54,7 @@ class Piece:
 
     Attributes:
         kind: box, rod, sphere, ring, cable, finger or fingertip.
-        place: where it stands.
+        place: behind, beside, front or above.
         parts: solids that make up the piece.
         rgb: sRGB-encoded, [0, 1], (3,).
         metallic, glossiness: [0, 1].

@@ -84,7 +84,7 @@ class Environment:
         self.largest_turn = np.full(worlds, np.pi)
         """Largest angle (rad) between a new goal and the object's orientation, (N,); pi allows any orientation."""
         self._episodes = np.zeros(worlds, dtype=np.int64)
-        self._attempts = np.zeros(worlds, dtype=np.int64)  # also redraws physics in which nothing can be held
+        self._attempts = np.zeros(worlds, dtype=np.int64)  # keys draws, so that impossible physics is redrawn too
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:

@@ -41,8 +41,8 @@ class SimScene:
         purpose: "physics" or "render".
         joint_names: the hand's J joints without prefix, in the order of the model and of every stored state.
         hand_qpos, hand_dof: indices of the hand's joints in qpos and qvel, (J,) each.
-        object_qpos, object_dof: where the object's 7 values of qpos (position, quaternion w x y z) and 6 of
-            qvel (velocity in the world frame, angular velocity in the object's) start.
+        object_qpos, object_dof: index of the first of the object's 7 values in qpos (position, quaternion w x y z) and
+            6 in qvel (velocity in the world frame, angular velocity in the object's).
         controls: meaning of actions for each of the A actuators.
         fingertip_sites: site ids in the order of the hand's fingertips, (F,).
         materials: names of the materials that a sample sets, in the fixed order "link/<body>"...,

@@ -2,10 +2,10 @@
 
 A states folder holds::
 
-    config.json            what is being collected, written first; a rerun with another configuration is refused
+    config.json            configuration, written first; a rerun with another configuration is refused
     part-000000.parquet    states of one batch of episodes: columns as in ``vision.storage.schema.STATES``, Zstandard
     part-000000.json       its record (states, bytes, SHA-256, rejected states), written after it
-    manifest.json          everything, written last: a folder without it is unfinished
+    manifest.json          summary of all parts, written last: a folder without it is unfinished
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 
 _SHARP_COSINE = 0.8  # least cosine between a corner's normal and its triangle's, as in MuJoCo's OpenGL renderer
-_VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 unless told otherwise
+_VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 by default
 
 
 def export_scene(scene: SimScene) -> ScenePack:

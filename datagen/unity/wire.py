@@ -111,7 +111,7 @@ class Request:
 
 
 def _checksum(request: bytes) -> int:
-    """CRC-32 of a request but for its last header field, which holds it."""
+    """Return the CRC-32 of a request without its last header field, which holds it."""
     return zlib.crc32(memoryview(request)[_REQUEST.size :], zlib.crc32(request[: _REQUEST.size - 4]))
 
 
