@@ -40,7 +40,7 @@ from benchmarks.machine import describe
 from benchmarks.train import Contender, made_up_batch
 from benchmarks.variants import LOOKS, VARIANTS
 from datagen.cli import main_render
-from eval.scoring.conditions import PROTOCOLS, Condition
+from eval.scoring.conditions import Condition, ProtocolName
 from eval.scoring.predict import load_estimator, predict
 from train.cli import parse
 from train.config import TrainConfig
@@ -52,6 +52,7 @@ from vision.io.json_values import canonical_json
 from vision.storage.datasets import TripletDataset
 
 PROBES, PROBE_BATCHES = 4, 4
+_PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "calibrated")  # whose cameras each sample has of its own
 
 Scores = dict[str, dict[str, dict[str, list[float]]]]
 """Test set, protocol, "degrees" or "millimetres": the error of every triplet."""
@@ -155,7 +156,7 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
             scores[test] = {}
-            for told in PROTOCOLS if estimator.uses_cameras else PROTOCOLS[:1]:
+            for told in _PROTOCOLS if estimator.uses_cameras else _PROTOCOLS[:1]:
                 found = predict(estimator, dataset, Condition(told), batch_size=32)
                 turn = geodesic_distance(
                     *(matrix_from_quaternion(found[f"{kind}_quaternion"]) for kind in ("predicted", "true"))
@@ -168,7 +169,7 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
 
 def table(rows: Sequence[tuple[str, int, Scores]], tests: Sequence[str]) -> str:
     """Markdown: mean degrees and millimetres, each with its standard error."""
-    columns = [(test, told) for test in tests for told in PROTOCOLS]
+    columns = [(test, told) for test in tests for told in _PROTOCOLS]
     lines = [
         f"| variant | batches | {' | '.join(f'{test}, {told}' for test, told in columns)} |",
         f"|---|---:|{'---:|' * len(columns)}",

@@ -1,4 +1,4 @@
-"""Test sets, predictions, errors and reports.
+"""Evaluation: predictions on test sets, errors and reports.
 
 Imports ``vision``; only ``closed_loop`` and ``laboratory/cli.py`` may import ``datagen``.
 """

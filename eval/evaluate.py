@@ -1,4 +1,4 @@
-"""An evaluation from end to end: predictions first, then errors, table and pictures."""
+"""An evaluation from end to end: predictions first, then errors, table and figures."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from vision.versions import package_version
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:
-    """Do all that ``dactyl evaluate`` does but print the table; return its rows, the published ones first.
+    """Do everything that ``dactyl evaluate`` does except print the table; return its rows, the published ones first.
 
     Raises:
         DactylError: a checkpoint or dataset is missing, damaged or of another object or rig.
     """
     test_sets = {name: TripletDataset(folder) for name, folder in config.test_sets.items() if folder is not None}
     training_set = TripletDataset(config.training_set) if config.training_set else None
-    from vision.network_files import weights_file  # brings torch
+    from vision.network_files import weights_file  # imports torch
 
     checkpoint = weights_file(str(config.checkpoint))
     estimator = load_estimator(checkpoint, config.device)
@@ -64,7 +64,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     for dataset in test_sets.values():
         dataset.verify()
     for name, path in config.calibrations.items():
-        calibrated_cameras(path, test_sets[name])  # refused before anything is estimated
+        calibrated_cameras(path, test_sets[name])  # refuse a wrong file before anything is estimated
     wanted = wanted_conditions(estimator, config)
     conditions = {
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
@@ -108,7 +108,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Run:
-    """One checkpoint and where its estimates go."""
+    """Evaluation of one checkpoint into one output folder."""
 
     config: EvaluateConfig
     estimator: Estimator
@@ -117,7 +117,7 @@ class _Run:
     def predictions(
         self, name: str, dataset: TripletDataset, conditions: Sequence[Condition]
     ) -> tuple[tuple[PredictionsRecord, ...], dict[str, Predictions]]:
-        """Obtain all predictions on a test set: what the record says about them, and those of the protocols."""
+        """Obtain all predictions on a test set; return the record's entries for them and the protocols' predictions."""
         entries, kept = [], {}
         for condition in conditions:
             path = self.config.output / "predictions" / f"{name}-{condition.name}.parquet"
@@ -167,7 +167,7 @@ def _curves(evaluation: Evaluation) -> list[Curve]:
 
 
 def _origin(record: EvaluationRecord) -> str:
-    """A note that names what the table was made from."""
+    """Return a note that names what the table was made from."""
     hashes = {"checkpoint": record.checkpoint.sha256}
     hashes |= {name: about.fingerprint for name, about in record.test_sets.items()}
     listed = ", ".join(f"{name} {value[:12]}" for name, value in hashes.items())

@@ -1,4 +1,4 @@
-"""``dactyl export-model``: only the network, for programs without this package."""
+"""``dactyl export-model``: the network alone, for programs without this package."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main_export_model(argv: Sequence[str]) -> None:
       dactyl export-model --checkpoint block --output network.pt2
     """
     config = parse(ExportConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
-    from vision.estimator import PoseEstimator  # brings torch; after a command line with a mistake is answered
+    from vision.estimator import PoseEstimator  # imports torch: mistakes in the command line are reported first
     from vision.networks.export import export_onnx, export_program
 
     model = PoseEstimator.load(str(config.checkpoint)).model

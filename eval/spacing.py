@@ -1,4 +1,4 @@
-"""Some of many, evenly spaced."""
+"""Evenly spaced selection."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
-    """At most ``most`` different numbers below ``count`` in rising order, the first and the last of them included."""
+    """Return at most ``most`` different numbers below ``count`` in rising order, including the first and the last."""
     return np.linspace(0, count - 1, min(count, most)).astype(int).tolist() if count else []

@@ -1,10 +1,10 @@
-"""Batches whose samples depend on nothing but the seed and the batch's number.
+"""Batches whose samples depend only on the seed and the batch's number.
 
-Training counts batches, not epochs: batch number b of stored triplets holds positions ``[b * B, (b + 1) * B)`` of an
-endless sequence of permutations, one for each epoch, drawn from (seed, epoch). So every sample comes exactly once in
-every epoch, whatever the batch size, and a batch may span two epochs. Online triplets are numbered without end, and
-batch b has the next B of them. In both, processes that train together take equal parts of each batch, one after the
-other; and a training that is resumed continues at its batch number, which is all the state there is.
+Training counts batches, not epochs: batch number b of stored triplets has positions ``[b * B, (b + 1) * B)`` of an
+endless sequence of permutations, one for each epoch, drawn from (seed, epoch). Every sample therefore comes exactly
+once in every epoch, whatever the batch size, and a batch may span two epochs. Online triplets are numbered without end,
+and batch b has B of them, starting at number ``b * B``. In both, processes that train together take equal parts of each
+batch, one after the other. A resumed training continues at its batch number, which is the only state.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ BATCH_KEYS = (
     "images", "index", "object_position", "object_quaternion", "joint_position", "camera_intrinsics",
     "camera_extrinsics",
 )  # fmt: skip
-"""What training needs of a sample."""
+"""Keys of a sample that training needs."""
 
 Batch = dict[str, Tensor]
 
 
 class StepSampler:
-    """Sample numbers of batches ``first`` to ``batches``, for one of several equal processes.
+    """Sampler of batches ``first`` to ``batches``, for one of several equal processes.
 
     Args:
         samples: number of samples in the dataset.
         batch_size: samples in a batch of one process.
         batches: number of batches in the whole training.
         seed: seed of the permutations.
-        first: number of the batch to begin with.
+        first: number of the first batch.
         rank: number of this process.
         world: number of processes.
     """
@@ -46,7 +46,8 @@ class StepSampler:
         self.first, self.rank, self.world = first, rank, world
 
     def __len__(self) -> int:
-        """Batches in the whole training, those before ``first`` included: what Lightning counts up to."""
+        """Return the number of batches in the whole training, including those before ``first``, up to which Lightning
+        counts."""
         return self.batches
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -63,7 +64,7 @@ class StepSampler:
 
 
 class Waiting:
-    """The time since when the training waits for a batch; it does not wait when ``since`` is None."""
+    """Time since which the training has been waiting for a batch; it does not wait when ``since`` is None."""
 
     since: float | None = None
 
@@ -76,14 +77,14 @@ class MixedBatches:
     """Batches with stored triplets first, then online ones; either may be missing.
 
     Args:
-        batches: number of batches in the whole training, those before a resumed one included: what Lightning counts up
-            to.
+        batches: number of batches in the whole training, including those before a resumed one, up to which Lightning
+            counts.
         stored, online: batches of each kind, in step with each other.
-        waiting: object that is told while this waits for them.
-        pinned: stored batches lie in pinned memory already.
+        waiting: object that records when this waits for them.
+        pinned: whether stored batches are in pinned memory already.
 
     Attributes:
-        waited_s: seconds that were spent in getting batches.
+        waited_s: seconds spent waiting for batches.
     """
 
     def __init__(
@@ -121,8 +122,8 @@ class MixedBatches:
 
 
 def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
-    """Tensors (B, ...) of ``BATCH_KEYS``: float32, ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view of
-    rows of RGB: channels-last without a copy. And ``online`` (B,) bool: whether ``index`` counts online or stored
+    """Return ``BATCH_KEYS`` as tensors (B, ...): float32, ``index`` int64, and ``images`` (B, C, 3, H, W) uint8, a view
+    of rows of RGB: channels-last without a copy. Adds ``online`` (B,) bool: whether ``index`` counts online or stored
     samples."""
     batch = {key: torch.from_numpy(np.stack([sample[key] for sample in samples])) for key in BATCH_KEYS}
     images, index = batch.pop("images").permute(0, 1, 4, 2, 3), batch.pop("index")
@@ -131,7 +132,7 @@ def collate(samples: Sequence[dict[str, Any]], online: bool = False) -> Batch:
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:
-    """One batch of several; its images, too, are rows of RGB, on the device that some of them were drawn on."""
+    """Join several batches; the images, too, are rows of RGB, on the device on which some of them were rendered."""
     device = batches[-1]["images"].device
     batch = {key: torch.cat([each[key] for each in batches]) for key in batches[0] if key != "images"}
     rows = torch.cat([each["images"].permute(0, 1, 3, 4, 2).to(device) for each in batches])

@@ -1,10 +1,10 @@
-"""What a camera does to the light that reaches it, batched and on the device: lens, exposure, sensor noise, tone, JPEG.
+"""A camera's effects on the incoming light, batched and on the device: lens, exposure, sensor noise, tone, JPEG.
 
-Renderers deliver what a perfect camera would see. In the order in which it happens: the lens blurs and darkens the
-corners, the exposure time smears, gains for exposure and white balance scale, the sensor adds noise and clips, the tone
-curve encodes, eight bits round, JPEG compresses. All up to the clipping is done in light, not in levels.
+Renderers produce what a perfect camera would see. In physical order: the lens blurs and darkens the corners, motion
+during the exposure smears, gains for exposure and white balance scale, the sensor adds noise and clips, the tone curve
+encodes, eight bits round, JPEG compresses. Everything up to the clipping applies to light, not to levels.
 
-Every effect is off by default. Every value is drawn from a generator that the caller hands in.
+Every effect is off by default. Every value is drawn from a generator that the caller provides.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CameraConfig:
 
     @property
     def on(self) -> bool:
-        """Whether it changes anything."""
+        """Whether any effect is enabled."""
         return self.fraction > 0 and (self._touches_light or self.jpeg_quality is not None)
 
     @property
@@ -80,12 +80,12 @@ _LARGEST = {
     "read_noise": 1.0,
     "gamma": 4.0,
 }
-"""Largest values of the keys that 0 switches off: what is larger leaves no picture, and blurs of any size would cost
-any time."""
+"""Largest values of the keys that 0 switches off: larger ones leave nothing of an image, and the cost of blurs grows
+without limit."""
 
 
 class CameraModel:
-    """A camera for images uint8 (N, 3, H, W), sRGB-encoded; on the generator's device."""
+    """Camera for images uint8 (N, 3, H, W), sRGB-encoded; on the generator's device."""
 
     def __init__(self, config: CameraConfig, generator: torch.Generator) -> None:
         self.config = config
@@ -93,7 +93,8 @@ class CameraModel:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """The images as the camera delivers them; they themselves, and nothing is drawn, where all effects are off."""
+        """Return the images as the camera delivers them; if all effects are off, the same images, and nothing is
+        drawn."""
         if not self.config.on or not len(images):
             return images
         with torch.autocast(images.device.type, enabled=False):
@@ -124,7 +125,7 @@ class CameraModel:
         return images
 
     def _gains(self, light: Tensor) -> Tensor:
-        """Factors on the light (N, 3, H, W): (N, 1 or 3, 1 or H, 1 or W)."""
+        """Return factors on the light (N, 3, H, W): (N, 1 or 3, 1 or H, 1 or W)."""
         config, (count, _, height, width) = self.config, light.shape
         stops = config.exposure * self._signed(count, 1, 1, 1)
         if config.white_balance:
@@ -137,7 +138,7 @@ class CameraModel:
         return gains
 
     def _noise(self, light: Tensor) -> Tensor:
-        """Gaussian, of the variance that electrons counted one by one and the read-out have."""
+        """Return Gaussian noise with the variance of photon counting and read-out."""
         config, (count, channels, height, width) = self.config, light.shape
         shot, read = (largest * self._uniform(count, 1, 1, 1) for largest in (config.shot_noise, config.read_noise))
         grey = self._normal(count, 1, height, width)
@@ -158,26 +159,26 @@ class CameraModel:
 
 
 def linear_from_srgb(images: Tensor) -> Tensor:
-    """Light from 0 to 1, float32, of levels uint8: by a table of all 256."""
+    """Return light from 0 to 1, float32, for uint8 levels, by a table of all 256."""
     levels = torch.arange(256, dtype=torch.float64) / 255
     table = torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     return table.float().to(images.device)[images.int()]
 
 
 def srgb_from_linear(light: Tensor) -> Tensor:
-    """Levels from 0 to 1 of light from 0 to 1."""
+    """Return levels from 0 to 1 for light from 0 to 1."""
     return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
 
 
 def disc_kernels(radius: Tensor, largest: float) -> Tensor:
-    """What a point out of focus becomes, for each radius (N,) in pixels up to the largest: (N, K, K), of sum 1."""
+    """Return kernels (N, K, K), of sum 1, of a point out of focus, for each radius (N,) in pixels up to the largest."""
     x, y = _offsets(largest, radius.device)
     return _normalised((radius[:, None, None] + 0.5 - torch.hypot(x, y)).clamp(0.0, 1.0))
 
 
 def line_kernels(length: Tensor, angle: Tensor, longest: float) -> Tensor:
-    """What a moving point becomes, for each path of a length (N,) in pixels and an angle (N,) to the x axis, radians:
-    (N, K, K), of sum 1."""
+    """Return kernels (N, K, K), of sum 1, of a moving point, for each path of a length (N,) in pixels and an angle (N,)
+    to the x axis in radians."""
     x, y = _offsets(longest / 2, length.device)
     cosine, sine = (function(angle)[:, None, None] for function in (torch.cos, torch.sin))
     along, across = (x * cosine + y * sine).abs(), (y * cosine - x * sine).abs()
@@ -186,7 +187,7 @@ def line_kernels(length: Tensor, angle: Tensor, longest: float) -> Tensor:
 
 
 def convolved(images: Tensor, kernels: Tensor) -> Tensor:
-    """Images (N, C, H, W), each with its own kernel (N, K, K); borders are continued."""
+    """Convolve images (N, C, H, W), each with its own kernel (N, K, K); borders are replicated."""
     count, channels, height, width = images.shape
     size = kernels.shape[-1]
     padded = functional.pad(images, [size // 2] * 4, mode="replicate")
@@ -197,7 +198,7 @@ def convolved(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 def _offsets(reach: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """x and y (K, K), pixels from the centre, with room for the reach and an anti-aliased edge."""
+    """Return x and y (K, K), pixels from the centre, with room for the reach and an anti-aliased edge."""
     half = int(reach + 0.5) + 1
     steps = torch.arange(-half, half + 1, dtype=torch.float32, device=device)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
@@ -209,6 +210,6 @@ def _normalised(kernels: Tensor) -> Tensor:
 
 
 def _square_of_distance(height: int, width: int, device: torch.device) -> Tensor:
-    """(H, W), from the image's centre; 1 in the corners of the image."""
+    """Return the squared distance (H, W) from the image's centre; 1 in its corners."""
     y, x = (((torch.arange(size, device=device) + 0.5) * 2 / size - 1) ** 2 for size in (height, width))
     return (y[:, None] + x) / 2

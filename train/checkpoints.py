@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and read back only when every checksum holds."""
+"""Checkpoints that are written atomically, and read only if every checksum matches."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes and renames; Lightning's own save goes through the temporary folder, which may
-    lie on another file system, and then a kill leaves half a file."""
+    """Checkpoint plugin that writes beside the target, flushes and renames. Lightning's own save uses the temporary
+    folder, which may be on another file system, so that a kill leaves half a file."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         atomic_write(Path(path), lambda file: torch.save(checkpoint, file))
@@ -30,11 +30,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(Checkpoint):
-    """Keeps ``last.ckpt``: after every so many batches, before and after each validation, when asked to stop, and at
-    the end. List it after :func:`save_best`, so that it knows which checkpoint is the best so far.
+    """Callback that saves ``last.ckpt``: after every ``every`` batches, before and after each validation, when asked to
+    stop, and at the end. List it after :func:`save_best`, so that it records which checkpoint is the best so far.
 
-    A checkpoint from before a validation says so, and a training resumed from it begins with that validation: none is
-    left out and none repeated, wherever the training was stopped.
+    A checkpoint from before a validation records that, and a training resumed from it begins with that validation: none
+    is skipped or repeated, wherever the training was stopped.
     """
 
     def __init__(self, path: Path, every: int, stop: StopOnSignal) -> None:
@@ -52,7 +52,7 @@ class SaveLast(Checkpoint):
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self.validation_due:
             validation = trainer.fit_loop.epoch_loop.val_loop
-            validation.restarting = False  # else it counts the batches of the one before, and ends too soon
+            validation.restarting = False  # else it counts the batches of the previous one, and ends too soon
             trainer.validating = True
             validation.run()
             trainer.training = True
@@ -70,7 +70,7 @@ class SaveLast(Checkpoint):
             raise Stopped(self.stop.received)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        # Several processes have unequal shares of a validation, and cannot ask each other before its end.
+        # Several processes have unequal parts of a validation, and cannot ask each other before its end.
         if self.validation_due and trainer.world_size == 1 and self.stop.requested(trainer):
             raise Stopped(self.stop.received)
 
@@ -88,11 +88,11 @@ class SaveLast(Checkpoint):
 
 
 def _between_steps(trainer: lightning.Trainer) -> bool:
-    """Whether no gradients have been accumulated since the last step: they are in no checkpoint."""
+    """Return whether no gradients have been accumulated since the last step: checkpoints do not contain them."""
     batches: int = trainer.fit_loop.total_batch_idx + 1
     return batches % trainer.accumulate_grad_batches == 0
 
 
 def save_best(folder: Path, monitor: str) -> ModelCheckpoint:
-    """Keeps ``best.ckpt``: the lowest ``monitor`` of all validations."""
+    """Return the callback that keeps ``best.ckpt``: the lowest ``monitor`` of all validations."""
     return ModelCheckpoint(folder, Path(BEST).stem, monitor=monitor, enable_version_counter=False)

@@ -15,7 +15,7 @@ from train.precision import AUTO
 from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
 from vision.io.files import exclusive_folder
 
-# Ours to set: they decide where things go and what a batch is.
+# Set by us: they determine output locations and batches.
 _OWN_TRAINER_KEYS = {
     "logger", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "max_epochs", "min_epochs",
     "reload_dataloaders_every_n_epochs", "num_sanity_val_steps", "check_val_every_n_epoch", "barebones", "precision",
@@ -48,13 +48,13 @@ def main_train(argv: Sequence[str]) -> None:
     """
     config, options = parse(argv)
     data = TripletDataModule(config.data, config.seed)
-    # Of several processes that train together, the first writes.
+    # If several processes train together, the first one writes.
     with exclusive_folder(config.output) if rank() == 0 else contextlib.nullcontext():
         train(config, options, data)
 
 
 def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
-    """The configuration and the Trainer's options that ``argv`` describes; UsageError says what is wrong with it."""
+    """Parse ``argv`` into the configuration and the Trainer's options; UsageError says what is wrong with it."""
     parser = new_parser("dactyl train", main_train.__doc__ or "")
     parser.add_class_arguments(TrainConfig, None)
     keys = parser.add_class_arguments(lightning.Trainer, "trainer", skip=_OWN_TRAINER_KEYS, instantiate=False)

@@ -1,4 +1,4 @@
-"""What a training is."""
+"""Configuration of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the triplets of a training come from: stored datasets, triplets rendered meanwhile, or some of each."""
+"""Sources of a training's triplets: stored datasets, triplets rendered online, or a mixture."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _STATISTICS_SAMPLES = 4096
 
 
 class TripletDataModule(lightning.LightningDataModule):
-    """Opens, checks and splits the datasets, and serves them to the trainer.
+    """Data module that opens, checks and splits the datasets, and serves them to the trainer.
 
     Attributes:
-        scene: what the images show.
-        waiting: since when the training waits for a batch.
+        scene: the scene that the images show.
+        waiting: time since which the training has been waiting for a batch.
 
     Raises:
-        DactylError: a dataset is missing, damaged or empty, or they do not show the same thing.
+        DactylError: a dataset is missing, damaged or empty, or they do not show the same scene.
     """
 
     def __init__(self, config: DataConfig, seed: int) -> None:
@@ -50,7 +50,7 @@ class TripletDataModule(lightning.LightningDataModule):
         elif config.train is not None:
             self.source = TripletDataset(config.train, config.verify)
         val_source = self.source if config.val is None else TripletDataset(config.val, config.verify)
-        assert val_source is not None  # the configuration sees to it
+        assert val_source is not None  # the configuration ensures it
         self.val_source = val_source
         self.scene = val_source.scene
         self.train_numbers, self.val_numbers = self._split()
@@ -69,10 +69,10 @@ class TripletDataModule(lightning.LightningDataModule):
         self._shared = True
 
     def prepare_loading(self, processes: int) -> bool:
-        """Find out how loading processes can hand over their batches; whether they share memory.
+        """Determine and return whether loading processes can pass batches through shared memory.
 
         Args:
-            processes: training processes on this machine, each with loading processes of its own.
+            processes: number of training processes on this machine, each with its own loading processes.
 
         Raises:
             DactylError: they could not even start.
@@ -85,12 +85,12 @@ class TripletDataModule(lightning.LightningDataModule):
 
     @property
     def stored(self) -> DatasetFolder | None:
-        """The training set, read by number or streamed."""
+        """Training set, read by number or streamed."""
         return self.source if self.streamed is None else self.streamed.dataset
 
     @property
     def validates_on_training(self) -> bool:
-        """Whether a validation set of its own holds triplets of the training set, which were drawn alike."""
+        """Whether a separate validation set contains triplets of the training set, because both were drawn alike."""
         if self.config.val is None or self.stored is None:
             return False
         stored, val = self.stored, self.val_source
@@ -98,14 +98,14 @@ class TripletDataModule(lightning.LightningDataModule):
         return stored.fingerprint == val.fingerprint or ("states" in drawn and drawn == val.manifest.config)
 
     def verify(self) -> None:
-        """Compare every shard with its hash; those of a streamed set are as they pass."""
+        """Compare every shard with its hash; shards of a streamed dataset are checked as they are read."""
         if self.source is not None:
             self.source.verify()
         if self.val_source is not self.source:
             self.val_source.verify()
 
     def identity(self) -> dict[str, Any]:
-        """What decides the samples: datasets and states by what they hold, wherever they lie."""
+        """Return what determines the samples: datasets and states by their content, wherever they are."""
         return {
             "train": None if self.stored is None else self.stored.fingerprint,
             "val": None if self.config.val is None else self.val_source.fingerprint,
@@ -116,7 +116,7 @@ class TripletDataModule(lightning.LightningDataModule):
         }
 
     def position_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (3,) of the training positions, metres, from at most 4,096 samples."""
+        """Return mean and standard deviation (3,) of the training positions, metres, from at most 4,096 samples."""
         if self.streamed is not None and self.config.stored_per_batch:
             positions = self.streamed.positions(_STATISTICS_SAMPLES)
         elif self.source is not None and self.config.stored_per_batch:
@@ -156,25 +156,25 @@ class TripletDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> Loading:
         assert self.trainer is not None
-        # Every sample once, without padding: each process takes its share.
+        # Every sample once, without padding: each process takes its part.
         numbers = self.val_numbers[self.trainer.global_rank :: self.trainer.world_size]
         triplets = _Triplets(self.val_source, numbers, self.config.cache)
         return self._loader(triplets, batch_size=max(1, self.config.batch_size // self.trainer.world_size))
 
     @property
     def waited_s(self) -> float:
-        """Seconds that this process has spent in getting training batches."""
+        """Seconds that this process has spent waiting for training batches."""
         return 0.0 if self._batches is None else self._batches.waited_s
 
     def close(self) -> None:
-        """End the processes that render and load; twice does no harm."""
+        """End the processes that render and load; calling it twice is harmless."""
         if self._rendering is not None:
             self._rendering.close()
         for loader in self._loaders:
             loader.close()
 
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the training set's samples to train on, and of the validation set's."""
+        """Return the numbers of the training set's samples to train on, and of the validation set's."""
         if self.source is None:
             count = 0 if self.streamed is None else len(self.streamed.order)
             return np.arange(count), np.arange(len(self.val_source))
@@ -188,7 +188,7 @@ class TripletDataModule(lightning.LightningDataModule):
         return numbers[~in_val], numbers[in_val]
 
     def _open_online(self, config: OnlineConfig) -> OnlineTriplets:
-        from train.online import OnlineTriplets  # brings the simulator
+        from train.online import OnlineTriplets  # imports the simulator
 
         online = OnlineTriplets(config, self.val_source, self.val_numbers)
         for stored in (self.stored, self.val_source):
@@ -197,7 +197,7 @@ class TripletDataModule(lightning.LightningDataModule):
         return online
 
     def _refuse_mismatch(self) -> None:
-        """Raise DactylError unless all that is trained and validated on shows the same scene."""
+        """Raise DactylError unless all training and validation data show the same scene."""
         if (stored := self.stored) is not None:
             require_same(self.scene, stored.scene, str(self.config.train), to_a_network=True)
         if self.online is not None:
@@ -211,10 +211,9 @@ class TripletDataModule(lightning.LightningDataModule):
 
 
 class _Triplets(Dataset[Any]):
-    """Some samples of a dataset as training needs them, optionally kept in memory; for one that cannot be read, the
-    error.
+    """Some samples of a dataset as training needs them, optionally kept in memory; an unreadable sample is its error.
 
-    ``numbers`` stays an array: worker processes share its memory, which they could not with a list's numbers.
+    ``numbers`` stays an array: worker processes share its memory, which is impossible for a list's numbers.
     """
 
     def __init__(self, source: TripletDataset, numbers: np.ndarray, cache: bool) -> None:
@@ -241,7 +240,7 @@ class _Triplets(Dataset[Any]):
 
 
 def _share(batch_size: int, world: int, kind: str) -> int:
-    """Triplets of each process's part of a batch."""
+    """Return the number of triplets of each process's part of a batch."""
     if batch_size % world:
         raise DactylError(
             f"data.batch_size: {batch_size} {kind} triplets of a batch cannot be shared equally by {world} processes; "

@@ -63,7 +63,7 @@ class DataConfig:
 
     @property
     def online_per_batch(self) -> int:
-        """Triplets of a batch that are rendered afresh."""
+        """Triplets of a batch that are rendered online."""
         return 0 if self.online is None else round(self.online.fraction * self.batch_size)
 
     @property

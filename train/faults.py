@@ -1,4 +1,4 @@
-"""A loss that is not finite: which samples it came from, on file, for whoever has to find out why."""
+"""Losses that are not finite: a file with the samples they came from, to find the cause."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BAD_BATCH = "bad-batch.json"
 
 
 class LossNotFiniteError(DactylError):
-    """A batch whose loss is NaN or infinite. Nothing was learnt from it: the last checkpoint is from before.
+    """A batch whose loss is NaN or infinite. It did not change the weights: the last checkpoint is from before.
 
     Args:
         number: number of the batch.
-        batch: the batch, with ``index`` (B,), and ``online`` (B,) where some samples may not be stored ones.
+        batch: the batch, with ``index`` (B,), and ``online`` (B,) if some samples may not be stored ones.
         losses: losses of its samples, (B,).
     """
 
@@ -39,7 +39,7 @@ class LossNotFiniteError(DactylError):
         )
 
     def write(self, folder: Path) -> Path:
-        """Leave all samples of the batch with their losses in ``folder``."""
+        """Write all samples of the batch with their losses to a file in ``folder`` and return its path."""
         path = folder / BAD_BATCH
         atomic_write(path, canonical_json({"batch": self.number, "samples": self.samples}))
         return path

@@ -1,4 +1,4 @@
-"""One training: its callbacks and loggers, its checkpoints, how it begins, resumes and ends."""
+"""One training run: its callbacks, loggers and checkpoints; its start, resumption and end."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("augment", "camera", to_jsonable(CameraConfig())),
     ("optimizer", "ema", None),
 )
-"""Keys that older trainings do not have on file: at these values they change nothing, and are left out."""
+"""Keys that older trainings do not have on file, with the values at which they change nothing and are left out."""
 
 
 def rank() -> int:
-    """Return 0 in the first of the processes that train together, and a higher number in each of the others, as their
-    launcher tells them."""
-    # Lightning reads RANK, LOCAL_RANK and SLURM's; where a person starts it once on each node, NODE_RANK tells.
+    """Return 0 in the first of the processes that train together and a higher number in each of the others, according
+    to their launcher."""
+    # Lightning reads RANK, LOCAL_RANK and SLURM's variables; if it is started by hand on each node, NODE_RANK is set.
     return rank_zero_only.rank or int(os.environ.get("NODE_RANK", 0))  # type: ignore[attr-defined]
 
 
 def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:
-    """Train on ``data``, resume or reuse; ``options`` are the Trainer's.
+    """Train on ``data``, resume, or reuse a finished training; ``options`` are the Trainer's.
 
     Raises:
         DactylError: the output is another training's, a checkpoint is damaged, or the loss is no longer finite.
         UsageError: the Trainer refuses its options.
-        KeyboardInterrupt: by Ctrl-C. By SIGTERM whatever handles that signal is called. The training is saved first.
+        KeyboardInterrupt: on Ctrl-C, after the training is saved. On SIGTERM that signal's handler is called instead.
     """
     first = rank() == 0
     console = Console(stderr=True, quiet=not first)
@@ -105,7 +105,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         _fit(trainer, task, data, last if done else None)
     except LossNotFiniteError as error:
         raise DactylError(f"{error}; all of the batch: {error.write(config.output)}") from None
-    except OSError as error:  # of the logs, which others write
+    except OSError as error:  # from the logs, which other libraries write
         reason = f"{error.strerror or error}; free space or choose another output, and the same command resumes"
         raise DactylError(f"{error.filename or config.output}: {reason}") from error
     except RuntimeError as error:
@@ -125,16 +125,16 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
     except Stopped as stop:
-        # Saved; now the signal may do what it does to every command. The status of the first process is that of all.
+        # The training is saved; now the signal has its usual effect. The first process's exit status counts for all.
         if trainer.is_global_zero:
             signal.raise_signal(stop.signal)
     except BaseException as error:
         launcher = trainer.strategy.launcher
-        if launcher is not None:  # its processes would wait for this one for ever
+        if launcher is not None:  # its processes would wait for this one forever
             launcher.kill(signal.SIGKILL)
         restoring = checkpoint is not None and not task.began
         if restoring and isinstance(error, Exception) and not isinstance(error, (DactylError, OSError, MemoryError)):
-            # Whatever Lightning and torch make of a state that is none.
+            # Lightning and torch may raise anything for an invalid state.
             reason = f"{type(error).__name__}: {format_error(error)}"[:120]
             raise DactylError(
                 f"{checkpoint}: cannot be resumed ({reason}); choose another output and train again"
@@ -149,14 +149,14 @@ def _fit(trainer: lightning.Trainer, task: PoseTask, data: TripletDataModule, ch
 
 
 def _signal_behind(error: BaseException | None) -> BaseException | None:
-    """What a signal raised, where Lightning's own clearing up raised another error over it."""
+    """Return the exception raised by a signal if Lightning's own cleanup raised another over it."""
     while error is not None and isinstance(error, (Exception, SystemExit)):
         error = error.__context__
     return error
 
 
 def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
-    """Lightning's trainer with our callbacks, loggers and checkpoints; ``options`` are its own.
+    """Make Lightning's trainer with our callbacks, loggers and checkpoints; ``options`` are its own.
 
     Raises:
         UsageError: it refuses an option.
@@ -181,7 +181,7 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
         callbacks.append(TrainingBar())
     plugins = [SafeCheckpointIO(), *_list(options.pop("plugins"))]
     if SLURMEnvironment.detect() and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-        # Lightning would save elsewhere and ask for a new job; here last.ckpt and the exit status are what counts.
+        # Lightning would save elsewhere and requeue the job; here last.ckpt and the exit status serve that purpose.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     try:
         return lightning.Trainer(
@@ -216,9 +216,9 @@ def _loggers(config: TrainConfig) -> list[Logger]:
 
 
 def validation_interval(options: dict[str, Any]) -> int:
-    """Batches between validations, about as many as asked for, in whole steps of the optimiser: the last validation
-    then falls on the training's end, or a few steps before it. What was learnt after the last validation would not be
-    in the best checkpoint."""
+    """Return the number of batches between validations, about as many as requested, in whole steps of the optimiser:
+    the last validation then falls on the training's end, or a few steps before it. Anything learnt after the last
+    validation would not be in the best checkpoint."""
     interval = options["val_check_interval"]
     if type(interval) is not int or interval < 1:
         raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
@@ -228,7 +228,7 @@ def validation_interval(options: dict[str, Any]) -> int:
 
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
-    """The configuration and data that decide the weights that come out."""
+    """Return the configuration and data that determine the resulting weights."""
     identity: dict[str, Any] = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]
@@ -237,7 +237,7 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
             del identity[group][key]
     if config.init is None:
         del identity["init"]
-    else:  # what they are, not where they lie
+    else:  # their content, not their location
         identity["init"] = initial.identity(config.init)
     identity["data"] = data.identity()
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")

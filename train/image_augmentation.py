@@ -1,6 +1,6 @@
-"""What training does to pictures, on the device: contrast and noise as in the paper, tone, and other windows.
+"""Image augmentation in training, on the device: contrast and noise as in the paper, tone, and random windows.
 
-Every value is drawn from a generator that the caller hands in.
+Every value is drawn from a generator that the caller provides.
 """
 
 from __future__ import annotations
@@ -65,14 +65,15 @@ class ImageAugmentConfig:
 
 
 ENCODING = 2.2
-"""Exponent by which levels stand for light, as in ordinary pictures."""
+"""Exponent by which levels encode light, as in ordinary images."""
 
 
 class ImageAugment:
-    """Tone for images (N, 3, h, w); contrast, tint and noise for normalised ones; on the generator's device.
+    """Augmentation of tone for images (N, 3, h, w), and of contrast, tint and noise for normalised ones; on the
+    generator's device.
 
     Attributes:
-        camera: what a camera does to whole images uint8 (N, 3, H, W).
+        camera: camera effects for whole images uint8 (N, 3, H, W).
     """
 
     def __init__(self, config: ImageAugmentConfig, generator: torch.Generator) -> None:
@@ -81,10 +82,10 @@ class ImageAugment:
         self.camera = CameraModel(config.camera, generator)
 
     def adjust_tone(self, images: Tensor) -> Tensor:
-        """Images of levels from 0 to 255 under another exposure and tone curve."""
+        """Return images of levels from 0 to 255 with a random exposure and tone curve."""
         config, count = self.config, len(images)
         if not config.exposure and not config.gamma:
-            return images  # and nothing is drawn: what follows is as if there were no tone
+            return images  # nothing is drawn, so that all later values are as without tone
         stops, power = (
             largest * (2 * self._uniform(count, 1, 1, 1) - 1) for largest in (config.exposure, config.gamma)
         )
@@ -101,16 +102,17 @@ class ImageAugment:
         return images + config.noise * self._normal(*images.shape) if config.noise else images
 
     def cameras_known(self, count: int) -> Tensor:
-        """(count, 1, 1) ones and zeros, with even odds: which samples are told their true cameras."""
+        """Return (count, 1, 1) ones and zeros, with even odds: the samples that receive their true cameras."""
         return (self._uniform(count, 1, 1) < 0.5).float()
 
     def windows(self, centre: Tensor, side: Tensor | float, size: int) -> Tensor:
-        """Windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in ``make_windows``."""
+        """Return windows (..., 2, 3) near true object centres (..., 2), pixels; ``side``, ``size`` as in
+        ``make_windows``."""
         config = self.config
         return self._near(centre, side, size, config.window_shift, config.window_zoom, config.window_roll_deg)
 
     def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
-        """Windows (*shape, 2, 3) near the whole of images of ``side`` pixels."""
+        """Return windows (*shape, 2, 3) near the whole of images of ``side`` pixels."""
         config, centre = self.config, torch.full((*shape, 2), side / 2, device=self.generator.device)
         return self._near(centre, side, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
 

@@ -1,8 +1,8 @@
-"""JPEG's losses, batched and on the device: what is left of images that were compressed and opened again.
+"""JPEG compression artefacts, batched and on the device: images as they are after compression and decompression.
 
 The steps are those of libjpeg with colour at half resolution (4:2:0), its tables and its smooth upsampling, in floating
-point, for a quality of its own for each image. No bytes are written. Kornia has such a codec, with a smooth stand-in
-for rounding; how the two compare in speed and to libjpeg's own pictures is in ``benchmarks/results/camera.txt``.
+point, with a separate quality for each image. No bytes are written. Kornia has such a codec, with a smooth substitute
+for rounding; ``benchmarks/results/camera.txt`` compares the two in speed and with libjpeg's own images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Annex K of the standard, as libjpeg has them.
+# Annex K of the standard, as in libjpeg.
 _LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -36,9 +36,10 @@ _RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def compressed(images: Tensor, quality: Tensor) -> Tensor:
-    """Images (N, 3, H, W) uint8 after JPEG of a quality (N,) from 1 to 100, rounded to whole numbers as in files."""
+    """Return images (N, 3, H, W) uint8 after JPEG of a quality (N,) from 1 to 100, rounded to whole numbers as in
+    files."""
     height, width = images.shape[-2:]
-    # As libjpeg fills up to whole blocks of 16: by repeating the last row and column.
+    # Pad to whole blocks of 16 as libjpeg does, by repeating the last row and column.
     levels = functional.pad(images.float(), (0, -width % 16, 0, -height % 16), mode="replicate")
     ycc = torch.einsum("ij,njhw->nihw", levels.new_tensor(_YCC), levels).round()
     luminance = _coded(ycc[:, :1] - 128, _tables(_LUMINANCE, quality)) + 128
@@ -50,18 +51,19 @@ def compressed(images: Tensor, quality: Tensor) -> Tensor:
 
 
 def _coded(planes: Tensor, tables: Tensor) -> Tensor:
-    """Planes (N, C, H, W), sides multiples of 8, with the cosine transform of each block rounded to steps (N, 8, 8)."""
+    """Return planes (N, C, H, W), sides multiples of 8, with the cosine transform of each block rounded to steps (N, 8,
+    8)."""
     transform = _cosines(planes.device)
     blocks = planes.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, C, H / 8, W / 8, 8, 8)
     steps = tables[:, None, None, None]
     coefficients = ((transform @ blocks @ transform.mT) / steps).round() * steps
     blocks = transform.mT @ coefficients @ transform
-    # Samples are whole numbers between 0 and 255 again before they become colours.
+    # Samples are rounded to whole numbers between 0 and 255 before colour conversion.
     return blocks.round().clamp(-128, 127).permute(0, 1, 2, 4, 3, 5).reshape(planes.shape)
 
 
 def _cosines(device: torch.device) -> Tensor:
-    """The orthonormal cosine transform of eight values, (8, 8)."""
+    """Return the orthonormal cosine transform of eight values, (8, 8)."""
     frequency, place = torch.arange(8.0, device=device)[:, None], torch.arange(8.0, device=device)
     matrix = torch.cos(math.pi / 8 * (place + 0.5) * frequency) / 2
     matrix[0] /= math.sqrt(2)
@@ -69,7 +71,7 @@ def _cosines(device: torch.device) -> Tensor:
 
 
 def _tables(base: tuple[tuple[int, ...], ...], quality: Tensor) -> Tensor:
-    """Quantisation steps (N, 8, 8) for qualities (N,), as libjpeg scales them."""
+    """Return quantisation steps (N, 8, 8) for qualities (N,), as libjpeg scales them."""
     quality = quality.round().clamp(1, 100)
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
     steps = torch.tensor(base, dtype=torch.float32, device=quality.device)

@@ -1,9 +1,10 @@
-"""Batches from loading processes: a process that dies, hangs or finds no memory ends the training in one line.
+"""Batches from loading processes: a process that dies, hangs or runs out of memory ends the training with a one-line
+error.
 
-Loading processes hand over tensors through shared memory, which is ``/dev/shm`` and a Unix socket in the folder for
-temporary files. Where a container gives too little of the one, or the other's path is too long, they would print
-tracebacks and the training would wait for ever. That is found out before; arrays then go through pipes, which costs a
-copy more.
+Loading processes pass tensors through shared memory, which needs ``/dev/shm`` and a Unix socket in the folder for
+temporary files. If a container provides too little of the one, or the other's path is too long, they would print
+tracebacks and the training would wait forever. This is checked beforehand; arrays then go through pipes, which costs
+one more copy.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from vision.errors import DactylError
 from vision.processes import MASKED, die_with, signals_masked
 
 SHARED_MEMORY = Path("/dev/shm")
-_PREFETCHED = 2  # batches for each process, torch's default
-_SEMAPHORES = 256 << 10  # bytes for each process: they lie there too, a page each
+_PREFETCHED = 2  # batches per process, torch's default
+_SEMAPHORES = 256 << 10  # bytes per process: they are in shared memory, too, a page each
 _MAX_SOCKET_PATH = 107  # bytes, of a Unix socket on Linux
 _SOCKET_NAME = len("/pymp-xxxxxxxx/listener-xxxxxxxx")
-_LAST_SECONDS = 30  # of a loading process that was told to end: longer than a batch, a validation aside, and its saving
+_LAST_SECONDS = 30  # of a terminated loading process: longer than a batch and its saving, validations aside
 
 
 def collate_samples(samples: Sequence[Any]) -> Batch | DactylError:
-    """A batch, or the first error among the samples: torch would put its traceback into the message."""
+    """Return a batch, or the first error among the samples: torch would put its traceback into the message."""
     return next((sample for sample in samples if isinstance(sample, DactylError)), None) or collate(samples)
 
 
 class Loading:
-    """Batches of a dataset, loaded by processes, or by this one where there are none.
+    """Batches of a dataset, loaded by worker processes, or by this one if there are none.
 
     Args:
         dataset: the samples; one that is a DactylError is raised here.
         workers: number of processes.
-        shared: hand over tensors through shared memory; arrays through pipes if not.
-        timeout_s: seconds without a batch after which a process is taken to hang.
-        waiting: object that is told while this waits.
-        collated: function that makes a batch, or a DactylError, of what the options pick from the dataset.
-        pinned: put batches into pinned memory where there is a GPU.
-        options: options of torch's DataLoader: what makes the batches.
+        shared: whether to pass tensors through shared memory; if not, arrays through pipes.
+        timeout_s: seconds without a batch after which a process is assumed to hang.
+        waiting: object that records when this waits.
+        collated: function that makes a batch, or a DactylError, of what the options select from the dataset.
+        pinned: whether to put batches into pinned memory if there is a GPU.
+        options: options of torch's DataLoader that determine the batches.
     """
 
     def __init__(
@@ -105,12 +106,12 @@ class Loading:
             yield _tensors(batch, self._pin)
 
     def close(self) -> None:
-        """End the processes; twice does no harm."""
+        """End the processes; calling it twice is harmless."""
         loading: Any = self._loader._iterator
         if loading is None:
             return
         if self._stuck and self._loader.num_workers:  # they would not end by themselves
-            signal_handling._remove_worker_pids(id(loading))  # torch watches over them, and would raise
+            signal_handling._remove_worker_pids(id(loading))  # torch monitors them, and would raise
             loading._worker_pids_set = False
             for worker in loading._workers:
                 worker.kill()
@@ -118,7 +119,7 @@ class Loading:
 
 
 def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
-    """Whether loading processes can hand over tensors through shared memory here.
+    """Return whether loading processes can pass tensors through shared memory here.
 
     Args:
         workers: number of processes of each loader.
@@ -126,7 +127,7 @@ def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
         loaders: number of loaders at the same time on this machine.
 
     Raises:
-        DactylError: there is not even room for what processes wait with.
+        DactylError: there is not even room for the processes' semaphores.
     """
     needed, free = loaders * (_PREFETCHED * workers + 2) * batch_bytes, _free()
     if free < loaders * workers * _SEMAPHORES:
@@ -138,7 +139,7 @@ def shares_memory(workers: int, batch_bytes: int, loaders: int) -> bool:
 
 
 def loading_fault(error: BaseException) -> DactylError | None:
-    """What torch says of a loading process that died, in one line; None for another error."""
+    """Return torch's error about a loading process that died, in one line; None for another error."""
     text = " ".join(str(error).split())
     if not isinstance(error, RuntimeError) or "DataLoader worker" not in text:
         return None
@@ -150,7 +151,7 @@ def loading_fault(error: BaseException) -> DactylError | None:
 
 
 def _free() -> int:
-    """Bytes of shared memory that are free."""
+    """Return the free bytes of shared memory."""
     try:
         about = os.statvfs(SHARED_MEMORY)
     except OSError:
@@ -159,7 +160,7 @@ def _free() -> int:
 
 
 def _arrays(collated: Callable[[Any], Batch | DactylError], samples: Any) -> dict[str, np.ndarray] | DactylError:
-    """A batch in arrays, which go through pipes; images (B, C, H, W, 3) as they lie in memory."""
+    """Return a batch as arrays, which go through pipes; images (B, C, H, W, 3) in their memory layout."""
     batch = collated(samples)
     if isinstance(batch, DactylError):
         return batch
@@ -167,7 +168,7 @@ def _arrays(collated: Callable[[Any], Batch | DactylError], samples: Any) -> dic
 
 
 def _tensors(batch: dict[str, Any], pin: bool) -> Batch:
-    """The batch of which :func:`_arrays` made arrays."""
+    """Return the batch from which :func:`_arrays` made arrays."""
     if all(isinstance(value, torch.Tensor) for value in batch.values()):
         return batch
     tensors = {key: torch.from_numpy(value) for key, value in batch.items()}
@@ -177,10 +178,10 @@ def _tensors(batch: dict[str, Any], pin: bool) -> Batch:
 
 
 class Beginning:
-    """What a loading process does first.
+    """Setup of a loading process.
 
-    Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but what happens is for the training process to
-    decide. A worker that ended at once would end the training before it is saved; so it waits a while.
+    Signals may reach every process of a job (Ctrl-C, Slurm, systemd), but the training process decides what happens. A
+    worker that ended at once would end the training before it is saved, so it waits a while.
     """
 
     def __init__(self, parent: int) -> None:

@@ -1,4 +1,4 @@
-"""The training task: one batch to a loss, held-out triplets to degrees and millimetres."""
+"""The training task: a batch to a loss, held-out triplets to errors in degrees and millimetres."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class OptimizerConfig:
         inner_fraction(self, "ema")
 
     def factor(self, batch: int, batches: int) -> float:
-        """The factor on the learning rate for batch number ``batch`` of ``batches``."""
+        """Return the factor on the learning rate for batch number ``batch`` of ``batches``."""
         rise = min(1.0, (batch + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "halve":
             return rise * 0.5 ** (batch // self.halve_every)
@@ -64,15 +64,15 @@ class OptimizerConfig:
 
 
 class PoseTask(lightning.LightningModule):
-    """Trains a pose model. Everything random in a batch is a function of (seed, batch number, process).
+    """Task that trains a pose model. Everything random in a batch is a function of (seed, batch number, process).
 
     Attributes:
-        model: the network that learns.
-        began: whether training has begun, all that a checkpoint holds being restored.
+        model: network that is trained.
+        began: whether training has begun, with the checkpoint fully restored.
         average: moving average of its weights, with ``optimizer.ema``. Lightning's callback for this swaps the two for
-            a validation, but back again before a geometric network's confidence is set and pictures are drawn: both
-            would be of the wrong one. Here torch's average is a part of the task, and so of its checkpoints, and
-            nothing is swapped but names in the file.
+            a validation, but swaps them back before a geometric network's confidence is set and images are drawn: both
+            would use the wrong weights. Here torch's average is part of the task, and so of its checkpoints, and only
+            names in the file are swapped.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PoseTask(lightning.LightningModule):
             self.model: PoseModel = build_model(model, scene).to(memory_format=torch.channels_last)
         learned = {id(parameter) for parameter in self.model.learned(loss)}
         for parameter in self.model.parameters():
-            # Processes that learn together wait for the gradient of each parameter that could have one.
+            # Processes that train together wait for the gradient of each parameter that requires one.
             parameter.requires_grad_(id(parameter) in learned)
         self.average = None if optimizer.ema is None else _moving_average(self.model, optimizer.ema)
         self.loss_config = loss
@@ -102,7 +102,7 @@ class PoseTask(lightning.LightningModule):
 
     @property
     def validated(self) -> PoseModel:
-        """The network that is validated, drawn and kept: with the averaged weights, if there are any."""
+        """Network that is validated, drawn and kept: with the averaged weights, if there are any."""
         if self.average is None:
             return self.model
         model = self.average.module
@@ -113,7 +113,7 @@ class PoseTask(lightning.LightningModule):
         self.began = True
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        del batch_index  # counts within an epoch of the trainer's; augmentation follows the count of all batches
+        del batch_index  # counts within an epoch of the trainer; augmentation follows the count of all batches
         augment = ImageAugment(self.augment_config, self._generator())
         losses = self.losses(batch, augment)
         loss = losses.mean()
@@ -129,14 +129,14 @@ class PoseTask(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         errors = self.errors.compute()
         self.errors.reset()
-        for model in (self.model, self.validated):  # equal in both, it stays as it is in their average
+        for model in (self.model, self.validated):  # set equally in both, it is unchanged by averaging
             model.finish_validation(errors)
         metrics = self.validated.validation_metrics(errors)
-        # Equal in all processes, each has computed them from the errors of all; best.ckpt needs them in all.
+        # Every process computes the same values from the errors of all; best.ckpt needs them in each.
         self.log_dict({f"val/{name}": value.float() for name, value in metrics.items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """A new optimiser of the network's parameters that the loss depends on."""
+        """Return a new optimiser for the network's parameters that the loss depends on."""
         config, learned = self.optimizer_config, list(self.model.learned(self.loss_config))
         if config.name == "adam":
             return torch.optim.Adam(learned, config.learning_rate, weight_decay=config.weight_decay)
@@ -156,13 +156,13 @@ class PoseTask(lightning.LightningModule):
         self.update_average()
 
     def update_average(self) -> None:
-        """Take the weights into their average; call it once after each step of the optimiser."""
+        """Update the average with the current weights; call it once after each step of the optimiser."""
         if self.average is not None:
             self.average.update_parameters(self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(checkpoint_record(self.model))
-        # Else an interrupted validation, which is done again, would leave its batches in the count.
+        # Otherwise an interrupted validation, which is repeated, would leave its batches in the count.
         validated = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
         validated["total"] = dict(validated["current"])
         self._exchange_names(checkpoint["state_dict"])
@@ -171,15 +171,15 @@ class PoseTask(lightning.LightningModule):
         self._exchange_names(checkpoint["state_dict"])
 
     def _exchange_names(self, state: dict[str, Tensor]) -> None:
-        """In a file the averaged weights go by the network's own names, by which estimators read them, and its weights
-        by the average's."""
+        """Exchange names in a file: the averaged weights get the network's own names, by which estimators read them,
+        and the network's weights get the average's."""
         if self.average is not None:
             for name in self.model.state_dict():
                 own, averaged = f"model.{name}", f"average.module.{name}"
                 state[own], state[averaged] = state[averaged], state[own]
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
-        """The loss of every sample, (B,)."""
+        """Return the loss of every sample, (B,)."""
         images = augment.camera(batch["images"].flatten(0, 1)).view(batch["images"].shape)
         return self.model.losses({**batch, "images": images}, augment, self.loss_config)
 
@@ -190,10 +190,10 @@ class PoseTask(lightning.LightningModule):
 
 
 def _moving_average(model: PoseModel, decay: float) -> AveragedModel:
-    """An average of the weights and of batch normalisation's statistics, so far of nothing."""
+    """Return an average of the weights and of batch normalisation's statistics, not updated yet."""
 
     def averaged(average: Tensor, weight: Tensor, steps: Tensor | int) -> Tensor:
         share = 1 - torch.clamp((1 + torch.as_tensor(steps)) / (10 + torch.as_tensor(steps)), max=decay)
-        return average + share * (weight - average)  # exactly as it was, where both are equal
+        return average + share * (weight - average)  # exactly unchanged if both are equal
 
     return AveragedModel(model, avg_fn=averaged, use_buffers=True).requires_grad_(False)

@@ -1,11 +1,11 @@
-"""Triplets rendered while the network trains on them, as the reference did: no sample comes twice.
+"""Triplets rendered while the network trains on them, as in the reference: no sample is repeated.
 
-An online sample is what ``dactyl render`` would have written for the same states, ranges, seed and number, to the byte,
-its pictures' JPEG included. Filament's frames depend on how many its context drew before (``datagen.render.filament``);
-so samples are rendered in chunks, each by a fresh context, as those of a shard are. What a training sees is then a
-function of its configuration: not of the number of render processes, nor of one that died and was replaced, nor of the
-batch at which the training was resumed. With another number of training processes each has chunks of its own, so the
-samples are the same but for the dithering, a quarter of a level on average.
+An online sample is byte-identical to what ``dactyl render`` would have written for the same states, ranges, seed and
+number, including its JPEG images. Filament's frames depend on how many its context drew before
+(``datagen.render.filament``), so samples are rendered in chunks, each by a fresh context, as those of a shard are. The
+samples of a training are then a function of its configuration: not of the number of render processes, nor of one that
+died and was replaced, nor of the batch at which the training was resumed. With another number of training processes
+each has its own chunks, so the samples are the same except for the dithering, a quarter of a level on average.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class OnlineTriplets:
 
     Args:
         config: what to render.
-        held_out_of: dataset whose samples ``held_out`` are kept for validation; where it was made of the same states,
+        held_out_of: dataset whose samples ``held_out`` are kept for validation; if it was made from the same states,
             their episodes are left out here.
         held_out: numbers of those samples.
 
     Raises:
-        DactylError: the states are missing or damaged, all are held out, or a stored set has the same seed.
+        DactylError: the states are missing or damaged, or all are held out.
     """
 
     def __init__(self, config: OnlineConfig, held_out_of: TripletDataset, held_out: NDArray[np.int64]) -> None:
@@ -67,14 +67,14 @@ class OnlineTriplets:
         self.scene = self._described.drawn_scene()
 
     def refuse_repetition(self, stored: DatasetFolder) -> None:
-        """Raise DactylError where ``stored`` already holds the samples that would be rendered."""
+        """Raise DactylError if ``stored`` already contains the samples that would be rendered."""
         if self._is_of_these_states(stored) and stored.manifest.seed == self.config.seed:
             raise DactylError(
                 f"{stored.folder}: has the seed of data.online, {self.config.seed}; choose another for it"
             )
 
     def positions(self, count: int) -> NDArray[np.float64]:
-        """Object positions (count, 3), metres, distributed as those of the samples."""
+        """Return object positions (count, 3), metres, distributed as those of the samples."""
         config, states = self.config, self._states
         rows = np.random.default_rng([config.seed]).integers(len(states), size=count)
         drawn = (
@@ -91,7 +91,7 @@ class OnlineTriplets:
         return np.stack([position for position, _, _ in drawn])
 
     def identity(self) -> dict[str, Any]:
-        """The keys that decide the samples; the states by what they hold, wherever they lie."""
+        """Return the keys that determine the samples; the states by their content, wherever they are."""
         identity: dict[str, Any] = to_jsonable(self.config)
         for key in ("workers", "timeout_s", "device"):
             del identity[key]
@@ -101,7 +101,7 @@ class OnlineTriplets:
     def batches(
         self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int, device: torch.device
     ) -> OnlineBatches | DeviceBatches:
-        """Batches ``first`` to ``end`` of one of ``world`` training processes, ``per_batch`` samples each.
+        """Return batches ``first`` to ``end`` of one of ``world`` training processes, ``per_batch`` samples each.
 
         Args:
             processes: training processes on this machine, which share its cores.
@@ -135,7 +135,7 @@ class OnlineTriplets:
 
 
 class OnlineBatches:
-    """Iterates over batches of online samples; :meth:`close` ends the render processes, which start on iteration."""
+    """Iterable of batches of online samples; :meth:`close` ends the render processes, which start on iteration."""
 
     def __init__(self, chunks: Chunks, workers: int, timeout_s: float) -> None:
         self._chunks, self._workers, self._timeout_s = chunks, workers, timeout_s
@@ -164,7 +164,7 @@ class OnlineBatches:
 
 
 def _drawing(config: OnlineConfig, training: torch.device) -> torch.device:
-    """The device that draws."""
+    """Return the device that renders."""
     try:
         return training if config.device is None else torch.device(config.device)
     except RuntimeError:
@@ -176,7 +176,7 @@ def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, A
 
 
 def decode(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
-    """``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
+    """Return ``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
     label = json.loads(members["label.json"])
     sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}
     images = np.zeros((len(rig), rig.height, rig.width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What is rendered while the network trains, apart from what renders it: not every training loads the simulator."""
+"""Configuration of online rendering, apart from its code: not every training loads the simulator."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Online triplets that are drawn on the training's own device, and never leave it.
+"""Online triplets that are rendered on the training's own device, and never leave it.
 
-Worker processes make the values of each batch (``datagen.generate.value_batches``); this process draws them all at once
-with the renderer ``warp``, one batch ahead of the step that trains, on a GPU in a stream of its own. A sample's pixels
-are those that ``dactyl render --renderer warp`` encodes as JPEG; they depend on nothing but the sample, so neither the
-number of processes nor where a training was resumed matters.
+Worker processes make the values of each batch (``datagen.generate.value_batches``). This process renders them all at
+once with the renderer ``warp``, one batch ahead of the training step, on a GPU in a separate stream. A sample's pixels
+are those that ``dactyl render --renderer warp`` encodes as JPEG. They depend only on the sample, so neither the number
+of processes nor the batch at which a training was resumed matters.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from datagen.workers.stream import OrderedStream
 from train.batches import Batch
 from vision.errors import DactylError
 
-_MOST_WORLDS = 128  # drawn at once, a limit to the memory that it takes
+_MOST_WORLDS = 128  # rendered at once, to limit memory
 
 
 class DeviceBatches:
-    """Iterates over batches whose images lie on ``device``; :meth:`close` ends the worker processes.
+    """Iterable of batches whose images are on ``device``; :meth:`close` ends the worker processes.
 
     Args:
-        values: what makes the values.
+        values: source of the values.
         numbers: numbers of the batches.
-        device: device that draws.
-        workers: processes that make values.
-        timeout_s: seconds without a batch of values after which one is taken to hang.
+        device: device that renders.
+        workers: number of processes that make values.
+        timeout_s: seconds without a batch of values after which a process is assumed to hang.
 
     Raises:
         DactylError: on iteration: the renderer cannot be used here, or a worker process kept failing.
@@ -77,13 +77,13 @@ class DeviceBatches:
             stream.close()
 
     def close(self) -> None:
-        """End the worker processes; twice does no harm."""
+        """End the worker processes; calling it twice is harmless."""
         if self._stream is not None:
             self._stream.close()
 
 
 class _Queue:
-    """Draws on a device, beside whatever else it does."""
+    """Rendering on a device, concurrent with its other work."""
 
     def __init__(self, renderer: WarpDevice, device: torch.device, height: int, width: int) -> None:
         self._renderer, self._device, self._size = renderer, device, (height, width)
@@ -91,7 +91,7 @@ class _Queue:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def draw(self, values: Values, labels: Labels) -> _Drawing:
-        """Begin to draw."""
+        """Start rendering."""
         wp, stream, count = self._wp, self._stream, len(values["geom_xpos"])
         with (
             torch.cuda.stream(stream) if stream is not None else nullcontext(),
@@ -109,18 +109,18 @@ class _Queue:
 
 
 class _Drawing:
-    """A batch that may still be in the making."""
+    """A batch whose rendering may not have finished."""
 
     def __init__(self, images: Tensor, labels: Labels, drawn: Any) -> None:
         self._images, self._labels, self._drawn = images, labels, drawn
 
     def take(self) -> Batch:
-        """The batch, for work that is given to the device from now on; on a GPU this does not wait."""
+        """Return the batch, for work submitted to the device from now on; on a GPU this does not wait."""
         images = self._images
         if self._drawn is not None:
             current = torch.cuda.current_stream(images.device)
             current.wait_event(self._drawn)
-            images.record_stream(current)  # else its memory could be drawn on while it is still trained on
+            images.record_stream(current)  # else its memory could be reused for rendering while still in training
         labels = {key: torch.from_numpy(value) for key, value in self._labels.items()}
         index = labels.pop("index")
         return {

@@ -1,4 +1,4 @@
-"""What validation looks like: held-out triplets with the true and the estimated object, in the training's log."""
+"""Images of validation in the training's log: held-out triplets with the true and the estimated object."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _COLUMNS = 2
 
 
 class ValidationPictures(Callback):
-    """After each validation, the same triplets with wireframes of the truth and of the estimate.
+    """Callback that logs the same triplets after each validation, with wireframes of the truth and of the estimate.
 
     Args:
         dataset: held-out triplets.
-        numbers: which of its samples.
+        numbers: numbers of the samples to draw.
     """
 
     def __init__(self, dataset: TripletDataset, numbers: Sequence[int]) -> None:
@@ -52,7 +52,8 @@ class ValidationPictures(Callback):
 def estimates_sheet(
     model: PoseModel, device: torch.device, dataset: TripletDataset, numbers: Sequence[int], batch: int
 ) -> NDArray[np.uint8]:
-    """A contact sheet (H, W, 3) of samples ``numbers``, told their true cameras, at batch number ``batch``."""
+    """Return a contact sheet (H, W, 3) of samples ``numbers``, predicted with their true cameras, at batch number
+    ``batch``."""
     samples = [dataset[number] for number in numbers]
     tensors = {key: value.to(device) for key, value in collate(samples).items()}
     training = model.training

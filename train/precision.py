@@ -1,4 +1,4 @@
-"""Which numbers a training computes in: the machine's choice, made once and kept for as long as the training lasts."""
+"""Number format of a training, chosen once for the machine and kept for the whole training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ AUTO = "auto"
 
 
 def resolve_precision(options: dict[str, Any], begun: Path | None) -> tuple[Any, str]:
-    """The Trainer's precision where it is asked for as ``auto``, and why in a few words.
+    """Resolve the Trainer's precision ``auto``, and give the reason in a few words.
 
     Args:
         options: the Trainer's.
         begun: folder of the training that is resumed; None for a new one.
 
     Returns:
-        ``bf16-mixed`` where that is faster, else ``32-true``; what a resumed training has on file, on whatever machine
-        it is resumed; anything but ``auto`` as it is.
+        ``bf16-mixed`` if that is faster, else ``32-true``; for a resumed training the precision on file, on any
+            machine; a precision other than ``auto`` unchanged.
     """
     precision = options["precision"]
     if precision != AUTO:
         return precision, "as asked for"
-    if begun is not None and (begun / CONFIG).exists():  # without one the folder is refused, later and by name
+    if begun is not None and (begun / CONFIG).exists():  # a folder without one is refused later, by name
         identity = read_reservation(begun)
         with contextlib.suppress(KeyError, TypeError):
             return identity["trainer"]["precision"], "as the training was begun"
@@ -39,7 +39,7 @@ def resolve_precision(options: dict[str, Any], begun: Path | None) -> tuple[Any,
 
 
 def device_type(accelerator: Any) -> str:
-    """torch's name of what Lightning takes for its option ``accelerator``."""
+    """Return torch's name of the device type that Lightning selects for its option ``accelerator``."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "cuda"
     if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():

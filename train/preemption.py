@@ -1,4 +1,4 @@
-"""Signals that ask a training to make way: it finishes its batch, saves, and ends with the status they stand for."""
+"""Preemption signals: the training finishes its batch, saves, and exits with the signal's status."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lightning.pytorch.callbacks import Callback
 from train.batches import Waiting
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""What schedulers send before they take a machine away (SLURM: USR1 by custom), and Ctrl-C."""
+"""Signals that schedulers send before they take a machine away (SLURM: USR1 by custom), and Ctrl-C."""
 
 
 _LOOK_S = 1.0
-_LONGEST_WAIT_S = 15.0  # for a batch, after a signal: schedulers kill after 30 s
+_LONGEST_WAIT_S = 15.0  # wait for a batch after a signal: schedulers kill after 30 s
 
 
 class Stopped(Exception):
-    """The training was asked to stop and has saved where it is.
+    """Raised when the training was asked to stop and has been saved.
 
     Attributes:
-        signal: SIGINT or SIGTERM; the default one where only another process of the training was told.
+        signal: SIGINT or SIGTERM; SIGTERM if only another process of the training received a signal.
     """
 
     def __init__(self, received: int | None) -> None:
@@ -33,11 +33,11 @@ class Stopped(Exception):
 
 
 class StopOnSignal(Callback):
-    """Notes the first signal, for :class:`train.checkpoints.SaveLast` to ask about; a second one acts at once, and so
-    does the first where the training waits for a batch that does not come.
+    """Callback that records the first signal for :class:`train.checkpoints.SaveLast`; a second one acts at once, and so
+    does the first if the training waits for a batch that does not come.
 
-    Lightning's own handler would answer SIGTERM with a collective operation in the middle of whatever other one is
-    under way. Here all processes ask each other after every batch, so that all stop after the same one.
+    Lightning's own handler would answer SIGTERM with a collective operation in the middle of another one. Here all
+    processes ask each other after every batch, so that all stop after the same one.
     """
 
     def __init__(self, waiting: Waiting) -> None:
@@ -49,16 +49,16 @@ class StopOnSignal(Callback):
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def on_train_start(self, *_: Any) -> None:
-        # Lightning has put its handlers in place by now, and puts back those from before when the training ends.
+        # Lightning has installed its handlers by now, and restores the previous ones when the training ends.
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                # What was ignored stays so: a shell starts background jobs without SIGINT, and a training that stopped
-                # for it would end with status 0, as if it were done.
+                # Ignored signals stay ignored: a shell starts background jobs without SIGINT, and a training that
+                # stopped for it would end with status 0, as if it were done.
                 if self._before[number] is not signal.SIG_IGN:
                     signal.signal(number, self._note)
 
     def requested(self, trainer: lightning.Trainer) -> bool:
-        """Whether any process was asked to stop; every process has to call this after the same batches."""
+        """Return whether any process was asked to stop; every process has to call this after the same batches."""
         return not trainer.strategy.reduce_boolean_decision(self.received is None)
 
     def on_train_end(self, *_: Any) -> None:

@@ -1,4 +1,5 @@
-"""What a training shows: a bar with batches done, rate and time left, a line for each validation; rates in the log."""
+"""Progress of a training: a bar with batches done, rate and time left, a line for each validation, and rates in the
+log."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from vision.progress import progress
 
 
 class TrainingBar(ProgressBar):
-    """Shows the whole training as one bar, as all stages of ``dactyl`` do."""
+    """Progress bar of the whole training, as in all stages of ``dactyl``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +25,7 @@ class TrainingBar(ProgressBar):
         self._stack = contextlib.ExitStack()
 
     def disable(self) -> None:
-        """Lightning calls this on all processes but the first."""
+        """Hide the bar; Lightning calls this on all processes but the first."""
         self._show = False
 
     def enable(self) -> None:
@@ -42,7 +43,7 @@ class TrainingBar(ProgressBar):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self._show and (errors := held_out_errors(trainer.callback_metrics)):
-            # The bar catches what is written to standard error and puts it above itself.
+            # The bar intercepts standard error and prints it above itself.
             sys.stderr.write(f"step {trainer.global_step:,}: held-out error, mean (median): {errors}\n")
 
     def on_exception(self, *_: Any) -> None:
@@ -53,7 +54,7 @@ class TrainingBar(ProgressBar):
 
 
 def held_out_errors(metrics: Mapping[str, Any]) -> str:
-    """Mean (and median) errors of rotation and position, those of them that a model's validation gives."""
+    """Format mean (and median) errors of rotation and position, those that a model's validation returns."""
     shown = []
     for quantity, unit in (("rotation", "deg"), ("position", "mm")):
         mean, median = (metrics.get(f"val/{quantity}_{average}_{unit}") for average in ("mean", "median"))
@@ -63,14 +64,13 @@ def held_out_errors(metrics: Mapping[str, Any]) -> str:
 
 
 class Rates(Callback):
-    """Logs ``rate/triplets_per_second``, of all processes together, and ``rate/waiting_share``, the share of the time
-    in which the first one waited for its next batch. Validations do not count.
-    """
+    """Callback that logs ``rate/triplets_per_second``, of all processes together, and ``rate/waiting_share``, the
+    fraction of the time in which the first one waited for its next batch. Validations do not count."""
 
     def __init__(self, data: TripletDataModule) -> None:
         self._data = data
         self._triplets = 0
-        self._waited_s = 0.0  # until the last time
+        self._waited_s = 0.0  # until the last logged rates
         self._since = self._paused = 0.0
 
     def on_train_start(self, *_: Any) -> None:

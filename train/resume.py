@@ -1,7 +1,7 @@
-"""Whether a training can be resumed from a checkpoint: its progress, counters and optimiser, before any of it is
-believed.
+"""Checks of whether a training can be resumed from a checkpoint: its progress, counters and optimiser, before any is
+used.
 
-A training that lost its optimiser's state would run all the same, and learn something else.
+A training that lost its optimiser's state would run all the same, but learn something else.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from vision.errors import DactylError, shortened
 from vision.io.decode import Count, Record, convert
 from vision.storage.tensors import first_mismatched_tensor, tensor_fault
 
-_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, for each parameter
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # Adam's state of each parameter
 
 
 class Progress(Record, frozen=True):
-    """The progress of a checkpoint: steps of the optimiser."""
+    """Progress of a checkpoint: steps of the optimiser."""
 
     global_step: Count
 
 
 def steps_done(checkpoint: Mapping[str, Any], path: Path) -> int:
-    """Steps of the optimiser that a training's checkpoint has behind it."""
+    """Return the number of optimiser steps that a training's checkpoint has completed."""
     said = {key: checkpoint[key] for key in ("global_step",) if key in checkpoint}
     return convert(said, Progress, path).global_step
 
 
 def refuse_misfit(checkpoint: Mapping[str, Any], task: PoseTask, trainer: lightning.Trainer, path: Path) -> None:
-    """Raise DactylError unless ``checkpoint``, read from ``path``, is one that this training wrote.
+    """Raise DactylError unless ``checkpoint``, read from ``path``, was written by this training.
 
     Args:
         task: not trained yet.
@@ -82,7 +82,7 @@ def _callbacks_fault(checkpoint: Mapping[str, Any], trainer: lightning.Trainer) 
 
 
 def _is_score(value: Any) -> bool:
-    """A number in a tensor; infinite before the first validation."""
+    """Return whether a value is a number in a tensor; infinite before the first validation."""
     return isinstance(value, Tensor) and value.numel() == 1 and not bool(value.isnan().any())
 
 
@@ -116,7 +116,8 @@ def _optimiser_fault(checkpoint: Mapping[str, Any], task: PoseTask) -> str | Non
 
 
 def _other_shape(expected: Any, found: Any, key: str) -> str | None:
-    """The first key at which nested values have another type than those expected, or are negative or not finite."""
+    """Return the first key at which nested values have another type than those expected, or are negative or not
+    finite."""
     if isinstance(expected, Mapping):
         if not isinstance(found, Mapping) or found.keys() != expected.keys():
             return key

@@ -1,9 +1,8 @@
-"""Stored triplets that pass by in a drawn order (``vision.storage.streams``), for datasets larger than the disk.
+"""Streams of stored triplets in a random order (``vision.storage.streams``), for datasets larger than the disk.
 
-Loading processes share the lanes: each reads the shards of its own, and gives of every batch the samples that come from
-them. Put together they are the same batch for any number of loading processes; processes that train together take parts
-of each batch, and each reads all shards. A training that is resumed continues at its batch: no sample is left out or
-repeated.
+Loading processes share the lanes: each reads the shards of its own, and contributes to every batch the samples from
+them. Combined they form the same batch for any number of loading processes. Processes that train together take parts of
+each batch, and each reads all shards. A resumed training continues at its batch: no sample is skipped or repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _STATISTICS_SHARDS = 8
 
 
 class StreamedTriplets:
-    """A dataset of which nothing is read before its turn.
+    """A dataset whose shards are read only when they are needed.
 
     Args:
         folder: folder of the dataset, or its URL.
@@ -48,7 +47,8 @@ class StreamedTriplets:
             raise DactylError(f"{folder}: no samples; render more")
 
     def positions(self, count: int) -> NDArray[np.float64]:
-        """Object positions of at most ``count`` samples, metres, (count, 3): those of the first shards to pass."""
+        """Return object positions (count, 3), metres, of at most ``count`` samples: those of the first shards in the
+        stream."""
         found: list[Any] = []
         first = [int(shards[0]) for shards in self.order.epoch(0).shards]
         for number in first[:_STATISTICS_SHARDS]:
@@ -68,13 +68,13 @@ class StreamedTriplets:
         timeout_s: float = 300.0,
         waiting: Waiting | None = None,
     ) -> StreamedBatches:
-        """Batches ``first`` to ``end`` of one of ``world`` training processes, ``size`` samples each.
+        """Return batches ``first`` to ``end`` of one of ``world`` training processes, ``size`` samples each.
 
         Args:
-            workers: loading processes; 0 loads in this one.
-            shared: hand over tensors through shared memory; arrays through pipes if not.
-            timeout_s: seconds without a part of a batch after which a loading process is taken to hang.
-            waiting: object that is told while this waits.
+            workers: number of loading processes; 0 loads in this one.
+            shared: whether to pass tensors through shared memory; if not, arrays through pipes.
+            timeout_s: seconds without a part of a batch after which a loading process is assumed to hang.
+            waiting: object that records when this waits.
         """
         parts = _BatchParts(self, size, range(first, end), rank, world)
         workers = min(workers, self.order.lanes)
@@ -84,7 +84,7 @@ class StreamedTriplets:
 
 
 class StreamedBatches:
-    """Iterates over batches, put together from the parts that the loading processes give.
+    """Iterable of batches, combined from the parts of the loading processes.
 
     Args:
         loading: the parts, in their order.
@@ -99,14 +99,14 @@ class StreamedBatches:
         parts = iter(self._loading)
         while True:
             batch: Batch = {}
-            # One after the other in turns: the loader keeps to that order.
+            # The loader returns the processes' parts in turn.
             for _ in range(self._parts):
                 part = next(parts, None)
                 if part is None:
                     return
                 places = part.pop("place")
                 if "images" in part:
-                    part["images"] = part["images"].permute(0, 1, 3, 4, 2)  # as they lie in memory
+                    part["images"] = part["images"].permute(0, 1, 3, 4, 2)  # their layout in memory
                 for key, rows in part.items():
                     if key not in batch:
                         batch[key] = torch.empty((self._size, *rows.shape[1:]), dtype=rows.dtype)
@@ -114,7 +114,7 @@ class StreamedBatches:
             yield {**batch, "images": batch["images"].permute(0, 1, 4, 2, 3)}
 
     def close(self) -> None:
-        """End the loading processes; twice does no harm."""
+        """End the loading processes; calling it twice is harmless."""
         self._loading.close()
 
 
@@ -123,9 +123,9 @@ def _part_as_it_is(part: Batch | DactylError) -> Batch | DactylError:
 
 
 class _BatchParts(IterableDataset[Batch | DactylError]):
-    """The samples of each batch in turn whose lanes are this loading process's own; maybe none.
+    """The samples of each batch whose lanes belong to this loading process; possibly none.
 
-    A part has ``place`` (n,) int64, where in the batch its samples belong, and is otherwise a batch of them.
+    A part has ``place`` (n,) int64, the positions of its samples in the batch, and is otherwise a batch of them.
     """
 
     def __init__(self, triplets: StreamedTriplets, size: int, numbers: range, rank: int, world: int) -> None:
@@ -134,7 +134,7 @@ class _BatchParts(IterableDataset[Batch | DactylError]):
     def __iter__(self) -> Iterator[Batch | DactylError]:
         try:
             yield from self._parts()
-        except DactylError as error:  # raised where it is received: torch would put its traceback into the message
+        except DactylError as error:  # raised by the receiver: torch would put its traceback into the message
             yield error
 
     def _parts(self) -> Iterator[Batch]:

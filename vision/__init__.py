@@ -1,4 +1,4 @@
-"""What every stage shares: the data contract, geometry, cameras, objects, shards, the network and the estimator.
+"""Code shared by every stage: the data contract, geometry, cameras, objects, shards, the network and the estimator.
 
-This package knows no simulator and none of its siblings (``datagen``, ``train``, ``eval``).
+This package imports no simulator and none of its siblings (``datagen``, ``train``, ``eval``).
 """

@@ -1,4 +1,4 @@
-"""Bounds of configurations: what their ``__post_init__`` raises for numbers that mean nothing. None passes all."""
+"""Bounds checks for configurations, called from ``__post_init__``. None passes all of them."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ from typing import Any
 
 
 def at_least_one(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes that is below 1, and its value; None passes."""
+    """Raise a ValueError for the first of these attributes that is below 1, with its value; None passes."""
     for name in names:
         if (value := getattr(config, name)) is not None and not value >= 1:
             raise ValueError(f"{name}: must be at least 1, got {value}")
 
 
 def not_negative(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes that is below 0, and its value."""
+    """Raise a ValueError for the first of these attributes that is below 0, with its value."""
     for name in names:
         if (value := getattr(config, name)) is not None and not value >= 0:
             raise ValueError(f"{name}: must not be negative, got {value}")
 
 
 def positive(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes that is 0 or below, and its value."""
+    """Raise a ValueError for the first of these attributes that is 0 or below, with its value."""
     for name in names:
         if (value := getattr(config, name)) is not None and not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
 
 
 def at_most_seconds(config: Any, most: float, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes that is more than ``most`` seconds, and its value;
-    None passes."""
+    """Raise a ValueError for the first of these attributes that exceeds ``most`` seconds, with its value; None
+    passes."""
     for name in names:
         if (value := getattr(config, name)) is not None and value > most:
             raise ValueError(f"{name}: expected at most {most:g} seconds, got {value:g}; are these milliseconds?")
 
 
 def drawable_size(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes (longest sides of images, pixels) that lies outside
-    [16, 2048], and its value; None passes."""
+    """Raise a ValueError for the first of these attributes (longest sides of images, pixels) that lies outside [16,
+    2048], with its value; None passes."""
     for name in names:
         if (value := getattr(config, name)) is not None and not 16 <= value <= 2048:
             raise ValueError(f"{name}: must lie between 16 and 2048 pixels, got {value}")
 
 
 def fraction(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes (probabilities, shares, colours) that lies outside
-    [0, 1], and its value."""
+    """Raise a ValueError for the first of these attributes (probabilities, fractions, colours) that lies outside [0,
+    1], with its value."""
     for name in names:
         if (value := getattr(config, name)) is not None and not 0 <= value <= 1:
             raise ValueError(f"{name}: must lie in [0, 1], got {value}")
 
 
 def inner_fraction(config: Any, *names: str) -> None:
-    """Raise a ValueError that names the first of these attributes that does not lie between 0 and 1, or is either, and
-    its value."""
+    """Raise a ValueError for the first of these attributes that does not lie strictly between 0 and 1, with its
+    value."""
     for name in names:
         if (value := getattr(config, name)) is not None and not 0 < value < 1:
             raise ValueError(f"{name}: must lie between 0 and 1, got {value}")

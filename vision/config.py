@@ -1,9 +1,9 @@
 """Command lines from dataclasses: YAML files, dotted overrides, and errors of one line.
 
 Every subcommand is configured by one frozen dataclass. ``--config FILE`` reads YAML, ``--a.b VALUE`` overrides a key,
-``--print_config`` shows what results; unknown keys, wrong types and impossible values are refused in one line, and so
-is YAML that could be misread (``vision.strict_yaml``). No value makes the parser import a module that it names, our own
-and Lightning's aside (a Trainer takes callbacks and strategies by name).
+``--print_config`` prints the result. Unknown keys, wrong types, impossible values and YAML that could be misread
+(``vision.strict_yaml``) are refused in one line. No value makes the parser import a module that it names, except our
+own and Lightning's (a Trainer takes callbacks and strategies by name).
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from vision.io.store import Location, is_remote, local_path, locate
 Config = TypeVar("Config")
 
 CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError)
-"""What a parser of :func:`new_parser` and the dataclasses that it fills raise; :func:`format_error` says it."""
+"""Errors raised by a parser of :func:`new_parser` and by the dataclasses that it fills; :func:`format_error` formats
+them."""
 
 _MAX_FILE_BYTES = 1 << 16
 _MAX_MESSAGE = 600
 _OPEN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
-# By default a value that names a class imports its module, whatever that is. Ours and Lightning's only hold what is
-# here anyway.
+# By default a value that names a class imports its module, whatever that is. These packages contain only code that is
+# installed anyway.
 _IMPORTABLE = ["lightning", "vision", "datagen", "train", "eval"]
 set_parsing_settings(
     import_path_denylist=["*"], import_path_allowlist=_IMPORTABLE, instantiate_subclass_spec_in_any=False
@@ -49,15 +50,15 @@ set_parsing_settings(
 
 
 def _path_text(path: Any) -> str:
-    """A path as a configuration has it. Refuses what is none, or ``Path | None`` would print null as ``None``."""
+    """Format a path for a configuration. Refuses other values, or ``Path | None`` would print null as ``None``."""
     if not isinstance(path, Path):
         raise ValueError(f"expected a path, got {path!r}")
     return str(path)
 
 
 def _path(text: str | Path) -> Path:
-    """A path of this machine. Refuses URLs, or one that needs a package that is missing becomes the folder ``s3:``."""
-    if not str(text) or "\0" in str(text):  # of nothing the current folder would come: a shell's variable is unset
+    """Return a path of this machine. Refuses URLs: one that needs a missing package would become the folder ``s3:``."""
+    if not str(text) or "\0" in str(text):  # an empty path, from an unset shell variable, would be the current folder
         raise ValueError(f"expected a folder or file, got {str(text)!r}")
     place = locate(text) if "://" in str(text) else local_path(str(text))
     if is_remote(place):
@@ -66,7 +67,7 @@ def _path(text: str | Path) -> Path:
 
 
 def _location_text(place: Location) -> str:
-    """A location as a configuration has it. Refuses what is none, or an optional one would print null as ``None``."""
+    """Format a location for a configuration. Refuses other values, or an optional one would print null as ``None``."""
     if not isinstance(place, UPath | Path):
         raise ValueError(f"expected a location, got {place!r}")
     return str(place)
@@ -77,17 +78,17 @@ register_type(UPath, _location_text, locate)
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: str, description: str) -> Config:
-    """The configuration that ``argv`` and its YAML files describe.
+    """Parse ``argv`` and its YAML files into a configuration.
 
     Args:
         config_class: a dataclass whose fields are the keys; its ``__post_init__`` raises ValueError for impossible
             values.
         argv: the arguments after the subcommand.
         command: as typed, for example ``dactyl render``.
-        description: what it does, with examples; ``--help`` prints it.
+        description: what the command does, with examples; ``--help`` prints it.
 
     Raises:
-        UsageError: what is wrong, where, and what was expected.
+        UsageError: the configuration is invalid; the message says what is wrong, where, and what was expected.
         SystemExit: after ``--help`` and ``--print_config``.
     """
     parser = new_parser(command, description)
@@ -104,7 +105,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
 
 
 def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: Iterable[str]) -> UsageError:
-    """What a configuration error says in one line, and the files it may come from where it names none."""
+    """Format a configuration error in one line, with the files that it may come from if it names none."""
     pairs = [*itertools.pairwise(argv), *(arg.split("=", 1) for arg in argv if "=" in arg)]
     files = [value for option, value in pairs if option == "--config"]
     text = format_error(error, keys)
@@ -113,7 +114,7 @@ def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: I
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
-    """A parser that knows ``--config`` and nothing else yet, raises its errors, and reads YAML strictly."""
+    """Return a parser that has only the option ``--config``, raises its errors, and reads YAML strictly."""
     parser = _Parser(
         prog=command,
         description=inspect.cleandoc(description),
@@ -128,7 +129,8 @@ def new_parser(command: str, description: str) -> ArgumentParser:
 
 
 class _Parser(ArgumentParser):
-    """Asks files that stand for a group of keys (``--render FILE``) for their size, before they are read."""
+    """A parser that checks the size of files that stand for a group of keys (``--render FILE``) before they are
+    read."""
 
     def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Namespace:  # type: ignore[override]
         pairs = [*itertools.pairwise(args or ()), *(arg.split("=", 1) for arg in args or () if "=" in arg)]
@@ -142,7 +144,8 @@ class _Parser(ArgumentParser):
 
 
 class _ConfigFile(ActionConfigFile):
-    """``--config``: errors name the file, and what jsonargparse would pass over in silence is refused."""
+    """The option ``--config``: its errors name the file, and content that jsonargparse would silently ignore is
+    refused."""
 
     @staticmethod
     def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
@@ -152,11 +155,11 @@ class _ConfigFile(ActionConfigFile):
             text = _read(path)
             content = strict_yaml.load(text)
             _refuse_odd_content(content, parser.groups or ())
-            # Long before jsonargparse would, which looks through all keys of the command for each of thousands.
+            # jsonargparse would do so too, but searches all keys of the command for each of thousands.
             known = {action.dest for action in parser._actions}
             if (unknown := _unknown_key(content, parser.groups or (), known)) is not None:
                 raise ValueError(f"Option '{unknown}' is not accepted")
-            # The text and not the path: a pipe can be read only once.
+            # Pass the text, not the path: a pipe can be read only once.
             ActionConfigFile.apply_config(parser, cfg, dest, text)
         except (*CONFIG_ERRORS, YAMLError) as error:
             keys = [action.dest for action in parser._actions]
@@ -164,8 +167,8 @@ class _ConfigFile(ActionConfigFile):
 
 
 def _read(path: Path) -> str:
-    """The text of a YAML file, or of what the shell hands over in a file's place: ``<(...)`` and ``/dev/stdin``."""
-    # A named pipe is not among them: without a writer it would be waited for.
+    """Read a YAML file, or what the shell passes in place of one: ``<(...)`` and ``/dev/stdin``."""
+    # Named pipes are refused: opening one without a writer would block.
     if not (path.is_file() or (path.exists() and str(path).startswith(_OPEN_DESCRIPTORS) and not path.is_dir())):
         raise ValueError("expected a YAML file, got none; check the path")
     with path.open("rb") as file:
@@ -176,7 +179,7 @@ def _read(path: Path) -> str:
 
 
 def _refuse_odd_content(content: Any, groups: Iterable[str]) -> None:
-    """Only keys, and keys only below a group of keys: a list or an empty value there would leave the defaults."""
+    """Refuse anything but keys, and a list or empty value for a group of keys, which would leave the defaults."""
     if not isinstance(content, dict):
         raise ValueError(f"expected keys and values, got {'nothing' if content in (None, '') else repr(content)}")
     if "config" in content:
@@ -192,7 +195,7 @@ def _refuse_odd_content(content: Any, groups: Iterable[str]) -> None:
 def _unknown_key(
     content: dict[str, Any], groups: Collection[str], known: Collection[str], prefix: str = ""
 ) -> str | None:
-    """The first dotted name in nested content that is neither a group of keys nor known."""
+    """Return the first dotted name in nested content that is neither a group of keys nor known."""
     for name, value in content.items():
         key = prefix + name
         if key in groups:
@@ -204,7 +207,7 @@ def _unknown_key(
 
 
 def refuse_not_finite(value: Any, key: str = "") -> None:
-    """A ValueError for NaN or infinity anywhere in a configuration."""
+    """Raise a ValueError for NaN or infinity anywhere in a configuration."""
     if is_dataclass(value):
         value = vars(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -215,7 +218,7 @@ def refuse_not_finite(value: Any, key: str = "") -> None:
 
 
 def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
-    """What a configuration error says, in one line and with the nearest known key for an unknown one."""
+    """Format a configuration error in one line, with the nearest known key for an unknown one."""
     text = " ".join(str(error).split())
     text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
@@ -231,7 +234,7 @@ def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
 
 
 def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:
-    """Dotted names of a dataclass's fields and of those of its nested dataclasses."""
+    """Yield the dotted names of a dataclass's fields and of those of its nested dataclasses."""
     hints = get_type_hints(config_class)
     for field in fields(config_class):
         yield prefix + field.name

@@ -1,4 +1,4 @@
-"""Configurations and scenes that come with the program: a checkout's folder ``configs``, or its copy in a package."""
+"""Configurations and scenes that ship with the program: a checkout's folder ``configs``, or its copy in a package."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PREFIX = "dactyl:"
 
 _INSTALLED = Path(__file__).with_name("configs")
 CONFIGS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "configs"
-"""Folder of all of them; a folder for each stage."""
+"""Folder of all configurations, with one folder for each stage."""
 
 
 def config_file(value: str) -> Path:
-    """The file that ``--config`` names: ``dactyl:train/best`` is ours, anything else a path.
+    """Return the file that ``--config`` names: ``dactyl:train/best`` is ours, anything else a path.
 
     Raises:
         DactylError: none of ours has that name.

@@ -1,4 +1,4 @@
-"""The two errors that users see, and text that is safe to show them."""
+"""The two errors that users see, and functions that make text safe to show."""
 
 import errno
 import re
@@ -9,17 +9,17 @@ _NO_MEMORY = (
     *("allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot map", "failed to map"),
     *("can't start new thread", "Failed to launch worker thread"),
     *("CUDA out of memory", "realloc of size", "malloc of size"),
-    "error return without exception set",  # the interpreter itself, in an import
+    "error return without exception set",  # from the interpreter itself, in an import
 )
-"""How libraries say that there is no memory: in the words of the C library, of torch, of the loader, of Arrow."""
+"""Signs of an out-of-memory error in the messages of the C library, torch, the loader and Arrow."""
 
 
 class DactylError(Exception):
-    """A fault that the user can mend: bad input, a missing file, a missing system library.
+    """A fault that the user can fix: bad input, a missing file, a missing system library.
 
-    The message is one line that names the file, key, shard or sample and says what to do. The command line prints it
-    to standard error without a traceback and exits with status 1. It often quotes what others wrote, so it is made
-    safe here, for every error: printable characters only, no more than a few lines of a terminal.
+    The message is one line that names the file, key, shard or sample and says what to do. The command line prints it to
+    standard error without a traceback and exits with status 1. Messages often quote text from outside, so every one is
+    made safe here: printable characters only, no more than a few lines of a terminal.
     """
 
     def __init__(self, message: str) -> None:
@@ -27,23 +27,24 @@ class DactylError(Exception):
 
 
 class UsageError(Exception):
-    """A command line or configuration that cannot be used, in one line. The command exits with status 2."""
+    """An invalid command line or configuration, described in one line. The command exits with status 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
 
 def printable(text: object) -> str:
-    """Text in one line, with everything that a terminal would not show (escape sequences, marks that turn the writing
-    direction, halves of characters) written out, as ``\\x1b``."""
+    """Return text as one line, with everything that a terminal would not show (escape sequences, marks that change the
+    writing direction, halves of characters) escaped, as ``\\x1b``."""
     line = " ".join(str(text).split())
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def shortened(text: str, length: int) -> str:
-    """At most ``length`` characters of a text: its beginning, which names the file, and its end, which says what to do.
+    """Shorten a text to at most ``length`` characters: its beginning, which names the file, and its end, which says
+    what to do.
 
-    The middle quotes a file that is not what it should be.
+    The part left out is usually quoted from a faulty file.
     """
     if len(text) <= length:
         return text
@@ -52,7 +53,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def decoding_reason(error: BaseException) -> str:
-    """What msgspec says, with the key first: ``key 'shards[...].bytes': expected `int`, got `str```."""
+    """Return msgspec's message with the key first: ``key 'shards[...].bytes': expected `int`, got `str```."""
     text = str(error).replace("Object missing required field", "missing key")
     text = text.replace("Object contains unknown field", "unknown key").replace("`", "'")
     text = re.sub(r" matching regex '.*?\\Z'", " of another form", text)
@@ -64,7 +65,7 @@ def decoding_reason(error: BaseException) -> str:
 
 
 def memory_fault(error: BaseException | None) -> str | None:
-    """What an error or those behind it say about memory that could not be had; None where that was not the fault."""
+    """Return the message about insufficient memory in an error or its causes; None if that was not the fault."""
     while error is not None:
         text = printable(error)
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:

@@ -1,4 +1,4 @@
-"""A trained network as one object: pictures and cameras in, poses out.
+"""A trained network as one object: images and cameras in, poses out.
 
     >>> estimator = PoseEstimator.from_pretrained("block")                            # doctest: +SKIP
     >>> found = estimator.predict(images, intrinsics, extrinsics)                     # doctest: +SKIP
@@ -31,8 +31,8 @@ from vision.solvers.self_calibration import RigSolution
 
 
 class Observations(NamedTuple):
-    """What a network sees in N triplets: pixels and expected errors in pixels of the object's corners, (N, C, K, 2) and
-    (N, C, K), and of the hand's landmarks, (N, C, L, 2) and (N, C, L); float64."""
+    """Observations of a network in N triplets: pixels and expected errors in pixels of the object's corners, (N, C, K,
+    2) and (N, C, K), and of the hand's landmarks, (N, C, L, 2) and (N, C, L); float64."""
 
     corners: NDArray[np.float64]
     corner_scale: NDArray[np.float64]
@@ -41,23 +41,23 @@ class Observations(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence[Observations]) -> Observations:
-        """Those of several calls, one after the other."""
+        """Concatenate the observations of several calls."""
         return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class PoseEstimator:
-    """Estimates poses with a trained network.
+    """Pose estimator with a trained network.
 
     Attributes:
-        scene: what it was trained on, whole: the object it knows, and the nominal cameras with the size of its images.
-        object: of the scene.
-        rig: of the scene, in the order of the images.
+        scene: the whole scene it was trained on: its object, and the nominal cameras with the size of its images.
+        object: the scene's object.
+        rig: the scene's rig, in the order of the images.
         head: name of the model, for example "regression" or "geometric".
-        description: how that comes to a pose, after "a network that".
-        uses_cameras: whether its answers depend on the intrinsics and extrinsics that it is given.
-        finds_cameras: whether it can tell where nominal cameras really are.
+        description: how the model finds a pose, after "a network that".
+        uses_cameras: whether poses depend on the given intrinsics and extrinsics.
+        finds_cameras: whether it can find the true poses of nominal cameras.
         any_number_of_cameras: whether it takes images of any number of any cameras.
-        nominal_fault: why it has no answer where only nominal cameras are known; None where it has.
+        nominal_fault: why it cannot predict with nominal cameras only; None if it can.
     """
 
     def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
@@ -85,7 +85,7 @@ class PoseEstimator:
 
     @classmethod
     def from_pretrained(cls, name: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
-        """A network that ships with this package; ``vision/weights/<name>.md`` says what it can and cannot do.
+        """Load a network that ships with this package; ``vision/weights/<name>.md`` states what it can and cannot do.
 
         Raises:
             DactylError: none is shipped by that name.
@@ -94,7 +94,7 @@ class PoseEstimator:
 
     @classmethod
     def load(cls, name: str, device: str | torch.device = "cpu") -> PoseEstimator:
-        """:meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
+        """Call :meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
         return cls.from_checkpoint(weights_file(name), device)
 
     def predict(
@@ -105,7 +105,7 @@ class PoseEstimator:
         batch_size: int = 64,
         nominal: bool = False,
     ) -> dict[str, NDArray[np.float64]]:
-        """Poses of the object in the world.
+        """Predict poses of the object in the world.
 
         Args:
             images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, undistorted, cameras in the order of ``rig``; smaller
@@ -113,27 +113,32 @@ class PoseEstimator:
             intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
             extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression without
                 ``camera_input`` ignores both.
-            batch_size: triplets that are computed at once.
-            nominal: the cameras given are only where they should be; the true ones, displaced by up to 1.5 mm,
-                3 degrees and 1 degree of their field of view (Table 9), are then found with the pose.
+            batch_size: number of triplets computed at once.
+            nominal: whether the given cameras are only nominal; the true ones, displaced by up to 1.5 mm, 3 degrees and
+                1 degree of their field of view (Table 9), are then estimated with the pose.
 
         Returns:
             ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-            ``confidence`` (B,) in [0, 1] (:class:`vision.networks.prediction.PosePrediction` says what of); from a
-            geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
-            ``keypoint_scale`` (B, C, K) pixels, by which the network expects to be off at each keypoint in each image,
-            ``residual`` (B, C) pixels, by which keypoints are off the pose's (median), and ``spread`` (B,) pixels, both
-            together; ``intrinsics`` (B, C, 3, 3) and ``extrinsics`` (B, C, 4, 4) of the cameras, found where only
-            nominal ones were given.
+                ``confidence`` (B,) in [0, 1] (defined in :class:`vision.networks.prediction.PosePrediction`); from a
+                geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
+                ``keypoint_scale`` (B, C, K) pixels, the expected error of each keypoint in each image, ``residual`` (B,
+                C) pixels, the median distance of keypoints from those of the pose, and ``spread`` (B,) pixels, both
+                combined; ``intrinsics`` (B, C, 3, 3) and ``extrinsics`` (B, C, 4, 4) of the cameras, estimated if only
+                nominal ones were given.
 
         Raises:
             ValueError: an array has another shape or type.
-            DactylError: nominal cameras, and a scene without landmarks to find out by where they really are.
+            DactylError: the cameras are nominal, and the network or its scene has no landmarks to find the true ones
+                with.
         """
         if nominal and self.nominal_fault is not None:
             raise DactylError(self.nominal_fault)
         images = self._checked(images)
         count, cameras = images.shape[:2]
+        for what, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
+            one = (cameras, side, side)  # NumPy would broadcast any other shape, one camera's to all of them
+            if np.shape(array) not in (one, (count, *one)):
+                raise ValueError(f"expected {what} {one} or {(count, *one)}, got {np.shape(array)}")
         matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
         transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
         parts: list[tuple[Tensor, ...]] = []
@@ -155,21 +160,21 @@ class PoseEstimator:
 
     @property
     def usual_spread(self) -> float | None:
-        """Image pixels by which keypoints scatter (:attr:`vision.solvers.views.Views.spread`) in pictures like those it
-        was validated on, the median; a hundredth of the window around the object where that was never measured. None
-        where the model does not tell."""
+        """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.Views.spread`), in images like those
+        the network was validated on; a hundredth of the window around the object if it was never measured. None if the
+        model has none."""
         return self.model.typical_spread
 
     def observe(self, triplets: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> Observations:
-        """What the network sees in images, before anything is known of the cameras.
+        """Find the object's corners and the hand's landmarks in images, before anything is known of the cameras.
 
         Args:
             triplets: one or more, (C, H, W, 3) uint8 each; of an iterator ``batch_size`` are held at a time.
-            batch_size: triplets in one call of the network.
+            batch_size: number of triplets in one call of the network.
 
         Raises:
             ValueError: there are none, or one has another shape or type.
-            DactylError: it is no network that finds landmarks of the hand.
+            DactylError: the network finds no landmarks of the hand.
         """
         coming, parts = iter(triplets), []
         while batch := list(itertools.islice(coming, batch_size)):
@@ -186,15 +191,15 @@ class PoseEstimator:
         extrinsics: NDArray[np.floating],
         distortion: bool = False,
     ) -> RigSolution:
-        """The cameras of a recording, found from the hand and the object it shows.
+        """Find the cameras of a recording from the hand and the object in it.
 
         Args:
-            seen: in its triplets (:meth:`observe`).
+            seen: observations in its triplets (:meth:`observe`).
             intrinsics, extrinsics: nominal cameras, (C, 3, 3) and (C, 4, 4) as in :meth:`predict`.
-            distortion: also find each camera's radial distortion.
+            distortion: whether to find each camera's radial distortion, too.
 
         Raises:
-            DactylError: the recording leaves a camera open, or :meth:`observe`'s.
+            DactylError: the recording does not determine a camera, or as in :meth:`observe`.
         """
         tensors = [torch.from_numpy(array) for array in seen]
         nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
@@ -202,7 +207,7 @@ class PoseEstimator:
         return self.model.self_calibrate(points, landmarks, nominal, distortion)
 
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3) uint8 of the rig's cameras, or of any number where the model takes it."""
+        """Return images (B, C, H, W, 3) uint8 of the rig's cameras, or of any number if the model allows it."""
         images = np.asarray(images)
         any_number = self.any_number_of_cameras and images.ndim == 5 and images.shape[1] > 0
         cameras = images.shape[1] if any_number else len(self.rig)
@@ -216,8 +221,8 @@ class PoseEstimator:
 
 
 def _answer_shapes(cameras: int, keypoints: int | None) -> dict[str, tuple[int, ...]]:
-    """What a network answers for each triplet of so many cameras, and the shape of each part; ``keypoints`` is None for
-    a regression."""
+    """Return the parts of an answer for a triplet of ``cameras`` cameras and the shape of each; ``keypoints`` is None
+    for a regression."""
     shapes: dict[str, tuple[int, ...]] = {"position": (3,), "rotation": (3, 3), "confidence": ()}
     if keypoints is not None:
         shapes |= {"covariance": (6, 6), "keypoint_scale": (cameras, keypoints), "residual": (cameras,), "spread": ()}

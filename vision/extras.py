@@ -1,4 +1,4 @@
-"""Packages that extras of this one bring, and the line that says which where one is missing."""
+"""Packages that our extras install, and the error that names the extra if one is missing."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ EXTRAS = {
     "viewer": ("rerun",),
     "warp": ("warp", "mujoco_warp"),
 }
-"""Packages as they are imported, by the extra of pyproject.toml to ask for. ``sim`` and ``train`` bring ``lab`` too."""
+"""Import names of packages, by the extra of pyproject.toml that installs them. ``sim`` and ``train`` install ``lab``
+too."""
 
 _EXTRA_OF = {package: extra for extra, packages in EXTRAS.items() for package in packages}
 
 
 def install(*extras: str) -> str:
-    """The command that installs this package with these extras."""
+    """Return the command that installs this package with these extras."""
     return f"pip install 'dactyl-vision[{','.join(extras)}]'"
 
 
 @contextlib.contextmanager
 def optional(package: str, purpose: str) -> Iterator[None]:
-    """Import a package of an extra inside; where that fails, one line says what for and how to install it.
+    """Turn a failed import inside into a one-line error that says what needs the package and how to install it.
 
     Args:
         package: one of ``EXTRAS``.
         purpose: what needs it, the beginning of the line.
 
     Raises:
-        DactylError: it is not installed, or does not fit what is.
+        DactylError: it is not installed, or is incompatible with what is.
     """
     try:
         yield
@@ -50,13 +51,13 @@ def optional(package: str, purpose: str) -> Iterator[None]:
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The line for a command that has come upon a missing package; None for one that no extra brings."""
+    """Return the line for a command that lacks a package; None if no extra installs it."""
     extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
     return None if extra is None else _line("this command", extra, error)
 
 
 def require(extras: Sequence[str]) -> None:
-    """Refuse at once what would else stop half way.
+    """Check that extras are installed, before work starts that would fail half way.
 
     Raises:
         DactylError: packages of these extras are not installed.

@@ -1,7 +1,8 @@
-"""What this machine computes fast.
+"""Capabilities of this machine.
 
-A processor that has no instructions for bfloat16 emulates it: the demo's network then trains at an eighth of the rate
-of float32. Known from the processor's flags, not measured, so that a busy moment does not decide what a training is.
+A processor without bfloat16 instructions emulates them: the demo's network then trains at an eighth of the rate of
+float32. They are read from the processor's flags, not measured, so that the configuration of a training does not depend
+on a busy moment.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from vision.errors import DactylError
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _ISAS_WITHOUT = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
-_BFLOAT16_CAPABILITY = (8, 0)  # of CUDA: Ampere
+_BFLOAT16_CAPABILITY = (8, 0)  # compute capability of Ampere
 
 
 def fast_bfloat16(device: str = "cpu") -> bool:
-    """Whether networks run faster in bfloat16 than in float32 on a device (torch's name: ``cpu``, ``cuda:0``).
+    """Return whether networks run faster in bfloat16 than in float32 on a device (torch's name: ``cpu``, ``cuda:0``).
 
-    The variables by which torch and oneDNN are kept from instructions (``ATEN_CPU_CAPABILITY``, ``ONEDNN_MAX_CPU_ISA``)
-    count as if the processor did not have them. Devices that are neither an x86 processor nor a CUDA GPU: False.
+    Instructions that torch or oneDNN are told not to use (``ATEN_CPU_CAPABILITY``, ``ONEDNN_MAX_CPU_ISA``) count as
+    missing. False for devices that are neither an x86 processor nor a CUDA GPU.
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -43,12 +44,12 @@ def fast_bfloat16(device: str = "cpu") -> bool:
 
 @functools.cache
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Names of the instruction sets that Linux finds in an x86 processor; empty on other machines."""
+    """Return the names of the instruction sets that Linux finds in an x86 processor; empty on other machines."""
     return frozenset(_processor_line("flags", path).split())
 
 
 def processor_name(path: Path = Path("/proc/cpuinfo")) -> str:
-    """Model of the processor, in its maker's words; the architecture where Linux knows no more."""
+    """Return the processor's model name from its maker; the architecture if Linux has no name."""
     return _processor_line("model name", path) or platform.processor() or platform.machine() or "unknown processor"
 
 
@@ -61,13 +62,14 @@ def _processor_line(key: str, path: Path) -> str:
 
 
 def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many cores this process may keep busy: of its affinity, and of its control groups' quota of time.
+    """Return the number of cores that this process may use, by its affinity and its control groups' CPU quota.
 
-    A container that was given two cores' time still sees all of its host's, and a thread for each of them would spend
-    that time on waiting for the others.
+    A container with a quota of two cores still sees all of its host's; with a thread for each, the threads would spend
+    that quota waiting for each other.
 
     Args:
-        process, groups: where Linux tells the process's group, and the groups' limits (control groups version 2).
+        process, groups: files in which Linux gives the process's group, and the groups' limits (control groups version
+            2).
     """
     cores = len(os.sched_getaffinity(0))
     try:
@@ -82,22 +84,24 @@ def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path(
             if group == groups:
                 break
     except (OSError, ValueError, IndexError):
-        pass  # no control groups, or of another kind: only affinity tells
+        pass  # no control groups, or another version: use the affinity
     return cores
 
 
 def memory_limit_gb() -> float | None:
-    """The limit on this process's address space (``ulimit -v``, which batch systems set) in GB; None without one."""
+    """Return the limit on this process's address space (``ulimit -v``, which batch systems set) in GB; None without
+    one."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if limit == resource.RLIM_INFINITY else limit / 1e9
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread inside, and as many as before after it.
+    """Limit torch to one thread inside, and restore the previous number after.
 
-    For thousands of tiny matrices, of which more threads gain nothing on idle cores and wait for each other on busy
-    ones, where two took 30 times as long as one; and for what must be the same to the last bit, which can depend on it.
+    For thousands of tiny matrices, on which more threads gain nothing on idle cores and wait for each other on busy
+    ones (two took 30 times as long as one), and for results that must be the same to the last bit, which can depend on
+    it.
     """
     import torch
 
@@ -110,10 +114,10 @@ def one_thread() -> Iterator[None]:
 
 
 def torch_device(device: str) -> str:
-    """``cpu`` or ``cuda``, of what was asked for: auto takes a GPU if there is one.
+    """Return ``cpu`` or ``cuda`` for a requested device: auto uses a GPU if there is one.
 
     Raises:
-        DactylError: there is none.
+        DactylError: ``cuda`` was requested, and there is no GPU.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Files of trained networks: the checkpoints of a training, and the smaller ones that :func:`export_weights` writes.
+"""Files of trained networks: training checkpoints, and the smaller files that :func:`export_weights` writes.
 
-Both are read by the same code and refused whole when a bit of them is wrong (``vision.storage.tensors``), and no file
-makes a larger network than it holds. When a training writes which checkpoint is the business of ``train.checkpoints``.
+Both are read by the same code, refused whole when any bit is wrong (``vision.storage.tensors``), and no file makes a
+network larger than its content. ``train.checkpoints`` decides when a training writes which checkpoint.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped networks, ``<object>.pt``, each with its model card ``<object>.md``."""
 
 CHECKPOINT_VERSION = 2
-"""Raised whenever a reader of the old checkpoints would misread the new ones."""
+"""Version of the checkpoint format, raised whenever an old reader would misread a new file."""
 
-_PREFIX = "model."  # of the network's tensors in a training checkpoint
+_PREFIX = "model."  # prefix of the network's tensors in a training checkpoint
 
 
 def shipped_weights(name: str) -> Path:
-    """The file of the weights that are shipped by that name.
+    """Return the file of the weights that are shipped by that name.
 
     Raises:
         DactylError: none are.
@@ -48,13 +48,13 @@ def shipped_weights(name: str) -> Path:
 
 
 def weights_file(name: str) -> Path:
-    """The file of the weights that are shipped by that name, else the path that the name is."""
+    """Return the file of the weights that are shipped by that name, else the name as a path."""
     shipped = WEIGHTS / f"{name}.pt"
     return shipped if "/" not in name and shipped.is_file() else Path(name)
 
 
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:
-    """The plain values that make a checkpoint readable without any other file."""
+    """Return the plain values that make a checkpoint readable without any other file."""
     return {
         "schema_version": CHECKPOINT_VERSION,
         "hyper_parameters": {
@@ -65,18 +65,23 @@ def checkpoint_record(model: PoseModel) -> dict[str, Any]:
 
 
 def export_weights(checkpoint: Path, path: Path) -> None:
-    """Write the network of a training checkpoint, without optimiser and progress, as a file of its own."""
+    """Write the network of a training checkpoint, without optimiser and progress, to its own file."""
     model = read_model(checkpoint)
     weights = {_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     atomic_write(path, lambda file: torch.save({**checkpoint_record(model), "state_dict": weights}, file))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint: tensors and plain values only, and only when every checksum holds.
+    """Read a checkpoint: tensors and plain values only, and only if every checksum matches.
 
     Raises:
         DactylError: the file is missing, damaged, of another schema version, or no checkpoint.
     """
+    if path.is_dir():
+        inside = " or ".join(str(found) for found in sorted(path.glob("*.ckpt"))[:2]) or "a file"
+        raise DactylError(f"{path}: a folder, not a checkpoint; give {inside}")
+    if not path.suffix and not path.exists():  # meant as a name
+        shipped_weights(str(path))
     again = "copy it again, or go back to an earlier checkpoint"
     checkpoint = load_tensors(path, "checkpoint", again)
     if not isinstance(checkpoint, dict):
@@ -90,11 +95,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class HyperParameters(Record, frozen=True):
-    """What a checkpoint says of its network, beside the tensors.
+    """Description of a checkpoint's network, beside the tensors.
 
     Attributes:
         model: configuration of the network, as :class:`vision.networks.model_config.ModelConfig`.
-        scene: that it was trained on, whole.
+        scene: the whole scene that it was trained on.
     """
 
     model: dict[str, Any]
@@ -102,10 +107,10 @@ class HyperParameters(Record, frozen=True):
 
 
 def read_model(path: Path) -> PoseModel:
-    """The network of a checkpoint or of exported weights, as it was trained.
+    """Read the network of a checkpoint or of exported weights, as it was trained.
 
     Raises:
-        DactylError: :func:`read_checkpoint`'s, or it is of another architecture.
+        DactylError: as in :func:`read_checkpoint`, or the architecture differs.
     """
     checkpoint = read_checkpoint(path)
     record = convert(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")

@@ -1,4 +1,4 @@
-"""Processes that begin soon, are ready for signals that reach them, and do not outlive the one that started them."""
+"""Helpers for child processes: fast start, signals delivered when they are ready, and death with their parent."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent dies, however that happens (Linux)."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    if os.getppid() != parent:  # the parent died before the call
         os._exit(1)
 
 
 @contextlib.contextmanager
 def collection_paused() -> Iterator[None]:
-    """Import without garbage collection: modules are no garbage, and to look through them over and over takes an eighth
-    of the time."""
+    """Pause garbage collection during imports: modules are not garbage, and scanning them again and again takes an
+    eighth of the time."""
     before = gc.isenabled()
     gc.disable()
     try:
@@ -35,9 +35,10 @@ def collection_paused() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_masked() -> Iterator[None]:
-    """Start processes between signals: one of :data:`MASKED` that arrives now is delivered after.
+    """Hold back the signals of :data:`MASKED` while processes are started; one that arrives meanwhile is delivered
+    after.
 
-    A process that is started meanwhile inherits the mask, and lifts it when it is ready for them.
+    A process started inside inherits the mask, and lifts it when it is ready for them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, MASKED)
     try:

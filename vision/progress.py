@@ -1,4 +1,4 @@
-"""One progress bar for all long work: share done, rate, time left."""
+"""One progress bar for all long work: fraction done, rate, time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vision.console import Console
 from vision.errors import printable
 
 Advance = Callable[[int], None]
-"""Says that so many more items are done."""
+"""Reports that this many more items are done."""
 
 
 class _RateColumn(ProgressColumn):
@@ -29,13 +29,13 @@ class _RateColumn(ProgressColumn):
 def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Show a bar on standard error; yields the function that advances it.
 
-    Where standard error is no terminal (a log file), one line at the end takes the bar's place.
+    If standard error is not a terminal (a log file), one line at the end replaces the bar.
 
     Args:
         description: what is being done, for example ``rendering``.
-        total: items in all.
+        total: number of items in all.
         unit: plural noun of the items.
-        done: items that were there before; not counted in the rate.
+        done: number of items done before; not counted in the rate.
     """
     console = Console(stderr=True)
     columns = (

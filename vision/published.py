@@ -1,4 +1,4 @@
-"""Figures of the paper (OpenAI et al., arXiv 1808.00177) that more than one part of this program needs."""
+"""Figures of the paper (OpenAI et al., arXiv 1808.00177) that several parts of this program need."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CAMERA_FOVY_DEG = 1.0
 
 @dataclass(frozen=True)
 class ConsecutiveGoals:
-    """Goals that a policy reached one after the other in some trials: a row of Table 3, or one of ours beside it.
+    """Consecutive goals that a policy reached in some trials: a row of Table 3, or one of ours beside it.
 
     Attributes:
-        label: object, and what the policy was told of it.
+        label: object, and what the policy observed of it.
         place: ``plain`` or ``randomized`` for a simulation, or ``robot``.
         trials: number of trials.
         mean, std, median: of the goals; None where they are published and not repeated here.
@@ -43,4 +43,4 @@ TRIALS = {
         ConsecutiveGoals("octagonal prism (state)", "robot", 10, 7.8),
     ),
 }
-"""Table 3, by names of hand and object; of the robot's trials the means only."""
+"""Table 3, by names of hand and object; only the means of the robot's trials."""

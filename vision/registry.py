@@ -1,7 +1,7 @@
-"""Parts that a laboratory brings: renderers, policies and the like, by name.
+"""Registries of parts that a laboratory can add: renderers, policies and the like, by name.
 
-Ours are listed where they are used; those of other installed packages are found by entry point, one group a kind:
-``dactyl.renderers``, ``dactyl.policies`` and so on. A part is imported when it is first asked for.
+Ours are listed where they are used. Those of other installed packages are found by entry point, one group per kind:
+``dactyl.renderers``, ``dactyl.policies`` and so on. A part is imported on first use.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Registry:
 
     Args:
         kind: singular, for messages, for example ``renderer``.
-        group: of the entry points, for example ``dactyl.renderers``.
-        ours: the parts that this package has, as ``module:attribute``. No entry point takes one's place.
+        group: group of the entry points, for example ``dactyl.renderers``.
+        ours: the parts of this package, as ``module:attribute``. No entry point replaces one of them.
     """
 
     def __init__(self, kind: str, group: str, ours: Mapping[str, str]) -> None:
@@ -28,11 +28,11 @@ class Registry:
         self._ours = {name: EntryPoint(name, target, group) for name, target in ours.items()}
 
     def names(self) -> tuple[str, ...]:
-        """Ours in their order, then those of other packages by name."""
+        """Return our names in their order, then those of other packages, sorted."""
         return tuple(self._found())
 
     def load(self, name: str) -> Any:
-        """The part of that name.
+        """Load the part of that name.
 
         Raises:
             DactylError: there is none, or its package cannot be imported.

@@ -1,8 +1,8 @@
-"""YAML without its traps: what a text means is what its reader sees.
+"""YAML without its traps: a text means what its reader sees.
 
 Refused, with the line: a key given twice (YAML's own loaders let the second win), tags (some run code), anchors and
-aliases (nine lines of them stand for a billion values), numbers in base 60 and 8 (``12:30:00`` is 45000 and ``017`` is
-15 to YAML 1.1), keys that are no text (``?``, ``off: 1``), nesting without end, several documents.
+aliases (nine lines of them expand to a billion values), numbers in base 60 and 8 (``12:30:00`` is 45000 and ``017`` is
+15 in YAML 1.1), keys that are not text (``?``, ``off: 1``), unlimited nesting, several documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 from jsonargparse import get_loader, set_loader
 
 MODE = "strict_yaml"
-"""Parser mode of :class:`jsonargparse.ArgumentParser`: it then reads files and values by :func:`load`."""
+"""Parser mode of :class:`jsonargparse.ArgumentParser` that reads files and values by :func:`load`."""
 
 _MAX_DEPTH = 20
 _READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,12 +26,12 @@ _BASE_8 = re.compile(r"[-+]?0[0-9_]+")
 
 
 class StrictYamlError(yaml.YAMLError):
-    """YAML that could be misread, in one line."""
+    """An error for YAML that could be misread, in one line."""
 
 
 @dataclass
 class _Collection:
-    """A mapping or sequence that is being read; ``key`` of a mapping is the one whose value comes next."""
+    """A mapping or sequence that is being read; ``key`` is the key of a mapping whose value comes next."""
 
     is_mapping: bool
     lines: dict[str, int] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class _Collection:
 
 
 def load(text: str) -> Any:
-    """The value that ``text`` describes; a YAMLError says what is wrong with it."""
-    # Events come from a stack of the parser's own: no text is so deep that reading them runs out of ours.
+    """Return the value that ``text`` describes; raise a YAMLError that says what is wrong with it."""
+    # The parser keeps its own stack, so that no depth of nesting exhausts Python's.
     _refuse_traps(yaml.parse(text, Loader=_READER))
     return _load(text)
 
@@ -98,5 +98,5 @@ def _refuse_odd_number(event: yaml.ScalarEvent, where: str) -> None:
             raise StrictYamlError(f"{where}expected a plain number, got {event.value}, which is base 8 to YAML")
 
 
-_load = get_loader("yaml")  # knows that 1e-3 is a number
+_load = get_loader("yaml")  # reads 1e-3 as a number
 set_loader(MODE, load, exceptions=(yaml.YAMLError,))

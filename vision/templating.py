@@ -1,4 +1,4 @@
-"""Documents from Jinja2 templates: files of a package's folder ``templates``, and those that all share."""
+"""Documents from Jinja2 templates: the files in a package's folder ``templates``, and those that all packages share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SHARED = Path(__file__).parent / "templates"
 
 
 def render(folder: Path, template: str, /, **values: Any) -> str:
-    """The template of a folder by that name, filled in.
+    """Render a template of a folder.
 
-    In ``.html`` every value is escaped. In Markdown nothing is but by the filters ``cell`` (a text of ours in a table)
-    and ``words`` (what others have written), and the macro ``table`` of ``tables.md``.
+    In ``.html`` every value is escaped. In Markdown values are escaped only by the filters ``cell`` (our own text in a
+    table) and ``words`` (text from outside), and by the macro ``table`` of ``tables.md``.
 
     Raises:
         jinja2.TemplateError: a value is missing, or the template is wrong.
@@ -29,8 +29,8 @@ def render(folder: Path, template: str, /, **values: Any) -> str:
 
 
 def inline_script(folder: Path, name: str) -> dict[str, str]:
-    """A script of a folder of templates, to stand in a page, and the page's content security ``policy``: nothing is
-    fetched, and this script runs and no other, whatever the page's texts hold."""
+    """Return a script of a template folder to embed in a page, and the page's content security ``policy``, under which
+    nothing is fetched and only this script runs, whatever text the page contains."""
     script = (folder / name).read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

@@ -1,16 +1,16 @@
-"""A pose that is followed over time: an error-state Kalman filter on position, rotation and both velocities.
+"""Pose tracking over time: an error-state Kalman filter on position, rotation and both velocities.
 
-The state's mean is a pose with velocities; its error, twelve numbers in the world frame, is what has a covariance: a
+The state's mean is a pose with velocities. The covariance is that of its error, twelve numbers in the world frame: a
 rotation vector (the true rotation is ``exp(error) @ rotation``), metres, radians per second, metres per second. Between
-frames the velocities decay exponentially, but for accelerations that are white noise (Ornstein-Uhlenbeck processes):
-what is shaken soon comes to rest. Each frame's estimate comes with the covariance that its solver gives. Estimates
-that contradict the prediction are left out, and after several in a row the object counts as lost: the next estimate
-that is sure enough begins again.
+frames the velocities decay exponentially under accelerations that are white noise (Ornstein-Uhlenbeck processes): an
+object that is shaken soon comes to rest. Each frame's estimate comes with the covariance of its solver. Estimates that
+contradict the prediction are left out, and after several in a row the object counts as lost: tracking restarts with the
+next estimate that is certain enough.
 
-An object that looks the same in several poses is followed in the one of them that is nearest to the prediction; turns
-about a continuous symmetry's axis, which no picture shows, count for nothing.
+If several poses of an object look the same, the one nearest to the prediction is tracked. Rotations about a continuous
+symmetry's axis, which no image shows, are ignored.
 
-It needs only NumPy and SciPy: one frame takes less than a millisecond.
+Only NumPy and SciPy are needed: one frame takes less than a millisecond.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from vision.bounds import at_least_one, inner_fraction, positive
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, nearest_alike
 
-_ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an angle of which nothing is known
+_ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
 
 Status = Literal["lost", "found", "tracked", "predicted"]
-"""Status of a frame: no pose known; begun with its estimate; estimate taken in; estimate left out, pose predicted."""
+"""Status of a frame: no pose known; started with its estimate; estimate used; estimate left out, pose predicted."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class TrackedPose:
         velocity: (3,) metres per second.
         angular_velocity: (3,) radians per second.
         covariance: (12, 12) of the errors of rotation, position, angular velocity and velocity.
-        status: of the frame.
+        status: status of the frame.
     """
 
     position: FloatArray
@@ -90,11 +90,11 @@ class TrackedPose:
 
 
 class Tracker:
-    """Follows one object.
+    """Tracker of one object.
 
     Args:
-        config: how it moves.
-        symmetries: of its look; None for none.
+        config: how the object moves.
+        symmetries: of its appearance; None for none.
     """
 
     def __init__(self, config: TrackingConfig | None = None, symmetries: Symmetries | None = None) -> None:
@@ -106,7 +106,8 @@ class Tracker:
         self._left_out = 0
 
     def predict(self, time_s: float) -> TrackedPose | None:
-        """The pose at a time, without an estimate of it; None while the object is lost. For latency, too."""
+        """Predict the pose at a time without an estimate, for example to compensate latency; None while the object is
+        lost."""
         if self._now is None:
             return None
         return self._moved(self._now, time_s - self._time)
@@ -114,17 +115,17 @@ class Tracker:
     def update(
         self, time_s: float, position: ArrayLike, quaternion: ArrayLike, covariance: ArrayLike
     ) -> TrackedPose | None:
-        """The pose at the time of an estimate; None where the object is lost.
+        """Return the pose at the time of an estimate; None if the object is lost.
 
         Args:
-            time_s: seconds, rising from call to call.
+            time_s: seconds, increasing from call to call.
             position: (3,) metres.
             quaternion: (4,) w x y z.
             covariance: (6, 6) of the estimate's error, radians about the world's axes then metres
                 (:meth:`vision.estimator.PoseEstimator.predict`).
 
         Raises:
-            ValueError: time does not rise.
+            ValueError: time does not increase.
         """
         place, noise = np.asarray(position, np.float64), np.asarray(covariance, np.float64)
         turn = rotation_from_quaternion(quaternion)
@@ -144,24 +145,24 @@ class Tracker:
         if off @ np.linalg.solve(innovation, off) < self._gate:
             self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
             return self._now
-        # Found again at once where this estimate is sure: it was the prediction that went astray.
+        # Restart at once if this estimate is certain: the prediction was wrong.
         self._leave_out(before)
         if self._now is None and sure:
             self._now = self._begun(place, turn, noise)
         return self._now
 
     def miss(self, time_s: float) -> TrackedPose | None:
-        """The pose at the time of a frame whose estimate is of no use; None where the object is lost.
+        """Return the pose at the time of a frame without a usable estimate; None if the object is lost.
 
         Raises:
-            ValueError: time does not rise.
+            ValueError: time does not increase.
         """
         if (before := self._advanced(time_s)) is not None:
             self._leave_out(before)
         return self._now
 
     def _advanced(self, time_s: float) -> TrackedPose | None:
-        """What was known, predicted for a later time, which is the present from now on."""
+        """Advance the present to a later time and return the pose predicted for it."""
         if self._now is not None and time_s <= self._time:
             raise ValueError(f"time must rise: {time_s} s after {self._time} s")
         before = self.predict(time_s)
@@ -179,21 +180,23 @@ class Tracker:
         return self._now is None
 
     def sure(self, quaternion: ArrayLike, noise: FloatArray) -> bool:
-        """Whether an estimate of that orientation, (4,), and covariance (6, 6) is sure enough to begin with."""
+        """Return whether an estimate of that orientation, (4,), and covariance (6, 6) is certain enough to start
+        with."""
         shown = self._shown(rotation_from_quaternion(quaternion))
         variance = np.trace(shown @ noise[:3, :3] @ shown)
         return bool(np.sqrt(variance / max(1.0, np.trace(shown))) < np.deg2rad(self.config.sure_deg))
 
     def _shown(self, turn: Rotation) -> FloatArray:
-        """Projection (3, 3) of rotation vectors in the world onto those after which the object looks another."""
+        """Return the projection (3, 3) of rotation vectors in the world onto those that change the object's
+        appearance."""
         axes = self._symmetries.axes
         if len(axes) > 1:
             return np.zeros((3, 3))
         return np.eye(3) - sum((np.outer(axis, axis) for axis in turn.apply(axes)), np.zeros((3, 3)))
 
     def _observable_covariance(self, turn: Rotation, noise: FloatArray) -> FloatArray:
-        """The covariance (6, 6) of an estimate, without the numbers that a solver has for turns that do not show: they
-        are whatever keeps its equations solvable."""
+        """Return the covariance (6, 6) of an estimate, with rotations that do not show set to unknown: a solver's own
+        numbers for them only keep its equations solvable."""
         keep, shown = np.eye(6), self._shown(turn)
         keep[:3, :3] = shown
         observable = keep @ noise @ keep
@@ -209,10 +212,10 @@ class Tracker:
         return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
 
     def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
-        """The pose after some time, as uncertain as accelerations make it."""
+        """Return the pose after some time, with the uncertainty that accelerations add."""
         decay, reach, spread = _ornstein_uhlenbeck(seconds, self.config.velocity_decay_s)
         turn = Rotation.from_rotvec(reach * pose.angular_velocity)
-        # A rotation error turns with the object: exp(w t) error.
+        # A rotation error rotates with the object: exp(w t) error.
         transition = np.diag(np.repeat([1.0, decay], 6))
         transition[:3, :3] = turn.as_matrix()
         transition[:6, 6:] = reach * np.eye(6)
@@ -246,20 +249,18 @@ class Tracker:
 
 
 def _ornstein_uhlenbeck(seconds: float, decay_s: float) -> tuple[float, float, FloatArray]:
-    """A velocity that decays with a time constant, under white accelerations of unit density, and its integral.
+    """Integrate a velocity that decays with a time constant, under white accelerations of unit density.
 
     Args:
-        seconds: below zero for what was before, of which as much is known as of what comes.
+        seconds: negative for the past, which is as uncertain as the future.
         decay_s: the time constant; infinity for none.
 
     Returns:
-        What is left of the velocity, the seconds' worth of it by which the position moves, and the covariance (2, 2) of
-        position and velocity that the accelerations add.
+        The fraction of the velocity that is left, the seconds' worth of it by which the position moves, and the
+            covariance (2, 2) of position and velocity that the accelerations add.
     """
     span, sign = abs(seconds), np.sign(seconds)
-    if (
-        span < 1e-3 * decay_s
-    ):  # constant velocities, but for a thousandth; the differences below would be of equal numbers
+    if span < 1e-3 * decay_s:  # constant velocities, to a thousandth; below, nearly equal numbers would be subtracted
         left, reach, velocity, position = 1.0, span, span, span**3 / 3
     else:
         left = np.exp(-span / decay_s)

@@ -1,4 +1,4 @@
-"""Versions of packages for manifests and reports; a missing installation is no error."""
+"""Versions of packages for manifests and reports; a missing package is not an error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _OURS = "dactyl-vision"
 
 
 def package_version(name: str) -> str | None:
-    """The version of an installed package; None where it is not installed.
+    """Return the version of an installed package; None if it is not installed.
 
-    This package's own is read from the source tree where it runs from there without installation.
+    This package's own version is read from the source tree if it runs from there without installation.
     """
     try:
         return importlib.metadata.version(name)
@@ -22,7 +22,7 @@ def package_version(name: str) -> str | None:
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions by name, of those packages that are installed."""
+    """Return the versions by name of those packages that are installed."""
     return {name: version for name in names if (version := package_version(name)) is not None}
 
 

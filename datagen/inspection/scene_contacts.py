@@ -36,6 +36,11 @@ def model_warnings(compiled: SimScene) -> Iterator[str]:
             f"hand: its model has a floor of its own (plane {named}), which is drawn and touched as a part of the "
             "hand; take it out of the model, or name it in hand.remove: the floor is the scene's background"
         )
+    for body in np.flatnonzero(model.body_mocapid >= 0):
+        yield (
+            f"hand: '{model.body(body).name}' is a mocap body, which nothing moves here; name it in hand.remove, "
+            "or it is drawn as a part of the hand"
+        )
     yield from _limit_warnings(compiled)
     if scene.background.kind != "none" and links:
         floor = scene.background.centre[2]

@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull
 
 from datagen.inspection.scene import inside
 from vision.geometry.rotations import FloatArray
+from vision.scene.calibration import MAX_POSITION_M
 from vision.scene.framing import pixels_across
 from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.objects import Piece, PoseObject
@@ -113,6 +114,13 @@ def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
 
 
 def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterator[str]:
+    away = float(np.linalg.norm(camera.position - start))
+    if away > MAX_POSITION_M:
+        yield f"camera {camera.name}: it is {away:.0f} m away from the object; is its position in millimetres?"
+        return
+    if away < scene.object.diameter / 2:
+        yield f"camera {camera.name}: it is inside the object's initial position"
+        return
     if not inside(camera, start[None])[0]:
         behind = (camera.extrinsics @ (*start, 1.0))[2] <= 0
         yield (

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from datagen.policy.experience import Step
 from datagen.policy.features import goal_vector, state_vector
@@ -35,15 +34,16 @@ class Orders:
     """Instructions of a player for its next chunk.
 
     Attributes:
-        actor: weights of the actor.
+        actor: weights of the actor. They are arrays, because torch would pass tensors on as open files, which a player
+            that is ended meanwhile never fetches.
         normaliser: statistics of the normaliser of its inputs.
         grasping: whether to act by the largest noise around the cupped hand instead.
         turn: angle within which goals of exploring worlds lie, rad.
         width: width of the randomizations, in [0, 1].
     """
 
-    actor: dict[str, Tensor]
-    normaliser: dict[str, Tensor]
+    actor: dict[str, np.ndarray]
+    normaliser: dict[str, np.ndarray]
     grasping: bool
     turn: float
     width: float
@@ -105,8 +105,8 @@ class Player:
     def play(self, orders: Orders, steps: int) -> Played:
         """Play ``steps`` steps in all worlds."""
         began = time.process_time()
-        self.actor.load_state_dict(orders.actor)
-        self.normaliser.load_state_dict(orders.normaliser)
+        for part, weights in ((self.actor, orders.actor), (self.normaliser, orders.normaliser)):
+            part.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         if self.environment.effects is not None and orders.width != self._width:
             self._width = orders.width
             self.environment.effects.configure(self.config.randomization.scaled(orders.width))

@@ -159,7 +159,7 @@ class Training:
 
     def _orders(self) -> Orders:
         actor, normaliser = (
-            {name: tensor.detach().cpu().clone() for name, tensor in part.state_dict().items()}
+            {name: tensor.detach().cpu().numpy().copy() for name, tensor in part.state_dict().items()}
             for part in (self.learner.actor, self.learner.normaliser)
         )
         grasping = not (self.config.init or self.config.teacher) and self.steps < self.config.warmup

@@ -188,7 +188,8 @@ def _sites(model: mujoco.MjModel, hand: Hand | None) -> np.ndarray:
     """Return the ids of the fingertips' sites."""
     if hand is None:
         return np.zeros(0, dtype=np.int64)
-    try:
-        return np.array([model.site(hand.prefix + name).id for name in hand.fingertips], dtype=np.int64)
-    except KeyError as error:
-        raise DactylError(f"hand {hand.name}: fingertips: {error.args[0]}") from None
+    names = [hand.prefix + name for name in hand.fingertips]
+    sites = np.array([mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SITE, name) for name in names], dtype=np.int64)
+    for name in np.array(names)[sites < 0]:
+        raise DactylError(f"hand {hand.name}: fingertips: its model has no site or body '{name}'")
+    return sites

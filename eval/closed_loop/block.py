@@ -1,4 +1,4 @@
-"""One block of trials: the unit of work that any process can do, twice if need be."""
+"""One block of trials: a unit of work that any process can do, and repeat."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
     """A block that was played.
 
     Attributes:
-        config_fingerprint: of what was played.
+        config_fingerprint: fingerprint of the configuration that was played.
         trials: numbers of its trials.
-        goals: consecutive goals of each.
-        endings: dropped, late or complete, of each.
-        policy: that played.
-        trace_sha256: of the file of its estimates; None where there were none.
+        goals: number of consecutive goals of each.
+        endings: ending of each: dropped, late or complete.
+        policy: name of the policy.
+        trace_sha256: hash of the file of its estimates; None without estimates.
     """
 
     config_fingerprint: Text
@@ -71,18 +71,18 @@ class BlockTask:
         return -(-self.config.trials // BLOCK)
 
     def path(self, number: int) -> Path:
-        """The path of a block's record; its estimates have the same name and end in .parquet."""
+        """Return the path of a block's record; its estimates have the same name and end in .parquet."""
         play, block = divmod(number, self.blocks)
         simulation, source = list(self.config.plays())[play]
         return self.config.output / "blocks" / f"{simulation}-{source}-{block:04d}.json"
 
     def trials(self, number: int) -> range:
-        """The numbers of a block's trials."""
+        """Return the numbers of a block's trials."""
         first = number % self.blocks * BLOCK
         return range(first, min(first + BLOCK, self.config.trials))
 
     def done(self, number: int) -> BlockRecord | None:
-        """The record of a block that was played as configured; None where it has to be played."""
+        """Return the record of a block that was already played as configured; None if it has to be played."""
         path = self.path(number)
         if not path.exists():
             return None
@@ -136,7 +136,7 @@ def look_of(
 
 
 def plain_renderer(estimator: Estimator) -> Renderer:
-    """A classic renderer without shadows, which in software cost far more than all else."""
+    """Create a classic renderer without shadows, which in software cost far more than everything else."""
     return create_renderer("classic", as_installed(estimator.scene), RenderOptions(shadows=False))
 
 

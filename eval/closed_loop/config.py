@@ -1,4 +1,4 @@
-"""What ``dactyl closed-loop`` plays."""
+"""Configuration of ``dactyl closed-loop``."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ClosedLoopConfig:
             raise ValueError("appearance.camera_effects: are for stored pictures; leave them out here")
 
     def plays(self) -> Iterator[tuple[Simulation, ObservationSource]]:
-        """What is asked for, in the order of the table."""
+        """Yield the requested plays, in the order of the table."""
         for simulation, wanted in (("plain", self.plain), ("randomized", self.randomized)):
             if wanted:
                 if self.state:
@@ -94,13 +94,13 @@ class ClosedLoopConfig:
                 yield simulation, "vision"  # type: ignore[misc]
 
     def effects(self, simulation: Simulation) -> Randomization:
-        """What is randomized in a simulation."""
+        """Return what is randomized in a simulation."""
         if simulation == "plain":
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
     def identity(self, scene: Scene) -> dict[str, Any]:
-        """The keys that decide what happens in a trial in the estimator's scene."""
+        """Return the keys that determine what happens in a trial in the estimator's scene."""
         free = ("output", "trials", "state", "plain", "randomized", "film_seconds", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()

@@ -1,4 +1,4 @@
-"""The film of a trial: what the cameras see with the true and the estimated object drawn over, and the goal."""
+"""The film of a trial: the cameras' images with the true and the estimated object drawn over them, and the goal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, dr
 from vision.geometry.cameras import Cameras
 from vision.scene.objects import PoseObject
 
-_BAR = 26  # pixels below the pictures, for the caption
-_COLORS = 128  # fewer band, more make the file larger
+_BAR = 26  # pixels below the images, for the caption
+_COLORS = 128  # fewer show banding, more enlarge the file
 
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One step.
+    """One step of a film.
 
     Attributes:
-        images: of the cameras, (h, w, 3) uint8 each.
-        goal: a square picture of the object as it is asked for, as high as the highest of them, uint8.
-        caption: below.
+        images: images of the cameras, (h, w, 3) uint8 each.
+        goal: square image of the object in its goal orientation, as high as the highest of them, uint8.
+        caption: text below the images.
     """
 
     images: Sequence[np.ndarray]
@@ -38,11 +38,11 @@ class FilmFrame:
 def draw_estimate(
     images: Sequence[np.ndarray], target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: Cameras
 ) -> list[np.ndarray]:
-    """The pictures (h, w, 3) with the true object in green and the estimated one in magenta, through true cameras.
+    """Draw the true object in green and the estimated one in magenta over images (h, w, 3), through true cameras.
 
     Args:
         columns: of ``eval.scoring.trial_results.TRACE``.
-        row: which of their rows.
+        row: row of the columns to draw.
         cameras: K (C, 3, 3) and T (C, 4, 4).
     """
     wireframes = [
@@ -53,7 +53,7 @@ def draw_estimate(
 
 
 def save_film(path: Path, frames: Iterable[FilmFrame]) -> None:
-    """Write frames as a GIF that plays at the speed of the trial, whole or not at all."""
+    """Write frames atomically as a GIF that plays at the speed of the trial."""
     save_gif(path, [_compose(frame) for frame in frames], round(1000 * STEP_SECONDS), _COLORS)
 
 

@@ -1,4 +1,4 @@
-"""How trials look, and which cameras their estimator knows."""
+"""Appearance of trials, and the cameras that their estimator knows."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ PLAIN_LOOK = AppearanceConfig(
     light_relative_intensity=_always(1.0),
     light_total_intensity=_always(7.5),
 )
-"""The middle of the ranges of Table 9: a grey hand before darker grey, calibrated object colours, cameras in place."""
+"""The middle of the ranges of Table 9: a grey hand on darker grey, calibrated object colours, nominal cameras."""
 
 
 @dataclass(frozen=True)
 class TrialAppearance:
-    """How trials look: an appearance for each, the cameras that the estimator knows, and those that draw.
+    """Appearance of N trials: an appearance for each, the cameras that the estimator knows, and the true ones.
 
-    ``nominal`` says that the known ones are only where cameras should be.
+    ``nominal`` states whether the known cameras are only the nominal ones.
     """
 
     appearances: list[Appearance]
@@ -65,17 +65,17 @@ def draw_look(
     seed: int,
     trials: Sequence[int],
 ) -> TrialAppearance:
-    """The look of trials, the same whichever others are drawn with it.
+    """Draw the appearance of trials; each is the same whichever others are drawn with it.
 
     Args:
         simulation: in the plain one all trials look the same.
-        appearance: drawn from in the randomized one, with a trial's number.
-        protocol: what the estimator is told of the cameras. Self-calibrated, it begins with the nominal ones, too
-            (`eval.closed_loop.recording`).
-        estimator: its scene.
-        materials: of the renderer.
-        seed: of the trials.
-        trials: their numbers, N.
+        appearance: ranges of the randomized one, drawn from with a trial's number.
+        protocol: what the estimator knows of the cameras. Self-calibrated also begins with the nominal ones
+            (``eval.closed_loop.recording``).
+        estimator: estimator whose scene is drawn.
+        materials: materials of the renderer.
+        seed: seed of the trials.
+        trials: numbers of the trials, N.
     """
     scene = estimator.scene
     looks = [
@@ -94,7 +94,7 @@ def draw_look(
 
 
 def sample_of(state: Observation, world: int, number: int, appearance: Appearance) -> Sample:
-    """What a renderer draws of one of the worlds of a state."""
+    """Return what a renderer draws of one of the worlds of a state."""
     return Sample(
         number,
         state["joint_position"][world],

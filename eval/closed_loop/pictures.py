@@ -1,4 +1,4 @@
-"""What is drawn of trials: the estimator's errors over time, and a film."""
+"""Figures of trials: the estimator's errors over time, and a film."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray
 from vision.storage.tables import read_table
 
-_GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object as it is asked for
-_GOAL_CAMERA = 1  # of the rig's, where there are two: the reference's looks down on it
+_GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object in its goal orientation
+_GOAL_CAMERA = 1  # index in the rig, if it has that many: the reference rig's looks down on the object
 
 
 def picture_play(
     config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, goals: Sequence[int], paths: list[Path]
 ) -> dict[str, Any]:
-    """Draw a play's errors over time and its film; what the results say about its estimates.
+    """Draw a play's errors over time and its film, and return the entries of its record about the estimates.
 
     Args:
-        goals: of each trial; the first with the most is filmed.
-        paths: of the play's blocks.
+        goals: number of goals of each trial; the first trial with the most is filmed.
+        paths: paths of the play's blocks.
     """
     tables = [read_table(path.with_suffix(".parquet"), TRACE)[0] for path in paths]
     columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
@@ -84,7 +84,7 @@ def _frames(
     columns: dict[str, np.ndarray],
     errors: PoseErrors,
 ) -> Iterator[FilmFrame]:
-    """The steps (n,) of one trial, drawn again."""
+    """Yield the steps (n,) of one trial, rendered again."""
     trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
     with plain_renderer(estimator) as renderer:
         look = look_of(config, simulation, estimator, renderer, [trial])
@@ -116,7 +116,7 @@ def _goal_picture(
     quaternion: FloatArray,
     cameras: Cameras,
 ) -> NDArray[np.uint8]:
-    """The object as it is asked for, lifted out of the hand, (H, H, 3): as high as the highest picture."""
+    """Render the object in its goal orientation, lifted out of the hand, (H, H, 3): as high as the highest image."""
     lifted = position + np.array([0.0, 0.0, _GOAL_HEIGHT])
     images = draw(lifted, quaternion)
     camera = min(_GOAL_CAMERA, len(images) - 1)

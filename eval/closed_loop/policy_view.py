@@ -1,4 +1,4 @@
-"""The object's poses as estimates give them, and an observation in which they take the tracker's place."""
+"""The object's poses from estimates, and an observation in which they replace the tracker's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
 class Seen(NamedTuple):
     """Estimates in N worlds at one step: position (N, 3), quaternion (N, 4), and covariance (N, 6, 6) of the error,
-    radians about the world's axes then metres; NaN where the estimator gives none."""
+    radians about the world's axes, then metres; NaN if the estimator gives none."""
 
     position: FloatArray
     quaternion: FloatArray
     covariance: FloatArray
 
     def updated(self, worlds: NDArray[np.int64], found: Mapping[str, np.ndarray]) -> Seen:
-        """The same with what was ``found`` in some worlds (K,)."""
+        """Return a copy with what was ``found`` in some worlds (K,)."""
         arrays = [getattr(self, name).copy() for name in self._fields]
         for name, array in zip(self._fields, arrays, strict=True):
             array[worlds] = found[name]
@@ -31,8 +31,8 @@ class Seen(NamedTuple):
 
 
 class PolicyView(NamedTuple):
-    """What a policy knows of the object in N worlds: position (N, 3), quaternion (N, 4), velocity (N, 3) in the world
-    frame and angular velocity (N, 3) in the object's."""
+    """A policy's observation of the object in N worlds: position (N, 3), quaternion (N, 4), velocity (N, 3) in the
+    world frame and angular velocity (N, 3) in the object's."""
 
     position: FloatArray
     quaternion: FloatArray
@@ -41,8 +41,11 @@ class PolicyView(NamedTuple):
 
 
 def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> PolicyView:
-    """Estimates as they are; velocities are the least differences from those one step before, as an object with
-    symmetries may be seen in another of the poses that look alike."""
+    """Return the estimates, with velocities from the differences to those one step before.
+
+    For an object with symmetries these are the least differences, because it may be estimated in any of the poses that
+    look alike.
+    """
     rotation, last = (rotation_from_quaternion(seen.quaternion) for seen in (now, before))
     position, alike = nearest_alike(symmetries, last, now.position, rotation)
     return PolicyView(
@@ -54,12 +57,12 @@ def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> PolicyV
 
 
 def observation_by_sight(sensed: Observation, view: PolicyView, symmetries: Symmetries) -> Observation:
-    """An observation in which all that concerns the object is what was seen.
+    """Return an observation in which everything about the object comes from vision.
 
     Args:
-        sensed: of the tracker and the rest of the sensors, N worlds.
-        view: what the policy knows of the object.
-        symmetries: of the object: to the goal leads the shortest way after which it looks as asked.
+        sensed: observation of the tracker and the other sensors, N worlds.
+        view: what the policy observes of the object.
+        symmetries: of the object; the rotation to the goal is the least after which it looks like the goal.
     """
     rotation, goal = (rotation_from_quaternion(each) for each in (view.quaternion, sensed["goal_quaternion"]))
     return {

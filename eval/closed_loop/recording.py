@@ -1,8 +1,8 @@
 """Cameras that an estimator finds before its trials begin, from a recording of the hand at work.
 
-Before each trial the policy plays for a while, told the state, and the trial's own displaced cameras take pictures:
-what ``dactyl calibrate --from`` asks a laboratory for. In the plain simulation all trials have the same cameras,
-found once.
+Before each trial the policy plays for a while with the state given, and the trial's own displaced cameras take images,
+as ``dactyl calibrate --from`` requires of a laboratory. In the plain simulation all trials have the same cameras, which
+are found once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from eval.scoring.predict import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
 
-_FIRST = 1_000_000  # a recording's episodes have numbers of their own: from here on, as many for each trial
-_EVERY = 3  # steps from triplet to triplet: an object that has moved on shows more
+_FIRST = 1_000_000  # recordings' episodes are numbered from here on, with as many numbers for each trial
+_EVERY = 3  # steps from triplet to triplet, so that the object moves in between
 _BATCH = 32  # triplets in memory at once
 
 
@@ -40,10 +40,10 @@ def with_found_cameras(
     look: TrialAppearance,
     trials: Sequence[int],
 ) -> TrialAppearance:
-    """The look of trials, their estimator told the cameras that it finds.
+    """Return the appearance of trials, with the cameras that the estimator finds as the known ones.
 
     Raises:
-        DactylError: a recording leaves a camera open.
+        DactylError: a recording leaves a camera undetermined.
     """
     alike = simulation == "plain"
     recorded = _record(config, simulation, estimator, [0] if alike else trials)
@@ -58,7 +58,7 @@ def with_found_cameras(
 def _record(
     config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, trials: Sequence[int]
 ) -> list[Observation]:
-    """True states of worlds in which the policy works, one world for each trial; objects that fall are put back."""
+    """Return true states of worlds in which the policy plays, one for each trial; episodes that end begin again."""
     everyone = np.arange(len(trials))
     environment = Environment(
         as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
@@ -85,7 +85,7 @@ def _record(
 def _find(
     estimator: Estimator, renderer: Renderer, appearance: Appearance, states: Sequence[Observation], world: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """K (C, 3, 3) and T (C, 4, 4) found from what one world showed."""
+    """Find K (C, 3, 3) and T (C, 4, 4) from the states of one world."""
     samples = [sample_of(state, world, number, appearance) for number, state in enumerate(states)]
     images = itertools.chain.from_iterable(
         renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH)

@@ -1,4 +1,4 @@
-"""All trials, their results and pictures: what ``dactyl closed-loop`` does."""
+"""``dactyl closed-loop``: all trials, their results and figures."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ from vision.progress import progress
 from vision.storage.folders import reserve_output
 from vision.storage.records import write_record
 
-_TIMEOUT_S = 600.0  # without a step, after which a worker is taken to hang
+_TIMEOUT_S = 600.0  # time without a step, after which a worker counts as hung
 
 
 def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
-    """Play what is asked for, or what is missing of it, and write the folder that ``eval.scoring.trial_results``
-    describes.
+    """Play the requested trials that are missing, and write the folder that ``eval.scoring.trial_results`` describes.
 
     Raises:
         DactylError: the policy or checkpoint is missing, damaged or of another object, or the folder was begun with
@@ -40,7 +39,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
     estimator = cached_estimator(config.checkpoint, config.device)
     scene = compile_scene(as_installed(estimator.scene))
-    layout_of(scene)  # refused before anything is made, as is the policy
+    layout_of(scene)  # refuse a wrong scene or policy before anything is written
     create_policy(config.policy, scene, 1)
     if config.protocol == "self-calibrated" and not can_self_calibrate(estimator):
         raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
@@ -78,7 +77,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
 
 
 def _play_missing(task: BlockTask) -> dict[int, BlockRecord]:
-    """Records of all blocks by number, after playing those that are not there."""
+    """Return the records of all blocks by number, after playing the missing ones."""
     config = task.config
     numbers = range(len(list(config.plays())) * task.blocks)
     records = {number: record for number in numbers if (record := task.done(number)) is not None}

@@ -1,4 +1,4 @@
-"""What a policy is told when an estimator replaces the tracker: pictures of every step, and what is found in them."""
+"""A policy's observations when an estimator replaces the tracker: images of every step, and the poses found in them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from vision.tracking import TrackingConfig
 
 
 class VisionObserver:
-    """What the policy is told of N worlds when an estimator's eyes replace the tracker.
+    """Provides the policy's observations of N worlds, with an estimator in place of the tracker.
 
     Args:
         environment: N worlds.
-        estimator: that finds the object.
-        renderer: of the pictures.
-        look: of the N trials.
-        trials: their numbers.
-        latency: steps after which an estimate arrives.
-        tracking: how the object is followed from estimate to estimate; None tells the policy single estimates.
+        estimator: finds the object in the images.
+        renderer: renders the images.
+        look: appearance of the N trials.
+        trials: numbers of the trials.
+        latency: number of steps after which an estimate arrives.
+        tracking: how the object is followed from estimate to estimate; None gives the policy single estimates.
 
     Attributes:
-        rows: of ``TRACE``, one list entry for each step.
+        rows: rows of ``TRACE``, one list entry for each step.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class VisionObserver:
         self._seen: list[Seen] = []  # of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
-        """Look at the worlds that are still ``going`` (K,); the others keep their last estimate."""
+        """Observe the worlds that are still running, ``going`` (K,); the others keep their last estimate."""
         true, step = self.environment.observe(), len(self._seen)
         found = self._estimate(true, going)
         self._seen.append(self._latest(true).updated(going, found))
@@ -75,14 +75,14 @@ class VisionObserver:
         return observation_by_sight(self.environment.sense(), view, self.symmetries)
 
     def _latest(self, true: Observation) -> Seen:
-        """The last estimates; before the first, the worlds' true poses, of which nothing is known to be sure."""
+        """Return the last estimates; before the first, the worlds' true poses with unknown covariance."""
         if self._seen:
             return self._seen[-1]
         unknown = np.full((self.environment.worlds, 6, 6), np.nan)
         return Seen(true["object_position"], true["object_quaternion"], unknown)
 
     def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
-        """What has arrived of the object at a step; the first estimate is known at once."""
+        """Return what has arrived of the object at a step; the first estimate arrives without latency."""
         arrived = max(step - self.latency, 0)
         if self.tracked is None:
             return with_differences(self._seen[arrived], self._seen[max(arrived - 1, 0)], self.symmetries)

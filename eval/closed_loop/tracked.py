@@ -1,4 +1,4 @@
-"""Objects that are followed from estimate to estimate, one in each world; delays are made up for by prediction."""
+"""Tracking of one object in each world from estimate to estimate; prediction compensates for delays."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from vision.tracking import Tracker, TrackingConfig
 
 
 class TrackedWorlds:
-    """A tracker for each of N worlds, of an object with these symmetries."""
+    """A tracker for each of N worlds, for an object with these symmetries."""
 
     def __init__(self, config: TrackingConfig, worlds: int, symmetries: Symmetries) -> None:
         self._trackers = [Tracker(config, symmetries) for _ in range(worlds)]
         self._seen: Seen | None = None
 
     def take(self, step: int, seen: Seen, going: NDArray[np.int64]) -> None:
-        """Take in the estimates of pictures of a step, in the worlds that are still ``going`` (K,)."""
+        """Update with the estimates from images of a step, in the worlds that are still running, ``going`` (K,)."""
         self._seen = seen
         for world in going:
             pose = seen.position[world], seen.quaternion[world], seen.covariance[world]
             self._trackers[world].update(step * STEP_SECONDS, *pose)
 
     def at(self, step: int) -> PolicyView:
-        """Where the objects are at a step, as far as estimates up to now tell; a lost one is where it was last seen,
-        at rest."""
+        """Predict the objects at a step from the estimates so far; a lost one stays where it was last seen, at rest."""
         assert self._seen is not None, "asked before anything was seen"
         still = np.zeros_like(self._seen.position)
         view = PolicyView(self._seen.position.copy(), self._seen.quaternion.copy(), still, still.copy())

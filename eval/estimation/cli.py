@@ -48,12 +48,12 @@ def main_estimate(argv: Sequence[str]) -> None:
     """
     config = parse(EstimateConfig, argv, "dactyl estimate", main_estimate.__doc__ or "")
     if config.live:
-        from eval.estimation.live import run_live  # brings torch; after a command line with a mistake is answered
+        from eval.estimation.live import run_live  # imports torch: mistakes in the command line are reported first
 
         _say(str(run_live(config, _say)))
         return
     if config.overlays is not None:
-        require(("lab",))  # before hours of estimates
+        require(("lab",))  # fail before hours of estimates
     from eval.estimation.run import estimate_all
 
     summary = estimate_all(config)
@@ -70,5 +70,5 @@ def main_estimate(argv: Sequence[str]) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a line to standard error, for poses may go to standard output; file names may hold control characters."""
+    """Print a line to standard error, since poses may go to standard output; escape file names' control characters."""
     Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What ``dactyl estimate`` is asked for."""
+"""Configuration of ``dactyl estimate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From shots to estimates: what a network sees, its poses in the frame that was asked for, how far to trust them."""
+"""Estimates from shots: the network's images, poses in the requested frame, and how far to trust them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PoseFrame = Literal["world", "capture"]
 
 @dataclass(frozen=True)
 class SeenBy:
-    """What one camera contributes.
+    """What one camera contributes to an estimate.
 
     Attributes:
         recognised: fraction of the object's keypoints that the network finds about as well as usual.
-        expected_px: error that it expects there, pixels of the network's image, median.
-        residual_px: by how much its keypoints are off the pose's, likewise.
+        expected_px: median error that the network expects at the keypoints, pixels of the network's image.
+        residual_px: distance of its keypoints from those of the pose, likewise.
     """
 
     recognised: float
@@ -38,21 +38,21 @@ class SeenBy:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One triplet's.
+    """Estimate of one triplet.
 
     Attributes:
-        key: of the shot.
-        time_s: of the shot, seconds, if known.
-        frame: of the pose: world is the scene's, capture the calibration's.
+        key: key of the shot.
+        time_s: time of the shot, seconds, if known.
+        frame: frame of the pose: world is the scene's, capture the calibration's.
         position: (3,) metres.
         quaternion: (4,) w x y z, object to frame.
         confidence: in [0, 1].
-        covariance: (6, 6) of the error, radians about the frame's axes then metres; None from a regression.
-        cameras: what each contributes, by name; empty from a regression.
-        unusual: why the pictures look unlike the training's; empty where they do not.
-        images: (C, H, W, 3) uint8, what the network saw.
-        matrices, transforms: of the images, K (C, 3, 3) and frame to camera (C, 4, 4), found where only nominal cameras
-            were known.
+        covariance: (6, 6) of the error, radians about the frame's axes, then metres; None from a regression.
+        cameras: what each camera contributes, by name; empty from a regression.
+        unusual: why the images look unlike the training images; empty if they do not.
+        images: (C, H, W, 3) uint8, as the network saw them.
+        matrices, transforms: K (C, 3, 3) and frame to camera (C, 4, 4) of the images, as the estimator found them if
+            only nominal cameras were known.
     """
 
     key: str
@@ -69,7 +69,7 @@ class Estimate:
     transforms: FloatArray
 
     def to_json(self) -> dict[str, Any]:
-        """One line's keys; lengths in metres, angles in radians."""
+        """Return the keys of one JSON line; lengths in metres, angles in radians."""
         line: dict[str, Any] = {"key": self.key}
         line |= {} if self.time_s is None else {"time_s": round(self.time_s, 6)}
         line |= {"frame": self.frame, "position": rounded(self.position), "quaternion": rounded(self.quaternion)}
@@ -86,7 +86,7 @@ class Observer:
     """A network with the cameras that it sees through.
 
     Attributes:
-        frame: of the poses.
+        frame: frame of the poses.
         nominal: whether only nominal cameras are known.
     """
 
@@ -118,11 +118,11 @@ class Observer:
         ]
 
     def take_cameras(self, intrinsics: FloatArray, extrinsics: FloatArray) -> None:
-        """From now on take these cameras of the network's images, K (C, 3, 3) and T (C, 4, 4), for the true ones."""
+        """Use K (C, 3, 3) and T (C, 4, 4) as the true cameras of the network's images from now on."""
         self.views.cameras, self.nominal = (intrinsics, extrinsics), False
 
     def _contrasts(self, images: np.ndarray) -> np.ndarray:
-        """(N, C), of what each camera's image has of the array that holds it."""
+        """Return the contrast (N, C) of each camera's image, without the padding."""
         cameras = enumerate(self.estimator.rig.cameras)
         return np.stack([contrast(images[:, number, : each.height, : each.width]) for number, each in cameras], axis=1)
 
@@ -154,5 +154,5 @@ class Observer:
 
 
 def rounded(values: FloatArray) -> list[float]:
-    """Numbers of a line: to a micrometre, a microradian."""
+    """Round numbers for a JSON line, to a micrometre or microradian."""
     return [round(float(value), 6) for value in values]

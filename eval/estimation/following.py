@@ -1,4 +1,4 @@
-"""An object that is followed from estimate to estimate."""
+"""Tracking of an object from estimate to estimate."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
 
 class Follower:
-    """Tracks the object of estimates that come in order of time.
+    """Tracks the object through estimates in order of time.
 
     Args:
-        config: of the tracker.
-        interval_s: from estimate to estimate where they have no times, seconds.
-        symmetries: of the object's look; None for none.
+        config: configuration of the tracker.
+        interval_s: seconds from estimate to estimate if they have no times.
+        symmetries: symmetries of the object's appearance; None for none.
 
     Attributes:
-        losses: how often the object was lost.
+        losses: number of times the object was lost.
     """
 
     def __init__(self, config: TrackingConfig, interval_s: float | None, symmetries: Symmetries | None = None) -> None:
@@ -31,11 +31,13 @@ class Follower:
         self.losses = 0
 
     def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
-        """The estimate with its time, and the tracked pose then, None while the object is lost. Nothing begins with an
-        estimate of unusual pictures, and it is taken in only where it is sure and agrees with the prediction.
+        """Return the estimate with its time, and the tracked pose at that time, or None while the object is lost.
+
+        An estimate of unusual images never starts a track; it updates one only if it is certain and agrees with the
+        prediction.
 
         Raises:
-            DactylError: the estimate has no covariance, or no time, or one that does not rise.
+            DactylError: the estimate has no covariance, no time, or a time that does not rise.
         """
         if estimate.covariance is None:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
@@ -61,7 +63,7 @@ class Follower:
 
 
 def track_json(pose: TrackedPose | None) -> dict[str, Any]:
-    """What a line says of a tracked pose: status, and pose, velocities and deviations unless it is lost."""
+    """Return a tracked pose for a JSON line: status, and pose, velocities and standard deviations unless it is lost."""
     if pose is None:
         return {"status": "lost"}
     deviations = np.sqrt(np.diag(pose.covariance).clip(0))

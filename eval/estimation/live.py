@@ -1,4 +1,4 @@
-"""``dactyl estimate --live``: shots as they come, a tracked pose for each, lines to a pipe and a page to look at."""
+"""``dactyl estimate --live``: a tracked pose for each shot as it arrives, as JSON lines and on a page in a browser."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silen
 from vision.errors import DactylError
 from vision.tracking import TrackedPose
 
-_RATE_OVER = 30  # triplets over which the rate is shown
+_RATE_OVER = 30  # latest triplets, over which the shown rate is measured
 
 
 @dataclass
 class LiveSummary:
-    """What a live run was like.
+    """Summary of a live run.
 
     Attributes:
-        triplets: estimated.
-        missed: that came while another was estimated.
-        losses: how often the object was lost.
-        seconds: from the first triplet to the last.
-        latencies: from a triplet's pictures to its line, seconds.
-        ends: when the latest triplets were estimated, seconds of ``time.monotonic``.
+        triplets: number of triplets that were estimated.
+        missed: number of triplets that were replaced while another was being estimated.
+        losses: number of times the object was lost.
+        seconds: time from the first triplet to the last.
+        latencies: times from a triplet's images to its line, seconds.
+        ends: times at which the latest triplets were estimated, seconds of ``time.monotonic``.
     """
 
     triplets: int = 0
@@ -52,7 +52,7 @@ class LiveSummary:
     ends: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_OVER))
 
     def add(self, arrival: Arrival) -> float:
-        """Count a triplet that is estimated now; its latency in seconds."""
+        """Count a triplet whose estimate ends now, and return its latency in seconds."""
         now = time.monotonic()
         self.triplets += 1
         self.seconds += now - self.ends[-1] if self.ends else 0.0
@@ -62,7 +62,7 @@ class LiveSummary:
 
     @property
     def rate(self) -> float:
-        """Triplets a second at present; 0 with the first."""
+        """Current triplets per second; 0 until the second triplet."""
         return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0]) if len(self.ends) > 1 else 0.0
 
     def __str__(self) -> str:
@@ -76,14 +76,14 @@ class LiveSummary:
 
 
 def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
-    """Estimate until no more shots come, or the user interrupts.
+    """Estimate until no more shots arrive, or the user interrupts.
 
     Args:
-        config: with ``live``.
+        config: configuration with ``live``.
         say: prints a line for the user.
 
     Raises:
-        DactylError: as for pictures at rest; a camera cannot be opened, or gives no more pictures.
+        DactylError: as for stored images; or a camera cannot be opened, or gives no more images.
     """
     observer = Observer(config)
     if config.output is None and sys.stdout.isatty():
@@ -99,8 +99,8 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
             first = list(itertools.islice(arrivals, 1))
-            # Only now is anything written: a camera that cannot be opened costs no poses of before, and leaves no
-            # recording without pictures.
+            # Write nothing before the first shot, so that a camera that cannot be opened neither overwrites earlier
+            # poses nor leaves an empty recording.
             write = stack.enter_context(_lines_to(config))
             if recorder is not None:
                 stack.enter_context(recorder)
@@ -125,8 +125,10 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
 def _tracked(
     observer: Observer, follow: Follower, arrivals: Iterable[Arrival], summary: LiveSummary
 ) -> Iterator[tuple[Arrival, Estimate, TrackedPose | None, str]]:
-    """For each arrival its estimate, the tracked pose, None while the object is lost, and the line of both; counted in
-    ``summary``."""
+    """Yield each arrival with its estimate, its tracked pose (None while the object is lost) and its JSON line.
+
+    The arrivals are counted in ``summary``.
+    """
     for arrival in arrivals:
         (estimate,) = observer([arrival.shot])
         estimate, pose = follow(estimate)
@@ -139,7 +141,7 @@ def _tracked(
 def _stream(
     config: EstimateConfig, observer: Observer, stack: contextlib.ExitStack
 ) -> tuple[Iterator[Arrival], Callable[[], int]]:
-    """Shots as they come, and how many were missed."""
+    """Return shots as they arrive, and a function that returns how many were missed."""
     if config.pictures is not None:
         source = open_source(config, observer.estimator.scene)
         refuse_lost_pictures(config, source)
@@ -160,7 +162,7 @@ def _stream(
 
 @contextlib.contextmanager
 def _lines_to(config: EstimateConfig) -> Iterator[Callable[[str], None]]:
-    """What takes lines, each at once: standard output, or a file or pipe by name."""
+    """Yield a function that writes and flushes one line, to standard output or to a named file or pipe."""
     with contextlib.ExitStack() as stack:
         file: IO[str] = sys.stdout
         if config.output is not None:

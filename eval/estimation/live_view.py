@@ -1,6 +1,6 @@
-"""What the live page shows: the cameras' images side by side with the tracked object and its state, as JPEG.
+"""The live page's image: the cameras' images side by side, with the tracked object and its status, as JPEG.
 
-Drawn by OpenCV in a few milliseconds; ``vision.drawing.wireframes``, which draws what is kept, takes a hundred.
+OpenCV draws it in a few milliseconds; ``vision.drawing.wireframes``, which draws the saved overlays, takes a hundred.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.tracking import TrackedPose
 
-_SIDE = 400  # pixels, of an image on the page
-_BITS = 4  # of OpenCV's fractions of pixels
+_SIDE = 400  # longer side of an image on the page, pixels
+_BITS = 4  # fractional bits of OpenCV's pixel coordinates
 _COLORS = {"tracked": (87, 231, 57), "found": (87, 231, 57), "predicted": (61, 154, 255), "lost": (64, 64, 255)}
-"""Blue, green, red: OpenCV's order."""
+"""In OpenCV's order: blue, green, red."""
 _QUALITY = 80
 
 
 def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, rate: float) -> bytes:
-    """JPEG of the triplet; ``rate`` is in triplets a second."""
+    """Return a JPEG of the triplet; ``rate`` is in triplets per second."""
     cv2 = opencv()
     status = "lost" if pose is None else pose.status
     color, tiles = _COLORS[status], []

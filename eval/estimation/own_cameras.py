@@ -1,4 +1,4 @@
-"""Cameras found from the very pictures whose poses are estimated."""
+"""Cameras found from the same images whose poses are estimated."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vision.estimator import Observations
 from vision.progress import progress
 
 _FIRST = 10
-"""Triplets after which live cameras are found for the first time; again whenever there are twice as many."""
+"""Number of triplets after which live cameras are first found; they are found again whenever the number doubles."""
 _APART_S = 0.2
-"""Seconds between triplets that are used: neighbours show the same grasp, and looking at each twice costs time."""
+"""Least time in seconds between triplets that are used: neighbours show the same grasp, and each costs time."""
 
 
 class OwnCameras:
-    """Gathers what a network sees in triplets, and finds the cameras from them.
+    """Gathers a network's observations of triplets, and finds the cameras from them.
 
     Args:
-        observer: that gets the found cameras.
-        most: number of triplets after which the cameras stay as they are.
+        observer: receives the found cameras.
+        most: number of triplets after which the cameras are no longer updated.
     """
 
     def __init__(self, observer: Observer, most: int) -> None:
@@ -39,14 +39,14 @@ class OwnCameras:
         self._next, self._last = min(_FIRST, most), -np.inf
 
     def gather(self, triplets: Iterable[np.ndarray], batch_size: int = 1) -> None:
-        """Take in triplets (C, H, W, 3) uint8, ``batch_size`` of them at a time, as the network sees them."""
+        """Observe triplets (C, H, W, 3) uint8 of the network's images, ``batch_size`` at a time."""
         self._seen.append(self._observer.estimator.observe(triplets, batch_size))
 
     def find(self) -> str:
-        """Give the observer the cameras that fit all that was gathered, and say what they are like.
+        """Find the cameras that fit all gathered triplets, pass them to the observer, and return a line about them.
 
         Raises:
-            DactylError: the triplets leave a camera open, or do not agree.
+            DactylError: the triplets leave a camera undetermined, or do not agree.
         """
         seen = Observations.joined(self._seen)
         solution = find_cameras(self._observer.estimator, seen, *self._given)
@@ -59,8 +59,11 @@ class OwnCameras:
         return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}"
 
     def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
-        """Use a live triplet (C, H, W, 3) uint8 of a time in seconds unless its pictures are unusual or it is one too
-        many, and say when the cameras were found, or could not be."""
+        """Use a live triplet (C, H, W, 3) uint8, unless it is unusual, too soon after the last one or not needed.
+
+        Returns:
+            A line for the user when the cameras were found or could not be found, else None.
+        """
         if unusual or len(self._seen) >= self._most or now_s - self._last < _APART_S:
             return None
         self._last = now_s
@@ -78,13 +81,13 @@ class OwnCameras:
 
 
 def find_own_cameras(observer: Observer, source: Source, most: int, batch_size: int = 16) -> str:
-    """Find the cameras from at most ``most`` shots of a source, evenly spaced, and say what they are like.
+    """Find the cameras from at most ``most`` evenly spaced shots of a source, and return a line about them.
 
     Args:
         batch_size: number of shots in one call of the network.
 
     Raises:
-        DactylError: the network cannot, or the shots leave a camera open.
+        DactylError: the network cannot find cameras, or the shots leave one undetermined.
     """
     cameras = OwnCameras(observer, most)
     numbers, shots = source.shots(most)

@@ -1,6 +1,6 @@
-"""A page for a browser on this machine: the newest overlay as a stream of JPEG pictures (MJPEG), and the newest line.
+"""A page for a browser on this machine: the newest overlay as a stream of JPEG images (MJPEG), and the newest line.
 
-It listens on the loopback address only. Nobody needs to look: pictures are drawn only while somebody does.
+It listens on the loopback address only. Overlays are drawn only while a browser shows the page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from vision.errors import DactylError
 
 _BOUNDARY = "frame"
-_TIMEOUT_S = 5.0  # until a stream without new pictures shows its last one again
+_TIMEOUT_S = 5.0  # until a stream without new images repeats its last one
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</title>
 <style>body{margin:0;background:#16181c;color:#e8eaed;font:16px sans-serif}img{width:100%}pre{margin:1em}</style>
 <img src="/stream.mjpg" alt="the cameras' pictures with the estimate over them"><pre id="line"></pre>
@@ -21,10 +21,10 @@ _PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</
 
 
 class Page:
-    """Serves what it is shown, until it is closed.
+    """Serves the newest line and image until it is closed.
 
     Args:
-        port: of the address 127.0.0.1; 0 for a free one.
+        port: port on 127.0.0.1; 0 for a free one.
 
     Raises:
         DactylError: the port is taken.
@@ -46,11 +46,11 @@ class Page:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody looks at the pictures."""
+        """Whether a browser shows the images."""
         return self._watchers > 0
 
     def show(self, line: str, jpeg: bytes | None) -> None:
-        """Show the newest line, and its picture where one was drawn."""
+        """Show the newest line, and its image if one was drawn."""
         with self._changed:
             self._line = line.encode()
             if jpeg is not None:
@@ -58,7 +58,7 @@ class Page:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the page; doing so twice does no harm."""
+        """Close the page; closing it twice does no harm."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -69,7 +69,7 @@ class Page:
         return self._line
 
     def stream(self, write: Any) -> None:
-        """Write one picture after another until the page is closed or ``write`` fails."""
+        """Write one image after another until the page is closed or ``write`` fails."""
         with self._changed:
             self._watchers += 1
         try:
@@ -82,7 +82,7 @@ class Page:
                     write(f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode())
                     write(jpeg + b"\r\n")
         except OSError:
-            pass  # the browser went away
+            pass  # the browser closed the connection
         finally:
             with self._changed:
                 self._watchers -= 1
@@ -90,7 +90,7 @@ class Page:
 
 def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0  # of a browser that asks for nothing, or takes nothing
+        timeout = 10.0  # seconds, for a browser that neither sends nor reads
 
         def do_GET(self) -> None:
             if self.path == "/stream.mjpg":
@@ -112,6 +112,6 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Standard error is for the user."""
+            """Log nothing: standard error is for the user."""
 
     return Handler

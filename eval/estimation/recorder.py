@@ -1,4 +1,4 @@
-"""Shots that are kept as they come, in the layout of a recording (docs/recording.md)."""
+"""Recording of live shots, in the layout of docs/recording.md."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _QUALITY = 95
 
 
 class Recorder:
-    """Writes pictures as JPEG, and each camera's table line by line. A context manager, which begins the tables.
+    """Writes images as JPEG, and each camera's table line by line. Entering the context manager begins the tables.
 
     Args:
-        folder: new, or without a recording or pictures of the cameras in it.
-        names: of the cameras, in the order of a shot's pictures.
+        folder: new folder, or one that holds no recording or images of the cameras.
+        names: names of the cameras, in the order of a shot's images.
 
     Raises:
-        DactylError: there is a recording already, or pictures that may be lost, or the folder cannot be written.
+        DactylError: the folder already holds a recording or files of a camera, or it cannot be written.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:

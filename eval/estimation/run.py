@@ -1,4 +1,4 @@
-"""Estimates of all triplets of a source, written as they are made."""
+"""Estimation of all triplets of a source, with results written as they are computed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from vision.progress import progress
 
 @dataclass
 class Summary:
-    """What was estimated.
+    """Summary of a run.
 
     Attributes:
-        source: its name.
-        triplets: how many.
-        losses: how often the object was lost, where it is tracked.
-        unusual: keys of those whose pictures look unlike the training's.
+        source: name of the source.
+        triplets: number of triplets.
+        losses: number of times the object was lost, with tracking.
+        unusual: keys of the triplets whose images look unlike the training images.
         remarks: what else the user should know.
     """
 
@@ -43,10 +43,10 @@ class Summary:
 
 
 def estimate_all(config: EstimateConfig) -> Summary:
-    """Estimate what a configuration names; write its lines and overlays.
+    """Estimate the triplets of a configuration, and write lines and overlays.
 
     Raises:
-        DactylError: pictures, checkpoint or calibration are missing, damaged, or do not belong together.
+        DactylError: images, checkpoint or calibration are missing, damaged, or do not belong together.
     """
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
@@ -69,8 +69,8 @@ def estimate_all(config: EstimateConfig) -> Summary:
 
 
 def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
-    """Raise DactylError where a picture, or a table or calibration of the recording, would be written over."""
-    read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises where links go round
+    """Raise DactylError if an image, or a table or calibration of the recording, would be overwritten."""
+    read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises on link cycles
     overlays = config.overlays
     for key, written in (("output", config.output), ("overlays", overlays)):
         if written is not None and os.path.realpath(written) in read:
@@ -89,7 +89,7 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
 
 
 def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[str]:
-    """JSON of each triplet, tracked where that is asked for."""
+    """Yield the JSON line of each triplet, with the tracked pose if ``track`` is set."""
     symmetries = observer.estimator.object.symmetries
     follow = Follower(config.tracking, config.interval_s, symmetries) if config.track else None
     for estimate in _estimates(config, observer, source, summary):
@@ -102,12 +102,12 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
 
 
 def json_line(value: dict[str, Any]) -> str:
-    """A value as JSON in one line."""
+    """Return a value as one line of JSON."""
     return json.dumps(value, allow_nan=False) + "\n"
 
 
 def _estimates(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[Estimate]:
-    """Estimates in order, drawn and counted as they pass."""
+    """Yield estimates in order; draw and count each."""
     numbers, shots = source.shots(config.limit)
     drawn = _Drawing(config, observer, len(numbers))
     with progress(f"estimating {source.name}", len(numbers), "triplets") as advance:
@@ -124,7 +124,7 @@ def _estimates(config: EstimateConfig, observer: Observer, source: Source, summa
 
 
 class _Drawing:
-    """Draws what a configuration asks for, of a known number of estimates."""
+    """Draws the configured overlays of a known number of estimates."""
 
     def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:
         self.path, self.scene = config.overlays, observer.estimator.scene

@@ -1,4 +1,4 @@
-"""Where triplets of pictures come from: recordings, plain folders, files and datasets, all read alike."""
+"""Sources of triplets: recordings, plain folders, files and datasets, behind one interface."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from vision.storage.layout import sample_key
 
 @dataclass(frozen=True)
 class Shot:
-    """Pictures of one moment.
+    """Images of one moment.
 
     Attributes:
-        key: what it is called, part of file names.
+        key: its name; part of file names.
         pictures: (h, w, 3) uint8 RGB, one for each camera in rig order, of any size.
-        where: each of them comes from, for messages.
-        time_s: seconds; None where nobody knows.
+        where: origin of each image, for messages.
+        time_s: seconds; None if unknown.
     """
 
     key: str
@@ -48,11 +48,11 @@ class Source:
     """Shots that can be read by number.
 
     Attributes:
-        name: for messages.
-        count: how many there are.
-        read: one of them.
-        remarks: what the user should know of them.
-        files: that they are read from, where these are pictures of the user's own.
+        name: its name, for messages.
+        count: number of shots.
+        read: reads one shot.
+        remarks: what the user should know about them.
+        files: the user's image files that they are read from; empty for a dataset.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Source:
     files: tuple[Path, ...] = ()
 
     def shots(self, limit: int | None) -> tuple[list[int], Iterator[Shot]]:
-        """Numbers of at most ``limit`` shots, evenly spaced, and the shots, read as they are asked for."""
+        """Return the numbers of at most ``limit`` evenly spaced shots, and the shots, each read when it is needed."""
         numbers = evenly_spaced(self.count, self.count if limit is None else limit)
         return numbers, map(self.read, numbers)
 
 
 def open_source(config: EstimateConfig, scene: Scene) -> Source:
-    """What a configuration names; ``scene`` is the network's.
+    """Open the source that a configuration names; ``scene`` is the network's.
 
     Raises:
-        DactylError: there are no pictures, or not of all cameras, or a dataset of something else.
+        DactylError: images are missing, or not there for all cameras, or a dataset is of another scene.
     """
     rig = scene.rig
     if config.cameras:
@@ -130,7 +130,7 @@ def _files(name: str, found: FoundTriplets, config: EstimateConfig, remarks: Seq
 
 
 def _calibrated(folder: Path, config: EstimateConfig) -> list[str]:
-    """A remark where a recording has a calibration that nobody asked for."""
+    """Return a remark if a recording has a calibration that the configuration does not use."""
     path = folder / "calibration.json"
     if not path.exists() or config.calibration is not None or config.lenses:
         return []

@@ -1,8 +1,7 @@
-"""Shots as they come: from cameras, or from a recorded folder at the pace at which it was recorded.
+"""Live shots: from cameras, or from a folder at the pace at which it was recorded.
 
-Either way only the newest shot counts: one that comes while the last is being estimated takes the place of one that
-waits, and is counted as missed. Streams are read in threads of their own, which end with the process whatever a driver
-does.
+Only the newest shot is kept: one that arrives while another is being estimated replaces the one that waits, which is
+counted as missed. Streams are read in daemon threads, which end with the process whatever a driver does.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from eval.estimation.sources import Shot, Source
 from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
 
-_OPENING_S = 10.0  # until the first picture of a camera
-_LONGEST_PACE_S = 5.0  # between recorded shots; a longer pause is not waited for
+_OPENING_S = 10.0  # timeout for the first image of a camera
+_LONGEST_PACE_S = 5.0  # between recorded shots; longer pauses are cut to this
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A shot and when it was there, seconds of ``time.monotonic``."""
+    """A shot and its time of arrival, seconds of ``time.monotonic``."""
 
     shot: Shot
     at: float
 
 
 class NewestShot:
-    """A place for one shot: whoever fills it never waits, whoever takes it waits for the next."""
+    """A slot for one shot: putting never blocks, taking waits for the next shot."""
 
     def __init__(self) -> None:
         self.missed = 0
@@ -46,16 +45,16 @@ class NewestShot:
             self._changed.notify_all()
 
     def finish(self, fault: BaseException | None = None) -> None:
-        """No more will come; ``fault`` is raised where they are taken."""
+        """Mark the end of the shots; ``fault`` is raised by :meth:`take`."""
         with self._changed:
             self._over, self._fault = True, self._fault or fault
             self._changed.notify_all()
 
     def take(self, timeout_s: float, who: Callable[[], str]) -> Arrival | None:
-        """The newest shot; None when no more will come.
+        """Take the newest shot; None after the last one.
 
         Raises:
-            DactylError: none came for so many seconds; ``who()`` says whose fault it is.
+            DactylError: none arrived within ``timeout_s`` seconds; ``who()`` is the message.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._arrival is not None or self._over, timeout_s):
@@ -67,7 +66,7 @@ class NewestShot:
 
 
 class RecordedStream:
-    """A folder's shots, each as long after the first as it was recorded."""
+    """A folder's shots, played at the pace at which they were recorded."""
 
     def __init__(self, source: Source, interval_s: float | None) -> None:
         self.newest = NewestShot()
@@ -94,18 +93,18 @@ class RecordedStream:
                 time.sleep(max(0.0, due - time.monotonic()))
                 self.newest.put(shot)
             self.newest.finish()
-        except Exception as error:  # raised again where shots are taken
+        except Exception as error:  # raised again by take()
             self.newest.finish(error)
 
 
 class CameraStream:
-    """Cameras that OpenCV reads, each in a thread of its own; a shot is the newest picture of each.
+    """Cameras that OpenCV reads, each in its own thread; a shot is the newest image of each.
 
     Args:
-        sources: index or URL of each camera by its name, in the order of the rig.
+        sources: index or URL of each camera by its name, in rig order.
 
     Attributes:
-        missed: number of triplets whose pictures were all replaced by newer ones before they were taken.
+        missed: number of triplets whose images were all replaced by newer ones before they were taken.
     """
 
     def __init__(self, sources: Mapping[str, str]) -> None:
@@ -114,26 +113,26 @@ class CameraStream:
         self._faults: dict[str, str] = {}
         self._fresh = threading.Condition()
         self._begun = time.monotonic()
-        self._epoch = time.time() - self._begun  # once: a clock that is set meanwhile would turn time back
+        self._epoch = time.time() - self._begun  # read once: a clock adjustment could make times fall
         self._taken = dict.fromkeys(sources, 0.0)
-        self._replaced = dict.fromkeys(sources, 0)  # pictures that a newer one replaced before they were taken
+        self._replaced = dict.fromkeys(sources, 0)  # images that were replaced before they were taken
         self.missed = 0
         self.open = True
         for name in sources:
             threading.Thread(target=self._watch, args=(name,), daemon=True).start()
 
     def take(self, stall_s: float) -> Arrival:
-        """The newest picture of each camera, once all have a new one.
+        """Return the newest image of each camera, once all have a new one.
 
         Raises:
-            DactylError: a camera cannot be opened, or has given no picture for ``stall_s`` seconds.
+            DactylError: a camera cannot be opened, fails, or has given no image for ``stall_s`` seconds.
         """
         with self._fresh:
             while not all(self._new(name) for name in self._sources):
                 self._fresh.wait(0.05)
                 self._refuse_stalled(stall_s)
             self._refuse_stalled(stall_s)
-            self.missed += min(self._replaced.values())  # one fast camera misses no triplet
+            self.missed += min(self._replaced.values())  # a single fast camera does not make a triplet missed
             self._replaced = dict.fromkeys(self._sources, 0)
             pictures = [self._pictures[name] for name in self._sources]
             self._taken = {name: at for name, (_, at) in self._pictures.items()}
@@ -175,7 +174,7 @@ class CameraStream:
             if not capture.isOpened():
                 self._faults[name] = "cannot be opened"
                 return
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else drivers hand over pictures of a while ago
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # otherwise drivers return old images
             while self.open:
                 good, picture = capture.read()
                 if not good:
@@ -189,7 +188,7 @@ class CameraStream:
 
 
 def silence_opencv() -> None:
-    """Keep OpenCV from writing to standard error: what it cannot open is said here, in one line."""
+    """Keep OpenCV from writing to standard error, because we report a camera that cannot be opened in one line."""
     logging = opencv().utils.logging
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
 

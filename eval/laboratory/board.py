@@ -1,4 +1,4 @@
-"""The ChArUco board, and finding it in pictures; where it is not found, what board would have been."""
+"""The ChArUco board: its detection in images, and advice if the configured board is not found."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from eval.laboratory.pictures import list_pictures, read_picture, shown
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform
 
-_MIN_CORNERS = 6  # of one picture that counts
-_SQUARES = (3, 50)  # of a side: fewer hold no six corners on two lines
+_MIN_CORNERS = 6  # in an image that is used
+_SQUARES = (3, 50)  # along a side: fewer have no six corners on two lines
 _SQUARE_M = (0.002, 0.5)
-_MIN_MARKERS = 4  # of a picture in which the board is there, whatever its pattern
+_MIN_MARKERS = 4  # in an image that shows a board, whatever its pattern
 _PICTURES_FOR_ADVICE = 3
 
 
@@ -44,7 +44,7 @@ class Board:
 
     @property
     def size(self) -> FloatArray:
-        """Metres along the columns and the rows, (2,)."""
+        """Lengths along the columns and the rows, (2,) metres."""
         return np.array([self.columns, self.rows]) * self.square
 
     @property
@@ -53,7 +53,7 @@ class Board:
         return np.array([[x, y, 0.0] for x in (0, self.size[0]) for y in (0, self.size[1])])
 
     def check(self) -> None:
-        """A ValueError that names the key unless such a board exists."""
+        """Raise ValueError naming the key if such a board cannot exist."""
         for key in ("columns", "rows"):
             if not _SQUARES[0] <= (count := getattr(self, key)) <= _SQUARES[1]:
                 raise ValueError(f"board.{key}: expected {_SQUARES[0]} to {_SQUARES[1]} squares, got {count}")
@@ -78,7 +78,7 @@ class Board:
 
 
 class Corners(NamedTuple):
-    """Corners of the board in a picture: (N, 3) metres in the board's frame, and (N, 2) pixels, OpenCV's."""
+    """Corners of the board in an image: (N, 3) metres in the board's frame, and (N, 2) OpenCV pixels."""
 
     points: FloatArray
     pixels: FloatArray
@@ -86,13 +86,13 @@ class Corners(NamedTuple):
 
 @dataclass(frozen=True)
 class BoardPictures:
-    """What a folder's pictures show.
+    """Board detections in the images of a folder.
 
     Attributes:
         found: corners by file name.
-        left_out: why a picture does not count, by file name.
-        ignored: names of files that are no pictures.
-        size: (width, height) of all of them.
+        left_out: why an image is not used, by file name.
+        ignored: names of files that are not PNG or JPEG.
+        size: (width, height) of all images.
     """
 
     found: dict[str, Corners]
@@ -102,20 +102,20 @@ class BoardPictures:
 
 
 def possible_square(side: float) -> bool:
-    """Whether a printed board's squares may have this side, metres."""
+    """Return whether a printed board's squares can have this side, metres."""
     return _SQUARE_M[0] <= side <= _SQUARE_M[1]
 
 
 def dictionaries() -> list[str]:
-    """OpenCV's names of marker dictionaries."""
+    """Return OpenCV's names of marker dictionaries."""
     return [name for name in dir(opencv().aruco) if name.startswith("DICT_")]
 
 
 def find_boards(folder: Path, board: Board, bits: int | None) -> BoardPictures:
-    """Look for the board in every picture of a folder.
+    """Detect the board in every image of a folder.
 
     Raises:
-        DactylError: no folder, no pictures, one that cannot be read, or pictures of different sizes.
+        DactylError: there is no folder or no image, an image cannot be read, or images differ in size.
     """
     files, ignored = list_pictures(folder)
     if not files:
@@ -143,7 +143,7 @@ def find_boards(folder: Path, board: Board, bits: int | None) -> BoardPictures:
 
 
 def advise(folder: Path, board: Board, names: list[str], bits: int | None) -> str:
-    """The likely mistake where these pictures do not show ``board``: one that they do show, or what to look at."""
+    """Return the likely mistake if images do not show ``board``: the board that they do show, or what to check."""
     pictures = [read_picture(folder / name, bits) for name in names[:_PICTURES_FOR_ADVICE]]
     with opencv_errors(str(folder)):
         markers = sum(_Detector(board)(picture)[1] >= _MIN_MARKERS for picture in pictures)
@@ -180,7 +180,7 @@ def _other_dictionaries(board: Board) -> Iterator[tuple[str, Board]]:
 
 
 class _Detector:
-    """Finds a board in RGB pictures: its corners, if any, and the number of markers."""
+    """Finds a board in RGB images: its corners, if any, and the number of markers."""
 
     def __init__(self, board: Board) -> None:
         aruco = opencv().aruco
@@ -205,11 +205,11 @@ def _dictionary(name: str):  # type: ignore[no-untyped-def]  # OpenCV has no typ
 
 
 def _spans_a_plane(points: FloatArray) -> bool:
-    """Whether corners (N, 3) of a board determine a homography: not if all but one lie on a line."""
+    """Return whether corners (N, 3) of a board determine a homography: not if all but one lie on a line."""
     flat = points[:, :2] - points[:, :2].mean(axis=0)
     x, y = (flat / np.abs(flat).max()).T
     one, nought = np.ones_like(x), np.zeros_like(x)
-    # The linear equations of the homography that maps the corners onto themselves: its solution must be unique.
+    # The linear equations of the homography that maps the corners onto themselves must have a unique solution.
     first = np.stack([x, y, one, nought, nought, nought, -x * x, -x * y, -x], axis=1)
     second = np.stack([nought, nought, nought, x, y, one, -y * x, -y * y, -y], axis=1)
     values = np.linalg.svd(np.concatenate([first, second]), compute_uv=False)
@@ -217,9 +217,9 @@ def _spans_a_plane(points: FloatArray) -> bool:
 
 
 def board_frames(board: Board) -> list[FloatArray]:
-    """The frames (4, 4) that a board may be given, in its own: a corner as origin and axes along its sides; ours first.
+    """Return the frames (4, 4) that a user may have meant, in the board's own frame, which comes first.
 
-    z points into the board or out of it, as the axes have it.
+    Each has a corner as origin and x and y along the sides; z then points into the board or out of it.
     """
     width, height = board.size
     frames = []

@@ -1,4 +1,4 @@
-"""Calibration of a laboratory's cameras from pictures of a ChArUco board."""
+"""Calibration of a laboratory's cameras from images of a ChArUco board."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 
-_MIN_PICTURES = 5  # that show the board, for intrinsics
-_MIN_SPREAD_DEG = 15.0  # between the two boards that face the most different ways
+_MIN_PICTURES = 5  # images that show the board, for intrinsics
+_MIN_SPREAD_DEG = 15.0  # largest angle between two boards' normals
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class CalibrateConfig:
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibrated camera, and what its calibration rests on."""
+    """A calibrated camera, with the images and the placement that it is based on."""
 
     camera: CalibratedCamera
     pictures: BoardPictures
@@ -76,9 +76,9 @@ def calibrate(config: CalibrateConfig) -> dict[str, CalibrationResult]:
     """Calibrate every camera and write the file.
 
     Raises:
-        DactylError: too few pictures show the board, they are too much alike to tell the focal length, the reprojection
-            error is too large, a reference picture does not show the board, the references disagree, or a camera is
-            further away than one in a laboratory.
+        DactylError: too few images show the board, they are too similar to determine the focal length, the reprojection
+            error is too large, a reference image does not show the board, the references disagree, or a camera is
+            implausibly far away.
     """
     results = {name: _calibrate_camera(name, folder, config) for name, folder in config.pictures.items()}
     save_calibration(config.output, {name: result.camera for name, result in results.items()})
@@ -124,7 +124,7 @@ def _calibrate_camera(name: str, folder: Path, config: CalibrateConfig) -> Calib
 
 
 def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[FloatArray, FloatArray, float]:
-    """Camera matrix (3, 3), distortion (5) and reprojection error in pixels."""
+    """Return camera matrix (3, 3), distortion (5,) and reprojection error in pixels."""
     cv2 = opencv()
     points = [corners.points.astype(np.float32) for corners in pictures.found.values()]
     pixels = [corners.pixels.astype(np.float32) for corners in pictures.found.values()]
@@ -132,7 +132,8 @@ def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[Fl
         found = cv2.calibrateCameraExtended(points, pixels, pictures.size, None, None)
         rms, matrix, distortion, turns, _, deviations, _, _ = found
         normals = np.stack([cv2.Rodrigues(turn)[0][:, 2] for turn in turns])
-    # Boards that all face one way leave the focal length open: the fit looks good, and even its deviation may.
+    # Boards that all face one way leave the focal length undetermined, although the fit, and even the focal length's
+    # standard deviation, may look good.
     spread = np.rad2deg(np.arccos(np.clip((normals @ normals.T).min(), -1, 1)))
     if not np.isfinite(matrix).all() or not spread > _MIN_SPREAD_DEG or deviations[0, 0] > 0.02 * matrix[0, 0]:
         raise DactylError(

@@ -1,4 +1,4 @@
-"""Calibrations of any kind, as a laboratory has them, for the cameras of a network's rig."""
+"""Readers of a laboratory's calibration files, for the cameras of a network's rig."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera, Rig
 from vision.scene.rig_readers import read_intrinsics, read_rig
 
-_SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world: no other frame, but displaced cameras
+_SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, only the cameras are displaced
 
 
 def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
-    """Calibrated cameras by the names of the rig's, from our ``calibration.json`` or Kalibr's camchain.
+    """Read calibrated cameras, by the rig's names, from our ``calibration.json`` or Kalibr's camchain.
 
-    Kalibr numbers its cameras, cam0 and so on; they are taken in the order of the rig.
+    Kalibr numbers its cameras cam0, cam1 and so on; they are assigned in rig order.
 
     Raises:
         DactylError: the file is damaged or of another kind, or lacks a camera of the rig.
@@ -31,8 +31,7 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
     found = read_rig(path)
     if found is None:
         raise DactylError(
-            f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain); for "
-            "one of OpenCV or ROS, which has one camera without its place, use --lenses"
+            f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain)"
         )
     cameras = {camera.name: _calibrated(camera) for camera in found.cameras}
     if not cameras.keys() & set(rig.names) and list(cameras) == [f"cam{number}" for number in range(len(rig))]:
@@ -43,10 +42,10 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
 
 
 def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCamera]:
-    """Cameras that are where the rig's should be, with lenses of their own: one file of OpenCV or ROS for each.
+    """Read each camera's lens from a file of OpenCV or ROS; the cameras are assumed at the rig's nominal poses.
 
     Raises:
-        DactylError: a file is damaged or of another kind, or one is missing.
+        DactylError: a file is missing, damaged or of another kind.
     """
     paths = rig.in_order(paths, "lenses", "its file")
     found = {}
@@ -61,12 +60,13 @@ def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCame
 
 
 def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], rig: Rig) -> FloatArray:
-    """Capture to world, (4, 4), that brings the calibrated cameras nearest to where the rig's should be.
+    """Find capture to world, (4, 4), that brings the calibrated cameras nearest to the rig's nominal ones.
 
-    The identity where it is about that: the calibration is then one in the world, of displaced cameras.
+    If this is nearly the identity, the identity is returned: the calibration is then in the world frame, with displaced
+    cameras.
 
     Raises:
-        DactylError: a camera stays far from the rig's.
+        DactylError: a camera remains far from the rig's.
     """
     nominal = rig.nominal.extrinsics
     true = np.stack([calibration[name].transform for name in rig.names])

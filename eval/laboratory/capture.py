@@ -1,8 +1,8 @@
-"""Time-stamped streams of a recording: pictures and motion-captured poses, and what they say at one moment.
+"""Time-stamped streams of a recording: images and motion-captured poses, and their lookup by time.
 
-Both are CSV files with a header. Pictures: ``time_s,file``. Poses: ``time_s,x,y,z,qw,qx,qy,qz``, metres and a unit
-quaternion, body to capture; the pose's fields are empty where the markers were not seen, or the zeros that trackers
-write then. Columns may come in another order. One clock for all.
+Both are CSV files with a header. Images: ``time_s,file``. Poses: ``time_s,x,y,z,qw,qx,qy,qz``, metres and a unit
+quaternion, body to capture; if the markers were not seen, the pose's fields are empty or the zeros that some trackers
+write. Columns may come in any order. All streams share one clock.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from vision.scene.calibration import MAX_POSITION_M
 
 POSE_COLUMNS = ("time_s", "x", "y", "z", "qw", "qx", "qy", "qz")
 PICTURE_COLUMNS = ("time_s", "file")
-_STALE_COPIES = 3  # equal readings in a row: a body that moves, or a sensor that measures, does not repeat itself
-_POSE_STEP_S = (1e-4, 1.0)  # between most readings of the motion capture; from one a second on nothing is interpolated
-_PICTURE_STEP_S = (1e-4, LONGEST_STEP_S)  # between most pictures; a pause of two seconds begins another episode
+_STALE_COPIES = 3  # equal readings in a row, which neither a moving body nor a noisy sensor produces
+_POSE_STEP_S = (1e-4, 1.0)  # median step of the motion capture; beyond a second nothing is interpolated
+_PICTURE_STEP_S = (1e-4, LONGEST_STEP_S)  # median step of the images; a pause of two seconds begins another episode
 _UNITS = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
-_LONGEST_NAME = 255  # bytes of a file's name
+_LONGEST_NAME = 255  # bytes of a file name
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class PoseStream:
 
     Attributes:
         time: (N,) seconds, rising.
-        position: (N, 3) metres, capture frame; NaN where it was not seen.
+        position: (N, 3) metres, capture frame; NaN if the body was not seen.
         quaternion: (N, 4) w x y z, body to capture; NaN likewise.
-        stale: (N,) the reading repeats the ones before it: the tracker held its last value.
+        stale: (N,) bool, whether the reading repeats earlier ones because the tracker held its last value.
     """
 
     time: FloatArray
@@ -49,7 +49,7 @@ class PoseStream:
     stale: np.ndarray
 
     def at(self, time: float, max_gap_s: float) -> FloatArray | str:
-        """Body to capture, (4, 4), interpolated between the two readings around ``time``; or why there is none."""
+        """Return body to capture, (4, 4), interpolated between the readings around ``time``, or why there is none."""
         after = int(np.searchsorted(self.time, time, side="left"))
         if after < len(self.time) and self.time[after] == time:
             before = after
@@ -74,26 +74,26 @@ class PoseStream:
 
 @dataclass(frozen=True)
 class PictureStream:
-    """Picture files of a camera over time, (N,) seconds, rising."""
+    """Image files of a camera over time, (N,) seconds, rising."""
 
     time: FloatArray
     files: tuple[Path, ...]
 
     def nearest(self, time: float) -> int:
-        """Number of the picture nearest in time."""
+        """Return the number of the image nearest in time."""
         after = int(np.clip(np.searchsorted(self.time, time), 1, max(len(self.time) - 1, 1)))
         candidates = [after - 1, min(after, len(self.time) - 1)]
         return min(candidates, key=lambda number: abs(self.time[number] - time))
 
 
 def read_poses(path: Path) -> PoseStream:
-    """A pose stream; :class:`DactylError` names the line that is wrong."""
+    """Read a pose stream; a :class:`DactylError` names the wrong line."""
     lines = _read(path, POSE_COLUMNS)
     values = np.array([[_number(cell, path, line) for cell in row] for line, row in lines]).reshape(-1, 8)
     time, position, quaternion = values[:, 0], values[:, 1:4].copy(), values[:, 4:].copy()
     _check_time(time, path, lines, _POSE_STEP_S)
     lost = ~np.isfinite(values[:, 1:]).all(axis=1) | (quaternion == 0).all(axis=1)
-    # A tracker that has lost its markers may also write its frame's origin: nothing measures that to the last digit.
+    # A tracker that has lost its markers may also write the origin, which no measurement yields to the last digit.
     lost |= (position == 0).all(axis=1) & ((quaternion != 0).sum(axis=1) == 1)
     position[lost], quaternion[lost] = np.nan, np.nan
     if (off := np.abs(np.linalg.norm(quaternion, axis=1) - 1) > 1e-2).any():
@@ -108,7 +108,7 @@ def read_poses(path: Path) -> PoseStream:
 
 
 def read_pictures(path: Path) -> PictureStream:
-    """A picture stream; files are relative to the CSV's folder and must lie in it."""
+    """Read an image stream; files are relative to the CSV's folder and must lie in it."""
     lines = _read(path, PICTURE_COLUMNS)
     time = np.array([_number(row[0], path, line) for line, row in lines])
     _check_time(time, path, lines, _PICTURE_STEP_S)
@@ -124,7 +124,7 @@ def read_pictures(path: Path) -> PictureStream:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> list[tuple[int, list[str]]]:
-    """(line number, cells in the order of ``columns``) of every line."""
+    """Read (line number, cells in the order of ``columns``) of every line."""
     content = read_file(path, MAX_TABLE_BYTES, "table of a recording (docs/recording.md)")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DactylError(f"{path}: expected UTF-8, got UTF-16; export it again as CSV in UTF-8")
@@ -160,7 +160,7 @@ def _header_fault(header: list[str], columns: tuple[str, ...]) -> str:
 
 def _number(cell: str, path: Path, line: int) -> float:
     try:
-        if "_" in cell:  # Python reads 1_000
+        if "_" in cell:  # Python would accept 1_000
             raise ValueError
         return float(cell) if cell else math.nan
     except ValueError:
@@ -168,7 +168,7 @@ def _number(cell: str, path: Path, line: int) -> float:
 
 
 def _check_time(time: FloatArray, path: Path, lines: list[tuple[int, list[str]]], steps: tuple[float, float]) -> None:
-    """Refuse times that do not rise, or that most often do so by less or more than ``steps`` seconds."""
+    """Refuse times that do not rise, or whose median step is outside ``steps`` seconds."""
     if (wrong := ~np.isfinite(time) | np.concatenate([[False], ~(np.diff(time) > 0)])).any():
         raise DactylError(f"{path}: line {_first(lines, wrong)}: time does not rise; sort it, one clock for all")
     if len(time) < 2 or steps[0] <= (step := float(np.median(np.diff(time)))) < steps[1]:
@@ -181,12 +181,12 @@ def _check_time(time: FloatArray, path: Path, lines: list[tuple[int, list[str]]]
 
 
 def _first(lines: list[tuple[int, list[str]]], wrong: np.ndarray) -> int:
-    """Number of the first line that is wrong."""
+    """Return the number of the first wrong line."""
     return lines[int(wrong.argmax())][0]
 
 
 def _runs(repeats: np.ndarray) -> np.ndarray:
-    """Readings (N,) that belong to a run of at least ``_STALE_COPIES`` equal ones, the first of it aside."""
+    """Mark readings (N,) in a run of at least ``_STALE_COPIES`` equal ones, except the first of the run."""
     stale = np.zeros(len(repeats) + 1, bool)
     start = 0
     for number in range(1, len(repeats) + 2):

@@ -38,7 +38,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a line as it is; names of files may hold what a terminal would obey."""
+    """Print a line, with control characters of file names escaped."""
     Console().print(printable(line), soft_wrap=True, highlight=False)
 
 
@@ -85,7 +85,7 @@ def main_import_recording(argv: Sequence[str]) -> None:
       dactyl import-recording --recording lab/recording --output data/test-real --warp false
     """
     config = parse(ImportConfig, argv, "dactyl import-recording", main_import_recording.__doc__ or "")
-    from datagen.sim.complete import complete_scene  # late: a calibration needs no simulator
+    from datagen.sim.complete import complete_scene  # imported late: a calibration needs no simulator
 
     dataset, dropped = import_recording(config, complete_scene(config.scene))
     about = dataset.manifest.recording or {}

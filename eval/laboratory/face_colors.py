@@ -1,7 +1,7 @@
-"""What the object's colours say of a recording: cameras that were exchanged, wrong rotations, red and blue exchanged.
+"""Check of a recording by the object's colours: exchanged cameras, wrong rotations, red and blue exchanged.
 
-The colour of each visible face is looked up beside its letter, where the recorded pose projects it to, and compared
-with the definition's. Where another reading of the recording fits much better, that is the likely mistake.
+The colour of each visible face is sampled beside its letter, at the pixels given by the recorded pose, and compared
+with the definition's. If another interpretation of the recording fits much better, it is the likely mistake.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from vision.scene.objects import PoseObject
 Verdict = Literal["fit", "cannot tell"]
 
 _SAMPLES = 40
-_BETTER = 0.7  # of the cost as recorded: what fits that much better is believed
-_CONVINCES = 0.6  # of the mean cost of all rotations: and it must fit well by itself, for many readings are tried
-_TELLS = 0.8  # of the same: colours that fit no better say nothing
-_GREY = 0.04  # spread of chromaticities below which the pictures have no colour
+_BETTER = 0.7  # fraction of the recorded cost, below which another interpretation is believed
+_CONVINCES = 0.6  # fraction of the rotations' mean cost: it must also fit well by itself, since many are tried
+_TELLS = 0.8  # fraction of the same mean, above which the recorded colours prove nothing
+_GREY = 0.04  # standard deviation of chromaticities, below which the images have no colour
 _FACING = 0.35  # cosine between a face's normal and the direction to the camera
 
 
 @dataclass(frozen=True)
 class _Sighting:
-    """Faces that were looked up: number (M,), chromaticity as seen (M, 3); and how many pictures show none."""
+    """Faces that were sampled: number (M,) and observed chromaticity (M, 3); and how many images show none."""
 
     faces: np.ndarray
     colors: FloatArray
@@ -49,15 +49,15 @@ class _Sighting:
         return cls(faces, np.concatenate([part.colors for part in parts]), sum(part.empty for part in parts))
 
     def mirrored(self) -> _Sighting:
-        """The same faces with red and blue exchanged."""
+        """Return the same faces with red and blue exchanged."""
         return _Sighting(self.faces, self.colors[:, ::-1], self.empty)
 
     def spread(self) -> float:
-        """Root mean square distance of the colours from their mean: 0 in grey pictures."""
+        """Compute the root mean square distance of the colours from their mean: 0 in grey images."""
         return float(np.sqrt(self.colors.var(axis=0).sum())) if len(self.colors) else 0.0
 
     def cost(self, target: PoseObject) -> float:
-        """Mean distance of chromaticities as seen and as defined; 1 for a picture that shows no face."""
+        """Compute the mean distance of observed from defined chromaticities; an image without a face counts as 1."""
         defined = np.array([face.color for face in target.faces])
         defined /= defined.sum(axis=1, keepdims=True)
         distances = np.linalg.norm(self.colors - defined[self.faces], axis=1)
@@ -73,7 +73,7 @@ def check_colors(
     object_in_markers: Sequence[float],
     bits: int | None,
 ) -> Verdict:
-    """Whether the object's colours fit where the recorded poses project its faces to, or cannot tell.
+    """Return whether the object's colours fit the recorded poses, or cannot tell.
 
     Raises:
         DactylError: exchanged cameras, another rotation, or red and blue exchanged fit much better.
@@ -92,7 +92,7 @@ def check_colors(
     recorded = read(poses)
     if recorded.spread() < _GREY:
         return "cannot tell"
-    cost = np.ones((len(names), len(names)))  # pictures of, calibration of
+    cost = np.ones((len(names), len(names)))  # row: camera of the images; column: camera of the calibration
     for (i, first), (j, second) in itertools.product(enumerate(names), repeat=2):
         if (first, second) in made:
             cost[i, j] = _look_up(made[first, second], views[second], poses, target).cost(target)
@@ -116,7 +116,7 @@ def check_colors(
 def _made_pictures(
     triplets: Sequence[Triplet], views: Mapping[str, View], bits: int | None
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Pictures (N, H, W, 3) of each camera through the calibration of each, where it is of the same size."""
+    """Convert the images of each camera by the calibration of each camera of the same size, to (N, H, W, 3)."""
     made = {}
     for number, first in enumerate(views):
         files = [triplet.files[number] for triplet in triplets]
@@ -128,7 +128,7 @@ def _made_pictures(
 
 
 def _exchanges(cost: FloatArray, names: Sequence[str]) -> dict[str, float]:
-    """Cost of other orders of the cameras, by what each would mean; ``cost`` is of pictures of, calibration of."""
+    """Compute the cost of other orders of the cameras, by their description; ``cost`` is by image and calibration."""
     found = {}
     for order in other_orders(len(names)):
         swapped = [f"{names[i]} shows what {names[j]} should see" for i, j in enumerate(order) if i != j]
@@ -140,7 +140,7 @@ def _exchanges(cost: FloatArray, names: Sequence[str]) -> dict[str, float]:
 def _other_poses(
     poses: FloatArray, world_from_capture: FloatArray, object_in_markers: FloatArray
 ) -> list[tuple[str, FloatArray]]:
-    """What may have been recorded: a text, and the object's poses in the world (N, 4, 4)."""
+    """Return other interpretations of the poses: a description, and the object's poses in the world (N, 4, 4)."""
     markers = inverse(world_from_capture) @ poses @ inverse(object_in_markers)
     back = rigid_transform(np.swapaxes(markers[:, :3, :3], 1, 2), markers[:, :3, 3])
     mount = reordered(object_in_markers)
@@ -176,7 +176,7 @@ def _turn_text(turn: FloatArray) -> str:
 
 
 def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseObject) -> _Sighting:
-    """The faces that pictures (N, H, W, 3) show where poses (N, 4, 4) project them to."""
+    """Sample the faces in images (N, H, W, 3) at the pixels to which poses (N, 4, 4) project them."""
     eye = inverse(view.transform)[:3, 3]
     rotation, place = poses[:, :3, :3], poses[:, :3, 3]
     faces, colors = [], []
@@ -186,7 +186,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         corners = target.keypoints[list(face.corners)]
         toward = eye - (rotation @ corners.mean(axis=0) + place)
         facing = np.einsum("ni,ni->n", rotation @ np.asarray(face.normal), toward)
-        beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, where no letter is
+        beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, beside the letter
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
         places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
         inside = np.all((places >= 0) & (places < size), axis=-1)

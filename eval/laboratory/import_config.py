@@ -1,4 +1,4 @@
-"""What to make of a recording, and how its poses are told."""
+"""Configuration of ``dactyl import-recording``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vision.bounds import at_most_seconds
 from vision.scene.load import check_scene
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-_LONGEST_GAP_S = 1.0  # nobody knows where a moving object was meanwhile
-_MARKER_OFFSET_M = 1.0  # the object's frame from that of its markers
+_LONGEST_GAP_S = 1.0  # across a longer gap a moving object's pose is unknown
+_MARKER_OFFSET_M = 1.0  # largest distance of the object's frame from that of its markers
 
 
 @dataclass(frozen=True)

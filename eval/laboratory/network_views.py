@@ -1,4 +1,4 @@
-"""Pictures of any size and lens as a network was trained to see them, and its cameras as the laboratory's again."""
+"""Conversion of images of any size and lens to a network's images, and of its cameras back to the laboratory's."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vision.scene.rig import Camera, Rig
 
 
 class NetworkViews:
-    """How the pictures of each camera of a rig become a network's.
+    """Converts the images of each camera to those that a network expects.
 
     Args:
-        rig: of the network.
-        calibration: of the laboratory's cameras; None where the pictures are those of the rig's own cameras, of any
-            size: the middle of the rig's shape is taken.
-        world_from_capture: (4, 4), of the calibration's capture frame; None where that is the world.
+        rig: rig of the network.
+        calibration: the laboratory's cameras; None if the images are of the rig's own cameras, in any size: their
+            middle is then cropped to the shape of the rig's images.
+        world_from_capture: (4, 4) capture to world; None if the calibration is in the world frame.
 
     Raises:
         DactylError: the calibration lacks a camera of the rig.
@@ -38,7 +38,7 @@ class NetworkViews:
     ) -> None:
         self.rig, self.calibration = rig, calibration
         self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
-        """K (C, 3, 3) and T (C, 4, 4) of the images: where the cameras are, or without calibration should be."""
+        """K (C, 3, 3) and T (C, 4, 4) of the images: calibrated cameras, or without calibration the nominal ones."""
         self._views = None
         if calibration is not None:
             if absent := [name for name in rig.names if name not in calibration]:
@@ -54,7 +54,7 @@ class NetworkViews:
             )
 
     def __call__(self, pictures: Sequence[np.ndarray], where: Sequence[Path | str]) -> np.ndarray:
-        """Images (C, H, W, 3) uint8 of pictures of any size, (h, w, 3) uint8, one for each camera in rig order."""
+        """Convert images of any size, (h, w, 3) uint8, one for each camera in rig order, to (C, H, W, 3) uint8."""
         if len(pictures) != len(self.rig):
             raise DactylError(f"{len(pictures)} pictures for the {len(self.rig)} cameras {', '.join(self.rig.names)}")
         images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
@@ -64,7 +64,7 @@ class NetworkViews:
         return images
 
     def cropped(self, pictures: Sequence[np.ndarray]) -> str | None:
-        """A remark where pictures lose their sides because they have another shape than the images."""
+        """Return a remark if images are cropped because their aspect ratio differs from the network's images."""
         if self._views is not None:
             return None
         for camera, picture in zip(self.rig.cameras, pictures, strict=True):
@@ -79,12 +79,12 @@ class NetworkViews:
     def calibrated(
         self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray
     ) -> dict[str, CalibratedCamera]:
-        """The laboratory's cameras, of cameras that were found for the images.
+        """Convert cameras that were found for the network's images to the laboratory's cameras.
 
         Args:
-            matrices, transforms: found, (C, 3, 3) and (C, 4, 4).
-            sizes: (width, height) of the pictures.
-            distortion: (C,) radial coefficient k1 of the images.
+            matrices, transforms: the cameras found, (C, 3, 3) and (C, 4, 4).
+            sizes: (width, height) of the laboratory's images.
+            distortion: (C,) radial coefficient k1 of the network's images.
         """
         found = {}
         for number, name in enumerate(self.rig.names):
@@ -101,14 +101,14 @@ class NetworkViews:
                 before = self.calibration[name]
                 matrix, lens = before.matrix.copy(), before.lens
                 matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
-                # From the axes of the image, to which the picture was turned, back to the camera's.
+                # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
                 transform = before.transform @ np.linalg.inv(self.cameras[1][number]) @ transforms[number]
             found[name] = CalibratedCamera(matrix, lens, width, height, transform)
         return found
 
 
 def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
-    """The largest cut of the image's shape out of the picture's middle, at the image's size."""
+    """Crop the middle of an image to the largest area of the camera's aspect ratio, and resize it to its size."""
     left, top, width, height = _cut(camera, picture.shape[1], picture.shape[0])
     cut = np.ascontiguousarray(picture[top : top + height, left : left + width])
     if (width, height) == (camera.width, camera.height):
@@ -118,7 +118,7 @@ def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
 
 
 def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of it."""
+    """Return left, top, width and height of that crop."""
     scale = min(width / camera.width, height / camera.height)
     wide, high = round(scale * camera.width), round(scale * camera.height)
     return (width - wide) // 2, (height - high) // 2, wide, high

@@ -1,4 +1,4 @@
-"""OpenCV, and its errors as ours."""
+"""Lazy import of OpenCV, and conversion of its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vision.extras import optional
 
 
 def opencv() -> ModuleType:
-    """OpenCV, imported when it is needed: nothing but recordings needs it."""
+    """Import OpenCV when it is needed, because only recordings need it."""
     with optional("cv2", "work with a laboratory's cameras"):
         import cv2
     return cv2

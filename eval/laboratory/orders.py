@@ -1,15 +1,15 @@
-"""What may have been exchanged: other orders of things that were named one by one."""
+"""Other orders of items that a user may have exchanged."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 
-_MOST_PERMUTED = 4  # of more there are too many orders
+_MOST_PERMUTED = 4  # more items have too many orders
 
 
 def other_orders(count: int) -> Iterator[list[int]]:
-    """Orders of ``count`` things other than their own: all of up to four, else only two exchanged at a time."""
+    """Yield the other orders of ``count`` items: all of them for up to four, else only exchanges of two."""
     if count <= _MOST_PERMUTED:
         yield from (list(order) for order in itertools.islice(itertools.permutations(range(count)), 1, None))
         return

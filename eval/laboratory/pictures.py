@@ -1,7 +1,7 @@
-"""Pictures of others: PNG and JPEG, as 8-bit RGB, or refused by name.
+"""Reading of a user's PNG and JPEG images as 8-bit RGB.
 
-A PNG of 16 bits holds what a camera's 10, 12 or 14 bits say, and the file does not say which: such values are scaled by
-the number of bits that is known, from the configuration or because only 16 bits hold the largest of them.
+A 16-bit PNG may hold a camera's 10, 12 or 14 bits, and the file does not state how many. Such values are scaled by the
+number of bits from the configuration, or by 16 if the largest value needs them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from vision.errors import DactylError
 from vision.io.files import read_file
 
 BIT_DEPTHS = (10, 12, 14, 16)
-"""What a camera's values may have in a file of 16 bits."""
+"""Numbers of significant bits that a camera's values may have in a 16-bit file."""
 
 LONGEST_STEP_S = 5.0
-"""Seconds from picture to picture of a recording, most often."""
+"""Largest median time from image to image of a recording, seconds."""
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_MAX_PIXELS = 50_000_000  # of a picture: more is no camera's, and 150 MB
+_MAX_PIXELS = 50_000_000  # more than any camera has; 150 MB as RGB
 _MAX_BYTES = 6 * _MAX_PIXELS  # of 16 bits, uncompressed
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112  # in EXIF
-# As Pillow's own exif_transpose has them; that also writes EXIF again, which fails where a tag is damaged.
+# As in Pillow's exif_transpose, which also rewrites the EXIF data and fails if a tag is damaged.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,17 +39,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PNG_BIT_DEPTH = 24  # where a PNG has it: the header is its first chunk
+_PNG_BIT_DEPTH = 24  # its offset in a PNG, whose first chunk is the header
 
 
 def check_bits(key: str, bits: int | None) -> None:
-    """A ValueError that names ``key`` unless ``bits`` is None or one of :data:`BIT_DEPTHS`."""
+    """Raise ValueError naming ``key`` unless ``bits`` is None or one of :data:`BIT_DEPTHS`."""
     if bits is not None and bits not in BIT_DEPTHS:
         raise ValueError(f"{key}: expected one of {', '.join(map(str, BIT_DEPTHS))}, got {bits}")
 
 
 def refuse_shared(key: str, sources: Mapping[str, Path | str]) -> None:
-    """A ValueError that names ``key`` where two cameras have one source, which a copied line leaves behind."""
+    """Raise ValueError naming ``key`` if two cameras have the same source, as after copying a line."""
     cameras: dict[str, str] = {}
     for name, source in sources.items():
         if (other := cameras.setdefault(os.path.realpath(source), name)) != name:
@@ -57,7 +57,7 @@ def refuse_shared(key: str, sources: Mapping[str, Path | str]) -> None:
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
-    """PNG and JPEG files of a folder, and the names of the other files in it; hidden files are neither.
+    """List the PNG and JPEG files of a folder, and the names of its other files; hidden files are skipped.
 
     Raises:
         DactylError: there is no such folder, or it cannot be read.
@@ -71,18 +71,18 @@ def list_pictures(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
-    """A picture file as (H, W, 3) uint8 RGB, turned upright where its EXIF says how.
+    """Read an image file as (H, W, 3) uint8 RGB, rotated as its EXIF orientation says.
 
     Args:
         path: PNG or JPEG.
-        bits: of a 16-bit PNG that count, one of :data:`BIT_DEPTHS`; None where its values must tell.
+        bits: number of significant bits in a 16-bit PNG, one of :data:`BIT_DEPTHS`; None to infer it from the values.
 
     Raises:
-        DactylError: it is unreadable or of another format, or its 16-bit values do not tell what white is.
+        DactylError: it is unreadable or of another format, or the bits of a 16-bit PNG cannot be inferred.
     """
     try:
         content = read_file(path, _MAX_BYTES, "picture")
-        # By its content Pillow would take any of 40 formats, and hand PostScript to Ghostscript, which runs it.
+        # Otherwise Pillow would accept any of 40 formats, and pass PostScript to Ghostscript, which executes it.
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
             if picture.width * picture.height > _MAX_PIXELS:
                 raise ValueError(f"{picture.width}x{picture.height} pixels")
@@ -99,16 +99,16 @@ def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """A picture as every viewer shows it, and OpenCV reads it: turned as its EXIF says, if that says anything."""
+    """Rotate an image by its EXIF orientation, if it has one, as viewers and OpenCV do."""
     try:
         turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # whatever a reader of damaged EXIF meets: the pixels are sound
+    except Exception:  # damaged EXIF raises errors of many types, but the pixels are sound
         return picture
     return picture if turn is None else picture.transpose(turn)
 
 
 def _decode_deep(content: bytes) -> np.ndarray:
-    """(H, W, 3) uint16 RGB of a PNG that Pillow has found to be whole; Pillow itself clips or cuts such values."""
+    """Decode (H, W, 3) uint16 RGB of a PNG that Pillow has validated; Pillow itself clips or truncates such values."""
     cv2 = opencv()
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -133,6 +133,6 @@ def _eight_bits(picture: np.ndarray, bits: int | None, path: Path) -> np.ndarray
 
 
 def shown(names: Sequence[str], most: int = 3) -> str:
-    """The first names of a list for a message, and how many more there are."""
+    """Join the first names of a list for a message, with the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Where a laboratory's cameras are, against the places for which a network was trained."""
+"""Displacement of a laboratory's cameras from those for which a network was trained."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vision.geometry.rotations import FloatArray, geodesic_distance
 from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Rig
 
-_FAR_M, _FAR_DEG = 0.3, 45.0  # from the trained camera: no displacement, but another frame
+_FAR_M, _FAR_DEG = 0.3, 45.0  # beyond this from the trained camera, the frame is wrong, not the camera displaced
 
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far a camera is from the trained one: millimetres between their centres, degrees between their axes."""
+    """Distance of a camera from the trained one: millimetres between their centres, degrees between their axes."""
 
     mm: float
     degrees: float
@@ -28,7 +28,7 @@ class Displacement:
 def displacements(
     calibration: Mapping[str, CalibratedCamera], capture_from_world: FloatArray, rig: Rig
 ) -> dict[str, Displacement]:
-    """The displacement of each camera of the rig, by name."""
+    """Compute the displacement of each camera of the rig, by name."""
     found = {}
     for name, nominal in zip(rig.names, rig.nominal.extrinsics, strict=True):
         true = calibration[name].transform @ capture_from_world
@@ -45,14 +45,14 @@ def check_placement(
     world_from_capture: FloatArray,
     rig: Rig,
 ) -> dict[str, Displacement]:
-    """Displacements of all cameras, none of them beyond what a camera that was put up there can have.
+    """Return the displacements of all cameras, after checking that none is implausibly large.
 
     Args:
-        capture_in_world: as configured: of the capture frame, or of the base's markers where a base was recorded.
-        world_from_capture: (4, 4) that followed from it.
+        capture_in_world: configured pose of the capture frame, or of the base's markers if a base was recorded.
+        world_from_capture: (4, 4) that follows from it.
 
     Raises:
-        DactylError: a camera is nowhere near the trained one; the likely mistake is named.
+        DactylError: a camera is far from the trained one; the message names the likely mistake.
     """
     found = displacements(calibration, inverse(world_from_capture), rig)
     far = [name for name, each in found.items() if _is_far(each)]
@@ -68,7 +68,7 @@ def check_placement(
 
 
 def require_near(where: Path, found: Mapping[str, Displacement], mend: str) -> None:
-    """A :class:`DactylError` about ``where`` if a camera is far from the trained one; ``mend`` says what to do."""
+    """Raise :class:`DactylError` about ``where`` if a camera is far from the trained one; ``mend`` is the remedy."""
     for name, each in found.items():
         if _is_far(each):
             raise DactylError(
@@ -84,7 +84,7 @@ def _is_far(displacement: Displacement) -> bool:
 def _changes(
     calibration: Mapping[str, CalibratedCamera], capture_in_world: Sequence[float], world_from_capture: FloatArray
 ) -> Iterator[tuple[str, Mapping[str, CalibratedCamera], FloatArray]]:
-    """What may have been meant: a text, cameras, and capture to world (4, 4)."""
+    """Yield what the user may have meant: a description, cameras, and capture to world (4, 4)."""
     configured = transform_from_pose(capture_in_world)
     from_base = inverse(configured) @ world_from_capture  # the inverse of the base's pose, else the identity
     yield "capture_in_world seems to be x y z w, expected w x y z", calibration, reordered(configured) @ from_base

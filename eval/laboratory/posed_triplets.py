@@ -1,4 +1,4 @@
-"""A recording's triplets with the pose that the motion capture gives them in the world."""
+"""A recording's triplets with the object's pose in the world from motion capture."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig
 
-_BASE_MM, _BASE_DEG = 3.0, 1.0  # a fixed base whose markers seem to move more was moved
+_BASE_MM, _BASE_DEG = 3.0, 1.0  # a base whose markers move more was not fixed
 
 
 def find_world(config: ImportConfig) -> FloatArray:
-    """Capture to world, (4, 4): as configured, or from where the markers of the hand's base were seen.
+    """Find capture to world, (4, 4): as configured, or from the measured pose of the markers on the hand's base.
 
     Raises:
-        DactylError: the base was not seen, or it moved, and with it every pose.
+        DactylError: the base was not seen, or it moved, which makes every pose wrong.
     """
     path = config.recording / "base.csv"
     if not path.exists():
@@ -49,7 +49,7 @@ def find_world(config: ImportConfig) -> FloatArray:
 def synchronise(
     config: ImportConfig, world_from_capture: FloatArray, rig: Rig, views: Mapping[str, View], target: PoseObject
 ) -> tuple[list[Triplet], Counter[str]]:
-    """Triplets with a pose, in order of time, and how many were dropped for which reason."""
+    """Return the triplets that have a pose, in order of time, and the number of dropped ones by reason."""
     pictures = picture_streams(config.recording, rig)
     poses = read_poses(config.recording / "object.csv")
     _refuse_other_clocks(config.recording, pictures, poses)
@@ -71,7 +71,7 @@ def synchronise(
 
 
 def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream], poses: PoseStream) -> None:
-    """Refuse streams none of whose times is another's."""
+    """Refuse streams whose times do not overlap."""
     spans = {f"{name}.csv": (stream.time[0], stream.time[-1]) for name, stream in pictures.items()}
     spans["object.csv"] = poses.time[0], poses.time[-1]
     latest, earliest = max(spans, key=lambda name: spans[name][0]), min(spans, key=lambda name: spans[name][1])
@@ -81,6 +81,6 @@ def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream],
 
 
 def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) -> str | None:
-    """Name of a camera whose picture does not hold all corners of the object."""
+    """Return the name of a camera whose image does not contain all corners of the object; None if there is none."""
     corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
     return next((name for name, view in views.items() if not view.holds(corners)), None)

@@ -1,4 +1,4 @@
-"""Poses as others write them: x y z in metres and a unit quaternion w x y z, and what is mistaken for that."""
+"""Poses of 7 numbers, x y z in metres and a unit quaternion w x y z, and common mistakes in writing them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vision.scene.calibration import MAX_POSITION_M
 
 
 def check_pose(key: str, pose: Sequence[float], max_position: float = MAX_POSITION_M) -> None:
-    """A ValueError that names ``key`` unless ``pose`` is x y z within ``max_position`` metres and a unit w x y z."""
+    """Raise ValueError naming ``key`` unless ``pose`` is x y z within ``max_position`` metres and a unit w x y z."""
     if len(pose) != 7 or not np.isfinite(pose).all() or abs(np.linalg.norm(pose[3:]) - 1) > 1e-3:
         raise ValueError(f"{key}: expected x y z and a unit quaternion w x y z, got {list(pose)}")
     if (largest := max(pose[:3], key=abs)) and abs(largest) > max_position:
@@ -22,14 +22,14 @@ def check_pose(key: str, pose: Sequence[float], max_position: float = MAX_POSITI
 
 
 def transform_from_pose(pose: Sequence[float]) -> FloatArray:
-    """(4, 4) of 7 numbers."""
+    """Convert a pose of 7 numbers to a transform (4, 4)."""
     return rigid_transform(matrix_from_quaternion(pose[3:]), pose[:3])
 
 
 def reordered(transforms: ArrayLike) -> FloatArray:
-    """What transforms (..., 4, 4) are if their quaternions were written x y z w and read w x y z.
+    """Return the transforms (..., 4, 4) meant if their quaternions were written x y z w and read as w x y z.
 
-    Interpolation commutes with it: exchanging a quaternion's numbers is a rotation of four dimensions.
+    This commutes with interpolation, because reordering a quaternion's numbers is a rotation in four dimensions.
     """
     transforms = np.asarray(transforms, np.float64)
     quaternions = np.roll(quaternion_from_matrix(transforms[..., :3, :3]), 1, axis=-1)
@@ -37,5 +37,5 @@ def reordered(transforms: ArrayLike) -> FloatArray:
 
 
 def inverse(transforms: FloatArray) -> FloatArray:
-    """Inverses of rigid transforms (..., 4, 4)."""
+    """Invert rigid transforms (..., 4, 4)."""
     return np.asarray(np.linalg.inv(transforms), np.float64)

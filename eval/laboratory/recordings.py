@@ -1,9 +1,9 @@
-"""From a laboratory's raw recording to a test set like any other (docs/recording.md says how to record).
+"""Import of a laboratory's recording as a test set (docs/recording.md describes how to record).
 
-A recording is a folder with ``calibration.json`` (``vision.scene.calibration``), ``object.csv`` and perhaps
+A recording is a folder with ``calibration.json`` (``vision.scene.calibration``), ``object.csv`` and optionally
 ``base.csv`` (poses of the markers on the object and on the hand's base), and for every camera ``<camera>.csv`` with its
-pictures (``eval.laboratory.capture``). For each picture of the first camera the nearest ones of the others make a
-triplet; the object's pose is interpolated at the mean of their times. Pictures are undistorted and reduced in one go.
+images (``eval.laboratory.capture``). Each image of the first camera forms a triplet with the nearest ones of the other
+cameras; the object's pose is interpolated at the mean of their times. Images are undistorted and reduced in one step.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
-_EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins another episode
+_EPISODE_PAUSE_S = 2.0  # a longer pause between triplets begins a new episode
 
 
 def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset, Counter[str]]:
-    """Write the test set; how many triplets were dropped for which reason.
+    """Write the test set, and return it with the number of dropped triplets by reason.
 
     Raises:
         DactylError: a file of the recording is missing or wrong, no triplet is left, or two cameras are swapped.
@@ -118,7 +118,7 @@ def _write_shards(
                 "augmentation": "none",
                 "object_position": triplet.pose[:3, 3],
                 "object_quaternion": quaternion_from_matrix(triplet.pose[:3, :3]),
-                "joint_position": np.zeros(joints),  # nobody measured them; the manifest says so
+                "joint_position": np.zeros(joints),  # not measured, as the manifest states
                 "camera_intrinsics": matrices,
                 "camera_extrinsics": transforms,
             }
@@ -143,6 +143,6 @@ def _write_shards(
 
 
 def _hashes(recording: Path, rig: Rig) -> dict[str, str]:
-    """SHA-256 of the recording's tables."""
+    """Return the SHA-256 of the recording's calibration and tables."""
     names = ["calibration.json", "object.csv", "base.csv", *(f"{name}.csv" for name in rig.names)]
     return {name: sha256(recording / name) for name in names if (recording / name).exists()}

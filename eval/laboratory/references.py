@@ -1,7 +1,7 @@
-"""Where a camera is, from places of the board that were measured: how far they disagree, and the likely mistake.
+"""A camera's pose from measured poses of the board: how far they disagree, and the likely mistake.
 
-A camera sees where the board lies before it, in each picture by itself; the references say where it lies in the
-capture coordinates. One rigid transform must make them one. From a single reference any pose follows; two check it.
+Each image alone gives the board's pose in the camera's frame; the references give it in capture coordinates. One rigid
+transform must map one to the other. A single reference fits any camera pose; two or more check each other.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
 
-_APART_M, _APART_DEG = 0.03, 10.0  # references that are nearer than both check nothing
+_APART_M, _APART_DEG = 0.03, 10.0  # references closer than both cannot check each other
 _UNITS = {"millimetres": 1000.0, "centimetres": 100.0, "inches": 39.37, "feet": 3.281}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A camera's place by its references.
+    """A camera's pose from its references.
 
     Attributes:
         transform: (4, 4) capture to camera.
-        distance: metres from the camera to the board's middle in each reference picture, by file name.
+        distance: metres from the camera to the board's middle in each reference image, by file name.
         rms_px, rms_mm: disagreement of each reference with what the camera sees, root mean square over the board's
-            corners, by file name; empty where the references cannot be checked.
-        unchecked: why they cannot, else None.
+            corners, by file name; empty if the references cannot check each other.
+        unchecked: why they cannot check each other, else None.
     """
 
     transform: FloatArray
@@ -51,18 +51,18 @@ def place_camera(
     board: Board,
     max_mm: float,
 ) -> Placement:
-    """Find the camera from all corners of all reference pictures at once, and check each against the others.
+    """Find the camera from all corners of all reference images together, and check each reference against the others.
 
     Args:
-        where: names the camera in errors.
-        found: corners in the reference pictures, by file name.
+        where: name of the camera for errors.
+        found: corners in the reference images, by file name.
         reference: pose of the board in capture coordinates, 7 numbers, by file name.
-        matrix, distortion: of the camera, OpenCV's radial-tangential model.
-        board: as printed.
-        max_mm: largest disagreement that is accepted.
+        matrix, distortion: of the camera, in OpenCV's radial-tangential model.
+        board: the board as printed.
+        max_mm: largest accepted disagreement.
 
     Raises:
-        DactylError: no pose explains the pictures, or the references disagree; the likely mistake is named.
+        DactylError: no pose explains the images, or the references disagree; the message names the likely mistake.
     """
     cv2 = opencv()
     names = list(reference)
@@ -73,7 +73,7 @@ def place_camera(
         to_camera = np.stack([_solve(found[name].points, found[name].pixels, matrix, distortion) for name in names])
         if not np.isfinite(to_camera).all():
             raise DactylError(f"{where}: no pose of the board explains a reference picture; take it again")
-        # From where the boards agree best: OpenCV's own start is lost where references contradict each other.
+        # Start where the boards agree best: OpenCV's own initial guess fails if references contradict each other.
         start = _align(to_capture, to_camera, board.outline)
         transform = _solve(np.concatenate(captured), np.concatenate(pixels), matrix, distortion, start)
         if not np.isfinite(transform).all():
@@ -98,10 +98,10 @@ def place_camera(
 
 
 def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
-    """Why places of the board cannot check each other, or None."""
+    """Return why the board's poses cannot check each other, or None."""
     if len(to_capture) == 1:
         return "one reference cannot be checked"
-    both = np.stack([to_capture, to_camera])  # places that only the references take for one are a mistake
+    both = np.stack([to_capture, to_camera])  # poses that are equal in the references alone are a mistake
     shift = np.linalg.norm(both[:, 1:, :3, 3] - both[:, :1, :3, 3], axis=-1).max()
     turn = np.rad2deg(geodesic_distance(both[:, 1:, :3, :3], both[:, :1, :3, :3])).max()
     if shift < _APART_M and turn < _APART_DEG:
@@ -112,7 +112,7 @@ def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
 def _likely_mistake(
     names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board, max_mm: float
 ) -> str:
-    """The first change to the references that makes them agree."""
+    """Return the first change to the references that makes them agree."""
     for text, poses, seen in _changes(names, to_capture, to_camera, board):
         if 1000 * _disagreement(poses, seen, board.outline) <= max_mm:
             return text
@@ -122,7 +122,8 @@ def _likely_mistake(
 def _changes(
     names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board
 ) -> Iterator[tuple[str, FloatArray, FloatArray]]:
-    """What may have been meant: a text, references (N, 4, 4) and what the camera sees of them (N, 4, 4)."""
+    """Yield what the user may have meant: a description, references (N, 4, 4), and the boards the camera sees
+    (N, 4, 4)."""
     yield "the quaternions seem to be x y z w, expected w x y z", reordered(to_capture), to_camera
     yield (
         "the poses seem to be of the capture frame in the board's, expected the inverse",
@@ -145,7 +146,7 @@ def _changes(
         exchanged = [f"{names[i]} has the pose of {names[j]}" for i, j in enumerate(order) if i != j]
         yield f"they seem to be exchanged: {', '.join(exchanged)}", to_capture[order], to_camera
     ratio = _scale(to_capture, to_camera)
-    # Two places one of which is wrong look like a board that is somewhat larger or smaller.
+    # Two poses, one of them wrong, look like a board that is somewhat larger or smaller.
     if ratio and possible_square(board.square * ratio) and (len(names) > 2 or abs(math.log10(ratio)) > 0.5):
         scaled = rigid_transform(to_capture[:, :3, :3], to_capture[:, :3, 3] / ratio)
         square = f"{board.square * ratio:.3g} m and not {board.square:g}"
@@ -157,20 +158,20 @@ def _changes(
 
 
 def _scale(to_capture: FloatArray, to_camera: FloatArray) -> float | None:
-    """By how much distances between references exceed those between the places that the camera sees."""
+    """Return the ratio of distances between references to those between the boards that the camera sees."""
     measured, seen = (np.linalg.norm(t[:, :3, 3] - t[:, :3, 3].mean(axis=0)) for t in (to_capture, to_camera))
     return float(measured / seen) if seen > _APART_M else None
 
 
 def _disagreement(to_capture: FloatArray, to_camera: FloatArray, outline: FloatArray) -> float:
-    """Root mean square distance, metres, of the board's outline by (N, 4, 4) and (N, 4, 4) under the best transform."""
+    """Compute the root mean square distance, metres, of the outlines by both (N, 4, 4) under the best transform."""
     transform = _align(to_capture, to_camera, outline)
     apart = [_apply(transform @ a, outline) - _apply(b, outline) for a, b in zip(to_capture, to_camera, strict=True)]
     return _rms(np.concatenate(apart))
 
 
 def _align(to_capture: FloatArray, to_camera: FloatArray, outline: FloatArray) -> FloatArray:
-    """Capture to camera (4, 4) that brings the board's outline by the one (N, 4, 4) nearest to that by the other."""
+    """Find capture to camera (4, 4) that best maps the board's outline by the one (N, 4, 4) to that by the other."""
     here = np.concatenate([_apply(pose, outline) for pose in to_capture])
     there = np.concatenate([_apply(pose, outline) for pose in to_camera])
     a, b = here - here.mean(axis=0), there - there.mean(axis=0)
@@ -186,7 +187,7 @@ def _solve(
     distortion: FloatArray,
     start: FloatArray | None = None,
 ) -> FloatArray:
-    """(4, 4) from the frame of points (N, 3) to the camera that sees them at pixels (N, 2)."""
+    """Find the transform (4, 4) from the frame of points (N, 3) to the camera that sees them at pixels (N, 2)."""
     cv2 = opencv()
     if start is None:
         solved, turn, shift = cv2.solvePnP(points, pixels, matrix, distortion)
@@ -203,5 +204,5 @@ def _apply(transform: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def _rms(differences: FloatArray) -> float:
-    """Root mean square length of vectors (N, D)."""
+    """Compute the root mean square length of vectors (N, D)."""
     return float(np.sqrt((differences**2).sum(axis=-1).mean()))

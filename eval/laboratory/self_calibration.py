@@ -1,4 +1,4 @@
-"""``dactyl calibrate --from``: a laboratory's cameras from pictures of the hand at work, without a board."""
+"""``dactyl calibrate --from``: a laboratory's cameras from images of the hand at work, without a board."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BATCH = 16
 _MOST_SPREAD = 0.02
-"""Of a picture's height: keypoints that scatter so much tell no camera, whatever the network's own pictures gave."""
+"""Fraction of the image height: keypoints that scatter more determine no camera, whatever the usual spread is."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class SelfCalibrateConfig:
 
 @dataclass(frozen=True)
 class FoundRig:
-    """What was found, by camera.
+    """Cameras that were found, with their accuracy by name.
 
     Attributes:
-        cameras: as the calibration file has them.
+        cameras: as in the calibration file.
         direction_deg: standard deviation of the direction, degrees.
-        focal: of the focal length, as a fraction of it.
-        drift_deg: by how much it turned during the recording, degrees; 0 where nothing was noticed.
-        triplets: how many were used.
+        focal: standard deviation of the focal length, as a fraction of it.
+        drift_deg: rotation of the camera during the recording, degrees; 0 if none was detected.
+        triplets: number of triplets that were used.
     """
 
     cameras: dict[str, CalibratedCamera]
@@ -90,7 +90,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     """Find the cameras and write the file.
 
     Raises:
-        DactylError: the recording cannot be read, or leaves a camera open.
+        DactylError: the recording cannot be read, or leaves a camera undetermined.
     """
     from vision.estimator import PoseEstimator
 
@@ -132,11 +132,12 @@ def find_cameras(
     extrinsics: FloatArray,
     distortion: bool = False,
 ) -> RigSolution:
-    """The cameras of a recording, where they are about where nominal ones are (:meth:`PoseEstimator.self_calibrate`).
+    """Find the cameras of a recording near the given ones (:meth:`PoseEstimator.self_calibrate`).
 
     Raises:
-        DactylError: the recording leaves a camera open, or most triplets do not agree with the cameras found from them:
-            a network that recognises nothing gives cameras, too, and small deviations where there are many triplets.
+        DactylError: the recording leaves a camera undetermined, or most triplets do not agree with the cameras found
+            from them: a network that recognises nothing also yields cameras, with small standard deviations if there
+            are many triplets.
     """
     solution = estimator.self_calibrate(seen, intrinsics, extrinsics, distortion)
     spread, usual = float(solution.spread.median()), estimator.usual_spread
@@ -151,7 +152,7 @@ def find_cameras(
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:
-    """Pictures of each triplet in rig order, and where they come from; ``scene`` is the network's."""
+    """Yield the images of each triplet in rig order, and their origins; ``scene`` is the network's."""
     if (config.recording / MANIFEST).exists():
         dataset = TripletDataset(config.recording)
         require_same(

@@ -1,4 +1,4 @@
-"""Pictures that belong together, in folders as laboratories fill them: by time stamps, or only by name."""
+"""Grouping of a laboratory's images into triplets, by time stamps or by name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vision.storage.datasets import TripletDataset
 
 @dataclass(frozen=True)
 class TripletFiles:
-    """Pictures of one moment.
+    """Image files of one moment.
 
     Attributes:
-        key: what the triplet is called, part of file names.
-        files: one picture for each camera, in rig order.
-        time_s: mean of the pictures' times; None where they have none.
+        key: name of the triplet; part of file names.
+        files: one image for each camera, in rig order.
+        time_s: mean of the images' times; None if they have none.
     """
 
     key: str
@@ -33,17 +33,17 @@ class TripletFiles:
 
 @dataclass(frozen=True)
 class FoundTriplets:
-    """Triplets of a folder in order, and how many pictures of the first camera have no partners."""
+    """Triplets of a folder in order, and the number ``alone`` of images or names without partners."""
 
     triplets: list[TripletFiles]
     alone: int
 
 
 def picture_streams(recording: Path, rig: Rig) -> dict[str, PictureStream]:
-    """The pictures of each camera of a recording (docs/recording.md), by name in rig order.
+    """Read the image stream of each camera of a recording (docs/recording.md), by name in rig order.
 
     Raises:
-        DactylError: a camera's CSV is missing or wrong, or lists another camera's pictures.
+        DactylError: a camera's CSV is missing or wrong, or lists another camera's images.
     """
     streams = {name: read_pictures(recording / f"{name}.csv") for name in rig.names}
     owners: dict[Path, str] = {}
@@ -58,11 +58,10 @@ def picture_streams(recording: Path, rig: Rig) -> dict[str, PictureStream]:
 
 
 def recorded_triplets(streams: Mapping[str, PictureStream], tolerance_s: float) -> FoundTriplets:
-    """Triplets of each picture of the first camera and the nearest ones of the others, no further apart than
-    ``tolerance_s`` seconds.
+    """Combine each image of the first camera with the nearest of the others, at most ``tolerance_s`` seconds apart.
 
     Raises:
-        DactylError: a picture is not there.
+        DactylError: an image file is missing.
     """
     leading, *others = streams.values()
     found, alone = [], 0
@@ -80,15 +79,14 @@ def recorded_triplets(streams: Mapping[str, PictureStream], tolerance_s: float) 
 
 
 def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
-    """Triplets of pictures that have no times: of a file for each camera, or of a folder for each, in which pictures
-    that belong together have the same name.
+    """Combine images without times: one file for each camera, or files of the same name in one folder for each camera.
 
     Args:
         sources: the file or folder of each camera.
-        rig: whose cameras they are.
+        rig: the cameras' rig.
 
     Raises:
-        DactylError: a camera is missing, a folder holds no pictures, or no name is in all of them.
+        DactylError: a camera is missing, a folder holds no images, or no name is in all folders.
     """
     sources = rig.in_order(sources, "cameras", "its pictures")
     files = [name for name in rig.names if sources[name].suffix and not sources[name].is_dir()]
@@ -110,8 +108,10 @@ def named_triplets(sources: Mapping[str, Path], rig: Rig) -> FoundTriplets:
 
 
 def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
-    """Triplets of files in one folder that are called as cameras are: ``left.png``, ``left-0001.png``,
-    ``0001_left.png``. None where no camera has one."""
+    """Combine files in one folder that are named after cameras: ``left.png``, ``left-0001.png``, ``0001_left.png``.
+
+    Returns None if no camera has such a file.
+    """
     listed, _ = list_pictures(folder)
     pictures: list[dict[str, Path]] = []
     for name in rig.names:
@@ -125,8 +125,8 @@ def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
 
 
 def sample_pictures(dataset: TripletDataset, number: int) -> tuple[list[np.ndarray], list[str]]:
-    """Pictures (H, W, 3) uint8 of a dataset's sample in rig order, each of its own camera's size, and where each comes
-    from."""
+    """Return the images (H, W, 3) uint8 of a dataset's sample in rig order, each of its camera's size, and their
+    origins."""
     images = dataset[number]["images"]  # padded to the largest camera's size
     sizes = [(camera.height, camera.width) for camera in dataset.rig.cameras]
     pictures = [image[:height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
@@ -134,7 +134,7 @@ def sample_pictures(dataset: TripletDataset, number: int) -> tuple[list[np.ndarr
 
 
 def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Pictures of a camera by their keys; DactylError where two have the same, of which nobody can choose one."""
+    """Map keys to a camera's images; raise DactylError if two have the same key, because the choice is ambiguous."""
     found: dict[str, Path] = {}
     for key, path in keys:
         if key in found:
@@ -146,7 +146,7 @@ def _by_key(camera: str, keys: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTriplets:
-    """Triplets of the pictures that have the same key for all cameras; ``pictures`` has a mapping for each camera."""
+    """Combine the images that have the same key for all cameras; ``pictures`` has a mapping for each camera."""
     shared = set.intersection(*(set(each) for each in pictures))
     if not shared:
         counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
@@ -159,5 +159,5 @@ def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTrip
 
 
 def _natural(key: str) -> list[tuple[int, str]]:
-    """A sort key by which 2 comes before 10."""
+    """Return a sort key that puts 2 before 10."""
     return [(int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", key)]

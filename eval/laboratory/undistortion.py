@@ -1,4 +1,4 @@
-"""Pictures of one moment, and how a calibrated camera's become a dataset's: undistorted, turned or cropped, reduced."""
+"""Conversion of a calibrated camera's images to a dataset's: undistorted, rotated or cropped, and reduced."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera
 
-_SUPERSAMPLING = 3  # pictures are warped at three times their size and then averaged: no aliasing
+_SUPERSAMPLING = 3  # images are warped at three times their size and then averaged, to avoid aliasing
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """Pictures of one moment, in rig order, with the object's pose in the world, (4, 4)."""
+    """Image files of one moment, in rig order, with its time and the object's pose in the world, (4, 4)."""
 
     files: tuple[Path, ...]
     time: float
@@ -28,13 +28,13 @@ class Triplet:
 
 @dataclass(frozen=True)
 class View:
-    """How a camera's pictures become a dataset's: K (3, 3) and T (4, 4) of the result, and where its pixels come from.
+    """Mapping of a camera's images to a dataset's.
 
     Attributes:
-        matrix, transform: of the result, world to camera.
-        maps: of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
-        camera: that takes the pictures.
-        capture_from_world: (4, 4).
+        matrix, transform: K (3, 3) and T (4, 4), world to camera, of the result.
+        maps: maps of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
+        camera: camera that takes the images.
+        capture_from_world: (4, 4) world to capture.
     """
 
     matrix: FloatArray
@@ -45,11 +45,11 @@ class View:
 
     @property
     def source(self) -> tuple[int, int]:
-        """(width, height) of the recorded pictures."""
+        """(width, height) of the recorded images."""
         return self.camera.width, self.camera.height
 
     def holds(self, points: FloatArray) -> bool:
-        """Whether all world points (N, 3) lie in the recorded picture and in the one that is made of it."""
+        """Return whether all world points (N, 3) lie in the recorded image and in the resulting one."""
         height, width = (side // _SUPERSAMPLING for side in self.maps[0].shape)
         made = project(points, self.matrix, self.transform)
         captured = points @ self.capture_from_world[:3, :3].T + self.capture_from_world[:3, 3]
@@ -59,7 +59,7 @@ class View:
         )
 
     def __call__(self, picture: np.ndarray, where: Path) -> np.ndarray:
-        """(h, w, 3) uint8 from a recorded picture (H, W, 3)."""
+        """Convert a recorded image (H, W, 3) to (h, w, 3) uint8."""
         cv2 = opencv()
         if (picture.shape[1], picture.shape[0]) != self.source:
             raise DactylError(
@@ -78,12 +78,13 @@ def make_view(
     nominal: Camera,
     warp: bool,
 ) -> View:
-    """How pictures of a calibrated camera are seen by the dataset's.
+    """Create the mapping from a calibrated camera's images to the dataset's.
 
     Args:
-        capture_from_world: (4, 4).
+        camera: the calibrated camera.
+        capture_from_world: (4, 4) world to capture.
         nominal: the trained camera.
-        warp: take the trained camera's direction and K; else the largest cut of its shape around the image's middle.
+        warp: use the trained camera's direction and K; otherwise the largest central crop of its aspect ratio.
     """
     true = camera.transform @ capture_from_world
     if warp:
@@ -106,12 +107,12 @@ def make_view(
 def _source_pixels(
     camera: CalibratedCamera, turn: FloatArray, matrix: FloatArray, nominal: Camera
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the recorded picture, OpenCV's pixels x and y (h, w), each pixel of a larger result comes from.
+    """Return the recorded image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
 
     Args:
-        turn: (3, 3) recorded to resulting camera.
+        turn: (3, 3) rotation from the recorded to the resulting camera.
         matrix: K (3, 3) of the result.
-        nominal: whose image size, times ``_SUPERSAMPLING``, is filled.
+        nominal: camera whose image size, times ``_SUPERSAMPLING``, the result has.
     """
     columns, rows = (
         (np.arange(side * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING for side in (nominal.width, nominal.height)
@@ -120,6 +121,6 @@ def _source_pixels(
     rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(matrix).T @ turn  # turn.T @ ray
     ahead = np.where(rays[..., 2:] > 0, rays[..., 2:], np.nan)
     pixels = camera.lens.distort(rays[..., :2] / ahead) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
-    # What the lens does not image, or not twice the same, is taken from outside of the picture: black.
+    # Rays that the lens does not image, or not uniquely, are mapped outside of the image and become black.
     found = np.nan_to_num(pixels, nan=-1e4).astype(np.float32)
     return found[..., 0], found[..., 1]

@@ -1,4 +1,4 @@
-"""``dactyl package-model``: a checkpoint as the file that ships, with a card whose figures nobody typed."""
+"""``dactyl package-model``: a checkpoint as shipped weights, with a generated model card."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vision.scene.scene import Scene
 from vision.templating import render
 
 MOST_BYTES = 16_000_000
-"""That a shipped network may have."""
+"""Largest size of a shipped network."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def main_package_model(argv: Sequence[str]) -> None:
 
 
 def package(config: PackageConfig) -> tuple[Path, Path]:
-    """Write weights and card; returns their paths.
+    """Write weights and card, and return their paths.
 
     Raises:
         DactylError: the evaluation is missing, damaged or of another checkpoint, or the network is too large to ship.
     """
-    from vision.estimator import PoseEstimator  # brings torch
+    from vision.estimator import PoseEstimator  # imports torch
     from vision.network_files import WEIGHTS, export_weights
 
     evaluation = load_evaluation("ours", config.evaluation)
@@ -86,7 +86,7 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         )
     name = config.name or evaluation.object.name
     weights = (config.output or WEIGHTS) / f"{name}.pt"
-    with tempfile.TemporaryDirectory() as folder:  # what is there already stays unless all is well
+    with tempfile.TemporaryDirectory() as folder:  # existing files are replaced only if everything succeeds
         exported = Path(folder) / weights.name
         export_weights(config.checkpoint, exported)
         if (size := exported.stat().st_size) > MOST_BYTES:
@@ -99,8 +99,10 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
 
 
 def model_card(name: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:
-    """The card in Markdown, of weights of that name with that SHA-256 and size in bytes; ``description`` says how the
-    network comes to a pose."""
+    """Return the card in Markdown, for weights with this name, SHA-256 and size in bytes.
+
+    ``description`` states how the network computes a pose.
+    """
     rows, record = evaluation_rows(evaluation), evaluation.record
     training, front = record.training_set, {"license": "mit", "library_name": "dactyl-vision"}
     return render(
@@ -127,9 +129,9 @@ def _hand(scene: Scene) -> str:
 
 
 def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
-    """What it cannot do, sentence by sentence."""
+    """Yield the network's limitations, one sentence each."""
     target, record = evaluation.object, evaluation.record
-    about = next(iter(record.test_sets.values()))  # all test sets are of one rig and size, or none were evaluated
+    about = next(iter(record.test_sets.values()))  # dactyl evaluate requires one rig and size of all test sets
     yield (
         f"It knows one object, the {target.name} of the scene {evaluation.scene.name} ({1e3 * target.diameter:.0f} mm "
         f"across), {_hand(evaluation.scene)}, as {about.cameras} cameras near the rig's places see it in images of "
@@ -150,12 +152,12 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _knows_nominal(rows: Sequence[Row]) -> bool:
-    """Whether it was evaluated with cameras that are only about where they are said to be."""
+    """Return whether the network was evaluated with nominal cameras."""
     return any(row.measured and row.protocol == "nominal" for row in rows)
 
 
 def _sets(evaluation: Evaluation) -> list[list[str]]:
-    """What it was trained and tested on, a row each."""
+    """Return a row for each dataset that the network was trained or tested on."""
     named: dict[str, DatasetRecord] = {f"test set {name}": about for name, about in evaluation.record.test_sets.items()}
     if evaluation.record.training_set is not None:
         named = {"training set": evaluation.record.training_set, **named}

@@ -1,4 +1,4 @@
-"""Figures of what was measured: cumulative errors, means with their intervals, errors over the time of trials."""
+"""Figures of measured errors: cumulative errors, means with their intervals, errors over the time of trials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Mark:
-    """A mean with its interval, rotation and position, in a line of its own."""
+    """Means of rotation and position errors with their intervals, on one line of the figure."""
 
     label: str
     means: tuple[float, float]
@@ -35,11 +35,11 @@ class Mark:
 
 
 def error_curves(curves: Sequence[Curve], means: Mapping[str, tuple[float, float]]) -> Figure:
-    """Share of the test samples with an error below each value, rotation and position.
+    """Plot the fraction of test samples with an error below each value, for rotation and position.
 
     Args:
-        curves: full lines for the nominal protocol, dash and dot for the self-calibrated one, dashed for the calibrated
-            one, dotted for the constant pose.
+        curves: solid for the nominal protocol, dash-dotted for the self-calibrated one, dashed for the calibrated one,
+            dotted for the constant pose.
         means: published mean rotation (degrees) and position errors (mm) by name, as grey lines.
     """
     figure = new_figure(11, 4.6)
@@ -74,7 +74,7 @@ def error_curves(curves: Sequence[Curve], means: Mapping[str, tuple[float, float
 
 
 def mean_marks(marks: Sequence[Mark]) -> Figure:
-    """Means with their intervals, one below the other; published ones hollow."""
+    """Plot means with their intervals, one below the other; published ones are hollow."""
     figure = new_figure(11, 0.9 + 0.27 * len(marks))
     for place, (axes, (_, label, _)) in enumerate(zip(figure.subplots(1, 2, sharey=True), PARTS, strict=True)):
         for row, mark in enumerate(marks):
@@ -103,12 +103,12 @@ def mean_marks(marks: Sequence[Mark]) -> Figure:
 def trial_errors(
     course: Mapping[str, Sequence[float]], single: tuple[np.ndarray, PoseErrors] | None = None, label: str = ""
 ) -> Figure:
-    """An estimator's errors over the time of trials that it drove.
+    """Plot an estimator's errors over the time of the trials in which a policy used it.
 
     Args:
-        course: of ``eval.scoring.trial_results.over_time``.
+        course: result of ``eval.scoring.trial_results.over_time``.
         single: seconds (n,) and errors (n,) of one trial.
-        label: of that trial.
+        label: label of that trial.
     """
     figure = new_figure(11, 5.2)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))

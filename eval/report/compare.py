@@ -1,4 +1,4 @@
-"""``dactyl compare``: two evaluations side by side, on a terminal, as pages and as figures for other programs."""
+"""``dactyl compare``: two evaluations side by side, on a terminal, as pages and as data for other programs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def main_compare(argv: Sequence[str]) -> None:
 def write_comparison(
     output: Path, baseline: Evaluation, candidate: Evaluation, found: Sequence[Difference], notes: Sequence[str]
 ) -> None:
-    """Write the pages, and the figures in full precision."""
+    """Write the pages, and the numbers in full precision."""
     table = Table(
         _TITLES,
         [_cells(one) for one in found],
@@ -103,7 +103,7 @@ def write_comparison(
 
 
 def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Difference]) -> list[str]:
-    """Who is who, what the intervals are of, and what was left out."""
+    """Return notes on which run is which, what the intervals mean, and what was left out."""
     notes = [
         f"{run.name.capitalize()}: {printable(run.folder)}, {run.head} head, checkpoint "
         f"{run.record.checkpoint.sha256[:12]}."
@@ -148,7 +148,7 @@ def _cells(one: Difference) -> list[str]:
 
 
 def _flat(one: Difference) -> dict[str, Any]:
-    """A difference as a record in full precision, with None where there is no finite figure."""
+    """Return a difference as a record in full precision, with None for figures that are missing or infinite."""
     low, high = one.interval or (None, None)
     means = {
         f"{name}_mean": mean if np.isfinite(mean) else None
@@ -171,7 +171,7 @@ def _flat(one: Difference) -> dict[str, Any]:
 
 
 def _print_table(found: Sequence[Difference], notes: Sequence[str], console: Console) -> None:
-    """A table for each test set and protocol: so it fits a terminal of 80 columns."""
+    """Print a table for each test set and protocol, so that it fits a terminal of 80 columns."""
     for (test_set, protocol), group in itertools.groupby(found, lambda one: (one.test_set, one.protocol)):
         title = Text(f"{test_set}, {protocol} cameras", "bold")
         table = TerminalTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)

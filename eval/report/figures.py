@@ -1,4 +1,4 @@
-"""Pictures of a report: test triplets with the true and the estimated object drawn over."""
+"""Images of a report: test triplets with the true and the estimated object drawn over them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vision.scene.framing import window_sides
 from vision.storage.datasets import TripletDataset
 
 SHOWN = 2
-"""Samples of each kind."""
+"""Number of samples of each kind."""
 
-_SIDE = 260  # pixels of a shown picture, about
+_SIDE = 260  # approximate side of a shown image, pixels
 
 
 def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, int]]:
-    """(kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
+    """Return (kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
     order = np.argsort(errors["add"], kind="stable")
     each = min(each, max(1, len(order) // 3))
     middle = (len(order) - each) // 2
@@ -38,7 +38,7 @@ def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, in
 def predictions_sheet(
     dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str, each: int = SHOWN
 ) -> Image.Image:
-    """Best, typical and worst test triplets, true and estimated object drawn over, seen by the true cameras."""
+    """Draw best, typical and worst test triplets with the true and the estimated object, seen by the true cameras."""
     columns = predictions.columns
     cameras = dataset.rig.cameras
     side = min(round(max(window_sides(dataset.scene))), *(min(camera.width, camera.height) for camera in cameras))

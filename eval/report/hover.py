@@ -1,6 +1,6 @@
-"""What a pointer over a figure reads off it: where its panels lie, their axes, and the values of their lines.
+"""Data for reading values off a figure: the places of its panels, their axes, and the values of their lines.
 
-The page's script (``templates/report.js``) shows the values of all lines where the pointer, or a key, is.
+The page's script (``templates/report.js``) shows the values of all lines at the pointer or keyboard position.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from matplotlib.lines import Line2D
 
 from eval.spacing import evenly_spaced
 
-_MOST_POINTS = 200  # of a line; more than pixels tell apart only swell the page
+_MOST_POINTS = 200  # of a line; more are invisible and only enlarge the page
 
 
 def panels(figure: Figure) -> list[dict[str, Any]]:
-    """JSON values of every panel with a line that has a name, of a figure that was drawn: its layout is then known."""
+    """Return JSON values of every panel with a labelled line; the figure must have been drawn, to have a layout."""
     found = []
     for axes in figure.axes:
         lines = [line for line in axes.lines if (label := str(line.get_label())) and not label.startswith("_")]
@@ -37,7 +37,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
 
 
 def _label(figure: Figure, axes: Axes) -> str:
-    """The label of the horizontal axis, which panels above each other share: it is written below the last."""
+    """Return the label of the horizontal axis, which panels above each other share and only the last one shows."""
     column = [other for other in figure.axes if abs(other.get_position().x0 - axes.get_position().x0) < 0.01]
     return " ".join(column[-1].get_xlabel().split())
 
@@ -55,7 +55,7 @@ def _lines(lines: list[Line2D]) -> list[dict[str, Any]]:
 
 
 def _points(line: Line2D) -> np.ndarray:
-    """(N, 2) finite points, not too many, first and last among them."""
+    """Return finite points (N, 2) of a line, at most ``_MOST_POINTS``, including the first and the last."""
     points = np.stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)], axis=1)
     points = points[np.isfinite(points).all(axis=1)]
     few: np.ndarray = points[evenly_spaced(len(points), _MOST_POINTS)]
@@ -63,5 +63,5 @@ def _points(line: Line2D) -> np.ndarray:
 
 
 def _short(values: Any) -> list[float]:
-    """Numbers rounded to four digits: more than a figure shows."""
+    """Round numbers to four significant digits, more than a figure shows."""
     return [float(f"{value:.4g}") for value in values]

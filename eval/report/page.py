@@ -1,8 +1,8 @@
-"""A document of tables and figures, as one HTML file that opens from disk and as Markdown.
+"""A document of tables and figures, as one HTML file that opens from disk, and as Markdown.
 
-The HTML loads nothing: style, script, figures (inline SVG) and pictures (data URLs) are in the file, and its content
-security policy forbids browsers everything else. Its script sorts tables and reads figures; without it all is there to
-be read and printed.
+The HTML loads nothing: style, script, figures (inline SVG) and images (data URLs) are in the file, and its content
+security policy forbids everything else. Its script sorts tables and reads values off figures; without it, everything
+can still be read and printed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Table:
-    """Texts in columns.
+    """A table of texts.
 
     Attributes:
-        titles: of the columns.
+        titles: titles of the columns.
         rows: texts, as many as titles each.
         caption: what the table shows.
-        texts: the number of leading columns that hold texts, aligned left; the others hold figures.
+        texts: number of leading columns that hold texts, aligned left; the others hold figures.
         styles: for each row "", "ours", "published" or "missing"; empty for none.
         shades: for each row and column a number from 0 (good) to 1 (bad) that colours the cell, or None; may be empty.
-        links: for each row the anchor of the photo that its first cell leads to; empty for none.
+        links: for each row the anchor of the photo that its first cell links to; empty for none.
     """
 
     titles: Sequence[str]
@@ -47,18 +47,18 @@ class Table:
             raise ValueError(f"{self.caption}: a row has another number of cells than {len(self.titles)} titles")
 
     def column_kind(self, column: int) -> str:
-        """The class of a column's cells, which aligns them: text or figure."""
+        """Return the CSS class of a column's cells, which aligns them: text or figure."""
         return "text" if column < self.texts else "figure"
 
     def shade(self, row: int, column: int) -> int | None:
-        """Hue of a cell in degrees, blue to red by way of green and yellow; None for none."""
+        """Return the hue of a cell in degrees, from blue through green and yellow to red; None for no colour."""
         value = self.shades[row][column] if self.shades else None
         return None if value is None else round(205 - 185 * min(max(value, 0.0), 1.0))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG text; ``caption`` says what it shows, ``panels`` what a pointer reads off it
+    """A figure as SVG text, with a caption; ``panels`` are the values that a pointer reads off it
     (``eval.report.hover``)."""
 
     svg: str
@@ -69,7 +69,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, JPEG, PNG or GIF bytes; ``caption`` says what it shows, tables link to ``anchor``."""
+    """An image as JPEG, PNG or GIF bytes, with a caption; tables link to ``anchor``."""
 
     data: bytes
     caption: str
@@ -78,14 +78,14 @@ class Photo:
 
     @property
     def source(self) -> str:
-        """The picture as a URL of its own."""
+        """The image as a data URL."""
         kind = {b"\x89": "png", b"G": "gif"}.get(self.data[:1], "jpeg")
         return f"data:image/{kind};base64,{base64.b64encode(self.data).decode()}"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A JSON value to unfold."""
+    """A JSON value that can be unfolded."""
 
     title: str
     value: Any
@@ -117,11 +117,11 @@ class Section:
 
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole document as one HTML file."""
+    """Render the document as one HTML file."""
     script = inline_script(TEMPLATES, "report.js")
     return render(TEMPLATES, "report.html", title=title, subtitle=subtitle, sections=sections, script=script)
 
 
 def to_markdown(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The document's texts and tables; figures are left to the HTML, and named."""
+    """Render the document's texts and tables as Markdown; of figures only the captions appear."""
     return render(TEMPLATES, "report.md", title=title, subtitle=subtitle, sections=sections).rstrip("\n") + "\n"

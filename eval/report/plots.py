@@ -1,5 +1,7 @@
-"""What all figures of a report share: size, letters, colours, axes, and how they become files or SVG text. Equal data
-give equal bytes."""
+"""Common style of a report's figures: size, fonts, colours, axes, and export to files or SVG text.
+
+Equal data give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _SVG: Any = {**_FONT, "svg.fonttype": "none", "svg.hashsalt": "dactyl"}
 
 
 def svg(figure: Figure) -> str:
-    """The figure as SVG text to put into HTML; its letters are text."""
+    """Convert a figure to SVG text for HTML; its letters remain text."""
     buffer = io.StringIO()
     with matplotlib.rc_context(_SVG):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -35,12 +37,12 @@ def svg(figure: Figure) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     atomic_write(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of this width and height in inches."""
+    """Create a figure of this width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of what moves the errors: miscalibration, what makes a sample hard, confidence."""
+"""Figures of what affects the errors: miscalibration, what makes a sample hard, confidence."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from eval.report.plots import COLORS, PARTS, log_ticks, new_figure, plain_axes
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.metrics import PoseErrors
 
-_GROUPS = 8  # of samples that a trend's means are of
+_GROUPS = 8  # groups of samples, whose means form a trend
 
 
 @dataclass(frozen=True)
 class Line:
-    """Means over something, with intervals; ``reference`` is the mean without it."""
+    """Means over the amount of an effect, with intervals; ``reference`` is the mean without the effect."""
 
     label: str
     x: Sequence[float]
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Errors (N,) of samples over a value (N,) of each, which belong to episodes (N,)."""
+    """Errors (N,) of samples over a value (N,) of each; the samples belong to episodes (N,)."""
 
     label: str
     values: np.ndarray
@@ -38,7 +38,7 @@ class Scatter:
 
 
 def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -> Figure:
-    """Mean errors over how wrong the told cameras are.
+    """Plot mean errors over the error of the given cameras.
 
     Args:
         panels: for each kind of error: the axis' label, the displacement of Table 9, and the lines of rotation
@@ -70,11 +70,11 @@ def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -
 
 
 def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
-    """Errors over something that is known of each sample: every sample as a dot, means of groups of equal size.
+    """Plot errors over a value of each sample: every sample as a dot, and means of groups of equal size.
 
     Args:
         groups: one colour each.
-        label: of the horizontal axis.
+        label: label of the horizontal axis.
         log: make that axis logarithmic.
     """
     figure = new_figure(11, 3.9)
@@ -98,11 +98,11 @@ def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
 
 
 def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
-    """What a confidence is worth: the risk of answering by how often, errors by confidence, and how often it is right.
+    """Plot risk over coverage, errors by confidence, and the fraction of right estimates by confidence.
 
     Args:
         groups: rotation errors over confidence.
-        within_deg: the error below which an estimate counts as right.
+        within_deg: largest error of an estimate that counts as right.
     """
     figure = new_figure(11, 3.9)
     risk, tenths, calibration = figure.subplots(1, 3)
@@ -144,7 +144,7 @@ def _means(
     color: str,
     label: str,
 ) -> None:
-    """Means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
+    """Plot means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
     axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)
     intervals = [mean_interval(*group, np.random.default_rng(0)) for group in groups]
     if all(intervals):

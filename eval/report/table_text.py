@@ -20,13 +20,13 @@ from vision.templating import render
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
-    """The table in GitHub's Markdown, with notes below."""
+    """Format the table in GitHub's Markdown, with notes below."""
     notes = table_notes(rows) if notes is None else notes
     return table_text(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The paper's rows, ours and the constant's in Markdown, with the few columns that fit a README."""
+    """Format the paper's rows, ours and the constant pose's in Markdown, with the few columns that fit a README."""
     titles = ("estimator", "test set", "head", "protocol", "n", "rotation (°)", "position (mm)")
     body = []
     for row in rows:
@@ -43,17 +43,17 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int, notes: Sequence[str] = ()) -> str:
-    """A table in Markdown, its first ``texts`` columns aligned left, with notes below."""
+    """Format a table in Markdown, with its first ``texts`` columns aligned left and notes below."""
     return render(TEMPLATES, "table.md", titles=titles, rows=rows, texts=texts, notes=notes)
 
 
 def comma_separated(rows: Sequence[Row]) -> str:
-    """The table as CSV in full precision, one column for each figure, empty where there is none."""
+    """Format the table as CSV in full precision, one column for each figure, empty if there is none."""
     return csv_text([flat(row) for row in rows])
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Records of the same keys as CSV, a column for each key, empty for None."""
+    """Format records with the same keys as CSV, a column for each key, empty for None."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
@@ -62,7 +62,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def flat(row: Row) -> dict[str, Any]:
-    """Every figure of a row under a name of its own with its unit; None where there is none, or no finite one."""
+    """Return every figure of a row under a unique name with its unit; None if it is missing or not finite."""
     texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
     found: dict[str, Any] = {key: None if getattr(row, key) == NONE else getattr(row, key) for key in texts}
     found["samples"] = row.samples
@@ -81,7 +81,7 @@ def flat(row: Row) -> dict[str, Any]:
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """The table on a terminal, leaving out columns until it fits; whole where the output is a file."""
+    """Print the table, leaving out columns until it fits the terminal; complete if the output is a file."""
     kept, notes = header(), table_notes(rows)
     left_out: list[str] = []
     less_telling = _less_telling()
@@ -102,7 +102,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
 
 
 def _less_telling() -> list[str]:
-    """Titles of the columns that can be left out, the first first."""
+    """Return the titles of the columns that can be left out, in the order of removal."""
     others = [metric.heading for metric in table_metrics() if metric.key not in MAIN]
     return ["cameras known", "renderer", "p90", "median", "95 % CI", "n", *reversed(others), "head"]
 
@@ -126,13 +126,13 @@ _FIRST_FIGURE = 6
 
 
 def header() -> list[str]:
-    """Titles of the table's columns."""
+    """Return the titles of the table's columns."""
     known = ["estimator", "test set", "renderer", "head", "protocol", "cameras known", "n"]
     return [*known, *(title for metric in table_metrics() for title in _titles(metric))]
 
 
 def cells(row: Row) -> list[str]:
-    """A row's texts, one for each column."""
+    """Return a row's texts, one for each column."""
     samples = NONE if row.samples is None else f"{row.samples:,}"
     known = [row.estimator, row.test_set, row.renderer, row.head, row.protocol, row.cameras, samples]
     return [*known, *(cell for metric in table_metrics() for cell in _cells(metric, row))]
@@ -152,13 +152,13 @@ def _cells(metric: Metric, row: Row) -> list[str]:
 
 
 def figure_text(metric: Metric, figure: Summary | None) -> str:
-    """A figure in one cell: mean and standard deviation, the mean, or the share in percent."""
+    """Format a figure for one cell: mean and standard deviation, the mean, or the fraction in percent."""
     if figure is None:
         return NONE
     return f"{100 * figure.mean:.1f} %" if metric.kind == "share" else mean_and_spread(figure)
 
 
 def mean_and_spread(summary: Summary) -> str:
-    """``mean ± standard deviation``, or only the mean where no more is known."""
+    """Format ``mean ± standard deviation``, or only the mean if the standard deviation is unknown."""
     known = summary.std is not None and math.isfinite(summary.std)
     return f"{summary.mean:.2f} ± {summary.std:.2f}" if known else f"{summary.mean:.2f}"

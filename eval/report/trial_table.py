@@ -1,4 +1,4 @@
-"""The table of trials: the paper's Table 3, ours, and how ours were played."""
+"""The table of trials: the paper's Table 3, our trials, and how ours were played."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vision.published import TRIALS, ConsecutiveGoals
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A line of the table of trials; None where nothing is published or nothing was estimated.
+    """A line of the table of trials; None if nothing is published or nothing was estimated.
 
     Attributes:
-        goals: whose trials, and what they came to.
-        interval: of the mean, 95 %.
-        ended: how many trials ended by a drop, by too long at one goal, with all goals.
-        errors: the estimator's mean errors while it drove, degrees and millimetres.
-        published: by the paper.
+        goals: label of the trials, and their consecutive goals.
+        interval: 95 % interval of the mean.
+        ended: number of trials that ended by a drop, by too long a time at one goal, and with all goals.
+        errors: the estimator's mean errors during the trials, degrees and millimetres.
+        published: whether the paper published them.
     """
 
     goals: ConsecutiveGoals
@@ -50,7 +50,7 @@ TRIAL_NOTES = (
 
 
 def play_row(play: Play, name: str) -> TrialRow:
-    """A play's line of the table, for a policy and object called ``name``."""
+    """Return a play's line of the table, for a policy and object called ``name``."""
     goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
     label = f"{name} ({play.observation_source})"
     mean, std, median = float(goals.mean()), float(goals.std()), float(np.median(goals))
@@ -63,7 +63,7 @@ def play_row(play: Play, name: str) -> TrialRow:
 
 
 def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
-    """The paper's rows for the hand and object, then ours; one policy needs no name, several have theirs."""
+    """Return the paper's rows for the hand and object, then ours; a single policy is not named."""
     played = dict.fromkeys((loop.scene.hand.name if loop.scene.hand else "", loop.object) for loop in loops.values())
     rows = [row for names in played for row in PAPER_TRIALS.get(names, ())]
     for name, loop in loops.items():
@@ -79,7 +79,7 @@ TRIAL_TITLES = (
 
 
 def trial_cells(row: TrialRow) -> list[str]:
-    """A row's texts, one for each of :data:`TRIAL_TITLES`."""
+    """Return a row's texts, one for each of :data:`TRIAL_TITLES`."""
     goals = row.goals
     mean = f"{goals.mean:.1f}" if goals.std is None else f"{goals.mean:.1f} ± {goals.std:.1f}"
     between = "–" if row.interval is None else f"{row.interval.low:.1f}–{row.interval.high:.1f}"
@@ -90,7 +90,7 @@ def trial_cells(row: TrialRow) -> list[str]:
 
 
 def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
-    """What the table's words mean, and how the trials of each policy were played."""
+    """Return notes on the terms of the table, and on how the trials of each policy were played."""
     notes = list(TRIAL_NOTES)
     for name, loop in loops.items():
         played = loop.played
@@ -119,7 +119,7 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
 
 
 def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
-    """What seeing through the estimator costs: the same trials, told the state and told what is seen."""
+    """Yield what vision costs: the paired difference of the same trials by vision and by the state."""
     goals = {(play.simulation, play.observation_source): np.asarray(play.goals, np.float64) for play in loop.plays}
     for simulation, source in goals:
         if source == "vision" and (simulation, "state") in goals:
@@ -130,5 +130,5 @@ def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
 
 
 def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
-    """The table of trials in Markdown, with notes below."""
+    """Format the table of trials in Markdown, with notes below."""
     return table_text(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))

@@ -1,4 +1,4 @@
-"""``dactyl report``: pages that a lab can publish, from the folders of one or more evaluations.
+"""``dactyl report``: pages for publication, from the folders of one or more evaluations.
 
 Everything is computed from saved predictions (``eval.scoring.record``); nothing is estimated, rendered or downloaded.
 """
@@ -64,7 +64,7 @@ class ReportConfig:
 
 
 def report(config: ReportConfig) -> list[Row]:
-    """Write the report; the rows of its table.
+    """Write the report, and return the rows of its table.
 
     Raises:
         DactylError: an evaluation is missing, unfinished or damaged, or two are of different objects or of different
@@ -115,7 +115,7 @@ def report(config: ReportConfig) -> list[Row]:
 
 
 def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Published rows, then every test set with all checkpoints on it, then the kinds that are missing."""
+    """Return published rows, then every test set with all checkpoints on it, then the kinds that are missing."""
     rows = [row for evaluation in evaluations for row in evaluation_rows(evaluation)]
     names = list(dict.fromkeys(row.test_set for row in rows))
     constants = {row.test_set: row for row in reversed(rows) if row.estimator == "constant"}
@@ -140,7 +140,7 @@ def _refuse_mixture(evaluations: Sequence[Evaluation]) -> None:
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    """Every condition's figures and what made them, as JSON."""
+    """Return every condition's figures and their origin, as JSON values."""
     found: dict[str, Any] = {}
     for test_set in evaluation.sets:
         found[test_set.name] = {

@@ -1,8 +1,8 @@
-"""The best constant estimate: what an estimator that never looks at the pictures can reach.
+"""The best constant estimate: what an estimator can reach without looking at the images.
 
-"Best" is what the table's first column asks for: of all constant poses, the one with the smallest mean error on the
-training labels. For the position that is the geometric median (the mean minimises the squared error instead), for the
-rotation the geodesic median on SO(3). It is fitted to the training labels and scored on the test set, like a network.
+"Best" refers to the table's first column: of all constant poses, it has the smallest mean error on the training labels.
+For the position this is the geometric median (the mean would minimise the squared error instead), for the rotation the
+geodesic median on SO(3). It is fitted to the training labels and scored on the test set, like a network.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from eval.spacing import evenly_spaced
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.storage.datasets import TripletDataset
 
-_STARTS = 2_000  # rotations all over SO(3): the nearest to any other is some 11 degrees away
+_STARTS = 2_000  # random rotations all over SO(3): any rotation has one of them within about 11 degrees
 _DESCENTS = 5
-_MAX_LABELS = 20_000  # more would move the medians by a tenth of a millimetre and degree
+_MAX_LABELS = 20_000  # more would move the medians by only a tenth of a millimetre or degree
 
 
 @dataclass(frozen=True)
 class ConstantPose:
-    """The same answer for every sample.
+    """One pose that is the estimate for every sample.
 
     Attributes:
         position: (3,) metres, world frame.
@@ -44,7 +44,7 @@ class ConstantPose:
 
 
 def best_constant(training_set: TripletDataset) -> ConstantPose:
-    """The constant pose of least mean error on a training set (on evenly spaced labels of a large one)."""
+    """Fit the constant pose of least mean error to the labels of a training set (evenly spaced ones of a large set)."""
     labels = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
     return ConstantPose(
         geometric_median([label["object_position"] for label in labels]),
@@ -54,7 +54,7 @@ def best_constant(training_set: TripletDataset) -> ConstantPose:
 
 
 def geometric_median(points: ArrayLike) -> FloatArray:
-    """The point (3,) of least mean distance to points (N, 3); the problem is convex, so one descent finds it."""
+    """Return the point (3,) of least mean distance to points (N, 3). The problem is convex, so one descent finds it."""
     points = np.asarray(points, dtype=np.float64)
 
     def mean_distance(candidate: FloatArray) -> float:
@@ -65,13 +65,14 @@ def geometric_median(points: ArrayLike) -> FloatArray:
 
 
 def rotation_median(quaternions: ArrayLike) -> FloatArray:
-    """The rotation (4,), w x y z, of least mean geodesic distance to rotations (N, 4).
+    """Return the rotation (4,), w x y z, of least mean geodesic distance to rotations (N, 4).
 
-    The problem has local minima, so the mean distance is looked at from all over SO(3) and descended from the best few
-    places; their tangent spaces are flat enough for that (Hartley et al., "Rotation Averaging", IJCV 2013, section 5).
+    The problem has local minima, so the mean distance is evaluated all over SO(3) and minimised from the best few
+    rotations; their tangent spaces are flat enough for that (Hartley et al., "Rotation Averaging", IJCV 2013, section
+    5).
     """
     quaternions = np.asarray(quaternions, dtype=np.float64)
-    random = Rotation.random(_STARTS, random_state=0)  # a fixed grid as good as any
+    random = Rotation.random(_STARTS, random_state=0)  # seeded: serves as a fixed grid
     own = rotation_from_quaternion(quaternions[np.linspace(0, len(quaternions) - 1, 200).astype(int)])
     starts = Rotation.concatenate([random, own, rotation_from_quaternion(quaternions).mean()])
     costs = np.array([_mean_angle(quaternions, candidate) for candidate in quaternion_from_rotation(starts)])
@@ -83,7 +84,7 @@ def rotation_median(quaternions: ArrayLike) -> FloatArray:
 
 
 def _mean_angle(quaternions: FloatArray, candidate: FloatArray) -> float:
-    """Mean geodesic distance in radians."""
+    """Return the mean geodesic distance in radians."""
     return float(2.0 * np.arccos(np.minimum(np.abs(quaternions @ candidate), 1.0)).mean())
 
 
@@ -95,7 +96,7 @@ def _descend_rotation(quaternions: FloatArray, start: Rotation) -> Rotation:
 
 
 def _descend(cost: Callable[[FloatArray], float], start: FloatArray, step: float) -> FloatArray:
-    """Nelder and Mead's method, for a sum of distances has a kink at every sample."""
+    """Minimise by Nelder and Mead's method, because a sum of distances has a kink at every sample."""
     simplex = start + step * np.concatenate([np.zeros((1, 3)), np.eye(3)])
     options = {"initial_simplex": simplex, "xatol": 1e-6 * step, "fatol": 1e-9 * step, "maxiter": 2_000}
     best: FloatArray = minimize(cost, start, method="Nelder-Mead", options=options).x  # type: ignore[call-overload]

@@ -1,8 +1,8 @@
-"""How sure a mean is: confidence intervals over trajectories.
+"""Confidence intervals of means, over episodes.
 
 The samples of one episode show nearly the same grasp, so they are not independent: resampling them one by one would
-promise far too much. The cluster bootstrap draws whole episodes with replacement instead (Davison and Hinkley,
-"Bootstrap Methods and their Application", section 3.8), and the interval is that of the percentiles.
+give far too narrow intervals. The cluster bootstrap draws whole episodes with replacement instead (Davison and Hinkley,
+"Bootstrap Methods and their Application", section 3.8), and the interval lies between percentiles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """Ends of a confidence interval, in the unit of what it is of."""
+    """Ends of a confidence interval, in the unit of the values."""
 
     low: float
     high: float
@@ -26,10 +26,10 @@ class Interval(NamedTuple):
 def mean_interval(
     values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator, level: float = LEVEL
 ) -> Interval | None:
-    """Interval of the mean of values (N,) whose sample i belongs to ``episodes[i]``; of a share, for booleans.
+    """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``episodes[i]``.
 
     Returns:
-        None for a single episode: it says nothing about others.
+        The interval; None for a single episode, which says nothing about others.
     """
     means = _resampled_means(values, episodes, generator)
     return None if means is None else _percentiles(means, level)
@@ -41,18 +41,20 @@ def difference_interval(
     generator: np.random.Generator,
     level: float = LEVEL,
 ) -> Interval | None:
-    """Interval of the mean of ``values`` less that of ``less``, both as (values (N,), episodes (N,)) and of samples of
-    their own. Where both are of the same samples, :func:`mean_interval` of their differences says more.
+    """Compute the interval of the mean of ``values`` minus that of ``less``, each with its own samples.
+
+    Both are (values (N,), episodes (N,)). If they have the same samples, :func:`mean_interval` of their differences is
+    more precise.
 
     Returns:
-        None where one of them has a single episode.
+        The interval; None if either has a single episode.
     """
     found = [_resampled_means(*one, generator) for one in (values, less)]
     return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], level)
 
 
 def _resampled_means(values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:
-    """(RESAMPLES,); None for a single episode."""
+    """Return the means (RESAMPLES,) of resampled episodes; None for a single episode."""
     values = np.asarray(values, dtype=np.float64)
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     if values.shape != episode.shape:

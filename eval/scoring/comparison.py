@@ -1,7 +1,7 @@
-"""Two evaluations side by side: the differences of their means, and how sure these are.
+"""Comparison of two evaluations: the differences of their means, with confidence intervals.
 
-Where both runs met the same samples, each sample's difference is taken and whole episodes of them are resampled: what
-makes a sample hard for both then cancels. Otherwise each run's episodes are resampled on their own.
+If both runs have the same samples, each sample's difference is taken and whole episodes of them are resampled, so that
+what makes a sample hard for both cancels. Otherwise each run's episodes are resampled separately.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from vision.errors import DactylError, printable
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of both runs on a test set under a protocol, in the metric's unit; of a share, the share.
+    """A metric of both runs on one test set under one protocol, in the metric's unit, or as a fraction.
 
     Attributes:
-        test_set: its name in both.
+        test_set: its name in both evaluations.
         protocol: nominal, self-calibrated or calibrated.
-        metric: what is compared.
-        samples: numbers of the baseline's and of the candidate's.
-        episodes: of the baseline's samples.
-        paired: whether the candidate's samples are the same.
-        baseline: mean.
-        candidate: mean.
-        interval: of the difference, 95 %; None for a single episode and for infinite errors.
+        metric: the metric that is compared.
+        samples: number of samples of the baseline and of the candidate.
+        episodes: number of episodes of the baseline's samples.
+        paired: whether both have the same samples.
+        baseline: the baseline's mean.
+        candidate: the candidate's mean.
+        interval: 95 % interval of the difference; None for a single episode and for infinite errors.
     """
 
     test_set: str
@@ -46,7 +46,7 @@ class Difference:
 
     @property
     def difference(self) -> float | None:
-        """Candidate less baseline; None where one of them is infinite."""
+        """Candidate minus baseline; None if either is infinite."""
         both = np.isfinite([self.baseline, self.candidate]).all()
         return self.candidate - self.baseline if both else None
 
@@ -57,11 +57,11 @@ class Difference:
 
 
 def compare(baseline: Evaluation, candidate: Evaluation) -> list[Difference]:
-    """Every metric on every test set and protocol that both have.
+    """Compare every metric on every test set and protocol that both evaluations have.
 
     Raises:
-        DactylError: they do not compare: of different objects, without a test set or protocol in common, or with test
-            sets of another scene, renderer or image size under one name.
+        DactylError: the evaluations are not comparable: they are of different objects, have no test set or protocol in
+            common, or have test sets of one name that differ in scene, object, renderer or image size.
     """
     theirs = {one.name: one for one in candidate.sets}
     shared = [name for name in baseline.record.test_sets if name in theirs]
@@ -105,7 +105,7 @@ def _differences(test_set: str, ours: Scored, theirs: Scored, paired: bool) -> I
     episodes = [scored.episodes[order] for scored, order in zip((ours, theirs), orders, strict=True)]
     for key, metric in metrics().items():
         if key not in ours.errors.values or key not in theirs.errors.values:
-            continue  # pixels of a test set without cameras
+            continue  # an error in pixels, on a test set without cameras
         less, values = (
             np.asarray(scored.errors[key], np.float64)[order]
             for scored, order in zip((ours, theirs), orders, strict=True)

@@ -1,18 +1,18 @@
-"""What an estimator is told about the cameras, and which of them it sees with.
+"""What an estimator knows about the cameras, and which cameras it sees through.
 
-Every sample's cameras are displaced at random from the rig (Table 9), hence three protocols:
+Every sample's cameras are randomly displaced from the rig (Table 9), hence three protocols:
 
 nominal
-    The estimator is told the nominal cameras. This is what the paper's figures mean.
+    The estimator is given the nominal cameras, as in the paper's figures.
 self-calibrated
-    It is told the cameras that it found itself, from the pictures of a recording whose cameras were displaced once.
-    Only for estimators that can, and test sets that are recordings (:mod:`eval.scoring.found_cameras`).
+    It is given the cameras that it found itself, from the images of a recording whose cameras were displaced once.
+    Only for estimators that find cameras, and test sets that are recordings (:mod:`eval.scoring.found_cameras`).
 calibrated
-    The estimator is told the true cameras, as a laboratory that calibrates often would. Only for estimators that use
-    cameras at all.
+    The estimator is given the true cameras, as in a laboratory that calibrates often. Only for estimators that use
+    cameras.
 
-From the calibrated protocol come two studies: ``without-<camera>`` takes one camera away, pictures and all, and
-``<what>-<amount>`` tells cameras that are wrong by exactly that amount, each in a random direction of its own.
+Two studies vary the calibrated protocol: ``without-<camera>`` removes one camera and its images, and
+``<what>-<amount>`` gives cameras that are wrong by exactly that amount, each in its own random direction.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ LARGEST_DISPLACEMENT: dict[Displaced, float] = {
     "rotation": CAMERA_ROTATION_DEG,
     "field-of-view": CAMERA_FOVY_DEG,
 }
-"""How far Table 9 displaces a camera at most, in :data:`UNITS`: position along each axis, rotation about any axis."""
+"""Largest displacement of a camera in Table 9, in :data:`UNITS`: position along each axis, rotation about any axis."""
 
 AMOUNTS: dict[Displaced, tuple[float, ...]] = {
     "position": (1.0, 3.0, 10.0, 30.0),
     "rotation": (0.1, 0.3, 1.0, 3.0),
     "field-of-view": (0.1, 0.3, 1.0, 3.0),
 }
-"""From what a careful calibration reaches to beyond :data:`LARGEST_DISPLACEMENT`."""
+"""From the error of a careful calibration to beyond :data:`LARGEST_DISPLACEMENT`."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to ask an estimator.
+    """One condition under which an estimator is evaluated.
 
     Attributes:
         camera_knowledge: which cameras it is given: those of the rig, those it found, or the sample's true ones.
-        without: name of a camera that is taken away.
-        displaced: what is wrong about the cameras it is told.
-        amount: how wrong, in :data:`UNITS`.
+        without: name of a camera that is removed.
+        displaced: kind of error of the cameras it is given.
+        amount: size of that error, in :data:`UNITS`.
     """
 
     camera_knowledge: ProtocolName
@@ -67,7 +67,7 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """A name that no other condition has; part of file names."""
+        """Unique name of the condition; part of file names."""
         if self.without:
             return f"without-{self.without}"
         return f"{self.displaced}-{self.amount:g}{UNITS[self.displaced]}" if self.displaced else self.camera_knowledge
@@ -78,23 +78,23 @@ class Condition:
 
 
 def camera_subsets(rig: Rig) -> list[Condition]:
-    """Each camera taken away; none where no second one would be left."""
+    """Return a condition without each camera in turn; none if fewer than two cameras would be left."""
     return [Condition("calibrated", without=name) for name in rig.names] if len(rig) > 2 else []
 
 
 def miscalibrations() -> list[Condition]:
-    """Each kind of error at each amount."""
+    """Return a condition for each kind of error at each amount."""
     return [Condition("calibrated", None, kind, amount) for kind, amounts in AMOUNTS.items() for amount in amounts]
 
 
 def estimator_inputs(
     condition: Condition, batch: Mapping[str, Any], rig: Rig, found: tuple[FloatArray, FloatArray] | None = None
 ) -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """Images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, of a batch of samples.
+    """Return images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, from a batch of samples.
 
     Args:
-        batch: ``images``, ``index`` and the true cameras as a dataset gives them, (B, ...).
-        found: K (B, C, 3, 3) and T (B, C, 4, 4) of the self-calibrated protocol.
+        batch: ``images``, ``index`` and the true cameras as in a dataset, (B, ...).
+        found: K (B, C, 3, 3) and T (B, C, 4, 4) for the self-calibrated protocol.
     """
     images = batch["images"]
     if condition.camera_knowledge == "nominal":
@@ -118,8 +118,10 @@ def estimator_inputs(
 def _displaced(
     kind: Displaced, amount: float, index: int, matrices: FloatArray, transforms: FloatArray, rig: Rig
 ) -> tuple[FloatArray, FloatArray]:
-    """K (C, 3, 3) and T (C, 4, 4), each camera wrong by ``amount``. The same direction at every amount: curves over
-    the amount then compare like with like."""
+    """Return K (C, 3, 3) and T (C, 4, 4) with each camera wrong by ``amount``.
+
+    A camera's direction is the same at every amount, so that curves over the amount compare like with like.
+    """
     generator = np.random.default_rng((index, sorted(UNITS).index(kind)))
     directions = generator.normal(size=(len(matrices), 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)

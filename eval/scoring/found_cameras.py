@@ -1,4 +1,4 @@
-"""The self-calibrated protocol: cameras that an estimator finds from a recording, and which samples make one."""
+"""The self-calibrated protocol: which samples form a recording, and the cameras that an estimator finds from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from vision.storage.datasets import TripletDataset
 
 
 def recordings(dataset: TripletDataset) -> np.ndarray | None:
-    """The recording of each sample, (N,): samples of one share their cameras. None where each has cameras of its own.
+    """Return the recording of each sample, (N,), or None if each sample has its own cameras.
 
-    Rendered sets say so in their configuration (``render.displacement: per-recording``); an imported recording is one.
+    Samples of one recording share their cameras. Rendered sets state this in their configuration
+    (``render.displacement: per-recording``); an imported recording is one recording.
     """
     if dataset.manifest.recording is not None:
         return np.zeros(len(dataset), np.int64)
@@ -31,15 +32,15 @@ def recordings(dataset: TripletDataset) -> np.ndarray | None:
 
 
 def can_self_calibrate(estimator: object) -> bool:
-    """Whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
+    """Return whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
     return getattr(estimator, "finds_cameras", False) and hasattr(estimator, "self_calibrate")
 
 
 def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[FloatArray, FloatArray]:
-    """K (N, C, 3, 3) and T (N, C, 4, 4) of a calibration file, the same for each sample.
+    """Read K (N, C, 3, 3) and T (N, C, 4, 4) from a calibration file, the same for each sample.
 
     Raises:
-        DactylError: it is none of the set's images.
+        DactylError: the file lacks a camera of the set, or has one of another image size or with distortion.
     """
     rig = read_rig(calibration)
     names = dataset.rig.names
@@ -62,10 +63,10 @@ def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[Floa
 
 
 def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
-    """K (N, C, 3, 3) and T (N, C, 4, 4) that the estimator finds for each sample, from all of its recording.
+    """Find K (N, C, 3, 3) and T (N, C, 4, 4) of each sample with the estimator, from all of the sample's recording.
 
     Raises:
-        DactylError: the set has no recordings, or one leaves a camera open.
+        DactylError: the set has no recordings, or one leaves a camera undetermined.
     """
     groups = recordings(dataset)
     if groups is None:

@@ -1,4 +1,4 @@
-"""The errors that are measured, one row each: key, unit, title, definition and function.
+"""Definitions of the errors, one row each: key, unit, title, definition and function.
 
 A row is all that an error needs: tables, CSV, JSON, ``dactyl report`` with its chapter of definitions and its option
 ``metrics`` are made from the rows of :data:`METRICS`, and from those of other packages under the entry point
@@ -6,7 +6,7 @@ A row is all that an error needs: tables, CSV, JSON, ``dactyl report`` with its 
 
 Points are points of the object's surface, the corners of a convex solid. Rotation, MSSD and MSPD are the least over the
 object's symmetries; position is that of the point which they leave in place. Lettered objects have no symmetry but the
-identity, so these errors are not blind to letters; ADD-S is, as its authors define it.
+identity, so these errors account for letters; ADD-S, as its authors define it, ignores them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vision.geometry.rotations import FloatArray, geodesic_distance
 from vision.scene.symmetries import symmetric_distance
 
 WITHIN_DEG, WITHIN_MM = 5.0, 5.0
-"""Errors below both count as ``≤ 5° & 5 mm`` (Shotton et al., CVPR 2013, use 5 cm)."""
+"""Errors up to both count as ``≤ 5° & 5 mm`` (Shotton et al., CVPR 2013, use 5 cm)."""
 
 _SYMBOLS = {"deg": "°"}
 
@@ -35,14 +35,14 @@ class Metric:
     """An error of pose estimates.
 
     Attributes:
-        key: by which configurations, CSV and JSON know it: small letters, digits and underscores.
-        unit: of the error, for example mm, px or deg; empty for a share of samples.
-        title: as tables call it, without the unit.
-        definition: what it is, with its source; a half sentence.
-        function: from N pairs of poses to the error of each, (N,): numbers, or truth values of a share. None where it
-            cannot be told, for example for lack of cameras.
-        kind: what a table says of it: mean, standard deviation, median and 90th percentile; only the mean; or the
-            share of samples.
+        key: its name in configurations, CSV and JSON: lower-case letters, digits and underscores.
+        unit: of the error, for example mm, px or deg; empty for a fraction of samples.
+        title: its name in tables, without the unit.
+        definition: half a sentence that defines it, with its source.
+        function: takes N pairs of poses and returns the error of each, (N,): numbers, or booleans for a fraction.
+            Returns None if the error cannot be computed, for example without cameras.
+        kind: what a table shows: mean, standard deviation, median and 90th percentile; only the mean; or the fraction
+            of samples.
         in_table: whether the main table shows it; the report's other errors show all but rotation and position.
     """
 
@@ -62,12 +62,12 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The title of the column in the main table, with the unit in brackets."""
+        """Column title in the main table, with the unit in brackets."""
         return f"{self.title} ({_SYMBOLS.get(self.unit, self.unit)})" if self.unit else self.title
 
     @property
     def short_heading(self) -> str:
-        """The title of the column in a table of many errors, with the unit."""
+        """Column title in a table of many errors, with the unit."""
         return f"{self.title} {self.unit}" if self.unit else self.title
 
     @property
@@ -95,7 +95,7 @@ def _add(pairs: PosePairs) -> FloatArray:
 
 
 def _add_s(pairs: PosePairs) -> FloatArray:
-    """The mean distance to the nearest point, searched in the object's own frame, where samples share points."""
+    """Compute the mean distance to the nearest point, in the object's frame, where all samples share their points."""
     own = (pairs.true_points - pairs.predicted_position[:, None]) @ pairs.predicted_rotation
     distance = np.asarray(cKDTree(pairs.target.points).query(own)[0])
     return np.asarray(1000.0 * distance.mean(axis=-1))
@@ -109,7 +109,7 @@ def _mssd(pairs: PosePairs) -> FloatArray:
 
 
 def _mspd(pairs: PosePairs) -> FloatArray | None:
-    """The largest distance in pixels; a point behind a camera is infinitely far off."""
+    """Compute the largest distance in pixels; a point behind a camera counts as infinitely far off."""
     if pairs.intrinsics is None or pairs.extrinsics is None:
         return None
     least = np.full(len(pairs), np.inf)
@@ -125,7 +125,7 @@ def _within(pairs: PosePairs) -> np.ndarray:
 
 
 def _face_confusion(pairs: PosePairs) -> np.ndarray:
-    """Whether a face is taken for another; never for an object whose look has all the symmetries of its shape."""
+    """Return whether a face is taken for another; never if the object's appearance has symmetries or its shape none."""
     target = pairs.target
     if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
         return np.zeros(len(pairs), bool)

@@ -1,4 +1,4 @@
-"""Errors of estimated poses against true ones, and what a table says about them.
+"""Errors of estimated poses against true ones, and their summaries for tables.
 
 The errors are defined in :mod:`eval.scoring.metric_rows`, one row each.
 """
@@ -28,10 +28,10 @@ MAIN = ("rotation", "position")
 
 @lru_cache(maxsize=1)
 def metrics() -> dict[str, Metric]:
-    """All metrics by key: ours, then those of other packages.
+    """Return all metrics by key: ours, then those of other packages.
 
     Raises:
-        DactylError: what another package offers is no metric, or has another key than its entry point.
+        DactylError: another package's entry point is not a metric, or not one with the entry point's name as its key.
     """
     found = {metric.key: metric for metric in METRICS}
     for name in OTHERS.names():
@@ -45,13 +45,13 @@ def metrics() -> dict[str, Metric]:
 
 
 def table_metrics() -> list[Metric]:
-    """Those that the main table shows."""
+    """Return the metrics that the main table shows."""
     return [metric for metric in metrics().values() if metric.in_table]
 
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """Errors of N samples by the metrics' keys, (N,) each; without those that could not be told."""
+    """Errors of N samples by the metrics' keys, (N,) each; errors that could not be computed are absent."""
 
     values: Mapping[str, np.ndarray]
 
@@ -70,18 +70,18 @@ class PoseErrors:
         return self.values["position"]
 
     def of(self, samples: np.ndarray) -> PoseErrors:
-        """The errors of some samples, given by their numbers or by a mask."""
+        """Select the errors of some samples, by their numbers or by a mask."""
         return PoseErrors({key: values[samples] for key, values in self.values.items()})
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a table says about the errors of a test set, in their own unit.
+    """Summary of the errors of a test set, in their own unit.
 
     Attributes:
-        mean: arithmetic mean; of a share, the share.
-        std: standard deviation over the samples (divided by n, so that one sample has 0); None where a paper does not
-            say, NaN where an error is infinite.
+        mean: arithmetic mean; for booleans, the fraction.
+        std: standard deviation over the samples (divided by n, so that one sample has 0); None if a paper does not
+            state it, NaN if an error is infinite.
         median: half of the samples have a smaller error; None as above.
         p90: 90 % of the samples have a smaller error, between two samples by linear interpolation; None as above.
     """
@@ -100,16 +100,16 @@ def pose_errors(
     predicted_quaternion: ArrayLike,
     cameras: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> PoseErrors:
-    """All errors of N samples.
+    """Compute all errors of N samples.
 
     Args:
-        target: the object; its points, symmetries and shape symmetries.
+        target: the object, with its points, symmetries and shape symmetries.
         true_position, predicted_position: (N, 3) metres, world frame.
         true_quaternion, predicted_quaternion: (N, 4) w x y z, of either sign.
         cameras: true K (N, C, 3, 3) and T (N, C, 4, 4), for errors in pixels.
 
     Raises:
-        DactylError: a metric of another package gives something else than a number for each sample.
+        DactylError: a metric of another package does not return a number for each sample.
     """
     pairs = PosePairs(
         target,
@@ -138,11 +138,11 @@ def _measured(metric: Metric, pairs: PosePairs) -> np.ndarray | None:
 
 
 def summarise(errors: ArrayLike) -> Summary:
-    """Mean, standard deviation, median and 90th percentile of at least one error, (N,)."""
+    """Compute mean, standard deviation, median and 90th percentile of at least one error, (N,)."""
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"expected at least one error in a row, got shape {values.shape}")
-    with np.errstate(invalid="ignore"):  # where one is infinite, there is no standard deviation
+    with np.errstate(invalid="ignore"):  # an infinite error makes the standard deviation NaN
         return Summary(
             float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
         )

@@ -1,4 +1,4 @@
-"""True poses next to estimated ones: what the errors of estimates are made of."""
+"""True poses paired with their estimates, from which errors are computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PosePairs:
         target: the object: its points (P, 3) in metres, symmetries, and the rotations that leave its shape unchanged.
         true_position, predicted_position: (N, 3) metres.
         true_rotation, predicted_rotation: (N, 3, 3), object to world.
-        intrinsics, extrinsics: true cameras, K (N, C, 3, 3) and T (N, C, 4, 4); None where they are not known.
+        intrinsics, extrinsics: true cameras, K (N, C, 3, 3) and T (N, C, 4, 4); None if unknown.
     """
 
     target: PoseObject
@@ -41,7 +41,7 @@ class PosePairs:
 
     @cached_property
     def predicted_points(self) -> FloatArray:
-        """The object's points in the world as they were estimated, (N, P, 3), metres."""
+        """The object's points in the world by the estimated poses, (N, P, 3), metres."""
         return _world(self.target.points, self.predicted_rotation, self.predicted_position)
 
     @cached_property
@@ -52,12 +52,12 @@ class PosePairs:
         return np.asarray(predicted - (self.true_rotation @ centre + self.true_position))
 
     def alike_points(self) -> Iterator[FloatArray]:
-        """The object's points in the world, (N, P, 3), in every pose that looks like the true one."""
+        """Yield the object's points in the world, (N, P, 3), for every pose that looks like the true one."""
         for motion in self.target.symmetries.transforms():
             moved = self.target.points @ motion[:3, :3].T + motion[:3, 3]
             yield _world(moved, self.true_rotation, self.true_position)
 
 
 def _world(points: FloatArray, rotation: FloatArray, position: FloatArray) -> FloatArray:
-    """Points (P, 3) of the object in the world, (N, P, 3)."""
+    """Transform points (P, 3) of the object to the world, (N, P, 3)."""
     return np.asarray(points @ np.swapaxes(rotation, -1, -2) + position[:, None])

@@ -1,9 +1,9 @@
-"""Estimates of a checkpoint on test sets, saved before anything is scored.
+"""Estimates of a checkpoint on test sets, saved before they are scored.
 
-A predictions file holds the estimate of every sample next to its truth, and says what made it: checkpoint, test set,
-protocol, versions. Scoring needs nothing else, so it can be redone or extended without the network.
+A predictions file holds the estimate of every sample next to its truth, and records its origin: checkpoint, test set,
+protocol, versions. Scoring needs nothing else, so it can be repeated or extended without the network.
 
-Predictions are a cache: those of another checkpoint, test set or version are made again, and it is said which and why.
+Predictions are a cache: those of another checkpoint, test set or version are made again, and the reason is printed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class EvaluateConfig:
 
 
 class Estimator(Protocol):
-    """What is evaluated: ``vision.estimator.PoseEstimator``, or anything with its face.
+    """Interface of what is evaluated, such as ``vision.estimator.PoseEstimator``.
 
     ``predict`` takes images (B, C, H, W, 3) uint8, K (B, C, 3, 3) and T (B, C, 4, 4), and whether these are only the
     nominal cameras. It returns position (B, 3) in metres, quaternion (B, 4), w x y z, object to world, and confidence
@@ -107,8 +107,8 @@ class Estimator(Protocol):
 
 
 def load_estimator(checkpoint: Path, device: str) -> Estimator:
-    """The checkpoint's network on the device that was asked for: auto, cpu or cuda."""
-    from vision.estimator import PoseEstimator  # here, so that a command line with a mistake in it is answered at once
+    """Load the checkpoint's network onto a device: auto, cpu or cuda."""
+    from vision.estimator import PoseEstimator  # slow: mistakes in the command line are reported before this import
 
     return PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
 
@@ -136,14 +136,14 @@ def obtain_predictions(
     numbers: Sequence[int] | None = None,
     calibration: Path | None = None,
 ) -> tuple[Predictions, str | None]:
-    """The predictions in ``path``, made there unless it holds the very same.
+    """Read the predictions in ``path``, and make them first unless the file already holds exactly these.
 
     Args:
-        numbers: samples to estimate; all when None.
-        calibration: file with the cameras of the self-calibrated protocol; they are found when None.
+        numbers: samples to estimate; None for all.
+        calibration: file with the cameras of the self-calibrated protocol; None to find them.
 
     Returns:
-        The predictions as read from the file, and why they were made: None where they were there already.
+        The predictions as read from the file, and why they were made, or None if they were already there.
 
     Raises:
         DactylError: as :func:`predict`.
@@ -170,7 +170,7 @@ def obtain_predictions(
 
 
 def _why_make(path: Path, origin: dict[str, Any], indices: np.ndarray) -> str | None:
-    """Why the predictions in a file cannot be used again; None when they can."""
+    """Return why the predictions in a file cannot be reused; None if they can."""
     if not path.exists():
         return "new"
     try:
@@ -190,10 +190,10 @@ def predict(
     numbers: Sequence[int] | None = None,
     calibration: Path | None = None,
 ) -> dict[str, np.ndarray]:
-    """Columns of ``PREDICTIONS``, (N, ...), of samples ``numbers`` of a dataset, or of all in its order.
+    """Compute the columns of ``PREDICTIONS``, (N, ...), for samples ``numbers`` of a dataset, or for all in its order.
 
     Raises:
-        DactylError: the dataset is of another object, rig or image size, or a sample cannot be read.
+        DactylError: the dataset is empty or of another object, rig or image size, or a sample cannot be read.
     """
     refuse_mismatch(estimator, dataset)
     numbers = range(len(dataset)) if numbers is None else numbers
@@ -227,18 +227,18 @@ def predict(
 
 
 def refuse_mismatch(estimator: Estimator, dataset: TripletDataset) -> None:
-    """A :class:`DactylError` unless the dataset shows what the estimator was trained on."""
+    """Raise :class:`DactylError` unless the dataset shows what the estimator was trained on."""
     require_same(
         estimator.scene, dataset.scene, f"{dataset.folder}: not what the checkpoint was trained on", to_a_network=True
     )
 
 
 def renderer_of(dataset: TripletDataset) -> str:
-    """Name of what made the pictures."""
+    """Return the names of the renderers of the images, joined by commas."""
     return ", ".join(dict.fromkeys(shard.renderer.get("name", "unknown") for shard in dataset.shards))
 
 
 def unit_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """Estimators may answer in float32; files hold unit quaternions to float64's precision."""
+    """Normalise quaternions in float64, the precision of files, because estimators may return float32."""
     quaternion = np.asarray(quaternion, np.float64)
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True))

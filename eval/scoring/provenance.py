@@ -1,4 +1,4 @@
-"""What ran on what: versions, commit, machine, and where datasets and checkpoints come from."""
+"""Provenance of an evaluation: versions, commit, machine, and the origin of datasets and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SOURCE = Path(__file__).resolve()
 
 
 def software() -> SoftwareRecord:
-    """Versions, the commit of this checkout (with ``+`` when files differ from it; None outside of one), machine."""
+    """Return versions, machine, and this checkout's commit (with ``+`` if files differ from it; None outside one)."""
     return SoftwareRecord(
         versions={name: package_version(name) for name in PACKAGES},
         python=platform.python_version(),
@@ -31,7 +31,7 @@ def software() -> SoftwareRecord:
 
 
 def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
-    """What a report says about a dataset."""
+    """Return what a report states about a dataset."""
     manifest = dataset.manifest
     return DatasetRecord(
         folder=str(dataset.folder),
@@ -49,7 +49,7 @@ def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
 
 
 def checkpoint_origin(path: Path) -> CheckpointFile:
-    """A checkpoint's hash, and the configuration of the training that wrote it where its folder has that."""
+    """Return a checkpoint's hash, and the configuration of the training that wrote it if its folder has one."""
     try:
         training = read_reservation(path.parent) if (path.parent / CONFIG).exists() else None
     except DactylError:
@@ -58,7 +58,7 @@ def checkpoint_origin(path: Path) -> CheckpointFile:
 
 
 def learnt_from(checkpoint: CheckpointFile, dataset: TripletDataset) -> bool:
-    """Whether a checkpoint's training, as far as its folder says, was on a dataset or validated on it."""
+    """Return whether a dataset was the training or validation set of a checkpoint, according to its folder."""
     data = (checkpoint.training or {}).get("data")
     return isinstance(data, dict) and dataset.fingerprint in (data.get("train"), data.get("val"))
 
@@ -69,7 +69,7 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", str(_SOURCE))  # else the repository is one in which we are only installed
+        git("ls-files", "--error-unmatch", str(_SOURCE))  # fails in a repository that only has this package installed
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

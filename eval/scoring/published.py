@@ -1,4 +1,4 @@
-"""What others published of the same hand and object, to compare with ours; nothing for any other scene."""
+"""Published errors for the same hand and object, to compare with ours; none for any other scene."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _ROWS = {("shadow", "block"): (*PAPER_ROWS, *SUCCESSOR_ROWS)}
 
 
 def published_rows(scene: Scene) -> tuple[Row, ...]:
-    """The rows that are of this scene's hand and object, by their names."""
+    """Return the published rows for the scene's hand and object, by their names."""
     return () if scene.hand is None else _ROWS.get((scene.hand.name, scene.object.name), ())
 
 
 def published_means(scene: Scene) -> dict[str, tuple[float, float]]:
-    """The paper's mean rotation (degrees) and position errors (mm) by test set, of this scene's hand and object."""
+    """Return the paper's mean rotation (degrees) and position (mm) errors by test set, for this hand and object."""
     return {
         row.test_set: (row.rotation.mean, row.position.mean)
         for row in published_rows(scene)

@@ -1,8 +1,8 @@
-"""An evaluation's folder: what ``dactyl evaluate`` leaves and ``dactyl report`` reads.
+"""The folder of an evaluation, which ``dactyl evaluate`` writes and ``dactyl report`` reads.
 
 ::
 
-    evaluation.json                      what was asked of what, written last: a folder without it is unfinished
+    evaluation.json                      what was evaluated, and how; written last: a folder without it is unfinished
     predictions/<set>-<condition>.parquet  ``PREDICTIONS``; conditions: ``eval.scoring.conditions``
     samples/<set>.parquet                ``eval.scoring.samples.sample_table``
     predictions-<set>-<protocol>.png     test triplets with the true and the estimated object
@@ -37,7 +37,7 @@ RECORD = "evaluation.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """One test set under one condition: errors (N,), confidence (N,), episodes (N,), places among its samples (N,)."""
+    """One test set under one condition: errors, confidence, episodes and rows among the set's samples, (N,) each."""
 
     condition: Condition
     errors: PoseErrors
@@ -51,12 +51,12 @@ class EvaluatedSet:
     """A test set of an evaluation.
 
     Attributes:
-        name: in the configuration.
-        renderer: what made its pictures.
+        name: its name in the configuration.
+        renderer: name of the renderer of its images.
         columns: of its samples file, (N, ...).
-        scored: by condition name.
+        scored: results by condition name.
         constant: errors of the best constant pose; None without a training set.
-        pictures: by condition name, where there is one.
+        pictures: paths of drawn predictions by condition name, for conditions that have one.
     """
 
     name: str
@@ -67,13 +67,13 @@ class EvaluatedSet:
     pictures: dict[str, Path]
 
     def study(self, study: str) -> list[Scored]:
-        """Its conditions of one study, in order."""
+        """Return the results of one study, in order."""
         return [scored for scored in self.scored.values() if scored.condition.study == study]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on its test sets, scored."""
+    """A checkpoint, scored on its test sets."""
 
     name: str
     folder: Path
@@ -89,7 +89,7 @@ class Evaluation:
 
     @cached_property
     def scene(self) -> Scene:
-        """What the checkpoint was trained on."""
+        """The scene that the checkpoint was trained on."""
         return Scene.from_json(self.record.checkpoint.scene, f"{self.folder / RECORD}: checkpoint.scene")
 
     @property
@@ -98,7 +98,7 @@ class Evaluation:
 
     @property
     def training_renderer(self) -> str:
-        """Name of what made the training pictures."""
+        """Names of the renderers of the training images, joined by commas."""
         training = self.record.training_set
         names = [renderer.get("name", "unknown") for renderer in training.renderers] if training else ["unknown"]
         return ", ".join(dict.fromkeys(names))
@@ -124,7 +124,7 @@ class Evaluation:
 
     def _score(self, entry: PredictionsRecord, condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
         found, _ = read_table(self._whole(entry.file, entry.sha256), PREDICTIONS)
-        some = condition.study == "miscalibration"  # on some samples only; all others on all
+        some = condition.study == "miscalibration"  # the only study that may omit samples
         places = _places(columns["index"], found["index"], some, self.folder / entry.file)
         cameras = columns["camera_intrinsics"][places], columns["camera_extrinsics"][places]
         errors = pose_errors(
@@ -146,7 +146,7 @@ class Evaluation:
         return pose_errors(self.object, found["true_position"], found["true_quaternion"], position, quaternion, cameras)
 
     def _whole(self, file: str, expected: str) -> Path:
-        """The path of one of its files, after comparing its content with the record."""
+        """Return the path of one of the evaluation's files, after comparing its hash with the record."""
         path = self.folder / file
         if not path.is_file():
             raise DactylError(f"{path}: is missing; run dactyl evaluate again")
@@ -156,7 +156,7 @@ class Evaluation:
 
 
 def load_evaluation(name: str, folder: Path) -> Evaluation:
-    """The evaluation in a folder, checked; its tables are read when asked for.
+    """Load and check the evaluation in a folder; its tables are read when they are needed.
 
     Raises:
         DactylError: it is missing, unfinished, damaged or of another version.
@@ -168,7 +168,7 @@ def load_evaluation(name: str, folder: Path) -> Evaluation:
 
 
 def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Write a samples file; what the record says about it."""
+    """Write a samples file, and return its entries for the record."""
     cameras = columns["camera_intrinsics"].shape[1]
     facts = tuple(key for key in columns if key not in sample_table(cameras, ()))
     path = folder / "samples" / f"{name}.parquet"
@@ -177,12 +177,12 @@ def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> di
 
 
 def prediction_entry(folder: Path, file: Path, condition: Condition) -> PredictionsRecord:
-    """What the record says about a predictions file."""
+    """Return the record's entry for a predictions file."""
     return PredictionsRecord(ConditionRecord(**vars(condition)), str(file.relative_to(folder)), sha256(file))
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:
-    """The place of each of ``indices`` (n,) among all (N,); ``some`` of them will do."""
+    """Return the row of each of ``indices`` (n,) among all (N,); with ``some``, n may be less than N."""
     order = np.argsort(all_indices)
     found = order[np.clip(np.searchsorted(all_indices, indices, sorter=order), 0, len(order) - 1)]
     if len(indices) != len(all_indices) and not some:

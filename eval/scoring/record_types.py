@@ -1,4 +1,4 @@
-"""What the records of an evaluation and of trials hold, key by key."""
+"""Record types of evaluations and trials, key by key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from eval.scoring.conditions import Displaced, ProtocolName
 from vision.io.decode import Count, Name, Record, Sha256, Text
 
 SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
-"""Of a test set; part of file names."""
+"""Name of a test set; part of file names."""
 
 
 class SoftwareRecord(Record, frozen=True, omit_defaults=False):
-    """The software and the machine that ran (``eval.scoring.provenance``)."""
+    """The software and the machine of a run (``eval.scoring.provenance``)."""
 
     versions: dict[Text, Text | None]
     python: Text
@@ -24,7 +24,7 @@ class SoftwareRecord(Record, frozen=True, omit_defaults=False):
 
 
 class CheckpointFile(Record, frozen=True, omit_defaults=False):
-    """A checkpoint, and the configuration of the training that wrote it where that is known."""
+    """A checkpoint, and the configuration of the training that wrote it, if known."""
 
     path: str
     sha256: Sha256
@@ -40,7 +40,7 @@ class CheckpointRecord(CheckpointFile, frozen=True):
 
 
 class ConstantRecord(Record, frozen=True):
-    """The best constant pose: metres, w x y z, world frame; of how many labels."""
+    """The best constant pose (metres, w x y z, world frame) and the number of labels it was fitted to."""
 
     position: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
@@ -48,7 +48,7 @@ class ConstantRecord(Record, frozen=True):
 
 
 class ConditionRecord(Record, frozen=True, omit_defaults=False):
-    """As :class:`eval.scoring.conditions.Condition`."""
+    """A stored :class:`eval.scoring.conditions.Condition`."""
 
     camera_knowledge: ProtocolName
     without: Name | None = None
@@ -65,7 +65,7 @@ class PredictionsRecord(Record, frozen=True):
 
 
 class DatasetRecord(Record, frozen=True):
-    """Where a dataset came from (``eval.scoring.provenance``)."""
+    """The origin of a dataset (``eval.scoring.provenance``)."""
 
     folder: str
     fingerprint: Sha256
@@ -81,7 +81,7 @@ class DatasetRecord(Record, frozen=True):
 
 
 class TestSetRecord(DatasetRecord, frozen=True, kw_only=True):
-    """A test set, what was predicted on it, and its samples file."""
+    """A test set with its predictions and its samples file."""
 
     renderer: Text
     predictions: tuple[PredictionsRecord, ...]

@@ -1,10 +1,10 @@
-"""What is known about each sample of a test set besides its pose: the cameras that saw it, and what makes it hard.
+"""Facts about each sample of a test set besides its pose: its cameras, and what makes it hard.
 
 ``training distance``
-    How far the pose is from the training set's: the root mean square distance, over points of the object, to the
-    nearest training pose, in millimetres. It joins rotation and position as ADD does.
+    Distance of the pose from the training set: the root mean square distance, over points of the object, to the
+    nearest training pose, in millimetres. It combines rotation and position as ADD does.
 ``visibility``
-    The object's visible share in each camera's picture, for datasets whose labels have it.
+    The object's visible fraction in each camera's image, for datasets whose labels have it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _MAX_LABELS = 100_000
 
 @dataclass(frozen=True)
 class Stratum:
-    """Samples that are alike in one respect: a mask (N,) bool, and how a table names it."""
+    """Samples that are alike in one respect: a mask (N,) bool, and its label in tables."""
 
     label: str
     samples: np.ndarray
 
 
 def sample_table(cameras: int, facts: tuple[str, ...]) -> dict[str, Field]:
-    """The schema of a samples file; ``facts`` of TRAINING_DISTANCE and VISIBILITY."""
+    """Return the schema of a samples file; ``facts`` are any of TRAINING_DISTANCE and VISIBILITY."""
     known = {
         TRAINING_DISTANCE: Field("float64", (), "mm", "", (0, np.inf), "to the nearest training pose, rms of corners"),
         VISIBILITY: Field("float64", (cameras,), "1", "", (0, 1), "visible share of the object"),
@@ -49,7 +49,7 @@ def sample_table(cameras: int, facts: tuple[str, ...]) -> dict[str, Field]:
 
 
 def describe_samples(test_set: TripletDataset, training_set: TripletDataset | None) -> dict[str, np.ndarray]:
-    """Columns (N, ...) of :func:`sample_table`, with the facts that can be had."""
+    """Return the columns (N, ...) of :func:`sample_table`, with the facts that are available."""
     labels = [test_set.label(number) for number in range(len(test_set))]
     keys = ("index", "episode", "camera_intrinsics", "camera_extrinsics")
     columns = {key: np.stack([label[key] for label in labels]) for key in keys}
@@ -72,13 +72,13 @@ def nearest_pose_mm(
     training_position: ArrayLike,
     training_quaternion: ArrayLike,
 ) -> FloatArray:
-    """Distance (N,) in millimetres from poses (N, 3), (N, 4) to the nearest of training poses (M, 3), (M, 4)."""
+    """Compute distances (N,) in millimetres of poses (N, 3), (N, 4) to the nearest of training poses (M, 3), (M, 4)."""
     tree = cKDTree(_flat_corners(target, training_position, training_quaternion))
     return 1000.0 * np.asarray(tree.query(_flat_corners(target, position, quaternion))[0])
 
 
 def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:
-    """Up to four groups of about equal size, from the smallest values (N,) to the largest."""
+    """Split values (N,) into up to four groups of about equal size, from the smallest to the largest."""
     values = np.asarray(values, dtype=np.float64)
     edges = np.unique(np.percentile(values, [0, 25, 50, 75, 100]))
     groups = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(len(edges) - 2, 0))
@@ -89,7 +89,7 @@ def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:
 
 
 def _flat_corners(target: PoseObject, position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
-    """(N, 3 K), scaled so that their Euclidean distance is the root mean square distance of corners."""
+    """Return corners (N, 3 K), scaled so that Euclidean distances are root mean square distances of corners."""
     corners = target.points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
     corners = corners + np.asarray(position, dtype=np.float64)[:, None]
     scaled: FloatArray = corners.reshape(len(corners), -1) / np.sqrt(len(target.points))

@@ -1,4 +1,4 @@
-"""The error table: published rows, ours, the best constant pose, and the kinds of test set that are not there."""
+"""The error table: published rows, ours, the best constant pose, and missing kinds of test set."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from eval.scoring.metrics import PoseErrors, Summary, metrics, summarise, table_
 from eval.scoring.record import Evaluation
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
-"""Renderers of test sets that a full report has; one without a test set is shown as missing, never filled in."""
+"""Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""
 
 NONE = "–"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; None where nothing was measured or nothing is published.
+    """One line of the table; None if nothing was measured or nothing is published.
 
     Attributes:
-        estimator: whose estimates: paper, successor, a checkpoint's name, constant (the best one), missing.
+        estimator: source of the estimates: paper, successor, a checkpoint's name, constant (the best one), missing.
         test_set: name of the test set.
-        renderer: what made its pictures.
+        renderer: name of the renderer of its images.
         head: of the network.
         protocol: nominal, self-calibrated or calibrated.
-        cameras: what the estimator is told about the cameras.
+        cameras: what the estimator knows about the cameras.
         samples: number of triplets.
-        figures: by the metrics' keys, in their units.
-        intervals: of the means of what the main table shows, 95 % over episodes.
+        figures: summaries by the metrics' keys, in their units.
+        intervals: 95 % intervals over episodes, of the means in the main table.
     """
 
     estimator: str
@@ -46,12 +46,12 @@ class Row:
 
     @property
     def rotation(self) -> Summary | None:
-        """The rotation errors in degrees; None where there are none."""
+        """The rotation errors in degrees; None if there are none."""
         return self.figures.get("rotation")
 
     @property
     def position(self) -> Summary | None:
-        """The position errors in millimetres; None where there are none."""
+        """The position errors in millimetres; None if there are none."""
         return self.figures.get("position")
 
     @property
@@ -79,7 +79,7 @@ _PUBLISHED_NOTE = (
 
 
 def table_notes(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What the words of a table of these rows mean."""
+    """Return notes that explain the terms in a table of these rows."""
     errors = (
         "Errors as mean ± standard deviation over the n samples, the mean's 95 % confidence interval (bootstrap over "
         "episodes), median and 90th percentile."
@@ -98,7 +98,7 @@ def our_row(
     episodes: np.ndarray,
     estimator: str = "ours",
 ) -> Row:
-    """A row of measured errors of samples that belong to ``episodes`` (N,)."""
+    """Return a row of measured errors of samples that belong to ``episodes`` (N,)."""
     known = (
         {"nominal": "nominal", "self-calibrated": "found", "calibrated": "true"}[protocol] if uses_cameras else "none"
     )
@@ -106,18 +106,18 @@ def our_row(
 
 
 def baseline_row(test_set: str, renderer: str, errors: PoseErrors, episodes: np.ndarray) -> Row:
-    """A row of the best constant pose's errors."""
+    """Return a row of the best constant pose's errors."""
     return Row("constant", test_set, renderer, cameras="none", **measured(errors, episodes))
 
 
 def missing_rows(rows: Sequence[Row]) -> list[Row]:
-    """A row for each kind of test set on which nothing of ours was measured."""
+    """Return a row for each kind of test set on which nothing of ours was measured."""
     present = {row.renderer for row in rows if row.measured}
     return [Row("missing", kind, kind) for kind in EXPECTED_RENDERERS if kind not in present]
 
 
 def evaluation_rows(evaluation: Evaluation) -> list[Row]:
-    """A checkpoint's rows: each test set under each protocol, then the constant pose on it."""
+    """Return a checkpoint's rows: each test set under each protocol, then the constant pose on it."""
     rows = []
     for test_set in evaluation.sets:
         for scored in test_set.study("protocol"):
@@ -139,8 +139,10 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def measured(errors: PoseErrors, episodes: np.ndarray) -> dict[str, Any]:
-    """Samples, figures and intervals of a row, of errors (N,) whose samples belong to ``episodes`` (N,). Equal errors
-    give equal intervals."""
+    """Return samples, figures and intervals of a row, for errors (N,) of samples that belong to ``episodes`` (N,).
+
+    Equal errors give equal intervals.
+    """
     known = {key: metric for key, metric in metrics().items() if key in errors.values}
     figures = {
         key: summarise(errors[key]) if metric.kind == "distribution" else Summary(float(errors[key].mean()))

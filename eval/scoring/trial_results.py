@@ -1,11 +1,11 @@
-"""Trials of a policy in simulation, told the state or what an estimator sees: results, and errors over time.
+"""Results of trials of a policy in simulation that observes the state or an estimator's poses, and errors over time.
 
-``dactyl closed-loop`` (``eval.closed_loop``) plays them and leaves in its folder::
+``dactyl closed-loop`` (``eval.closed_loop``) plays them and writes into its folder::
 
-    results.json                  every trial of every play, the estimator's errors, what was run on what; written last
-    table.md                      next to the paper's Table 3
+    results.json                  every trial of every play, the estimator's errors, software and checkpoint; last
+    table.md                      results next to the paper's Table 3
     errors-<simulation>.png       the estimator's errors over a trial's time
-    film-<simulation>.gif         a trial, the true and the estimated object drawn over
+    film-<simulation>.gif         a trial, with the true and the estimated object drawn over it
     blocks/                       the plays block by block, from which a rerun resumes; estimates as Parquet (``TRACE``)
 
 Reading them needs no simulator.
@@ -33,7 +33,7 @@ from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 
 RESULTS = "results.json"
-STEP_SECONDS = 0.08  # s, one step of the environment, one picture of each camera
+STEP_SECONDS = 0.08  # s, one step of the environment, one image of each camera
 
 Simulation = Literal["plain", "randomized"]
 ObservationSource = Literal["state", "vision"]
@@ -46,22 +46,22 @@ TRACE: dict[str, Field] = {
     "told_position": PREDICTIONS["predicted_position"],
     "told_quaternion": PREDICTIONS["predicted_quaternion"],
 }
-"""One step of a trial: ``index`` is the step, ``episode`` the trial; what was predicted in its pictures, and what the
-policy was told then, which may be late or tracked."""
+"""One step of a trial: ``index`` is the step, ``episode`` the trial. It holds the prediction from its images and the
+pose that the policy observed then, which may be delayed or tracked."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """All trials of one simulation, with the policy told one thing.
+    """All trials of one simulation with one observation source.
 
     Attributes:
         simulation: plain or randomized.
-        observation_source: state or vision: what the policy knows the object by.
-        goals: consecutive goals of each trial.
-        endings: dropped, late or complete, of each trial.
+        observation_source: state or vision: where the policy's object poses come from.
+        goals: number of consecutive goals of each trial.
+        endings: ending of each trial: dropped, late or complete.
         errors: mean rotation (degrees) and position error (mm) of all estimates; None for the state.
-        told: the same of what the policy was told, at the time when it was told; None for the state.
-        over_time: :func:`over_time`; None for the state.
+        told: the same for the poses that the policy observed, at the time of observation; None for the state.
+        over_time: result of :func:`over_time`; None for the state.
     """
 
     simulation: Simulation
@@ -74,7 +74,7 @@ class Play:
 
 
 class EstimatesRecord(Record, frozen=True):
-    """Errors of all estimates of a play: degrees and millimetres."""
+    """Errors of all estimates of a play, in degrees and millimetres."""
 
     estimates: Count
     rotation_deg_mean: Error
@@ -105,7 +105,7 @@ class OverTimeRecord(Record, frozen=True):
 
 
 class PlayRecord(Record, frozen=True, omit_defaults=False):
-    """A play, as :class:`Play`; ``filmed`` is the trial of the film."""
+    """A stored :class:`Play`; ``filmed`` is the trial shown in the film."""
 
     simulation: Simulation
     observation_source: ObservationSource
@@ -133,7 +133,7 @@ class ClosedLoopRecord(Record, frozen=True):
 
 
 class HowPlayed(msgspec.Struct, frozen=True):
-    """The part of ``config`` that a table of trials describes."""
+    """The part of ``config`` that a table of trials states."""
 
     rules: HowLong
     protocol: ProtocolName
@@ -144,7 +144,7 @@ class HowPlayed(msgspec.Struct, frozen=True):
 
 
 class HowLong(msgspec.Struct, frozen=True):
-    """The part of the rules of a trial that a table describes."""
+    """The part of the rules of a trial that a table states."""
 
     goals: Count
     seconds: float
@@ -152,7 +152,7 @@ class HowLong(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """The folder of one ``dactyl closed-loop``."""
+    """The folder of a run of ``dactyl closed-loop``."""
 
     folder: Path
     record: ClosedLoopRecord
@@ -197,7 +197,7 @@ def _means(errors: EstimatesRecord | None) -> tuple[float, float] | None:
 
 
 def load_closed_loop(folder: Path) -> ClosedLoop:
-    """The results in a folder.
+    """Load the results in a folder.
 
     Raises:
         DactylError: they are missing, unfinished, damaged or of another version.
@@ -211,16 +211,16 @@ def load_closed_loop(folder: Path) -> ClosedLoop:
 
 
 def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> dict[str, list[float]]:
-    """How a trial's time changes the estimator's errors.
+    """Compute the estimator's errors as a function of the time in a trial.
 
     Args:
         columns: of :data:`TRACE`, (N, ...).
         errors: of the same estimates.
 
     Returns:
-        For each second of the trials: ``seconds`` since their beginning (its middle), ``trials`` still going, and
-        ``<error>_<p10|p50|p90>`` for rotation_deg and position_mm, percentiles over all estimates in that second.
-        Seconds that fewer than two trials reached are left out, unless there is one trial only.
+        For each second of the trials: ``seconds`` since the start (the middle of the second), ``trials`` still running,
+        and ``<error>_<p10|p50|p90>`` for rotation_deg and position_mm, percentiles over all estimates in that second.
+        Seconds that fewer than two trials reached are omitted, unless there is only one trial.
     """
     second = (columns["index"] * STEP_SECONDS).astype(np.int64)
     needed = min(2, len(np.unique(columns["episode"])))

@@ -1,4 +1,4 @@
-"""Protocols and studies that are asked for, and those of them that mean something for a network and a test set."""
+"""Selection of the requested protocols and studies that apply to a network and a test set."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from vision.storage.datasets import TripletDataset
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
-    """The wanted protocols that mean something for this estimator: only nominal where it uses no cameras, and not
-    nominal where it does and cannot find them. ``given``: calibration files are."""
+    """Return the wanted protocols that apply to the estimator.
+
+    An estimator that uses no cameras has only the nominal protocol; one that uses cameras but cannot find them does not
+    have it. ``given`` states whether there are calibration files.
+    """
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
     means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)
@@ -37,7 +40,7 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
 
 
 def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
-    """The protocols and studies that are asked for and mean something for this estimator."""
+    """Return the requested protocols and studies that apply to the estimator."""
     conditions = [
         Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
     ]
@@ -51,11 +54,13 @@ def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Cond
 def usable_conditions(
     estimator: Estimator, name: str, dataset: TripletDataset, wanted: Sequence[Condition], config: EvaluateConfig
 ) -> list[Condition]:
-    """The wanted conditions under which a test set can be evaluated: not self-calibrated where there is nothing to find
-    cameras from, which is said on standard error to those who chose protocols.
+    """Return the wanted conditions under which a test set can be evaluated.
+
+    Self-calibrated is left out if there is nothing to find cameras from; if the protocols are not the default ones,
+    this is reported on standard error.
 
     Raises:
-        DactylError: none is left.
+        DactylError: no condition is left.
     """
     findable = can_self_calibrate(estimator) and recordings(dataset) is not None
     if findable or name in config.calibrations:

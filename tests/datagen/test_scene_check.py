@@ -86,6 +86,14 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
             "camera right: sees past the background's border",
         ),
         ({"rig": moved_camera(look_at((1.6, 0.87, 0.3), (1.0, 0.87, 0.2)))}, "camera left: sees past the background's"),
+        (
+            {"rig": moved_camera(look_at((600.0, 0.87, 600.0), (1.0, 0.87, 0.2)))},
+            "camera left: it is 848 m away from the object; is its place in millimetres?",
+        ),
+        (
+            {"rig": moved_camera(look_at((1.0, 0.87, 0.2), (1.0, 0.87, 0.1)))},
+            "camera left: it stands within the object",
+        ),
         ({"rig": moved_camera(scene("block").rig.cameras[1].extrinsics)}, "cameras left and top stand at one place"),
     ],
 )
@@ -123,6 +131,16 @@ def test_a_hand_with_limits_of_another_unit_and_a_floor_is_warned_of(
     assert "plane ground" in floor
     assert "".join(others).startswith(f"hand: {message}" if message else "")
     assert len(others) == bool(message)
+
+
+def test_a_hands_mocap_body_is_warned_of(tmp_path: Path) -> None:
+    link = '<body pos="1 .8 .1"><joint name="j" axis="0 1 0"/><geom size=".01"/></body>'
+    target = '<body name="target" mocap="true" pos="1 .8 .5"><geom size=".01" contype="0" conaffinity="0"/></body>'
+    (tmp_path / "hand.xml").write_text(f"<mujoco><worldbody>{link}{target}</worldbody></mujoco>")
+    hand = Hand(name="it", source=str(tmp_path / "hand.xml"))
+    (said,) = model_warnings(compile_scene(completed(changed(hand=hand))))
+    assert "'target' is a mocap body" in said
+    assert not list(model_warnings(compile_scene(completed(changed(hand=replace(hand, remove=("target",)))))))
 
 
 def test_symmetries_of_a_mesh_are_asked_for_and_compared_with_its_colours() -> None:

@@ -198,7 +198,7 @@ def test_filters_take_the_samples_they_say(open_page: Any, folder: Path) -> None
     assert 0 < len(kept) < SAMPLES
     assert count.inner_text() == f"{len(kept)} of {SAMPLES} samples match"
     assert shown.evaluate_all("all => all.map(one => one.id)") == [f"sample-{number}" for number in kept]
-    page.get_by_role("button", name="another filter").click()
+    page.get_by_role("button", name="add filter").click()
     second = page.locator(".filter").nth(1)
     second.locator("select").select_option(label="episode")
     second.locator(".to").fill("-1")

@@ -102,10 +102,11 @@ def test_triplets_are_observed_as_they_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "matrices"), [(IMAGES[:, :2], K), (IMAGES.astype(np.float32), K), (IMAGES, K[:2]), (IMAGES[..., :2], K)]
+    ("images", "matrices"),
+    [(IMAGES[:, :2], K), (IMAGES.astype(np.float32), K), (IMAGES, K[:2]), (IMAGES, K[0]), (IMAGES[..., :2], K)],
 )
 def test_other_inputs_are_refused(images: np.ndarray, matrices: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"expected uint8 images|broadcast"):
+    with pytest.raises(ValueError, match=r"expected uint8 images|expected intrinsics"):
         PoseEstimator(model_and_cameras("geometric")[0]).predict(images, matrices, T)
 
 
@@ -164,7 +165,9 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path: Path) -> Non
         assert "\n" not in str(caught.value)
     with pytest.raises(DactylError, match="no such checkpoint"):
         PoseEstimator.from_checkpoint(tmp_path / "nothing.ckpt")
-    with pytest.raises(DactylError, match="not a readable checkpoint"):
+    with pytest.raises(DactylError, match=r"no weights are shipped as .blokc. .*block"):
+        PoseEstimator.from_checkpoint("blokc")
+    with pytest.raises(DactylError, match=f"{tmp_path}: a folder, not a checkpoint; give {tmp_path}/case.ckpt"):
         PoseEstimator.from_checkpoint(tmp_path)
     for content in (b"", b"not a zip", pickle.dumps({"a": 1})):
         (tmp_path / "other").write_bytes(content)

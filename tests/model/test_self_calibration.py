@@ -147,6 +147,10 @@ def test_a_recording_that_leaves_a_camera_open_is_refused() -> None:
     unseen[:, 1] = torch.nan
     with pytest.raises(DactylError, match=r"camera 2 open to .*landmarks in 0 of them and the object in 0 of them"):
         truth.calibrate(corners._replace(pixels=unseen), landmarks._replace(pixels=blind))
+    with pytest.raises(DactylError, match="camera top open to"):
+        truth.calibrate(
+            corners._replace(pixels=unseen), landmarks._replace(pixels=blind), names=("left", "top", "right")
+        )
     with pytest.raises(DactylError, match="no triplets"):
         truth.calibrate(
             PointObservations(corners.pixels[:0], corners.scale[:0]),

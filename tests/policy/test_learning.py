@@ -359,6 +359,13 @@ def test_a_player_in_the_same_process_leaves_the_learner_its_threads(tmp_path: P
         torch.set_num_threads(before)
 
 
+def test_weights_go_to_players_by_value(tmp_path: Path) -> None:
+    """Torch passes tensors on as open files, of which a thread complained where a player was ended before it had
+    fetched them."""
+    orders = Training(replace(TINY, output=tmp_path))._orders()
+    assert {type(value) for part in (orders.actor, orders.normaliser) for value in part.values()} == {np.ndarray}
+
+
 def test_a_player_that_dies_is_one_line() -> None:
     ours, theirs = multiprocessing.Pipe()
     theirs.close()

@@ -162,6 +162,27 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     assert "not a file" in unreadable(tmp_path / "pipe.stl")
 
 
+def test_text_in_latin_1_is_read(tmp_path: Path) -> None:
+    """CAD programs write names and comments so; trimesh asks a package for the encoding that is not installed."""
+    names = "# Würfel\nmtllib größe.mtl\nusemtl rötlich\n"
+    (tmp_path / "größe.mtl").write_bytes("# für\nnewmtl rötlich\nKd 1 0 0\n".encode("latin-1"))
+    (colored,) = read_geometries(mesh(tmp_path, f"{names}{CORNERS}{TRIANGLES}".encode("latin-1")))
+    assert colored.visual.material.main_color.tolist() == [255, 0, 0, 255]
+    box = trimesh.creation.box((0.05, 0.05, 0.05))
+    stl = box.export(file_type="stl_ascii").encode().replace(b"solid", "solid Würfel".encode("latin-1"))
+    ply = box.export(file_type="ply").replace(b"\n", "\ncomment Würfel\n".encode("latin-1"), 1)
+    for content, name in ((stl, "it.stl"), (ply, "it.ply")):
+        with pytest.raises(UnicodeDecodeError):
+            content.decode()
+        assert len(read_geometries(mesh(tmp_path, content, name))[0].faces) == 12
+
+
+def test_an_stl_that_is_cut_short_says_so(tmp_path: Path) -> None:
+    whole = trimesh.creation.box((0.05, 0.05, 0.05)).export(file_type="stl")
+    said = unreadable(mesh(tmp_path, whole[:-20], "it.stl"))
+    assert "its header says 12 triangles, which take 684 bytes, and it has 664; is it cut short?" in said
+
+
 def test_a_material_file_that_is_missing_is_named(tmp_path: Path) -> None:
     assert "names 'it.mtl'" in unreadable(mesh(tmp_path, f"mtllib it.mtl\nusemtl a\n{CORNERS}{TRIANGLES}"))
 

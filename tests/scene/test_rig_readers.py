@@ -169,6 +169,18 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (ROS, ("rows: 3", "rows: .inf"), "rows inf"),
         (OPENCV, ("image_width: 640", "image_width: .inf"), "image_width: expected whole pixels, got inf"),
         (OPENCV, ("image_width: 640", "image_width: 640.5"), "image_width: expected whole pixels, got 640.5"),
+        (ROS, ("data: [550.0", "data: [.nan"), "camera_matrix: expected finite"),
+        (ROS, ("distortion_coefficients", "distortion"), "distortion_model is in it, and none of distortion_coeff"),
+        (OPENCV, ("distortion_coefficients", "distortion"), "distortion is in it, and none of distortion_coeff"),
+        (ROS, ("plumb_bob", "none"), "5 distortion coefficients, and no distortion_model"),
+        (ROS_MESSAGE, ("---\n", f"---\n{ROS_MESSAGE}"), "several documents; keep one camera's message"),
+        (OPENCV, ("%YAML:1.0\n---\n", "<?xml version='1.0'?>\n<opencv_storage>\n"), "XML is not read; .* YAML"),
+        (KALIBR, ("intrinsics: [550.0", "intrinsics: [.nan"), "cam0: intrinsics: expected finite"),
+        (KALIBR, ("  T_cn_cnm1", "  T_cam_imu"), "cam1: key 'T_cn_cnm1' is missing"),
+        (KALIBR, ("  distortion_coeffs", "  distortion_coefs"), "cam0: distortion_coefs is in it, and none of"),
+        (KALIBR, ("  distortion_model: radtan\n", ""), "cam0: 4 distortion coefficients, and no distortion_model"),
+        (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5 .* is it in millimetres"),
+        (KALIBR, (KALIBR, ROS), "holds one camera without its place; .* calibration, beside position .* --lenses"),
         (ROS, ("image_width", "roi: [1]\nimage_width"), "roi: expected keys"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [.inf, 480]"), "resolution: expected whole pixels"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [640, 480, 3]"), "got 3 numbers"),
@@ -185,6 +197,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, change: tuple[str, st
         read_rig(path) if text is KALIBR else read_intrinsics(path)
     assert "chain.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_cameras_become_names_of_files(tmp_path: Path) -> None:
+    place = "width: 64, height: 64, fovy_deg: 30, position: [0, 1, 1], look_at: [0, 0, 0]"
+    with pytest.raises(DactylError, match="camera names must differ in more than case, got Left, left"):
+        load_scene(scene_file(tmp_path, f"rig: {{cameras: [{{name: Left, {place}}}, {{name: left, {place}}}]}}"))
 
 
 def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:

@@ -72,7 +72,11 @@ def test_what_was_measured_on_other_pictures_is_left_behind(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("init", "words"), [("no-such-weights", "no-such-weights: No such file"), ("block", "its tower is another")]
+    ("init", "words"),
+    [
+        ("no-such-weights", "no-such-weights: No such file"),
+        ("block", "backbone.width: 48 there, 8 here"),
+    ],
 )
 def test_weights_that_do_not_fit_are_one_line(init: str, words: str, tiny: Path, tmp_path: Path) -> None:
     regression = ["--model.head", "regression", *SMALL, "--trainer.max_steps", "1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 
 from tests.datasets import make_label
 from vision.errors import DactylError
+from vision.io.decode import Record
+from vision.storage.manifest import DatasetFolder
+from vision.storage.records import read_record, write_record
 from vision.storage.schema import (
     LABEL,
     PREDICTIONS,
@@ -80,6 +85,34 @@ def test_any_json_value_passes_or_is_refused_without_a_traceback(value: Any) -> 
         else:
             kept = value if field.dtype == "str" else np.asarray(value, field.dtype)
             assert field.dtype == "str" or kept.ndim == len(field.shape)
+
+
+class _OfStates(Record, frozen=True):
+    parts: int
+
+
+class _OfDataset(Record, frozen=True):
+    shards: int
+
+
+def test_a_folder_of_another_kind_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Whoever trains on states, or renders of triplets, is not to make them again."""
+    write_record(tmp_path / "manifest.json", _OfStates(parts=1))
+    with pytest.raises(DactylError, match="no dataset manifest: dactyl states made it"):
+        read_record(tmp_path / "manifest.json", _OfDataset, "dataset manifest")
+    write_record(tmp_path / "manifest.json", _OfDataset(shards=1))
+    with pytest.raises(DactylError, match="no states manifest: dactyl render or import-recording made it"):
+        read_record(tmp_path / "manifest.json", _OfStates, "states manifest")
+
+
+def test_a_file_in_a_folders_place_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    """Whoever names a file of the folder gets the folder's name, not the advice to make it again."""
+    write_record(tmp_path / "manifest.json", _OfDataset(shards=1))
+    said = re.escape(f"{tmp_path / 'manifest.json'}: a file in a folder's place; give {tmp_path}")
+    with pytest.raises(DactylError, match=said):
+        read_record(tmp_path / "manifest.json" / "manifest.json", _OfDataset, "dataset manifest")
+    with pytest.raises(DactylError, match=said):
+        DatasetFolder(tmp_path / "manifest.json")
 
 
 def test_columns() -> None:

@@ -1,4 +1,4 @@
-"""Films as GIFs."""
+"""Writing of GIF animations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _PALETTE_FRAMES = 12
 
 
 def save_gif(path: Path, pictures: Sequence[Image.Image], milliseconds: int, colors: int = 256) -> None:
-    """Write pictures of one size as a GIF that repeats, whole or not at all.
+    """Write images of one size as a repeating GIF, atomically.
 
     Args:
-        path: of the file.
+        path: path of the file.
         pictures: RGB, at least one.
-        milliseconds: for each.
-        colors: at most 256, the same for all pictures, or flat surfaces would flicker; fewer make the file smaller.
+        milliseconds: duration of each.
+        colors: at most 256, the same palette for all images, or flat surfaces would flicker; fewer make the file
+            smaller.
     """
     some = pictures[:: max(1, len(pictures) // _PALETTE_FRAMES)]
     sheet = Image.fromarray(np.hstack([np.asarray(picture) for picture in some]))

@@ -1,4 +1,4 @@
-"""Sheets of captioned pictures, and of a dataset's samples with their labels drawn over."""
+"""Sheets of captioned images, and of a dataset's samples with their labels drawn over them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FAINT_TEXT = "#9aa0a6"
 
 @dataclass(frozen=True)
 class Tile:
-    """Pictures side by side, (h, w, 3) uint8 each of its own size, with a caption of one or more lines."""
+    """Images side by side, (h, w, 3) uint8 each of its own size, with a caption of one or more lines."""
 
     images: Sequence[np.ndarray]
     caption: str = ""
@@ -37,20 +37,20 @@ def contact_sheet(
     legend: Sequence[tuple[str, str]] = (),
     headings: Sequence[str] = (),
 ) -> Image.Image:
-    """Tiles in rows, read like a page.
+    """Arrange tiles in rows.
 
     Args:
-        tiles: of as many pictures each; a picture smaller than the largest leaves the page's background beside it.
-        columns: tiles beside each other.
+        tiles: tiles with equally many images; images smaller than the largest leave the background visible.
+        columns: number of tiles side by side.
         title: above everything.
         legend: (text, colour) pairs, right of the title.
-        headings: over each picture of the first row, for example camera names.
+        headings: over each image of the first row, for example camera names.
     """
     if not tiles:
         raise ValueError("a contact sheet needs at least one tile")
     count = len(tiles[0].images)
     height, width = np.max([image.shape[:2] for tile in tiles for image in tile.images], axis=0).tolist()
-    size = round(np.clip(height / 18, 11, 20))  # of the text, pixels
+    size = round(np.clip(height / 18, 11, 20))  # text size, pixels
     seam, gap = 2, round(1.2 * size)
     inner = count * width + (count - 1) * seam
     captions = [_wrap(tile.caption, inner, size) for tile in tiles]
@@ -85,8 +85,8 @@ def dataset_sheet(
     wireframes: bool = True,
     named: bool = True,
 ) -> Image.Image:
-    """A contact sheet of samples ``numbers``, with the labelled object drawn over as a wireframe with axes; with the
-    folder's name over it where ``named``."""
+    """Return a contact sheet of samples ``numbers``, with the labelled object drawn over each as a wireframe with axes;
+    the title includes the folder's name if ``named``."""
     tiles = []
     for number in numbers:
         sample = dataset[number]
@@ -107,7 +107,7 @@ def dataset_sheet(
 
 
 def save_png(image: Image.Image, path: Location) -> None:
-    """Write a picture, whole or not at all."""
+    """Write an image atomically."""
     atomic_write(path, lambda file: image.save(file, "png"))
 
 
@@ -123,14 +123,14 @@ def _draw_legend(
 
 
 def _wrap(text: str, width: int, size: int) -> str:
-    """``text`` with line breaks so that no line is wider than ``width`` pixels."""
+    """Return ``text`` with line breaks so that no line is wider than ``width`` pixels."""
     characters = max(8, int(width / (_font(size).getlength("n"))))
     return "\n".join(piece for line in text.split("\n") for piece in textwrap.wrap(line, characters) or [""])
 
 
 @functools.cache
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings."""
+    """Return DejaVu Sans, which matplotlib ships."""
     with optional("matplotlib", "text in a picture"):
         import matplotlib
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

@@ -1,7 +1,7 @@
 """Wireframes of objects over camera images.
 
-Lines are drawn at four times the size and shrunk, so that they are smooth and true to a quarter of a pixel. An edge
-that the object itself hides is drawn thin and faint, which shows at a glance which way round a pose is.
+Lines are drawn at four times the size and shrunk, so that they are smooth and accurate to a quarter of a pixel. An edge
+that the object itself hides is drawn thin and faint, which shows the orientation of a pose at a glance.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from vision.scene.objects import PoseObject
 
 TRUE_COLOR = "#39e75f"
 PREDICTED_COLOR = "#ff3df2"
-"""Green and magenta: the pair that colour-blind readers, too, tell apart."""
+"""Green and magenta: a pair that colour-blind readers can distinguish, too."""
 LABEL_COLOR = "#ffe94a"
 AXIS_COLORS = ("#ff4040", "#40e040", "#5090ff")
 
 _SUPERSAMPLING = 4
-_FAR = 1e5  # pixels; a pose this far off is only a direction
+_FAR = 1e5  # pixels; beyond this only the direction matters
 
 
 @dataclass(frozen=True)
 class Wireframe:
-    """An object in a pose, to be drawn in one colour.
+    """An object in a pose, drawn in one colour.
 
     Attributes:
-        object: whose edges.
+        object: object whose edges are drawn.
         position: object centre in metres, world frame, (3,).
         quaternion: object to world, w x y z, (4,).
         color: as Pillow names colours, for example ``#39e75f``.
-        axes: draw the object's x, y and z axes too, red, green and blue.
+        axes: whether to draw the object's x, y and z axes too, red, green and blue.
     """
 
     object: PoseObject
@@ -49,14 +49,14 @@ class Wireframe:
 def draw_wireframes(
     image: np.ndarray, wireframes: Sequence[Wireframe], matrix: ArrayLike, transform: ArrayLike, scale: int = 1
 ) -> np.ndarray:
-    """An image with wireframes over it, enlarged.
+    """Draw wireframes over an enlarged image.
 
     Args:
         image: (H, W, 3) uint8.
         wireframes: later ones lie on top.
         matrix: the camera's K (3, 3) in pixels of ``image``.
         transform: the camera's T (4, 4), world to camera.
-        scale: enlargement of the picture; lines stay as thin.
+        scale: enlargement of the image; lines do not get thicker.
 
     Returns:
         (H * scale, W * scale, 3) uint8.
@@ -76,13 +76,14 @@ def draw_triplet(
     transforms: ArrayLike,
     scale: int = 1,
 ) -> list[np.ndarray]:
-    """As :func:`draw_wireframes` for all cameras: C images, each of its own size, with K (C, 3, 3) and T (C, 4, 4)."""
+    """Call :func:`draw_wireframes` for all cameras: C images, each of its own size, with K (C, 3, 3) and T (C, 4,
+    4)."""
     cameras = zip(images, np.asarray(matrices), np.asarray(transforms), strict=True)
     return [draw_wireframes(image, wireframes, K, T, scale) for image, K, T in cameras]
 
 
 def crop(image: np.ndarray, matrix: ArrayLike, centre: ArrayLike, size: int) -> tuple[np.ndarray, FloatArray]:
-    """The (size, size, 3) part of an image around pixel ``centre`` (2,), moved inside the picture, and its K."""
+    """Return the (size, size, 3) crop of an image around pixel ``centre`` (2,), moved inside the image, and its K."""
     limit = np.array([image.shape[1] - size, image.shape[0] - size])
     left, top = np.clip(np.rint(np.asarray(centre) - size / 2), 0, limit).astype(int)
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
@@ -90,8 +91,8 @@ def crop(image: np.ndarray, matrix: ArrayLike, centre: ArrayLike, size: int) -> 
 
 
 def visible_edges(target: PoseObject, position: ArrayLike, quaternion: ArrayLike, transform: ArrayLike) -> np.ndarray:
-    """Which of the object's edges a camera sees, (E,) bool: those of a face that looks at it. What hides an edge of a
-    body that is not convex does not count."""
+    """Return which of the object's edges a camera sees, (E,) bool: those of a face that faces it. Occlusion by other
+    parts of a non-convex body is ignored."""
     rotation = matrix_from_quaternion(quaternion)
     transform = np.asarray(transform, dtype=np.float64)
     camera = -transform[:3, :3].T @ transform[:3, 3]
@@ -106,7 +107,7 @@ def _draw_wireframe(picture: Image.Image, wireframe: Wireframe, matrix: FloatArr
     position = np.asarray(wireframe.position, dtype=np.float64)
     lines = project(target.edges.reshape(-1, 3) @ rotation.T + position, matrix, transform).reshape(-1, 2, 2)
     seen = visible_edges(target, position, wireframe.quaternion, transform)
-    unit = max(1.0, picture.height / 300)  # a line's width in pixels, so that large pictures have thicker lines
+    unit = max(1.0, picture.height / 300)  # a line's width in pixels, so that large images have thicker lines
     _draw_lines(picture, lines[~seen], wireframe.color, 0.8 * unit, 0.55)
     _draw_lines(picture, lines[seen], "black", 3.2 * unit, 0.45)
     _draw_lines(picture, lines[seen], wireframe.color, 1.6 * unit, 1.0)
@@ -118,13 +119,13 @@ def _draw_wireframe(picture: Image.Image, wireframe: Wireframe, matrix: FloatArr
 
 
 def _draw_lines(picture: Image.Image, lines: np.ndarray, color: str, width: float, opacity: float) -> None:
-    """Lines (N, 2, 2) in pixels; those with an end behind the camera (NaN) are left out."""
+    """Draw lines (N, 2, 2) in pixels; those with an end behind the camera (NaN) are left out."""
     lines = lines[np.isfinite(lines).all(axis=(1, 2))]
     scale = _SUPERSAMPLING
     mask = Image.new("L", (picture.width * scale, picture.height * scale))
     pen = ImageDraw.Draw(mask)
     radius = width * scale / 2
-    # Pillow's pixel centres are whole numbers, ours lie at halves.
+    # Pillow's pixel centres are at whole numbers, ours at halves.
     for line in np.clip(lines, -_FAR, _FAR) * scale - 0.5:
         pen.line([tuple(end) for end in line], fill=255, width=max(1, round(2 * radius)))
         for x, y in line:

@@ -1,9 +1,9 @@
-"""Cameras in OpenCV's convention, which is the only one between functions.
+"""Cameras in OpenCV's convention, the only one used between functions.
 
 A camera looks along +z with x to the right and y down. The image spans ``[0, W] x [0, H]`` pixels with the origin in
 the top left corner, so the centre of the first pixel is (0.5, 0.5) and the principal point of a centred camera is (W /
 2, H / 2); OpenCV's own functions put the first pixel's centre at (0, 0). Extrinsics are the rigid transform from world
-to camera. MuJoCo's convention stops at ``datagen.sim.cameras``.
+to camera. MuJoCo's convention is confined to ``datagen.sim.cameras``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Cameras(NamedTuple):
     Attributes:
         intrinsics: (..., C, 3, 3) OpenCV K, pixels.
         extrinsics: (..., C, 4, 4) world to camera, metres.
-        width: (C,) of the images, pixels; None where nothing asks for it.
-        height: (C,) of the images, pixels; None likewise.
+        width: (C,) of the images, pixels; None where it is not needed.
+        height: (C,) of the images, pixels; None where it is not needed.
     """
 
     intrinsics: Any
@@ -36,13 +36,17 @@ class Cameras(NamedTuple):
     height: Any = None
 
     def double(self) -> Cameras:
-        """Tensors in float64."""
+        """Return a copy with its tensors in float64."""
         return self._replace(intrinsics=self.intrinsics.double(), extrinsics=self.extrinsics.double())
 
 
 def look_at(position: ArrayLike, target: ArrayLike) -> FloatArray:
-    """World-to-camera transform (4, 4) of a camera at ``position`` (3,) with ``target`` (3,) in the middle of its
-    image, the world's z upwards."""
+    """Return the world-to-camera transform (4, 4) of a camera at ``position`` (3,) with ``target`` (3,) in the middle
+    of its image, the world's z upwards.
+
+    Raises:
+        ValueError: both are the same point.
+    """
     eye = np.asarray(position, dtype=np.float64)
     forward = np.asarray(target, dtype=np.float64) - eye
     if not (distance := np.linalg.norm(forward)) > 0:
@@ -56,13 +60,13 @@ def look_at(position: ArrayLike, target: ArrayLike) -> FloatArray:
 
 
 def camera_matrix(fovy_deg: float, width: int, height: int) -> FloatArray:
-    """K (3, 3) in pixels of a centred camera with square pixels and that vertical field of view in degrees."""
+    """Return K (3, 3) in pixels of a centred camera with square pixels and that vertical field of view in degrees."""
     focal = height / (2.0 * np.tan(np.deg2rad(fovy_deg) / 2.0))
     return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])
 
 
 def change_field_of_view(matrix: ArrayLike, height: ArrayLike, degrees: ArrayLike) -> FloatArray:
-    """Camera matrices (..., 3, 3) whose vertical fields of view (...) are larger by so many degrees.
+    """Return camera matrices (..., 3, 3) with their vertical fields of view (...) enlarged by ``degrees``.
 
     The field of view is that of a centred image of ``height`` pixels (...).
     """
@@ -74,7 +78,8 @@ def change_field_of_view(matrix: ArrayLike, height: ArrayLike, degrees: ArrayLik
 
 
 def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> FloatArray:
-    """World-to-camera transforms (..., 4, 4) of cameras that were turned about their centres and then moved.
+    """Return world-to-camera transforms (..., 4, 4) of cameras that are rotated about their centres and then
+    translated.
 
     Args:
         extrinsics: (..., 4, 4) before.
@@ -88,7 +93,7 @@ def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> Fl
 
 
 def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> FloatArray:
-    """Pixels (..., N, 2) of world points (..., N, 3) seen by cameras K (..., 3, 3) and T (..., 4, 4).
+    """Project world points (..., N, 3) by cameras K (..., 3, 3) and T (..., 4, 4) to pixels (..., N, 2).
 
     Leading dimensions broadcast. A point in the camera's plane or behind it projects to NaN.
     """
@@ -103,7 +108,8 @@ def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> Float
 
 
 def project_torch(points: Tensor, matrix: Tensor, transform: Tensor, min_depth: float = 1e-3) -> Tensor:
-    """As :func:`project`, for tensors and differentiable; depth is clamped to ``min_depth`` metres instead of NaN."""
+    """Project tensors as :func:`project` does, differentiably; depth is clamped to ``min_depth`` metres instead of
+    NaN."""
     in_camera = points @ transform[..., :3, :3].mT + transform[..., None, :3, 3]
     homogeneous = in_camera @ matrix.mT
     return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(min_depth)

@@ -1,4 +1,4 @@
-"""Lens distortion: what a lens makes of the rays of a pinhole camera.
+"""Lens distortion of a pinhole camera's rays.
 
 Points are normalised: (x, y) = (X / Z, Y / Z) in OpenCV's camera frame (x right, y down, z forward), without unit, so
 that neither a focal length nor a convention of pixel centres enters. Two models, with OpenCV's coefficients in
@@ -7,9 +7,9 @@ OpenCV's order:
 - ``radial-tangential``: none, or k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [tau_x tau_y]]]].
 - ``equidistant``, of fisheye lenses: k1 k2 k3 k4 of the angle to the optical axis.
 
-A polynomial that was fitted to an image turns back somewhere beyond its corners: two rays then share an image point,
-and one of them is an artefact. Distortion is therefore defined only where the distorted radius still grows with the
-angle to the optical axis (``Lens.max_angle``), and NaN elsewhere. OpenCV's functions give a number there, too.
+A polynomial that was fitted to an image decreases somewhere beyond its corners: two rays then share an image point, and
+one of them is an artefact. Distortion is therefore defined only where the distorted radius still grows with the angle
+to the optical axis (``Lens.max_angle``), and NaN elsewhere. OpenCV's functions return a number even there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LensModel = Literal["radial-tangential", "equidistant"]
 
 COEFFICIENT_COUNTS: dict[LensModel, tuple[int, ...]] = {"radial-tangential": (0, 4, 5, 8, 12, 14), "equidistant": (4,)}
 
-_LARGEST = 1e9  # coefficient; those of narrow views reach some ten thousands
+_LARGEST = 1e9  # largest coefficient; those of narrow views reach some ten thousands
 
 
 class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -72,7 +72,7 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return math.inf if self.max_angle == math.pi / 2 else math.tan(self.max_angle)
 
     def distort(self, points: ArrayLike) -> FloatArray:
-        """Where the lens images the pinhole's normalised points (..., 2): (..., 2), NaN where it is not valid."""
+        """Map the pinhole's normalised points (..., 2) to distorted ones (..., 2), NaN where the model is not valid."""
         points = np.asarray(points, dtype=np.float64)
         if self.is_pinhole:
             return points.copy()
@@ -93,7 +93,7 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def _named(self) -> FloatArray:
-        """The 14 coefficients of the radial-tangential model; those that are not given are zero."""
+        """The 14 coefficients of the radial-tangential model; missing ones are zero."""
         return np.array([*self.coefficients, *[0.0] * (14 - len(self.coefficients))])
 
     @cached_property
@@ -112,7 +112,7 @@ class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return turned
 
     def _bend(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Radial, tangential and thin-prism distortion of points (..., 2), and its Jacobian (..., 2, 2)."""
+        """Return the radial, tangential and thin-prism distortion of points (..., 2), and its Jacobian (..., 2, 2)."""
         _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = self._named[:12]
         x, y = points[..., 0], points[..., 1]
         square = x * x + y * y
@@ -134,12 +134,12 @@ def _norm(points: FloatArray) -> FloatArray:
 
 
 def _cross(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Determinant (...) of the matrices with columns ``first`` and ``second`` (..., 2)."""
+    """Return the determinant (...) of the matrices with columns ``first`` and ``second`` (..., 2)."""
     return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
 
 
 def _with_radius(points: FloatArray, radius: FloatArray) -> FloatArray:
-    """Points (..., 2) moved along their rays from the origin to ``radius`` (...)."""
+    """Move points (..., 2) along their rays from the origin to ``radius`` (...)."""
     before = _norm(points)
     scale = np.divide(radius, before, out=np.ones_like(before), where=before > 0)
     return points * scale[..., None]
@@ -151,8 +151,8 @@ def _apply_homography(matrix: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def _first_positive_root(polynomial: Polynomial) -> float:
-    """The smallest positive real root of a polynomial that is 1 at 0; infinity where there is none."""
-    # Their reciprocals are the roots of the reversed polynomial, whose leading coefficient cannot vanish.
+    """Return the smallest positive real root of a polynomial that is 1 at 0; infinity if there is none."""
+    # The roots' reciprocals are roots of the reversed polynomial, whose leading coefficient cannot vanish.
     reciprocals = np.roots(polynomial.coef)
     real = reciprocals.real[np.abs(reciprocals.imag) <= 1e-9 * np.abs(reciprocals)]
     return 1.0 / float(real.max()) if (real > 0).any() else math.inf

@@ -1,11 +1,11 @@
 """Rotations and rigid transforms.
 
-Quaternions are ``w x y z`` (MuJoCo's order), unit, and have ``w >= 0`` when stored. Arrays go through
-``scipy.spatial.transform``, tensors through ``roma``; both use ``x y z w`` inside, and this module is the only place
+Quaternions are ``w x y z`` (MuJoCo's order), unit, and have ``w >= 0`` when stored. Arrays use
+``scipy.spatial.transform``, tensors use ``roma``. Both use ``x y z w`` internally, and this module is the only place
 where the order changes.
 
-``roma`` is imported where it is used: it brings torch, seconds and hundreds of megabytes that a process which renders
-or simulates has no use for.
+``roma`` is imported where it is used: it imports torch, which takes seconds and hundreds of megabytes that rendering
+and simulating processes do not need.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COUNTED_AT_ONCE = 100_000  # rotations whose distances to the cells are in memo
 
 
 def rotation_from_quaternion(quaternion: ArrayLike) -> Rotation:
-    """SciPy rotation(s) from ``w x y z`` quaternion(s), shape (..., 4); normalises."""
+    """Convert ``w x y z`` quaternions (..., 4) to SciPy rotations; normalises."""
     array = np.asarray(quaternion, dtype=np.float64)
     if array.shape[-1:] != (4,):
         raise ValueError(f"a quaternion has 4 numbers (w x y z), got shape {array.shape}")
@@ -37,22 +37,23 @@ def rotation_from_quaternion(quaternion: ArrayLike) -> Rotation:
 
 
 def quaternion_from_rotation(rotation: Rotation) -> FloatArray:
-    """``w x y z`` quaternion(s) with ``w >= 0``, shape (..., 4)."""
+    """Convert SciPy rotations to ``w x y z`` quaternions (..., 4) with ``w >= 0``."""
     return canonical_quaternion(rotation.as_quat()[..., [3, 0, 1, 2]])
 
 
 def matrix_from_quaternion(quaternion: ArrayLike) -> FloatArray:
-    """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4)."""
+    """Convert ``w x y z`` quaternions (..., 4) to rotation matrices (..., 3, 3)."""
     return rotation_from_quaternion(quaternion).as_matrix()
 
 
 def quaternion_from_matrix(matrix: ArrayLike) -> FloatArray:
-    """``w x y z`` quaternions (..., 4) with ``w >= 0`` from rotation matrices (..., 3, 3)."""
+    """Convert rotation matrices (..., 3, 3) to ``w x y z`` quaternions (..., 4) with ``w >= 0``."""
     return quaternion_from_rotation(Rotation.from_matrix(np.asarray(matrix, dtype=np.float64)))
 
 
 def canonical_quaternion(quaternion: ArrayLike) -> FloatArray:
-    """The one of ``q`` and ``-q`` that is stored: ``w > 0``, or the first non-zero of x, y, z positive when w is 0."""
+    """Return the one of ``q`` and ``-q`` that is stored: ``w > 0``, or the first non-zero of x, y, z positive when w is
+    0."""
     array = np.asarray(quaternion, dtype=np.float64)
     leading = array[..., 3]
     for component in (2, 1, 0):
@@ -61,18 +62,19 @@ def canonical_quaternion(quaternion: ArrayLike) -> FloatArray:
 
 
 def quaternion_from_z(directions: ArrayLike) -> FloatArray:
-    """The shortest rotations of the z axis to unit vectors (N, 3): quaternions ``w x y z`` with ``w >= 0``, (N, 4)."""
+    """Return the shortest rotations of the z axis to unit vectors (N, 3): quaternions ``w x y z`` with ``w >= 0``, (N,
+    4)."""
     x, y, z = np.asarray(directions, dtype=np.float64).T
     found = np.column_stack([1.0 + z, -y, x, np.zeros_like(x)])
-    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)  # half a turn: of the shortest ones, that about x
+    found[z < -1 + 1e-9] = (0.0, 1.0, 0.0, 0.0)  # half a turn: choose the one about x
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
 def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
-    """Rotation angle in radians, [0, pi], between rotation matrices (..., 3, 3).
+    """Return the rotation angle in radians, [0, pi], between rotation matrices (..., 3, 3).
 
-    ``2 arcsin(|A - B|_F / (2 sqrt 2))`` is exact at small angles, where the usual arccosine of the trace loses half
-    of its digits.
+    ``2 arcsin(|A - B|_F / (2 sqrt 2))`` is exact at small angles, where the usual arccosine of the trace loses half of
+    its digits.
     """
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     chord = np.sqrt((difference**2).sum(axis=(-2, -1))) / (2.0 * np.sqrt(2.0))
@@ -81,15 +83,15 @@ def geodesic_distance(first: ArrayLike, second: ArrayLike) -> FloatArray:
 
 
 def is_rotation(matrices: ArrayLike, tolerance: float = 1e-4) -> bool:
-    """Whether all matrices (..., 3, 3) are rotations: orthogonal, each number of a product with its transpose within
-    the tolerance of the identity's, and no reflections."""
+    """Return whether all matrices (..., 3, 3) are rotations: no reflections, and orthogonal, with each element of the
+    product with the transpose within the tolerance of the identity's."""
     matrices = np.asarray(matrices, dtype=np.float64)
     off = np.abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3)).max(initial=0.0)
     return bool(off <= tolerance and (np.linalg.det(matrices) > 0).all())
 
 
 def rigid_transform(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
-    """Homogeneous matrices (..., 4, 4) that map ``x`` to ``rotation @ x + translation``."""
+    """Return homogeneous matrices (..., 4, 4) that map ``x`` to ``rotation @ x + translation``."""
     rotation = np.asarray(rotation, dtype=np.float64)
     translation = np.asarray(translation, dtype=np.float64)
     shape = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
@@ -101,7 +103,7 @@ def rigid_transform(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
 
 
 def cube_rotations() -> FloatArray:
-    """The 24 proper rotations that map the coordinate axes onto each other, (24, 3, 3), the identity first."""
+    """Return the 24 proper rotations that map the coordinate axes onto each other, (24, 3, 3), the identity first."""
     matrices = []
     for permutation in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
@@ -127,7 +129,7 @@ def count_by_cube_rotation(orientation: NDArray[np.float64]) -> NDArray[np.int64
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) from ``w x y z`` quaternions (..., 4) of any length but zero."""
+    """Convert ``w x y z`` quaternions (..., 4) of any non-zero length to rotation matrices (..., 3, 3)."""
     import roma
 
     matrix: Tensor = roma.unitquat_to_rotmat(roma.quat_normalize(roma.quat_wxyz_to_xyzw(quaternion)))
@@ -135,7 +137,7 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
-    """``w x y z`` quaternions (..., 4) with ``w >= 0`` from rotation matrices (..., 3, 3)."""
+    """Convert rotation matrices (..., 3, 3) to ``w x y z`` quaternions (..., 4) with ``w >= 0``."""
     import roma
 
     quaternion = roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
@@ -144,7 +146,8 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
 
 
 def six_d_to_matrix(six_d: Tensor) -> Tensor:
-    """Rotation matrices from the first two columns (..., 6), Gram-Schmidt (Zhou et al., arXiv 1812.07035)."""
+    """Return rotation matrices from their first two columns (..., 6) by Gram-Schmidt (Zhou et al., arXiv
+    1812.07035)."""
     import roma
 
     matrix: Tensor = roma.special_gramschmidt(six_d.unflatten(-1, (2, 3)).transpose(-1, -2))
@@ -152,12 +155,12 @@ def six_d_to_matrix(six_d: Tensor) -> Tensor:
 
 
 def matrix_to_six_d(matrix: Tensor) -> Tensor:
-    """The first two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
+    """Return the first two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
     return matrix[..., :2].transpose(-1, -2).flatten(-2)
 
 
 def geodesic_distance_torch(first: Tensor, second: Tensor) -> Tensor:
-    """Rotation angle in radians between rotation matrices (..., 3, 3), with finite gradients everywhere.
+    """Return the rotation angle in radians between rotation matrices (..., 3, 3), with finite gradients everywhere.
 
     The clamp that bounds the gradient at a half turn caps the angle 0.003 rad below pi: fine for a loss, while reports
     use the exact :func:`geodesic_distance`.

@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from vision.geometry.rotations import FloatArray
 
-_AT_ONCE = 1 << 22  # pixels of triangles' boxes that are looked at together
+_AT_ONCE = 1 << 22  # pixels of the triangles' bounding boxes that are tested together
 
 
 def fill_triangles(triangles: FloatArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Pixels whose centre lies in one of the triangles, (height, width).
+    """Return a mask (height, width) of the pixels whose centre lies in one of the triangles.
 
     Args:
-        triangles: (T, 3, 2) pixels, in any sense of rotation; the first pixel's centre is (0.5, 0.5).
-        height: of the result.
-        width: of the result.
+        triangles: (T, 3, 2) pixels, in either winding order; the first pixel's centre is (0.5, 0.5).
+        height: of the mask.
+        width: of the mask.
     """
     filled = np.zeros((height, width), bool)
     limit = np.array([width, height])

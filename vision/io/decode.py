@@ -1,9 +1,9 @@
-"""One typed decoder for everything that comes from a file of others.
+"""One typed decoder for everything that is read from a file from outside.
 
-A file's values become typed ones here: types are taken literally (1.0 is no integer, "1" no number), numbers are finite
-and have ranges, keys are those of the type, texts are short and hold no control characters, nesting and the number of
-values are limited before anything is built of them. Only a scene leaves here as plain values, for
-``vision.scene.plain``: it has arrays, and measures with limits of their own.
+A file's values become typed here: types are strict (1.0 is not an integer, "1" not a number), numbers are finite and
+have ranges, keys are those of the type, texts are short and have no control characters, and nesting and the number of
+values are limited before anything is built from them. Only a scene leaves here as plain values, for
+``vision.scene.plain``: it has arrays, and quantities with their own limits.
 """
 
 from __future__ import annotations
@@ -21,59 +21,59 @@ from vision.io.store import Location
 T = TypeVar("T")
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-"""A number of things, or the number of one."""
+"""A number of things, or the index of one."""
 
 ImageSize = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 """Side of a square image, pixels."""
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z][0-9A-Za-z._ -]{0,99}\Z")]
-"""What something is called, for example ``block``; part of file names, so neither a folder nor hidden."""
+"""Name of something, for example ``block``; part of file names, so neither a path nor hidden."""
 
 Text = Annotated[str, msgspec.Meta(max_length=300)]
-"""What somebody reads: versions, devices."""
+"""Text for people: versions, devices."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A hash in hexadecimal digits; part of file names."""
 
 _MAX_DEPTH = 24
-_MAX_TEXT = 4096  # characters: a path is the longest text that a file of ours holds
-_PACKED = ("zlib", "texture")  # keys of a scene's arrays and pictures (``vision.scene.plain``)
+_MAX_TEXT = 4096  # characters: a path is the longest text in our files
+_PACKED = ("zlib", "texture")  # keys of a scene's arrays and images (``vision.scene.plain``)
 _MAX_PACKED = 1 << 26
-_MAX_VALUES = 4_000_000  # of one file: some 200 MB in memory; a manifest of a million triplets has 100,000
+_MAX_VALUES = 4_000_000  # in one file: some 200 MB in memory; a manifest of a million triplets has 100,000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a JSON file holds, by key. A file with any other key is refused."""
+    """Content of a JSON file, by key. A file with any other key is refused."""
 
 
 def decode(content: bytes, kind: type[T], where: str | Location) -> T:
-    """The value of type ``kind`` that JSON describes; ``where`` names it in errors.
+    """Decode JSON to a value of type ``kind``; ``where`` names it in errors.
 
     Raises:
-        DactylError: no JSON, or a value that does not fit the type; its key is named.
+        DactylError: the content is not JSON, or a value does not fit the type; the message names its key.
     """
     return convert(parse_json(content, where), kind, where)
 
 
 def convert(value: Any, kind: type[T], where: str | Location) -> T:
-    """As :func:`decode`, of values that are parsed already: a checkpoint's, or those of a YAML file.
+    """Convert values that are already parsed, a checkpoint's or a YAML file's, as :func:`decode` does.
 
-    ``kind`` may be a :class:`Record`, a dataclass with others in it, or any type of values that JSON knows.
+    ``kind`` may be a :class:`Record`, a dataclass with others in it, or any type of JSON values.
     """
     _refuse_excess(value, where)
     try:
         found = msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise DactylError(f"{where}: {decoding_reason(error)}; make it again") from None
-    # msgspec passes over keys that a dataclass does not have.
+    # msgspec ignores keys that a dataclass does not have.
     if is_dataclass(kind) and (key := _unknown_key(value, msgspec.to_builtins(found))) is not None:
         raise DactylError(f"{where}: unknown key '{shortened(key, 60)}'; make it again")
     return found
 
 
 def parse_json(content: bytes, where: str | Location) -> Any:
-    """Plain values of JSON, within the limits of this module; a byte order mark is passed over."""
+    """Parse JSON to plain values, within the limits of this module; a byte order mark is skipped."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > _MAX_VALUES:
         raise DactylError(f"{where}: more than {_MAX_VALUES:,} values; this is no file of this program")
@@ -86,7 +86,7 @@ def parse_json(content: bytes, where: str | Location) -> Any:
 
 
 def _refuse_excess(value: Any, where: str | Location) -> None:
-    """Refuse deep nesting, numbers that are not finite, and texts that are long or would act on a terminal."""
+    """Refuse deep nesting, numbers that are not finite, and texts that are long or could control a terminal."""
     level: list[tuple[str, Any]] = [("", value)]
     for _ in range(_MAX_DEPTH):
         inner: list[tuple[str, Any]] = []
@@ -116,7 +116,7 @@ def _refuse_odd_keys(values: dict[Any, Any], where: str | Location) -> None:
 
 
 def _unknown_key(given: Any, known: Any) -> str | None:
-    """The first key of nested values that the typed ones do not have."""
+    """Return the first key of nested values that the typed ones do not have."""
     if isinstance(given, dict) and isinstance(known, dict):
         for key, value in given.items():
             if key not in known:

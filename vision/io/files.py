@@ -1,12 +1,12 @@
-"""Files that are whole or absent, and files of others, which are neither trusted to be files nor to be small.
+"""Atomic writing of files, and guarded reading of files from outside, which may be neither files nor small.
 
 A file is written under a temporary name in its own folder, flushed to the disk, then renamed: a reader never sees half
 a file, and a kill at any moment leaves at most a temporary file behind, which the folder's next writer removes. Under a
-URL it is put in one piece, which an object store shows whole or not at all.
+URL it is written in one piece, which an object store shows completely or not at all.
 
-Whatever somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file` or
-:func:`read_start`: a pipe, device or folder in a file's place is refused and not waited for, and no more is read than
-such a file may have.
+Anything that somebody else may have made is opened by :func:`open_regular` and read by :func:`read_file` or
+:func:`read_start`: a pipe, device or folder in a file's place is refused instead of waited for, and no more is read
+than such a file may have.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_TABLE_BYTES = 64 << 20
 
 
 def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> None:
-    """Write ``path`` whole: ``write`` is its content, or a function that writes it to a binary file object.
+    """Write ``path`` atomically: ``write`` is its content, or a function that writes it to a binary file object.
 
     Raises:
         DactylError: the disk is full or the folder cannot be written; ``path`` is then as it was before.
@@ -57,7 +57,7 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
     temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not (path.is_file() or path.is_dir()):  # it would be replaced, by root even in /dev
+        if path.exists() and not (path.is_file() or path.is_dir()):  # else it would be replaced, by root even in /dev
             raise DactylError(f"{path}: cannot write: a device or pipe; name a file")
         with temporary.open("wb") as file:
             if callable(write):
@@ -75,13 +75,13 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
             f"{path}: cannot write: {fault.strerror or fault}; free space or choose another folder"
         ) from error
     finally:
-        # Where the folder or the name is impossible, so is removing: the error above says it.
+        # With an impossible folder or name, removing fails, too; the error above reports it.
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 def _operating_system(error: BaseException | None) -> OSError | None:
-    """The operating system's own error behind another: torch, on a full disk, raises a RuntimeError about it."""
+    """Return the operating system's error behind another: on a full disk, torch raises a RuntimeError about it."""
     while error is not None and not isinstance(error, OSError):
         error = error.__context__
     return error
@@ -102,10 +102,10 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def remove(path: Location) -> None:
-    """Remove a file, if it is there.
+    """Remove a file, if it exists.
 
     Raises:
-        DactylError: it stays.
+        DactylError: it cannot be removed.
     """
     try:
         store.remove(path)
@@ -114,9 +114,9 @@ def remove(path: Location) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in ``folder`` and the folders in it; only for the holder of its lock.
+    """Remove files that killed writers left in ``folder`` and the folders in it; only for the holder of its lock.
 
-    A folder with a lock of its own is another writer's.
+    A folder with its own lock belongs to another writer.
     """
     for path in (*folder.glob(f"{_TEMPORARY}*"), *folder.glob(f"*/{_TEMPORARY}*")):
         if path.parent == folder or not (path.parent / _LOCK).exists():
@@ -124,12 +124,12 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def open_regular(path: Path) -> io.FileIO:
-    """A file of others, opened for reading, unbuffered.
+    """Open a file from outside for reading, unbuffered.
 
     Raises:
-        OSError: it is missing or cannot be read, or it is no regular file but a pipe, a device or a folder.
+        OSError: it is missing, cannot be read, or is not a regular file but a pipe, a device or a folder.
     """
-    # Without O_NONBLOCK, opening a pipe waits for whoever writes to it.
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -138,10 +138,10 @@ def open_regular(path: Path) -> io.FileIO:
 
 
 def read_start(path: Location, limit: int) -> bytes:
-    """The first ``limit`` bytes of a file of others, all of it where it has no more.
+    """Read the first ``limit`` bytes of a file from outside, or all of it if it is shorter.
 
     Raises:
-        OSError: it is missing or cannot be read, or it is no regular file.
+        OSError: it is missing, cannot be read, or is not a regular file.
     """
     if is_remote(path):
         return store.read(path, limit)
@@ -151,15 +151,15 @@ def read_start(path: Location, limit: int) -> bytes:
 
 
 def read_file(path: Location, limit: int, what: str) -> bytes:
-    """The content of a file of others.
+    """Read a file from outside.
 
     Args:
-        path: of the file, or its URL.
-        limit: bytes that such a file may have.
-        what: it is, for messages.
+        path: path of the file, or its URL.
+        limit: maximum size of such a file in bytes.
+        what: kind of file, for messages.
 
     Raises:
-        DactylError: it is missing, no regular file, larger, or cannot be read.
+        DactylError: it is missing, not a regular file, larger, or cannot be read.
     """
     too_large = DactylError(f"{path}: more than {limit:,} bytes, which no {what} has; check the path")
     try:
@@ -168,6 +168,8 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
         content = read_start(path, limit + 1)
     except FileNotFoundError:
         raise DactylError(f"{path}: no such {what}; check the path") from None
+    except NotADirectoryError:
+        raise DactylError(f"{path.parent}: a file in a folder's place; give {path.parent.parent}") from None
     except OSError as error:
         mend = "check the URL, credentials and network" if is_remote(path) else "make it again"
         raise DactylError(f"{path}: not a readable {what} ({error.strerror or error}); {mend}") from error
@@ -177,7 +179,7 @@ def read_file(path: Location, limit: int, what: str) -> bytes:
 
 
 def sha256(path: Location) -> str:
-    """Hexadecimal SHA-256 of a file. OSError where it cannot be read."""
+    """Return the hexadecimal SHA-256 of a file. OSError if it cannot be read."""
     if is_remote(path):
         return store.sha256(path)
     with open_regular(path) as file:
@@ -188,8 +190,8 @@ def sha256(path: Location) -> str:
 def exclusive_folder(folder: Location) -> Iterator[None]:
     """Hold ``folder`` for one writer; a second one gets a :class:`DactylError` that names the first.
 
-    The lock is the kernel's and goes with the process, however it ends. A URL cannot be locked: there
-    ``vision.storage.folders.reserve_output`` lets only one configuration in, and writers of the same one write the same
+    The lock is the kernel's and ends with the process, however that ends. A URL cannot be locked: there
+    ``vision.storage.folders.reserve_output`` admits only one configuration, and writers of the same one write the same
     bytes.
     """
     if is_remote(folder):

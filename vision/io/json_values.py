@@ -1,4 +1,4 @@
-"""Values as JSON: how they are written, told apart by a hash, and set against each other."""
+"""JSON values: how they are written, identified by a hash, and compared."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from upath import UPath
 
 
 def canonical_json(value: Any) -> bytes:
-    """UTF-8 JSON with one line a key, in the given order, a final newline: equal values give equal bytes."""
+    """Return UTF-8 JSON with one line a key, in the given order, and a final newline: equal values give equal bytes."""
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def fingerprint(value: Any) -> str:
-    """Hexadecimal SHA-256 of a JSON value, for comparing configurations."""
+    """Return the hexadecimal SHA-256 of a JSON value, for comparing configurations."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def to_jsonable(value: Any) -> Any:
-    """A configuration as JSON values, for manifests and fingerprints."""
+    """Convert a configuration to JSON values, for manifests and fingerprints."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
@@ -36,7 +36,7 @@ def to_jsonable(value: Any) -> Any:
 
 
 def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
-    """Dotted keys in which two plain configurations differ, each as ``key: old there, new here``."""
+    """Return dotted keys in which two plain configurations differ, each as ``key: old there, new here``."""
     if isinstance(there, dict) and isinstance(here, dict):
         return [
             line

@@ -1,4 +1,4 @@
-"""What a command is told to write, held against what it reads: nothing that was there before is lost by a slip."""
+"""Checks of a command's outputs against its inputs, so that a slip never overwrites an existing file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 OUTPUTS = ("output", "page", "overlays", "save", "record")
-"""Keys of configurations under which files and folders are named that a command writes."""
+"""Keys of configurations that name files and folders a command writes."""
 
 _PIECES = re.compile(r"(manifest|config|evaluation)\.json|(shard|part)-\d+\.(tar|parquet|json)")
 
 
 def refuse_lost_inputs(config: Any, others: Iterable[Path | str] = ()) -> None:
-    """Raise ValueError where a configuration names one file to be read and written, or to be written twice.
+    """Raise ValueError if a configuration names one file to be both read and written, or to be written twice.
 
     Args:
         config: a dataclass; its outputs are the keys of :data:`OUTPUTS`.
@@ -39,15 +39,15 @@ def refuse_lost_inputs(config: Any, others: Iterable[Path | str] = ()) -> None:
 
 
 def same_file(one: Path, other: Path | str) -> bool:
-    """Whether two names lead to one file that is there."""
+    """Return whether two names lead to the same existing file."""
     try:
         return Path(other).is_file() and one.samefile(other)
-    except (OSError, ValueError):  # a text that names no file
+    except (OSError, ValueError):  # the text is not a file name
         return False
 
 
 def _paths(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and texts of a configuration that may name files."""
+    """Yield dotted keys and texts of a configuration that may name files."""
     if isinstance(value, (str, Path)) and str(value):
         yield key, str(value)
     items = vars(value).items() if is_dataclass(value) else value.items() if isinstance(value, dict) else ()

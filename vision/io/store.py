@@ -1,8 +1,8 @@
-"""Where files live: in a folder, or under the URL of anything that fsspec reaches (``s3://``, ``gs://``, ``memory://``).
+"""File access in a folder, or under the URL of anything that fsspec reaches (``s3://``, ``gs://``, ``memory://``).
 
-A :data:`Location` is a ``pathlib.Path`` or, for a URL, a ``UPath`` with the same methods. The functions here are what
-the rest needs of either; whatever a remote file system raises comes out of them as OSError. ``vision.io.files``
-adds what makes a file whole or absent, ``vision.storage.cache`` brings remote files here.
+A :data:`Location` is a ``pathlib.Path`` or, for a URL, a ``UPath`` with the same methods. The functions here are those
+that the rest of the code needs for both; any error of a remote file system becomes an OSError. ``vision.io.files`` adds
+atomic writing, ``vision.storage.cache`` downloads remote files.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Location = UPath | Path
 
 
 def locate(where: str | Location) -> Location:
-    """The location that a user names. ``file://`` URLs are folders like any other.
+    """Return the location that a user names. ``file://`` URLs are folders like any other.
 
     Raises:
-        DactylError: no URL, or one that needs a package that is not installed; it is named.
+        DactylError: not a valid URL, or one that needs a missing package, which the message names.
     """
     if not isinstance(where, str):
         return where
@@ -40,7 +40,7 @@ def locate(where: str | Location) -> Location:
         if place.protocol in ("", "file", "local"):
             return local_path(place.path)
         fsspec.get_filesystem_class(place.protocol)
-        place.joinpath("manifest.json")  # refuses a bucket's name that is none
+        place.joinpath("manifest.json")  # refuses an invalid bucket name
     except ImportError as error:
         raise DactylError(f"{where}: {error} (for s3://, {install('s3')})") from None
     except ValueError as error:
@@ -49,11 +49,11 @@ def locate(where: str | Location) -> Location:
 
 
 def local_path(text: str) -> Path:
-    """A path of this machine, ``~`` being the user's folder as in a shell, which replaces it in no YAML file.
+    """Return a path of this machine, with ``~`` replaced by the user's folder: in a YAML file no shell does so.
 
     Raises:
-        ValueError: it names a shell's variable, which nobody replaces here, or a user that is none: a folder of that
-            very name would be made in the current one.
+        ValueError: it contains a shell variable, which is not replaced here, or an unknown user: a folder of that very
+            name would be made in the current one.
     """
     if (variable := _VARIABLE.search(text)) and not Path(text).exists():
         raise ValueError(f"expected a path, got {text}: {variable[0]} is not replaced here; write the path out")
@@ -64,12 +64,13 @@ def local_path(text: str) -> Path:
 
 
 def is_remote(path: Location) -> TypeIs[UPath]:
-    """Not a folder of this machine."""
+    """Return whether a location is not on this machine's file system."""
     return not isinstance(path, Path)
 
 
 def read(url: UPath, limit: int) -> bytes:
-    """The first ``limit`` bytes of a remote file, all of it where it has no more. FileNotFoundError without one."""
+    """Read the first ``limit`` bytes of a remote file, or all of it if it is shorter. FileNotFoundError if it does not
+    exist."""
     with _reached(url):
         place = _here(url)
         assert is_remote(place)
@@ -78,7 +79,7 @@ def read(url: UPath, limit: int) -> bytes:
 
 
 def sha256(url: UPath) -> str:
-    """Hexadecimal SHA-256 of a remote file, read in pieces. FileNotFoundError where there is none."""
+    """Return the hexadecimal SHA-256 of a remote file, read in pieces. FileNotFoundError if it does not exist."""
     digest = hashlib.sha256()
     with _reached(url), _here(url).open("rb") as file:
         for piece in iter(lambda: file.read(_PIECE), b""):
@@ -87,7 +88,7 @@ def sha256(url: UPath) -> str:
 
 
 def size(path: Location) -> int | None:
-    """Bytes of a file; None where there is none."""
+    """Return the bytes of a file; None if it does not exist."""
     with _reached(path):
         _forget_listings(path)
         try:
@@ -97,7 +98,8 @@ def size(path: Location) -> int | None:
 
 
 def names(folder: Location, pattern: str) -> list[str]:
-    """Sorted names of the files in ``folder`` that fit ``pattern``; none where a server does not list its files."""
+    """Return sorted names of the files in ``folder`` that match ``pattern``; none if a server does not list its
+    files."""
     with _reached(folder):
         _forget_listings(folder)
         try:
@@ -107,7 +109,7 @@ def names(folder: Location, pattern: str) -> list[str]:
 
 
 def remove(path: Location) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file, if it exists."""
     with _reached(path):
         path.unlink(missing_ok=True)
 
@@ -119,7 +121,7 @@ def put(path: UPath, content: bytes) -> None:
 
 
 def create(path: UPath, content: bytes) -> bool:
-    """As :func:`put`, unless the file is there already: then False. Of two who try at once, one succeeds."""
+    """Write as :func:`put` does, unless the file exists: then return False. Of two concurrent writers, one succeeds."""
     with _reached(path):
         try:
             path.fs.pipe_file(path.path, content, mode="create")
@@ -129,19 +131,20 @@ def create(path: UPath, content: bytes) -> bool:
 
 
 def _here(path: Location) -> Location:
-    """The same location for this process: connections do not survive the fork that makes a DataLoader's workers."""
+    """Return the same location for this process: connections do not survive the fork that makes a DataLoader's
+    workers."""
     return UPath(str(path), **path.storage_options) if is_remote(path) else path
 
 
 def _forget_listings(path: Location) -> None:
-    """Other processes write too, and file systems remember what they have listed."""
+    """Drop cached listings: other processes write, too."""
     if is_remote(path):
         path.fs.invalidate_cache()
 
 
 @contextlib.contextmanager
 def _reached(path: Location) -> Iterator[None]:
-    """Every remote file system has exceptions of its own: turn them into OSError, which all callers expect anyway."""
+    """Turn the exceptions of any remote file system into OSError, which all callers expect anyway."""
     try:
         yield
     except OSError:

@@ -1,7 +1,7 @@
-"""What took long to compute, kept on this machine by a key that names all that it depends on.
+"""Cache of slow computations on this machine, keyed by everything that a result depends on.
 
-A file begins with the SHA-256 of what follows: one that is damaged, cut short or foreign is taken for missing and made
-again. Files are written whole under another name first, so any number of processes may read and write at once.
+A file begins with the SHA-256 of the rest: one that is damaged, cut short or foreign counts as missing and is made
+again. Files are written under another name first, so any number of processes may read and write at once.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def cache_folder() -> Path:
-    """``$DACTYL_CACHE``, or ``~/.cache/dactyl``."""
+    """Return ``$DACTYL_CACHE``, or ``~/.cache/dactyl``."""
     named = os.environ.get("DACTYL_CACHE")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dactyl"
 
 
 def recall(group: str, key: str, limit: int) -> bytes | None:
-    """What :func:`keep` has put there; None where there is nothing whole of up to ``limit`` bytes."""
+    """Return what :func:`keep` stored; None if there is no intact content of up to ``limit`` bytes."""
     path = cache_folder() / group / key
     try:
         content = read_file(path, limit + _DIGEST, "cached file")
@@ -32,15 +32,15 @@ def recall(group: str, key: str, limit: int) -> bytes | None:
         return None
     if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
         return None
-    with contextlib.suppress(OSError):  # the least recently used go first
+    with contextlib.suppress(OSError):  # the least recently used are dropped first
         os.utime(path)
     return content[_DIGEST:]
 
 
 def keep(group: str, key: str, content: bytes, most: int) -> None:
-    """Keep a content for :func:`recall`, and drop the least recently used of the group beyond ``most`` bytes in all.
+    """Store a content for :func:`recall`, and drop the least recently used of the group beyond ``most`` bytes in all.
 
-    Where nothing can be written, nothing is kept: it is computed again next time.
+    If nothing can be written, nothing is stored: it is computed again next time.
     """
     folder = cache_folder() / group
     with contextlib.suppress(DactylError):

@@ -1,16 +1,16 @@
-"""Towers: what turns one camera's image into a map of features. Every camera goes through the same tower.
+"""Towers, which turn one camera's image into a feature map. All cameras share one tower.
 
 ``paper``
     Table 12. Convolutions without padding, a max-pool, four ResNet stages. The table's stride 3 for the pool and for
-    every stage, read literally, shrinks a 200-pixel image to one pixel (64, 22, 8, 3, 1), over which a spatial softmax
-    says nothing. The default strides keep 16 x 16.
+        every stage, read literally, shrinks a 200-pixel image to one pixel (64, 22, 8, 3, 1), for which a spatial
+        softmax is meaningless. The default strides keep 16 x 16.
 ``resnet18``, ``resnet50``
     torchvision's, from random weights. With the default strides the map of a 200-pixel image is 13 x 13.
 ``pyramid``
-    Ours, for the geometric head on few cores: features at an eighth of the size, told by two coarser levels what they
-    belong to, and added back to a quarter of the size, where corners are found.
+    Ours, for the geometric head on few cores: features at an eighth of the size with context from two coarser levels,
+        added back at a quarter of the size, where corners are found.
 
-The reference does not say how its ResNet is normalised. Batch normalisation, as in He et al., is the default; with
+The reference does not state how its ResNet is normalised. Batch normalisation, as in He et al., is the default; with
 group normalisation the demo's network trains at two thirds of the speed (``benchmarks/results/train.txt``).
 """
 
@@ -80,10 +80,10 @@ def build_backbone(config: BackboneConfig) -> Tower:
 
 
 class StridedPointwise(nn.Conv2d):
-    """A convolution of one pixel with a stride: the pixels in between are left out first, which gives the same.
+    """A convolution of one pixel with a stride, computed by dropping the pixels in between first.
 
-    oneDNN 3.13 (torch 2.15) reads beyond the images in its gradient on processors with AVX-512 and without bfloat16,
-    channels last, and ends the process.
+    In its gradient, oneDNN 3.13 (torch 2.15) reads beyond the images on processors with AVX-512 but without bfloat16,
+    channels last, and crashes the process.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class PaperTower(Tower):
 
 
 class TorchvisionTower(Tower):
-    """A torchvision ResNet without its classifier, strides of its stages as given."""
+    """A torchvision ResNet without its classifier, with the given strides of its stages."""
 
     def __init__(self, name: str, stage_strides: tuple[int, int, int, int], norm: Norm) -> None:
         super().__init__()
@@ -167,9 +167,9 @@ class PyramidTower(Tower):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a shortcut past them (He et al.): torchvision's ``BasicBlock``, tensors by the same names.
+    """Two convolutions and a shortcut past them (He et al.): torchvision's ``BasicBlock``, with the same tensor names.
 
-    Ours, so that an estimate needs no torchvision, which has to match torch build for build.
+    Ours, so that inference does not need torchvision, whose build has to match torch's.
     """
 
     def __init__(self, channels: int, width: int, stride: int, norm: Norm) -> None:
@@ -191,7 +191,7 @@ class ResidualBlock(nn.Module):
 
 
 def _set_stride(block: nn.Module, stride: int) -> None:
-    """Stride of a torchvision residual block, on the convolution that carries it."""
+    """Set the stride of a torchvision residual block, on the convolutions that carry it."""
     carriers = [block.conv2 if hasattr(block, "conv3") else block.conv1]
     if isinstance(block.downsample, nn.Sequential):
         carriers.append(block.downsample[0])

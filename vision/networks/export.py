@@ -1,13 +1,12 @@
-"""The network for other programs: ``torch.export`` and ONNX.
+"""Export of networks for other programs: ``torch.export`` and ONNX.
 
-What is exported takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B >= 1, and holds all
-preprocessing; what comes out is the model's choice (:meth:`vision.networks.pose_model.PoseModel.exported`). A
-regression gives ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; one with
-``camera_input`` gives what it answers when nobody knows the cameras' displacements. A geometric network gives
-``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of each in pixels; with a
-window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L). The pose follows by
-:func:`vision.solvers.bundle.solve_pose` from the true cameras, by :func:`vision.solvers.bundle.solve_bundle` from
-the nominal ones: float64 linear algebra that ONNX has no operators for.
+An exported network takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B >= 1, and includes
+all preprocessing. The model determines its outputs (:meth:`vision.networks.pose_model.PoseModel.exported`). A
+regression returns ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; with ``camera_input``, it
+does so as for unknown camera displacements. A geometric network returns ``pixels`` (B, C, K, 2) of the object's corners
+and ``scale`` (B, C, K), the expected error of each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand
+and ``landmark_scale`` (B, C, L). The pose follows by :func:`vision.solvers.bundle.solve_pose` from the true cameras, by
+:func:`vision.solvers.bundle.solve_bundle` from the nominal ones: float64 linear algebra that ONNX has no operators for.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from vision.extras import optional
 from vision.io.files import atomic_write
 from vision.networks.pose_model import PoseModel
 
-_OPSET = 18  # the first whose Resize smooths before it reduces, as the network does
+_OPSET = 18  # the first whose Resize smooths before it downsamples, as the network does
 
 
 class ExportedNetwork(nn.Module):
     """A pose network with tensors in and tensors out.
 
     Attributes:
-        outputs: names of what comes out.
+        outputs: names of the outputs.
     """
 
     def __init__(self, model: PoseModel) -> None:
@@ -45,13 +44,13 @@ class ExportedNetwork(nn.Module):
 
 
 def example_images(model: PoseModel) -> Tensor:
-    """Two samples of noise: a batch of one would be taken for a constant."""
+    """Return two samples of noise: a batch of one would be traced as a constant."""
     (height, width), cameras = model.image_shape, len(model.scene.rig)
     return torch.randint(0, 256, (2, cameras, 3, height, width), dtype=torch.uint8, generator=torch.Generator())
 
 
 def export_program(model: PoseModel, path: Path) -> None:
-    """Write what ``torch.export.load`` reads."""
+    """Write a file that ``torch.export.load`` reads."""
     network, example, dynamic = _traced(model)
     buffer = io.BytesIO()
     with torch.no_grad():
@@ -60,7 +59,7 @@ def export_program(model: PoseModel, path: Path) -> None:
 
 
 def export_onnx(model: PoseModel, path: Path) -> None:
-    """Write an ONNX file (opset 18). Its description says what goes in; no batch is empty, ONNX Runtime fails on it.
+    """Write an ONNX file (opset 18), which describes its input. Batches must not be empty: ONNX Runtime fails on them.
 
     Raises:
         DactylError: the packages of the extra ``export`` are missing.

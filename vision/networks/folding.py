@@ -1,7 +1,7 @@
-"""Batch normalisation put into the convolutions before it: what a trained network answers, in fewer steps.
+"""Folding of batch normalisation into the preceding convolutions: the same output in fewer steps.
 
-Once trained, a batch normalisation is one factor and one shift for each channel: together with the convolution before
-it, it is one convolution. An estimate then makes fewer passes over memory (``benchmarks/results/latency.txt``).
+After training, a batch normalisation is one factor and one offset for each channel, which can be merged into the
+convolution before it. An estimate then makes fewer passes over memory (``benchmarks/results/latency.txt``).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vision.networks.backbones import ResidualBlock
 
-_IN_ORDER = (nn.Sequential, ResidualBlock)  # run their parts in the order in which they hold them
+_IN_ORDER = (nn.Sequential, ResidualBlock)  # run their children in the order in which they hold them
 
 
 def fold_norms(model: nn.Module) -> None:
-    """Fold every batch normalisation that directly follows a convolution, in place; the network answers as before to
-    rounding and is not to be trained on. Parts of other packages are left as they are."""
+    """Fold every batch normalisation that directly follows a convolution, in place. The network's output stays the same
+    to rounding, but it must not be trained afterwards. Modules of other packages are left unchanged."""
     model.eval()
     for parent in model.modules():
         if not isinstance(parent, _IN_ORDER):

@@ -35,23 +35,23 @@ NO_WINDOW = (
     "model.window, whose locator does; calibrate the cameras"
 )
 _USUAL_SPREAD = 0.01
-"""Spread of keypoints as a share of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
+"""Spread of keypoints as a fraction of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
 0.83 on held-out triplets."""
 LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
-"""Pixels of 200, standard deviation of what landmarks are off in all pictures alike: with the network's own average
-taken away, and where that was never measured."""
+"""Pixels of 200, standard deviation of landmark offsets that are the same in all images: after subtracting the
+network's own average, and if that was never measured."""
 
 
 class GeometricModel(PointNetwork):
     """Corners in each image, then geometry. Takes any number of cameras.
 
     Attributes:
-        error_scale, error_power: (2,) buffers, of true cameras and of nominal ones: how real errors follow the expected
+        error_scale, error_power: (2,) buffers, for true and for nominal cameras: relation of real errors to expected
             ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
-        landmark_offset: (C, L, 2) buffer: by how many pixels of the image the landmarks that it finds in each camera of
-            its rig are off on average, which no number of pictures evens out; set by :meth:`set_landmark_offset`.
-        usual_spread: buffer, image pixels: :attr:`vision.solvers.views.Views.spread` of held-out triplets, their
-            median, against which that of other pictures is compared; 0 where it was never measured.
+        landmark_offset: (C, L, 2) buffer, image pixels: average offset of the detected landmarks in each of the rig's
+            cameras, which does not average out over images; set by :meth:`set_landmark_offset`.
+        usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.Views.spread` of held-out triplets, with
+            which that of other images is compared; 0 if it was never measured.
     """
 
     error_scale: Tensor
@@ -142,35 +142,35 @@ class GeometricModel(PointNetwork):
             return super().self_calibrate(points, landmarks, nominal, distortion)
         offset = LANDMARK_OFFSET if self.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET
         nominal = nominal._replace(height=self._image_heights())
-        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion)
+        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, self.scene.rig.names)
 
     @property
     def _subject(self) -> Subject:
-        """What its cameras watch; only with landmarks."""
+        """What the rig's cameras watch; requires landmarks."""
         assert self.landmarks is not None
         return Subject(self.keypoints, self.landmarks, self.position_mean, self.permutations)
 
     def _image_heights(self, device: torch.device | None = None) -> Tensor:
-        """Of the rig's cameras, (C,) pixels."""
+        """Return the image heights of the rig's cameras, (C,) pixels."""
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
 
     def set_landmark_offset(self, found: Tensor, true: Tensor) -> None:
-        """Set ``landmark_offset``: the median over held-out samples of where landmarks were found, (N, C, L, 2) pixels,
-        from where they are."""
+        """Set ``landmark_offset`` to the median over held-out samples of found minus true landmarks, (N, C, L, 2)
+        pixels each."""
         self.landmark_offset.copy_((found - true).median(dim=0).values)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
-        """Set the ``error_scale`` and ``error_power`` of true or nominal cameras.
+        """Set ``error_scale`` and ``error_power`` for true or nominal cameras.
 
         Args:
-            errors: (N,) of the rotation in radians, on held-out samples.
-            deviations: (N,) what was returned with them.
+            errors: (N,) rotation errors in radians, on held-out samples.
+            deviations: (N,) deviations predicted for them.
             nominal: whether only the nominal cameras were known.
         """
         self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
 
     def set_usual_spread(self, spread: Tensor) -> None:
-        """Set ``usual_spread`` from those of held-out triplets, (N,) pixels."""
+        """Set ``usual_spread`` from the spreads of held-out triplets, (N,) pixels."""
         self.usual_spread.copy_(spread.median())
 
     @property
@@ -182,7 +182,8 @@ class GeometricModel(PointNetwork):
         yield from (parameter for parameter in self.parameters() if parameter not in unused)
 
     def _learns_surface(self, config: LossConfig) -> bool:
-        """About a continuous symmetry's axis nothing tells where a point of the surface is."""
+        """Return whether the surface loss is used: a point's angle about a continuous symmetry's axis cannot be
+        seen."""
         return config.surface > 0 and not len(self.object.symmetries.axes)
 
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
@@ -213,7 +214,7 @@ class GeometricModel(PointNetwork):
                 casting = self._surface_targets.to(images.device)
                 size, cells = self.input_size, output.surface.shape[-2:]
                 points, hit = casting(output.windows, size, cells, cameras, position, rotation)
-                if alike is not None:  # the same points as in the pose that the image has chosen
+                if alike is not None:  # the points of the symmetric pose that the image matched
                     inverse = torch.linalg.inv(self.motions)[alike]
                     points = points @ inverse[..., :3, :3].mT + inverse[..., None, :3, 3] / casting.radius
                 losses = losses + config.surface * surface_loss(output.surface, points, hit)
@@ -221,11 +222,12 @@ class GeometricModel(PointNetwork):
 
     @cached_property
     def _surface_targets(self) -> SurfaceTargets:
-        """Made when training first asks; no part of the network, whose buffers an average of it copies one by one."""
+        """Targets of the surface loss, made on first use and kept out of the buffers, which averaging the weights
+        copies."""
         return SurfaceTargets(self.object)
 
     def _true_landmarks(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """True pixels (B, C, L, 2) of the hand's landmarks."""
+        """Return the true pixels (B, C, L, 2) of the hand's landmarks."""
         hand = self.scene.hand
         assert hand is not None
         assert hand.landmarks is not None
@@ -245,6 +247,6 @@ class GeometricModel(PointNetwork):
 
 
 def no_landmark_offset(scene: Scene) -> Tensor:
-    """The ``landmark_offset`` of a network of which none was measured."""
+    """Return the ``landmark_offset`` of a network for which none was measured."""
     landmarks = None if scene.hand is None else scene.hand.landmarks
     return torch.zeros(len(scene.rig), 0 if landmarks is None else len(landmarks.points), 2)

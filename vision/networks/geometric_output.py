@@ -1,4 +1,4 @@
-"""What the geometric model sees in images, before it becomes a pose."""
+"""Output of the geometric model's network, before it becomes a pose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vision.networks.windows import to_image, window_scale
 
 @dataclass(frozen=True)
 class GeometricOutput:
-    """What the geometric model sees.
+    """Points that the geometric model finds in images.
 
     Attributes:
         corners: (B, C, K), image pixels.
@@ -21,7 +21,7 @@ class GeometricOutput:
         landmarks: (B, C, L) the hand's landmarks as the locator sees them, image pixels; None without a window.
         surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
             the object's diameter, object frame, and the log-scale of its error; only in training.
-        windows: (B, C, 2, 3) what the tower saw.
+        windows: (B, C, 2, 3) the tower's windows.
     """
 
     corners: PointOutput
@@ -32,7 +32,7 @@ class GeometricOutput:
 
 
 def points_in_image(found: PointOutput, windows: Tensor) -> PointOutput:
-    """Points (N, K) of windows (N, 2, 3) in the image's pixels."""
+    """Map points (N, K) of windows (N, 2, 3) to the image's pixels."""
     with torch.autocast(windows.device.type, enabled=False):
         return PointOutput(to_image(windows, found.pixels), found.log_scale + window_scale(windows).log()[:, None])
 

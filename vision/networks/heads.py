@@ -1,11 +1,11 @@
-"""Heads: what follows the towers.
+"""Heads, which follow the towers.
 
 regression
     The paper's. Spatial softmax of every channel, the cameras' points concatenated, two linear layers to a normalised
-    position and rotation. It never learns where the cameras are, unless it is told.
+        position and rotation. It learns nothing of the cameras' poses unless it receives them.
 points
     Finds known points of the object (its corners) in one image, each with an expected error, and leaves the rest to
-    geometry (:mod:`vision.solvers.triangulate`). Which points is up to the caller.
+        geometry (:mod:`vision.solvers.triangulate`). The caller defines the points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vision.geometry.rotations import quaternion_to_matrix, six_d_to_matrix
 
 RotationFormat = Literal["quaternion", "six_d"]
 ROTATION_SIZE: dict[str, int] = {"quaternion": 4, "six_d": 6}
-# Standard deviation of one component over all rotations: divided by it, targets have unit variance.
+# Standard deviation of one component over all rotations; dividing by it gives targets unit variance.
 ROTATION_DEVIATION: dict[str, float] = {"quaternion": 1 / 2, "six_d": 1 / math.sqrt(3)}
 
 
@@ -38,7 +38,7 @@ class PointOutput:
     """Points found in images.
 
     Attributes:
-        pixels: (..., K, 2), possibly outside of the image.
+        pixels: (..., K, 2), possibly outside the image.
         log_scale: (..., K) natural logarithm of the expected error in pixels: the scale of a Laplace distribution.
     """
 
@@ -46,12 +46,13 @@ class PointOutput:
     log_scale: Tensor
 
     def __getitem__(self, key: Any) -> PointOutput:
-        """Some of the points: a key for the dimensions (..., K)."""
+        """Select some of the points by a key for the dimensions (..., K)."""
         return PointOutput(self.pixels[key], self.log_scale[key])
 
 
 def cell_centres(size: Sequence[int], device: torch.device) -> Tensor:
-    """Centres (h * w, 2) of the cells of an (h, w) map, x then y, where the map spans [-1, 1] from edge to edge."""
+    """Return the centres (h * w, 2) of the cells of an (h, w) map, x then y; the map spans [-1, 1] from edge to
+    edge."""
     height, width = size
     x = (torch.arange(width, device=device) + 0.5) * (2 / width) - 1
     y = (torch.arange(height, device=device) + 0.5) * (2 / height) - 1
@@ -59,9 +60,9 @@ def cell_centres(size: Sequence[int], device: torch.device) -> Tensor:
 
 
 def spatial_softmax(maps: Tensor) -> Tensor:
-    """Expected position (..., 2) under the softmax of each map (..., h, w): x to the right, y down, the map spans
-    [-1, 1] from edge to edge (Finn et al., arXiv 1509.06113)."""
-    # Eight bits of mantissa would round positions to half a pixel.
+    """Return the expected position (..., 2) under the softmax of each map (..., h, w): x to the right, y down; the map
+    spans [-1, 1] from edge to edge (Finn et al., arXiv 1509.06113)."""
+    # bfloat16's eight bits of mantissa would round positions to half a pixel.
     with torch.autocast(maps.device.type, enabled=False):
         weight = maps.float().flatten(-2).softmax(dim=-1)
         return weight @ cell_centres(maps.shape[-2:], maps.device)
@@ -71,7 +72,7 @@ class RegressionHead(nn.Module):
     """Table 12 from the spatial softmax on: features (B, C, c, h, w) to normalised values.
 
     Args:
-        camera_features: how many more numbers it gets about each camera, beside the points that its tower found.
+        camera_features: count of additional numbers about each camera, besides the points that its tower found.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RegressionHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(seen, hidden), nn.ReLU(), nn.Linear(hidden, size))
 
     def forward(self, features: Tensor, camera_features: Tensor | None = None) -> RegressionOutput:
-        """``camera_features`` (B, C, n); None where there are none."""
+        """Return normalised values; ``camera_features`` is (B, C, n), or None if there are none."""
         seen = spatial_softmax(features).flatten(1)
         if camera_features is not None:
             seen = torch.cat([seen, camera_features.to(seen.dtype).flatten(1)], dim=1)
@@ -90,10 +91,10 @@ class RegressionHead(nn.Module):
 
 
 class PointHead(nn.Module):
-    """Every cell of the map votes for every point, and an attention map per point weighs the votes.
+    """A head in which every cell of the map votes for every point, weighted by one attention map per point.
 
-    A vote is the cell's own centre plus a learned offset. With all offsets at zero this is a spatial softmax; with them
-    a face can tell where its hidden corners are, and points may lie outside of the image.
+    A vote is the cell's own centre plus a learned offset. With all offsets at zero this is a spatial softmax; the
+    offsets let a face vote for its hidden corners, and points lie outside the image.
     """
 
     def __init__(self, channels: int, points: int) -> None:
@@ -102,8 +103,9 @@ class PointHead(nn.Module):
         self.layers = nn.Conv2d(channels, 4 * points, 1)
 
     def forward(self, features: Tensor, side: int) -> PointOutput:
-        """Features (N, c, h, w) of square images of ``side`` pixels; the output's pixels are theirs."""
-        # Offsets and scales are in units in which they are about 1 for an object that fills its window.
+        """Find points in features (N, c, h, w) of square images of ``side`` pixels; the output is in pixels of these
+        images."""
+        # The unit makes offsets and scales about 1 for an object that fills its window.
         unit = side / 16
         maps = self.layers(features)
         with torch.autocast(maps.device.type, enabled=False):
@@ -116,13 +118,14 @@ class PointHead(nn.Module):
 
 
 def rotation_from_values(values: Tensor, rotation: RotationFormat) -> tuple[Tensor, Tensor]:
-    """Rotation matrices (..., 3, 3) of raw network values (..., 4 or 6), and the values' length (...), 1 when sure.
+    """Return rotation matrices (..., 3, 3) of raw network values (..., 4 or 6), and the values' length (...), 1 when
+    sure.
 
-    Under squared error a network answers with the mean of what it holds possible, and the mean of scattered unit
-    vectors is short.
+    Under squared error a network predicts the mean of the possible answers, and the mean of scattered unit vectors is
+    short.
     """
     values = values.double() * ROTATION_DEVIATION[rotation]
-    # All zeros, or columns that are parallel, are no rotation; a tiny one added gives them a direction.
+    # All zeros, or parallel columns, are not a rotation; adding a tiny one gives them a direction.
     nudge = 1e-9 * values.new_tensor([1.0, 0, 0, 0] if rotation == "quaternion" else [1.0, 0, 0, 0, 1.0, 0])
     if rotation == "quaternion":
         return quaternion_to_matrix(values + nudge), torch.linalg.vector_norm(values, dim=-1)

@@ -1,10 +1,10 @@
-"""Losses: what the network's answer is compared with, and how.
+"""Losses of the two models.
 
-Regression: squared error of the normalised position and rotation, the paper's, or geodesic for the rotation. A
-quaternion and its negative are the same rotation, so the nearer one is the target.
+Regression: squared error of the normalised position and rotation, as in the paper, or the geodesic distance for the
+rotation. A quaternion and its negative are the same rotation, so the nearer one is the target.
 
 Geometric: the likelihood of the corners' pixels under Laplace distributions whose scales the network predicts, so that
-it learns where it is sure, and mistakes count linearly. The surface term teaches every cell of the feature map which
+it learns its own certainty, and mistakes count linearly. The surface term teaches every cell of the feature map which
 point of the object it looks at, a hundred targets an image instead of eight; it is used in training only. With it the
 rotation error on made-up triplets was half as large after 13,000 samples; on rendered ones it was a seventh larger
 after 16,000 (docs/training.md, "Choices compared").
@@ -45,13 +45,13 @@ class LossConfig:
 def regression_loss(
     values: Tensor, position: Tensor, rotation: Tensor, format: RotationFormat, kind: Literal["mse", "geodesic"]
 ) -> Tensor:
-    """Loss of every sample, (B,).
+    """Return the loss of every sample, (B,).
 
     Args:
-        values: (B, 3 + 4 or 6), the network's normalised answer.
+        values: (B, 3 + 4 or 6), the network's normalised output.
         position: (B, 3) normalised true position.
         rotation: (B, 3, 3) true rotation.
-        format: what the rotation numbers are.
+        format: format of the rotation values.
         kind: how the rotation is compared.
     """
     shift = (values[:, :3] - position).square()
@@ -66,26 +66,27 @@ def regression_loss(
 
 
 def nearest_quaternion_error(values: Tensor, target: Tensor) -> Tensor:
-    """Squared errors (B, 4) of ``values`` to the nearer of ``target`` and its negative, (B, 4) each."""
+    """Return squared errors (B, 4) of ``values`` to the nearer of ``target`` and its negative, (B, 4) each."""
     sign = torch.where((values.detach() * target).sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
     return (values - sign * target).square()
 
 
 def laplace_loss(found: PointOutput, target: Tensor) -> Tensor:
-    """Negative log-likelihood (B,), up to a constant, of true pixels (B, C, K, 2), mean over cameras and points."""
+    """Return the negative log-likelihood (B,), up to a constant, of true pixels (B, C, K, 2), mean over cameras and
+    points."""
     return _laplace(found, target).mean(dim=(1, 2))
 
 
 def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Tensor) -> tuple[Tensor, Tensor]:
-    """As :func:`laplace_loss`, of each image the least over the poses that look the same.
+    """Return :func:`laplace_loss` with, for each image, the lowest over the poses that look the same.
 
     Args:
         found: (B, C, K).
         target: (B, C, K, 2) true pixels.
-        permutations: (S, K), onto which point each symmetry carries each.
+        permutations: (S, K), the point onto which each symmetry takes each point.
 
     Returns:
-        The loss (B,), and which symmetry each image (B, C) has chosen.
+        The loss (B,), and the index of each image's best symmetry (B, C).
     """
     losses = torch.stack([_laplace(found, target[:, :, onto]).mean(dim=2) for onto in permutations])
     least = losses.min(dim=0)
@@ -95,12 +96,12 @@ def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Ten
 def nearest_symmetric_target(
     found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The pose, of those that look like the true one, whose rotation is nearest to the found one.
+    """Return the pose whose rotation is nearest to the found one, among those that look like the true one.
 
     Args:
         found: (B, 3, 3).
         rotation: (B, 3, 3) and ``position``: (B, 3) of the truth.
-        motions: (N, 4, 4) that leave the object's look unchanged, object frame.
+        motions: (N, 4, 4) motions that leave the object's appearance unchanged, object frame.
     """
     alike = rotation[:, None] @ motions[:, :3, :3]
     best = (alike * found.detach()[:, None]).sum(dim=(-2, -1)).argmax(dim=1)  # the trace falls with the angle
@@ -114,7 +115,8 @@ def _laplace(found: PointOutput, target: Tensor) -> Tensor:
 
 
 def surface_loss(maps: Tensor, points: Tensor, hit: Tensor) -> Tensor:
-    """As :func:`laplace_loss`, (B,), for the surface points that cells look at; mean over those that see the object.
+    """Return the loss (B,), as :func:`laplace_loss`, of the surface points that cells look at; mean over those that see
+    the object.
 
     Args:
         maps: (B, C, 4, h, w), the network's surface points in radii and their log-scale.

@@ -1,4 +1,4 @@
-"""What a network is: configuration, and the models that there are by name."""
+"""Configuration of networks, and the registry of models."""
 
 from __future__ import annotations
 

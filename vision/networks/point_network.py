@@ -19,18 +19,19 @@ from vision.scene.scene import Scene
 from vision.solvers.given import PointObservations
 
 LANDMARK_DOUBT = 3.0
-"""Factor by which landmarks are trusted less than their scales say: errors of neighbours are alike, and count as one.
-With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position worse by a fifth, and 3
-deviations that kept their promise."""
+"""Factor by which landmarks are trusted less than their scales suggest: errors of neighbours are correlated, and count
+as one. With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position error larger by a
+fifth, and 3 deviations that matched the errors."""
 
 
 class PointNetwork(PoseModel):
-    """Finds points in the images of any number of cameras; what poses they make is for who derives from it.
+    """Base class that finds points in the images of any number of cameras; subclasses turn them into poses.
 
     Attributes:
-        keypoints: (K, 3) metres, object frame: the points that are looked for.
-        permutations: (S, K) onto which of them each of the object's symmetries carries each; None without symmetries.
-        landmarks: of the hand; None without.
+        keypoints: (K, 3) metres, object frame: the points to find.
+        permutations: (S, K) the keypoint onto which each of the object's symmetries takes each one; None without
+            symmetries.
+        landmarks: the hand's landmarks; None without.
     """
 
     keypoints: Tensor
@@ -61,13 +62,13 @@ class PointNetwork(PoseModel):
         windows: Tensor | None = None,
         scenes: Tensor | None = None,
     ) -> GeometricOutput:
-        """Corners in images (B, C, 3, H, W) uint8.
+        """Find corners in images (B, C, 3, H, W) uint8.
 
         Args:
-            augment: applied to what enters the towers.
-            windows: (B, C, 2, 3) where to look (:mod:`vision.networks.windows`); where the locator finds the object
-            when None. scenes: (B, C, 2, 3) what the locator sees, windows of ``locator_size``; the whole images when
-            None.
+            augment: applied to the input of the towers.
+            windows: (B, C, 2, 3) windows of the tower (:mod:`vision.networks.windows`); around the object as the
+                locator finds it when None.
+            scenes: (B, C, 2, 3) windows of ``locator_size`` for the locator; the whole images when None.
         """
         shape, flat = images.shape[:2], self._check(images)
         window, centre, landmarks = self.config.window, None, None
@@ -89,7 +90,7 @@ class PointNetwork(PoseModel):
         )
 
     def sides(self, shape: Sequence[int]) -> Tensor:
-        """Sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
+        """Return the sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
         sides = torch.tensor(self.window_sides, dtype=torch.float32, device=self.keypoints.device)
         if shape[1] != len(sides):  # other cameras than the rig's
             sides = sides.max().expand(shape[1])
@@ -102,12 +103,13 @@ class PointNetwork(PoseModel):
         return (self.config.image_size or self.image_side) if window is None else window.size
 
     def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
-        """The object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the images."""
+        """Return the object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the
+        images."""
         assert self.config.window is not None
         size = self.config.window.locator_size
         ratio = self.image_side / size
         seen = resize(images, size)
-        if scenes is not None:  # only in training, where it may lie a little beside the image
+        if scenes is not None:  # only in training; it may lie partly outside the image
             seen = cut(seen, scenes / ratio, size, padding="border")
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:
@@ -115,14 +117,14 @@ class PointNetwork(PoseModel):
         return points_in_image(found, scenes)
 
     def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
-        """Corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
+        """Return corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
         size = self.input_size
         seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
         features = self.tower(preprocess(seen, augment))
         return points_in_image(self.head(features, size), windows), features
 
     def observations(self, output: GeometricOutput) -> tuple[PointObservations, PointObservations | None]:
-        """Corners and landmarks as solvers take them; no landmarks without a window."""
+        """Return corners and landmarks in the form that solvers take; no landmarks without a window."""
         corners = PointObservations(output.corners.pixels, output.corners.log_scale.exp())
         if output.landmarks is None:
             return corners, None

@@ -19,12 +19,12 @@ from vision.networks.prediction import PosePrediction
 from vision.scene.scene import Scene
 
 CAMERA_FEATURE_UNITS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02, 0.03, 1.0)
-"""What one unit of each number that the regression head is told of a camera stands for, so that all are about 1 under
-Table 9's displacements: metres, radians, logarithm of the focal length, known or not."""
+"""Unit of each camera number that the regression head receives, so that all are about 1 under Table 9's displacements:
+metres, radians, logarithm of the focal length, known or not."""
 
 
 class RegressionModel(PoseModel):
-    """Table 12. The number of cameras is fixed by its first linear layer."""
+    """The paper's network (Table 12). Its first linear layer fixes the number of cameras."""
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
@@ -41,12 +41,11 @@ class RegressionModel(PoseModel):
     def forward(
         self, images: Tensor, augment: Augment | None = None, camera_features: Tensor | None = None
     ) -> RegressionOutput:
-        """Normalised poses from images (B, C, 3, H, W) uint8.
+        """Return normalised poses for images (B, C, 3, H, W) uint8.
 
         Args:
-            augment: applied to what enters the tower.
-            camera_features: (B, C, 8) of the cameras, from :meth:`camera_features`; zeros, and None, where they are not
-            known.
+            augment: applied to the input of the tower.
+            camera_features: (B, C, 8) from :meth:`camera_features`; zeros or None if the cameras are not known.
         """
         flat = preprocess(resize(self._check(images), self.config.image_size), augment)
         if self.config.camera_input and camera_features is None:
@@ -64,10 +63,10 @@ class RegressionModel(PoseModel):
         return self.config.camera_input
 
     def camera_features(self, cameras: Cameras) -> Tensor:
-        """What a head with ``camera_input`` is told of known cameras, (B, C, 8) float32, in ``CAMERA_FEATURE_UNITS``:
-        the nominal camera's place (3) and the turn away from it (3) in the camera's own axes, the logarithm of the
-        ratio of focal lengths, and 1 for being known. Other intrinsics never vary in training, so it is not told them.
-        """
+        """Return the input of a ``camera_input`` head for known cameras, (B, C, 8) float32, in
+        ``CAMERA_FEATURE_UNITS``: translation (3) and rotation (3) from the nominal camera, in the camera's own axes,
+        the logarithm of the ratio of focal lengths, and 1 for known. Other intrinsics never vary in training and are
+        left out."""
         nominal = self.scene.rig.nominal
         matrices, transforms = cameras.intrinsics.double(), cameras.extrinsics.double()
         nominal_matrices, nominal_transforms = (
@@ -97,7 +96,7 @@ class RegressionModel(PoseModel):
         images, position = batch["images"], batch["object_position"]
         rotation = quaternion_to_matrix(batch["object_quaternion"])
         features = None
-        if self.config.camera_input:  # of half of the samples, so that one network learns both protocols
+        if self.config.camera_input:  # cameras of half of the samples, so that one network learns both protocols
             known = augment.cameras_known(len(images))
             features = known * self.camera_features(Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]))
         values, form = self(images, augment, features).values, self.config.rotation

@@ -1,7 +1,8 @@
-"""Which point of the object each cell of a feature map looks at: dense targets, by casting rays at its triangles.
+"""Dense targets, by casting rays at the object's triangles: the point of the object that each cell of a feature map
+sees.
 
-Fingers are not known here: a cell that sees a finger in front of the object gets the object's point all the same, and
-the network learns to expect a large error there.
+Fingers are ignored: a cell that sees a finger in front of the object still gets the object's point, and the network
+learns to expect a large error there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MOST_TRIANGLES = 300
 
 
 class SurfaceTargets(nn.Module):
-    """Casts the rays of a map's cells at an object's triangles.
+    """Ray caster from a map's cells to an object's triangles.
 
     Attributes:
         radius: metres; surface points are given in units of it.
@@ -40,7 +41,7 @@ class SurfaceTargets(nn.Module):
     def forward(
         self, windows: Tensor, side: int, cells: Sequence[int], cameras: Cameras, position: Tensor, rotation: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Surface points (B, C, h * w, 3) in radii, object frame, and which cells (B, C, h * w) see the object.
+        """Return surface points (B, C, h * w, 3) in radii, object frame, and which cells (B, C, h * w) see the object.
 
         Args:
             windows: (B, C, 2, 3), of ``side`` pixels.
@@ -61,24 +62,24 @@ class SurfaceTargets(nn.Module):
         return points / self.radius, hit
 
     def _nearest(self, origin: Tensor, direction: Tensor) -> Tensor:
-        """Where rays from (N, 3) along (N, n, 3) first meet a triangle, in lengths of the directions; infinity (N, n)
-        for none. Moeller and Trumbore's test against all triangles: a sum of triple products for each pair.
-        """
+        """Return the distance (N, n) at which rays from (N, 3) along (N, n, 3) first hit a triangle, in lengths of the
+        directions; infinity for none. Moeller and Trumbore's test against all triangles: a sum of triple products for
+        each pair."""
         a, b, c = (corner - origin[:, None] for corner in self.triangles.unbind(1))  # (N, F, 3)
-        # The ray is a weighted mean of the corners' directions where all three weights have one sign.
+        # A ray hits where it is a weighted mean of the corners' directions: all three weights have the same sign.
         weights = [
             direction @ torch.linalg.cross(one, other).mT for one, other in ((b, c), (c, a), (a, b))
         ]  # (N, n, F)
         volume = (a * torch.linalg.cross(b, c)).sum(dim=-1)[:, None]
         total = weights[0] + weights[1] + weights[2]
-        front = torch.stack([weight <= 0 for weight in weights]).all(dim=0) & (total < 0)  # that look at the origin
+        front = torch.stack([weight <= 0 for weight in weights]).all(dim=0) & (total < 0)  # those that face the origin
         distance = torch.where(front, volume / torch.where(front, total, 1.0), torch.inf)
         return torch.where(distance > 0, distance, torch.inf).amin(dim=-1)
 
 
 def coarse_triangles(target: PoseObject) -> FloatArray:
-    """Corners (F, 3, 3) of the object's surface in metres, reduced to some hundred triangles: targets of a map with
-    ten cells across need no more. Triangles inside a convex solid are left out."""
+    """Return corners (F, 3, 3) of the object's surface in metres, reduced to some hundred triangles: targets of a map
+    with ten cells across need no more. Triangles inside a convex solid are left out."""
     if target.faces:
         corners = target.keypoints
         return np.stack(

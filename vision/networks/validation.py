@@ -1,4 +1,4 @@
-"""Errors of poses on held-out triplets while a network trains: degrees and millimetres under each protocol."""
+"""Errors of poses on held-out triplets during training: degrees and millimetres under each protocol."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _PROTOCOLS = ("", "nominal_")
 
 
 def pose_columns(target: PoseObject, poses: Sequence[PosePrediction], position: Tensor, quaternion: Tensor) -> Tensor:
-    """For each sample and protocol the errors of rotation (radians) and position (metres), the deviation that the model
-    expected, and the spread of its views in pixels (0 without them): (B, 4 P).
+    """Return columns (B, 4 P) for each sample and protocol: errors of rotation (radians) and position (metres), the
+    model's expected deviation, and the spread of its views in pixels (0 without them).
 
     Args:
-        target: the object, whose symmetries an error is blind to.
-        poses: B answers under each of P protocols.
+        target: the object; errors ignore its symmetries.
+        poses: B predictions under each of P protocols.
         position, quaternion: (B, 3) and (B, 4), the truth.
     """
     truth, columns = quaternion_to_matrix(quaternion.double()), []
-    centre = torch.tensor(target.symmetries.centre, device=position.device)  # which no symmetry moves
+    centre = torch.tensor(target.symmetries.centre, device=position.device)  # the point that no symmetry moves
     for pose in poses:
         turn = _rotation_error(target.symmetries, truth, pose.rotation)
         shift = torch.linalg.vector_norm(pose.position - position + (pose.rotation - truth) @ centre, dim=-1)
@@ -38,7 +38,7 @@ def pose_columns(target: PoseObject, poses: Sequence[PosePrediction], position: 
 
 
 def pose_metrics(columns: Tensor) -> dict[str, Tensor]:
-    """Means and medians by name, of columns (N, 4 P) of :func:`pose_columns`."""
+    """Return means and medians by name, from columns (N, 4 P) of :func:`pose_columns`."""
     values = {}
     for protocol, error in zip(_PROTOCOLS, columns.unflatten(1, (-1, COLUMNS)).unbind(1), strict=False):
         turn, shift, _, _ = error.unbind(-1)
@@ -50,7 +50,7 @@ def pose_metrics(columns: Tensor) -> dict[str, Tensor]:
 
 
 def _rotation_error(symmetries: Symmetries, truth: Tensor, found: Tensor) -> Tensor:
-    """Angles (B,) in radians to the nearest rotation that looks like the true one, (B, 3, 3) each."""
+    """Return the angles (B,) in radians to the nearest rotation that looks like the true one, (B, 3, 3) each."""
     if symmetries.trivial:
         return geodesic_distance_torch(found, truth)
     angles = symmetric_distance(symmetries, truth.cpu().numpy(), found.double().cpu().numpy())

@@ -1,9 +1,8 @@
-"""Windows: square cuts of an image around the object, and the way back to the image's pixels.
+"""Windows: square crops of an image around the object, and the way back to the image's pixels.
 
-A corner is found to a fraction of a cell of the feature map, so resolution counts where the object is and nowhere
-else: a window of 80 pixels costs a sixth of the whole 200-pixel image. A window is the affine map (2, 3) from its own
-pixels to those of the image; it may be turned about its centre, which is how training shows the same picture in other
-ways.
+A corner is found to a fraction of a cell of the feature map, so resolution matters only around the object: a window of
+80 pixels costs a sixth of the whole 200-pixel image. A window is the affine map (2, 3) from its own pixels to those of
+the image. It may be rotated about its centre, with which training augments its images.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from torch.nn import functional
 
 
 def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor | None = None) -> Tensor:
-    """Maps (..., 2, 3) from window pixels to image pixels.
+    """Return maps (..., 2, 3) from window pixels to image pixels.
 
     Args:
         centre: (..., 2) image pixels.
         side: length of the window's side in image pixels, a number or (...).
         size: the same in window pixels.
-        roll: (...) radians by which the window is turned, its right side towards the image's bottom; default 0.
+        roll: (...) rotation of the window in radians, its right side towards the image's bottom; default 0.
     """
     roll = torch.zeros_like(centre[..., 0]) if roll is None else roll
     cosine, sine = torch.cos(roll), torch.sin(roll)
@@ -34,8 +33,8 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
 
 
 def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros") -> Tensor:
-    """Windows (N, 3, size, size) out of float images (N, 3, H, W), bilinear; outside of the image they are zero, or as
-    its nearest pixel."""
+    """Crop windows (N, 3, size, size) from float images (N, 3, H, W), bilinear; outside the image they are zero, or
+    repeat its nearest pixel."""
     height, width = images.shape[-2:]
     to_unit = torch.tensor([2.0 / width, 2.0 / height], device=windows.device)
     linear = windows[..., :2] * to_unit[:, None] * (size / 2)
@@ -46,11 +45,11 @@ def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "b
 
 
 def to_image(windows: Tensor, pixels: Tensor) -> Tensor:
-    """Image pixels (..., K, 2) of window pixels (..., K, 2)."""
+    """Map window pixels (..., K, 2) to image pixels (..., K, 2)."""
     return pixels @ windows[..., :2].mT + windows[..., None, :, 2]
 
 
 def window_scale(windows: Tensor) -> Tensor:
-    """Image pixels per window pixel, (...)."""
+    """Return image pixels per window pixel, (...)."""
     length: Tensor = torch.linalg.vector_norm(windows[..., 0], dim=-1)
     return length

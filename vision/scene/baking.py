@@ -1,8 +1,8 @@
-"""Colours of single vertices or triangles, as 3-D scanners write them, baked into a texture.
+"""Baking of vertex or triangle colours, as 3-D scanners write them, into a texture.
 
-Each triangle gets half a cell of the texture. Triangles are taken along a space-filling curve over the surface, and
-cells along one over the texture, so that cells beside each other show places beside each other: a texture that is seen
-small, and mixed by the renderer, then mixes what belongs together.
+Each triangle gets half a cell of the texture. Triangles are ordered along a space-filling curve over the surface, and
+cells along one over the texture, so that neighbouring cells show neighbouring places: when a renderer shrinks and
+blends the texture, it blends what belongs together.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vision.geometry.rotations import FloatArray
 from vision.scene.mesh_points import sample_with_faces
 from vision.scene.objects import Mesh
 
-_SIDE = 1024  # pixels of the texture, of more where that leaves too few for a cell
-_SMALLEST_CELL, _LARGEST_CELL = 8, 16  # pixels: scans have triangles enough, and no more detail than these
-_MOST_CELLS = 512  # in a row of the texture, which then has 4096 pixels
-_SAMPLES = 200_000  # colours of the surface, one of which each texel takes
+_SIDE = 1024  # pixels of the texture; more if that leaves too few for a cell
+_SMALLEST_CELL, _LARGEST_CELL = 8, 16  # pixels: scans have enough triangles, and no more detail than these
+_MOST_CELLS = 512  # in a row of the texture, which is then 4096 pixels wide
+_SAMPLES = 200_000  # colours of the surface; each texel takes one
 
 
 def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
-    """A mesh with the colours of a scan's surface.
+    """Return a mesh with the colours of a scan's surface as a texture.
 
     Args:
         mesh: the scan with as many triangles or fewer.
@@ -73,7 +73,7 @@ def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
 
 
 def _colors(scan: Any, points: FloatArray, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """sRGB-encoded, (N, 3), of points (N, 3) on a scan's triangles (N,)."""
+    """Return sRGB-encoded colours (N, 3) at points (N, 3) on a scan's triangles (N,)."""
     visual = scan.visual
     if visual.kind == "face":
         faces: NDArray[np.uint8] = np.asarray(visual.face_colors)[chosen, :3]
@@ -87,14 +87,15 @@ def _colors(scan: Any, points: FloatArray, chosen: NDArray[np.int64]) -> NDArray
 
 
 def _barycentric(at: FloatArray, corners: FloatArray) -> FloatArray:
-    """Weights (N, 3) of a right triangle's corners (3, 2), the right angle first, in points (N, 2); negative beyond."""
+    """Return weights (N, 3) of a right triangle's corners (3, 2), the right angle first, at points (N, 2); negative
+    outside."""
     along = (at - corners[0]) / (corners[1, 0] - corners[0, 0])
     weights: FloatArray = np.stack([1 - along.sum(axis=1), along[:, 0], along[:, 1]], axis=1)
     return weights
 
 
 def _along_a_curve(points: FloatArray) -> NDArray[np.int64]:
-    """An order of points (N, 3) in which neighbours lie near each other (Morton's)."""
+    """Return an order of points (N, 3) in which neighbours lie near each other (Morton's)."""
     extent = np.ptp(points, axis=0).max() or 1.0
     steps = ((points - points.min(axis=0)) / extent * 1023).astype(np.int64)
     code = np.zeros(len(points), np.int64)
@@ -105,7 +106,7 @@ def _along_a_curve(points: FloatArray) -> NDArray[np.int64]:
 
 
 def _along(code: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
-    """One coordinate, 0 or 1, of the places (N,) along that curve in the plane."""
+    """Return one coordinate, 0 or 1, of the places (N,) along that curve in the plane."""
     place = np.zeros_like(code)
     for bit in range(20):
         place |= (code >> (2 * bit + axis) & 1) << bit

@@ -1,9 +1,9 @@
 """Calibrated cameras of a laboratory, and the file that describes them.
 
-Everything in the file is OpenCV's: the camera matrix with pixel centres at whole numbers, distortion coefficients in
-its order, transforms that map capture coordinates (the motion capture's world, metres) to the camera's (x right, y
-down, z forward). ``vision.geometry.cameras`` puts the centre of the first pixel at (0.5, 0.5);
-``eval.laboratory.undistortion`` converts pictures, ``vision.scene.rig_readers`` cameras of a scene.
+Everything in the file is in OpenCV's convention: the camera matrix with pixel centres at whole numbers, distortion
+coefficients in its order, transforms that map capture coordinates (the motion capture's world, metres) to the camera's
+(x right, y down, z forward). ``vision.geometry.cameras`` puts the centre of the first pixel at (0.5, 0.5);
+``eval.laboratory.undistortion`` converts images, ``vision.scene.rig_readers`` cameras of a scene.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from vision.io.json_values import canonical_json
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
-"""Largest distance from the origin of the capture coordinates to anything of a laboratory."""
-_FOCAL_LENGTHS = (0.1, 100.0)  # of the width: from 157 degrees to half a degree
+"""Largest distance of anything in a laboratory from the origin of the capture coordinates."""
+FOCAL_LENGTHS = (0.1, 100.0)
+"""Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class CalibratedCamera:
     Attributes:
         matrix: (3, 3) pixels, OpenCV's convention, without skew.
         lens: distortion.
-        width, height: pixels of its pictures.
+        width, height: pixels of its images.
         transform: (4, 4) capture to camera, metres.
-        rms: reprojection error in pixels of the calibration, None when it came from elsewhere.
-        reference_rms_px, reference_rms_mm: the largest disagreement of a reference pose with what the camera sees,
-            root mean square; None where there was one reference only, or the calibration came from elsewhere.
+        rms: reprojection error in pixels of the calibration, None if it came from elsewhere.
+        reference_rms_px, reference_rms_mm: the largest disagreement of a reference pose with the camera's observations,
+            root mean square; None if there was only one reference, or the calibration came from elsewhere.
     """
 
     matrix: FloatArray
@@ -53,7 +54,8 @@ class CalibratedCamera:
     reference_rms_mm: float | None = None
 
     def project(self, points: FloatArray) -> FloatArray:
-        """OpenCV's pixels (..., 2) of points (..., 3) in capture coordinates; NaN for what the lens does not image."""
+        """Return OpenCV's pixels (..., 2) of points (..., 3) in capture coordinates; NaN for points that the lens
+        cannot image."""
         in_camera = points @ self.transform[:3, :3].T + self.transform[:3, 3]
         depth = np.where(in_camera[..., 2:] > 0, in_camera[..., 2:], np.nan)
         distorted = self.lens.distort(in_camera[..., :2] / depth)
@@ -67,7 +69,7 @@ _Error = Annotated[float, msgspec.Meta(ge=0, le=10_000)]
 
 
 class _CameraRecord(Record, frozen=True):
-    """A camera in the file; the attributes of :class:`CalibratedCamera`."""
+    """A camera in the file, with the attributes of :class:`CalibratedCamera`."""
 
     matrix: tuple[_Row3, _Row3, _Row3]
     distortion: list[float]
@@ -86,13 +88,13 @@ class _CalibrationRecord(Record, frozen=True):
 
 
 def check_calibration_name(path: Path) -> None:
-    """A ValueError unless it ends in .json: a board's picture is not written over by a slip."""
+    """Raise a ValueError unless the name ends in .json, so that a slip does not overwrite an image of a board."""
     if path.suffix.lower() != ".json":
         raise ValueError(f"output: expected a name that ends in .json, got {path}")
 
 
 def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> None:
-    """Write a calibration file, whole or not at all."""
+    """Write a calibration file atomically."""
     plain = {
         name: {
             "matrix": camera.matrix.tolist(),
@@ -111,7 +113,7 @@ def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> Non
 
 
 def load_calibration(path: Path) -> dict[str, CalibratedCamera]:
-    """Cameras by name; :class:`DactylError` names what is wrong in the file."""
+    """Read cameras by name; :class:`DactylError` names the fault in the file."""
     record = decode(read_file(path, MAX_TABLE_BYTES, "calibration"), _CalibrationRecord, path)
     return {name: _camera(camera, f"{path}: camera '{name}'") for name, camera in record.cameras.items()}
 
@@ -134,7 +136,7 @@ def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> No
         raise DactylError(f"{where}: expected the rows fx 0 cx, 0 fy cy and 0 0 1, got {matrix.tolist()}")
     if matrix[0, 1] != 0:
         raise DactylError(f"{where}: skew {matrix[0, 1]:g} is not supported; calibrate with a skew of 0")
-    low, high = (factor * width for factor in _FOCAL_LENGTHS)
+    low, high = (factor * width for factor in FOCAL_LENGTHS)
     for focal in (matrix[0, 0], matrix[1, 1]):
         if not low <= focal <= high:
             raise DactylError(

@@ -1,4 +1,4 @@
-"""The places on a mesh's surface that are the closest to given points: exact, whatever mixture of triangles it has."""
+"""Exact closest points on a mesh's surface, whatever mixture of triangles it has."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vision.geometry.rotations import FloatArray
 from vision.scene.mesh_points import sample_with_faces
 
 _GUESSES, _SAMPLES = 8, 20_000
-_AT_ONCE = 256  # points: of a ball's middle every triangle is the closest one
+_AT_ONCE = 256  # points: for a ball's centre every triangle is the closest one
 _ROUNDING = 1 + 1e-9
 
 
 def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
-    """Distances (N,) of points (N, 3) from the surface of a ``trimesh.Trimesh``, metres."""
+    """Return the distances (N,) of points (N, 3) from the surface of a ``trimesh.Trimesh``, metres."""
     closest, _ = closest_on_surface(solid, points)
     distance: FloatArray = np.linalg.norm(closest - points, axis=1)
     return distance
 
 
 def closest_on_surface(solid: Any, points: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """The places (N, 3) on the surface that are the closest to points (N, 3), and the triangles (N,) they lie on."""
+    """Return the closest points (N, 3) on the surface to points (N, 3), and the triangles (N,) that they lie on."""
     samples, sampled = sample_with_faces(solid, _SAMPLES)
     guesses = sampled[cKDTree(samples).query(points, k=_GUESSES)[1]]  # (N, G)
     triangles = _Triangles(solid.triangles)
@@ -35,9 +35,10 @@ def closest_on_surface(solid: Any, points: FloatArray) -> tuple[FloatArray, np.n
 
 
 class _Triangles:
-    """Triangles (F, 3, 3) that are found by where they are.
+    """Triangles (F, 3, 3) indexed by position.
 
-    Those of like radii are looked for together: among a million small ones a large one would widen every search.
+    Triangles of similar radii are searched together: one large triangle among a million small ones would widen every
+    search.
     """
 
     def __init__(self, corners: FloatArray) -> None:
@@ -50,26 +51,27 @@ class _Triangles:
         self._trees = [(faces, radii[faces].max() * _ROUNDING, cKDTree(centres[faces])) for faces in alike]
 
     def closest(self, points: FloatArray, guesses: np.ndarray) -> tuple[FloatArray, np.ndarray]:
-        """The places (N, 3) closest to points (N, 3), and their triangles (N,); guesses (N, G) of these save time."""
+        """Return the closest points (N, 3) to points (N, 3), and their triangles (N,); guesses (N, G) of these save
+        time."""
         row = np.repeat(np.arange(len(points)), guesses.shape[1])
         near = [(row, guesses.ravel())]
         place, _ = self._best(points, *near[0])
         within = np.linalg.norm(points - place, axis=1) * _ROUNDING
         for faces, radius, tree in self._trees:
-            # No triangle is closer unless its centre lies within that distance and its radius.
+            # A closer triangle has its centre within that distance plus its radius.
             inside = tree.query_ball_point(points, within + radius)
             row = np.repeat(np.arange(len(points)), [len(each) for each in inside])
             face = faces[np.concatenate([np.asarray(each, np.int64) for each in inside])]
             beside = np.maximum(self._low[face] - points[row], points[row] - self._high[face]).clip(0)
-            kept = np.einsum("nx,nx->n", beside, beside) <= within[row] ** 2  # most are slivers, and long
+            kept = np.einsum("nx,nx->n", beside, beside) <= within[row] ** 2  # most are long slivers
             near.append((row[kept], face[kept]))
         return self._best(points, *(np.concatenate(each) for each in zip(*near, strict=True)))
 
     def _best(self, points: FloatArray, row: np.ndarray, face: np.ndarray) -> tuple[FloatArray, np.ndarray]:
-        """The closest pair for each point, among pairs (P,) of a point and a triangle."""
+        """Return the closest pair for each point, among pairs (P,) of a point and a triangle."""
         import trimesh
 
-        # trimesh takes products of lengths below 1e-14 for zero, as those of triangles of a tenth of a millimetre are.
+        # trimesh treats products of lengths below 1e-14 as zero, such as those of triangles of a tenth of a millimetre.
         corners = self._corners[face]
         middle = corners.mean(axis=1)
         size = np.linalg.norm(corners - middle[:, None], axis=2).max(axis=1)[:, None]

@@ -1,7 +1,7 @@
-"""Convex pieces of a body that is not convex, by CoACD, computed once on each machine.
+"""Convex pieces of a non-convex body by CoACD, computed once on each machine.
 
 CoACD takes half a minute for a mug, and each command and worker that reads a scene needs the pieces. They are kept in
-the user's cache under the body, the settings and CoACD's version.
+the user's cache, keyed by the body, the settings and CoACD's version.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SETTINGS = {
 
 
 def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
-    """Vertices (V, 3) of at most so many convex pieces that together fill a ``trimesh.Trimesh``."""
+    """Return vertices (V, 3) of at most ``most`` convex pieces that together fill a ``trimesh.Trimesh``."""
     hull = solid.convex_hull
     if solid.is_watertight and abs(solid.volume) > 0.99 * hull.volume:
         return [np.asarray(hull.vertices, np.float64)]
@@ -70,7 +70,7 @@ def _packed(pieces: list[FloatArray]) -> bytes:
 
 
 def _unpacked(content: bytes | None) -> list[FloatArray] | None:
-    """The pieces; None where they are none, which whoever can write to the cache could leave there."""
+    """Return the pieces; None if the content is invalid, since others may be able to write to the cache."""
     if content is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Symmetries that a scene file declares of a mesh, checked against it."""
+"""Symmetries that a scene file declares for a mesh, checked against it."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from vision.scene.symmetries import Symmetries
 
 
 class Turn(Plain, frozen=True):
-    """A rotation by so many degrees about an axis."""
+    """A rotation by ``degrees`` about an axis."""
 
     axis: Vector3
     degrees: float
 
     def matrix(self) -> FloatArray:
-        """(3, 3)."""
+        """Return the rotation matrix (3, 3)."""
         return Rotation.from_rotvec(np.deg2rad(self.degrees) * _unit(self.axis)).as_matrix()
 
 
 class SymmetriesFile(Plain, frozen=True):
-    """Motions that leave the object's look unchanged, about its centroid.
+    """Motions about the object's centroid that leave its appearance unchanged.
 
     Attributes:
-        discrete: turns, or (3, 3) rotation matrices; those that follow from them need not be written.
-        continuous: axes about which any turn does.
+        discrete: rotations by an axis and an angle, or (3, 3) rotation matrices; those that follow from them may be
+            left out.
+        continuous: axes about which any rotation leaves it unchanged.
     """
 
     discrete: tuple[Turn | tuple[Vector3, Vector3, Vector3], ...] = ()
     continuous: tuple[Vector3, ...] = ()
 
     def build(self, solid: Any, diameter: float, file: str) -> Symmetries:
-        """The symmetries of a mesh, all rotations that follow among them.
+        """Return the symmetries of a mesh, including all rotations that follow.
 
         Args:
             solid: the mesh (trimesh), metres.
             diameter: of the object, metres.
-            file: that the mesh comes from, for messages.
+            file: name of the mesh's file, for messages.
 
         Raises:
-            ValueError: a declared motion is none, or no symmetry of the mesh.
+            ValueError: a declared motion is not a rotation, or not a symmetry of the mesh.
         """
         centre = middle_of(solid)
 
@@ -73,10 +74,10 @@ class SymmetriesFile(Plain, frozen=True):
                 matrix = Rotation.from_rotvec(GOLDEN * step * axis).as_matrix()
                 check(matrix, f"continuous[{number}]")
         rotations = group(matrices)
-        if axes:  # a turn about the axis is in it already
+        if axes:  # rotations about the axis are included already
             rotations = rotations[[0, *(i for i in range(1, len(rotations)) if not _about(rotations[i], axes[0]))]]
         if len(axes) == 1:
-            rotations = rotations[:2]  # all that is left is one way of exchanging the ends
+            rotations = rotations[:2]  # one rotation that exchanges the ends represents the rest
         if len(axes) > 1:
             rotations = rotations[:1]
         trivial = len(rotations) == 1 and not axes

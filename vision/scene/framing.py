@@ -1,4 +1,4 @@
-"""How much of an image an object fills."""
+"""The size of an object in the images."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 
-_MARGIN = 1.1  # the object may come nearer than where it starts, and its middle is found to some pixels
+_MARGIN = 1.1  # the object may come nearer than its start, and its centre is found only to some pixels
 
 
 def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ...]:
-    """Sides of square windows around the object, one for each camera, image pixels.
+    """Return sides of square windows around the object, one for each camera, image pixels.
 
     Args:
-        scene: whose object is looked at.
-        fraction: of the image's longer side; None for what the object fills in each camera's image where it starts,
-            and a little more.
+        scene: the scene with the object.
+        fraction: fraction of the image's longer side; None for the object's extent in each camera's image at its start,
+            plus a margin.
     """
     rig, longest = scene.rig, max(scene.rig.width, scene.rig.height)
     if fraction is not None:
@@ -25,6 +25,6 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
 
 
 def pixels_across(scene: Scene, camera: Camera) -> float:
-    """How long the object is in a camera's image where it starts, pixels: its diameter, seen from the side."""
-    distance = float(np.linalg.norm(camera.position - np.array(scene.workspace.start)))
+    """Return the object's diameter in pixels of a camera's image at its start, as seen from the side."""
+    distance = max(float(np.linalg.norm(camera.position - np.array(scene.workspace.start))), 1e-9)
     return float(camera.intrinsics[0, 0]) * scene.object.diameter / distance

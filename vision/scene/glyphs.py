@@ -1,8 +1,8 @@
 """Letters as solid geometry.
 
-A letter on an object is an extruded outline with a material of its own: sharp at any image size, the same in
-every renderer, recoloured like any other material, and without a texture to upload. The outlines come from
-DejaVu Sans Bold, which matplotlib ships.
+A letter on an object is an extruded outline with its own material: sharp at any image size, the same in every renderer,
+recoloured like any other material, and without a texture to upload. The outlines come from DejaVu Sans Bold, which
+matplotlib ships.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from matplotlib.textpath import TextPath
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 
 _OUTLINE_SIZE = 1000.0  # font size at which outlines are taken; a capital is then about 730 units tall
-_TOLERANCE = 2.0  # how far a simplified outline may leave the curve, in the same units (0.1 mm on the block)
+_TOLERANCE = 2.0  # largest deviation of a simplified outline from the curve, in the same units (0.1 mm on the block)
 
 
 @functools.cache
 def outline(letter: str) -> shapely.Geometry:
-    """Outline of a letter, one unit high, its bounding box centred on the origin; x is right and y is up.
+    """Return the outline of a letter, one unit high, its bounding box centred on the origin; x is right and y is up.
 
     Raises:
         ValueError: `letter` is not exactly one visible character.
@@ -44,13 +44,13 @@ def outline(letter: str) -> shapely.Geometry:
 
 
 def letter_mesh(letter: str, height: float, relief: float) -> trimesh.Trimesh:
-    """Watertight solid of a letter standing on the plane z = 0, readable when seen from +z.
+    """Return a watertight solid of a letter standing on the plane z = 0, readable when seen from +z.
 
     Args:
         letter: one character.
         height: extent along +y (the letter's up), metres. The bounding box is centred on the origin.
-        relief: how far the letter stands out, metres: the solid spans z from -relief to +relief, so that it
-            is sunk into the face that carries it and no gap can show.
+        relief: height of the letter above its face, metres: the solid spans z from -relief to +relief, so that it is
+            sunk into the face and no gap can show.
     """
     shape = shapely.affinity.scale(outline(letter), height, height, origin=(0, 0))
     solids = [trimesh.creation.extrude_polygon(part, 2 * relief) for part in shapely.get_parts(shape)]

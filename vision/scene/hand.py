@@ -1,7 +1,7 @@
-"""The hand, as plain data: where its model is, and what of it the rest of the program asks for by name.
+"""The hand as plain data: the location of its model, and the parts of it that the program uses by name.
 
-What a scene file leaves out (joints, actuators, fingertips, landmarks) is read from the model when the scene is loaded
-for simulation: ``datagen.sim.complete``. Datasets and checkpoints hold the hand completed.
+Whatever a scene file leaves out (joints, actuators, fingertips, landmarks) is read from the model when the scene is
+loaded for simulation: ``datagen.sim.complete``. Datasets and checkpoints contain the completed hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Nail(Plain, frozen=True):
     """A spot behind a fingernail, which hides that finger's motion-capture marker when it is touched.
 
     Attributes:
-        body: of the model, without the prefix.
+        body: body of the model, without the prefix.
         position: metres, in the body's frame.
     """
 
@@ -31,28 +31,28 @@ class Hand(Plain, frozen=True):
 
     Attributes:
         name: for titles and messages.
-        source: of its MJCF: a file, relative to the file that this stands in, ``package:module/path/in/it.xml``, or
+        source: its MJCF: a file, relative to the file that contains this, ``package:module/path/in/it.xml``, or
             ``menagerie:folder/file.xml`` of MuJoCo Menagerie.
-        sha256: of that file and all that it names (includes, meshes) as they were when the scene was completed; empty
-            before.
-        prefix: of every name in the MJCF, left out in all names here.
-        remove: bodies and geoms of the MJCF that are no part of the hand (full names).
-        visual_group: of the geoms that are seen; null where all are.
-        collision_group: of the geoms that collide; null where MJCF's own contact bits tell.
-        position: metres, where its root is put in the world; null as the MJCF has it.
-        quaternion: w x y z, of the root; null as the MJCF has it.
+        sha256: of that file and everything it references (includes, meshes) when the scene was completed; empty before.
+        prefix: prefix of every name in the MJCF, left out in all names here.
+        remove: bodies and geoms of the MJCF that are not part of the hand (full names).
+        visual_group: group of the visible geoms; null if all are visible.
+        collision_group: group of the colliding geoms; null if MJCF's own contact bits decide.
+        position: metres, of its root in the world; null as in the MJCF.
+        quaternion: w x y z, of the root; null as in the MJCF.
         joints: names of all its joints in the order of states; empty before it is completed.
-        actuators: names of its actuators in the order of actions; likewise.
+        actuators: names of its actuators in the order of actions; empty before it is completed.
         fingertips: names of sites or bodies at the ends of its fingers.
-        initial_pose: joint angles at the start (radians, or metres of slides) by joint; zero, or the nearest limit,
-            where a joint is not named.
+        initial_pose: joint angles at the start (radians, or metres of slides) by joint; unnamed joints start at zero,
+            or at the nearest limit.
         armature: least inertia of every joint, kg m^2 (kg of slides): that of motor and gear, as felt behind the gear;
-            null as the MJCF has it. A hand whose links are light for its motors flies apart without, in steps of 8 ms.
-        wrist: joints that ``locked_wrist`` holds still.
+            null as in the MJCF. Without it, a hand whose links are light for its motors becomes unstable at steps of 8
+            ms.
+        wrist: joints that ``locked_wrist`` locks.
         nails: one for each fingertip, in their order; or none.
         backlash: logarithm of how fast each actuator's tendon takes up its slack, 1 / (rad s), downwards and upwards;
-            null for next to none.
-        landmarks: by which cameras are found; null where no part of it stands still.
+            null for almost no backlash.
+        landmarks: points for finding the cameras; null if no part of the hand is fixed.
     """
 
     name: str
@@ -97,5 +97,5 @@ class Hand(Plain, frozen=True):
 
     @functools.cached_property
     def landmark_joints(self) -> tuple[int, ...]:
-        """Which of the joints the landmarks' hinges are."""
+        """Indices of the joints that are the landmarks' hinges."""
         return () if self.landmarks is None else tuple(map(self.joints.index, self.landmarks.joints))

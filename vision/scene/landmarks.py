@@ -1,8 +1,8 @@
-"""Points of the hand by which an image tells where its camera is.
+"""Points of the hand from which an image reveals where its camera is.
 
-What holds the hand stands still in the world, and the palm may hang on it by hinges: whoever finds points of both in an
-image knows the camera's rotation and zoom, up to the hinges' angles, which all cameras share. Fingers move too freely
-to help. Metres and radians, world frame.
+The hand's mount is fixed in the world, and the palm may be attached to it by hinges. Finding points of both in an image
+determines the camera's rotation and zoom, up to the hinges' angles, which all cameras share. Fingers move too freely to
+help. Metres and radians, world frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Landmarks(Plain, frozen=True):
 
     Attributes:
         points: (L, 3) metres, world, all hinges at zero.
-        level: (L,) how many of the hinges move each point: the first ``level``.
+        level: (L,) number of hinges that move each point: the first ``level``.
         pivots: (P, 3) metres, a point on each hinge's axis, all hinges at zero.
         axes: (P, 3) unit, its direction.
         limits: (P, 2) radians, lowest and highest angle, which differ.

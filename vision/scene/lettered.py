@@ -1,4 +1,4 @@
-"""Boxes and prisms by their measures, each face with a colour and, if wanted, a letter."""
+"""Boxes and prisms given by their dimensions, each face with a colour and optionally a letter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject, srg
 from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
 
-LETTER_RELIEF = 0.0002  # m, how far a letter stands out of its face: no z-fighting, same silhouette
+LETTER_RELIEF = 0.0002  # m, height of a letter above its face: no z-fighting, same silhouette
 
 _BOX_NORMALS = {
     "+x": (1.0, 0.0, 0.0), "-x": (-1.0, 0.0, 0.0), "+y": (0.0, 1.0, 0.0),
@@ -26,7 +26,7 @@ class FaceLook(Plain, frozen=True):
 
     Attributes:
         color: sRGB-encoded; or
-        color_linear: linear, as renderers' publications have it.
+        color_linear: linear, as in renderers' publications.
         letter: one capital, centred; null for none.
         up: the direction of the letter's top, along one of the object's axes and in the face.
     """
@@ -51,11 +51,11 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
     """A box in a scene file.
 
     Attributes:
-        name: of the object.
+        name: name of the object.
         size: along x, y and z, metres.
         mass: kilograms.
-        faces: look of the faces ``+x``, ``-x``, ``+y``, ``-y``, ``+z`` and ``-z``.
-        letter_height: of capitals, metres; needed where a face has a letter.
+        faces: appearance of the faces ``+x``, ``-x``, ``+y``, ``-y``, ``+z`` and ``-z``.
+        letter_height: height of capitals, metres; required if a face has a letter.
     """
 
     name: str
@@ -72,7 +72,7 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
         _check_letters(letter_height=self.letter_height)
 
     def build(self) -> PoseObject:
-        """The object."""
+        """Build the object."""
         half = np.array(self.size) / 2
         signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
         keypoints = signs * half
@@ -87,15 +87,15 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
     """A regular prism along z in a scene file.
 
     Attributes:
-        name: of the object.
-        sides: how many.
+        name: name of the object.
+        sides: number of sides.
         apothem: from the axis to the middle of a side, metres.
         half_length: from the centre to an end, metres.
         mass: kilograms.
-        side_looks: look of the sides, counter-clockwise from the one whose normal is +x.
-        end_looks: look of the ends, +z and -z.
-        letter_height: of the sides' capitals, metres.
-        end_letter_height: of the ends' capitals, metres.
+        side_looks: appearance of the sides, counter-clockwise from the one whose normal is +x.
+        end_looks: appearance of the ends, +z and -z.
+        letter_height: height of the sides' capitals, metres.
+        end_letter_height: height of the ends' capitals, metres.
     """
 
     name: str
@@ -116,7 +116,7 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
         _check_letters(letter_height=self.letter_height, end_letter_height=self.end_letter_height)
 
     def build(self) -> PoseObject:
-        """The object."""
+        """Build the object."""
         circumradius = self.apothem / np.cos(np.pi / self.sides)
         angles = 2 * np.pi / self.sides * np.arange(self.sides) + np.pi / self.sides
         ring = circumradius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
@@ -140,7 +140,7 @@ def _solid(
     shape_symmetries: FloatArray,
     piece: Piece,
 ) -> PoseObject:
-    """A convex solid whose corners are its keypoints."""
+    """Return a convex solid whose corners are its keypoints."""
     faces = [_face(face, look, normal, keypoints) for face, look, normal, _ in looks]
     parts = [Part(name=f"face/{face.name}", mesh=_pyramid(face, keypoints), color=face.color) for face in faces]
     for face, (_, look, _, height) in zip(faces, looks, strict=True):
@@ -172,7 +172,8 @@ def _solid(
 
 
 def _face(name: str, look: FaceLook, normal: Vector3, keypoints: FloatArray) -> Face:
-    """A face whose corners are the keypoints farthest along its normal, sorted counter-clockwise from outside."""
+    """Return a face whose corners are the keypoints farthest along its normal, sorted counter-clockwise from
+    outside."""
     up = look.up or ((0.0, 0.0, 1.0) if abs(normal[2]) < 0.5 else (0.0, 1.0, 0.0))
     distance = keypoints @ np.asarray(normal, dtype=np.float64)
     (corners,) = np.nonzero(distance > distance.max() - 1e-9)
@@ -184,8 +185,8 @@ def _face(name: str, look: FaceLook, normal: Vector3, keypoints: FloatArray) -> 
 
 
 def _pyramid(face: Face, keypoints: FloatArray) -> Mesh:
-    """The pyramid over a face with the apex in the object's centre: pyramids fill the object exactly, so that its
-    silhouette is the solid's and only the face itself can be seen."""
+    """Return the pyramid over a face with its apex in the object's centre: pyramids fill the object exactly, so that
+    its silhouette is the solid's and only the face itself is visible."""
     import trimesh
 
     hull = trimesh.convex.convex_hull(np.vstack([np.zeros(3), keypoints[list(face.corners)]]))
@@ -193,7 +194,7 @@ def _pyramid(face: Face, keypoints: FloatArray) -> Mesh:
 
 
 def _check_letters(**heights: float | None) -> None:
-    """ValueError for a height that no letter of an object has; the key is named."""
+    """Raise ValueError, naming the key, for an impossible height of letters."""
     for key, height in heights.items():
         if height is not None and not 0 < height < 1:
             raise ValueError(f"{key}: expected metres above 0 and below 1, got {height}; are these millimetres?")
@@ -211,7 +212,7 @@ def _letter(face: Face, letter: str, height: float, keypoints: FloatArray) -> Me
 
 
 def _looks_the_same(rotation: FloatArray, faces: Sequence[Face], letters: dict[str, str | None]) -> bool:
-    """Whether every face falls onto one of the same colour and letter, the letter upright."""
+    """Return whether every face falls onto one of the same colour and letter, the letter upright."""
     for face in faces:
         normal, up = rotation @ face.normal, rotation @ face.up
         onto = next((other for other in faces if np.allclose(other.normal, normal)), None)
@@ -224,7 +225,7 @@ def _looks_the_same(rotation: FloatArray, faces: Sequence[Face], letters: dict[s
 
 @functools.cache
 def _dihedral_rotations(order: int) -> FloatArray:
-    """The 2 x order rotations of a regular prism about z, the identity first."""
+    """Return the 2 x order rotations of a regular prism about z, the identity first."""
     turns = Rotation.from_euler("z", 2 * np.pi / order * np.arange(order)[:, None]).as_matrix()
     flip = np.diag([1.0, -1.0, -1.0])
     return np.concatenate([turns, turns @ flip])

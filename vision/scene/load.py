@@ -1,7 +1,7 @@
 """Scenes by name or file.
 
-A scene file is YAML. Its hand, object and rig stand in it, or are names of files beside it (``hands/NAME.yaml`` and so
-on), of ours, or of what another installed package offers by entry point.
+A scene file is YAML. Its hand, object and rig are given inline, or by the names of files beside it (``hands/NAME.yaml``
+and so on), of ours, or of parts that another installed package offers by entry point.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from vision.scene.scene import Scene
 from vision.scene.surroundings import Background, Workspace
 
 SCENES = CONFIGS / "scenes"
-"""Folder of the scenes that come with the program."""
+"""Folder of the scenes that ship with the program."""
 
 HANDS = Registry("hand", "dactyl.hands", {})
 OBJECTS = Registry("object", "dactyl.objects", {})
-"""What other packages offer: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
+"""Parts of other packages: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
 
 _MOST_BYTES = 1 << 26  # of JSON: a scene with its meshes
-_MOST_YAML_BYTES = 1 << 18  # which is read a thousand times slower
+_MOST_YAML_BYTES = 1 << 18  # YAML is read a thousand times slower
 _ObjectFile = BoxFile | PrismFile | MeshFile
 
 
 class SceneFile(Plain, frozen=True):
-    """What a scene file holds; hand, object and rig as mappings or names."""
+    """Content of a scene file; hand, object and rig as mappings or names."""
 
     hand: Any
     object: Any
@@ -56,12 +56,12 @@ class SceneFile(Plain, frozen=True):
 
 @functools.lru_cache(maxsize=8)
 def load_scene(source: str) -> Scene:
-    """The scene of that name in ``configs/scenes``, or in that file (YAML, or the JSON that datasets hold).
+    """Load the scene of that name in ``configs/scenes``, or of that file (YAML, or the JSON that datasets contain).
 
     Its hand is not completed yet: ``datagen.sim.complete`` reads the rest from the hand's model.
 
     Raises:
-        DactylError: there is none, or it says something wrong; file and key are named.
+        DactylError: there is no such scene, or it is invalid; the message names file and key.
     """
     path = Path(source)
     if path.suffix not in (".yaml", ".yml", ".json"):
@@ -91,7 +91,7 @@ def load_scene(source: str) -> Scene:
 
 
 def check_scene(source: str) -> None:
-    """For configurations: a ValueError, as their own checks raise, unless there is such a scene and it can be read."""
+    """Raise a ValueError, as a configuration's own checks do, unless the scene exists and can be read."""
     try:
         load_scene(source)
     except DactylError as error:
@@ -99,7 +99,7 @@ def check_scene(source: str) -> None:
 
 
 def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind: Any) -> Any:
-    """A part that stands in the scene file, in a file of its own, or in another package."""
+    """Return a part given in the scene file, in its own file, or by another package."""
     if not isinstance(value, str):
         where = f"{scene}: {folder.removesuffix('s')}"
         return _finished(from_plain(value, kind, where), scene.parent, where)
@@ -117,7 +117,7 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
 
 
 def _rig(value: Any, scene: Path) -> Rig:
-    """The rig that stands in the scene file, in a file of its own, or in a calibration beside the scene file."""
+    """Return the rig given in the scene file, in its own file, or in a calibration beside the scene file."""
     place = scene.parent / value if isinstance(value, str) else None
     calibration = place is not None and place.suffix in (".yaml", ".yml", ".json") and _is_file(place)
     if place is not None and calibration and (found := read_rig(place)) is not None:
@@ -130,12 +130,13 @@ def _rig(value: Any, scene: Path) -> Rig:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # no name that a file can have
+    except OSError:  # not a valid file name
         return False
 
 
 def _finished(file: Any, folder: Path, where: str) -> Any:
-    """An object of its file, or a hand, whose own files are looked for in ``folder``; a rig's file as it is."""
+    """Build an object from its description, or complete a hand's path, relative to ``folder``; return a rig's file as
+    it is."""
     if isinstance(file, Hand) and ":" not in file.source:
         return replace(file, source=os.path.realpath(folder / file.source))
     if isinstance(file, MeshFile):

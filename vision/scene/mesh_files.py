@@ -1,7 +1,7 @@
-"""Mesh files of others before trimesh sees them: how large they are, what they name, and what it would pass over.
+"""Checks of mesh files from outside before trimesh reads them: size, referenced files, and content it would ignore.
 
-trimesh reads whatever a path leads to, continues without a texture or material that it cannot open, and drops vertices
-that are no numbers together with their triangles: an object would look or collide as nobody meant it to.
+trimesh reads any file that a path leads to, continues without a texture or material that it cannot open, and drops
+vertices that are not numbers together with their triangles: an object would then look or collide as nobody intended.
 """
 
 from __future__ import annotations
@@ -19,33 +19,31 @@ from vision.io.decode import parse_json
 from vision.io.files import read_file
 
 _MOST_BYTES = 256 << 20  # a binary STL of five million triangles; trimesh takes four times as much memory
-_MOST_NODES = 4_000  # of a .glb
+_MOST_NODES = 4_000  # in a .glb
 _PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA", "GIF")
-"""What Pillow may take a texture for: others it hands to programs that run them."""
+"""Texture formats that Pillow may assume; it would pass others to external programs."""
 _MOST_PIXELS = 8192 * 8192
 _LOOKS = {"KHR_materials_unlit", "KHR_materials_pbrSpecularGlossiness"}
-"""Extensions of glTF without which a file can be read as it is meant."""
+"""Extensions of glTF without which a file can still be read as intended."""
 
 
 def read_mesh_file(path: Path) -> bytes:
-    """The content of a mesh file; ValueError where it cannot be one."""
+    """Return the content of a mesh file; ValueError if it cannot be one."""
     try:
         if not os.path.lexists(path):
             raise DactylError(f"{path}: there is none; it is looked for beside the scene file")
         content = read_file(path, _MOST_BYTES, "mesh")
-        if path.suffix.lower() == ".glb":
-            _refuse_unread(content)
+        return _read_whole(content, path.suffix.lower())
     except DactylError as error:
         raise ValueError(f"file: {error}") from None
     except ValueError as error:
         raise ValueError(f"file: {path}: no mesh can be read: {error}") from None
-    return content
 
 
 def make_resolver(folder: Path) -> Any:
-    """A ``trimesh.resolvers.Resolver`` of the files beside a mesh, that keeps in ``faults`` what it refused.
+    """Return a ``trimesh.resolvers.Resolver`` of the files beside a mesh, which collects refused files in ``faults``.
 
-    trimesh swallows what a resolver raises: whoever loads a mesh has to look there.
+    trimesh swallows exceptions of a resolver, so the caller has to check ``faults``.
     """
     from trimesh.resolvers import Resolver
 
@@ -73,7 +71,7 @@ def make_resolver(folder: Path) -> Any:
 
 
 def checked_texture(image: Any) -> Any:
-    """A picture that Pillow has opened and not yet decoded, decoded to RGB; ValueError where nobody should."""
+    """Decode an image that Pillow has opened to RGB; ValueError if it must not be decoded."""
     if image.format not in (None, *_PICTURES):
         raise ValueError(f"a texture in the format {image.format}; convert it to PNG or JPEG")
     if image.width * image.height > _MOST_PIXELS:
@@ -87,12 +85,13 @@ def checked_texture(image: Any) -> Any:
 
 
 def is_clipped(image: Any) -> bool:
-    """Whether Pillow, which has opened it, would clip its values to make RGB of them: they have more than 8 bits."""
+    """Return whether Pillow, which has opened the image, would clip its values for RGB: they have more than 8 bits."""
     return bool(image.mode.startswith(("I", "F")))
 
 
 def refuse_odd_geometry(geometry: Any) -> None:
-    """ValueError where a ``trimesh.Trimesh``, not yet processed, has numbers that trimesh would drop or wrap around."""
+    """Raise ValueError if a ``trimesh.Trimesh``, not yet processed, has numbers that trimesh would drop or wrap
+    around."""
     faces, vertices = np.asarray(geometry.faces), np.asarray(geometry.vertices)
     if not np.isfinite(vertices).all():
         raise ValueError("a coordinate is not finite; export it again")
@@ -107,10 +106,43 @@ def _read_beside(folder: Path, name: str) -> bytes:
     inside = PurePosixPath(name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts or not inside.parts or ":" in inside.parts[0] or "\0" in name:
         raise ValueError("expected the name of a file beside it; copy the file there and write only its name")
-    content = read_file(folder / inside, _MOST_BYTES, "file beside the mesh")
-    if inside.suffix.lower() not in (".mtl", ".bin"):
+    content, suffix = read_file(folder / inside, _MOST_BYTES, "file beside the mesh"), inside.suffix.lower()
+    if suffix == ".mtl":
+        return _utf8(content)
+    if suffix != ".bin":
         _check_picture(content)
     return content
+
+
+def _read_whole(content: bytes, suffix: str) -> bytes:
+    """A mesh file as trimesh reads it; ValueError where it is cut short, or says what trimesh passes over."""
+    if suffix == ".glb":
+        _refuse_unread(content)
+    elif suffix == ".obj":
+        return _utf8(content)
+    elif suffix == ".ply":
+        header, end, rest = content.partition(b"end_header")
+        return _utf8(header) + end + rest
+    elif suffix == ".stl":
+        triangles = int.from_bytes(content[80:84], "little")
+        if len(content) == 84 + 50 * triangles:
+            return content
+        if b"\0" in content:  # no text either
+            raise ValueError(
+                f"its header says {triangles:,} triangles, which take {84 + 50 * triangles:,} bytes, and it has "
+                f"{len(content):,}; is it cut short?"
+            )
+        return _utf8(content)
+    return content
+
+
+def _utf8(text: bytes) -> bytes:
+    """Text in UTF-8; many programs write names and comments in Latin-1."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
 
 
 def _check_picture(content: bytes) -> None:
@@ -126,7 +158,7 @@ def _check_picture(content: bytes) -> None:
 
 
 def _refuse_unread(content: bytes) -> None:
-    """ValueError where a .glb says what trimesh passes over, or lets a few nodes stand for millions."""
+    """Raise ValueError if a .glb needs something that trimesh ignores, or lets a few nodes expand to millions."""
     if content[:4] != b"glTF" or len(content) < 20:
         raise ValueError("not a .glb: its first letters are not glTF")
     (size,) = struct.unpack("<I", content[12:16])

@@ -1,4 +1,4 @@
-"""Points and lines of a surface: points far from each other or carried onto each other by symmetries, and edges."""
+"""Points and lines of a surface: points far from each other or related by symmetries, and edges."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from scipy.spatial.distance import pdist, squareform
 
 from vision.geometry.rotations import FloatArray
 
-SHARP_DEG = 30.0  # between the normals of triangles whose edge is drawn
+SHARP_DEG = 30.0  # between the normals of two triangles whose common edge is drawn
 _SAMPLES = 20_000
-_MOST_HULL_POINTS = 200  # of the points that errors are taken over
+_MOST_HULL_POINTS = 200  # among the points over which errors are computed
 _MOST_EDGES = 400
-_FEWEST_EDGES = 8  # a round body has none that are sharp; then a coarse net of it is drawn
+_FEWEST_EDGES = 8  # with fewer, the body is round and a coarse net of it is drawn
 _NET_TRIANGLES = 160
-_NEAR_AXIS = 0.03  # of the diameter: points of one orbit that lie closer are taken as one
+_NEAR_AXIS = 0.03  # of the diameter: points of one orbit that lie closer are merged
 
 
 def sample_surface(solid: Any, count: int = _SAMPLES) -> FloatArray:
-    """Points (N, 3) spread evenly over the triangles of a ``trimesh.Trimesh``, the same ones each time."""
+    """Sample points (N, 3) uniformly over the triangles of a ``trimesh.Trimesh``, the same ones each time."""
     return sample_with_faces(solid, count)[0]
 
 
 def sample_with_faces(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
-    """As :func:`sample_surface`, with the triangles (N,) that they lie on."""
+    """Sample as :func:`sample_surface` does; also return the triangles (N,) that the points lie on."""
     rng = np.random.default_rng(0)  # a scene file makes the same object each time
     faces = np.searchsorted(np.cumsum(solid.area_faces), rng.uniform(0, solid.area, count))
     faces = np.minimum(faces, len(solid.faces) - 1)
@@ -34,7 +34,8 @@ def sample_with_faces(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
 
 
 def farthest(candidates: FloatArray, count: int, first: list[int]) -> list[int]:
-    """Indices of up to ``count`` candidates (N, 3): those given, then always the one farthest from all before."""
+    """Return indices of up to ``count`` candidates (N, 3): those given, then always the one farthest from all
+    before."""
     chosen = list(first)
     distance = np.min([np.linalg.norm(candidates - candidates[i], axis=1) for i in chosen], axis=0)
     while len(chosen) < min(count, len(candidates)) and distance.max() > 0:
@@ -44,12 +45,14 @@ def farthest(candidates: FloatArray, count: int, first: list[int]) -> list[int]:
 
 
 def error_points(solid: Any, count: int) -> FloatArray:
-    """Up to ``count`` points of a surface: the two farthest apart, corners of its hull, and points between them."""
+    """Return up to ``count`` points of a surface: the two farthest apart, corners of its hull, and points between
+    them."""
     try:
         hull = solid.vertices[ConvexHull(solid.vertices).vertices]
     except QhullError:
         raise ValueError("the mesh is flat: a body has a volume") from None
-    # Exact but for hulls of thousands of corners, which are round: those far from each other hold the farthest two.
+    # Exact except for hulls of thousands of corners; these are round, and points far from each other include the
+    # farthest two.
     corners = hull[farthest(hull, 2000, [0])]
     first, second = np.unravel_index(squareform(pdist(corners)).argmax(), (len(corners),) * 2)
     chosen = corners[farthest(corners, _MOST_HULL_POINTS, [int(first), int(second)])]
@@ -58,7 +61,8 @@ def error_points(solid: Any, count: int) -> FloatArray:
 
 
 def symmetric_keypoints(candidates: FloatArray, count: int, motions: FloatArray) -> FloatArray:
-    """So many points (K, 3) or some more, far apart: candidates (N, 3) and where motions (S, 4, 4) carry them."""
+    """Return ``count`` points (K, 3) or a few more, far apart: candidates (N, 3) and their images under motions (S, 4,
+    4)."""
     diameter = float(np.linalg.norm(np.ptp(candidates, axis=0)))
     middle = candidates.mean(axis=0)
     nearest = np.linalg.norm(candidates - middle, axis=1)
@@ -75,9 +79,9 @@ def symmetric_keypoints(candidates: FloatArray, count: int, motions: FloatArray)
 
 
 def orbit_of(point: FloatArray, motions: FloatArray, near: float) -> FloatArray:
-    """All places (O, 3) that motions (S, 4, 4), a group, carry a point (3,) to."""
+    """Return all images (O, 3) of a point (3,) under a group of motions (S, 4, 4)."""
     images = motions[:, :3, :3] @ point + motions[:, :3, 3]
-    kept = images[np.linalg.norm(images - point, axis=1) < near].mean(axis=0)  # exactly where those leave it in place
+    kept = images[np.linalg.norm(images - point, axis=1) < near].mean(axis=0)  # the exact fixed point
     places: list[FloatArray] = []
     for image in motions[:, :3, :3] @ kept + motions[:, :3, 3]:
         if all(np.linalg.norm(image - other) > 1e-3 * near for other in places):
@@ -86,16 +90,16 @@ def orbit_of(point: FloatArray, motions: FloatArray, near: float) -> FloatArray:
 
 
 def sharp_corners(solid: Any) -> FloatArray:
-    """Vertices (C, 3) in which at least three sharp edges meet."""
+    """Return vertices (C, 3) in which at least three sharp edges meet."""
     edges = solid.face_adjacency_edges[solid.face_adjacency_angles > np.deg2rad(SHARP_DEG)]
     meeting = np.bincount(edges.ravel(), minlength=len(solid.vertices))
     return np.asarray(solid.vertices[meeting >= 3], np.float64)
 
 
 def wireframe(solid: Any) -> tuple[FloatArray, FloatArray]:
-    """Lines (E, 2, 3) that show a body, and normals (E, 2, 3) of the two triangles that meet in each.
+    """Return lines (E, 2, 3) that outline a body, and normals (E, 2, 3) of the two triangles that meet in each.
 
-    Its sharp edges and open borders, the longest where there are many; of a round body a coarse net.
+    These are its sharp edges and open borders, the longest if there are many; for a round body a coarse net.
     """
     lines, normals = _lines(solid, SHARP_DEG)
     if len(lines) < _FEWEST_EDGES:
@@ -113,9 +117,10 @@ def wireframe(solid: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def group(generators: list[FloatArray], most: int = 60) -> FloatArray:
-    """All products (S, 3, 3) of rotations (3, 3), the identity first; ValueError where they are more than ``most``."""
+    """Return all products (S, 3, 3) of rotations (3, 3), the identity first; ValueError if there are more than
+    ``most``."""
     found = [np.eye(3)]
-    for rotation in found:  # grows meanwhile
+    for rotation in found:  # grows during the loop
         for product in (generator @ rotation for generator in generators):
             if not any(np.allclose(product, other, atol=1e-6) for other in found):
                 found.append(product)
@@ -133,7 +138,7 @@ def _lines(solid: Any, degrees: float) -> tuple[FloatArray, FloatArray]:
     normals = [solid.face_normals[solid.face_adjacency[sharp]]]
     sides, counts = np.unique(solid.edges_sorted, axis=0, return_counts=True)
     border = sides[counts == 1]
-    if len(border):  # seen from either side
+    if len(border):  # visible from either side
         faces = {tuple(edge): face for edge, face in zip(solid.edges_sorted.tolist(), solid.edges_face, strict=True)}
         facing = solid.face_normals[[faces[tuple(edge)] for edge in border.tolist()]]
         pairs.append(border)

@@ -1,4 +1,4 @@
-"""Mesh files, read by trimesh: their surface by material, with textures and texture coordinates."""
+"""Reading of mesh files by trimesh: their surface by material, with textures and texture coordinates."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
-"""A mesh that has more is reduced to so many: a view of some hundred pixels shows no more."""
-_ONE_COLOR = 0.03  # standard deviation of a channel over vertices that are still of one colour
-_SAME_SHAPE = 2e-3  # of the diagonal of its bounding box, that a reduced mesh's surface may have moved
+"""Number of triangles to which larger meshes are reduced: a view of some hundred pixels shows no more."""
+_ONE_COLOR = 0.03  # standard deviation of a channel up to which vertices count as one colour
+_SAME_SHAPE = 2e-3  # of the bounding box's diagonal, by which a reduced mesh's surface may have moved
 _LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
 
 
 def read_geometries(path: Path) -> list[Any]:
-    """The ``trimesh.Trimesh`` of every material in a file, in the file's coordinates.
+    """Read the ``trimesh.Trimesh`` of every material in a file, in the file's coordinates.
 
     Raises:
-        ValueError: there is no such file, it cannot be read, or it holds no triangles.
+        ValueError: the file does not exist, cannot be read, or has no triangles.
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
@@ -47,13 +47,13 @@ def read_geometries(path: Path) -> list[Any]:
                 if isinstance(geometry, trimesh.Trimesh):
                     refuse_odd_geometry(geometry)
             found = load().dump(concatenate=False)
-            if kind == ".glb":  # trimesh drops the colours of vertices that have a material, too
+            if kind == ".glb":  # trimesh drops the colours of vertices that also have a material
                 bare = load(skip_materials=True).dump(concatenate=False)
                 found = [
                     colors if _many_colored(colors) and _texture(geometry)[0] is None else geometry
                     for geometry, colors in zip(found, bare, strict=True)
                 ]
-    except Exception as error:  # readers of broken files raise whatever they meet
+    except Exception as error:  # readers of broken files may raise anything
         raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
     if resolver.faults:
         raise ValueError(f"file: {path}: {resolver.faults[0]}")
@@ -67,11 +67,11 @@ def read_geometries(path: Path) -> list[Any]:
 
 
 def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tuple[Part, ...]:
-    """One part for each material.
+    """Make one part for each material.
 
     Args:
-        geometries: of :func:`read_geometries`, in the object's frame.
-        color: in place of the file's.
+        geometries: from :func:`read_geometries`, in the object's frame.
+        color: replaces the file's.
         smooth: as in :class:`vision.scene.objects.Part`.
     """
     looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
@@ -97,7 +97,7 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
 
 
 def _many_colored(geometry: Any) -> bool:
-    """Whether vertices or triangles have colours of their own, as scanners write them, that differ."""
+    """Return whether vertices or triangles have differing colours of their own, as scanners write them."""
     visual = getattr(geometry, "visual", None)
     if visual is None or visual.kind not in ("vertex", "face"):
         return False
@@ -114,8 +114,8 @@ def _joined(pieces: list[tuple[FloatArray, np.ndarray, FloatArray | None]]) -> M
 
 
 def _reduced(mesh: Mesh, fraction: float) -> Mesh:
-    """A mesh with that fraction of the triangles. Vertices that become one get the mean of their texture coordinates:
-    they lie on one side of the texture's seams, because across them vertices differ."""
+    """Return a mesh with that fraction of the triangles. Vertices that are merged get the mean of their texture
+    coordinates: they lie on one side of the texture's seams, because vertices are separate across them."""
     if fraction >= 1:
         return mesh
     tolerance = _SAME_SHAPE * float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
@@ -128,7 +128,7 @@ def _reduced(mesh: Mesh, fraction: float) -> Mesh:
 
 
 def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
-    """The content of a PNG file and texture coordinates (V, 2), or None for both."""
+    """Return the content of a PNG file and texture coordinates (V, 2), or None for both."""
     from PIL import Image
 
     visual = getattr(geometry, "visual", None)
@@ -147,7 +147,7 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
 
 
 def _color(geometry: Any) -> Color:
-    """The material's, or that of all vertices."""
+    """Return the material's colour, or the mean colour of all vertices."""
     visual = geometry.visual
     material = getattr(visual, "material", None)
     if material is not None:

@@ -1,8 +1,8 @@
-"""Meshes with fewer triangles that are still the same shape.
+"""Mesh reduction that preserves the shape.
 
 The fewer triangles are kept, the farther the surface moves, and how far depends on the mesh: a tenth of a smooth
-housing's triangles looks like all of them, a tenth of a machined part's is a part with its flanges gone. So a share is
-aimed at, how far the surface has moved is measured, and where it is too far, more are kept.
+housing's triangles looks like all of them; a tenth of a machined part's loses its flanges. The movement of the surface
+is therefore measured, and if it is too large for the fraction aimed at, more triangles are kept.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from vision.scene.closest_points import surface_distance
 from vision.scene.mesh_points import sample_surface
 from vision.versions import package_version
 
-_STEP = 0.8  # shares are powers of it, so that what was measured for one serves others
+_STEP = 0.8  # fractions are powers of it, so that measurements can be reused
 _ROUNDING = 1e-9
 _FEWEST = 12  # triangles: a box
-_PATIENCE = 3  # collapses the cheapest edges first; at the library's own 7, hardly: a palm moved 6 mm instead of 1.8
+_PATIENCE = 3  # collapses the cheapest edges first; the library's own 7 hardly does: a palm moved 6 mm instead of 1.8
 _PROBES = 1_000  # points of each surface whose distance from the other is measured
-_SHARE = 0.99  # of them that have to be near it: a screw in the depth may go
+_SHARE = 0.99  # fraction of them that have to be near it: a screw deep inside may vanish
 _GROUP, _MOST_BYTES, _MOST_BYTES_OF_ALL = "mesh-deviations", 64, 1 << 20
 
 
 def reduced(
     vertices: FloatArray, faces: np.ndarray, fraction: float, tolerance: float
 ) -> tuple[FloatArray, np.ndarray, np.ndarray]:
-    """About that fraction of the triangles, or as many more as it takes to stay within the tolerance.
+    """Keep about that fraction of the triangles, or as many more as needed to stay within the tolerance.
 
-    Edges are collapsed without random choices (quadric error metric): the same mesh gives the same result. What was
-    measured is kept on this machine, because measuring takes longer than all else here.
+    Edges are collapsed without random choices (quadric error metric): the same mesh gives the same result. Measurements
+    are cached on this machine, because they take longer than everything else here.
 
     Args:
         vertices: (V, 3) float.
         faces: (F, 3) int, indices of vertices.
-        fraction: of the triangles to aim at, in (0, 1].
-        tolerance: how far 99 of 100 points of either surface may lie from the other one, in the vertices' unit.
+        fraction: fraction of the triangles to aim at, in (0, 1].
+        tolerance: distance within which 99 of 100 points of either surface must lie from the other one, in the
+            vertices' unit.
 
     Returns:
-        Vertices (W, 3) float64 and triangles (G, 3) int32 of the smaller mesh, and which of its vertices each of the
-        given ones (V,) has become.
+        Vertices (W, 3) float64 and triangles (G, 3) int32 of the smaller mesh, and the index of the vertex that each of
+            the given ones (V,) became.
     """
     points, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
     mesh = hashlib.sha256(points.tobytes() + faces.tobytes()).hexdigest()
@@ -78,7 +79,8 @@ def _number(content: bytes | None) -> float | None:
 
 
 def collapsed(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple[FloatArray, np.ndarray, np.ndarray]:
-    """That fraction of the triangles, however far the surface moves; arguments and results are :func:`reduced`'s."""
+    """Keep that fraction of the triangles, however far the surface moves; arguments and results as in
+    :func:`reduced`."""
     import fast_simplification
 
     points, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
@@ -90,7 +92,7 @@ def collapsed(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple
 
 
 def _deviation(points: np.ndarray, faces: np.ndarray, vertices: FloatArray, fewer: np.ndarray) -> float:
-    """How far nearly all of either surface lies from the other one."""
+    """Return the distance within which nearly all of either surface lies from the other one."""
     import trimesh
 
     before = trimesh.Trimesh(points.astype(np.float64), faces, process=False)

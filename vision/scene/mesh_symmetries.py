@@ -1,7 +1,7 @@
-"""Whether a body looks the same after a rotation: its surface, and the colours on it.
+"""Tests whether a body looks the same after a rotation: its surface, and the colours on it.
 
-Declared symmetries are checked by the first when a mesh is read, by the second in ``dactyl scene check``, which also
-looks for such as nobody has declared.
+The surface test checks declared symmetries when a mesh is read. ``dactyl scene check`` tests the colours, too, and
+searches for undeclared symmetries.
 """
 
 from __future__ import annotations
@@ -21,34 +21,33 @@ from vision.scene.objects import Part, PoseObject
 from vision.scene.symmetries import symmetric_distance
 
 TOLERANCE = 0.01
-"""Share of the diameter: how far beside itself a surface may come to lie and still be the same."""
+"""Fraction of the diameter by which a rotated surface may deviate from itself and still count as the same."""
 GOLDEN = 2.39996
-"""Radians; no multiple of it is a fraction of a turn."""
-_FRACTIONS = (2, 3, 4, 5, 6, 8)  # of a turn, that are tried about each axis
-_SAME_TURN = 0.05  # radians: within the tolerance a turn nearer to a declared one is that one
-_ROUGH = 0.08  # of the diameter: farther beside itself is a body that is not worth an exact look
+"""Angle in radians of which no multiple is a fraction of a turn."""
+_FRACTIONS = (2, 3, 4, 5, 6, 8)  # fractions of a turn to try about each axis
+_SAME_TURN = 0.05  # radians: a rotation nearer to a declared one counts as that one
+_ROUGH = 0.08  # of the diameter: a larger deviation needs no exact test
 _ROUGH_SAMPLES = 4000
 _COLOR_SAMPLES = 4000
 _OTHER_COLOR = 0.06  # mean difference of channels in [0, 1]; texels do not fall onto each other exactly
 
 
 def middle_of(solid: Any) -> FloatArray:
-    """The point (3,) that every symmetry of a ``trimesh.Trimesh`` leaves in place: its centroid."""
+    """Return the point (3,) that every symmetry of a ``trimesh.Trimesh`` leaves fixed: its centroid."""
     if solid.is_watertight:
         return np.asarray(solid.centroid, np.float64)
     return np.asarray(np.average(solid.triangles_center, axis=0, weights=solid.area_faces))  # it has no volume
 
 
 def distance_beside(solid: Any, rotation: FloatArray, centre: FloatArray) -> float:
-    """How far, at most, a surface lies beside itself after a rotation (3, 3) about a point (3,); metres."""
+    """Return the largest deviation of a surface from itself after a rotation (3, 3) about a point (3,); metres."""
     points = np.concatenate([sample_surface(solid, 2000), solid.vertices[:2000]])
     return float(surface_distance(solid, _turned(points, rotation, centre)).max())
 
 
 def undeclared_symmetry(target: PoseObject) -> str | None:
-    """A turn in words after which an object's shape is the same and which its symmetries do not have; None where none
-    was found. Tried are fractions of a turn, and any turn, about its own axes and the principal ones of its surface.
-    """
+    """Describe a rotation that keeps an object's shape and is not among its symmetries; None if none was found.
+    Fractions of a turn, and any rotation, are tried about its own axes and the principal ones of its surface."""
     import trimesh
 
     solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
@@ -58,7 +57,7 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
     def same(axis: FloatArray, angle: float) -> bool:
         rotation = Rotation.from_rotvec(angle * axis).as_matrix()
         if symmetric_distance(target.symmetries, np.eye(3)[None], rotation[None])[0] < _SAME_TURN:
-            return False  # declared, or of no turn
+            return False  # declared, or the identity
         if np.max(tree.query(_turned(rough[:300], rotation, centre))[0]) > _ROUGH * target.diameter:
             return False
         return distance_beside(solid, rotation, centre) < TOLERANCE * target.diameter
@@ -73,17 +72,17 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
 
 
 def _principal_axes(solid: Any, centre: FloatArray) -> FloatArray:
-    """Principal axes of a surface as a shell, (3, 3) unit vectors in rows."""
+    """Return the principal axes of a surface as a shell, (3, 3) unit vectors in rows."""
     corners = solid.triangles - centre
     total = corners.sum(axis=1)
-    # The integral of x x^T over a triangle of area A is A / 12 times what is summed here.
+    # The integral of x x^T over a triangle of area A is A / 12 times this sum.
     moment = np.einsum("f,fcx,fcy->xy", solid.area_faces, corners, corners)
     moment += np.einsum("f,fx,fy->xy", solid.area_faces, total, total)
     return np.asarray(np.linalg.eigh(moment)[1].T)
 
 
 def symmetries_change_colors(target: PoseObject) -> bool:
-    """Whether a declared symmetry of an object carries its colours and textures onto others."""
+    """Return whether a declared symmetry of an object takes its colours and textures onto others."""
     import trimesh
 
     solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
@@ -103,7 +102,7 @@ def symmetries_change_colors(target: PoseObject) -> bool:
 
 
 def _colors_at(parts: Sequence[Part], solids: Sequence[Any], points: FloatArray) -> FloatArray:
-    """Colours (N, 3) where the parts' surfaces are the closest to points (N, 3)."""
+    """Return colours (N, 3) at the points of the parts' surfaces that are closest to points (N, 3)."""
     nearest, colors = np.full(len(points), np.inf), np.zeros((len(points), 3))
     for part, solid in zip(parts, solids, strict=True):
         closest, faces = closest_on_surface(solid, points)
@@ -118,7 +117,7 @@ def _turned(points: FloatArray, rotation: FloatArray, centre: FloatArray) -> Flo
 
 
 def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
-    """Colours (N, 3) of a part at points (N, 3) of its triangles (N,)."""
+    """Return colours (N, 3) of a part at points (N, 3) of its triangles (N,)."""
     import trimesh
     from PIL import Image
 

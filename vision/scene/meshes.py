@@ -1,4 +1,4 @@
-"""Objects from mesh files: what a scene file says about one, and the object that it makes."""
+"""Objects from mesh files: their description in a scene file, and the object made from it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vision.scene.objects import Color, Piece, PoseObject, joined
 from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
 
-_MOST_POINTS = 300  # that errors are taken over
+_MOST_POINTS = 300  # over which errors are computed
 _MOST_PIECES = 32
-_OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle is taken for a mistake
+_OFF_CENTRE = 0.25  # of the diameter: an origin farther from the middle counts as a mistake
 _FEWEST_KEYPOINTS, _MOST_KEYPOINTS = 4, 128
 
 
@@ -34,19 +34,19 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
     """A mesh file in a scene file.
 
     Attributes:
-        name: of the object.
-        file: ``.obj``, ``.ply``, ``.stl`` or ``.glb``, relative to the file that this stands in.
+        name: name of the object.
+        file: ``.obj``, ``.ply``, ``.stl`` or ``.glb``, relative to the file that contains this.
         mass: kilograms.
         scale: metres per unit of the file: 0.001 for one in millimetres.
-        origin: ``file`` keeps the file's; ``middle`` puts it in the middle of the bounding box.
+        origin: ``file`` keeps the file's; ``middle`` moves it to the middle of the bounding box.
         color: of the whole, sRGB-encoded; it multiplies textures. The file's own when null.
         smooth: whether normals are smoothed across all but sharp edges.
-        keypoints: how many far from each other; ``corners``, the sharp ones; or points in the file's coordinates. Those
-            that symmetries make of them are added. With a continuous symmetry only points on the axis are taken, as
-            all others cannot be told from where they turn to.
-        pieces: at most so many convex pieces that collide, found by CoACD; 32 when null. Or their files, a piece in
+        keypoints: a number of points far from each other; ``corners``, the sharp ones; or points in the file's
+            coordinates. Their images under the symmetries are added. With a continuous symmetry only points on the axis
+            are used, as all others look the same at any angle about it.
+        pieces: maximum number of convex collision pieces, found by CoACD; 32 when null. Or their files, one piece in
             each, in the same coordinates: a list, or a pattern such as ``mug-piece-*.stl``.
-        symmetries: declared ones; they are checked against the mesh.
+        symmetries: declared symmetries, which are checked against the mesh.
     """
 
     name: str
@@ -69,7 +69,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             raise ValueError(f"pieces: expected 1 to {4 * _MOST_PIECES}, got {self.pieces}")
 
     def build(self, folder: Path) -> PoseObject:
-        """The object; files are looked for in ``folder``. ValueError says in one line what is wrong with them."""
+        """Build the object from files in ``folder``. ValueError says in one line what is wrong with them."""
         import trimesh
 
         geometries = read_geometries(folder / self.file)
@@ -80,7 +80,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         solid.update_faces(solid.nondegenerate_faces())
         if not len(solid.faces) or not solid.area > 0:
             raise ValueError(f"file: {self.file}: its triangles have no area")
-        if solid.is_watertight and solid.volume < 0:  # inside out: renderers show only outsides
+        if solid.is_watertight and solid.volume < 0:  # inside out: renderers show only outer sides
             solid.invert()
             for geometry in geometries:
                 geometry.faces = geometry.faces[:, ::-1]
@@ -102,7 +102,8 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         )
 
     def _shift(self, vertices: FloatArray) -> FloatArray:
-        """What is added to scaled coordinates, (3,) metres; ValueError where size or origin look like mistakes."""
+        """Return the translation (3,) of scaled coordinates in metres; ValueError if size or origin look like
+        mistakes."""
         low, high = self.scale * vertices.min(axis=0), self.scale * vertices.max(axis=0)
         extent, middle = float((high - low).max()), (low + high) / 2
         if extent > 2:
@@ -171,19 +172,19 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             except (QhullError, ValueError):
                 if files is not None:
                     raise ValueError(f"pieces: {files[number]}: has no volume") from None
-                continue  # a sliver of CoACD's
+                continue  # CoACD made a sliver
             pieces.append(Piece(kind="hull", vertices=hull))
         if not pieces:
             raise ValueError(f"file: {self.file}: has no volume that could collide; give pieces")
         return tuple(pieces)
 
     def _piece_files(self, folder: Path) -> tuple[str, ...] | None:
-        """Files of the pieces, relative to the folder; None where CoACD makes them."""
+        """Return the files of the pieces, relative to the folder; None if CoACD makes them."""
         if isinstance(self.pieces, tuple):
             return self.pieces
         if not isinstance(self.pieces, str):
             return None
-        found = glob.glob(self.pieces, root_dir=folder)  # noqa: PTH207 (it takes patterns that are absolute, too)
+        found = glob.glob(self.pieces, root_dir=folder)  # noqa: PTH207 (it accepts absolute patterns, too)
         if not found:
             raise ValueError(f"pieces: {self.pieces}: no file beside {self.file} has such a name")
         # Shorter names first, so that piece 10 comes after piece 9.

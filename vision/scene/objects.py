@@ -1,4 +1,4 @@
-"""The object whose pose is estimated, as plain data: what it looks like, how it collides, which points are looked for.
+"""The object whose pose is estimated, as plain data: its appearance, its collision shape, its keypoints.
 
 Metres; colours are sRGB-encoded, [0, 1]. ``vision.scene.lettered`` and ``vision.scene.meshes`` make objects.
 """
@@ -50,15 +50,15 @@ class Mesh(Plain, frozen=True):
 
 
 class Part(Plain, frozen=True):
-    """A piece of surface with a material of its own.
+    """A piece of surface with its own material.
 
     Attributes:
         name: unique in the object; ``letter/...`` parts are drawn as letters, all others as the object's surface.
         mesh: its triangles.
-        color: calibrated colour, sRGB-encoded; it multiplies the texture where there is one.
+        color: calibrated colour, sRGB-encoded; it multiplies the texture if there is one.
         texture: the content of a PNG file, or None.
-        smooth: shade across edges, as curved surfaces want; else every triangle is flat.
-        casts_shadow: whether it does; what lies flat on another part need not.
+        smooth: whether shading is smooth across edges, for curved surfaces; else every triangle is flat.
+        casts_shadow: whether it casts a shadow; a part that lies flat on another need not.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Part(Plain, frozen=True):
 
 
 class Piece(Plain, frozen=True):
-    """A convex piece of the shape that collides.
+    """A convex piece of the collision shape.
 
     Attributes:
         kind: ``box``, whose contacts are the most robust, or ``hull`` of the vertices.
@@ -97,7 +97,7 @@ class Piece(Plain, frozen=True):
 
     @functools.cached_property
     def volume(self) -> float:
-        """Cubic metres; ValueError for a hull that is flat."""
+        """Volume in cubic metres; ValueError for a flat hull."""
         if self.size is not None:
             return float(8 * np.prod(self.size))
         from scipy.spatial import ConvexHull, QhullError
@@ -110,7 +110,7 @@ class Piece(Plain, frozen=True):
 
 
 class Face(Plain, frozen=True):
-    """One flat side of a convex object with a colour that tells it from the others.
+    """One flat side of a convex object with a colour that distinguishes it from the others.
 
     Attributes:
         name: unique within the object, for example ``+x``.
@@ -133,15 +133,15 @@ class PoseObject(Plain, frozen=True):
     Attributes:
         name: for titles and files.
         mass: kilograms.
-        parts: what is seen of it.
+        parts: its visible parts.
         pieces: convex pieces that collide.
-        keypoints: (K, 3) metres: the points that networks look for.
-        points: (P, 3) metres: points of the surface that errors are taken over; the corners of a convex solid.
+        keypoints: (K, 3) metres: the points that networks find.
+        points: (P, 3) metres: points of the surface over which errors are computed; the corners of a convex solid.
         edges: (E, 2, 3) metres: ends of the lines of a wireframe.
         edge_normals: (E, 2, 3) unit, outward: of the two faces that meet in each edge.
-        symmetries: motions that leave its look unchanged.
+        symmetries: motions that leave its appearance unchanged.
         shape_symmetries: (R, 3, 3) rotations that leave its shape unchanged, colours and letters aside.
-        faces: flat sides; none where the object is not a convex solid of flat sides.
+        faces: flat sides; none if the object is not a convex solid with flat sides.
     """
 
     name: str
@@ -186,7 +186,7 @@ class PoseObject(Plain, frozen=True):
 
     @property
     def mesh(self) -> Mesh:
-        """The whole surface without letters, as one mesh; walls between parts that touch are left out."""
+        """The whole surface without letters, as one mesh; walls between adjoining parts are left out."""
         return self._surface[0]
 
     @property
@@ -199,7 +199,7 @@ class PoseObject(Plain, frozen=True):
         parts = [part for part in self.parts if not part.name.startswith("letter/")]
         vertices, faces = joined([(part.mesh.vertices, part.mesh.faces) for part in parts])
         colors = np.concatenate([np.tile(part.color, (len(part.mesh.vertices), 1)) for part in parts])
-        # A wall is there twice, once for the part on each of its sides.
+        # A wall occurs twice, once for the part on each of its sides.
         places = np.unique(vertices.round(9), axis=0, return_inverse=True)[1].reshape(-1)
         _, kinds, counts = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True, return_counts=True)
         outer = faces[counts[kinds.reshape(-1)] == 1]
@@ -208,19 +208,19 @@ class PoseObject(Plain, frozen=True):
 
 
 def joined(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3) and faces (F, 3) of several surfaces as those of one."""
+    """Join vertices (V, 3) and faces (F, 3) of several surfaces into one."""
     first = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
     faces = [start + own for start, (_, own) in zip(first, pieces, strict=False)]
     return np.concatenate([vertices for vertices, _ in pieces]), np.concatenate(faces)
 
 
 def srgb_from_linear(color: ArrayLike) -> FloatArray:
-    """sRGB encoding (IEC 61966-2-1) of linear values in [0, 1]."""
+    """Encode linear values in [0, 1] as sRGB (IEC 61966-2-1)."""
     linear = np.asarray(color, dtype=np.float64)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def linear_from_srgb(color: ArrayLike) -> FloatArray:
-    """Linear values of sRGB-encoded ones in [0, 1]."""
+    """Decode sRGB-encoded values in [0, 1] to linear ones."""
     encoded = np.asarray(color, dtype=np.float64)
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

@@ -1,8 +1,8 @@
-"""Plain data of scenes: typed, frozen, with arrays, and the same after a round trip through JSON.
+"""Plain data of scenes: typed, frozen, with arrays, and unchanged by a round trip through JSON.
 
-Small arrays of float64 are lists of numbers, readable in any file; all others are packed. Not the decoder of
-``vision.io.decode``, which these values have passed: it makes no arrays and knows no measures, and asks to make a file
-again, while scenes are written by hand and mended by whoever wrote them.
+Small arrays of float64 are lists of numbers, readable in any file; all others are packed. This is not the decoder of
+``vision.io.decode``, through which these values have already passed: that one creates no arrays, and its errors advise
+making a file again, while scenes are written and corrected by hand.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ import numpy as np
 from vision.errors import DactylError, decoding_reason, printable
 
 _READABLE = 96  # numbers up to which an array is a list
-_MOST_BYTES = 1 << 28  # of one array: a mesh of ten million vertices
-_LARGEST = 1e9  # of a number: sums and squares of what is larger lose everything else
+_MOST_BYTES = 1 << 28  # in one array: a mesh of ten million vertices
+_LARGEST = 1e9  # largest number: sums and squares with larger ones lose all precision
 _LONGEST_NAME = 100  # characters: names become part of those of files
 _DTYPES = ("float64", "float32", "int64", "int32", "uint8")
 
 Vector3 = tuple[float, float, float]
-"""Three numbers of a point, a direction or an axis."""
+"""Three numbers: a point, a direction or an axis."""
 
 T = TypeVar("T")
 
 
 class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True, eq=False):
-    """Base of what is plain data: numbers, texts, arrays, and other plain data."""
+    """Base class of plain data: numbers, texts, arrays, and other plain data."""
 
 
 def to_plain(value: Any) -> Any:
-    """JSON values of plain data; :func:`from_plain` gives the same data back, bit by bit."""
+    """Convert plain data to JSON values, from which :func:`from_plain` restores the same data bit for bit."""
     return msgspec.to_builtins(value, enc_hook=_encode)
 
 
 def from_plain(value: Any, kind: type[T], where: str) -> T:
-    """Typed plain data of JSON (or YAML) values.
+    """Convert JSON (or YAML) values to typed plain data.
 
     Args:
         value: lists, dictionaries, numbers and texts, from :func:`vision.io.decode.parse_json` or a strict YAML.
-        kind: what they should be.
-        where: names their file, for errors.
+        kind: the expected type.
+        where: name of their file, for errors.
 
     Raises:
-        DactylError: a key is missing, unknown or of another type, or a number is not finite; it is named.
+        DactylError: a key is missing, unknown or of another type, or a number is not finite; the message names it.
     """
     try:
         _refuse_odd_numbers(value)
@@ -57,11 +57,11 @@ def from_plain(value: Any, kind: type[T], where: str) -> T:
 
 
 def check_name(name: str, what: str) -> None:
-    """Raise ValueError for a name that cannot be shown in a line, or be part of a file's name.
+    """Raise ValueError for a name that cannot be shown in one line or be part of a file name.
 
     Args:
         name: of a scene or of a part of one.
-        what: it names, for the message.
+        what: the thing that is named, for the message.
     """
     if not 0 < len(name) <= _LONGEST_NAME or "/" in name or printable(name) != name:
         shown = name if len(name) <= _LONGEST_NAME else f"{name[:40]}..."
@@ -71,12 +71,12 @@ def check_name(name: str, what: str) -> None:
 
 
 def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, ...] | None = None) -> np.ndarray:
-    """An array of finite numbers, the caller's own.
+    """Return a copy of an array of finite numbers.
 
     Args:
         value: an array, or lists of numbers.
         dtype: of the result.
-        shape: that it must have; None for a length that is free.
+        shape: required shape; None for a length that is free.
 
     Raises:
         ValueError: another shape, or a number that is not finite.
@@ -94,8 +94,9 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
 
 
 def _refuse_odd_numbers(value: Any, key: str = "") -> None:
-    """Raise ValueError for a number that is not finite, or so large that it is a mistake: no range would meet it."""
-    if isinstance(value, float) and not abs(value) <= _LARGEST:  # neither would NaN
+    """Raise ValueError for a number that is not finite, or so large that it must be a mistake: no range would catch
+    it."""
+    if isinstance(value, float) and not abs(value) <= _LARGEST:  # true for NaN, too
         raise ValueError(f"key '{key}': expected a number within {_LARGEST:g}, got {value}")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
     for name, inner in items:

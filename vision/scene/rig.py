@@ -1,7 +1,7 @@
 """The cameras of a laboratory, as plain data.
 
 Conventions are those of ``vision.geometry.cameras``: OpenCV's axes, the first pixel's centre at (0.5, 0.5). Images in
-datasets are undistorted: lens distortion is that of the real cameras' own images, taken out where they enter.
+datasets are undistorted: lens distortion belongs to the real cameras' own images and is removed when they are read.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import is_rotation
+from vision.scene.calibration import FOCAL_LENGTHS
 from vision.scene.plain import Plain, checked_array
 
 Given = TypeVar("Given")
 
 
 class Camera(Plain, frozen=True):
-    """One camera where it should be.
+    """One nominal camera.
 
     Attributes:
-        name: what it is called in models, shards and reports.
+        name: its name in models, shards and reports.
         width: of its images, pixels.
         height: of its images, pixels.
         intrinsics: (3, 3) K, pixels, without skew.
@@ -53,6 +54,11 @@ class Camera(Plain, frozen=True):
             raise ValueError(f"{here}: intrinsics are 3 x 3 and extrinsics 4 x 4: {error}") from None
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
+        if min(K[0, 0], K[1, 1]) < FOCAL_LENGTHS[0] * min(self.width, self.height):
+            raise ValueError(
+                f"{here}: focal length {min(K[0, 0], K[1, 1]):g} for {self.width} x {self.height} pixels; is it in "
+                "millimetres, or in widths of the picture?"
+            )
         if not (-self.width < K[0, 2] < 2 * self.width and -self.height < K[1, 2] < 2 * self.height):
             raise ValueError(f"{here}: the principal point {K[0, 2]:g}, {K[1, 2]:g} is far outside of the image")
         if not is_rotation(T[:3, :3]):
@@ -74,8 +80,8 @@ class Rig(Plain, frozen=True):
     def __post_init__(self) -> None:
         if not self.cameras:
             raise ValueError("a rig needs at least one camera")
-        if len(set(self.names)) != len(self.cameras):
-            raise ValueError(f"camera names must differ, got {', '.join(self.names)}")
+        if len({name.casefold() for name in self.names}) != len(self.cameras):
+            raise ValueError(f"camera names must differ in more than case, got {', '.join(self.names)}")
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -85,15 +91,15 @@ class Rig(Plain, frozen=True):
         return tuple(camera.name for camera in self.cameras)
 
     def in_order(self, given: Mapping[str, Given], key: str, what: str) -> dict[str, Given]:
-        """What is ``given`` for each camera by its name, in the rig's order.
+        """Return ``given`` with the cameras' names in the rig's order.
 
         Args:
-            given: for all of the rig's cameras and no others.
-            key: of the configuration that gives it, for errors.
-            what: is given for each: "its pictures".
+            given: a value for each of the rig's cameras and no others.
+            key: key of the configuration that gives it, for errors.
+            what: description of the values: "its pictures".
 
         Raises:
-            DactylError: a name is none of the rig's, or a camera is missing.
+            DactylError: a name is not in the rig, or a camera is missing.
         """
         cameras = f"the network's cameras are {', '.join(self.names)}"
         if wrong := sorted(given.keys() - set(self.names)):
@@ -104,7 +110,7 @@ class Rig(Plain, frozen=True):
 
     @functools.cached_property
     def nominal(self) -> Cameras:
-        """All cameras where they should be, (C, ...) arrays."""
+        """All nominal cameras, (C, ...) arrays."""
         return Cameras(
             np.stack([camera.intrinsics for camera in self.cameras]),
             np.stack([camera.extrinsics for camera in self.cameras]),
@@ -119,15 +125,16 @@ class Rig(Plain, frozen=True):
 
     @property
     def height(self) -> int:
-        """Height of the array that holds the images of all cameras, pixels: that of the highest."""
+        """Height of the array that holds the images of all cameras, pixels: that of the tallest."""
         return max(camera.height for camera in self.cameras)
 
     def without_padding(self, images: np.ndarray) -> list[np.ndarray]:
-        """Each camera's own picture (h, w, ...) of an array (C, H, W, ...) that holds them all."""
+        """Return each camera's own image (h, w, ...) from an array (C, H, W, ...) that holds them all."""
         return [image[: camera.height, : camera.width] for image, camera in zip(images, self.cameras, strict=True)]
 
     def resized(self, longest: int) -> Rig:
-        """The same cameras with images whose longest side, over all of them, has so many pixels; without distortion."""
+        """Return the same cameras with images whose longest side, over all of them, has ``longest`` pixels; without
+        distortion."""
         scale = longest / max(self.width, self.height)
         cameras = []
         for camera in self.cameras:

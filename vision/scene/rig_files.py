@@ -1,4 +1,4 @@
-"""Rigs as laboratories write them down: in a scene file, by hand."""
+"""Rigs as laboratories write them by hand in a scene file."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 
 class CameraFile(Plain, frozen=True):
-    """A camera in a scene file: its lens by ``fovy_deg`` or ``fx fy cx cy``, its place by one of three ways.
+    """A camera in a scene file: its lens by ``fovy_deg`` or ``fx fy cx cy``, its pose in one of three ways.
 
     Attributes:
-        name: of the camera.
-        calibration: file of its size, K and distortion, in place of these: OpenCV's YAML or ROS's ``camera_info``.
+        name: name of the camera.
+        calibration: file with its size, K and distortion, in place of these: OpenCV's YAML or ROS's ``camera_info``.
         width: of its images, pixels.
         height: of its images, pixels.
-        fovy_deg: vertical field of view in degrees, of square pixels and a centred image; or
+        fovy_deg: vertical field of view in degrees, for square pixels and a centred image; or
         fx: focal length in pixels.
-        fy: likewise; that of fx when null.
+        fy: focal length in pixels; that of fx when null.
         cx: principal point in pixels, the first pixel's centre at 0.5; the image's middle when null.
-        cy: likewise.
+        cy: principal point, as cx.
         position: centre in the world, metres; with
         quaternion: w x y z, camera to world, of a camera that looks along its -z with +y up (OpenGL's and MuJoCo's); or
         look_at: a point in the world that the image shows in its middle, upright (world's z up); or
@@ -54,10 +54,10 @@ class CameraFile(Plain, frozen=True):
     distortion: Lens | None = None
 
     def build(self, folder: Path = Path()) -> Camera:
-        """The camera; ValueError says which keys do not go together.
+        """Build the camera; ValueError names keys that do not go together.
 
         Args:
-            folder: from which ``calibration`` is found: the scene file's.
+            folder: base of the path ``calibration``: the scene file's folder.
         """
         lens = self._given() if self.calibration is None else self._read(folder / self.calibration)
         return Camera(
@@ -113,12 +113,12 @@ class CameraFile(Plain, frozen=True):
 
 
 class RigFile(Plain, frozen=True):
-    """A rig in a scene file: cameras one by one, or a file of calibrated ones.
+    """A rig in a scene file: individual cameras, or a file of calibrated ones.
 
     Attributes:
-        cameras: one by one; or
+        cameras: individual cameras; or
         file: our ``calibration.json`` or Kalibr's camchain.
-        world: (4, 4) rigid transform from the scene's world to the file's, metres; null where they are the same.
+        world: (4, 4) rigid transform from the scene's world to the file's, metres; null if they are the same.
     """
 
     cameras: tuple[CameraFile, ...] = ()
@@ -126,7 +126,7 @@ class RigFile(Plain, frozen=True):
     world: np.ndarray | None = None
 
     def build(self, folder: Path = Path()) -> Rig:
-        """The rig; files are found from ``folder``, the scene file's."""
+        """Build the rig; paths are relative to ``folder``, the scene file's."""
         if bool(self.cameras) == (self.file is not None):
             raise ValueError("give either cameras or file")
         if self.file is None:
@@ -135,10 +135,7 @@ class RigFile(Plain, frozen=True):
             return Rig(cameras=tuple(camera.build(folder) for camera in self.cameras))
         rig = read_rig(folder / self.file)
         if rig is None:
-            raise ValueError(
-                f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain; a file of one camera, "
-                "OpenCV's or ROS's, stands in cameras as calibration, beside a place"
-            )
+            raise ValueError(f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain")
         if self.world is None:
             return rig
         world = checked_array(self.world, shape=(4, 4))

@@ -1,7 +1,7 @@
-"""Calibrations as other programs write them: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
+"""Readers of calibrations: ours, OpenCV's FileStorage, ROS's ``camera_info``, Kalibr's camchain.
 
-ROS writes ``camera_info`` in two ways, of which either is read: the file of its calibrator, and the message as its
-command line prints it.
+ROS has two forms of ``camera_info``, and both are read: the file of its calibrator, and the message as its command line
+prints it.
 
 All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5), so half a pixel is added to each
 principal point. Transforms map to the camera's frame (x right, y down, z forward), in metres.
@@ -35,14 +35,14 @@ _LENSES = {
     "equidistant": "equidistant",
     "fisheye": "equidistant",
     "none": None,
-}  # by the names of ROS, Kalibr and ours
+}  # by the names of ROS, of Kalibr and our own
 _MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "k")
-_LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D", "d")
+_LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "distortion_coeffs", "D", "d")
 _SIZE_KEYS = (("image_width", "image_height"), ("width", "height"))
 
 
 class Intrinsics(NamedTuple):
-    """A camera without a place.
+    """A camera without a pose.
 
     Attributes:
         width, height: pixels.
@@ -57,15 +57,15 @@ class Intrinsics(NamedTuple):
 
 
 def read_intrinsics(path: Path) -> Intrinsics:
-    """One camera's, from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names what is wrong."""
+    """Read one camera from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names the fault."""
     content = _load(path)
     if "cam0" in content or content.get("format") == FORMAT:
         raise DactylError(f"{path}: holds a whole rig; give it as rig: {path.name}, in place of cameras")
     try:
         _refuse_cut(content)
-        matrix = _numbers(_first(content, _MATRIX_KEYS), (3, 3))
-        distortion = _numbers(_first(content, _LENS_KEYS), None) if _has(content, _LENS_KEYS) else np.zeros(0)
-        # OpenCV's sample program says so of a fisheye, whose four coefficients look like another lens's.
+        matrix = _numbers(content, _first(content, _MATRIX_KEYS), (3, 3))
+        distortion = _distortion(content)
+        # OpenCV's sample program sets this key for a fisheye, whose four coefficients look like another lens's.
         unsaid = "fisheye" if content.get("fisheye_model") else "radial-tangential"
         model = content.get("distortion_model", unsaid)
         size = _size(content)
@@ -75,20 +75,27 @@ def read_intrinsics(path: Path) -> Intrinsics:
 
 
 def read_rig(path: Path) -> Rig | None:
-    """Several cameras with their places, from our ``calibration.json`` or Kalibr's camchain; None for another file.
+    """Read several cameras with their poses, from our ``calibration.json`` or Kalibr's camchain; None for another file.
 
     Kalibr's world is the frame of its first camera.
 
     Raises:
-        DactylError: it is one of these, and something in it is wrong or missing.
+        DactylError: the file is one of these, and something in it is wrong or missing, or it describes one camera only.
     """
     content = _load(path)
     try:
         if content.get("format") == FORMAT:
             return Rig(cameras=tuple(_ours(*named) for named in load_calibration(path).items()))
-        return Rig(cameras=tuple(_kalibrs(content))) if "cam0" in content else None
+        if "cam0" in content:
+            return Rig(cameras=tuple(_kalibrs(content)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DactylError(f"{path}: {_reason(error)}") from None
+    if any(key in content for key in _MATRIX_KEYS):
+        raise DactylError(
+            f"{path}: holds one camera without its place; a scene takes it as a camera's calibration, beside "
+            "position or extrinsics, dactyl estimate by --lenses"
+        )
+    return None
 
 
 def _ours(name: str, camera: CalibratedCamera) -> Camera:
@@ -97,25 +104,33 @@ def _ours(name: str, camera: CalibratedCamera) -> Camera:
 
 
 def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
-    """Each camera's transform is relative to the one before: T_cn_cnm1."""
+    """Return Kalibr's cameras; each transform in the file is relative to the camera before: T_cn_cnm1."""
     cameras, transform = [], np.eye(4)
     for number in range(len(content)):
         name = f"cam{number}"
         if name not in content:
             raise ValueError(f"{name} is missing; Kalibr's chain has cam0 to cam{len(content) - 1}")
         about = content[name]
-        if about["camera_model"] != "pinhole":
-            raise ValueError(f"{name}: camera_model: expected pinhole, got {about['camera_model']}")
-        if number:
-            transform = _numbers(about["T_cn_cnm1"], (4, 4)) @ transform
-        fx, fy, cx, cy = _numbers(about["intrinsics"], (4,))
-        size = tuple(_pixels(side, "resolution") for side in about["resolution"])
-        if len(size) != 2:
-            raise ValueError(f"{name}: resolution: expected width and height, got {len(size)} numbers")
-        lens = _lens(about.get("distortion_model", "none"), _numbers(about.get("distortion_coeffs", []), None))
-        matrix = _shifted(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
-        cameras.append(_camera(name, Intrinsics(*size, matrix, lens), transform))
+        try:
+            if number:
+                transform = _numbers(about, "T_cn_cnm1", (4, 4)) @ transform
+            seen = _kalibrs_lens(about)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{name}: {_reason(error)}") from None
+        cameras.append(_camera(name, seen, transform))
     return cameras
+
+
+def _kalibrs_lens(about: Mapping[str, Any]) -> Intrinsics:
+    if about["camera_model"] != "pinhole":
+        raise ValueError(f"camera_model: expected pinhole, got {about['camera_model']}")
+    fx, fy, cx, cy = _numbers(about, "intrinsics", (4,))
+    size = tuple(_pixels(side, "resolution") for side in about["resolution"])
+    if len(size) != 2:
+        raise ValueError(f"resolution: expected width and height, got {len(size)} numbers")
+    model = about.get("distortion_model", "none")
+    lens = _lens(model, _distortion(about))
+    return Intrinsics(*size, _shifted(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])), lens)
 
 
 def _camera(name: str, intrinsics: Intrinsics, transform: np.ndarray) -> Camera:
@@ -133,6 +148,8 @@ def _lens(model: Any, coefficients: np.ndarray) -> Lens | None:
     if model not in _LENSES:
         raise ValueError(f"distortion model: expected one of {', '.join(_LENSES)}, got {model}")
     known = _LENSES[model]
+    if known is None and coefficients.any():
+        raise ValueError(f"{len(coefficients.ravel())} distortion coefficients, and no distortion_model")
     if known is None or (known == "radial-tangential" and not coefficients.any()):
         return None
     return Lens(known, tuple(coefficients.ravel().tolist()))  # type: ignore[arg-type]
@@ -156,7 +173,7 @@ def _size(content: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _refuse_cut(content: Mapping[str, Any]) -> None:
-    """Raise ValueError where ROS's pictures are other ones than K is of: binned, or a part of the sensor."""
+    """Raise ValueError if ROS's images are not those that K describes: binned, or a part of the sensor."""
     binning = [content.get(f"binning_{axis}") or 0 for axis in "xy"]
     part = content.get("roi") or {}
     if not isinstance(part, Mapping):
@@ -165,17 +182,31 @@ def _refuse_cut(content: Mapping[str, Any]) -> None:
         raise ValueError("pictures are binned or cut (binning_x, roi); calibrate the camera as its pictures come")
 
 
-def _numbers(value: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    """The matrix of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine
+def _distortion(content: Mapping[str, Any]) -> np.ndarray:
+    """Return the coefficients, none if the file has none; ValueError if it has some under an unknown key."""
+    if any(key in content for key in _LENS_KEYS):
+        return _numbers(content, _first(content, _LENS_KEYS), None)
+    unread = [key for key, value in content.items() if "dist" in str(key).lower() and value not in ("none", None)]
+    if unread:
+        raise ValueError(f"{unread[0]} is in it, and none of {', '.join(_LENS_KEYS)}")
+    return np.zeros(0)
+
+
+def _numbers(content: Mapping[str, Any], key: str, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return the matrix of a list, or of a mapping with rows, cols and data, as OpenCV and ROS write matrices; the nine
     numbers of ROS's message are a matrix, too."""
-    if isinstance(value, Mapping):
-        rows, columns, data = value["rows"], value["cols"], np.array(value["data"], np.float64)
-        if [type(rows), type(columns)] != [int, int] or min(rows, columns) < 0 or rows * columns != data.size:
-            raise ValueError(f"expected rows {rows} x cols {columns} numbers, got {data.size}")
-        value = data.reshape(rows, columns)
-    elif shape == (3, 3) and np.shape(value) == (9,):
-        value = np.array(value, np.float64).reshape(3, 3)
-    return checked_array(value, shape=shape)
+    value = content[key]
+    try:
+        if isinstance(value, Mapping):
+            rows, columns, data = value["rows"], value["cols"], np.array(value["data"], np.float64)
+            if [type(rows), type(columns)] != [int, int] or min(rows, columns) < 0 or rows * columns != data.size:
+                raise ValueError(f"expected rows {rows} x cols {columns} numbers, got {data.size}")
+            value = data.reshape(rows, columns)
+        elif shape == (3, 3) and np.shape(value) == (9,):
+            value = np.array(value, np.float64).reshape(3, 3)
+        return checked_array(value, shape=shape)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{key}: {_reason(error)}") from None
 
 
 def _pixels(value: Any, key: str) -> int:
@@ -184,14 +215,10 @@ def _pixels(value: Any, key: str) -> int:
     return value
 
 
-def _has(content: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
-    return any(key in content for key in keys)
-
-
-def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     for key in keys:
         if key in content:
-            return content[key]
+            return key
     raise ValueError(f"none of {', '.join(keys)} is in it")
 
 
@@ -200,9 +227,14 @@ def _load(path: Path) -> Mapping[str, Any]:
         text = read_file(path, _MOST_BYTES, "calibration").decode()
         if path.suffix == ".json":
             content = json.loads(text)
-        else:  # OpenCV's first line is no YAML directive, and its matrices carry a tag
+        else:  # OpenCV's first line is not a valid YAML directive, and its matrices carry a tag
             text = re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", "")
-            content = strict_yaml.load(re.sub(r"\n---\s*\Z", "\n", text))  # ROS puts this after each message
+            text = re.sub(r"\n---\s*\Z", "\n", text)  # ROS puts this after each message
+            if text.lstrip().startswith("<"):
+                raise ValueError("XML is not read; OpenCV writes YAML where the file's name ends in .yaml")
+            if re.search(r"\S.*\n---\s*\n", text):
+                raise ValueError("several documents; keep one camera's message (ros2 topic echo --once)")
+            content = strict_yaml.load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""A scene: hand, object, cameras and what is around them, as one value that every file holds whole."""
+"""A scene: hand, object, cameras and surroundings as one value, which every file contains whole."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from vision.scene.surroundings import Background, Workspace
 
 
 class Scene(Plain, frozen=True):
-    """Plain data, without a simulator; models are compiled from it at the simulator's border.
+    """A scene as plain data, without a simulator; simulation models are compiled from it.
 
     Attributes:
         name: for titles and messages.
-        hand: None where there is only an object.
-        object: whose pose is estimated.
+        hand: None if there is only an object.
+        object: the object whose pose is estimated.
         rig: nominal cameras, in the order of the images.
-        background: below and behind.
+        background: what lies below and behind.
         workspace: where the object is handled.
     """
 
@@ -43,16 +43,16 @@ class Scene(Plain, frozen=True):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all of it: equal scenes have equal ones."""
+        """SHA-256 of the whole scene: equal scenes have equal ones."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @property
     def landmarks(self) -> Landmarks | None:
-        """Points of the hand by which cameras are found; None without a hand, or without points that stand still."""
+        """Points of the hand for finding cameras; None without a hand, or without points that are fixed."""
         return None if self.hand is None else self.hand.landmarks
 
     def identity(self) -> dict[str, str]:
-        """What configurations are compared by."""
+        """Return the values by which configurations compare scenes."""
         return {"name": self.name, "sha256": self.fingerprint}
 
     def __eq__(self, other: Any) -> bool:
@@ -62,23 +62,23 @@ class Scene(Plain, frozen=True):
         return hash(self.fingerprint)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values that :meth:`from_json` makes the same scene of, bit by bit."""
+        """Return JSON values from which :meth:`from_json` restores the same scene bit for bit."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> Scene:
-        """The scene of JSON values; :class:`DactylError` names their file, ``where``, and the key that is wrong."""
+        """Return the scene of JSON values; :class:`DactylError` names their file, ``where``, and the wrong key."""
         return from_plain(value, cls, where)
 
     def with_rig(self, rig: Rig) -> Scene:
-        """The same scene with other cameras."""
+        """Return the same scene with other cameras."""
         return replace(self, rig=rig)
 
 
 PARTS = ("object", "rig", "hand", "background", "workspace")
-_SEEN = ("object", "rig", "hand")  # what a network's answers depend on
-_SEEN_OF_HAND = {"name", "joints", "landmarks"}  # how it is modelled and held at the start may change
+_SEEN = ("object", "rig", "hand")  # the parts that a network's output depends on
+_SEEN_OF_HAND = {"name", "joints", "landmarks"}  # its model and initial pose may change
 
 
 def require_same(
@@ -86,14 +86,15 @@ def require_same(
 ) -> None:
     """Raise DactylError, naming the part that differs, unless two scenes show the same.
 
-    Where a hand's model lies makes no difference.
+    The location of a hand's model makes no difference.
 
     Args:
-        ours: what is expected.
-        theirs: what was found.
-        what: names the place where, for the message.
-        parts: of the scenes that are compared.
-        to_a_network: compare what a network's answers depend on instead: object, rig, and what it knows of the hand.
+        ours: the expected scene.
+        theirs: the scene that was found.
+        what: where it was found, for the message.
+        parts: parts of the scenes to compare.
+        to_a_network: whether to compare only what a network's output depends on: object, rig, and its knowledge of the
+            hand.
     """
     for part in _SEEN if to_a_network else parts:
         one, other = getattr(ours, part), getattr(theirs, part)
@@ -104,7 +105,7 @@ def require_same(
 
 
 def _compared(part: Any, seen: bool) -> dict[str, Any]:
-    """What is compared of a part of a scene, by key; nothing of one that is not there."""
+    """Return the compared values of a part of a scene, by key; empty for a missing part."""
     plain: dict[str, Any] = {} if part is None else to_plain(part)
     if isinstance(part, Hand):
         return {key: value for key, value in plain.items() if (key in _SEEN_OF_HAND if seen else key != "source")}

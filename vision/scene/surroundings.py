@@ -1,4 +1,4 @@
-"""What is around hand and object, as plain data: background and workspace. Metres, world frame."""
+"""Surroundings of hand and object as plain data: background and workspace. Metres, world frame."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Literal
 
 from vision.scene.plain import Plain, Vector3
 
-_WIDEST_M = 5.0  # of where an object is handled: with more no state is ever thrown away
+_WIDEST_M = 5.0  # largest size of a workspace: with a larger one no state would ever be discarded
 
 
 class Background(Plain, frozen=True):
-    """What lies under and behind everything.
+    """The surface under and behind everything.
 
     Attributes:
         kind: ``plane``: a flat box; ``bowl``: a round floor with a wall that rises outwards; ``none``.
-        centre: of its upper side; z is the height of the floor.
+        centre: centre of its upper side; z is the height of the floor.
         half_size: of a plane, along x and y.
-        floor_radius: of a bowl's flat floor.
-        rim_radius: of a bowl's upper rim.
-        rim_height: of that rim above the floor.
-        collides: whether the object can lie on it. A plane or a bowl without collisions is only seen.
+        floor_radius: radius of a bowl's flat floor.
+        rim_radius: radius of a bowl's upper rim.
+        rim_height: height of that rim above the floor.
+        collides: whether the object can lie on it. A plane or a bowl without collisions is only visible.
     """
 
     kind: Literal["plane", "bowl", "none"] = "plane"
@@ -36,7 +36,7 @@ class Background(Plain, frozen=True):
             raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
 
     def height(self, x: float, y: float) -> float:
-        """Height of its upper side at a place, metres, world frame; minus infinity where it is not."""
+        """Return the height of its upper side at (x, y), metres, world frame; minus infinity outside of it."""
         over = (abs(x - self.centre[0]), abs(y - self.centre[1]))
         if self.kind == "plane" and over[0] <= self.half_size[0] and over[1] <= self.half_size[1]:
             return self.centre[2]
@@ -48,16 +48,16 @@ class Background(Plain, frozen=True):
 
 
 class Workspace(Plain, frozen=True):
-    """Where the object is handled.
+    """The region where the object is handled.
 
     Attributes:
-        start: where an episode's object begins: above the palm; or above the middle of the floor.
-        light_centre: where lights aim, and the middle of the half-sphere that they come from.
-        start_std: standard deviation of that place along each axis.
-        lost_distance: how far from ``start`` the object counts as lost and no state is kept.
-        drop_height: below this height the object was dropped; null where it may lie on the floor.
-        random_motion: how far the hand moves at random, before an episode and as it explores: 1 as the reference's,
-            which suits the Shadow hand's hollow palm; less for a hand that loses the object so.
+        start: initial position of an episode's object: above the palm, or above the middle of the floor.
+        light_centre: point at which lights aim, and centre of the half-sphere that they come from.
+        start_std: standard deviation of the initial position along each axis.
+        lost_distance: distance from ``start`` beyond which the object counts as lost and no state is kept.
+        drop_height: height below which the object counts as dropped; null if it may lie on the floor.
+        random_motion: amount of random hand motion, before an episode and during exploration: 1 as in the reference,
+            which suits the Shadow hand's hollow palm; less for a hand that would lose the object.
     """
 
     start: Vector3

@@ -20,7 +20,7 @@ class Symmetries(Plain, frozen=True):
     Attributes:
         rotations: (S, 3, 3) proper rotations, the identity first.
         axes: (A, 3) unit vectors of continuous symmetries; every rotation about one leaves the object unchanged.
-        centre: (3,) metres, object frame: the point that all of them leave in place (a body's centroid is one).
+        centre: (3,) metres, object frame: the fixed point of all of them (a body's centroid is one).
     """
 
     rotations: np.ndarray
@@ -40,11 +40,12 @@ class Symmetries(Plain, frozen=True):
 
     @functools.cached_property
     def trivial(self) -> bool:
-        """Only the identity."""
+        """Whether there is only the identity."""
         return len(self.rotations) == 1 and len(self.axes) == 0
 
     def discretised(self, steps: int = 36) -> FloatArray:
-        """Rotations (N, 3, 3), the identity first: continuous symmetries in so many steps of a turn."""
+        """Return rotations (N, 3, 3), the identity first, with continuous symmetries in ``steps`` steps of a full
+        turn."""
         found = np.asarray(self.rotations)
         for axis in self.axes:
             turns = Rotation.from_rotvec(np.linspace(0, 2 * np.pi, steps, endpoint=False)[:, None] * axis).as_matrix()
@@ -52,7 +53,7 @@ class Symmetries(Plain, frozen=True):
         return found
 
     def transforms(self, steps: int = 36) -> FloatArray:
-        """As :meth:`discretised`, as rigid transforms (N, 4, 4) of points in the object's frame."""
+        """Return :meth:`discretised` as rigid transforms (N, 4, 4) of points in the object's frame."""
         rotations = self.discretised(steps)
         found = np.tile(np.eye(4), (len(rotations), 1, 1))
         found[:, :3, :3] = rotations
@@ -60,7 +61,8 @@ class Symmetries(Plain, frozen=True):
         return found
 
     def permutations(self, points: FloatArray) -> np.ndarray:
-        """Onto which of the points (K, 3) each rotation carries each of them, (S, K) indices, the first their own.
+        """Return the indices (S, K) of the points (K, 3) onto which each rotation takes each point; the first row is
+        the identity.
 
         Raises:
             ValueError: the points are not as symmetric as the object.
@@ -74,9 +76,9 @@ class Symmetries(Plain, frozen=True):
 
 
 def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Geodesic distances (N,) in radians of rotations (N, 3, 3) to the nearest that looks like the true one.
+    """Return geodesic distances (N,) in radians of rotations (N, 3, 3) to the nearest that looks like the true one.
 
-    About a continuous symmetry's axis an object may turn as it likes: what is left is the angle between the axes.
+    Rotations about a continuous symmetry's axis do not count: what remains is the angle between the axes.
     """
     if len(symmetries.axes) > 1:
         return np.zeros(len(true))  # a sphere
@@ -94,11 +96,11 @@ def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: Floa
 
 
 def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> Rotation:
-    """The least rotations (N), world frame, that take an object from orientations `present` to ones in which it looks
-    as it does in `wanted`.
+    """Return the smallest rotations (N), world frame, that take an object from orientations `present` to ones that look
+    like `wanted`.
 
     Args:
-        symmetries: of the object; about two axes it looks alike however it is turned.
+        symmetries: of the object; with two axes all orientations look the same.
         present, wanted: object to world, N each.
     """
     back = present.inv()
@@ -110,7 +112,7 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
     for matrix in symmetries.rotations:
         alike = wanted * Rotation.from_matrix(matrix)
         for axis in symmetries.axes:
-            # A turn by t about it leaves a rotation whose w is w cos(t/2) - (x, y, z) axis sin(t/2): make that largest.
+            # A rotation by t about the axis gives w cos(t/2) - (x, y, z) axis sin(t/2) for the new w: maximise it.
             vector, w = np.split((back * alike).as_quat(), [3], axis=1)
             half = np.arctan2(-(vector @ axis), w[:, 0])
             alike = alike * Rotation.from_rotvec(2 * half[:, None] * axis)
@@ -122,8 +124,8 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
 def nearest_alike(
     symmetries: Symmetries, reference: Rotation, position: FloatArray, rotation: Rotation
 ) -> tuple[FloatArray, Rotation]:
-    """The poses, of those that look like given ones, that are turned the least from a reference: positions (N, 3) and
-    rotations (N).
+    """Return the poses, among those that look like given ones, with the smallest rotation from a reference: positions
+    (N, 3) and rotations (N).
 
     Args:
         symmetries: of the object.

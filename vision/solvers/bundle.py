@@ -1,17 +1,18 @@
-"""The pose that explains the pixels best, with cameras that are known or found together with it.
+"""The pose that best explains the pixels, with cameras that are known or estimated jointly with it.
 
-A camera that is turned by one degree shifts the object by some 14 mm, so where only nominal cameras are known, each
-camera's displacement has to be found in the picture. The hand's landmarks (:mod:`vision.scene.landmarks`) tell most of
-it, the object's own corners, whose true distances are known, the rest. What is sought is the most probable set of
+A camera that is rotated by one degree shifts the object by some 14 mm, so with nominal cameras only, each camera's
+displacement has to be estimated from the image. Most of it follows from the hand's landmarks
+(:mod:`vision.scene.landmarks`), the rest from the object's own corners, whose true distances are known. The solver
+finds the most probable set of
 
 - the object's pose (6 numbers),
-- and, where cameras are free, the wrist's angles (2) and for each camera a turn about its centre, a shift and a zoom
-  (7),
+- and, where cameras are free, the wrist's angles (2) and for each camera a rotation about its centre, a translation and
+  a zoom (7),
 
-given all pixels with their scales, and how cameras are displaced (:class:`vision.solvers.given.Displacement`) and
-wrists bent before any pixel is seen. Levenberg-Marquardt in float64, each camera's seven numbers eliminated from the
-equations of the others (the Schur complement, as in any bundle adjustment). Nothing gives NaN: what the pixels leave
-open stays where the prior has it, and the returned deviations say so.
+given all pixels with their scales and the priors of camera displacements (:class:`vision.solvers.given.Displacement`)
+and wrist angles. Levenberg-Marquardt in float64; each camera's seven numbers are eliminated from the equations of the
+others (the Schur complement, as in any bundle adjustment). No input gives NaN: whatever the pixels do not determine
+stays at its prior, and the returned deviations show it.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.look_alikes import agree
 from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
 
-_CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: less than this is not worth another step
-_LANDMARK_ITERATIONS = 4  # with no object yet: enough to bring 40 pixels down to one
+_CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: a smaller change ends the iterations
+_LANDMARK_ITERATIONS = 4  # without the object: enough to reduce 40 pixels to one
 
 
 @dataclass(frozen=True)
 class BundleSolution:
-    """What was found: the object's pose, the cameras as they are, the wrist's angles (B, P) in radians."""
+    """The object's pose, the cameras as estimated, and the wrist's angles (B, P) in radians."""
 
     pose: PoseSolution
     cameras: Cameras
@@ -50,18 +51,18 @@ def solve_pose(
     iterations: int = 10,
     permutations: Tensor | None = None,
 ) -> PoseSolution:
-    """The pose that explains the pixels of known cameras best.
+    """Find the pose that best explains the pixels of known cameras.
 
     Starts from the triangulation of all cameras and, with three or more, of all but each one: when one camera mistakes
     the body's orientation, a start without it wins.
 
     Args:
-        points: (K, 3) metres, in the body's frame. Of points on one line the turn about it is arbitrary.
-        pixels: (B, C, K, 2) where each camera sees them.
+        points: (K, 3) metres, body frame. If they lie on one line, the rotation about it is arbitrary.
+        pixels: (B, C, K, 2) observed pixels in each camera.
         scale: (B, C, K) pixels, the expected error of each.
-        cameras: the cameras that saw them.
-        anchor: (3,) metres, world: where the body usually is.
-        iterations: of the refinement.
+        cameras: the cameras that took them.
+        anchor: (3,) metres, world: the body's usual position.
+        iterations: maximum number of refinement iterations.
         permutations: (S, K) of a body with symmetries, which each camera may see in another pose that looks the same.
     """
     pixels, weight = with_weights(pixels, scale)
@@ -83,10 +84,10 @@ def refine(
     iterations: int,
     tolerance: float = _CONVERGED,
 ) -> PoseSolution:
-    """The pose of least robust (Cauchy) reprojection error near ``rotation`` (B, 3, 3) and ``position`` (B, 3).
+    """Find the pose of least robust (Cauchy) reprojection error near ``rotation`` (B, 3, 3) and ``position`` (B, 3).
 
-    Float64, ``weight`` (B, C, K) in 1 / pixels^2, else as in :func:`solve_pose`; a step that changes the cost by less
-    than ``tolerance`` is the last.
+    Float64, ``weight`` (B, C, K) in 1 / pixels^2, otherwise as in :func:`solve_pose`. The iterations end with a step
+    that changes the cost by less than ``tolerance``.
     """
     problem = Problem(points, pixels, weight, cameras)
     state = problem.start()._replace(rotation=rotation, position=position)
@@ -97,14 +98,14 @@ def refine(
 def solve_bundle(
     subject: Subject, corners: PointObservations, seen: PointObservations, nominal: Cameras, iterations: int = 6
 ) -> BundleSolution:
-    """The pose, cameras and wrist that explain the pixels best, where cameras are displaced as in Table 9.
+    """Find the pose, cameras and wrist angles that best explain the pixels, with cameras displaced as in Table 9.
 
     Args:
         subject: what the cameras watch.
-        corners: where each camera sees the object's points.
-        seen: where each camera sees the hand's landmarks.
-        nominal: where the cameras should be, and the height of their images.
-        iterations: of the refinement.
+        corners: observations of the object's points in each camera.
+        seen: observations of the hand's landmarks in each camera.
+        nominal: the nominal cameras, with the height of their images.
+        iterations: maximum number of refinement iterations.
     """
     with one_thread():
         subject, nominal = subject.double(), nominal.double()
@@ -133,7 +134,7 @@ def solve_bundle(
 def _minimize(
     problem: Problem, state: State, weight: Tensor, iterations: int, tolerance: float = _CONVERGED
 ) -> tuple[State, Tensor]:
-    """The state of lowest cost near ``state`` and that cost (B,)."""
+    """Return the state of lowest cost near ``state``, and that cost (B,)."""
     damping = torch.full_like(state.position[:, 0], 1e-3)
     view = problem.linearize(state)
     cost = problem.cost(state, view, weight)
@@ -157,7 +158,7 @@ def _minimize(
 
 
 def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
-    """The pose, and a covariance that grows where pixels are further off than their scales say."""
+    """Return the pose with its covariance, enlarged where residuals exceed their scales."""
     excess = (2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)).clamp_min(1.0)
     return PoseSolution(state.position, state.rotation, problem.covariance(state) * excess[:, None, None])
 

@@ -1,5 +1,5 @@
-"""The equations of :mod:`vision.solvers.bundle`: what is sought, what a state of it predicts, and a step to a better
-one. Cameras are fixed, or free within what is known of their displacement."""
+"""The least-squares problem of :mod:`vision.solvers.bundle`: its unknowns, their residuals, and a step that reduces the
+cost. Cameras are fixed, or free within a prior on their displacement."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TINY = 1e-9
 
 
 class State(NamedTuple):
-    """The unknowns of a batch: pose (B, 3, 3) and (B, 3), angles (B, P); turn (B, C, 3, 3), centre's shift (B, C, 3)
-    and logarithm of the zoom (B, C) of each camera, world frame."""
+    """Unknowns of a batch: pose (B, 3, 3) and (B, 3), wrist angles (B, P), and for each camera a rotation (B, C, 3, 3),
+    a translation of its centre (B, C, 3) and the logarithm of its zoom (B, C); world frame."""
 
     rotation: Tensor
     position: Tensor
@@ -31,12 +31,12 @@ class State(NamedTuple):
 
 
 class Linearization(NamedTuple):
-    """All points in a state, N = K + L of them.
+    """All N = K + L points at one state.
 
-    World: points (B, N, 3), arms (B, K, 3) of the object's, derivative (B, L, 3, P) of the landmarks by the angles.
-    Cameras: world to camera (B, C, 3, 3), focal lengths (B, C, 2, 2). Points in cameras: from the centre (B, C, N, 3)
-    in the world's axes, x / z and y / z (B, C, N, 2), z (B, C, N, 1), pixels from the principal point and from where
-    the point was seen, (B, C, N, 2) each.
+    World: points (B, N, 3), arms of the object's points (B, K, 3), derivatives of the landmarks by the angles (B, L, 3,
+    P). Cameras: world to camera (B, C, 3, 3), focal lengths (B, C, 2, 2). Points in cameras: from the centre in world
+    axes (B, C, N, 3), x / z and y / z (B, C, N, 2), z (B, C, N, 1), pixels relative to the principal point and to the
+    observed pixel, (B, C, N, 2) each.
     """
 
     world: Tensor
@@ -52,8 +52,10 @@ class Linearization(NamedTuple):
 
 
 class Equations(NamedTuple):
-    """Gradients and Gauss-Newton matrices of the body (pose and angles, n numbers), (B, n) and (B, n, n); of each
-    camera, (B, C, 7) and (B, C, 7, 7), and what couples it to the body, (B, C, n, 7). Nothing where cameras are fixed.
+    """Gradients and Gauss-Newton matrices.
+
+    Of the body (pose and angles, n numbers): (B, n) and (B, n, n). Of each camera: (B, C, 7) and (B, C, 7, 7), and its
+    coupling to the body (B, C, n, 7); empty where cameras are fixed.
     """
 
     gradient: Tensor
@@ -64,16 +66,15 @@ class Equations(NamedTuple):
 
 
 class Problem:
-    """Everything that stays the same while the state is sought. Object's points first, then landmarks: N = K + L.
+    """Everything that stays constant during optimization. N = K + L points: the object's first, then landmarks.
 
     Args:
-        points: (K, 3) metres, in the object's frame.
-        pixels: (B, C, N, 2) where each camera sees the points and landmarks.
-        weight: (B, C, N) of each, 1 / pixels^2.
+        points: (K, 3) metres, object frame.
+        pixels: (B, C, N, 2) observed pixels of the points and landmarks in each camera.
+        weight: (B, C, N) weight of each, 1 / pixels^2.
         cameras: the true ones, or nominal ones that are free.
-        precision: (B, C, 7) of free cameras (:class:`vision.solvers.given.Displacement`); None where they
-            are fixed.
-        landmarks: of the hand; None without.
+        precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.Displacement`); None if they are fixed.
+        landmarks: the hand's landmarks; None without.
     """
 
     def __init__(
@@ -90,11 +91,11 @@ class Problem:
         self.centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
         limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
-        spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # of a uniform distribution
+        spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # standard deviation of a uniform distribution
         self.body_precision = torch.cat([points.new_zeros(6), spread**-2])
 
     def start(self) -> State:
-        """Cameras as given, the usual wrist, no pose."""
+        """Return the initial state: cameras as given, the wrist at its usual angles, no pose."""
         batch, cameras = self.pixels.shape[:2]
         zeros = self.pixels.new_zeros(batch, cameras, 3)
         eye = torch.eye(3, dtype=zeros.dtype, device=zeros.device)
@@ -104,13 +105,13 @@ class Problem:
         )  # fmt: skip
 
     def without_object(self) -> Tensor:
-        """Weights (B, C, N) with those of the object's points at zero."""
+        """Return weights (B, C, N) with those of the object's points set to zero."""
         weight = self.weight.clone()
         weight[:, :, : len(self.points)] = 0
         return weight
 
     def cameras(self, state: State) -> Cameras:
-        """The cameras as the state has them."""
+        """Return the cameras of a state."""
         turn, centre, focal = self._placed(state)
         extrinsics = self.nominal.extrinsics.clone()
         extrinsics[..., :3, :3] = turn
@@ -120,14 +121,14 @@ class Problem:
         return Cameras(intrinsics, extrinsics)
 
     def _placed(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """World to camera (B, C, 3, 3), centres (B, C, 3) and focal lengths (B, C, 2, 2)."""
+        """Return world to camera (B, C, 3, 3), centres (B, C, 3) and focal lengths (B, C, 2, 2)."""
         turn, focal = self.nominal.extrinsics[..., :3, :3], self.nominal.intrinsics[..., :2, :2]
         if self.camera_precision is None:
             return turn, self.centre, focal
         return turn @ state.turn.mT, self.centre + state.shift, focal * state.zoom.exp()[..., None, None]
 
     def linearize(self, state: State) -> Linearization:
-        """Linearise a state: where everything is, and is seen."""
+        """Linearise at a state: compute all points and their pixels."""
         arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
@@ -143,7 +144,8 @@ class Problem:
         return Linearization(world, arm, derivative, turn, focal, ray, slope, depth, off_axis, residual)
 
     def cost(self, state: State, view: Linearization, weight: Tensor) -> Tensor:
-        """(B,), half the squared deviations of pixels (robust), and of what has a prior: angles and free cameras."""
+        """Return (B,), half the squared residuals of pixels (robust) and of whatever has a prior: angles and free
+        cameras."""
         cost = robust_cost(view.residual, weight)
         if self.landmarks is not None:
             off = state.angles - self.usual_angles
@@ -153,10 +155,10 @@ class Problem:
         return cost
 
     def equations(self, state: State, view: Linearization, weight: Tensor, more: Tensor | None = None) -> Equations:
-        """Gradients and matrices of :meth:`cost` in a state.
+        """Return gradients and matrices of :meth:`cost` at a state.
 
         Args:
-            more: (B, C, 2 N, E) derivatives of the pixels by further numbers of each free camera, after its seven.
+            more: (B, C, 2 N, E) derivatives of the pixels by additional numbers of each free camera, after its seven.
         """
         # d(u, v)/d(x, y, z) = K[:2, :2] [I, -slope] / z, then to the world
         eye = torch.eye(3, dtype=view.world.dtype, device=view.world.device)
@@ -194,7 +196,7 @@ class Problem:
             gradient, matrix = gradient + off * self.body_precision, matrix + torch.diag(self.body_precision)
         if self.camera_precision is None:
             return found._replace(gradient=gradient, matrix=matrix)
-        further = (0, found.camera_gradient.shape[-1] - 7)  # numbers that have no prior here
+        further = (0, found.camera_gradient.shape[-1] - 7)  # additional numbers have no prior here
         off = torch.nn.functional.pad(camera_numbers(state) * self.camera_precision, further)
         camera_gradient = found.camera_gradient + off
         precision = torch.nn.functional.pad(self.camera_precision, further)
@@ -202,7 +204,7 @@ class Problem:
         return Equations(gradient, matrix, camera_gradient, camera_matrix, found.coupling)
 
     def covariance(self, state: State) -> Tensor:
-        """Covariance of the pose's six numbers (B, 6, 6), all else being as unknown as it is: radians about the world's
+        """Return the covariance of the pose (B, 6, 6), marginalised over all other unknowns: radians about the world's
         axes, then metres."""
         _, matrix, _, camera, coupling = self.equations(state, self.linearize(state), self.weight)
         if self.camera_precision is not None:
@@ -212,7 +214,7 @@ class Problem:
         return covariance
 
     def step(self, state: State, view: Linearization, weight: Tensor, damping: Tensor) -> State:
-        """A damped Gauss-Newton step (Levenberg-Marquardt; ``damping`` (B,)), which may be for the worse."""
+        """Take a damped Gauss-Newton step (Levenberg-Marquardt; ``damping`` (B,)), which may increase the cost."""
         gradient, matrix, camera_gradient, camera, coupling = self.equations(state, view, weight)
         matrix = damped(matrix, damping)
         if self.camera_precision is None:
@@ -230,7 +232,7 @@ class Problem:
 
 
 def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
-    """A state after steps (B, n) of the body and (B, C, 7) of the cameras."""
+    """Return a state after steps (B, n) of the body and (B, C, 7) of the cameras."""
     turns = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
     return State(
         turns[:, 0] @ state.rotation,
@@ -243,12 +245,12 @@ def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
 
 
 def camera_numbers(state: State) -> Tensor:
-    """A camera's seven numbers (B, C, 7): rotation vector, shift, logarithm of the zoom."""
-    # The antisymmetric part is the axis times the sine of the angle, which differs by 1/2000 at three degrees.
+    """Return the seven numbers (B, C, 7) of each camera: rotation vector, translation, logarithm of the zoom."""
+    # The antisymmetric part is the axis times the sine of the angle; at three degrees that differs by 1/2000.
     odd = (state.turn - state.turn.mT).flatten(-2)[..., [7, 2, 3]] / 2
     return torch.cat([odd, state.shift, state.zoom[..., None]], dim=-1)
 
 
 def damped(matrix: Tensor, damping: Tensor) -> Tensor:
-    """Matrices (..., n, n) with their diagonal raised by the fraction ``damping`` (...)."""
+    """Return matrices (..., n, n) with their diagonal raised by the fraction ``damping`` (...)."""
     return matrix + torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1) * damping[..., None] + _TINY)

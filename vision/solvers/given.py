@@ -1,4 +1,4 @@
-"""What solvers are given: what cameras watch, where they see it, and by how much they may be displaced."""
+"""Inputs of the solvers: what cameras watch, what they observe, and how far they may be displaced."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Displacement:
     fovy: float = math.radians(CAMERA_FOVY_DEG) / math.sqrt(3)
 
     def precision(self, nominal: Cameras) -> Tensor:
-        """Precision of the seven numbers of each camera, (B, C, 7): inverse variances of turn, shift and logarithm of
-        the zoom. The nominal cameras have a ``height``."""
+        """Return the precision of each camera's seven numbers, (B, C, 7): inverse variances of rotation, translation
+        and logarithm of the zoom. The nominal cameras need a ``height``."""
         half = nominal.height / 2 / nominal.intrinsics[..., 1, 1]  # tangent of half the field of view
         sine = 2 * half / (1 + half.square())  # d(log f) = d(fovy) / sin(fovy)
         fixed = sine.new_tensor((self.rotation,) * 3 + (self.position,) * 3).expand(*sine.shape, 6)
@@ -38,12 +38,12 @@ class Displacement:
 
 
 class Subject(NamedTuple):
-    """What cameras watch: an object, and the hand that holds it.
+    """What cameras watch: an object and the hand that holds it.
 
     Attributes:
-        points: (K, 3) metres, in the object's frame.
-        landmarks: of the hand.
-        anchor: (3,) metres, world: where the object usually is.
+        points: (K, 3) metres, object frame.
+        landmarks: the hand's landmarks.
+        anchor: (3,) metres, world: the object's usual position.
         permutations: (S, K) of an object with symmetries, which each camera may see in another pose that looks the
             same; None without.
     """
@@ -54,17 +54,17 @@ class Subject(NamedTuple):
     permutations: Tensor | None = None
 
     def cpu(self) -> Subject:
-        """Its tensors in the processor's memory."""
+        """Return a copy with its tensors on the CPU."""
         onto = None if self.permutations is None else self.permutations.cpu()
         return Subject(self.points.cpu(), self.landmarks, self.anchor.cpu(), onto)
 
     def double(self) -> Subject:
-        """Its coordinates in float64."""
+        """Return a copy with its coordinates in float64."""
         return self._replace(points=self.points.double(), anchor=self.anchor.double())
 
 
 class PointObservations(NamedTuple):
-    """Where cameras see points: pixels (B, C, N, 2) and the expected error of each, (B, C, N) pixels."""
+    """Points as cameras see them: pixels (B, C, N, 2) and the expected error of each, (B, C, N) pixels."""
 
     pixels: Tensor
     scale: Tensor

@@ -1,4 +1,4 @@
-"""Where the hand's landmarks are at given angles of the hinges that carry them."""
+"""Positions of the hand's landmarks at given angles of the hinges that carry them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vision.scene.landmarks import Landmarks
 
 
 def locate(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Landmarks (B, L, 3) in the world with hinges at ``angles`` (B, P), and their derivative (B, L, 3, P)."""
+    """Return landmarks (B, L, 3) in the world with hinges at ``angles`` (B, P), and their derivatives (B, L, 3, P)."""
     points = torch.tensor(landmarks.points, dtype=angles.dtype, device=angles.device).expand(len(angles), -1, -1)
     if not len(landmarks.joints):
         return points, points.new_zeros(*points.shape, 0)
@@ -18,7 +18,7 @@ def locate(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
     pivots, axes = angles.new_tensor(landmarks.pivots), angles.new_tensor(landmarks.axes)
     turns = roma.rotvec_to_rotmat(angles[..., None] * axes)  # (B, P, 3, 3)
     derivatives: list[Tensor] = []
-    for hinge in reversed(range(len(pivots))):  # from the last: it is carried by those before it
+    for hinge in reversed(range(len(pivots))):  # from the last, which those before it carry
         moved = (level > hinge)[:, None]
         turn = turns[:, hinge].mT
         arm = (points - pivots[hinge]) @ turn

@@ -1,5 +1,4 @@
-"""Cameras that see a symmetric object in different poses of those that look the same: made to agree before a pose is
-sought."""
+"""Symmetric objects: make cameras agree on one of the poses that look the same before a pose is solved for."""
 
 from __future__ import annotations
 
@@ -13,12 +12,12 @@ from vision.solvers.triangulate import initial_cost, robust_cost
 def agree(
     points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor, permutations: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera but the first renamed by one of the
-    symmetries, that with which the cameras so far explain one pose best.
+    """Return pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera but the first renamed by a
+    symmetry: the one with which the cameras so far best explain one pose.
 
     Args:
         points, pixels, weight, cameras, anchor: as in :func:`vision.solvers.triangulate.initial_pose`.
-        permutations: (S, K), onto which point each symmetry carries each; those of a group.
+        permutations: (S, K), the point onto which each symmetry takes each point; they form a group.
     """
     batch, tried = len(pixels), len(permutations)
     each = torch.arange(batch, device=pixels.device)
@@ -46,17 +45,17 @@ def named_by(
     position: Tensor,
     permutations: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera renamed by the symmetry after which they
-    lie nearest to those of a pose that is known.
+    """Return pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera renamed by the symmetry that
+    brings them nearest to those of a known pose.
 
     Args:
         points, pixels, weight, cameras: as in :func:`agree`.
         rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
-        permutations: likewise.
+        permutations: as in :func:`agree`.
     """
     world = points @ rotation.mT + position[:, None]
     expected = project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
-    # Cameras as if they were a batch of single ones: each has its own choice.
+    # Treat cameras as a batch of single ones, so that each makes its own choice.
     costs = [
         robust_cost((pixels[:, :, onto] - expected).flatten(0, 1)[:, None], weight[:, :, onto].flatten(0, 1)[:, None])
         for onto in permutations

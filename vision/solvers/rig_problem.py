@@ -1,5 +1,5 @@
-"""The equations of :mod:`vision.solvers.self_calibration`: what frames share, what a state of it predicts, and a step
-to a better one."""
+"""The least-squares problem of :mod:`vision.solvers.self_calibration`: the numbers that frames share, their residuals,
+and a step that reduces the cost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State, camera_numbers, damped, moved
 
-_DISTORTION_DEVIATION = 0.3  # of k1, before any pixel is seen
+_DISTORTION_DEVIATION = 0.3  # prior standard deviation of k1
 
 
 class RigState(NamedTuple):
-    """Shared by all frames: turn (C, 3, 3), shift (C, 3), zoom (C), and further numbers (C, E)."""
+    """What all frames share: rotation (C, 3, 3), translation (C, 3), zoom (C), and additional numbers (C, E)."""
 
     turn: Tensor
     shift: Tensor
@@ -25,25 +25,25 @@ class RigState(NamedTuple):
 
 
 class RigProblem:
-    """All frames and what they share, which stays the same while the states are sought.
+    """All frames and what they share; constant during optimization.
 
     Args:
-        frames: the problem of all, whose cameras have no prior there.
+        frames: the problem of all frames, in which cameras have no prior.
         precision: (C, 7) of the cameras (:meth:`vision.solvers.given.Displacement.precision`).
-        landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike; 0 for
-            none.
-        distortion: whether also the radial distortion of each camera is sought.
+        landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames; 0
+            for none.
+        distortion: whether to estimate each camera's radial distortion, too.
 
     Attributes:
-        cameras: how many, C.
-        precision: (C, 7 + E) of the cameras' numbers, further ones among them.
+        cameras: number of cameras, C.
+        precision: (C, 7 + E) of the cameras' numbers, additional ones included.
     """
 
     def __init__(self, frames: Problem, precision: Tensor, landmark_offset: float, distortion: bool) -> None:
         self.frames, self.cameras, self.distortion = frames, len(precision), distortion
         count = len(frames.points)
         hand = frames.pixels.shape[2] - count
-        offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # of each landmark, and of all of them together
+        offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # one for each landmark, and one for all together
         further = precision.new_full((self.cameras, offsets), max(landmark_offset, 1e-9) ** -2)
         if distortion:
             further = torch.cat([further, precision.new_full((self.cameras, 1), _DISTORTION_DEVIATION**-2)], dim=1)
@@ -55,7 +55,7 @@ class RigProblem:
         self.by_offset = by_offset.flatten(0, 1)  # (2 P, offsets)
 
     def shared(self, cameras: Cameras) -> RigState:
-        """What the frames' cameras (N, C, ...) have in common: the median of each number."""
+        """Return what the frames' cameras (N, C, ...) have in common: the median of each number."""
         nominal = self.frames.nominal
         turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
         centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
@@ -66,14 +66,13 @@ class RigProblem:
         return RigState(roma.rotvec_to_rotmat(vector), shift, zoom.median(dim=0).values, further)
 
     def state(self, body: State, rig: RigState) -> State:
-        """Frames with the cameras that they share."""
+        """Return the frames' state with the shared cameras."""
         count = len(body.position)
         turn, shift, zoom = (tensor.expand(count, *tensor.shape) for tensor in rig[:3])
         return body._replace(turn=turn, shift=shift, zoom=zoom)
 
     def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
-        """Linearise the frames: where everything is seen, and the derivatives by the cameras' further numbers,
-        (N, C, 2 P, E)."""
+        """Linearise the frames; also return the derivatives by the cameras' additional numbers, (N, C, 2 P, E)."""
         view = self.frames.linearize(state)
         if not rig.further.shape[1]:
             return view, None
@@ -85,22 +84,23 @@ class RigProblem:
         return view._replace(residual=view.residual + off), more
 
     def cost(self, state: State, rig: RigState, view: Linearization) -> Tensor:
-        """Half the squared deviations of all frames' pixels, and of what the rig has a prior of."""
+        """Return half the squared residuals of all frames' pixels and of the rig's numbers that have a prior."""
         pixels = self.frames.cost(state, view, self.frames.weight).sum()
         return pixels + 0.5 * (self.numbers(rig).square() * self.precision).sum()
 
     def numbers(self, rig: RigState) -> Tensor:
-        """(C, 7 + E), zero for nominal cameras."""
+        """Return the rig's numbers (C, 7 + E), zero for nominal cameras."""
         zeros = rig.zoom.new_zeros(1, 0)
         state = State(zeros, zeros, zeros, rig.turn[None], rig.shift[None], rig.zoom[None])
         return torch.cat([camera_numbers(state)[0], rig.further], dim=1)
 
     def equations(self, state: State, view: Linearization, more: Tensor | None) -> Equations:
-        """Gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations` has them."""
+        """Return gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations`
+        does."""
         return self.frames.equations(state, view, self.frames.weight, more)
 
     def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
-        """A damped Gauss-Newton step, which may be for the worse."""
+        """Take a damped Gauss-Newton step, which may increase the cost."""
         each = found.gradient.new_full((len(found.gradient),), damping)
         matrix, coupling = damped(found.matrix, each), found.coupling.transpose(1, 2).flatten(2)  # (N, n, C m)
         solved = torch.linalg.solve_ex(matrix, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]

@@ -1,23 +1,25 @@
-"""Cameras found from the hand they watch: one displacement for each camera, from many frames at once.
+"""Self-calibration: one displacement for each camera, estimated from the hand that it watches in many frames at once.
 
-In a laboratory cameras are displaced once, not again for each picture, so what one picture leaves open a hundred
-decide. What is sought is the most probable set of
+In a laboratory cameras are displaced once, not again for each image, so a hundred images determine what one leaves
+open. The solver finds the most probable set of
 
-- for each camera a turn about its centre, a shift and a zoom (7 numbers, priors as in :mod:`vision.solvers.bundle`), on
-  request a radial distortion, and by how much its detections of each landmark are off in every frame alike,
+- for each camera a rotation about its centre, a translation and a zoom (7 numbers, priors as in
+  :mod:`vision.solvers.bundle`), optionally a radial distortion, and the offset of its detections of each landmark that
+  is the same in every frame,
 - for each frame the object's pose (6) and the wrist's angles (2).
 
-The same equations as for a single frame, but cameras stand in all frames: here each frame's eight numbers are
-eliminated, and what is left is one matrix over the cameras, however many frames there are.
+The equations are those of a single frame, but the cameras are shared by all frames: here each frame's eight numbers are
+eliminated, which leaves one matrix over the cameras, however many frames there are.
 
-Deviations are to be believed. Errors of neighbouring points in a frame are alike, so what frames tell is judged by how
-much they contradict each other (the sandwich estimator, each frame a cluster); and errors that are alike in all frames
-do not average out, which is what the landmarks' offsets are for.
+The deviations can be relied on. Errors of neighbouring points in a frame are correlated, so the covariance follows from
+how much frames contradict each other (the sandwich estimator, each frame a cluster). Errors that are the same in all
+frames do not average out; the landmarks' offsets account for them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +38,10 @@ from vision.solvers.views import Views
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most
-_PRIOR_FRAMES = 20  # how many frames the model's own covariance counts for against what frames show
-_MOST_TURN = math.radians(0.6)  # deviation of a camera's turn that is still left; a triplet leaves about 0.3 degrees
-_ANGLES = 0.01  # of the weight of the wrist's usual angles: a recording may keep to others, in all frames alike
-_LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point found worse than to 10 pixels was not seen
+_PRIOR_FRAMES = 20  # number of frames that the model's own covariance counts for, against the frames' scatter
+_MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotation; a triplet leaves about 0.3 degrees
+_ANGLES = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
+_LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point with an expected error above 10 pixels counts as not seen
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,17 @@ class RigSolution:
 
     Attributes:
         cameras: intrinsics (C, 3, 3) and extrinsics (C, 4, 4).
-        distortion: (C,) radial coefficient k1 of OpenCV; zeros where it was not asked for.
-        covariance: (7 C, 7 C) of the errors of each camera's turn (radians, world axes), shift (metres, world) and
-            logarithm of the focal length, cameras one after the other.
-        deviation: (C, 7) its square roots.
-        direction_deviation_deg: (C,) of each camera's turn about all axes together, degrees.
-        prior_deviation: (C, 7) the same before any pixel was seen.
-        poses: of the object in each of the N frames, as the found cameras see them.
-        drift_deg: (C, 3) by which each camera turned from the first frame to the last, about the world's axes, degrees.
-        drift_deviation_deg: (C, 3) of these.
+        distortion: (C,) radial coefficient k1 of OpenCV; zeros if it was not estimated.
+        covariance: (7 C, 7 C) of the errors of each camera's rotation (radians, world axes), translation (metres,
+            world) and logarithm of the focal length, one camera after the other.
+        deviation: (C, 7) square roots of its diagonal.
+        direction_deviation_deg: (C,) deviation of each camera's rotation about all axes together, degrees.
+        prior_deviation: (C, 7) prior deviations of the same numbers.
+        poses: of the object in each of the N frames, by the estimated cameras.
+        drift_deg: (C, 3) rotation of each camera from the first frame to the last, about the world's axes, degrees.
+        drift_deviation_deg: (C, 3) deviations of these.
         spread: (N,) pixels, :attr:`vision.solvers.views.Views.spread` of each frame: how far the object's points
-            scatter about where these cameras and poses put them.
+            scatter about their projections by these cameras and poses.
     """
 
     cameras: Cameras
@@ -81,7 +83,7 @@ class RigSolution:
         return deviation
 
     def drifted(self, least_deg: float = 0.02, certainty: float = 4.0) -> Tensor:
-        """(C,) which cameras turned by ``least_deg`` or more, and by more than ``certainty`` deviations."""
+        """Return (C,), which cameras rotated by more than ``least_deg`` and by more than ``certainty`` deviations."""
         surprise = self.drift_deg.abs() / self.drift_deviation_deg.clamp_min(1e-9)
         return ((surprise > certainty) & (self.drift_deg.abs() > least_deg)).any(dim=1)
 
@@ -93,19 +95,21 @@ def self_calibrate(
     nominal: Cameras,
     landmark_offset: float = 0.0,
     distortion: bool = False,
+    names: Sequence[str] | None = None,
 ) -> RigSolution:
-    """The cameras that explain all frames best, displaced once as in Table 9.
+    """Find the cameras, displaced once as in Table 9, that best explain all frames.
 
     Args:
         subject: what the cameras watch.
-        corners: where each camera sees the object's points, in N frames.
-        seen: where each camera sees the hand's landmarks.
-        nominal: where the cameras should be, (C, 3, 3) and (C, 4, 4), and the height of their images.
-        landmark_offset: pixels, standard deviation of what detections of a landmark are off in all frames alike.
-        distortion: whether also the radial distortion of each camera is sought.
+        corners: observations of the object's points in each camera, in N frames.
+        seen: observations of the hand's landmarks in each camera.
+        nominal: the nominal cameras, (C, 3, 3) and (C, 4, 4), with the height of their images.
+        landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames.
+        distortion: whether to estimate each camera's radial distortion, too.
+        names: the cameras' names, for messages; their numbers from 1 when None.
 
     Raises:
-        DactylError: the frames leave a camera open; it says which, and what is missing.
+        DactylError: there are no frames, or they do not determine a camera; the message names it and what is missing.
     """
     count = len(corners.pixels)
     if not count:
@@ -122,7 +126,7 @@ def self_calibrate(
             named = named_by(subject.points, *named, first.cameras, *pose, subject.permutations)
         pixels, weight = (torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True))
         precision = Displacement().precision(nominal)
-        nothing = torch.zeros_like(precision)  # in a single frame; the recording has its prior once
+        nothing = torch.zeros_like(precision)  # no prior in a single frame; the recording has it once
         frames = Problem(subject.points, pixels, weight, everywhere, nothing, subject.landmarks)
         frames.body_precision = frames.body_precision * _ANGLES
         problem = RigProblem(frames, precision, landmark_offset, distortion)
@@ -130,12 +134,13 @@ def self_calibrate(
         found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)
         body = frames.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
         solution = _minimize(problem, body, rig)
-    _refuse_open(solution, weight, len(subject.points))
+    _refuse_open(solution, weight, len(subject.points), names or [str(number + 1) for number in range(weight.shape[1])])
     return solution
 
 
-def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
-    """Raise DactylError where a camera's turn is not determined; of ``weight`` (N, C, P) the object has ``count``."""
+def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Sequence[str]) -> None:
+    """Raise DactylError where a camera's rotation is not determined; the first ``count`` points of ``weight`` (N, C, P)
+    are the object's."""
     left = solution.deviation[:, :3].square().mean(dim=1).sqrt()
     seen = weight > _LEAST_WEIGHT
     for camera, deviation in enumerate(left.tolist()):
@@ -150,7 +155,7 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
             if 2 * number < len(weight)
         ]
         raise DactylError(
-            f"self-calibration: {len(weight)} triplets leave camera {camera + 1} open to "
+            f"self-calibration: {len(weight)} triplets leave camera {names[camera]} open to "
             f"{math.degrees(deviation):.2f} degrees: it shows "
             + (" and ".join(missing) if missing else "hand and object, but too few or too uncertain")
             + "; record more triplets in which every camera sees the forearm and the moving object"
@@ -158,7 +163,7 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int) -> None:
 
 
 def _minimize(problem: RigProblem, body: State, rig: RigState) -> RigSolution:
-    """The most probable cameras and poses, from a start."""
+    """Return the most probable cameras and poses, from a start."""
     state, damping = problem.state(body, rig), 1e-3
     view, more = problem.linearize(state, rig)
     cost = problem.cost(state, rig, view)
@@ -176,12 +181,12 @@ def _minimize(problem: RigProblem, body: State, rig: RigState) -> RigSolution:
 
 
 def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearization, found: Equations) -> RigSolution:
-    """What was found, and how sure it is: judged by how much frames contradict each other."""
+    """Return the solution with deviations judged by how much frames contradict each other."""
     frames = problem.frames
     coupling = found.coupling.transpose(1, 2).flatten(2)
     eye = 1e-9 * torch.eye(found.matrix.shape[-1], dtype=coupling.dtype, device=coupling.device)
     solved = torch.linalg.solve_ex(found.matrix + eye, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
-    # What each frame says of the cameras once its own pose is eliminated: matrix (N, m, m) and gradient (N, m).
+    # Each frame's information on the cameras once its own pose is eliminated: matrix (N, m, m) and gradient (N, m).
     matrix = torch.stack([torch.block_diag(*one) for one in found.camera_matrix]) - coupling.mT @ solved[..., :-1]
     gradient = found.camera_gradient.flatten(1) - (coupling.mT @ solved[..., -1:]).squeeze(-1)
     prior = torch.diag(problem.precision.flatten())
@@ -204,14 +209,14 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
 
 
 def _poses(frames: Problem, cameras: Cameras, rotation: Tensor, position: Tensor) -> PoseSolution:
-    """The object's in each frame, as known cameras see it, near a rotation and a position."""
+    """Return the object's pose in each frame for known cameras, near a rotation and a position."""
     count = len(frames.points)
     own = frames.pixels[:, :, :count], frames.weight[:, :, :count]
     return refine(frames.points, *own, cameras, rotation, position, iterations=5)
 
 
 def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
-    """(N,) pixels: of the object's points in each frame."""
+    """Return the spread (N,) in pixels of the object's points in each frame."""
     count = len(frames.points)
     off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
     scale = frames.weight[:, :, :count].clamp_min(1e-12).rsqrt()
@@ -219,10 +224,11 @@ def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
 
 
 def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:
-    """Covariance (m, m) where frames with gradients (N, m) at the solution say ``matrix`` (m, m) in all.
+    """Return the covariance (m, m) for frames with gradients (N, m) at the solution and information ``matrix`` (m, m)
+    in all.
 
-    What frames say varies by more or less than their pixels' scales promise. With few frames that cannot be told from
-    them, and the promise is kept.
+    Frames scatter more or less than their pixels' scales promise. A few frames cannot show how much, so the promise
+    then prevails.
     """
     frames = len(gradient)
     shown = (gradient - gradient.mean(dim=0)).mT @ gradient * (frames / max(frames - 1, 1))
@@ -233,8 +239,8 @@ def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:
 
 
 def _trend(matrix: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """By how much (m,) parameters change evenly from the first frame to the last, and its deviation, (m,) each: one
-    Gauss-Newton step from no change; frames' matrices (N, m, m) and gradients (N, m)."""
+    """Return the linear change (m,) of parameters from the first frame to the last, and its deviation (m,): one
+    Gauss-Newton step from no change, given the frames' matrices (N, m, m) and gradients (N, m)."""
     time = torch.linspace(-0.5, 0.5, len(gradient), dtype=gradient.dtype, device=gradient.device)
     scores = gradient * time[:, None]
     weighted = (matrix * time.square()[:, None, None]).sum(dim=0)

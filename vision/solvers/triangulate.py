@@ -1,9 +1,9 @@
-"""From pixels to a first pose, linearly: triangulate the points, fit the rigid body.
+"""An initial pose by linear algebra: triangulate the points, then fit the rigid body.
 
-Everything is batched, runs in float64 whatever the network ran in, and knows nothing of networks: it takes the pixels
-of any K known points of a body in C calibrated cameras, and how far each pixel is to be trusted. Pixels follow
-``vision.geometry.cameras``; they may lie outside of the image. Points with a non-finite pixel or scale count as not
-seen. No input gives NaN: what the observations leave open stays at the anchor, and the returned deviations say so.
+Everything is batched, runs in float64 whatever the network's precision, and is independent of networks: the inputs are
+the pixels of any K known points of a body in C calibrated cameras, and a weight for each. Pixels follow
+``vision.geometry.cameras`` and may lie outside the image. Points with a non-finite pixel or scale count as not seen. No
+input gives NaN: whatever the observations do not determine stays at the anchor, and the returned deviations show it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras, project_torch
 
 CAUCHY_SCALE = 3.0
-"""Residuals beyond this many scales lose weight: a corner mistaken for another must not pull the pose."""
-_ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what nothing else does
+"""Number of scales beyond which residuals lose weight: a corner mistaken for another must not pull the pose."""
+_ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what is otherwise undetermined
 _MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
 
@@ -45,8 +45,8 @@ class PoseSolution:
         return variance.clamp_min(0).sqrt()
 
     def deviation_across(self, axes: Tensor) -> Tensor:
-        """As ``rotation_deviation``, (B,), without the turn about an axis (1, 3) of the body that makes no difference;
-        zero for two axes or more, those of a ball."""
+        """Return ``rotation_deviation``, (B,), without the rotation about a symmetry axis (1, 3) of the body, which
+        makes no difference; zero for two axes or more (a ball)."""
         if len(axes) > 1:
             return torch.zeros_like(self.covariance[:, 0, 0])
         axis = self.rotation @ axes[0].to(self.rotation)
@@ -56,7 +56,8 @@ class PoseSolution:
 
 
 def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels (..., 2) in float64 and their weights (...), 1 / pixels^2: zero where pixel or scale is not finite."""
+    """Return pixels (..., 2) in float64 and their weights (...), 1 / pixels^2: zero where pixel or scale is not
+    finite."""
     seen = torch.isfinite(pixels).all(dim=-1) & torch.isfinite(scale)
     pixels = torch.where(seen[..., None], pixels, torch.zeros_like(pixels)).double()
     scale = torch.where(seen, scale, torch.ones_like(scale)).double().clamp(_MIN_SCALE, _MAX_SCALE)
@@ -66,9 +67,9 @@ def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 def initial_pose(
     points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
+    """Return rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
     batch, kept = len(pixels), _camera_subsets(pixels.shape[1], pixels.device)
-    # All sets of cameras in one batch, (S * B, ...): tiny matrices take no longer for being more.
+    # All sets of cameras in one batch, (S * B, ...): more tiny matrices take no longer.
     many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras[:2]))
     subset = weight.repeat(len(kept), 1, 1) * kept.repeat_interleave(batch, dim=0)[..., None]
     targets, trust = triangulate(pixels.repeat(len(kept), 1, 1, 1), subset, many, anchor)
@@ -81,16 +82,15 @@ def initial_pose(
 
 
 def initial_cost(points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> Tensor:
-    """Robust cost (B,) of :func:`initial_pose`."""
+    """Return the robust cost (B,) of :func:`initial_pose`."""
     return _cost(points, pixels, weight, cameras, *initial_pose(points, pixels, weight, cameras, anchor))
 
 
 def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (B, K, 3) nearest to their rays, and the trust (B, K) that they deserve in an alignment.
+    """Return the points (B, K, 3) nearest to their rays, and their weights (B, K) for an alignment.
 
     Minimises the sum of squared distances to the rays, each in units of its pixel's size at the anchor, so that the
-    weight (B, C, K), 1 / pixels^2, keeps its meaning in every camera. A point on a single ray falls to the anchor's
-    depth.
+    weight (B, C, K), 1 / pixels^2, means the same in every camera. A point on a single ray falls to the anchor's depth.
     """
     rotation = cameras.extrinsics[..., :3, :3]
     origin = -(rotation.mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)  # (B, C, 3)
@@ -112,7 +112,8 @@ def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
 
 
 def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation (B, 3, 3) and position (B, 3) that carry body points (K, 3) to targets (B, K, 3), weights (B, K)."""
+    """Return rotation (B, 3, 3) and position (B, 3) that take body points (K, 3) to targets (B, K, 3), weights (B,
+    K)."""
     # The few-parts-per-billion offset keeps the weights' sum above zero.
     weight = weight / weight.amax(dim=-1, keepdim=True).clamp_min(_TINY) + _TINY
     motion: tuple[Tensor, Tensor] = roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
@@ -120,9 +121,9 @@ def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tens
 
 
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
-    """Rows of 0 and 1, (S, C): all cameras, then, with three or more, all but each.
+    """Return rows of 0 and 1, (S, C): all cameras, then, with three or more, all but each one.
 
-    With one camera mistaken, 4 % of the poses from all cameras together end in a wrong minimum, and none of these.
+    When one camera is mistaken, 4 % of the poses from all cameras together end in a wrong minimum, and none of these.
     """
     everyone = torch.ones(1, cameras, dtype=torch.float64, device=device)
     if cameras < 3:
@@ -142,13 +143,13 @@ def _cost(
 
 
 def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:
-    """(B,): half the squared residual (B, C, K, 2) in scales while small, its logarithm when large."""
+    """Return (B,): half the squared residual (B, C, K, 2) in scales while small, its logarithm when large."""
     squared = residual.square().sum(dim=-1) * weight
     return 0.5 * CAUCHY_SCALE**2 * torch.log1p(squared / CAUCHY_SCALE**2).sum(dim=(1, 2))
 
 
 def skew(vector: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
+    """Return the matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     matrix: Tensor = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))

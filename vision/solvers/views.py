@@ -1,4 +1,4 @@
-"""How well each camera's view agrees with a pose: what no pose tells of the pictures that it came from."""
+"""Agreement of each camera's view with a pose, which the pose alone does not show."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.given import PointObservations
 
 UNUSUAL = 5.0
-"""Times a network's usual spread: beyond it pictures are unusual, a keypoint is not recognised."""
+"""Multiple of a network's usual spread beyond which images are unusual, or a keypoint is not recognised."""
 
 
 class Views(NamedTuple):
     """What B triplets of C cameras show.
 
     Attributes:
-        cameras: as they were given, or found with the pose where only nominal ones were given; K (B, C, 3, 3) and T
-            (B, C, 4, 4), float64.
+        cameras: as given, or as estimated with the pose if only nominal ones were given; K (B, C, 3, 3) and T (B, C, 4,
+            4), float64.
         scale: (B, C, K) image pixels, the error that the network expects of each of the object's keypoints.
-        residual: (B, C) image pixels, median distance of the keypoints that the network sees from those of the pose.
+        residual: (B, C) image pixels, median distance of the observed keypoints from those of the pose.
     """
 
     cameras: Cameras
@@ -30,14 +30,13 @@ class Views(NamedTuple):
 
     @property
     def expected(self) -> Tensor:
-        """(B, C) image pixels, median over the keypoints."""
+        """Median expected error over the keypoints, (B, C) image pixels."""
         return self.scale.median(dim=-1).values
 
     @property
     def spread(self) -> Tensor:
-        """(B,) image pixels: how far the keypoints scatter, the expected error and the residual together, on the
-        cameras' geometric mean. Large where a network does not recognise what it sees, and where its cameras contradict
-        each other."""
+        """Scatter of the keypoints, (B,) image pixels: expected error and residual combined, geometric mean over the
+        cameras. Large if the network does not recognise what it sees, or if its cameras contradict each other."""
         return (self.expected.square() + self.residual.square()).clamp_min(1e-12).log().mean(dim=-1).div(2).exp()
 
 
@@ -49,14 +48,14 @@ def compare_views(
     position: Tensor,
     permutations: Tensor | None = None,
 ) -> Views:
-    """Compare where cameras see the object's keypoints with where a pose puts them.
+    """Compare observed keypoints with those of a pose.
 
     Args:
         points: (K, 3) metres, object frame.
-        corners: what the network sees, (B, C, K, 2) pixels and (B, C, K) their expected errors.
+        corners: the network's observations, (B, C, K, 2) pixels and (B, C, K) their expected errors.
         cameras: K (B, C, 3, 3) and T (B, C, 4, 4).
         rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
-        permutations: (S, K) of a body with symmetries, each of which a camera may see.
+        permutations: (S, K) of a body with symmetries; each camera is compared with the nearest of them.
     """
     cameras = cameras.double()
     world = (points.double() @ rotation.double().mT + position.double()[:, None])[:, None]  # (B, 1, K, 3)

@@ -1,7 +1,7 @@
-"""Remote shards, brought here once and kept by content.
+"""Local cache of remote shards, by content.
 
-A file in the cache is named by its SHA-256, so it needs no bookkeeping: whoever wants these bytes finds them, from
-whatever URL they first came, and nothing in the cache can be out of date. To free the space, delete the folder.
+A file in the cache is named by its SHA-256, so the cache needs no bookkeeping: the same bytes are found whatever URL
+they came from, and nothing can be out of date. To free the space, delete the folder.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from vision.io.user_cache import cache_folder
 
 
 def local_file(path: Location, size: int, sha256: str) -> Path:
-    """Where the bytes of ``path`` lie on this machine; downloaded and compared with their hash if they do not yet.
+    """Return the local path of the bytes of ``path``; downloaded and compared with their hash if they are not here yet.
 
-    A local path is given back as it is, unread. Several processes may ask for the same file at once.
+    A local path is returned unchanged and unread. Several processes may ask for the same file at once.
 
     Args:
-        path: of the file, or its URL.
-        size: bytes that it should have.
-        sha256: that it should have, hexadecimal.
+        path: path of the file, or its URL.
+        size: expected size in bytes.
+        sha256: expected hash, hexadecimal.
 
     Raises:
-        DactylError: cannot be read, or has another hash.
+        DactylError: it cannot be read, or has another hash.
     """
     if not is_remote(path):
         return path
     place = cache_folder() / sha256[:2] / f"{sha256}{path.suffix}"
     if not place.exists():
         try:
-            content = read_start(path, size + 1)  # what is longer has another hash, whatever follows
+            content = read_start(path, size + 1)  # one byte more gives a longer file another hash
         except OSError as error:
             raise DactylError(f"{path}: cannot be read ({error}); check the URL, credentials and network") from error
         if hashlib.sha256(content).hexdigest() != sha256:

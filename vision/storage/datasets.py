@@ -1,8 +1,8 @@
-"""Read datasets of image triplets by sample number.
+"""Readers of datasets of image triplets by sample number.
 
 Tars carry no checksum of their data, so the reader trusts only the manifest: sizes are compared when a dataset is
-opened, and a shard's hash before its first sample is given out, once in a process. Only plain files with the names that
-we write are let in, and nothing in them is ever run: labels are JSON, pictures are JPEG whose header is checked before
+opened, and a shard's hash before its first sample is returned, once in a process. Only plain files with the names that
+we write are accepted, and nothing in them is ever run: labels are JSON, images are JPEG whose header is checked before
 they are decoded.
 """
 
@@ -30,23 +30,24 @@ _AT_ONCE = 16  # requests to a remote store
 
 
 class TripletDataset(DatasetFolder):
-    """A finished dataset, read by sample number: ``dataset[i]`` is ``LABEL``'s keys and ``images`` (C, H, W, 3) uint8.
+    """A finished dataset, read by sample number: ``dataset[i]`` has ``LABEL``'s keys and ``images`` (C, H, W, 3) uint8.
 
-    Opening it compares the shards' sizes with the manifest and takes from their records where each sample lies (a shard
-    whose record does not say so is walked); samples are then read by offset, so that any order is equally fast. It
-    holds no open file: worker processes can share it, and no number of shards meets the limit on open files.
+    Opening it compares the shards' sizes with the manifest and reads the position of each sample from their records (a
+    shard whose record has none is scanned). Samples are then read by offset, so that any order is equally fast. No file
+    is kept open: worker processes can share the dataset, and the number of shards is not limited by that of open files.
 
-    A shard is compared with its hash before its first sample is given out.
+    A shard is compared with its hash before its first sample is returned.
 
     Args:
-        folder: of the dataset, or its URL.
-        verify: compare shards with their hashes; False for whoever knows that it was done.
+        folder: folder of the dataset, or its URL.
+        verify: whether to compare shards with their hashes; False if that has been done already.
 
     Attributes:
         indices: ``LABEL``'s index of every sample, (N,) int64, all different.
 
     Raises:
-        DactylError: no or unfinished dataset, another schema version, a missing, truncated or foreign shard.
+        DactylError: the dataset is missing, unfinished or of another schema version, or a shard is missing, truncated
+            or foreign.
     """
 
     def __init__(self, folder: str | Location, verify: bool = True) -> None:
@@ -64,7 +65,7 @@ class TripletDataset(DatasetFolder):
         return int(self._first[-1])
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """``LABEL`` of sample ``number`` as NumPy values, and its ``images``."""
+        """Return ``LABEL`` of sample ``number`` as NumPy values, and its ``images``."""
         record = self.label(number)
         where = self.where(number)
         images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
@@ -75,7 +76,7 @@ class TripletDataset(DatasetFolder):
         return record
 
     def label(self, number: int) -> dict[str, Any]:
-        """``LABEL`` of sample ``number``, without decoding its images."""
+        """Return ``LABEL`` of sample ``number``, without decoding its images."""
         where = f"{self.where(number)}.label.json"
         record = _decode_json(self.member(number, "label.json"), where)
         check_version(record.pop("schema_version", None), where)
@@ -96,7 +97,8 @@ class TripletDataset(DatasetFolder):
         return found
 
     def masks(self, number: int) -> np.ndarray | None:
-        """Where each picture of sample ``number`` shows the object, (C, H, W) bool; None where the set has no masks."""
+        """Return masks of the object in each image of sample ``number``, (C, H, W) bool; None if the dataset has no
+        masks."""
         if not self._optional <= set(self._layouts[self._shard_of(number)].members):
             return None
         masks = np.zeros((len(self.rig), self.rig.height, self.rig.width), np.bool_)
@@ -107,11 +109,11 @@ class TripletDataset(DatasetFolder):
         return masks
 
     def appearance(self, number: int) -> dict[str, Any]:
-        """Every value drawn for sample ``number``."""
+        """Return every value drawn for sample ``number``."""
         return _decode_json(self.member(number, "appearance.json"), f"{self.where(number)}.appearance.json")
 
     def member(self, number: int, suffix: str) -> bytes:
-        """A file of sample ``number`` as its tar holds it, for example ``left.jpg``."""
+        """Return a file of sample ``number`` as stored in its tar, for example ``left.jpg``."""
         shard = self._shard_of(number)
         if shard in self._unverified:
             self._check_hash(self.shards[shard])
@@ -123,7 +125,7 @@ class TripletDataset(DatasetFolder):
         return read_member(path, name, int(layout.offsets[row, column]), int(layout.sizes[row, column]))
 
     def where(self, number: int) -> str:
-        """File and key of sample ``number``, for messages."""
+        """Return file and key of sample ``number``, for messages."""
         return f"{self.folder / self.shards[self._shard_of(number)].name}: {sample_key(int(self.indices[number]))}"
 
     def verify(self) -> None:
@@ -133,7 +135,7 @@ class TripletDataset(DatasetFolder):
         self._unverified.clear()
 
     def _open_shard(self, shard: ShardRecord) -> ShardLayout:
-        if not is_remote(self.folder):  # there the hash tells, when the shard is fetched
+        if not is_remote(self.folder):  # a remote shard's hash is checked when it is fetched
             self._check_size(shard)
         return self._recorded_layout(shard) or self._walk(shard)
 
@@ -160,7 +162,7 @@ def _decode_json(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _decode_jpeg(data: bytes, camera: Camera, where: str) -> np.ndarray:
-    """(H, W, 3) uint8. The header is checked before anything of its claimed size is allocated."""
+    """Decode an image (H, W, 3) uint8. The header is checked before anything of its claimed size is allocated."""
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         if (height, width) != (camera.height, camera.width):
@@ -173,7 +175,7 @@ def _decode_jpeg(data: bytes, camera: Camera, where: str) -> np.ndarray:
 
 
 def _decode_mask(data: bytes, camera: Camera, where: str) -> np.ndarray:
-    """(H, W) bool; as with JPEG, nothing of a size that the header only claims is allocated."""
+    """Decode a mask (H, W) bool; as with JPEG, nothing of a merely claimed size is allocated."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             if picture.size != (camera.width, camera.height) or picture.mode != "1":

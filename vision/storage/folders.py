@@ -1,4 +1,4 @@
-"""Output folders: one configuration claims them first, a manifest finishes them last."""
+"""Output folders: a configuration reserves them first, a manifest completes them last."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from vision.io.store import Location, is_remote
 from vision.storage.records import encode_record, read_record
 
 CONFIG = "config.json"
-"""What is being made: written before anything else; a rerun with another configuration is refused."""
+"""Configuration of a folder, written before anything else; a rerun with another configuration is refused."""
 
 MANIFEST = "manifest.json"
-"""What was made: written after everything else; a folder without it is unfinished."""
+"""Manifest of a folder, written after everything else; a folder without it is unfinished."""
 
 _PIECES = ("part-*", "shard-*", "*.ckpt", "blocks/*.json", "starts.npy")
-"""What commands leave in the folders that they claim: states, datasets, trainings, closed loops, policies."""
+"""Files that commands leave in the folders that they reserve: states, datasets, trainings, closed loops, policies."""
 
 
 class Reservation(Record, frozen=True):
-    """What ``config.json`` holds.
+    """Content of ``config.json``.
 
     Attributes:
-        config: the keys that decide the bytes of the folder's pieces.
+        config: the keys that determine the bytes of the folder's pieces.
     """
 
     config: dict[str, Any]
 
 
 def read_reservation(folder: Location) -> dict[str, Any]:
-    """The configuration that a folder was begun with."""
+    """Read the configuration with which a folder was begun."""
     return read_record(folder / CONFIG, Reservation, "configuration", "choose another output").config
 
 
 def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> None:
-    """Note a configuration in a new folder, or compare it with the one that the folder was begun with.
+    """Record a configuration in a new folder, or compare it with the one with which the folder was begun.
 
-    Under a URL, which nobody can lock, the first to create the note has claimed the place for good: of two writers at
-    once the second finds it, and continues only with the same configuration, that is to write the same bytes.
+    A URL cannot be locked. The first writer to create the record there reserves the place for good: a second one at the
+    same time finds it, and continues only with the same configuration, that is, to write the same bytes.
 
     Args:
         folder: held by this process (``vision.io.files.exclusive_folder``), or a URL.
-        identity: the keys that decide the bytes of its pieces, as JSON values.
+        identity: the keys that determine the bytes of its pieces, as JSON values.
         pieces: glob of the files that the configuration makes, for example ``shard-*``.
 
     Raises:
-        DactylError: the folder was begun with another configuration (the differing keys are named) or with none, or
-            holds what another command made, whose note and manifest would be lost.
+        DactylError: the folder was begun with another configuration (the message names the differing keys) or with
+            none, or contains another command's output, whose record and manifest would be lost.
     """
     path, note = folder / CONFIG, encode_record(Reservation(identity))
     try:
         begun = bool(store.names(folder, pieces))
-        if not begun:  # only then: each look at a folder of half a million files takes its time
+        if not begun:  # only then: listing a folder of half a million files takes time
             _refuse_others_pieces(folder, pieces)
             begun = is_remote(path) and not store.create(path, note)
     except OSError as error:
@@ -72,14 +72,14 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
 
 
 def _refuse_others_pieces(folder: Location, pieces: str) -> None:
-    """Raise DactylError for what another command made than the one of these pieces."""
+    """Raise DactylError for output of another command than the one that makes these pieces."""
     for others in _PIECES:
         if others != pieces and (found := store.names(folder, others)):
             raise DactylError(f"{folder}: holds {found[0]}, which another command made; choose another output")
 
 
 def _refuse_others_files(folder: Location) -> None:
-    """Raise DactylError for files of such common names that are not ours: they would be lost."""
+    """Raise DactylError for files with these common names that are not ours and would be lost."""
     lost = None if (folder / CONFIG).exists() else folder / MANIFEST
     try:
         if lost is None:

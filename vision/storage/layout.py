@@ -1,8 +1,8 @@
-"""Where the members of a shard lie in its tar.
+"""Positions of a shard's members in its tar.
 
-Walking the headers of a million samples takes a minute and a half; so a shard's record says where its members lie, and
-opening a dataset reads no tar. The record need not be believed: :func:`read_member` compares the member's own header,
-and a shard without a layout that fits it is walked.
+Reading the headers of a million samples takes a minute and a half. A shard's record therefore contains the positions of
+its members, and opening a dataset reads no tar. The record need not be trusted: :func:`read_member` compares the
+member's own header, and a shard without a matching layout is scanned.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from vision.errors import DactylError
 from vision.io.decode import Record, Text
 from vision.io.files import open_regular
 
-_BLOCK = tarfile.BLOCKSIZE  # of headers, and what contents are padded to
+_BLOCK = tarfile.BLOCKSIZE  # size of headers, to which contents are padded
 # Fields of a header.
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 _TYPE, _PREFIX = slice(156, 157), slice(345, 500)
 _OCTAL = re.compile("[0-7]{1,11}")
 
-_MAX_MEMBER_BYTES = 64 << 20  # a picture of 4096 pixels has some 30 MB at the most
+_MAX_MEMBER_BYTES = 64 << 20  # an image of 4096 pixels has some 30 MB at most
 
 
 class LayoutRecord(Record, frozen=True):
-    """A layout in a shard's file.
+    """A layout in a shard's record file.
 
     Attributes:
         members: suffixes.
@@ -67,21 +67,21 @@ class ShardLayout:
 
     @classmethod
     def of_sizes(cls, members: Sequence[str], rows: NDArray[np.int64]) -> ShardLayout:
-        """The layout of a tar as we write it, header and content by turns: ``rows`` (n, 1 + m) are sample number and
-        sizes."""
+        """Return the layout of a tar as we write it, with alternating headers and contents: ``rows`` (n, 1 + m) are
+        sample number and sizes."""
         sizes = rows[:, 1:]
         padded = -(-sizes // _BLOCK) * _BLOCK
         ends = np.cumsum(_BLOCK + padded).reshape(sizes.shape)
         return cls(tuple(members), rows[:, 0], ends - padded, sizes)
 
     def to_record(self) -> LayoutRecord:
-        """The record of this layout that a shard's file holds."""
+        """Return the record of this layout for a shard's record file."""
         rows = np.column_stack([self.indices, self.sizes])
         return LayoutRecord(self.members, tuple(" ".join(map(str, row)) for row in rows.tolist()))
 
     @classmethod
     def from_record(cls, record: LayoutRecord, bytes_in_tar: int) -> ShardLayout | None:
-        """None where the record describes no tar of that many bytes."""
+        """Return the layout of a record; None if it does not describe a tar of that many bytes."""
         members = record.members
         try:
             rows = np.array([line.split() for line in record.samples], dtype=np.int64)
@@ -89,23 +89,23 @@ class ShardLayout:
             return None
         if rows.ndim != 2 or rows.shape[1] != 1 + len(members) or (rows < 0).any() or not rows[:, 1:].all():
             return None
-        if (rows[:, 1:] > min(bytes_in_tar, _MAX_MEMBER_BYTES)).any():  # their sum could overflow, and fit
+        if (rows[:, 1:] > min(bytes_in_tar, _MAX_MEMBER_BYTES)).any():  # their sum could overflow and match
             return None
         layout = cls.of_sizes(members, rows)
         return layout if layout._tar_bytes() == bytes_in_tar else None
 
     def _tar_bytes(self) -> int:
-        """The size with the two empty blocks that end a tar, in whole records."""
+        """Return the size with the two empty blocks that end a tar, in whole records."""
         content = int((_BLOCK + -(-self.sizes // _BLOCK) * _BLOCK).sum())
         return -(-(content + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def scan_tar(path: Path, samples: int, required: Collection[str], optional: Collection[str]) -> ShardLayout:
-    """The layout that the tar's own headers give. Only plain files with the names that we write pass.
+    """Read the layout from the tar's own headers. Only plain files with the names that we write are accepted.
 
     Args:
-        path: of the tar.
-        samples: that it has to hold.
+        path: path of the tar.
+        samples: required number of samples.
         required: suffixes that every sample has.
         optional: suffixes that all samples or none have.
 
@@ -131,7 +131,8 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
 def _gather(
     members: Iterable[tuple[str, int, int]], most: int, suffixes: set[str]
 ) -> tuple[list[str], list[dict[str, tuple[int, int]]]]:
-    """Keys of at most so many samples, and where each one's members lie, by suffix; ValueError for foreign members."""
+    """Return the keys of at most ``most`` samples and the positions of each one's members, by suffix; ValueError for
+    foreign members."""
     keys: list[str] = []
     rows: list[dict[str, tuple[int, int]]] = []
     for name, offset, size in members:
@@ -148,15 +149,14 @@ def _gather(
 
 
 def _walk_headers(descriptor: int) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each member of a tar, in its order.
+    """Yield name, offset and size of each member of a tar, in its order.
 
-    Python's ``tarfile`` believes what a header says: a negative size sends it back to where it was, for ever, and a
-    long name or an extended header is read whole. Shards have none of the formats' extensions, so any is refused here:
-    a size is eleven octal digits, every header is behind the one before, and a header's own 512 bytes are all that is
-    read of it.
+    Python's ``tarfile`` trusts headers: a negative size sends it back to an earlier position, forever, and a long name
+    or an extended header is read completely. Shards use none of the format's extensions, so any is refused here: a size
+    is eleven octal digits, every header is behind the one before, and only a header's own 512 bytes are read.
 
     Raises:
-        ValueError: a header that is none, is damaged, or is of another kind than a plain file's.
+        ValueError: a header is invalid, damaged, or not a plain file's.
     """
     end, position = os.fstat(descriptor).st_size, 0
     while header := os.pread(descriptor, _BLOCK, position):
@@ -168,7 +168,7 @@ def _walk_headers(descriptor: int) -> Iterator[tuple[str, int, int]]:
             header[field].rstrip(b"\0 ").decode("ascii", "backslashreplace")
             for field in (_NAME, _SIZE, _TYPE, _CHECKSUM)
         )
-        # As if the checksum's own field held blanks.
+        # The sum is taken as if the checksum's own field held blanks.
         if not _OCTAL.fullmatch(checksum) or int(checksum, 8) != sum(header) - sum(header[_CHECKSUM]) + 8 * 32:
             raise ValueError(f"not a readable tar: no header at byte {position:,}")
         if kind not in ("", "0") or any(header[_PREFIX]):
@@ -183,10 +183,10 @@ def _walk_headers(descriptor: int) -> Iterator[tuple[str, int, int]]:
 
 
 def read_member(path: Path, name: str, offset: int, size: int) -> bytes:
-    """Content of a member, after comparing the header before it.
+    """Read the content of a member, after checking the header before it.
 
     Raises:
-        DactylError: the tar cannot be read, or has something else in this place.
+        DactylError: the tar cannot be read, or has something else at this position.
     """
     try:
         with open_regular(path) as file:
@@ -203,7 +203,7 @@ def read_member(path: Path, name: str, offset: int, size: int) -> bytes:
 
 
 def sample_key(index: int) -> str:
-    """Key of a sample in its tar: no dots, for WebDataset splits at the first one."""
+    """Return the key of a sample in its tar: without dots, because WebDataset splits at the first one."""
     return f"{index:09d}"
 
 

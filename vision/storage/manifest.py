@@ -1,6 +1,6 @@
-"""A dataset's manifest, and its shards held against it.
+"""A dataset's manifest, and the checks of its shards against it.
 
-Tars carry no checksum of their data, so nothing but the manifest is trusted: sizes and hashes are compared with it.
+Tars carry no checksum of their data, so only the manifest is trusted: sizes and hashes are compared with it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from vision.storage.layout import ShardLayout, scan_tar
 from vision.storage.records import read_record
 from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
 
-_VERIFIED: set[tuple[str, str, int, int, int]] = set()  # by this process: path, SHA-256, inode, size, time of writing
+_VERIFIED: set[tuple[str, str, int, int, int]] = set()  # in this process: path, SHA-256, inode, size, time of writing
 
 
 class DatasetManifest(Record, frozen=True):
-    """What ``manifest.json`` of a dataset holds.
+    """Content of a dataset's ``manifest.json``.
 
     Attributes:
-        scene: that the images show, whole.
-        samples: in all shards.
+        scene: the whole scene that the images show.
+        samples: number of samples in all shards.
         shards: their records, in the order of the samples.
-        seed: of every drawn value.
-        renderers: that made the pictures: name, version, device, api.
-        versions: of the packages that wrote the shards.
-        config: what was asked for.
-        recording: of a set that was recorded: what was dropped, and how well the cameras were calibrated.
+        seed: seed of every drawn value.
+        renderers: renderers of the images: name, version, device, api.
+        versions: versions of the packages that wrote the shards.
+        config: the configuration of the command.
+        recording: for a recorded dataset: what was dropped, and how well the cameras were calibrated.
     """
 
     scene: dict[str, Any]
@@ -57,15 +57,15 @@ class DatasetFolder:
     """A dataset's manifest, before any of its shards is trusted.
 
     Attributes:
-        folder: of the dataset, or its URL.
-        manifest: as it was read.
-        scene: what the images show, whole.
+        folder: folder of the dataset, or its URL.
+        manifest: the manifest.
+        scene: the whole scene that the images show.
         rig: its nominal cameras, in the order of the images.
-        object: what is in the images.
+        object: the object in the images.
         shards: records of the shards that the manifest lists.
 
     Raises:
-        DactylError: no or unfinished dataset, another schema version, or a manifest that is none.
+        DactylError: the dataset is missing, unfinished or of another schema version, or its manifest is invalid.
     """
 
     def __init__(self, folder: str | Location) -> None:
@@ -79,11 +79,11 @@ class DatasetFolder:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the manifest: names this very dataset."""
+        """SHA-256 of the manifest, which identifies this very dataset."""
         return sha256(self.folder / MANIFEST)
 
     def check_shard(self, shard: ShardRecord) -> None:
-        """Raise DactylError unless the shard is there with the bytes that the manifest says, whole samples in them."""
+        """Raise DactylError unless the shard exists with the bytes that the manifest states and complete samples."""
         self._check_size(shard)
         self._check_hash(shard)
         layout = self._walk(shard)
@@ -98,6 +98,8 @@ class DatasetFolder:
         path = self.folder / MANIFEST
         try:
             unfinished = store.size(path) is None and store.size(self.folder / CONFIG) is not None
+        except NotADirectoryError:
+            unfinished = False  # the folder is a file, as reading says
         except OSError as error:
             raise DactylError(f"{self.folder}: cannot be read ({error}); check that place") from error
         if unfinished:
@@ -109,7 +111,7 @@ class DatasetFolder:
         )
 
     def _shard_file(self, shard: ShardRecord) -> Path:
-        """The shard on this machine; one under a URL is fetched and compared with its hash first."""
+        """Return the shard's path on this machine; one under a URL is fetched and compared with its hash first."""
         return local_file(self.folder / shard.name, shard.bytes, shard.sha256)
 
     def _check_size(self, shard: ShardRecord) -> None:
@@ -141,7 +143,7 @@ class DatasetFolder:
         return scan_tar(self._shard_file(shard), shard.samples, self._required, self._optional)
 
     def _recorded_layout(self, shard: ShardRecord) -> ShardLayout | None:
-        """What the shard's own file says; None where there is none, a damaged one, or one of another shard."""
+        """Return the layout in the shard's record file; None if it is missing, damaged, or of another shard."""
         try:
             said = read_shard_record((self.folder / shard.name).with_suffix(".json"))
         except DactylError:

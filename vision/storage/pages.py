@@ -1,12 +1,12 @@
-"""What a Parquet file claims of its pages, read before anything is decoded for them.
+"""Checks of a Parquet file's page headers, before anything is decoded from them.
 
-A page's checksum is that of its packed content. Nothing covers its header, which says how much memory its content is to
-be unpacked into and how many values are in it: a reader takes its word for up to 2 GB. So the headers are read here
-first, by themselves, and compared with what a column of so many numbers can need at most. Where they stand is read here
-too: asked for the columns of a damaged footer, the library may abort.
+A page's checksum covers its packed content, but nothing covers its header, which gives the unpacked size and the number
+of values: a reader trusts it for up to 2 GB. The headers are therefore read here first, by themselves, and compared
+with the most that a column of so many numbers can need. Their positions are read here too: asked for the columns of a
+damaged footer, the library may abort.
 
-Footer and headers are structures in Thrift's compact protocol. Whatever ours do not have is refused rather than
-guessed, so that no file is understood here in one way and by the library in another.
+Footer and headers are structures in Thrift's compact protocol. Anything that ours do not contain is refused rather than
+guessed, so that this reader and the library never understand a file differently.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import BinaryIO, NamedTuple
 
 _MAX_FOOTER = 1 << 20  # bytes; a group of a million rows takes two thousand
 _MAX_HEADER = 4096  # bytes; ours, with their statistics, have fewer than a hundred
-_MAX_DEPTH = 8  # structures within one another; a footer has six
-_ROOM = 64 << 10  # bytes beside its values that a column may take: headers, and levels of few values
+_MAX_DEPTH = 8  # nested structures; a footer has six
+_ROOM = 64 << 10  # bytes that a column may need beside its values: headers, and levels of few values
 
 # Types of Thrift's compact protocol.
 _BOOLEANS, _BYTE, _INTEGERS, _BINARY, _LIST, _STRUCT = (1, 2), 3, {4: 16, 5: 32, 6: 64}, 8, 9, 12
-# Fields by number, as in parquet.thrift: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader and the two
-# structures in that which describe a page.
+# Fields by number, as in parquet.thrift: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader and its two
+# structures that describe a page.
 _GROUPS = 4
 _COLUMNS, _ROWS = 1, 3
 _COLUMN = 3
@@ -31,17 +31,17 @@ _VALUES, _ENCODING = 1, 2
 
 _DATA, _DICTIONARY = 0, 2  # kinds of pages
 _BODY = {_DATA: 5, _DICTIONARY: 7}  # the field that describes such a page
-_ENCODINGS = (0, 2, 8)  # numbers as they are, and the two names of numbers of a dictionary's entries
+_ENCODINGS = (0, 2, 8)  # plain numbers, and the two names for indices of a dictionary's entries
 
 
 class Chunk(NamedTuple):
-    """A column's pages in a group of rows, as the file's footer has them.
+    """A column's pages in a group of rows, according to the file's footer.
 
     Attributes:
         start: byte of the file with which its first page begins.
-        packed: bytes of its pages in the file, headers with them.
+        packed: size of its pages in the file, headers included, bytes.
         unpacked: the same in memory.
-        values: numbers in it.
+        values: number of values.
     """
 
     start: int
@@ -51,14 +51,14 @@ class Chunk(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of rows: how many, and the pages of each column."""
+    """A group of rows: their number, and the pages of each column."""
 
     rows: int
     chunks: list[Chunk]
 
 
 def read_groups(file: BinaryIO) -> list[Group]:
-    """The groups of rows that the footer of a Parquet file names.
+    """Read the groups of rows that the footer of a Parquet file names.
 
     Raises:
         ValueError: it has no footer, or not one of ours.
@@ -85,24 +85,24 @@ def _chunk(fields: _Fields) -> Chunk:
 
 
 def check_pages(file: BinaryIO, chunk: Chunk, values: int, itemsize: int) -> None:
-    """Go along the pages of a column from header to header.
+    """Check the pages of a column from header to header.
 
     Args:
         file: the Parquet file.
-        chunk: what its footer says of the column.
-        values: numbers that have to be in it.
+        chunk: the footer's description of the column.
+        values: required number of values.
         itemsize: bytes of one.
 
     Raises:
         ValueError: a header cannot be read, or claims more than the column has in the file or can need in memory.
     """
-    # At worst each value is in a dictionary, too, with an index of four bytes, and its levels take less than one more.
+    # At worst each value is also in a dictionary, with an index of four bytes, and its levels take less than one more.
     most = values * (2 * max(itemsize, 4) + 8) + _ROOM
     if chunk.values != values or min(chunk) < 0 or chunk.unpacked > most:
         raise ValueError(
             f"{chunk.values:,} values in {chunk.unpacked:,} bytes, expected {values:,} in {most:,} at most"
         )
-    if not values:  # nothing is decoded, and no page need be there
+    if not values:  # nothing is decoded, and there may be no page
         return
     place, end = chunk.start, chunk.start + chunk.packed
     unpacked = found = 0
@@ -127,7 +127,7 @@ def check_pages(file: BinaryIO, chunk: Chunk, values: int, itemsize: int) -> Non
 
 
 class _Fields(dict[int, object]):
-    """A structure's fields by number; ValueError where one is missing or of another type."""
+    """A structure's fields by number; ValueError if one is missing or of another type."""
 
     def number(self, key: int) -> int:
         value = self.get(key)
@@ -149,14 +149,14 @@ class _Fields(dict[int, object]):
 
 
 class _Reader:
-    """Reads a structure of Thrift's compact protocol; ValueError where it is none."""
+    """Reader of structures of Thrift's compact protocol; ValueError for anything else."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.place = 0
 
     def structure(self, depth: int = _MAX_DEPTH) -> _Fields:
-        """Numbers, lists and structures; of all else None."""
+        """Read a structure's numbers, lists and structures; None for all other values."""
         fields = _Fields()
         number = 0
         while first := self._byte():
@@ -200,7 +200,7 @@ class _Reader:
             byte = self._byte()
             value |= (byte & 127) << shift
             shift += 7
-            if value >> bits or shift > 70:  # a reader would cut it
+            if value >> bits or shift > 70:  # a reader would truncate it
                 raise ValueError("too large a number")
             if byte < 128:
                 return value

@@ -1,7 +1,7 @@
 """Records on disk: JSON files with a schema version, the keys of a type, and a checksum of both.
 
-The checksum is the SHA-256 of everything else in the file, so that a flag, name or count that changed by itself is not
-believed. It protects against damage, not against somebody who computes it again.
+The checksum is the SHA-256 of everything else in the file and reveals any flag, name or count that changed by accident.
+It protects against damage, not against somebody who recomputes it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ from vision.storage.schema import SCHEMA_VERSION, check_version
 R = TypeVar("R", bound=Record)
 
 _VERSION, _CHECKSUM = "schema_version", "checksum"
+_MAKERS = {"parts": "dactyl states", "shards": "dactyl render or import-recording"}
+"""Commands whose manifests bear one name, by a key that only theirs have: folders are taken for each other's."""
 
 
 def encode_record(record: Record) -> bytes:
-    """The file's content: the version first, the checksum last. Equal records give equal bytes."""
-    # NumPy's numbers become Python's.
+    """Return the file's content: the version first, the checksum last. Equal records give equal bytes."""
+    # Convert NumPy's numbers to Python's.
     fields = {_VERSION: SCHEMA_VERSION, **msgspec.to_builtins(record, enc_hook=lambda value: value.item())}
     return canonical_json(fields | {_CHECKSUM: fingerprint(fields)})
 
 
 def write_record(path: Location, record: Record) -> None:
-    """Write a record, whole or not at all."""
+    """Write a record atomically."""
     atomic_write(path, encode_record(record))
 
 
 def read_record(
     path: Location, kind: type[R], what: str, again: str = "make it again", limit: int = MAX_RECORD_BYTES
 ) -> R:
-    """The record in a file.
+    """Read the record in a file.
 
     Args:
         kind: its type.
-        what: it is, for messages.
-        again: what to do where it is no such record, for messages.
-        limit: bytes that it may have.
+        what: kind of record, for messages.
+        again: advice if it is not such a record, for messages.
+        limit: maximum size in bytes.
 
     Raises:
-        DactylError: missing, too large, of another schema version, changed after it was written, or no such record.
+        DactylError: the file is missing, too large, of another schema version, changed after it was written, or not
+            such a record.
     """
     fields = parse_json(read_file(path, limit, what), path)
     if not isinstance(fields, dict):
@@ -56,4 +59,7 @@ def read_record(
     if checksum != fingerprint(fields):
         raise DactylError(f"{path}: this {what} was changed after it was written (another checksum); {again}")
     del fields[_VERSION]
+    foreign = fields.keys() - set(kind.__struct_fields__)
+    if made := next((command for key, command in _MAKERS.items() if key in foreign), None):
+        raise DactylError(f"{path}: no {what}: {made} made it; give the folder of another kind")
     return convert(fields, kind, path)

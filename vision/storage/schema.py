@@ -1,13 +1,13 @@
 """The data contract: every key of every file, with dtype, shape, unit, frame and range.
 
-A table for each kind of record that stages hand on to each other:
+There is a table for each kind of record that stages pass to each other:
 
 ==============  ============================================  ==========================================
 table           file                                          one record is
 ==============  ============================================  ==========================================
 ``STATES``      ``part-*.parquet`` in a states folder         a hand-and-object state of the simulation
-``LABEL``       ``<key>.label.json`` in a shard               what is known about one image triplet
-``IMAGES``      ``<key>.<camera>.jpg`` in a shard             one camera's picture
+``LABEL``       ``<key>.label.json`` in a shard               the label of one image triplet
+``IMAGES``      ``<key>.<camera>.jpg`` in a shard             one camera's image
 ``MASKS``       ``<key>.mask_<camera>.png``, optional         its pixels that show the object
 ``PREDICTIONS`` ``predictions.parquet``                       one estimate next to its truth
 ==============  ============================================  ==========================================
@@ -30,16 +30,17 @@ from vision.errors import DactylError
 from vision.geometry.rotations import is_rotation
 
 SCHEMA_VERSION = 2
-"""Raised whenever a reader of the old files would misread the new ones."""
+"""Version of the schema, raised whenever an old reader would misread a new file."""
 
 UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)
 class Field:
-    """One key: NumPy dtype, shape (a number or a symbol for each dimension), unit, frame, closed range, meaning.
+    """Description of one key: NumPy dtype, shape (a number or a symbol for each dimension), unit, frame, closed range,
+    meaning.
 
-    A record may do without an optional key.
+    A record may lack an optional key.
     """
 
     dtype: str
@@ -79,8 +80,8 @@ LABEL: dict[str, Field] = {
     "joint_position": Field("float64", ("J",), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
     "camera_intrinsics": Field("float64", ("C", 3, 3), "px", "image", UNBOUNDED, "OpenCV K of the true cameras"),
     "camera_extrinsics": Field("float64", ("C", 4, 4), "m", "world to camera", UNBOUNDED, "of the true cameras"),
-    # What each camera sees of the object: a dataset has all of it and MASKS, or none. A pixel shows what its centre
-    # sees, and what lies beyond the picture's border does not count.
+    # What each camera sees of the object: a dataset has all of these and MASKS, or none. A pixel shows what its centre
+    # sees, and anything beyond the image's border does not count.
     "visibility": Field("float64", ("C",), "1", "image", (0, 1), "share of the object that nothing hides", True),
     "box_2d": Field("float64", ("C", 4), "px", "image", (0, np.inf), "mask's left, top, right, bottom; or zeros", True),
     "keypoints_2d": Field("float64", ("C", "K", 2), "px", "image", UNBOUNDED, "keypoints projected, hidden too", True),
@@ -111,7 +112,7 @@ PREDICTIONS: dict[str, Field] = {
 
 
 def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: str) -> None:
-    """Refuse a record that breaks its table; ``where`` names it in the error (file and key).
+    """Check a record against its table; ``where`` names it in the error (file and key).
 
     Raises:
         DactylError: a key is missing or unknown, or a value has another shape or dtype, is not finite, or leaves its
@@ -128,7 +129,7 @@ def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: s
 
 
 def check_column(values: np.ndarray, field: Field, where: str) -> None:
-    """As :func:`check_record` for one column of N records, shape (N, ...)."""
+    """Check one column of N records, shape (N, ...), as :func:`check_record` does."""
     if values.ndim == 0:
         raise DactylError(f"{where}: expected a column, got a single value")
     fits = len(field.shape) == values.ndim - 1 and all(
@@ -159,7 +160,7 @@ def _check_value(value: Any, field: Field, where: str, symbols: dict[str, int]) 
 
 
 def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
-    # Unsigned is refused with the rest: JSON integers beyond int64 would arrive so, and later wrap around.
+    # Unsigned is refused, too: JSON integers beyond int64 would arrive as such, and later wrap around.
     if array.dtype.kind not in "if" or (array.dtype.kind == "f" and np.dtype(field.dtype).kind in "iu"):
         raise DactylError(f"{where}: expected {field.dtype}, got {array.dtype}")
     if not np.isfinite(array).all():
@@ -174,7 +175,7 @@ def _check_numbers(array: np.ndarray, field: Field, where: str) -> None:
 
 
 def check_cameras(matrices: np.ndarray, transforms: np.ndarray, where: str) -> None:
-    """Refuse what is in range and yet describes no camera; ``where`` names the label in the error.
+    """Refuse matrices that are in range but describe no camera; ``where`` names the label in the error.
 
     Args:
         matrices: K, (C, 3, 3) pixels.
@@ -188,6 +189,6 @@ def check_cameras(matrices: np.ndarray, transforms: np.ndarray, where: str) -> N
 
 
 def check_version(version: object, where: str, expected: int = SCHEMA_VERSION) -> None:
-    """Refuse a file of another version of the schema (or of what else ``expected`` counts)."""
+    """Refuse a file of another version of the schema (or of the format that ``expected`` counts)."""
     if type(version) is not int or version != expected:
         raise DactylError(f"{where}: schema version {version}, this program reads version {expected}; make it again")

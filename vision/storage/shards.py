@@ -1,8 +1,8 @@
-"""Datasets of image triplets: WebDataset tars, each with a record that commits it, and one manifest.
+"""Datasets of image triplets: WebDataset tars, each committed by a record, and one manifest.
 
-A dataset folder holds::
+A dataset folder contains::
 
-    config.json         what is being made, written first; a rerun with another config is refused
+    config.json         its configuration, written first; a rerun with another config is refused
     shard-000000.tar    samples as <key>.left.jpg, <key>.top.jpg, ..., <key>.label.json, <key>.appearance.json, and
                         where masks were asked for <key>.mask_left.png, ...
     shard-000000.json   its record (samples, bytes, SHA-256, config fingerprint, renderer, where each sample lies in the
@@ -43,7 +43,7 @@ JPEG_SUBSAMPLING = "444"
 
 
 class ShardRecord(Record, frozen=True):
-    """What commits a shard: its name, number of samples, size, hash, and what made it."""
+    """Record that commits a shard: its name, number of samples, size, hash, and what made it."""
 
     name: Name
     samples: Count
@@ -54,7 +54,7 @@ class ShardRecord(Record, frozen=True):
 
 
 class CommittedShard(Record, frozen=True):
-    """What a shard's own file holds: its record, and where its members lie, which a manifest leaves out."""
+    """Content of a shard's record file: its record, and the positions of its members, which a manifest leaves out."""
 
     shard: ShardRecord
     layout: LayoutRecord
@@ -65,12 +65,12 @@ def shard_name(number: int) -> str:
 
 
 def mask_suffix(camera_name: str) -> str:
-    """The suffix of the optional member that says where the camera's picture shows the object."""
+    """Return the suffix of the optional member with the object's mask in the camera's image."""
     return f"mask_{camera_name}.png"
 
 
 def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom edge in pixels of what a mask (H, W) holds; zeros for nothing."""
+    """Return the left, top, right and bottom edge in pixels of a mask (H, W); zeros if it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
         return 0, 0, 0, 0
@@ -84,14 +84,14 @@ def encode_sample(
     appearance: Mapping[str, Any],
     masks: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """One sample as WebDataset members.
+    """Encode one sample as WebDataset members.
 
     Args:
         label: follows ``LABEL``.
         images: as ``IMAGES``, (C, H, W, 3) uint8; smaller images are padded right and below.
-        rig: the C cameras, whose names and image sizes the members have.
+        rig: the C cameras, which determine the members' names and image sizes.
         appearance: every drawn value, as JSON values.
-        masks: where each picture shows the object, (C, H, W) bool.
+        masks: masks of the object in each image, (C, H, W) bool.
 
     Raises:
         DactylError: the label breaks the schema.
@@ -119,7 +119,7 @@ def encode_sample(
 
 
 def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
-    """Images (C, H, W, 3) uint8 as a shard holds them, by their suffixes: each of its camera's size."""
+    """Encode images (C, H, W, 3) uint8 as stored in a shard, by their suffixes, each in its camera's size."""
     members = {}
     for image, camera in zip(images, rig.cameras, strict=True):
         own = np.ascontiguousarray(image[: camera.height, : camera.width])
@@ -128,7 +128,7 @@ def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
 
 
 def _encode_mask(mask: np.ndarray) -> bytes:
-    """One bit a pixel: some 300 bytes for 200 x 200."""
+    """Encode a mask with one bit a pixel: some 300 bytes for 200 x 200."""
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG")
     return file.getvalue()
@@ -141,9 +141,9 @@ def write_shard(
     config_fingerprint: str,
     renderer: Mapping[str, str],
 ) -> ShardRecord:
-    """Write a shard and then its record, each whole or not at all. Equal samples give equal bytes.
+    """Write a shard and then its record, each atomically. Equal samples give equal bytes.
 
-    The bytes are those of WebDataset's ``TarWriter`` with ``mtime=0``; importing that would bring torch, and hundreds
+    The bytes are those of WebDataset's ``TarWriter`` with ``mtime=0``; importing that would import torch, and hundreds
     of megabytes with it, into every process that renders.
     """
     buffer = io.BytesIO()
@@ -172,8 +172,8 @@ def write_shard(
 
 
 def recorded_shards(folder: Location) -> list[int]:
-    """Numbers of the shards of which a folder holds a record, ascending, by one listing; :func:`committed_shard` then
-    says which of them are whole.
+    """Return the numbers of the shards for which a folder has a record, ascending, by one listing;
+    :func:`committed_shard` then checks which of them are complete.
 
     Raises:
         DactylError: the folder cannot be read.
@@ -187,12 +187,13 @@ def recorded_shards(folder: Location) -> list[int]:
 
 
 def committed_shard(folder: Location, number: int, config_fingerprint: str) -> ShardRecord | None:
-    """The record of a shard that is there, whole and of this config; None when it has to be made (again).
+    """Return the record of a shard that exists, is complete and has this config; None if it has to be made (again).
 
-    Under a URL a shard of the recorded size is taken for whole: its put was. To compare hashes would fetch it all.
+    Under a URL a shard of the recorded size counts as complete, because it was written in one piece; comparing hashes
+    would download it all.
 
     Raises:
-        DactylError: the record is none, or the folder cannot be read.
+        DactylError: the record is invalid, or the folder cannot be read.
     """
     path = folder / shard_name(number)
     record_path = path.with_suffix(".json")
@@ -209,5 +210,5 @@ def committed_shard(folder: Location, number: int, config_fingerprint: str) -> S
 
 
 def read_shard_record(path: Location) -> CommittedShard:
-    """What is in a shard's own file; :class:`DactylError` names it when it is no such record."""
+    """Read a shard's record file; :class:`DactylError` names it if it is not such a record."""
     return read_record(path, CommittedShard, "shard record", "delete it and rerun dactyl render")

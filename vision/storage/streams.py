@@ -1,8 +1,8 @@
-"""Datasets that pass by, shard after shard, for those that are too large to have at hand.
+"""Streams of datasets that are too large to store, shard by shard.
 
-Each shard is read whole, once an epoch, compared with its hash, and forgotten when its samples are used. Which sample
-comes when is drawn beforehand and known without reading any: whoever reads, in however many processes, and wherever he
-begins, meets the same order.
+Each shard is read completely, once per epoch, checked against its hash, and discarded when its samples have been used.
+The order of samples is drawn beforehand, without reading any: it is the same for any number of processes and from any
+starting point.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Epoch:
     """The order of one epoch of N samples.
 
     Attributes:
-        shards: of each lane, in the order in which it passes them.
-        lane: which lane the sample at a position comes from, (N,).
-        place: how many samples of that lane came before it, (N,).
+        shards: shards of each lane, in the order in which it reads them.
+        lane: lane of the sample at each position, (N,).
+        place: number of samples of that lane before it, (N,).
     """
 
     shards: list[NDArray[np.int64]]
@@ -43,15 +43,15 @@ class Epoch:
 
 
 class StreamOrder:
-    """Every sample once in every epoch, mixed across several open shards.
+    """An order with every sample once in every epoch, mixed across several open shards.
 
-    An epoch deals the shards, in a drawn order, out to lanes. A lane passes its shards one after the other, the samples
-    of each in a drawn order; and which lane the next sample comes from is drawn too.
+    An epoch deals the shards, in a random order, to lanes. A lane reads its shards one after the other, the samples of
+    each in a random order; the lane of the next sample is random, too.
 
     Args:
-        samples: in each shard.
-        lanes: shards that are open at the same time, at most.
-        seed: of all that is drawn, together with the number of the epoch.
+        samples: number of samples in each shard.
+        lanes: maximum number of shards open at the same time.
+        seed: seed of everything drawn, together with the number of the epoch.
     """
 
     def __init__(self, samples: Sequence[int], lanes: int, seed: int) -> None:
@@ -61,12 +61,12 @@ class StreamOrder:
         self._epoch: tuple[int, Epoch] | None = None
 
     def __len__(self) -> int:
-        """Samples in an epoch."""
+        """Return the number of samples in an epoch."""
         return int(self.samples.sum())
 
     def epoch(self, number: int) -> Epoch:
-        """The order of an epoch; that of the last one asked for is kept."""
-        kept = self._epoch  # by the thread that reads ahead, too
+        """Return the order of an epoch; the last one is cached."""
+        kept = self._epoch  # the thread that reads ahead may replace it, too
         if kept is None or kept[0] != number:
             rng = np.random.default_rng([self._seed, number])
             shards = rng.permutation(len(self.samples))
@@ -79,19 +79,19 @@ class StreamOrder:
         return kept[1]
 
     def rows(self, number: int, shard: int) -> NDArray[np.int64]:
-        """The order of a shard's samples in an epoch."""
+        """Return the order of a shard's samples in an epoch."""
         return np.random.default_rng([self._seed, number, shard]).permutation(int(self.samples[shard]))
 
 
 class ShardInMemory(TripletDataset):
-    """A shard as a dataset of its own that reads no file.
+    """A shard as a dataset that reads no file.
 
     Raises:
-        DactylError: the content is not the shard's, or is no shard.
+        DactylError: the content is not the shard's, or not a shard.
     """
 
     def __init__(self, dataset: DatasetFolder, shard: ShardRecord, content: bytes) -> None:
-        vars(self).update(vars(dataset))  # what the manifest says; nothing is opened again
+        vars(self).update(vars(dataset))  # from the manifest, without opening anything again
         path = self.folder / shard.name
         if hashlib.sha256(content).hexdigest() != shard.sha256:
             raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
@@ -112,32 +112,32 @@ class ShardInMemory(TripletDataset):
 
     def _unpack(self, content: bytes) -> list[dict[str, Any]]:
         shard = self.shards[0]
-        if content[257:262] != b"ustar":  # the library would unpack a compressed tar of any size
+        if content[257:262] != b"ustar":  # otherwise the library would unpack a compressed tar of any size
             raise DactylError(f"{self.folder / shard.name}: not a readable tar; delete it and rerun dactyl render")
         files = tariterators.tar_file_expander([{"url": shard.name, "stream": io.BytesIO(content)}])
         try:
             return list(tariterators.group_by_keys(files))
-        except Exception as error:  # whatever the library makes of a stranger's tar
+        except Exception as error:  # the library may raise anything for a foreign tar
             again = "delete it and rerun dactyl render"
             raise DactylError(f"{self.folder / shard.name}: not a readable tar ({error}); {again}") from error
 
 
 def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> ShardInMemory:
-    """A shard from its folder or URL, after comparing it with its hash.
+    """Read a shard from its folder or URL and check it against its hash.
 
     Raises:
-        DactylError: it cannot be read, or is another.
+        DactylError: it cannot be read, or differs.
     """
     path = dataset.folder / shard.name
     try:
-        content = read_start(path, shard.bytes + 1)  # what is longer has another hash, whatever follows
+        content = read_start(path, shard.bytes + 1)  # one byte more gives a longer file another hash
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); was the dataset moved or deleted?") from error
     return ShardInMemory(dataset, shard, content)
 
 
 class LaneReader:
-    """Reads one lane's samples, best in their order: then each shard is read once, ahead of its turn."""
+    """Reader of one lane's samples. Read in order, each shard is read once, ahead of its turn."""
 
     def __init__(self, dataset: DatasetFolder, order: StreamOrder, lane: int) -> None:
         self._dataset, self._order, self._lane = dataset, order, lane
@@ -145,7 +145,7 @@ class LaneReader:
         self._ahead: tuple[int, int, Future[ShardInMemory]] | None = None
 
     def sample(self, epoch: int, place: int) -> dict[str, Any]:
-        """``LABEL`` and ``images`` of the lane's sample at ``place`` in an epoch."""
+        """Return ``LABEL`` and ``images`` of the lane's sample at ``place`` in an epoch."""
         shards = self._order.epoch(epoch).shards[self._lane]
         ends = np.cumsum(self._order.samples[shards])
         turn = int(np.searchsorted(ends, place, side="right"))
@@ -170,5 +170,5 @@ class LaneReader:
 
     @cached_property
     def _thread(self) -> ThreadPoolExecutor:
-        """Made by the process that reads: threads do not survive a fork."""
+        """Thread pool, created by the process that reads: threads do not survive a fork."""
         return ThreadPoolExecutor(1)

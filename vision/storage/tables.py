@@ -1,8 +1,8 @@
 """Parquet files that follow a table of the schema: equal values give equal bytes, and reading checks everything.
 
-Pages carry checksums, which Parquet leaves out by default: without them a flipped bit is another number. A megabyte of
-Parquet may hold gigabytes, so columns, types and number of rows are compared with the table before anything is read,
-and what each page claims of itself with the rows (``vision.storage.pages``).
+Pages carry checksums, which Parquet leaves out by default: without them a flipped bit goes unnoticed. A megabyte of
+Parquet may expand to gigabytes, so columns, types and number of rows are compared with the table before anything is
+read, and each page's claims with the number of rows (``vision.storage.pages``).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _MOST = 1_000  # joints or fingertips of a hand
 def write_table(
     path: Path, columns: Mapping[str, np.ndarray], table: Mapping[str, Field], metadata: Mapping[str, Any]
 ) -> None:
-    """Write columns (N, ...) of a schema table with JSON ``metadata``, whole or not at all.
+    """Write columns (N, ...) of a schema table with JSON ``metadata``, atomically.
 
     Raises:
         DactylError: a column is missing, unknown or breaks the table, they are too long for one file, or the disk is
             full.
     """
     _check_columns(columns, table, str(path))
-    # Parquet has no lists of nothing: joints of a scene without a hand are left out, and found again by their absence.
+    # Parquet has no lists of length zero: joints of a scene without a hand are left out, and restored by their absence.
     kept = [key for key in table if np.asarray(columns[key])[:1].size or not len(columns[key])]
     arrays = [_to_arrow(np.asarray(columns[key], table[key].dtype)) for key in kept]
     about = json.dumps({"schema_version": SCHEMA_VERSION, **metadata}, allow_nan=False)
@@ -49,10 +49,10 @@ def write_table(
 def read_table(
     path: Path, table: Mapping[str, Field], rows: int | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Columns (N, ...) and metadata of a file that :func:`write_table` wrote.
+    """Read columns (N, ...) and metadata of a file that :func:`write_table` wrote.
 
     Args:
-        rows: that it has to have, where that is known.
+        rows: required number of rows, if known.
 
     Raises:
         DactylError: the file is missing, damaged, too large, of another schema version, or breaks the table.
@@ -85,7 +85,7 @@ def read_table(
 
 
 def _check_footer(file: pq.ParquetFile, table: Mapping[str, Field], rows: int | None, path: Path) -> None:
-    """Refuse a file that is not the table's, by what its footer says, before a page of it is read."""
+    """Refuse a file whose footer does not match the table, before any page is read."""
     there = file.schema_arrow
     absent = {key for key, field in table.items() if _may_be_empty(field) and key not in there.names}
     if different := set(there.names) ^ (table.keys() - absent):
@@ -101,7 +101,7 @@ def _check_footer(file: pq.ParquetFile, table: Mapping[str, Field], rows: int | 
 
 
 def _check_groups(source: BinaryIO, groups: list[Group], file: pq.ParquetFile, path: Path) -> None:
-    """Refuse a file whose pages claim more than its rows can need, before one of them is unpacked."""
+    """Refuse a file whose pages claim more than its rows can need, before any is unpacked."""
     fields = list(file.schema_arrow)
     if sum(group.rows for group in groups) != file.metadata.num_rows:
         raise DactylError(f"{path}: its groups are not of {file.metadata.num_rows:,} rows; make the file again")
@@ -117,14 +117,14 @@ def _check_groups(source: BinaryIO, groups: list[Group], file: pq.ParquetFile, p
 
 
 def _check_rows(count: int, schema: pa.Schema, path: Path) -> None:
-    """Refuse rows that come to more memory than any table needs."""
+    """Refuse rows that need more memory than any table does."""
     width = sum(numbers * itemsize for numbers, itemsize in map(_numbers, schema.types))
     if count * width > _MAX_BYTES:
         raise DactylError(f"{path}: {count:,} rows of {width:,} bytes, more than one file holds; make smaller parts")
 
 
 def _numbers(kind: pa.DataType) -> tuple[int, int]:
-    """How many numbers a row of a column has, and the bytes of one."""
+    """Return how many numbers a row of a column has, and the bytes of one."""
     count = 1
     while pa.types.is_fixed_size_list(kind):
         count, kind = count * kind.list_size, kind.value_type
@@ -148,12 +148,12 @@ def _to_arrow(values: np.ndarray) -> pa.Array:
 
 
 def _may_be_empty(field: Field) -> bool:
-    """Whether its length is that of something a scene may not have."""
+    """Return whether the field's length is that of something a scene may lack."""
     return any(isinstance(size, str) for size in field.shape)
 
 
 def _arrow_type(field: Field, there: pa.DataType) -> pa.DataType:
-    """What a field's column has to be; lengths that a table leaves open are those that are ``there``."""
+    """Return the required type of a field's column; lengths that a table leaves open are taken from ``there``."""
     sizes = []
     for size in field.shape:
         found = there.list_size if pa.types.is_fixed_size_list(there) else 0

@@ -1,7 +1,7 @@
-"""Files that ``torch.save`` wrote: read whole or refused, without running anything, and without trusting their sizes.
+"""Files written by ``torch.save``: read completely or refused, without running code or trusting their sizes.
 
-Such a file is a zip archive. Ours are stored without compression, so that what is in them is never more than they are;
-``torch.load`` itself compares no checksum.
+Such a file is a zip archive. Ours are stored without compression, so that their content is never larger than they are.
+``torch.load`` itself checks no checksum.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from vision.io.files import open_regular
 
 Module = TypeVar("Module", bound=nn.Module)
 
-_MAX_BYTES = 4 << 30  # of a file
+_MAX_BYTES = 4 << 30  # largest file
 _MAX_MEMBERS = 100_000  # tensors of a network, its optimiser and its average
-_MAX_PICKLE_BYTES = 4 << 20  # of what names the tensors; some 100 bytes each
+_MAX_PICKLE_BYTES = 4 << 20  # largest pickle, which names the tensors; some 100 bytes each
 _TAIL = 22 + 20 + 56  # bytes: the records that end an archive, without a comment
 
 
 def load_tensors(path: Path, what: str, again: str) -> Any:
-    """What ``torch.save`` put into a file: tensors and plain values only, and only when every checksum holds.
+    """Load the content of a ``torch.save`` file: tensors and plain values only, and only if every checksum matches.
 
     Args:
-        what: it is, for messages.
-        again: what to do where it is damaged, for messages.
+        what: kind of file, for messages.
+        again: advice if it is damaged, for messages.
 
     Raises:
-        DactylError: missing, no regular file, damaged, too large, or not of plain values.
+        DactylError: the file is missing, not a regular file, damaged, too large, or not of plain values.
     """
     try:
         with open_regular(path) as file:
@@ -56,28 +56,28 @@ def load_tensors(path: Path, what: str, again: str) -> Any:
         raise DactylError(f"{path}: no such {what}; check the path") from None
     except (DactylError, MemoryError):
         raise
-    except Exception as error:  # a hostile or damaged file raises anything
+    except Exception as error:  # a hostile or damaged file may raise anything
         reason = shortened((str(error).splitlines() or [""])[0] or type(error).__name__, 120)
         raise DactylError(f"{path}: not a readable {what} ({reason}); {again}") from error
 
 
 def _check_members(size: int, tail: bytes) -> None:
-    """A ValueError for an archive that is too large, or whose list of members is."""
+    """Raise a ValueError for an archive that is too large, or has too many members."""
     if size > _MAX_BYTES:
         raise ValueError(f"{size:,} bytes, more than {_MAX_BYTES:,}")
     end = tail.rfind(b"PK\5\6")
     members = int.from_bytes(tail[end + 10 : end + 12], "little")
-    if members == 0xFFFF and (end := tail.rfind(b"PK\6\6")) >= 0:  # as many as it can say: the longer record says it
+    if members == 0xFFFF and (end := tail.rfind(b"PK\6\6")) >= 0:  # its maximum: the longer record has the number
         members = int.from_bytes(tail[end + 32 : end + 40], "little")
     if end < 0 or members > _MAX_MEMBERS:
         raise ValueError("not a zip archive as torch writes it")
 
 
 def checked_tensors(values: Any, where: str) -> dict[str, Tensor]:
-    """Tensors by name, as a network loads them.
+    """Return tensors by name, as a network loads them.
 
     Raises:
-        DactylError: no names, or something else than dense tensors of finite numbers.
+        DactylError: there are no names, or a value is not a dense tensor of finite numbers.
     """
     if not isinstance(values, Mapping):
         raise DactylError(f"{where}: expected tensors by name, got {type(values).__name__}; train again")
@@ -90,20 +90,20 @@ def checked_tensors(values: Any, where: str) -> dict[str, Tensor]:
 
 
 def tensor_fault(value: Any) -> str | None:
-    """What is wrong with a tensor from a file; None where nothing is."""
+    """Return what is wrong with a tensor from a file; None if nothing is."""
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.device.type != "cpu":
         return "is none, or is not a dense one"
     if value.is_quantized or value.dtype.is_complex or value.is_nested:
         return f"is of a kind that no network of ours has ({value.dtype})"
     if value.untyped_storage().nbytes() < value.numel() * value.element_size():
-        return "claims more numbers than the file holds"  # one number, seen as gigabytes of them
+        return "claims more numbers than the file holds"  # one number, expanded to gigabytes
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
         return "has numbers that are not finite (NaN or infinity): it has learnt nothing that can be used"
     return None
 
 
 def first_mismatched_tensor(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first tensor by name that only one of them has, or that has another shape or type; None where all fit."""
+    """Return the first tensor by name that only one of them has, or whose shape or type differs; None if all match."""
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or name not in expected:
             return name
@@ -113,9 +113,9 @@ def first_mismatched_tensor(expected: Mapping[str, Tensor], found: Mapping[str, 
 
 
 def fitted(build: Callable[[], Module], tensors: Mapping[str, Tensor], where: str) -> Module:
-    """The network that ``build`` makes, with the tensors of a file.
+    """Build a network with ``build`` and load the tensors of a file into it.
 
-    It is built without memory for its numbers first: no file makes a larger network than it holds.
+    It is first built without memory for its numbers: no file makes a network larger than its content.
 
     Raises:
         DactylError: a tensor does not fit it.

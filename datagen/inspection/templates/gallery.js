@@ -1,6 +1,6 @@
 "use strict";
 
-const rows = JSON.parse(document.getElementById("values").textContent); // of each sample, a number or null a column
+const rows = JSON.parse(document.getElementById("values").textContent); // for each sample, a number or null per column
 const articles = [...document.querySelectorAll("article")];
 const texts = articles.map(article => article.querySelector("details").textContent.toLowerCase());
 const search = document.getElementById("text"), filters = document.getElementById("filters");
@@ -22,7 +22,7 @@ function addFilter() {
   showRange();
 }
 
-// A bound that is not set lets everything through; one that is set, no sample without that value.
+// An unset bound passes every sample; a set one rejects samples without the value.
 function passes(row, filter) {
   const value = row[filter.querySelector("select").value];
   const [low, high] = [...filter.querySelectorAll("input")].map(input => input.valueAsNumber);

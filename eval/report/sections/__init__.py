@@ -1,1 +1,1 @@
-"""The chapters of a report. Each is a function from evaluations, or from the table's rows, to a section of a page."""
+"""The chapters of a report, each a function from evaluations or from the table's rows to a section of a page."""

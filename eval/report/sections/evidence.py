@@ -1,4 +1,4 @@
-"""Chapters of evidence: pictures of samples, and what was run on what."""
+"""Chapters of evidence: images of samples, and what was run on what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAMPLES = "Best, typical and worst samples"
 
 
 def samples_section(evaluations: Sequence[Evaluation]) -> Section:
-    """Pictures of samples, after a table that leads to them."""
+    """Return images of samples, after a table that links to them."""
     photos: list[Photo] = []
     body, links = [], []
     for evaluation, test_set in each(evaluations):
@@ -42,7 +42,7 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def _sample_rows(test_set: EvaluatedSet, condition: str) -> list[list[str]]:
-    """Rows of a table, one for each sample in a sheet of pictures: number, kind, errors, confidence, visible share."""
+    """Return a table row for each sample in a sheet of images: number, kind, errors, confidence, visible fraction."""
     scored, seen = test_set.scored[condition], test_set.columns.get(VISIBILITY)
     rows = []
     for kind, number in telling_samples(scored.errors):

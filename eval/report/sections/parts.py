@@ -1,4 +1,4 @@
-"""Figures as the texts of a report's tables, and what several chapters share."""
+"""Helpers that several chapters share, and the texts of figures in their tables."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MAX_PICTURE_BYTES = 64 << 20
 
 
 def short_titles() -> list[str]:
-    """Titles of the columns of :func:`short`."""
+    """Return the column titles of :func:`short`."""
     return ["n", *(title for metric in table_metrics() for title in _short_titles(metric))]
 
 
 def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
-    """What the main table shows, in fewer columns."""
+    """Return the figures of the main table, in fewer columns."""
     found = measured(errors, episodes)
     texts = [f"{found['samples']:,}"]
     for metric in table_metrics():
@@ -58,7 +58,7 @@ def absent(title: str, why: str) -> Section:
 
 
 def jpeg(path: Path) -> bytes:
-    """A PNG of an evaluation's folder, smaller."""
+    """Convert a PNG of an evaluation's folder to JPEG, which is smaller."""
     buffer, content = io.BytesIO(), read_file(path, _MAX_PICTURE_BYTES, "picture of an evaluation")
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:

@@ -1,4 +1,4 @@
-"""Chapters of errors: the table, their distribution, other errors, renderer against renderer, what the words mean."""
+"""Chapters of errors: the table, distributions, other errors, training renderer against test renderer, definitions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def results_section(rows: Sequence[Row]) -> Section:
     ]
     styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
     published = any(row.estimator in PUBLISHED for row in rows)
-    # Other tables of the report have them.
+    # These columns are in other tables of the report.
     elsewhere = ("renderer", "cameras known", *(one.heading for one in table_metrics() if one.kind != "distribution"))
     table = Table(
         [title for title in header() if title not in elsewhere],
@@ -82,7 +82,7 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def details_section(rows: Sequence[Row], keys: Sequence[str] | None) -> Section:
-    """The errors of these keys; all but rotation and position when None."""
+    """Return the errors with these keys; None for all but rotation and position."""
     known = metrics()
     chosen = [known[key] for key in ([key for key in known if key not in MAIN] if keys is None else keys)]
     shown = [row for row in rows if row.figures.keys() - {*MAIN}]

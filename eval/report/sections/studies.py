@@ -1,4 +1,4 @@
-"""Chapters of what moves the errors: cameras taken away or told wrongly, what makes a sample hard, confidence."""
+"""Chapters of what affects the errors: cameras removed or given wrongly, what makes a sample hard, confidence."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartil
 from eval.scoring.table import NONE
 
 CONFIDENT_DEG = 2.0
-"""A geometric head's confidence is its probability that the rotation is right to this angle
-(``vision.networks.confidence.CONFIDENT_ANGLE``; importing that brings torch, which no report needs)."""
+"""A geometric head's confidence is the probability that the rotation is right to this angle
+(``vision.networks.confidence.CONFIDENT_ANGLE``; not imported, because no report needs torch)."""
 
 
 def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -70,7 +70,7 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
-    """Errors against how much of the object is seen."""
+    """Return errors against the visible fraction of the object."""
     title = "Visibility"
     found = _scored(evaluations, VISIBILITY)
     if not found:
@@ -91,7 +91,7 @@ def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def distance_section(evaluations: Sequence[Evaluation]) -> Section:
-    """Errors against the distance to the training distribution."""
+    """Return errors against the distance to the training distribution."""
     title = "Distance to the training distribution"
     found = _scored(evaluations, TRAINING_DISTANCE)
     if not found:
@@ -105,7 +105,7 @@ def distance_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
-    """Whether the confidence means something."""
+    """Return errors against the confidence, which show whether it is meaningful."""
     body, groups = [], []
     for whose, label, scored in _protocols(evaluations):
         if np.ptp(scored.confidence) == 0:
@@ -134,7 +134,7 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
 
 
 def confidence_quarters(scored: Scored) -> list[Stratum]:
-    """Quarters of the samples, from the least to the most confident."""
+    """Split the samples into quarters, from the least to the most confident."""
     order = np.argsort(scored.confidence, kind="stable")
     groups = []
     for part in np.array_split(order, min(4, len(order))):
@@ -146,8 +146,8 @@ def confidence_quarters(scored: Scored) -> list[Stratum]:
 
 
 def rank_correlation(scored: Scored) -> float | None:
-    """Spearman's rank correlation of confidence and rotation error; None where either is the same for all samples."""
-    from scipy.stats import spearmanr  # late: it takes half a second
+    """Compute Spearman's rank correlation of confidence and rotation error; None if either is the same everywhere."""
+    from scipy.stats import spearmanr  # imported late: it takes half a second
 
     confidence, error = scored.confidence, scored.errors.rotation_deg
     if np.ptp(confidence) == 0 or np.ptp(error) == 0:
@@ -156,7 +156,7 @@ def rank_correlation(scored: Scored) -> float | None:
 
 
 def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], str, Scored]]:
-    """Every test set under every protocol: estimator, test set and protocol, the same as a label, and the errors."""
+    """Yield for every test set and protocol: estimator, test set and protocol, the same as a label, and the errors."""
     for evaluation, test_set in each(evaluations):
         for scored in test_set.study("protocol"):
             whose = [evaluation.name, test_set.name, scored.condition.camera_knowledge]
@@ -164,7 +164,7 @@ def _protocols(evaluations: Sequence[Evaluation]) -> Iterator[tuple[list[str], s
 
 
 def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str], str, np.ndarray, Scored]]:
-    """The tuples of :func:`_protocols` with a fact of each sample, (N, ...), where it is known."""
+    """Return the tuples of :func:`_protocols` with a fact of each sample, (N, ...), for sets that have it."""
     facts = {(evaluation.name, test.name): test.columns.get(fact) for evaluation, test in each(evaluations)}
     return [
         (whose, label, values[scored.places], scored)
@@ -174,7 +174,7 @@ def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str
 
 
 def _quartile_rows(found: Sequence[tuple[list[str], str, np.ndarray, Scored]], unit: str) -> list[list[str]]:
-    """Rows of errors by the quartiles of a fact, as :func:`_scored` finds it."""
+    """Return rows of errors by the quartiles of a fact from :func:`_scored`."""
     return [
         [*whose, group.label, *short(scored.errors.of(group.samples), scored.episodes[group.samples])]
         for whose, _, values, scored in found

@@ -17,7 +17,7 @@ _MAX_FILM_BYTES = 64 << 20
 
 
 def trials_section(loops: Mapping[str, ClosedLoop]) -> Section:
-    """Consecutive goals next to Table 3, the estimator's errors over a trial's time, and films."""
+    """Return consecutive goals next to Table 3, the estimator's errors over a trial's time, and films."""
     title = "Closed loop"
     if not loops:
         return absent(

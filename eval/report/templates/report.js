@@ -1,7 +1,7 @@
 "use strict";
 
-// Tables: a click on a title, or Enter on it, orders the rows by that column; a second one the other way round; a third
-// one restores the order of the document. Cells without a value stay last.
+// Tables: a click on a title, or Enter on it, sorts the rows by that column; a second click reverses the order, a third
+// restores that of the document. Cells without a value stay last.
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -29,7 +29,7 @@ function sorted(rows, column, sign) {
   });
 }
 
-// Figures: over each panel lies a reader that shows, where the pointer is or the arrow keys lead, all lines' values.
+// Figures: an overlay on each panel shows the values of all lines at the pointer, or where the arrow keys lead.
 for (const data of document.querySelectorAll(".plot script")) {
   for (const panel of JSON.parse(data.textContent)) addReader(data.parentElement, panel);
 }
@@ -100,7 +100,7 @@ function valueAt(axis, place) {
   return axis.log ? low * (high / low) ** place : low + place * (high - low);
 }
 
-// On the straight line that is drawn from a curve's point to the next.
+// Interpolates along the straight line that is drawn between two points of a curve.
 function between(panel, points, x) {
   const number = points.findIndex(([next], place) => place > 0 && points[place - 1][0] <= x && x <= next);
   if (number < 0) return undefined;
