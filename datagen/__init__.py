@@ -1,1 +1,1 @@
-"""From a policy to shards: simulation, states, appearance, renderers, generation."""
+"""Data generation from a policy to shards: simulation, states, appearance, renderers, generation."""

@@ -1,7 +1,7 @@
 """Randomizations as values: comparable, printable, configurable, and called with an explicit generator.
 
-Every drawn value comes from :func:`generator`, keyed by (seed, sample index, parameter name): it does not depend on
-which worker, machine or order made the sample, and adding a parameter changes no other.
+Every drawn value comes from :func:`generator`, keyed by (seed, sample index, parameter name). It therefore does not
+depend on the worker, machine or order that made the sample, and adding a parameter changes no other.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ Shape = int | tuple[int, ...]
 
 
 def generator(seed: int, index: int, name: str) -> np.random.Generator:
-    """The generator of one parameter of one sample.
+    """Return the generator of one parameter of one sample.
 
-    A counter-based Philox keyed by a hash: some ten microseconds, and independent streams for any two different keys.
+    It is a counter-based Philox keyed by a hash, which takes about ten microseconds and gives independent streams for
+    any two different keys.
     """
     digest = hashlib.blake2b(f"{seed}/{index}/{name}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
@@ -45,7 +46,7 @@ class Uniform:
             raise ValueError(f"Uniform: low {self.low} exceeds high {self.high}")
 
     def __call__(self, rng: np.random.Generator, shape: Shape = ()) -> NDArray[np.float64]:
-        """Independent draws, float64 of the given shape."""
+        """Draw independent values, float64 of the given shape."""
         return rng.uniform(self.low, self.high, shape)
 
 
@@ -62,7 +63,7 @@ class LogUniform:
             raise ValueError(f"LogUniform: needs 0 < low <= high, got low {self.low}, high {self.high}")
 
     def __call__(self, rng: np.random.Generator, shape: Shape = ()) -> NDArray[np.float64]:
-        """Independent draws, float64 of the given shape."""
+        """Draw independent values, float64 of the given shape."""
         return np.exp(rng.uniform(math.log(self.low), math.log(self.high), shape))
 
 
@@ -79,7 +80,7 @@ class Normal:
             raise ValueError(f"Normal: std must not be negative, got {self.std}")
 
     def __call__(self, rng: np.random.Generator, shape: Shape = ()) -> NDArray[np.float64]:
-        """Independent draws, float64 of the given shape."""
+        """Draw independent values, float64 of the given shape."""
         return np.asarray(rng.normal(self.mean, self.std, shape))
 
 
@@ -97,12 +98,12 @@ class UniformInt:
             raise ValueError(f"UniformInt: low {self.low} exceeds high {self.high}")
 
     def __call__(self, rng: np.random.Generator) -> int:
-        """One draw."""
+        """Draw one integer."""
         return int(rng.integers(self.low, self.high, endpoint=True))
 
 
 def unit_vector(rng: np.random.Generator, shape: Shape = ()) -> NDArray[np.float64]:
-    """Directions uniform on the unit sphere, float64 (*shape, 3)."""
+    """Draw directions uniform on the unit sphere, float64 (*shape, 3)."""
     shape = (shape,) if isinstance(shape, int) else shape
     vector = rng.normal(size=(*shape, 3))
     unit: NDArray[np.float64] = vector / np.linalg.norm(vector, axis=-1, keepdims=True)

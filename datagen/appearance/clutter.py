@@ -1,9 +1,9 @@
-"""Clutter: things that lie about in a laboratory, behind the hand, beside it, and thin ones in front of it; and fingers
-of a robot that reach in from above, for scenes that have no hand of their own.
+"""Clutter: objects of a laboratory behind and beside the hand, thin ones in front of it, and fingers of a robot that
+reach in from above, for scenes without a hand.
 
-Lengths of the configuration are fractions of how far the cameras are from the object, so that they suit a hand seen
-from a metre and a cube in a bowl seen from half of that. Where a piece stands is drawn until it is clear of the object,
-of the hand, of the cameras and, unless it stands in front, of their view of the object.
+Lengths in the configuration are fractions of the cameras' distance from the object, so that they suit a hand seen from
+a metre and a cube in a bowl seen from half of that. A piece's position is redrawn until it is clear of the object, of
+the hand, of the cameras and, unless it stands in front, of their view of the object.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_v
 from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray
 
-_THIN = ("rod", "cable")  # what may stand in front: it hides a stripe and never the whole object
+_THIN = ("rod", "cable")  # allowed in front, because they hide a stripe and never the whole object
 _TAPER = 3  # capsules of a finger's last link
 _ATTEMPTS = 50
 
-if TYPE_CHECKING:  # it brings the simulator, which who reads a configuration does without
+if TYPE_CHECKING:  # it imports the simulator, which reading a configuration does not need
     from datagen.appearance.room import Room
 
 
@@ -117,19 +117,19 @@ class ClutterConfig:
 
     @property
     def any(self) -> bool:
-        """Some sample may have clutter."""
+        """Whether some sample may have clutter."""
         counts = (self.behind, self.beside, self.front, self.fingers.count)
         return self.probability > 0 and any(count.high > 0 for count in counts)
 
 
 def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tuple[Piece, ...]:
-    """The clutter of sample ``index`` of the dataset with ``seed``; the same wherever and whenever it is drawn.
+    """Draw the clutter of sample ``index`` of the dataset with ``seed``; the result depends on nothing else.
 
     A piece for which no free place is found in many attempts is left out.
 
     Args:
         config: ranges.
-        room: what is there already.
+        room: object, hand, cameras and floor of the sample.
         seed, index: key of every generator.
     """
     if not config.any or generator(seed, index, "clutter").random() >= config.probability:
@@ -165,12 +165,12 @@ def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tu
 
 
 def _site(config: ClutterConfig, place: Place, room: Room, size: float, rng: np.random.Generator) -> FloatArray:
-    """Where the middle of a piece could be: above the floor."""
+    """Draw a possible centre of a piece, above the floor."""
     target, scale = room.centre, room.scale
     distance = scale * config.distance(rng)
     if place == "beside":
         direction = unit_vector(rng)
-        direction[2] = 0.5 * abs(direction[2])  # what is below is hidden
+        direction[2] = 0.5 * abs(direction[2])  # pieces below would be hidden
         site = target + direction / np.linalg.norm(direction) * distance
     else:
         camera = room.cameras[rng.integers(len(room.cameras))]
@@ -197,14 +197,14 @@ def _color(config: ClutterConfig, rng: np.random.Generator) -> FloatArray:
 
 
 def _finger(config: ClutterConfig, room: Room, azimuth: float, plain: float, rng: np.random.Generator) -> list[Piece]:
-    """Links from above to a knee and from there to a tip near the object: two pieces, links and tip.
+    """Draw a finger with links from above to a knee and on to a tip near the object: two pieces, links and tip.
 
     Args:
         config: ranges.
-        room: where it hangs.
-        azimuth: side of the workspace that it comes from, radians.
+        room: room in which it hangs.
+        azimuth: side of the workspace from which it reaches in, radians.
         plain: grey level of fingers without a colour.
-        rng: where it comes from.
+        rng: random generator.
     """
     scale, fingers = room.scale, config.fingers
     thickness, tip_radius = scale * float(fingers.thickness(rng)), scale * float(fingers.tip(rng))

@@ -1,4 +1,4 @@
-"""Shapes of clutter: a box, a rod, a sphere, a ring or a cable, each of solids that every renderer can draw."""
+"""Shapes of clutter: box, rod, sphere, ring and cable, each made of solids that every renderer can draw."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _ring(
 def _cable(
     rng: np.random.Generator, site: FloatArray, turn: Rotation, size: float, thickness: float
 ) -> list[ClutterPart]:
-    """A curve between two ends that bends to the sides on its way (a cubic of Bézier's)."""
+    """Draw a cubic Bézier curve between two ends that bends sideways."""
     bends = np.array([[0, 0, -1], [0, 0, -0.3], [0, 0, 0.3], [0, 0, 1.0]]) * size
     bends[1:3, :2] = size * rng.uniform(-1.0, 1.0, (2, 2))
     t = np.linspace(0, 1, _CABLE_PARTS + 1)[:, None]
@@ -50,7 +50,7 @@ def _cable(
 
 
 def chain(points: FloatArray, radius: float) -> list[ClutterPart]:
-    """Capsules along a line through points (K, 3)."""
+    """Build capsules along a line through points (K, 3)."""
     starts, ends = points[:-1], points[1:]
     along = ends - starts
     length = np.linalg.norm(along, axis=1)
@@ -60,5 +60,5 @@ def chain(points: FloatArray, radius: float) -> list[ClutterPart]:
 
 
 KINDS = {"box": _box, "rod": _rod, "sphere": _sphere, "ring": _ring, "cable": _cable}
-"""By name: called with a generator, the middle (3,) in the world frame, a rotation, size and thickness, in metres, the
-latter two as :class:`datagen.appearance.clutter.ClutterConfig` describes them."""
+"""Functions by name, called with a generator, the centre (3,) in the world frame, a rotation, size and thickness, in
+metres; the last two are defined in :class:`datagen.appearance.clutter.ClutterConfig`."""

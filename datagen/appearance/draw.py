@@ -1,6 +1,6 @@
-"""How a sample looks: every row of Table 9, drawn in Python and stored with the sample.
+"""Appearance of a sample: the rows of Table 9, drawn in Python and stored with the sample.
 
-Image contrast and pixel noise, the table's last two rows, come after rendering and normalisation:
+Image contrast and pixel noise, the table's last two rows, are applied after rendering and normalisation, in
 ``train.image_augmentation``.
 """
 
@@ -106,7 +106,7 @@ class AppearanceConfig:
             raise ValueError(f"light_total_intensity: must not be negative, got {self.light_total_intensity.low}")
 
     def identity(self) -> dict[str, Any]:
-        """What decides which looks are drawn, besides the seed; without what came later, where none of that is used."""
+        """Return the keys that, with the seed, determine the appearances; keys added later only if they are used."""
         identity: dict[str, Any] = to_jsonable(self)
         if not self.clutter.any:
             del identity["clutter"]
@@ -120,7 +120,7 @@ class AppearanceConfig:
 
 
 def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
-    """Raise ValueError where something is drawn that the renderer would not show."""
+    """Raise ValueError if values would be drawn that the renderer does not show."""
     if appearance.clutter.any and "clutter" not in traits_of(renderer).draws:
         raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
     if appearance.surroundings.any and "surroundings" not in traits_of(renderer).draws:
@@ -144,14 +144,14 @@ def draw_appearance(
     index: int,
     recording: int | None = None,
 ) -> Appearance:
-    """The look of sample ``index`` of the dataset with ``seed``; the same wherever and whenever it is drawn.
+    """Draw the appearance of sample ``index`` of the dataset with ``seed``; the result depends on nothing else.
 
     Args:
         config: ranges.
-        scene: whose cameras are displaced, and whose object's parts carry calibrated colours.
-        materials: the compiled scene's: ``link/...``, the object's parts, ``background...``.
+        scene: scene whose cameras are displaced and whose object's parts have calibrated colours.
+        materials: materials of the compiled scene: ``link/...``, the object's parts, ``background...``.
         seed, index: key of every generator.
-        recording: number that takes the place of ``index`` for the cameras: samples of one recording share them.
+        recording: number used instead of ``index`` for the cameras, which all samples of a recording share.
     """
     rgb, metallic, glossiness = _materials(config, scene, materials, seed, index)
     light_position, light_intensity = _lights(config, scene, seed, index)
@@ -175,7 +175,7 @@ def draw_appearance(
 def _materials(
     config: AppearanceConfig, scene: Scene, materials: Sequence[str], seed: int, index: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """One generator for each material: its values do not depend on which others the scene has."""
+    """Draw materials with one generator each, so that their values do not depend on the scene's other materials."""
     colors = {part.name: part.color for part in scene.object.parts}
     rgb = np.empty((len(materials), 3))
     metallic, glossiness = np.empty(len(materials)), np.empty(len(materials))
@@ -195,7 +195,7 @@ def _materials(
 
 
 def _calibrated(config: AppearanceConfig, color: Color, rng: np.random.Generator) -> tuple[float, float, float]:
-    """The calibrated colour, shifted in hue, saturation and value as Unity's colour picker has them (sRGB-encoded)."""
+    """Shift the calibrated colour in hue, saturation and value, defined as in Unity's colour picker (sRGB-encoded)."""
     hue, saturation, value = colorsys.rgb_to_hsv(*color)
     hue = (hue + float(config.object_hue(rng))) % 1.0
     saturation = float(np.clip(saturation + config.object_saturation(rng), 0.0, 1.0))
@@ -204,7 +204,7 @@ def _calibrated(config: AppearanceConfig, color: Color, rng: np.random.Generator
 
 
 def _lights(config: AppearanceConfig, scene: Scene, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
-    """Positions (L, 3) on the upper half-sphere, and the total intensity shared out by relative ones (L,)."""
+    """Draw positions (L, 3) on the upper half-sphere, and intensities (L,) that add up to the total."""
     count = config.lights(generator(seed, index, "light.count"))
     direction = unit_vector(generator(seed, index, "light.direction"), count)
     direction[:, 2] = np.abs(direction[:, 2])
@@ -215,7 +215,7 @@ def _lights(config: AppearanceConfig, scene: Scene, seed: int, index: int) -> tu
 
 
 def _cameras(config: AppearanceConfig, rig: Rig, seed: int, index: int) -> tuple[FloatArray, FloatArray]:
-    """True cameras: K (C, 3, 3) in pixels and T (C, 4, 4), world to camera."""
+    """Draw the true cameras: K (C, 3, 3) in pixels and T (C, 4, 4), world to camera."""
     count, nominal = len(rig), rig.nominal
     shift = config.camera_position(generator(seed, index, "camera.position"), (count, 3))
     axis = unit_vector(generator(seed, index, "camera.axis"), count)

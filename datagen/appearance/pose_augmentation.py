@@ -1,7 +1,7 @@
 """Augmentation of the object's pose before rendering (paper, appendix D.2).
 
-The states that a policy visits cover some orientations more than others. 20 % of the samples keep the pose as
-collected, 40 % turn it onto itself (a cube by 90 degrees about its main axes), letters aside, 40 % jitter it.
+The states that a policy visits cover some orientations more than others. 20 % of the samples keep the collected pose,
+40 % rotate the object onto itself (a cube by 90 degrees about its main axes), ignoring letters, and 40 % jitter it.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def augment_pose(
     seed: int,
     index: int,
 ) -> tuple[FloatArray, FloatArray, str]:
-    """The pose to render, and which kind of augmentation made it.
+    """Return the pose to render and the kind of augmentation applied.
 
     Args:
-        config: shares and jitter.
-        target: whose pose it is.
+        config: fractions and jitter.
+        target: the object.
         position: object centre (3,), metres, world frame.
         quaternion: object to world (4,), w x y z.
         seed, index: seed of the dataset, number of the sample.
@@ -67,7 +67,7 @@ def augment_pose(
         turns = target.shape_symmetries
         turn = turns[generator(seed, index, "augmentation.rotation").integers(len(turns))]
         before = rotation_from_quaternion(quaternion)
-        centre = target.symmetries.centre  # it keeps its place: turned about its origin, the body would lie elsewhere
+        centre = target.symmetries.centre  # stays in place: a rotation about the origin could move the body
         return (
             position + before.apply(centre - turn @ centre),
             quaternion_from_rotation(before * Rotation.from_matrix(turn)),

@@ -1,4 +1,4 @@
-"""What is in a scene already when clutter is put into it: object, hand, cameras and floor."""
+"""Contents of a scene before clutter is added: object, hand, cameras and floor."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
-_CAMERA_CLEARANCE = 0.08  # of the cameras' distance: closer, a piece may fill the picture
+_CAMERA_CLEARANCE = 0.08  # fraction of the cameras' distance: a closer piece may fill the image
 _CONE_POINTS = 24  # closer together than the object's radius for cameras up to a metre away
-_FROM_HAND = 2.0  # times the clearance: its surface is looked at less finely
-_RAYS = 64  # points of the object that a camera is asked whether it sees
+_FROM_HAND = 2.0  # factor on the clearance, since the hand's surface is sampled more coarsely
+_RAYS = 64  # points of the object whose visibility is tested
 
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """The state of one sample, as far as clutter has to do with it. Metres, world frame.
+    """Part of one sample's state that matters for clutter. Metres, world frame.
 
     Attributes:
-        cameras: their positions, (C, 3).
+        cameras: positions of the cameras, (C, 3).
         target: points all over the object's surface, (N, 3).
-        hand: points all over the hand's, (M, 3).
-        axis: axis of the workspace: a point on it, (3,).
+        hand: points all over the hand's surface, (M, 3).
+        axis: point on the axis of the workspace, (3,).
         background: the floor.
     """
 
@@ -43,46 +43,46 @@ class Room:
 
     @functools.cached_property
     def centre(self) -> FloatArray:
-        """Centre of the object, (3,) m."""
+        """Centre of the object, (3,), metres."""
         middle: FloatArray = (self.target.min(axis=0) + self.target.max(axis=0)) / 2
         return middle
 
     @functools.cached_property
     def scale(self) -> float:
-        """The cameras' mean distance from the object, metres."""
+        """Mean distance of the cameras from the object, metres."""
         return float(np.linalg.norm(self.cameras - self.centre, axis=1).mean())
 
     @functools.cached_property
     def radius(self) -> float:
-        """Radius of a ball around the centre that holds the object, m."""
+        """Radius of a ball around the centre that encloses the object, metres."""
         return float(np.linalg.norm(self.target - self.centre, axis=1).max())
 
     @functools.cached_property
     def inner_radius(self) -> float:
-        """Radius of a ball around the centre that the object's surface leaves free, m."""
+        """Radius of a ball around the centre that the object's surface does not enter, metres."""
         return float(np.linalg.norm(self.target - self.centre, axis=1).min())
 
     def floor(self, place: FloatArray) -> float:
-        """Height of what is under a place (3,); minus infinity where nothing is."""
+        """Return the height of the background under a place (3,); minus infinity if there is none."""
         return self.background.height(float(place[0]), float(place[1]))
 
     @functools.cached_property
     def ground(self) -> float:
-        """Height of the floor in the middle of the workspace, or of that where there is none."""
+        """Height of the floor in the middle of the workspace, or of the workspace if there is no floor."""
         floor = self.floor(self.axis)
         return floor if np.isfinite(floor) else float(self.axis[2])
 
     def is_clear(self, piece: Piece, clearance: float) -> bool:
-        """It touches nothing that is there, and only what stands in front or comes from above is in a camera's way.
+        """Return whether a piece touches nothing, and blocks a camera only if it stands in front or comes from above.
 
         Args:
-            piece: where it would be.
+            piece: piece at its intended place.
             clearance: distance to keep from samples of the object's surface, and twice that from samples of the
-                hand's, a fraction of ``scale``. No place of the surfaces is farther than that from a sample: no piece
-                reaches into them, but between samples one may come closer.
+                hand's, as a fraction of ``scale``. No point of the surfaces is farther than that from a sample: no
+                piece reaches into them, but between samples one may come closer.
         """
         clearance *= self.scale
-        # Fingers reach closer than a ball around the object allows; what is in the object is not far from its centre.
+        # Fingers may reach closer than a ball around the object; pieces inside the object are close to its centre.
         ball = self.inner_radius if piece.place == "above" else self.radius + clearance
         points = np.concatenate([self.centre[None], self.cameras])
         least = np.array([ball, *np.full(len(self.cameras), _CAMERA_CLEARANCE * self.scale)])
@@ -97,7 +97,7 @@ class Room:
 
     @functools.cached_property
     def _cones(self) -> tuple[FloatArray, FloatArray]:
-        """The cones in which the cameras see the object, as spheres along them: (K, 3), and radii (K,)."""
+        """Cones in which the cameras see the object, as spheres along them: centres (K, 3) and radii (K,)."""
         way = np.linspace(0.1, 1.0, _CONE_POINTS)
         points = self.cameras[:, None] + way[:, None] * (self.centre - self.cameras[:, None])
         return points.reshape(-1, 3), np.tile(way * self.radius, len(self.cameras))
@@ -109,11 +109,11 @@ class Room:
         return len(near) == 0 or bool(piece.distance(near).min() >= clearance)
 
     def nothing_hidden(self) -> NDArray[np.bool_]:
-        """Which of some points of the object are hidden from which camera by no clutter at all: none, (C, K)."""
+        """Return a mask (C, K), all False: without clutter, none of K points of the object is hidden from a camera."""
         return np.zeros((len(self.cameras), len(self._seen)), dtype=np.bool_)
 
     def hides(self, piece: Piece) -> NDArray[np.bool_]:
-        """Which of these points a piece hides from which camera, (C, K)."""
+        """Return which of these points a piece hides from which camera, (C, K)."""
         if piece.place in ("behind", "beside"):
             return self.nothing_hidden()
         return piece.blocks(self.cameras[:, None], self._seen)
@@ -124,12 +124,12 @@ class Room:
 
 
 class Surfaces:
-    """Makes rooms of samples of one scene.
+    """Surface points of a scene's hand and object, from which rooms of its samples are made.
 
     Args:
-        scene: whose hand and object.
-        spacing: spacing of the points on the object's surface, as a fraction of the nominal cameras' distance from the
-            workspace: no place of it is farther than that from one of them. On the hand it is twice that.
+        scene: scene with the hand and the object.
+        spacing: largest distance of the object's surface from one of its points, as a fraction of the nominal cameras'
+            distance from the workspace. On the hand it is twice that.
     """
 
     def __init__(self, scene: Scene, spacing: float) -> None:
@@ -153,11 +153,11 @@ class Surfaces:
         object_quaternion: FloatArray,
         extrinsics: FloatArray,
     ) -> Room:
-        """The room of a state.
+        """Return the room of a state.
 
         Args:
             joint_position: joints of the hand, radians, (J,).
-            object_position, object_quaternion: metres, world frame; w x y z.
+            object_position, object_quaternion: pose of the object, metres, world frame; w x y z.
             extrinsics: extrinsics of the cameras, world to camera, (C, 4, 4).
         """
         data = self._data
@@ -171,8 +171,8 @@ class Surfaces:
 
 
 def _points(vertices: FloatArray, faces: np.ndarray, spacing: float) -> FloatArray:
-    """Points of a surface, none of its own farther than so much from one of them, (N, 3)."""
-    # In a triangle no point is farther from a corner than 0.58 of its longest side, in a cube than 1.74 of its own.
+    """Return points (N, 3) such that the whole surface is within ``spacing`` of one of them."""
+    # No point of a triangle is farther from a corner than 0.58 of its longest side; no point of a cube, than 1.74.
     fine, _ = trimesh.remesh.subdivide_to_size(vertices, faces, 0.5 * spacing, max_iter=20)
     _, kept = np.unique(np.floor(fine / (0.4 * spacing)), axis=0, return_index=True)
     return np.asarray(fine[np.sort(kept)], np.float64)

@@ -1,15 +1,15 @@
-"""Export to the format of the BOP benchmark (scene by scene), so that others' tools can read a set.
+"""Export to the format of the BOP benchmark (scene by scene), so that other tools can read a dataset.
 
-As the format's own description has it (bop_toolkit, ``docs/bop_datasets_format.md``): lengths in millimetres, rotations
-row by row, OpenCV's camera. What is ours to choose:
+The format (bop_toolkit, ``docs/bop_datasets_format.md``) has lengths in millimetres, row-wise rotation matrices and
+OpenCV's camera. Our own choices are:
 
-- A triplet is a scene and its cameras are that scene's images, in rig order. In a BOP scene nothing but the camera
-  moves, and estimators of several views rely on that; every triplet shows another moment.
+- A triplet is a scene, and its cameras are that scene's images, in rig order. In a BOP scene only the camera moves, and
+  multi-view estimators rely on that; every triplet shows another moment.
 - BOP's principal points are OpenCV's, whose first pixel has its centre in (0, 0); ours is in (0.5, 0.5).
-- Pictures are PNG, which the toolkit expects everywhere but in ``train_pbr``, where they are copied as they are, JPEG.
-  There is no depth, so ``px_count_valid`` is 0 and ``depth_scale`` idle.
-- What hides the object is known only where the dataset has masks; without them the visible share and its masks are left
-  out, and every image is a target.
+- Images are PNG, which the toolkit expects everywhere but in ``train_pbr``, for which the JPEG files are copied. There
+  is no depth, so ``px_count_valid`` is 0 and ``depth_scale`` unused.
+- Occlusion is only known if the dataset has masks; without them the visible fraction and its masks are left out, and
+  every image is a target.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from vision.io.store import Location
 from vision.progress import progress
 from vision.storage.datasets import TripletDataset
 
-LEAST_VISIBLE = 0.1  # share of the object below which BOP sets no target
+LEAST_VISIBLE = 0.1  # visible fraction of the object below which BOP sets no target
 _PIXEL_CENTRE = 0.5
 _JPEG_SPLIT = "train_pbr"
 
@@ -75,10 +75,10 @@ class BopConfig:
 
 
 def export_bop(config: BopConfig) -> int:
-    """Write the folder, whole or not at all; how many triplets it holds.
+    """Write the folder, completely or not at all, and return the number of triplets.
 
     Raises:
-        DactylError: no or unfinished dataset, a damaged sample, or an output that is there already.
+        DactylError: the dataset does not exist or is unfinished, a sample is damaged, or the output already exists.
     """
     if config.output.exists():
         raise DactylError(f"{config.output}: is there already; choose another output, or delete it")
@@ -98,7 +98,7 @@ def export_bop(config: BopConfig) -> int:
             _write_head(dataset, count, unfinished, config.output.name)
             _write_json(unfinished / "test_targets_bop19.json", targets)
             (unfinished / ".lock").unlink()
-            os.sync()  # all of it to the disk at once, before the name says that it is complete
+            os.sync()  # flush everything to disk before the final name marks the folder complete
             unfinished.rename(config.output)
     except OSError as error:
         raise DactylError(f"{config.output}: cannot write: {error}; free space or choose another folder") from error
@@ -106,7 +106,7 @@ def export_bop(config: BopConfig) -> int:
 
 
 def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict[str, int]]:
-    """Write one triplet; the targets that its images are."""
+    """Write one triplet, and return the targets among its images."""
     label, masks = dataset.label(number), dataset.masks(number)
     mesh, scene_id = dataset.object.mesh, int(label["index"])
     folder = split / f"{scene_id:06d}"
@@ -188,11 +188,11 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
-    """White where it is true."""
+    """Write a mask as a PNG file, white for True."""
     _write_png(path, mask.astype(np.uint8) * 255)
 
 
 def _write_png(path: Path, picture: NDArray[Any]) -> None:
-    """A picture in OpenCV's order of channels."""
+    """Write an image in OpenCV's channel order as a PNG file."""
     _, data = cv2.imencode(".png", picture)
     path.write_bytes(data.tobytes())

@@ -1,4 +1,4 @@
-"""What BOP says of an object's pixels in an image: silhouette, counts and boxes."""
+"""BOP's figures of an object's pixels in an image: silhouette, counts and boxes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vision.scene.rig import Camera
 
 
 class Silhouette(NamedTuple):
-    """Pixels whose centre a mesh covers, beyond the image's border too: (h, w) bool, and the (x, y) in the image of the
-    first of them."""
+    """Pixels whose centre a mesh covers, including those outside the image: (h, w) bool, and the image's (x, y) of the
+    array's first pixel."""
 
     covered: NDArray[np.bool_]
     origin: tuple[int, int]
 
     @classmethod
     def of(cls, outline: FloatArray, faces: np.ndarray, camera: Camera, where: str) -> Silhouette:
-        """The silhouette of a mesh.
+        """Compute the silhouette of a mesh.
 
         Args:
-            outline: (V, 2) pixels, its vertices.
-            faces: (F, 3).
-            camera: that sees it.
-            where: names the sample.
+            outline: projected vertices, pixels, (V, 2).
+            faces: vertex indices of the triangles, (F, 3).
+            camera: camera that sees it.
+            where: name of the sample, for messages.
 
         Raises:
             DactylError: the mesh is not in front of the camera.
@@ -40,7 +40,7 @@ class Silhouette(NamedTuple):
         return cls(covered, (int(low[0]), int(low[1])))
 
     def inside(self, camera: Camera) -> NDArray[np.bool_]:
-        """Its part inside of the image, (H, W)."""
+        """Return the part inside the image, (H, W)."""
         image = np.zeros((camera.height, camera.width), bool)
         rows, columns = np.nonzero(self.covered)
         rows, columns = rows + self.origin[1], columns + self.origin[0]
@@ -49,7 +49,7 @@ class Silhouette(NamedTuple):
         return image
 
     def info(self, visible: NDArray[np.bool_] | None) -> dict[str, Any]:
-        """Counts and boxes; of what is visible, (H, W), too, unless that is not known."""
+        """Return counts and boxes, also of the ``visible`` pixels, (H, W), unless None."""
         total = int(self.covered.sum())
         info: dict[str, Any] = {
             "bbox_obj": _box(self.covered, self.origin),
@@ -67,7 +67,7 @@ class Silhouette(NamedTuple):
 
 
 def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
-    """x, y, width and height; -1 where nothing is to be seen, as BOP has it."""
+    """Return x, y, width and height of a mask; all -1 if it is empty, as in BOP."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return [-1, -1, -1, -1]

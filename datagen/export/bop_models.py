@@ -1,4 +1,4 @@
-"""The object as the BOP format has it: meshes in millimetres, and what is known of their shape."""
+"""Object in the BOP format: meshes in millimetres, with their size and symmetries."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OBJECT_ID = 1
 MM = 1000.0
 """Millimetres in a metre."""
 
-_EVALUATION_EDGE_MM = 5.0  # models_eval: vertices spread evenly, for errors that average over them
+_EVALUATION_EDGE_MM = 5.0  # longest edge in models_eval: evenly spread vertices, for errors averaged over them
 
 
 def write_models(target: PoseObject, folder: Path) -> None:
     """Write ``models`` and ``models_eval`` into an empty folder."""
     mesh = object_mesh(target)
     vertices, faces = trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, _EVALUATION_EDGE_MM)
-    fine = trimesh.Trimesh(vertices, faces)  # its equal vertices become one
+    fine = trimesh.Trimesh(vertices, faces)  # merges equal vertices
     low, size = mesh.vertices.min(axis=0), np.ptp(mesh.vertices, axis=0)
     info: dict[str, Any] = {"diameter": target.diameter * MM}
     info |= {f"min_{axis}": float(low[i]) for i, axis in enumerate("xyz")}
@@ -41,7 +41,7 @@ def write_models(target: PoseObject, folder: Path) -> None:
 
 
 def object_mesh(target: PoseObject) -> trimesh.Trimesh:
-    """The object in millimetres, in its own frame, parts in their colours, letters left out."""
+    """Return the object's mesh in millimetres, in its own frame, with the parts' colours and without letters."""
     surface, colors = target.mesh, np.rint(255 * target.mesh_colors).astype(np.uint8)
     return trimesh.Trimesh(surface.vertices * MM, surface.faces, vertex_colors=colors, process=False)
 
@@ -52,7 +52,7 @@ def _ply(mesh: trimesh.Trimesh) -> bytes:
 
 
 def _in_millimetres(motion: FloatArray) -> FloatArray:
-    """The rigid transform (4, 4) of lengths in millimetres."""
+    """Convert a rigid transform (4, 4) from metres to millimetres."""
     matrix = motion.copy()
     matrix[:3, 3] *= MM
     return matrix

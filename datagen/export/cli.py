@@ -1,4 +1,4 @@
-"""``dactyl export``: datasets in the formats of others."""
+"""``dactyl export``: datasets in other formats."""
 
 from __future__ import annotations
 

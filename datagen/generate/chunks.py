@@ -1,8 +1,8 @@
-"""Triplets without end, a chunk at a time and without a file: what a training renders while it runs.
+"""Endless triplets for online rendering, a chunk at a time and without files.
 
-Filament's frames depend on how many its context drew before (``datagen.render.filament``), so a chunk is drawn by a
-fresh context, as a shard is: its bytes are then a function of its number only. No torch in here, for it would come
-into every process that renders.
+Filament's frames depend on how many its context drew before (``datagen.render.filament``), so each chunk, like a shard,
+is drawn by a new context: its bytes then depend only on its number. This module must not import torch, which every
+render process would then load.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from vision.scene.scene import Scene
 
 @dataclass(frozen=True)
 class Chunks:
-    """Renders online samples, a chunk at a time: a task for worker processes.
+    """Task for worker processes that renders online samples, a chunk at a time.
 
-    Online samples are numbered along the batches: ``per_batch`` for each training process in each batch. A process's
-    own are its positions 0, 1, ...; a chunk holds ``config.shard_size`` of them in a row.
+    Online samples are numbered along the batches, ``per_batch`` for each training process in each batch. A process's
+    own samples are its positions 0, 1, ...; a chunk holds ``config.shard_size`` consecutive positions.
 
     Attributes:
-        config: what to render.
-        scene: what is drawn, :meth:`RenderConfig.drawn_scene`.
+        config: configuration of the samples.
+        scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
         held_out: episodes that are not used.
-        first: position to begin with; those of its chunk before it are skipped.
-        end: position to end before.
+        first: first position; earlier ones of its chunk are skipped.
+        end: position after the last.
     """
 
     config: RenderConfig
@@ -46,16 +46,16 @@ class Chunks:
 
     @property
     def numbers(self) -> range:
-        """The chunks that hold these positions."""
+        """Numbers of the chunks that hold these positions."""
         return range(self.first // self.config.shard_size, -(-self.end // self.config.shard_size))
 
     def index(self, position: int) -> int:
-        """Number of the sample at one of this process's positions."""
+        """Return the number of the sample at one of this process's positions."""
         batch, place = divmod(position, self.per_batch)
         return first_number(batch, self.per_batch, self.rank, self.world) + place
 
     def positions(self, number: int) -> range:
-        """Positions of a chunk that are to be rendered."""
+        """Return the positions of a chunk that are to be rendered."""
         begin = number * self.config.shard_size
         return range(max(begin, self.first), min(begin + self.config.shard_size, self.end))
 
@@ -72,13 +72,13 @@ class Chunks:
 
 
 def first_number(batch: int, per_batch: int, rank: int, world: int) -> int:
-    """Number of the first online sample of a training process in a batch: equal shares along the batches."""
+    """Return the number of a training process's first online sample in a batch; all have equal parts of each batch."""
     return (batch * world + rank) * per_batch
 
 
 @functools.lru_cache(maxsize=1)
 def states_excluding(folder: Path, held_out: frozenset[int]) -> States:
-    """The states in a folder of all episodes that are not held out; kept for the next call."""
+    """Load the states of all episodes that are not held out; cached for the next call."""
     states = load_states(folder)
     keep = ~np.isin(states.episode, list(held_out))
     arrays = {name: value[keep] for name, value in vars(states).items() if isinstance(value, np.ndarray)}

@@ -1,8 +1,8 @@
-"""Shards as tasks of a Ray cluster: the same function as on one machine, so the same bytes.
+"""Shards as tasks of a Ray cluster, made by the same function as on one machine, so with the same bytes.
 
-Ray places the tasks, and does one again elsewhere when its process or its whole node dies. Nothing but the tasks needs
-to reach a node: states travel through Ray's object store, once a node, and finished shards go straight to the output,
-which all nodes must be able to write: a shared folder, or a URL.
+Ray places the tasks, and repeats one elsewhere if its process or its node dies. Nodes need nothing but the tasks:
+states travel through Ray's object store, once per node, and finished shards are written directly to the output, which
+all nodes must be able to write: a shared folder, or a URL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datagen.workers.ray_cluster import connected
 from vision.progress import Advance
 from vision.storage.shards import ShardRecord
 
-_IN_FLIGHT = 2_000  # tasks that Ray knows of at once: more than a cluster has cores, few enough to wait for quickly
+_IN_FLIGHT = 2_000  # tasks submitted to Ray at once: more than a cluster has cores, few enough to wait for quickly
 
 
 def run_on_ray(
@@ -34,16 +34,16 @@ def run_on_ray(
     workers: int,
     timeout_s: float,
 ) -> Iterator[tuple[int, ShardRecord]]:
-    """Yield (number, record) as shards get done, in any order; leaving early cancels the rest.
+    """Yield (number, record) as shards finish, in any order; leaving early cancels the rest.
 
     Args:
-        task: makes one shard.
-        numbers: of the shards to make.
-        states: of the task's configuration.
-        advance: called with the samples of each finished shard.
-        address: of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start Ray on
-            only this machine, for as long as this takes.
-        workers: processes of a Ray that is started here; a cluster has as many as it has cores.
+        task: task that makes one shard.
+        numbers: numbers of the shards to make.
+        states: states of the task's configuration.
+        advance: called with the number of samples of each finished shard.
+        address: address of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start
+            Ray on this machine only, for the duration of the call.
+        workers: processes of a Ray that is started here; a cluster uses all its cores.
         timeout_s: seconds without a finished sample after which a process ends itself, to be replaced.
 
     Raises:
@@ -57,7 +57,7 @@ def run_on_ray(
             max_retries=ATTEMPTS - 1,
             retry_exceptions=[TransientError],
         )(_make_shard)
-        # Put once: a task's argument would travel with every task.
+        # Put once: an argument would be sent with every task.
         task_there, states_there = ray.put(task), ray.put(states)
         left, waiting = iter(numbers), dict[Any, int]()
         while True:
@@ -65,7 +65,7 @@ def run_on_ray(
                 waiting[shard.remote(task_there, states_there, number, timeout_s)] = number
             if not waiting:
                 return
-            # A short time, so that signals find this process in Python.
+            # A short timeout, so that Python can handle signals.
             finished, _ = ray.wait(list(waiting), num_returns=1, timeout=0.5)
             for reference in finished:
                 number = waiting.pop(reference)
@@ -75,7 +75,7 @@ def run_on_ray(
 
 
 def _taken(ray: Any, reference: Any, number: int) -> ShardRecord:
-    """The record of a finished shard, or its fault as a pool of this machine raises it."""
+    """Return the record of a finished shard, or raise its error as a local pool would."""
     from ray.exceptions import RayError, RayTaskError
 
     try:
@@ -91,12 +91,12 @@ def _taken(ray: Any, reference: Any, number: int) -> ShardRecord:
 
 
 def _make_shard(task: ShardTask, states: States, number: int, timeout_s: float) -> ShardRecord:
-    """What a Ray worker does. A process that hangs ends itself, by a thread that needs no Python to run."""
+    """Make one shard in a Ray worker. A process that hangs ends itself, by a thread that does not need Python."""
 
     def watch(_: int = 0) -> None:
         faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.stderr)
 
-    os.environ[PLACE] = str(os.getpid())  # whichever: it shares out the GPUs of this node
+    os.environ[PLACE] = str(os.getpid())  # any number will do: it distributes processes over this node's GPUs
     watch()
     try:
         return task.make(number, states, watch)

@@ -1,4 +1,4 @@
-"""What a dataset of image triplets is made of."""
+"""Configuration of a dataset of image triplets."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ class RenderConfig:
         return -(-self.count // self.shard_size)
 
     def indices(self, shard: int) -> range:
-        """The samples of a shard; only the last may have fewer than shard_size."""
+        """Return the numbers of a shard's samples; only the last shard may have fewer than ``shard_size``."""
         first = shard * self.shard_size
         return range(first, min(first + self.shard_size, self.count))
 
     def drawn_scene(self) -> Scene:
-        """What is drawn: the states' hand and object, cameras as pinholes of the size that is asked for.
+        """Return the scene to draw: the states' hand and object, with pinhole cameras of the configured image size.
 
         Raises:
-            DactylError: no states there, or a scene of another hand or object.
+            DactylError: there are no states, or the scene has another hand or object.
         """
         scene = states_scene(self.states)
         if self.scene is not None:
@@ -106,11 +106,11 @@ class RenderConfig:
 
     @property
     def render_here(self) -> RenderOptions:
-        """The options of a render process of this machine."""
+        """Options of a render process of this machine."""
         return replace(self.render, warp=replace(self.render.warp, devices=self.devices or self.render.warp.devices))
 
     def identity(self) -> dict[str, Any]:
-        """The keys that decide the bytes of a shard; not where it goes, who makes it or how many there are."""
+        """Return the keys that determine a shard's bytes, without output, executor and number of shards."""
         identity: dict[str, Any] = to_jsonable(self)
         for key in ("output", "workers", "devices", "executor", "ray_address", "timeout_s", "only", "count"):
             del identity[key]
@@ -118,7 +118,7 @@ class RenderConfig:
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
         identity["appearance"] = self.appearance.identity()
-        if not self.render.textures:  # as it was before there were any
+        if not self.render.textures:  # as before textures were added
             del identity["render"]["textures"]
             del identity["appearance"]["textures"]
         else:

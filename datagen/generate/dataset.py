@@ -1,7 +1,7 @@
-"""States in, shards of randomised image triplets out.
+"""Generation of shards of randomised image triplets from states.
 
-A shard is a pure function of (configuration, shard number): it may be made by any worker, twice, or after a kill, and
-has the same bytes. So resuming is only a matter of asking which shards are already committed.
+A shard is a pure function of (configuration, shard number): its bytes are the same whichever worker makes it, even
+twice or after a kill. Resuming therefore only means making the shards that are not committed yet.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def generate(config: RenderConfig) -> TripletDataset:
     """Make, resume, extend or reuse the dataset that ``config`` describes.
 
     Raises:
-        DactylError: the output holds a dataset of another configuration (the differing keys are named) or, finished,
-            more triplets than asked for, another process writes to it, the states or a system library are missing, or
-            rendering a sample kept failing.
+        DactylError: the output holds a dataset of another configuration (the differing keys are named), or a finished
+            one with more triplets than configured, another process writes to it, the states or a system library are
+            missing, or rendering a sample kept failing.
     """
     scene = config.drawn_scene()
     identity = config.identity()
@@ -62,7 +62,7 @@ def render_one(config: RenderConfig, index: int) -> Location:
     """Render sample ``index`` of the dataset by itself, with the bytes that its shard has or would have.
 
     Returns:
-        ``<output>/only``, with the sample's files named as in the tar: pictures, label and appearance.
+        ``<output>/only``, with the sample's files named as in the tar: images, label and appearance.
 
     Raises:
         DactylError: as :func:`generate`.
@@ -74,10 +74,10 @@ def render_one(config: RenderConfig, index: int) -> Location:
 
 
 def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str) -> list[ShardRecord]:
-    """Records of all shards, after making those that are not committed."""
+    """Make the shards that are not committed, and return the records of all."""
     records: dict[int, ShardRecord] = {}
-    finished = store.size(config.output / MANIFEST) is not None  # an unfinished one may end with fewer
-    # To ask for each of half a million shards that are not there takes a minute.
+    finished = store.size(config.output / MANIFEST) is not None  # an unfinished dataset may take a smaller count
+    # Only recorded shards are looked up: asking for half a million that do not exist takes a minute.
     looked_at = [number for number in recorded_shards(config.output) if number <= config.shards]
     # Read records concurrently: on a remote store each read is a network round trip.
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
@@ -113,10 +113,10 @@ def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str)
 def _execute(
     config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
 ) -> Iterator[tuple[int, ShardRecord]]:
-    """The shards, wherever the configuration wants them made."""
+    """Make the shards with the configured executor."""
     workers = config.workers or default_workers()
     if config.executor == "local":
-        # Drivers leak; what draws all shards of its process does not, and starts as slowly as it draws thousands.
+        # Drivers leak, so processes are recycled. Reusable renderers do not leak, and are slow to start.
         lives = _REUSED_TASKS if traits_of(config.renderer).reusable else TASKS_PER_PROCESS
         return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray

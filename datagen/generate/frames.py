@@ -1,4 +1,4 @@
-"""A look at every frame before it is written: blank and stale ones come from drivers, and must not reach a dataset."""
+"""Check of every frame before it is written: drivers may return blank or stale ones, which must not enter a dataset."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from datagen.render.sample import Sample
 from datagen.workers.pool import TransientError
 
-# A frame whose grey levels vary less than this is blank: real ones vary by 20 and more.
+# A frame whose levels have a smaller standard deviation is blank: real ones have 20 or more.
 _MIN_FRAME_STD = 1.0
 
 
 def is_blank(image: NDArray[np.uint8]) -> bool:
-    """Whether a picture (H, W, 3) is all of one colour, or nearly."""
+    """Return whether an image (H, W, 3) has only one colour, or nearly."""
     return float(image.std()) < _MIN_FRAME_STD
 
 
 class FrameGuard:
-    """Refuses frames that cannot be pictures of their samples. One for each sequence that a renderer draws."""
+    """Check that refuses frames that cannot show their samples. One guard for each sequence that a renderer draws."""
 
     def __init__(self, device: str, cameras: tuple[str, ...]) -> None:
         self._device, self._cameras = device, cameras
@@ -28,8 +28,8 @@ class FrameGuard:
         """Raise TransientError for a constant frame, or one that repeats the last although it should look different.
 
         Args:
-            sample: what was asked for.
-            images: what came, (C, H, W, 3).
+            sample: the rendered sample.
+            images: its images, (C, H, W, 3).
         """
         for camera, image in enumerate(images):
             if is_blank(image):
@@ -37,7 +37,7 @@ class FrameGuard:
         if self._before is not None:
             last, last_images = self._before
             same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]
-            # The object may be out of a camera's sight; a new look is not.
+            # The object may be outside a camera's view, but another appearance is always visible.
             if (any(same) and not _same_look(sample, last)) or (all(same) and not _same_pose(sample, last)):
                 self._refuse(sample, same.index(True), f"repeats sample {last.index}")
         self._before = sample, images.copy()

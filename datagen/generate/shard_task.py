@@ -1,4 +1,4 @@
-"""One shard: from numbers to samples, from samples to pictures, from pictures to a tar."""
+"""Making of one shard: sample numbers to samples, samples to images, images to a tar file."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
 @functools.lru_cache(maxsize=2)
 def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
-    """Every state once per round, in an order of its own."""
+    """Return the order of all states in one round, each once."""
     return generator(seed, round_number, "state order").permutation(states)
 
 
 def make_samples(
     config: RenderConfig, scene: Scene, states: States, materials: tuple[str, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
-    """Samples to render and their labels without cameras' pictures: a function of (config, index) each."""
+    """Yield samples to render and their labels, except labels of views; each depends only on (config, index)."""
     for index in indices:
         round_number, place = divmod(index, len(states))
         row = int(_state_order(config.seed, round_number, len(states))[place])
@@ -77,12 +77,12 @@ def make_samples(
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Makes one shard: the unit of work that any process on any machine can run, twice if need be.
+    """Task that makes one shard, which any process on any machine can run, even twice.
 
     Attributes:
-        config: what to render.
-        scene: what is drawn, :meth:`RenderConfig.drawn_scene`: another machine may not have its file.
-        identity_fingerprint: of the configuration.
+        config: configuration of the dataset.
+        scene: scene to draw, :meth:`RenderConfig.drawn_scene`, since another machine may not have its file.
+        identity_fingerprint: fingerprint of the configuration.
     """
 
     config: RenderConfig
@@ -93,7 +93,7 @@ class ShardTask:
         return self.make(number, _cached_states(self.config.states), advance)
 
     def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
-        """The shard, of states that the caller has at hand: the configuration's folder may lie on another machine."""
+        """Make a shard from given states, since the configuration's folder may be on another machine."""
         config = self.config
         with shard_renderer(config.renderer, self.scene, config.render_here) as renderer:
 
@@ -106,7 +106,7 @@ class ShardTask:
 
 
 def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
-    """The files of sample ``index`` by their names in its tar, rendered by itself: the bytes that its shard holds."""
+    """Render sample ``index`` by itself, and return its files by their names in the tar, with its shard's bytes."""
     scene = config.drawn_scene()
     with shard_renderer(config.renderer, scene, config.render_here) as renderer:
         renderer.skip(index - config.indices(index // config.shard_size).start)
@@ -118,7 +118,7 @@ def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
 def encoded_samples(
     config: RenderConfig, scene: Scene, states: States, renderer: Renderer, indices: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
-    """Members of the samples' tar, rendered by a renderer that stands where ``indices`` begin."""
+    """Yield the tar members of the samples, drawn by a renderer that is positioned at the first of ``indices``."""
     guard = FrameGuard(renderer.info.device, scene.rig.names)
     views = _cached_views(scene, config.render) if config.view_labels else None
     samples = make_samples(config, scene, states, renderer.materials, indices)
@@ -142,12 +142,12 @@ _kept: dict[tuple[str, Scene, RenderOptions], Renderer] = {}
 
 @contextlib.contextmanager
 def shard_renderer(name: str, scene: Scene, options: RenderOptions) -> Iterator[Renderer]:
-    """A renderer that stands at the beginning of its shard: a new one, or one that is kept until its process ends."""
+    """Provide a renderer at the beginning of its shard: a new one, or a reusable one kept until the process ends."""
     key = (name, scene, options)
     renderer = _kept.get(key) or create_renderer(*key)
     if renderer.reusable and key not in _kept:
         _kept[key] = renderer
-        # A worker process runs these at its end while threads still live; atexit would be too late to end players well.
+        # Worker processes run finalizers while threads are alive; atexit would be too late to end players properly.
         multiprocessing.util.Finalize(None, renderer.close, exitpriority=0)
     try:
         yield renderer

@@ -1,4 +1,4 @@
-"""The values of online batches, for a renderer that draws whole batches: what worker processes make ahead of it."""
+"""Values of online batches, made in advance by worker processes for a renderer that draws whole batches."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from vision.progress import Advance
 from vision.scene.scene import Scene
 
 Labels = dict[str, NDArray[Any]]
-"""Rows of a sample's label by key, as the renderer's rows."""
+"""Rows of the samples' labels by key, in the order of the renderer's rows."""
 
 
 @dataclass(frozen=True)
 class ValueBatches:
-    """Makes one batch of values and labels: a task for worker processes, none of which draws anything.
+    """Task for worker processes that makes one batch of values and labels, without drawing.
 
     Attributes:
-        config: what to render.
-        scene: what is drawn, :meth:`RenderConfig.drawn_scene`.
+        config: configuration of the samples.
+        scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
         held_out: episodes that are not used.
         per_batch: samples of this training process in each batch.
         rank: number of this training process.
         world: number of training processes.
-        keys: of the labels that are wanted.
+        keys: keys of the labels to return.
     """
 
     config: RenderConfig
@@ -43,7 +43,7 @@ class ValueBatches:
     keys: tuple[str, ...]
 
     def indices(self, batch: int) -> range:
-        """Numbers of the samples: along the batches, equal shares of each for the training processes."""
+        """Return the numbers of a batch's samples; the training processes have equal parts of each batch."""
         first = first_number(batch, self.per_batch, self.rank, self.world)
         return range(first, first + self.per_batch)
 

@@ -1,7 +1,7 @@
-"""What each camera sees of the object: how much of it, where, and which pixels.
+"""Labels of each camera's view of the object: visible fraction, position in the image, and mask.
 
-Computed from the geometry by a small depth buffer, not read back from a renderer: the labels of a sample are the same
-whichever renderer, driver or device draws it, and depend on no sample before.
+They are computed from the geometry by a small depth buffer, not read back from a renderer, so a sample's labels are the
+same for every renderer, driver and device, and do not depend on earlier samples.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _BEHIND = np.packbits([False, False, False, False, True])[0]
 
 
 class Views:
-    """Labels of the views of an object, by the renderers' own meshes of the hand.
+    """Labels of an object's views, computed with the renderers' own meshes of the hand.
 
-    The background hides nothing: it lies below and behind. Clutter does.
+    Clutter may hide the object; the background, which lies below and behind it, never does.
     """
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -49,9 +49,9 @@ class Views:
         self._faces = np.concatenate([nothing.astype(np.int64), *faces])
 
     def __call__(self, sample: Sample, cameras: Cameras) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
-        """The labels of a sample's views (``vision.storage.schema.LABEL``, optional keys), and masks (C, H, W).
+        """Return labels of a sample's views (optional keys of ``vision.storage.schema.LABEL``), and masks (C, H, W).
 
-        A pixel belongs to what its centre shows, as in an image without antialiasing.
+        A pixel belongs to the surface at its centre, as in an image without antialiasing.
         """
         data = self._stage.data
         self._stage.set(sample)
@@ -86,18 +86,18 @@ def _nearness(
     window: FloatArray,
     shape: tuple[int, int],
 ) -> FloatArray:
-    """A depth buffer: one over the depth of the nearest triangle at each pixel's centre, 0 for none, (C, H, W).
+    """Return a depth buffer (C, H, W): one over the depth of the nearest triangle at each pixel's centre, 0 for none.
 
     Args:
         points: vertices in metres, world frame, (N, 3).
-        faces: of each triangle, (T, 3); one with a vertex behind a camera is not drawn for it.
-        intrinsics, extrinsics: of the cameras, (C, 3, 3) and (C, 4, 4).
-        window: upper left and lower right corner in pixels of what matters; nothing else is drawn, (C, 2, 2).
+        faces: vertices of each triangle, (T, 3); a camera omits triangles with a vertex behind it.
+        intrinsics, extrinsics: K (C, 3, 3) and T (C, 4, 4) of the cameras.
+        window: upper left and lower right corner, in pixels, of the area to draw, (C, 2, 2).
         shape: height and width of the buffer.
     """
     depth = np.einsum("cj,nj->cn", extrinsics[:, 2, :3], points) + extrinsics[:, 2, 3:]
     seen = np.concatenate([project(points, intrinsics, extrinsics), 1.0 / depth[..., None]], axis=-1)  # (C, N, 3)
-    # Most triangles lie wholly on one side of the window; tell by their vertices, before any triangle is put together.
+    # Most triangles lie wholly on one side of the window: discard them by their vertices before assembling triangles.
     low, high = window[:, 0, None], window[:, 1, None]
     side = np.packbits(
         np.concatenate([seen[..., :2] < low, seen[..., :2] > high, depth[..., None] <= 0], axis=-1), axis=-1
@@ -107,7 +107,7 @@ def _nearness(
     corner = seen[camera[:, None], faces[number]]  # (t, 3, 3)
     first = np.ceil(np.maximum(corner[..., :2].min(axis=1), window[camera, 0]) - 0.5).astype(int)
     last = np.floor(np.minimum(corner[..., :2].max(axis=1), window[camera, 1]) - 0.5).astype(int)
-    # Barycentric coordinates of a pixel: an inverse of the triangle's homogeneous corners times (x, y, 1).
+    # Barycentric coordinates of a pixel: the inverse of the triangle's homogeneous corners times (x, y, 1).
     (ax, ay), (bx, by), (cx, cy) = (corner[:, k, :2].T for k in range(3))
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -122,7 +122,7 @@ def _nearness(
     x, y = column + 0.5, row + 0.5
     b = weight_b[0, owner] * x + weight_b[1, owner] * y + weight_b[2, owner]
     c = weight_c[0, owner] * x + weight_c[1, owner] * y + weight_c[2, owner]
-    inside = (b >= 0) & (c >= 0) & (b + c <= 1)  # false for NaN: a triangle seen edge on
+    inside = (b >= 0) & (c >= 0) & (b + c <= 1)  # false for NaN, a triangle seen edge-on
     owner, b, c = owner[inside], b[inside], c[inside]
     at_a, at_b, at_c = corner[owner, :, 2].T
     buffer = np.zeros((len(intrinsics), *shape))

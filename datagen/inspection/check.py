@@ -1,4 +1,4 @@
-"""Is a dataset what it says? Every shard and every sample, and some samples rendered once more."""
+"""Check of a dataset: every shard and every sample, and some samples rendered again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vision.storage.shards import encode_images, mask_box, mask_suffix
 if TYPE_CHECKING:
     from datagen.generate.view_labels import Views
 
-_OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over a picture: another driver rounds and dithers otherwise
+_OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over an image: other drivers round and dither differently
 _OUTLINE_TOLERANCE = 2  # pixels of a mask
 _PIXEL_TOLERANCE = 1e-6
 
@@ -58,10 +58,10 @@ class CheckConfig:
 
 
 def faults(config: CheckConfig) -> Iterator[str]:
-    """Every fault, a line each that names shard or sample. Samples are looked at once all shards are sound.
+    """Yield every fault as a line that names the shard or sample. Samples are only checked if all shards are sound.
 
     Raises:
-        DactylError: no or unfinished dataset; or rendering again is not possible here.
+        DactylError: the dataset does not exist or is unfinished, or samples cannot be rendered again here.
     """
     folder = DatasetFolder(config.dataset)
     bad = list(_shard_faults(folder))
@@ -88,7 +88,7 @@ def _shard_faults(folder: DatasetFolder) -> Iterator[str]:
 
 
 def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
-    """A rendered dataset has the samples 0 to N - 1; recordings may leave some out."""
+    """Check that a rendered dataset has samples 0 to N - 1; recordings may leave some out."""
     missing = np.setdiff1d(np.arange(len(dataset)), dataset.indices)
     if "shard_size" in dataset.manifest.config and len(missing):
         first = sample_key(int(missing[0]))
@@ -96,7 +96,7 @@ def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
 
 
 def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
-    """Decoding, labels against their table, blank and double pictures, and the object where cameras look."""
+    """Check decoding, labels against their schema, blank and duplicate images, and that cameras see the object."""
     seen: dict[bytes, str] = {}
     with progress("samples", len(dataset), "samples") as advance:
         for number in range(len(dataset)):
@@ -124,7 +124,7 @@ def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[s
     points = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
     pixels = project(points + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
     sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
-    inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # a keypoint at least, (C,)
+    inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # at least one keypoint, (C,)
     if not np.isfinite(pixels).all():
         yield "the object is behind a camera"
     elif not inside.any():
@@ -135,7 +135,7 @@ def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[s
 
 
 def _mask_faults(dataset: TripletDataset, number: int, sample: dict[str, Any]) -> Iterator[str]:
-    """Labels of the views against each other, each fault after the name of its file."""
+    """Compare labels of the views with each other; each fault begins with the name of its file."""
     masks = dataset.masks(number)
     optional = {key for key, field in LABEL.items() if field.optional}
     if absent := optional - sample.keys():
@@ -153,10 +153,10 @@ def _mask_faults(dataset: TripletDataset, number: int, sample: dict[str, Any]) -
 
 
 def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator[str]:
-    """Render random samples again from label and appearance, each from its place in its shard."""
+    """Render random samples again from label and appearance, each at its position in its shard."""
     if count == 0:
         return
-    # Late: who only reads a dataset needs no simulator.
+    # Late, because reading a dataset does not need the simulator.
     from datagen.generate.shard_task import shard_renderer
     from datagen.generate.view_labels import Views
 
@@ -188,7 +188,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
 
 
 def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_device: bool) -> Iterator[str]:
-    """Equal bytes on the device that made the shard, a tolerance on any other."""
+    """Require equal bytes on the device that made the shard, and allow a tolerance on any other."""
     for name, jpeg in encode_images(images, dataset.rig).items():
         stored = dataset.member(number, name)
         if jpeg == stored:
@@ -201,7 +201,7 @@ def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_
 def _view_differences(
     dataset: TripletDataset, number: int, sample: Sample, views: Callable[[], Views]
 ) -> Iterator[str]:
-    """The masks computed again: other processors may round a pixel on the outline to the other side."""
+    """Compute the masks again; other processors may round a pixel on the outline to the other side."""
     stored = dataset.masks(number)
     if stored is None:
         return
@@ -214,7 +214,7 @@ def _view_differences(
 
 
 def stored_sample(dataset: TripletDataset, number: int) -> Sample:
-    """What a renderer needs to draw sample ``number`` again: nothing but what its shard holds."""
+    """Return the sample that a renderer needs to draw sample ``number`` again, from its shard alone."""
     label = dataset.label(number)
     look = Appearance.from_json(dataset.appearance(number), f"{dataset.where(number)}.appearance.json")
     pose = (label["joint_position"], label["object_position"], label["object_quaternion"])

@@ -1,4 +1,4 @@
-"""A dataset's ``README.md``: what it is, what was varied, a picture, and how to load it with ``webdataset`` only."""
+"""A dataset's ``README.md``: contents, randomizations, a preview, and how to load it with ``webdataset`` alone."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _MARK = re.compile(r"<!-- made by dactyl render, sha256 ([0-9a-f]{64}) -->\n\Z")
 def write_card(dataset: TripletDataset) -> bool:
     """Write ``README.md`` and ``preview.jpg`` into the dataset's folder, unless a person has changed the card.
 
-    Like all of a dataset they are the same bytes for the same configuration, whatever the folder is called.
+    Like everything in a dataset, their bytes depend only on the configuration, not on the folder's name.
 
-    The card is written last: where it says what the set is today, the picture is there.
+    The card is written last, so that an up-to-date card implies an up-to-date preview.
 
     Returns:
-        Whether they are there as this program makes them.
+        Whether both exist as this program makes them.
     """
     path, text = dataset.folder / CARD, card(dataset)
     text += f"<!-- made by dactyl render, sha256 {hashlib.sha256(text.encode()).hexdigest()} -->\n"
     found = _read(path)
-    if found == text:  # a finished set that was asked for again
+    if found == text:  # a finished dataset was requested again
         return True
     if found is not None and not _is_ours(found):
         return False
-    if not store.is_remote(dataset.folder):  # it would fetch shards from all over the set
+    if not store.is_remote(dataset.folder):  # a preview would fetch shards from the whole dataset
         picture = io.BytesIO()
         sheet = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2, named=False)
         sheet.convert("RGB").save(picture, "JPEG", quality=85)
@@ -50,7 +50,7 @@ def write_card(dataset: TripletDataset) -> bool:
 
 
 def card(dataset: TripletDataset) -> str:
-    """The card in Markdown, with the front matter that dataset hubs read."""
+    """Return the card in Markdown, with the front matter that dataset hubs read."""
     cameras = [camera.name for camera in dataset.rig.cameras]
     each = f"{{{', '.join(cameras)}}}"
     fields = {f"{name} in `label.json`": field for name, field in LABEL.items() if not field.optional}
@@ -72,13 +72,13 @@ def card(dataset: TripletDataset) -> str:
 
 
 def _size(samples: int) -> str:
-    """Size category of a dataset as hubs for datasets name it."""
+    """Return the size category of a dataset as dataset hubs name it."""
     bounds = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
     return next((name for bound, name in bounds if samples < bound), "1M<n<10M")
 
 
 def _read(path: Location) -> str | None:
-    """A card; None where there is none, and nothing of what is too large for one of ours or no regular file."""
+    """Read a card; None if there is none, empty if it is too large to be ours or not a regular file."""
     if (size := store.size(path)) is None:
         return None
     try:
@@ -88,6 +88,6 @@ def _read(path: Location) -> str | None:
 
 
 def _is_ours(text: str) -> bool:
-    """Word for word as it was written."""
+    """Return whether a card is unchanged since this program wrote it."""
     found = _MARK.search(text)
     return found is not None and hashlib.sha256(text[: found.start()].encode()).hexdigest() == found[1]

@@ -1,6 +1,6 @@
-"""Can this machine render? Every renderer draws a scene of which each pixel's owner is known.
+"""Check whether this machine can render: every renderer draws a scene in which each pixel's content is known.
 
-Each is tried in a process of its own: where a driver is missing or broken, native code may end the process or hang.
+Each is tried in a separate process, because native code may end the process or hang if a driver is missing or broken.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _installed() -> Iterator[Literal["filament", "classic", "warp"]]:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one renderer: the complaint is empty when its pictures are right."""
+    """Result for one renderer; ``complaint`` is empty if its images are right."""
 
     name: str
     complaint: str
@@ -74,7 +74,7 @@ class Finding:
 
 
 def examine(name: str, timeout_s: float = 120.0) -> Finding:
-    """Try one renderer in a process of its own."""
+    """Try one renderer in a separate process."""
     start = time.monotonic()
     command = [sys.executable, "-m", "datagen.inspection.doctor", name]
     try:
@@ -91,10 +91,10 @@ def examine(name: str, timeout_s: float = 120.0) -> Finding:
 
 
 def complaint(renderer: Renderer, scene: Scene) -> str:
-    """What is wrong with a renderer's pictures; empty if nothing is.
+    """Return what is wrong with a renderer's images; empty if nothing is.
 
-    The block hangs above the hand under the even sky, once white and once black: the pictures must differ exactly
-    inside its projected outline. That finds blank, mirrored, shifted and swapped pictures.
+    The block hangs above the hand under the even sky, once white and once black: the images must differ exactly inside
+    its projected outline. That detects blank, mirrored, shifted and swapped images.
     """
     white, black = renderer.render(
         [_sample(scene, renderer.materials, number, grey) for number, grey in enumerate((1.0, 0.0))]
@@ -110,19 +110,19 @@ def complaint(renderer: Renderer, scene: Scene) -> str:
 
 
 def _certain_pixels(scene: Scene, camera: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Pixels two and more inside the block's outline, and as far outside, (H, W) each."""
+    """Return masks of the pixels at least two pixels inside the block's outline, and as far outside, (H, W) each."""
     nominal = scene.rig.nominal
     corners = scene.object.keypoints + _ABOVE_HAND
     pixels = project(corners, nominal.intrinsics[camera], nominal.extrinsics[camera])
     outline = Outline(pixels[ConvexHull(pixels).vertices])
     centres = np.stack(np.meshgrid(np.arange(_SIZE), np.arange(_SIZE)), axis=-1).reshape(-1, 2) + 0.5
-    # Matplotlib grows or shrinks a path by the radius, which of the two depends on the corners' sense.
+    # Matplotlib grows or shrinks a path by the radius, depending on the orientation of its corners.
     grown, shrunk = sorted((outline.contains_points(centres, radius=r) for r in (2.0, -2.0)), key=np.sum, reverse=True)
     return shrunk.reshape(_SIZE, _SIZE), ~grown.reshape(_SIZE, _SIZE)
 
 
 def _sample(scene: Scene, materials: tuple[str, ...], index: int, grey: float) -> Sample:
-    """No lights but the sky; everything matt and grey, the block in a grey of its own."""
+    """Build a sample lit by the sky alone, with everything matt and grey, and the block in its own grey."""
     block = [material.startswith(("face/", "letter/")) for material in materials]
     matt = np.full(len(materials), 0.1)
     look = Appearance(
@@ -139,7 +139,7 @@ def _sample(scene: Scene, materials: tuple[str, ...], index: int, grey: float) -
 
 
 def main(name: str) -> None:
-    """In the process of its own: one line of JSON on standard output."""
+    """Try a renderer in the separate process, and print one line of JSON."""
     options = RenderOptions(image_size=_SIZE, mesh_fraction=0.05)
     scene = rendered_scene(complete_scene("block"), options)
     finding: dict[str, object] = {"info": None}
@@ -150,7 +150,7 @@ def main(name: str) -> None:
         finding["complaint"] = str(error)
     sys.stdout.write(json.dumps(finding) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # a driver that crashes when it is unloaded has rendered nonetheless
+    os._exit(0)  # skips unloading: a driver that crashes there has rendered nonetheless
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What samples can be filtered by: numbers of their errors, of their labels and of what was drawn for them."""
+"""Values by which samples can be filtered: numbers of their errors, labels and appearances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_EACH = 6  # numbers of a value that are named one by one; of larger ones least, mean and greatest
+_EACH = 6  # values of up to this many numbers list each; larger ones only minimum, mean and maximum
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class SampleErrors:
     """Errors of estimates of a dataset's N samples.
 
     Attributes:
-        values: (N,) each, by title with protocol and unit.
-        shown: the titles of those that captions have.
-        severity: (N,) by which samples are called worst.
+        values: errors by title, with protocol and unit, (N,) each.
+        shown: titles of the errors shown in captions.
+        severity: measure by which samples are ranked as worst, (N,).
     """
 
     values: Mapping[str, np.ndarray]
@@ -28,10 +28,10 @@ class SampleErrors:
 
 
 def filter_table(samples: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Numbers of samples, each given as the same groups of named values.
+    """Tabulate the numbers of samples, each given as the same groups of named values.
 
     Returns:
-        ``groups``, for each group its names and their columns; ``rows``, for each sample a number or None a column.
+        ``groups``: names of each group and their columns; ``rows``: for each sample, a number or None per column.
     """
     found = [{group: dict(_numbers("", values)) for group, values in sample.items()} for sample in samples]
     groups: dict[str, dict[str, int]] = {}
@@ -44,14 +44,14 @@ def filter_table(samples: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """Finite numbers of a value of JSON or arrays, to four digits, each under a name of its own."""
+    """Yield the finite numbers of a JSON value or arrays, to four digits, each with its own name."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _numbers(f"{name} {key}".strip(), inner)
         return
     try:
         numbers = np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):  # texts, lists of what differs in shape, numbers without end
+    except (TypeError, ValueError, OverflowError):  # texts, ragged lists, integers that are too large
         numbers = np.empty(0)
     if isinstance(value, list) and not numbers.size:
         yield f"{name}, how many", float(len(value))

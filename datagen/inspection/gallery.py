@@ -1,4 +1,4 @@
-"""A page to browse samples with: pictures, the label drawn over them, and every drawn value. One file, no network."""
+"""HTML page to browse samples: images, the label drawn over them, and every drawn value. One file, no network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(dataset: TripletDataset, numbers: Sequence[int], errors: SampleErrors | None = None) -> str:
-    """HTML of samples ``numbers``; pictures are embedded as they are in the shards."""
+    """Return an HTML page of samples ``numbers``; images are embedded as stored in the shards."""
     title = f"{dataset.folder.name}: {len(numbers)} of {len(dataset):,} triplets of the {dataset.object.name}"
     values = [_values(dataset, number, errors) for number in numbers]
     shown = errors.shown if errors else ()
@@ -34,14 +34,14 @@ def page(dataset: TripletDataset, numbers: Sequence[int], errors: SampleErrors |
 
 
 def page_numbers(dataset: TripletDataset, count: int, errors: SampleErrors | None) -> list[int]:
-    """Numbers of up to ``count`` samples, spread evenly; half of them the worst where errors are known."""
+    """Return up to ``count`` sample numbers, spread evenly; if errors are known, half of them are the worst."""
     worst = [] if errors is None else np.argsort(-errors.severity, kind="stable")[: -(-count // 2)].tolist()
     others = [number for number in range(len(dataset)) if number not in worst]
     return sorted([*worst, *(others[place] for place in spread(len(others), count - len(worst)))])
 
 
 def _values(dataset: TripletDataset, number: int, errors: SampleErrors | None) -> dict[str, dict[str, Any]]:
-    """All that is known of a sample, in groups."""
+    """Return all values of a sample, in groups."""
     drawn = dataset.appearance(number)
     label = {key: np.asarray(value).tolist() for key, value in dataset.label(number).items() if key not in drawn}
     groups = {}
@@ -74,7 +74,7 @@ def _sample(
 
 
 def _edges(dataset: TripletDataset, label: dict[str, Any], camera: int) -> list[tuple[Any, Any, bool]]:
-    """Both ends in pixels of the object's edges as the label has them, and whether each is seen."""
+    """Return both ends, in pixels, of the object's edges at the labelled pose, and whether each is visible."""
     K, T = label["camera_intrinsics"][camera], label["camera_extrinsics"][camera]
     position, quaternion = label["object_position"], label["object_quaternion"]
     edges = dataset.object.edges
@@ -84,7 +84,7 @@ def _edges(dataset: TripletDataset, label: dict[str, Any], camera: int) -> list[
 
 
 def _readable(values: dict[str, dict[str, Any]]) -> str:
-    """One line for each value, numbers to four digits."""
+    """Format values, one line each, numbers to four digits."""
     rounded = json.loads(json.dumps(values), parse_float=lambda text: float(f"{float(text):.4g}"))
     lines = [(group, key, value) for group, found in rounded.items() for key, value in found.items()]
     return "\n".join(f"{group}: {key}: {json.dumps(value, ensure_ascii=False)}" for group, key, value in lines)

@@ -1,4 +1,4 @@
-"""What a dataset says of itself, as a table."""
+"""Summary of a dataset as a table."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class InfoConfig:
 
 
 def summary(dataset: TripletDataset) -> Table:
-    """Counts, sizes, renderer, and how a thousand labels, spread evenly, are distributed."""
+    """Return counts, sizes, renderer, and the distribution of a thousand labels spread evenly."""
     labels = [dataset.label(number) for number in spread(len(dataset), _MOST_LABELS)]
     table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")
     for key, value in (facts(dataset) | _distributions(labels)).items():
-        table.add_row(Text(printable(key)), Text(printable(value)))  # words of others are neither codes nor markup
+        table.add_row(Text(printable(key)), Text(printable(value)))  # others' text must not act as codes or markup
     return table
 
 
 def spread(total: int, count: int) -> list[int]:
-    """At most ``count`` numbers below ``total``, evenly spaced, first and last among them."""
+    """Return at most ``count`` evenly spaced numbers below ``total``, including the first and the last."""
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist() if total else []
 
 
 def facts(dataset: TripletDataset) -> dict[str, str]:
-    """What it is and how it was made; ranges where they are not the program's own, in brackets those."""
+    """Return what the dataset is and how it was made; ranges that differ from the defaults have those in brackets."""
     manifest = dataset.manifest
     size = sum(shard.bytes for shard in dataset.shards)
     written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
@@ -74,7 +74,7 @@ def facts(dataset: TripletDataset) -> dict[str, str]:
 
 
 def _configuration(config: dict[str, Any]) -> dict[str, str]:
-    """What was asked for, where it is not the default of this program."""
+    """Return the parts of the configuration that differ from the program's defaults."""
     defaults = {"appearance": AppearanceConfig(), "augmentation": PoseAugmentConfig(), "render": RenderOptions()}
     rows = {}
     for part, default in defaults.items():
@@ -86,7 +86,7 @@ def _configuration(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted keys."""
+    """Flatten nested values to dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -115,7 +115,7 @@ def _distributions(labels: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def _visibility(shares: Sequence[np.ndarray]) -> dict[str, str]:
-    """Visible share of the object in one camera or another; empty for a dataset that does not say."""
+    """Return percentiles of the object's visible fraction over all cameras; empty for a dataset without it."""
     if not shares:
         return {}
     low, middle, high = np.percentile(shares, [5, 50, 95])

@@ -1,4 +1,4 @@
-"""Look at a dataset: what it says of itself, a contact sheet, and a page to browse samples."""
+"""Inspection of a dataset: its summary, a contact sheet, and a page to browse samples."""
 
 from __future__ import annotations
 
@@ -62,11 +62,12 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
     """Print a summary of the dataset and write its contact sheet and its page, or open a viewer.
 
     Args:
-        config: what to look at.
-        errors_of: reads an evaluation's errors on the dataset; evaluations are not this package's.
+        config: configuration of the inspection.
+        errors_of: function that reads an evaluation's errors on the dataset, since this package has no evaluations.
 
     Raises:
-        DactylError: no or unfinished dataset, a fault in a sample that was looked at, or an evaluation of others.
+        DactylError: the dataset does not exist or is unfinished, a sample shown has a fault, or the evaluation is of
+            other data.
     """
     dataset = TripletDataset(config.dataset)
     errors = None if config.evaluation is None else errors_of(config.evaluation, dataset)

@@ -1,4 +1,4 @@
-"""What a scene file was understood to say, in words and tables."""
+"""Summary of a parsed scene file in words and tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SceneConfig:
 
 
 def summary(scene: Scene) -> Table:
-    """The scene's parts, in the words and units of a person."""
+    """Return a table of the scene's parts in readable words and units."""
     table = Table(show_header=False, title=f"scene {scene.name}", title_justify="left")
     for key, value in (_hand_facts(scene.hand) | _object_facts(scene.object)).items():
         table.add_row(key, value)
@@ -55,7 +55,7 @@ def summary(scene: Scene) -> Table:
 
 
 def landmark_points(scene: Scene) -> FloatArray:
-    """The hand's landmarks at its initial pose, (L, 3) metres, world; none without them."""
+    """Return the hand's landmarks at its initial pose, (L, 3), metres, world frame; empty without landmarks."""
     hand = scene.hand
     if hand is None or hand.landmarks is None:
         return np.zeros((0, 3))
@@ -64,7 +64,7 @@ def landmark_points(scene: Scene) -> FloatArray:
 
 
 def inside(camera: Camera, points: FloatArray) -> FloatArray:
-    """Which world points (N, 3) lie in front of a camera and inside its image, whatever may hide them, (N,) bool."""
+    """Return which world points (N, 3) project into a camera's image, ignoring occlusion, (N,) bool."""
     pixels = project(points, camera.intrinsics, camera.extrinsics)
     with np.errstate(invalid="ignore"):
         return np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1))
@@ -108,7 +108,7 @@ def _object_facts(target: PoseObject) -> dict[str, str]:
 
 
 def camera_table(scene: Scene) -> Table:
-    """What each camera sees of the object where it starts, and of the landmarks."""
+    """Return a table of what each camera sees of the object at its start, and of the landmarks."""
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("camera", "pixels", "view (°)", "position (m)", "away", "across", "inside", "landmarks"):
         table.add_column(heading)

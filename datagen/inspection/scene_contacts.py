@@ -1,4 +1,4 @@
-"""What a scene's compiled model shows: a hand's floor or limits that nobody meant, parts that stand in each other."""
+"""Warnings from a scene's compiled model: a hand with its own floor, odd joint limits, parts inside each other."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 
 from datagen.sim.scene import SimScene
 
-_OVERLAP = 0.002  # m: more than a contact gives way
-_STIFF, _LOOSE = 0.1, 4 * np.pi  # rad: no hand's widest hinge turns less, and no finger's more
+_OVERLAP = 0.002  # m: more than a contact yields
+_STIFF, _LOOSE = 0.1, 4 * np.pi  # rad: every hand's widest hinge turns more than the first, no finger's than the second
 
 
 def model_warnings(compiled: SimScene) -> Iterator[str]:
-    """What of the hand is no hand's, lies below the background, or holds the object where it starts; a sentence each.
+    """Yield a sentence for each likely mistake: a hand with its own floor or odd limits, one below the background, or
+    one that encloses the object's start.
 
     Args:
-        compiled: scene that is compiled for physics.
+        compiled: scene compiled for physics.
     """
     scene, model, hand = compiled.scene, compiled.model, compiled.hand
     if hand is None:
@@ -60,7 +61,7 @@ def model_warnings(compiled: SimScene) -> Iterator[str]:
 
 
 def _limit_warnings(compiled: SimScene) -> Iterator[str]:
-    """Limits of hinges that look like another unit's."""
+    """Warn of limits of hinges that look like another unit's."""
     model = compiled.model
     joints = model.dof_jntid[compiled.hand_dof]
     hinges = joints[(model.jnt_type[joints] == int(mujoco.mjtJoint.mjJNT_HINGE)) & (model.jnt_limited[joints] > 0)]
@@ -78,7 +79,7 @@ def _limit_warnings(compiled: SimScene) -> Iterator[str]:
 
 
 def _bottom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
-    """Height of the lowest corner of a geom's own box, metres."""
+    """Return the height of the lowest corner of a geom's bounding box, metres."""
     down = data.geom_xmat[geom].reshape(3, 3)[2]
     centre, half = model.geom_aabb[geom].reshape(2, 3)
     return float(data.geom_xpos[geom][2] + down @ centre - np.abs(down) @ half)

@@ -1,4 +1,4 @@
-"""A picture of a scene: what each camera sees, with what was understood drawn over it, and where the cameras stand."""
+"""Sheet of a scene: each camera's image, with the parsed scene drawn over it, and the cameras' positions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from vision.scene.scene import Scene
 
 _KEYPOINT_COLOR = "#ff9f1a"
 _LANDMARK_COLOR = "#33d6ff"
-_LONGEST = 480  # pixels of a picture on the sheet
+_LONGEST = 480  # pixels of the longest side of an image on the sheet
 
 
 def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
-    """A row of plain pictures, a row of the same with the object's edges, axes and keypoints and the hand's landmarks,
-    and the cameras' frusta in the world.
+    """Draw a row of plain images, a row of the same with the object's edges, axes and keypoints and the hand's
+    landmarks, and the cameras' frusta in the world.
 
     Args:
-        scene: completed.
+        scene: completed scene.
         renderer: ``filament`` or ``classic``.
 
     Raises:
@@ -60,7 +60,7 @@ def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
 
 
 def _pictures(scene: Scene, renderer: str) -> np.ndarray:
-    """Images (C, H, W, 3) of the object where it starts, upright, and the hand's initial pose, under one drawn look."""
+    """Render images (C, H, W, 3) of the object upright at its start and the hand's initial pose, in one appearance."""
     with create_renderer(renderer, scene, RenderOptions(image_size=_LONGEST)) as drawing:
         look = draw_appearance(AppearanceConfig(), scene, drawing.materials, 0, 0)
         nominal = scene.rig.nominal
@@ -79,12 +79,12 @@ def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) 
 
 
 def frusta(scene: Scene, size: int) -> Image.Image:
-    """Object, landmarks and cameras in three dimensions, on about (size, size) pixels: as much as the labels take."""
+    """Plot object, landmarks and cameras in three dimensions, on about (size, size) pixels, depending on the labels."""
     with style.context("dark_background"):
         figure = Figure(figsize=(size / 100, size / 100), dpi=100, facecolor="#16181c")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot(projection="3d")
-        axes.set_position((0.0, 0.0, 1.0, 1.0))  # labels stand outside of it
+        axes.set_position((0.0, 0.0, 1.0, 1.0))  # labels lie outside of it
         start = np.array(scene.workspace.start)
         for edge in scene.object.edges + start:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
@@ -105,8 +105,8 @@ def frusta(scene: Scene, size: int) -> Image.Image:
 
 
 def frustum(camera: Camera, depth: float) -> FloatArray:
-    """A camera's centre, and what its image's corners (upper left, upper right, lower right, lower left) see at a depth
-    along its axis, (5, 3) metres, world."""
+    """Return a camera's centre and the points seen by its image's corners (upper left, upper right, lower right, lower
+    left) at a depth along its axis, (5, 3), metres, world frame."""
     pixels = np.array([[0, 0, 1], [camera.width, 0, 1], [camera.width, camera.height, 1], [0, camera.height, 1.0]])
     seen = depth * pixels @ np.linalg.inv(camera.intrinsics).T
     rotation, shift = camera.extrinsics[:3, :3], camera.extrinsics[:3, 3]

@@ -1,4 +1,4 @@
-"""What a scene file may say and probably does not mean; a sentence each."""
+"""Warnings of probable mistakes in a valid scene file, one sentence each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
-_LEAST_PIXELS = 30  # an object smaller than this in an image has a pose that no network reads well
+_LEAST_PIXELS = 30  # no network estimates the pose of an object smaller than this in an image well
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
-_FACING_APART = 0.02  # of the edges: reduced meshes have some odd ones
-_FAR_FROM_PIECES = 0.05  # of the object's diameter: more than a convex piece rounds off
+_FACING_APART = 0.02  # fraction of the edges, because reduced meshes have some inconsistent ones
+_FAR_FROM_PIECES = 0.05  # fraction of the object's diameter: more than a convex piece rounds off
 
 
 def warnings(scene: Scene) -> Iterator[str]:
-    """What is allowed and probably not meant; a sentence each."""
+    """Yield a sentence for each statement that is allowed but probably a mistake."""
     yield from _object_warnings(scene.object)
     start, work = np.array(scene.workspace.start), scene.workspace
     if work.drop_height is not None and work.start[2] <= work.drop_height:
@@ -66,7 +66,7 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
             f"object: one colour and no texture, and its shape looks the same after {len(target.shape_symmetries)} "
             "rotations, but no symmetries are declared: orientations that look alike will count as errors"
         )
-    if target.faces:  # its symmetries are told from the colours and letters of its sides
+    if target.faces:  # its symmetries follow from the colours and letters of its sides
         return
     yield from _facing_warnings(target)
     if plain and (turn := undeclared_symmetry(target)):
@@ -82,7 +82,7 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
 
 
 def _facing_warnings(target: PoseObject) -> Iterator[str]:
-    """Whether cameras would see through the surface: renderers draw only the side that its triangles face."""
+    """Warn if cameras would see through the surface, since renderers only draw the side that its triangles face."""
     solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
     solid.merge_vertices(merge_tex=True, merge_norm=True)
     order = np.unique(solid.edges_sorted, axis=0, return_inverse=True)[1].reshape(-1)
@@ -98,9 +98,9 @@ def _facing_warnings(target: PoseObject) -> Iterator[str]:
 
 
 def _outside(pieces: Sequence[Piece], points: FloatArray) -> FloatArray:
-    """How far points (N, 3) lie outside the nearest piece, (N,), metres; below zero inside.
+    """Return distances (N,) of points (N, 3) from the nearest piece, metres; negative inside.
 
-    Measured to the planes of the piece's faces, which is no more than the true distance.
+    Distances are to the planes of the piece's faces, which is at most the true distance.
     """
     distances = []
     for piece in pieces:
@@ -139,7 +139,7 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
 
 
 def _sees_past(camera: Camera, plane: Background) -> bool:
-    """Whether a corner of a camera's image shows what lies beside or above a plane."""
+    """Return whether a corner of a camera's image looks past or above a plane."""
     pixels = np.array([[x, y, 1.0] for x in (0, camera.width) for y in (0, camera.height)])
     rays = pixels @ np.linalg.inv(camera.intrinsics).T @ camera.extrinsics[:3, :3]  # in the world
     with np.errstate(divide="ignore", invalid="ignore"):

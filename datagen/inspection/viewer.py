@@ -1,6 +1,6 @@
-"""Samples of a dataset in the Rerun viewer: hand, object and cameras in the world, each picture in its camera.
+"""Samples of a dataset in the Rerun viewer: hand, object and cameras in the world, each image in its camera.
 
-Time in the viewer is the sample's number. Positions are metres in the world frame of the MJCF.
+The viewer's time is the sample's number. Positions are in metres, in the world frame of the MJCF.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 
-_FRUSTUM_M = 0.25  # distance at which a camera's picture is shown
+_FRUSTUM_M = 0.25  # distance at which a camera's image is shown
 _BONE_RADIUS_M = 0.002
 _EDGE_RADIUS_M = 0.0005
 _BONE_COLOR = (200, 200, 200)
@@ -33,13 +33,13 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
     """Show samples ``numbers`` in a viewer that is started here, or write them into a recording.
 
     Args:
-        dataset: to look at.
+        dataset: dataset of the samples.
         numbers: numbers of the samples.
         save: ``.rrd`` file to write instead of starting a viewer, for machines without a screen.
 
     Raises:
-        DactylError: Rerun is not installed or its viewer does not start, the file cannot be written, or a fault in a
-            sample.
+        DactylError: Rerun is not installed or its viewer does not start, the file cannot be written, or a sample has a
+            fault.
     """
     with optional("rerun", "viewer rerun"):
         import rerun as rr
@@ -65,7 +65,7 @@ def view_in_rerun(dataset: TripletDataset, numbers: Sequence[int], save: Path | 
 
 
 def _shape(rr: Any, target: PoseObject) -> list[Any]:
-    """The object's parts in their own colours, and its edges, in its own frame."""
+    """Return the object's parts in their colours, and its edges, in the object's frame."""
     surface, colors = target.mesh, target.mesh_colors
     mesh = rr.Mesh3D(vertex_positions=surface.vertices, triangle_indices=surface.faces, vertex_colors=colors)
     return [mesh, rr.LineStrips3D(list(target.edges), radii=_EDGE_RADIUS_M, colors=_EDGE_COLOR)]
@@ -100,7 +100,7 @@ def _log_sample(rr: Any, stream: Any, dataset: TripletDataset, number: int, skel
 
 
 class _Skeleton:
-    """Lines from each part of the hand to the part that carries it, (N, 2, 3) metres, world frame."""
+    """Lines (N, 2, 3) from each part of the hand to its parent, metres, world frame."""
 
     def __init__(self, scene: Scene) -> None:
         self._stage = Stage(scene, RenderOptions(mesh_fraction=0.05))

@@ -1,8 +1,8 @@
-"""What a real camera does to the light that reaches it, by value: for test sets of pictures as cameras deliver them.
+"""Effects of a real camera on its images, as stored values, for test sets that look like images of real cameras.
 
-Trainings have the same effects on their device, drawn again for each batch (``train.camera_model``). In the order in
-which they happen: the lens blurs, the exposure time smears, the lens darkens the corners and gains scale, the sensor
-adds noise and clips, the tone curve encodes, JPEG compresses. All up to the clipping is done in light, not in levels.
+Trainings apply the same effects on their device, drawn again for each batch (``train.camera_model``). In order: the
+lens blurs, motion smears, the lens darkens the corners and gains scale, the sensor adds noise and clips, the tone curve
+encodes, JPEG compresses. Everything up to the clipping acts on linear light, not on pixel levels.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ class CameraEffectsConfig:
 
     @property
     def any(self) -> bool:
-        """Some sample may go through the camera."""
+        """Whether some sample may have camera effects."""
         return self.probability > 0
 
 
 @dataclass(frozen=True)
 class CameraEffects:
-    """What a camera does to one image, as a sample stores them; see :class:`CameraEffectsConfig` for the units.
+    """Effects of a camera on one image, as stored in a sample. :class:`CameraEffectsConfig` gives units and the rest.
 
     Attributes:
         motion_angle: angle of the path to the image's x axis, radians.
-        red, blue: changes of these gains, in stops.
+        red, blue: changes of the gains of red and blue, in stops.
         noise_seed: seed of the noise.
     """
 
@@ -100,7 +100,7 @@ class CameraEffects:
 
     @classmethod
     def from_json(cls, values: Any) -> CameraEffects:
-        """Raises KeyError, TypeError or ValueError for what is none."""
+        """Restore effects; raise KeyError, TypeError or ValueError if the values are not valid."""
         whole = ("jpeg_quality", "noise_seed")
         found = {one.name: (int if one.name in whole else float)(values[one.name]) for one in fields(cls)}
         blur = max(abs(found["defocus"]), abs(found["motion"]))
@@ -109,11 +109,11 @@ class CameraEffects:
         return cls(**found)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
-        """``from_json`` gives the same values back, bit by bit."""
+        """Return values from which ``from_json`` restores the same effects bit by bit."""
         return asdict(self)
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image (H, W, 3), RGB, sRGB-encoded, as the camera delivers it."""
+        """Apply the effects to an image (H, W, 3), RGB, sRGB-encoded."""
         width = image.shape[1]
         light: NDArray[Any] = _LIGHT[image]
         if self.defocus:
@@ -127,14 +127,14 @@ class CameraEffects:
         levels = srgb_from_linear(np.clip(light, 0.0, 1.0)) ** np.exp2(self.gamma)
         taken: NDArray[np.uint8] = np.rint(255 * levels).astype(np.uint8)
         if self.jpeg_quality:
-            import cv2  # late: most pictures need none of it
+            import cv2  # late: most images do not need it
 
             _, file = cv2.imencode(".jpg", taken[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
             taken = np.array(cv2.imdecode(file, cv2.IMREAD_COLOR))[..., ::-1]
         return taken
 
     def _noise(self, light: NDArray[Any]) -> FloatArray:
-        """Gaussian, of the variance that electrons counted one by one and the read-out have, (H, W, 3)."""
+        """Draw Gaussian noise (H, W, 3) with the variance of shot noise and read-out."""
         rng = np.random.Generator(np.random.Philox(key=self.noise_seed))
         height, width = light.shape[:2]
         grey = rng.standard_normal((height, width, 1))
@@ -145,7 +145,7 @@ class CameraEffects:
 
 
 def draw_effects(config: CameraEffectsConfig, cameras: int, seed: int, index: int) -> tuple[CameraEffects, ...]:
-    """Effects on each camera's image of sample ``index`` of the dataset with ``seed``; none for a sample without."""
+    """Draw the effects on each camera's image of sample ``index`` of the dataset with ``seed``; empty for none."""
     if not config.any or generator(seed, index, "effects").random() >= config.probability:
         return ()
     drawn = []
@@ -169,7 +169,7 @@ def draw_effects(config: CameraEffectsConfig, cameras: int, seed: int, index: in
 
 
 def photographed(images: NDArray[np.uint8], effects: Sequence[CameraEffects], rig: Rig) -> NDArray[np.uint8]:
-    """Images (C, H, W, 3) of a rig's cameras with the effects on each; they themselves where there are none.
+    """Apply effects to the images (C, H, W, 3) of a rig's cameras; without effects, return the same array.
 
     Raises:
         DactylError: there are effects, but not one for each camera.
@@ -185,14 +185,14 @@ def photographed(images: NDArray[np.uint8], effects: Sequence[CameraEffects], ri
 
 
 def disc_kernel(radius: float) -> FloatArray:
-    """What a point out of focus becomes, for a radius in pixels: (K, K), of sum 1."""
+    """Return the image (K, K), of sum 1, of a defocused point with this radius in pixels."""
     x, y = _offsets(radius)
     kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0)
     return np.asarray(kernel / kernel.sum())
 
 
 def line_kernel(length: float, angle: float) -> FloatArray:
-    """What a moving point becomes, for a path of a length in pixels and an angle to the x axis: (K, K), of sum 1."""
+    """Return the image (K, K), of sum 1, of a point that moves this many pixels at this angle (rad) to the x axis."""
     x, y = _offsets(length / 2)
     along, across = np.abs(x * np.cos(angle) + y * np.sin(angle)), np.abs(y * np.cos(angle) - x * np.sin(angle))
     kernel = np.clip(length / 2 + 0.5 - along, 0.0, 1.0) * np.maximum(1.0 - across, 0.0)
@@ -200,7 +200,7 @@ def line_kernel(length: float, angle: float) -> FloatArray:
 
 
 def _offsets(reach: float) -> tuple[FloatArray, FloatArray]:
-    """x and y (K, K), pixels from the centre, with room for the reach and an anti-aliased edge."""
+    """Return x and y (K, K), pixels from the centre, with room for the reach and an anti-aliased edge."""
     half = int(reach + 0.5) + 1
     x, y = np.meshgrid(np.arange(-half, half + 1.0), np.arange(-half, half + 1.0))
     return x, y
@@ -213,6 +213,6 @@ def _convolved(light: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
 
 
 def _square_of_distance(height: int, width: int) -> FloatArray:
-    """(H, W), from the image's centre; 1 in the corners of the image."""
+    """Return squared distances from the image's centre, (H, W), scaled to 1 in the corners."""
     y, x = (((np.arange(size) + 0.5) * 2 / size - 1) ** 2 for size in (height, width))
     return np.asarray((y[:, None] + x) / 2)

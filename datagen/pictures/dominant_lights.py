@@ -1,4 +1,4 @@
-"""The few lights that matter in a map, for renderers that light by lights and not by pictures."""
+"""Dominant lights of an environment map, for renderers that cannot use the map itself for lighting."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from datagen.pictures.surroundings import LUMINANCE, Map, directions, solid_angles
 from vision.geometry.rotations import FloatArray
 
-_CONE = np.cos(np.deg2rad(20.0))  # what lies closer to a light's middle belongs to it
-_BRIGHT = 4.0  # times the mean luminance: less is no light of its own
+_CONE = np.cos(np.deg2rad(20.0))  # pixels closer to a light's centre belong to it
+_BRIGHT = 4.0  # least luminance of a light, relative to the mean
 
 
 def dominant_lights(radiance: Map, count: int) -> tuple[FloatArray, FloatArray, Map]:
-    """At most so many lights, the strongest first, and what is left of the map without them.
+    """Extract at most ``count`` lights, the strongest first, and return the rest of the map without them.
 
-    Lights and rest together send out what the map does. What is bright and ends up in no light stays in the rest.
+    Lights and rest together emit as much as the map. Bright pixels that belong to no light stay in the rest.
 
     Returns:
         Directions towards the lights, unit vectors of the world frame (N, 3); the illuminance of each on a surface that
@@ -28,10 +28,10 @@ def dominant_lights(radiance: Map, count: int) -> tuple[FloatArray, FloatArray, 
     for _ in range(count):
         luminance = rest @ LUMINANCE
         peak = np.unravel_index(int(luminance.argmax()), luminance.shape)
-        if luminance[peak] <= level * (1 + 1e-6):  # what is left of a light is as bright as that
+        if luminance[peak] <= level * (1 + 1e-6):  # the remainder of a light has this level
             break
         near = (towards @ towards[peak] > _CONE) & (luminance > level)
-        # Down to the level of a bright wall, so that no hole is left where the light was.
+        # Reduce to the level of a bright wall, so that no hole is left in place of the light.
         taken = np.where(near[..., None], rest * (1 - level / np.maximum(luminance, level))[..., None], 0.0)
         middle = np.einsum("hw,hwd->d", taken @ LUMINANCE * solid, towards)
         found.append(middle / np.linalg.norm(middle))

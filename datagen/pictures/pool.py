@@ -1,6 +1,6 @@
-"""Pools of pictures that consecutive samples share, and the sources that samples store of them.
+"""Pools of images that consecutive samples share, and the sources by which samples store them.
 
-A source is "<kind>:<seed>:<number>" for what is drawn by our own code, or "picture:<file>".
+A source is "<kind>:<seed>:<number>" for a procedural image, or "picture:<file>".
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from datagen.variation import generator
 
 Picture = TypeVar("Picture")
 
-_SAMPLES_PER_POOL = 128  # consecutive ones share a pool, so that a renderer of one shard uploads few pictures
+_SAMPLES_PER_POOL = 128  # consecutive samples share a pool, so that a shard's renderer uploads few images
 _PICTURE = "picture"
 
 
 class PoolConfig(Protocol):
-    """What a configuration says of where its pictures come from.
+    """Part of a configuration that states the source of images.
 
     Attributes:
-        kinds: procedural ones to draw.
-        folder: folder of pictures to use too; None for procedural ones only.
-        folder_fraction: share of draws that are pictures of the folder, where there is one.
-        pool: number of different ones that 128 consecutive samples share.
+        kinds: kinds of procedural images to draw.
+        folder: folder of images to use as well; None for procedural ones only.
+        folder_fraction: fraction of draws that are images of the folder, if there is one.
+        pool: number of different images that 128 consecutive samples share.
     """
 
     @property
@@ -41,7 +41,7 @@ class PoolConfig(Protocol):
 
 
 def check_pool(config: PoolConfig, kinds: Collection[str], most: int) -> None:
-    """Raise ValueError for kinds that there are not, or a pool of more than ``most`` pictures."""
+    """Raise ValueError for no or unknown kinds, or a pool that is empty or has more than ``most`` images."""
     if not config.kinds or (unknown := set(config.kinds) - set(kinds)):
         named = f"'{min(unknown)}'" if config.kinds else "none"
         raise ValueError(f"kinds: expected some of {', '.join(kinds)}, got {named}")
@@ -50,12 +50,12 @@ def check_pool(config: PoolConfig, kinds: Collection[str], most: int) -> None:
 
 
 def draw_number(config: PoolConfig, index: int, rng: np.random.Generator) -> int:
-    """Which picture of all of a dataset's sample ``index`` has."""
+    """Draw the number, in the dataset, of the image that sample ``index`` uses."""
     return index // _SAMPLES_PER_POOL * config.pool + int(rng.integers(config.pool))
 
 
 def source_of(config: PoolConfig, what: str, seed: int, number: int, files_of: Callable[[Path], Sequence[Path]]) -> str:
-    """The source of picture ``number`` of the dataset with ``seed``; ``what`` it is names its generator."""
+    """Draw the source of image ``number`` of the dataset with ``seed``; ``what`` names its generator."""
     rng = generator(seed, number, f"{what}.source")
     from_folder, kind = rng.random() < config.folder_fraction, str(rng.choice(config.kinds))
     if config.folder is None or not from_folder:
@@ -71,7 +71,7 @@ def opened(
     read: Callable[[Path], Picture],
     draw: Callable[[np.random.Generator, str], Picture],
 ) -> Picture | None:
-    """The picture of a source, read from its file or drawn again; None where it names no kind."""
+    """Return the image of a source, read from its file or drawn again; None if it names no kind."""
     kind, _, rest = source.partition(":")
     if kind == _PICTURE:
         return read(Path(rest))
@@ -82,6 +82,6 @@ def opened(
 
 
 def files_hash(folder: Path, paths: Sequence[Path]) -> str:
-    """Tells folders of pictures apart by the names and sizes in them."""
+    """Return a hash of the names and sizes of a folder's images."""
     files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
     return bytes_hash(repr(files).encode())

@@ -1,9 +1,9 @@
-"""What surrounds the scene, as pictures of light from all sides: rooms, studios and skies of our own.
+"""Procedural surroundings of the scene as environment maps: rooms, studios and skies.
 
 A map is equirectangular, float32 (H, 2 H, 3), linear radiance with the sRGB primaries. Its rows go from straight up to
-straight down, its middle column looks along the world's +x, and columns further right look further to the right, along
--y first: seen from the inside it is not mirrored. Radiances are relative: over the sphere their mean luminance is 1,
-that of the even white sky that renderers have without a map.
+straight down, its middle column looks along the world's +x, and columns to the right look further to the right, along
+-y first: seen from the inside it is not mirrored. Radiances are relative: their mean luminance over the sphere is 1,
+that of the even white sky that renderers use without a map.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _HAND_HEIGHT = 0.9  # metres above a room's floor
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """A map with the name under which a sample stores it: the kind or the file, and a hash."""
+    """Map with the name under which samples store it: the kind or the file, and a hash."""
 
     name: str
     radiance: Map
 
 
 def draw_surroundings(rng: np.random.Generator, height: int, kind: str) -> Surroundings:
-    """Surroundings of a kind, a key of ``KINDS``, in any orientation; ``height`` rows."""
+    """Draw surroundings of a kind, a key of ``KINDS``, in any orientation, with ``height`` rows."""
     radiance = normalised(KINDS[kind](rng, directions(height)))
     return Surroundings(f"{kind}-{hashlib.blake2b(radiance.tobytes(), digest_size=8).hexdigest()}", radiance)
 
 
 @cache
 def directions(height: int) -> FloatArray:
-    """Unit vectors through the pixels' centres, world frame, (H, 2 H, 3)."""
+    """Return unit vectors through the pixels' centres, world frame, (H, 2 H, 3)."""
     polar = np.pi * (np.arange(height) + 0.5) / height
     azimuth = np.pi - 2 * np.pi * (np.arange(2 * height) + 0.5) / (2 * height)
     sine = np.sin(polar)[:, None]
@@ -54,7 +54,7 @@ def directions(height: int) -> FloatArray:
 
 @cache
 def solid_angles(height: int) -> FloatArray:
-    """Solid angles of the pixels, (H, 1); over all columns they make the sphere."""
+    """Return solid angles of the pixels, (H, 1); over all columns they add up to the sphere."""
     edges = np.cos(np.pi * np.arange(height + 1) / height)
     found = (edges[:-1] - edges[1:])[:, None] * np.pi / height
     found.flags.writeable = False
@@ -62,19 +62,19 @@ def solid_angles(height: int) -> FloatArray:
 
 
 def normalised(radiance: FloatArray) -> Map:
-    """The map (H, 2 H, 3) at a mean luminance of 1; one without any light stays black."""
+    """Scale a map (H, 2 H, 3) to a mean luminance of 1; a map without light stays black."""
     height = len(radiance)
     mean = float((radiance @ LUMINANCE * solid_angles(height)).sum() / (4 * np.pi))
     return (radiance / max(mean, 1e-12)).astype(np.float32)
 
 
 def turned(radiance: Map, turns: float) -> Map:
-    """The map turned about the vertical by a fraction of a turn, counter-clockwise from above; in whole columns."""
+    """Rotate the map about the vertical by a fraction of a turn, counter-clockwise from above, in whole columns."""
     return np.roll(radiance, -round(turns * radiance.shape[1]), axis=1)
 
 
 def radiance_towards(radiance: Map, towards: FloatArray) -> NDArray[np.float32]:
-    """What is seen along directions (..., 3), interpolated: (..., 3)."""
+    """Return the interpolated radiance (..., 3) along directions (..., 3)."""
     height, width = radiance.shape[:2]
     unit = towards / np.linalg.norm(towards, axis=-1, keepdims=True)
     row = np.arccos(np.clip(unit[..., 2], -1, 1)) / np.pi * height - 0.5
@@ -89,8 +89,8 @@ def radiance_towards(radiance: Map, towards: FloatArray) -> NDArray[np.float32]:
 
 
 def resized(radiance: FloatArray | Map, height: int) -> Map:
-    """A map of so many rows and twice as many columns; of more pixels each new one is the mean of those in it."""
-    import cv2  # late: it takes a third of a second, and most pictures have no map
+    """Resize a map to ``height`` rows and twice as many columns; a reduced map has the mean of the pixels in each."""
+    import cv2  # late: importing it takes a third of a second, and most images have no map
 
     return np.asarray(
         cv2.resize(radiance.astype(np.float32), (2 * height, height), interpolation=cv2.INTER_AREA), np.float32
@@ -98,7 +98,7 @@ def resized(radiance: FloatArray | Map, height: int) -> Map:
 
 
 def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
-    """A box with lamps under the ceiling, windows, monitors and furniture along the walls."""
+    """Draw a box with lamps under the ceiling, windows, monitors and furniture along the walls."""
     size = np.array([rng.uniform(3, 8), rng.uniform(3, 8), rng.uniform(2.4, 3.5)])
     place = np.array([*(rng.uniform(0.25, 0.75, 2) * size[:2]), _HAND_HEIGHT])
     turn = rng.uniform(0, 2 * np.pi)
@@ -118,7 +118,7 @@ def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
         image[(side == 4) & odd] *= rng.uniform(0.4, 1.0)
 
     def panel(number: int, low: tuple[float, float], high: tuple[float, float], light: FloatArray) -> None:
-        """A rectangle on a side, in fractions of its width and height; bright in the middle."""
+        """Draw a rectangle on a side, given in fractions of its width and height."""
         kept = [other for other in range(3) if other != number // 2]
         u, v = (hit[..., other] / size[other] for other in kept)
         inside = (side == number) & (u > low[0]) & (u < high[0]) & (v > low[1]) & (v < high[1])
@@ -141,7 +141,7 @@ def _room(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
 
 
 def _studio(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
-    """Softboxes and lamps before a plain backdrop."""
+    """Draw softboxes and lamps in front of a plain backdrop."""
     floor, top = (rng.uniform(0.02, 0.6) * _white(rng, 0.3) for _ in range(2))
     blend = (towards[..., 2:] + 1) / 2
     image = (floor + (top - floor) * blend) * _unevenness(rng, towards)
@@ -160,7 +160,7 @@ def _studio(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
 
 
 def _sky(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
-    """Open air: a sky between horizon and zenith, clouds, perhaps the sun, and the ground."""
+    """Draw open air: a sky between horizon and zenith, clouds, perhaps the sun, and the ground."""
     up = towards[..., 2:]
     hue = rng.uniform(0.52, 0.64)
     zenith = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.2, 0.8), rng.uniform(0.3, 1.0)))
@@ -173,7 +173,7 @@ def _sky(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
         sun[2] = max(abs(sun[2]), 0.05)
         radius, strength = np.deg2rad(rng.uniform(1.0, 4.0)), rng.uniform(0.3, 3.0)
         cosine = towards @ sun
-        # Its light, a multiple of the sky's, is the same however large it is drawn.
+        # Its light, a multiple of the sky's, does not depend on its size.
         image += (cosine > np.cos(radius))[..., None] * strength * np.pi / (np.pi * radius**2) * _white(rng, 0.2)
         image += (0.3 * strength * np.clip(cosine, 0, 1) ** 64)[..., None]
     ground = 0.6 * _paint(rng) * _unevenness(rng, towards)
@@ -188,23 +188,23 @@ KINDS: dict[str, Callable[[np.random.Generator, FloatArray], FloatArray]] = {
 
 
 def _around(rng: np.random.Generator, towards: FloatArray, slope: float) -> FloatArray:
-    """Noise over [0, 1] around the vertical, as wide as it is high at the horizon, (H, W)."""
+    """Draw noise (H, W) over [0, 1] that wraps around the vertical; features are as wide as high at the horizon."""
     height = len(towards)
     return spectral_noise(rng, 2 * height, slope)[:height]
 
 
 def _unevenness(rng: np.random.Generator, towards: FloatArray) -> FloatArray:
-    """Factors about 1 (H, W, 1): light and paint are never quite even."""
+    """Draw factors (H, W, 1) around 1, because light and paint are never quite even."""
     return 1.0 + rng.uniform(0.1, 0.6) * (_around(rng, towards, rng.uniform(1.0, 2.0))[..., None] - 0.5)
 
 
 def _paint(rng: np.random.Generator, dark: float = 0.9, light: float = 0.05) -> FloatArray:
-    """Light sent back by a painted surface: mostly pale, sometimes of a colour."""
+    """Draw the light reflected by a painted surface, mostly pale, sometimes coloured."""
     return np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.beta(1, 3), 1.0)) * rng.uniform(light, max(dark, light))
 
 
 def _white(rng: np.random.Generator, tint: float) -> FloatArray:
-    """Between warm and cold white, of luminance 1."""
+    """Draw a colour between warm and cold white, of luminance 1."""
     warmth = rng.uniform(-tint, tint)
     color = np.array([1 + warmth, 1.0, 1 - warmth])
     scaled: FloatArray = color / (color @ LUMINANCE)

@@ -1,4 +1,4 @@
-"""Surroundings from files: equirectangular pictures in ``.hdr`` (Radiance), ``.exr`` (OpenEXR), JPEG or PNG."""
+"""Surroundings from files: equirectangular images in ``.hdr`` (Radiance), ``.exr`` (OpenEXR), JPEG or PNG."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MAX_PIXELS = 150_000_000
 
 
 def read_surroundings(path: Path, height: int) -> Surroundings:
-    """A file's map, averaged down to ``height`` rows and twice as many columns, under the name of file and bytes.
+    """Read a file's map, averaged to ``height`` rows and twice as many columns, and named by the file and its bytes.
 
-    Ordinary pictures are taken as sRGB-encoded; what was too bright for them is no brighter here.
+    Ordinary images are taken as sRGB-encoded; light that was clipped in them stays clipped.
 
     Raises:
-        DactylError: the file is no picture, is not twice as wide as high, too large, black all over, or holds values
-            that are no light.
+        DactylError: the file is not an image, is not twice as wide as high, too large, black all over, or holds values
+            that are not finite.
     """
     data = read_file(path, _MAX_BYTES, "picture")
     radiance = _READERS.get(path.suffix.lower(), _ordinary)(path, data)
@@ -35,7 +35,7 @@ def read_surroundings(path: Path, height: int) -> Surroundings:
         raise DactylError(f"{path}: {columns} x {rows} pixels; an equirectangular picture is twice as wide as high")
     if not np.isfinite(radiance).all():
         raise DactylError(f"{path}: holds values that are not finite; write it again from its source")
-    # Compression and resampling leave some values a little below zero.
+    # Compression and resampling leave some values slightly below zero.
     reduced = resized(np.maximum(radiance, 0), height)
     if not reduced.any():
         raise DactylError(f"{path}: is black all over, so it lights nothing; replace it or take it away")
@@ -49,7 +49,7 @@ def _ordinary(path: Path, data: bytes) -> FloatArray:
 def _radiance(path: Path, data: bytes) -> FloatArray:
     import cv2
 
-    # The size stands in the header's last line, "-Y rows +X columns", and OpenCV allocates what that says.
+    # The header's last line, "-Y rows +X columns", gives the size that OpenCV allocates.
     header = data[:4096].split(b"\n\n", 1)
     words = header[1].split(b"\n", 1)[0].split() if len(header) == 2 else []
     if not data.startswith(b"#?") or len(words) != 4 or words[::2] != [b"-Y", b"+X"]:
@@ -65,7 +65,7 @@ def _radiance(path: Path, data: bytes) -> FloatArray:
 
 
 def _openexr(path: Path, data: bytes) -> FloatArray:
-    del data  # the library reads files only
+    del data  # the library only reads files
     with optional("OpenEXR", str(path)):
         import OpenEXR
     try:

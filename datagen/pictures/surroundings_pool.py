@@ -1,4 +1,4 @@
-"""Which surroundings a sample has, and their map again from what the sample stores."""
+"""Choice of a sample's surroundings, and reconstruction of their map from the values that the sample stores."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ class SurroundingsConfig:
 
     @property
     def any(self) -> bool:
-        """Some sample may have surroundings."""
+        """Whether some sample may have surroundings."""
         return self.probability > 0
 
 
 @dataclass(frozen=True)
 class SurroundingsUse:
-    """The surroundings of a sample, as it stores them.
+    """Surroundings of a sample, as it stores them.
 
     Attributes:
-        source: what to draw the map from: "<kind>:<seed>:<number>", or "picture:<file>".
-        name: name of :class:`Surroundings`, with a hash: what the source must give.
-        turn: about the vertical, counter-clockwise from above, in turns.
-        brightness: mean luminance; 1 is that of the even white sky that is there without surroundings.
-        bare: the scene's background is left out.
+        source: source of the map: "<kind>:<seed>:<number>", or "picture:<file>".
+        name: name of the :class:`Surroundings`, with a hash, that the source must give.
+        turn: rotation about the vertical, counter-clockwise from above, in turns.
+        brightness: mean luminance; 1 is that of the even white sky used without surroundings.
+        bare: whether the scene's background is left out.
     """
 
     source: str
@@ -78,10 +78,10 @@ class SurroundingsUse:
     bare: bool
 
     def surroundings(self) -> Surroundings:
-        """The turned map; its mean luminance is 1, whatever the brightness.
+        """Return the rotated map, with a mean luminance of 1 whatever the brightness.
 
         Raises:
-            DactylError: the source gives another map than that of the name, or none.
+            DactylError: the source gives another map than the named one, or none.
         """
         found = surroundings_from(self.source)
         if found.name != self.name:
@@ -93,7 +93,7 @@ class SurroundingsUse:
 
     @classmethod
     def from_json(cls, values: Any) -> SurroundingsUse:
-        """Raises KeyError, TypeError or ValueError for what is none."""
+        """Restore surroundings; raise KeyError, TypeError or ValueError if the values are not valid."""
         use = cls(
             str(values["source"]),
             str(values["name"]),
@@ -107,7 +107,7 @@ class SurroundingsUse:
 
 
 def draw_use(config: SurroundingsConfig, seed: int, index: int) -> SurroundingsUse | None:
-    """The surroundings of sample ``index`` of the dataset with ``seed``, if it has any."""
+    """Draw the surroundings of sample ``index`` of the dataset with ``seed``; None if it has none."""
     rng = generator(seed, index, "surroundings")
     if rng.random() >= config.probability:
         return None
@@ -120,10 +120,10 @@ def draw_use(config: SurroundingsConfig, seed: int, index: int) -> SurroundingsU
 
 @lru_cache(maxsize=64)
 def surroundings_from(source: str) -> Surroundings:
-    """The surroundings of a source, as they were drawn or taken: not turned.
+    """Return the surroundings of a source, without rotation.
 
     Raises:
-        DactylError: it names no kind, or a file that is no map.
+        DactylError: it names no kind, or a file that is not a map.
     """
     found = opened(
         source,
@@ -139,5 +139,5 @@ def surroundings_from(source: str) -> Surroundings:
 
 @lru_cache(maxsize=4)
 def maps_of(folder: Path) -> list[Path]:
-    """The maps of a folder, as they were when it was first asked for."""
+    """Return the maps that a folder had at the first call."""
     return picture_files(folder, SUFFIXES)

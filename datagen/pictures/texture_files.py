@@ -1,4 +1,4 @@
-"""Textures from a folder of pictures that others took."""
+"""Textures from a folder of images."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vision.io.files import read_file
 from vision.scene.mesh_files import is_clipped
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-"""What Pillow may take a file for: others it hands to programs that run them."""
+"""Formats that Pillow may assume; it passes some others to external programs that execute them."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _MAX_BYTES = 64 * 2**20
 _MAX_PIXELS = 100_000_000
 
 
 def picture_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
-    """The pictures in a folder and the folders in it, by name.
+    """Return the images in a folder and its subfolders, sorted by name.
 
     Args:
-        folder: where they are.
-        suffixes: of the files to take, in lower case.
+        folder: folder to search.
+        suffixes: suffixes of the files to use, in lower case.
 
     Raises:
-        DactylError: there is no such folder, or no picture in it.
+        DactylError: the folder does not exist, or contains no image.
     """
     if not folder.is_dir():
         raise DactylError(f"{folder}: no such folder of pictures; correct the path")
@@ -41,10 +41,10 @@ def picture_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Pa
 
 
 def read_texture(path: Path, size: int) -> Texture:
-    """The middle square of a picture, the way up that its camera says, under the name of its file and bytes.
+    """Read the central square of an image, oriented by its EXIF data, and named by its file and bytes.
 
     Raises:
-        DactylError: the file is no picture, or too large.
+        DactylError: the file is not an image, or too large.
     """
     data = read_file(path, _MAX_BYTES, "picture")
     square = ImageOps.fit(decode_picture(path, data, _MAX_PIXELS), (size, size), Image.Resampling.BOX)
@@ -52,10 +52,11 @@ def read_texture(path: Path, size: int) -> Texture:
 
 
 def decode_picture(path: Path, data: bytes, most_pixels: int) -> Image.Image:
-    """An ordinary picture in RGB, the way up that its camera says.
+    """Decode an ordinary image to RGB, oriented by its EXIF data.
 
     Raises:
-        DactylError: ``data``, the content of ``path``, is no picture, too large, or has values that Pillow would clip.
+        DactylError: ``data``, the content of ``path``, is not an image, too large, or has values that Pillow would
+            clip.
     """
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
@@ -73,5 +74,5 @@ def unreadable(path: Path, error: object) -> DactylError:
 
 
 def bytes_hash(data: bytes) -> str:
-    """Sixteen digits that tell files apart."""
+    """Return a hash of sixteen digits that identifies a file's content."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()

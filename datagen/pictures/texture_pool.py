@@ -1,4 +1,4 @@
-"""Which texture a surface of a sample has, and its pixels again from what the sample stores."""
+"""Choice of the textures of a sample's surfaces, and reconstruction of their pixels from the values that it stores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vision.errors import DactylError
 from vision.io.json_values import to_jsonable
 
 TEXTURE_SIZE = 128
-"""Texels of a texture's side."""
+"""Width and height of a texture, texels."""
 _WHAT = "texture"
 
 
@@ -55,16 +55,16 @@ class TextureConfig:
 
     @property
     def any(self) -> bool:
-        """Some surface may have a texture."""
+        """Whether some surface may have a texture."""
         return max(self.links, self.object, self.background) > 0
 
     def identity(self) -> dict[str, Any]:
-        """What decides which textures are drawn, besides the seed: the folder by the names and sizes in it."""
+        """Return the values that, with the seed, determine the textures; a folder counts by its names and sizes."""
         identity: dict[str, Any] = {
             name: getattr(self, name) for name in ("links", "object", "background", "folder_fraction", "pool")
         }
         identity["kinds"] = list(self.kinds)
-        identity["walls"] = True  # a bowl's was plain once, and before that backgrounds were seen as in a mirror
+        identity["walls"] = True  # a bowl's wall was once plain, and before that backgrounds were mirrored
         if self.scale != LogUniform(1.0, 1.0):
             identity["scale"] = to_jsonable(self.scale)
         if self.folder is not None:
@@ -74,13 +74,13 @@ class TextureConfig:
 
 @dataclass(frozen=True)
 class TextureUse:
-    """A texture on a material, as a sample stores it.
+    """Texture on a material, as a sample stores it.
 
     Attributes:
-        material: its number, in the scene's order.
-        source: what to draw it from: "<kind>:<seed>:<number>", or "picture:<file>".
-        name: name of :class:`Texture`, with a hash: what the source must give.
-        scale: size of the texture over that which its surface gives it.
+        material: number of the material in the scene's order.
+        source: source of the texture: "<kind>:<seed>:<number>", or "picture:<file>".
+        name: name of the :class:`Texture`, with a hash, that the source must give.
+        scale: size of the texture relative to its surface's default.
     """
 
     material: int
@@ -89,23 +89,23 @@ class TextureUse:
     scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """``from_json`` gives the same values back, bit by bit."""
+        """Return values from which ``from_json`` restores the same use bit by bit."""
         values: dict[str, Any] = {"material": self.material, "source": self.source, "name": self.name}
         return values | ({"scale": self.scale} if self.scale != 1 else {})
 
     @classmethod
     def from_json(cls, values: Any) -> TextureUse:
-        """Raises KeyError, TypeError or ValueError for what is none."""
+        """Restore a use; raise KeyError, TypeError or ValueError if the values are not valid."""
         scale = float(values.get("scale", 1.0))
         if not 0 < scale < 1e3:
             raise ValueError(f"scale {scale}")
         return cls(int(values["material"]), str(values["source"]), str(values["name"]), scale)
 
     def pixels(self) -> Texture:
-        """The texture, uint8 (S, S, 3).
+        """Return the texture, uint8 (S, S, 3).
 
         Raises:
-            DactylError: the source gives another texture than that of the name, or none.
+            DactylError: the source gives another texture than the named one, or none.
         """
         texture = texture_from(self.source)
         if texture.name != self.name:
@@ -119,8 +119,8 @@ class TextureUse:
 def draw_textures(
     config: TextureConfig, materials: Sequence[str], seed: int, index: int, plain: Collection[str] = ()
 ) -> tuple[TextureUse, ...]:
-    """The textures of sample ``index`` of the dataset with ``seed``, on some of the scene's materials; none on
-    ``plain`` ones, which have a texture of their own."""
+    """Draw the textures of sample ``index`` of the dataset with ``seed``, on some of the scene's materials, but not on
+    ``plain`` ones, which have their own texture."""
     if not config.any:
         return ()
     uses = []
@@ -139,10 +139,10 @@ def draw_textures(
 
 @lru_cache(maxsize=512)
 def texture_from(source: str) -> Texture:
-    """The texture of a source.
+    """Return the texture of a source.
 
     Raises:
-        DactylError: it names no kind, or a file that is no picture.
+        DactylError: it names no kind, or a file that is not an image.
     """
     found = opened(
         source,
@@ -158,5 +158,5 @@ def texture_from(source: str) -> Texture:
 
 @lru_cache(maxsize=4)
 def files_of(folder: Path) -> list[Path]:
-    """The pictures of a folder, as they were when it was first asked for."""
+    """Return the images that a folder had at the first call."""
     return picture_files(folder)

@@ -1,7 +1,7 @@
-"""Textures of our own: noise, checks, stripes, dots, grain of metal and wood, gradients and print.
+"""Procedural textures: noise, checks, stripes, dots, grain of metal and wood, gradients and print.
 
-Each is a function of an explicit generator that returns sRGB-encoded uint8 (S, S, 3) and can be laid side by side with
-itself without a seam: whatever it is made of repeats over the square. A renderer takes a pool of them for each shard.
+Each is a function of an explicit generator that returns sRGB-encoded uint8 (S, S, 3) and tiles without a seam, because
+all its components repeat over the square. A renderer uses a pool of them for each shard.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from PIL import Image, ImageDraw, ImageFont
 from vision.geometry.rotations import FloatArray
 
 Pixels = NDArray[np.uint8]
-_OVERSAMPLING = 2  # of what has edges, in each direction
+_OVERSAMPLING = 2  # in each direction, for textures with edges
 _LETTERS = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:-/%()")
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """Pixels with the name under which a sample stores them.
+    """Pixels with the name under which samples store them.
 
     Attributes:
-        name: the kind and a hash of the pixels, or the file and a hash of its bytes: equal names are equal pixels.
+        name: kind and hash of the pixels, or file and hash of its bytes; equal names mean equal pixels.
         pixels: uint8 (S, S, 3), sRGB-encoded.
-        tileable: laid side by side it shows no seam.
+        tileable: whether it tiles without a seam.
     """
 
     name: str
@@ -40,19 +40,19 @@ class Texture:
 
 
 def draw_texture(rng: np.random.Generator, size: int, kind: str) -> Texture:
-    """A texture of a kind, a key of ``KINDS``, ``size`` pixels wide and high."""
+    """Draw a texture of a kind, a key of ``KINDS``, ``size`` pixels wide and high."""
     pixels = KINDS[kind](rng, size)
     return Texture(f"{kind}-{hashlib.blake2b(pixels.tobytes(), digest_size=8).hexdigest()}", pixels)
 
 
 def spectral_noise(rng: np.random.Generator, size: int, slope: float, stretch: float = 1.0) -> FloatArray:
-    """Periodic noise (S, S) over all of [0, 1].
+    """Draw periodic noise (S, S) over all of [0, 1].
 
     Args:
-        rng: where it comes from.
-        size: pixels.
-        slope: amplitudes fall with the frequency to this power: 0 is white, 1 clouds, 2 and more smooth.
-        stretch: features are so many times as long along x as along y.
+        rng: random generator.
+        size: width and height, pixels.
+        slope: power of the frequency by which amplitudes fall: 0 is white noise, 1 clouds, 2 and more smooth.
+        stretch: length of features along x relative to y.
     """
     y, x = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]
     frequency = size * np.hypot(y / np.sqrt(stretch), x * np.sqrt(stretch))
@@ -64,12 +64,12 @@ def spectral_noise(rng: np.random.Generator, size: int, slope: float, stretch: f
 
 
 def _noise(rng: np.random.Generator, size: int) -> Pixels:
-    """Clouds, from fine to coarse, between two to four colours."""
+    """Draw clouds, from fine to coarse, between two to four colours."""
     return _levels(_blend(spectral_noise(rng, size, rng.uniform(0.6, 2.0)), _palette(rng, int(rng.integers(2, 5)))))
 
 
 def _gradient(rng: np.random.Generator, size: int) -> Pixels:
-    """The smoothest change between two or three colours that repeats, in any direction."""
+    """Draw the smoothest periodic change between two or three colours, in any direction."""
     x, y = _grid(size)
     waves = np.zeros_like(x)
     for along_x, along_y in ((1, 0), (0, 1), (1, 1), (1, -1)):
@@ -85,7 +85,7 @@ def _checks(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def _stripes(rng: np.random.Generator, size: int) -> Pixels:
-    """Bands of random widths and colours."""
+    """Draw bands of random widths and colours."""
     u, _ = _lattice(rng, size)
     colors = _palette(rng, int(rng.integers(2, 6)))
     edges = np.cumsum(rng.dirichlet(np.full(len(colors), 2.0)))[:-1]
@@ -93,7 +93,7 @@ def _stripes(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def _dots(rng: np.random.Generator, size: int) -> Pixels:
-    """Discs on a lattice."""
+    """Draw discs on a lattice."""
     u, v = _lattice(rng, size)
     distance = np.hypot(u % 1 - 0.5, v % 1 - 0.5)
     colors = _palette(rng, 2)
@@ -101,7 +101,7 @@ def _dots(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def _brushed(rng: np.random.Generator, size: int) -> Pixels:
-    """Fine lines along one axis, as on brushed metal."""
+    """Draw fine lines along one axis, as on brushed metal."""
     lines = spectral_noise(rng, size, rng.uniform(0.2, 0.6), rng.uniform(50, 400))
     value = _spread(lines, rng.uniform(0.03, 0.2))
     image = _levels(np.clip(value[..., None] * _color(rng, rng.uniform(0.0, 0.3)), 0, 1))
@@ -109,7 +109,7 @@ def _brushed(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def _wood(rng: np.random.Generator, size: int) -> Pixels:
-    """Rings cut along the trunk, bent by slow noise, with pores."""
+    """Draw rings cut along the trunk, bent by slow noise, with pores."""
     _, y = _grid(size)
     bend = spectral_noise(rng, size, 2.0, rng.uniform(4, 16))
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * (rng.integers(2, 7) * y + rng.uniform(1.0, 5.0) * bend))
@@ -123,7 +123,7 @@ def _wood(rng: np.random.Generator, size: int) -> Pixels:
 
 
 def _print(rng: np.random.Generator, size: int) -> Pixels:
-    """Lines of words of one font in one colour on another, each line shifted by itself."""
+    """Draw lines of words in one colour on another, each line shifted separately."""
     rows = int(rng.integers(3, 12))
     edges = np.linspace(0, size, rows + 1).astype(int)
     ink = np.zeros((size, size))
@@ -147,7 +147,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], Pixels]] = {
 
 
 def _line(rng: np.random.Generator, width: int, height: int) -> FloatArray:
-    """Ink (height, width) of words that fit, so that none is cut."""
+    """Draw the ink (height, width) of as many whole words as fit."""
     font = _font(max(6, int(0.8 * height)))
     text = ""
     while True:
@@ -162,21 +162,21 @@ def _line(rng: np.random.Generator, width: int, height: int) -> FloatArray:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    from vision.scene.glyphs import FONT  # with it comes what draws letters as meshes
+    from vision.scene.glyphs import FONT  # late: it also imports what draws letters as meshes
 
     return ImageFont.truetype(FONT, size)
 
 
 def _grid(size: int) -> tuple[FloatArray, FloatArray]:
-    """x and y (S, S) of the pixels' centres, [0, 1)."""
+    """Return x and y (S, S) of the pixels' centres, [0, 1)."""
     middles = (np.arange(size) + 0.5) / size
     x, y = np.meshgrid(middles, middles)
     return x, y
 
 
 def _lattice(rng: np.random.Generator, size: int) -> tuple[FloatArray, FloatArray]:
-    """Two coordinates (S', S') at right angles, turned and scaled so that whole numbers of cells fit the square; at the
-    resolution that `_reduced` takes."""
+    """Draw two coordinates (S', S') at right angles, rotated and scaled so that whole numbers of cells fit the square,
+    at the resolution that :func:`_reduced` expects."""
     x, y = _grid(_OVERSAMPLING * size)
     a, b = 0, 0
     while a == b == 0:
@@ -185,13 +185,13 @@ def _lattice(rng: np.random.Generator, size: int) -> tuple[FloatArray, FloatArra
 
 
 def _reduced(image: FloatArray) -> Pixels:
-    """Colours [0, 1] at the resolution of `_lattice`, averaged down."""
+    """Average down colours [0, 1] from the resolution of :func:`_lattice`."""
     size = len(image) // _OVERSAMPLING
     return _levels(image.reshape(size, _OVERSAMPLING, size, _OVERSAMPLING, 3).mean(axis=(1, 3)))
 
 
 def _spread(noise: FloatArray, contrast: float) -> FloatArray:
-    """Noise about 1, of this standard deviation."""
+    """Scale noise to mean 1 and standard deviation ``contrast``."""
     scaled: FloatArray = 1.0 + contrast * (noise - noise.mean()) / max(float(noise.std()), 1e-12)
     return scaled
 
@@ -201,7 +201,7 @@ def _color(rng: np.random.Generator, saturation: float) -> FloatArray:
 
 
 def _palette(rng: np.random.Generator, count: int) -> FloatArray:
-    """Colours (count, 3); half of the time unlike each other, else shades of one."""
+    """Draw colours (count, 3), half of the time unrelated, else shades of one."""
     if rng.random() < 0.5:
         return rng.uniform(0.0, 1.0, (count, 3))
     hue, saturation = rng.uniform(), rng.uniform(0.0, 0.9)
@@ -210,7 +210,7 @@ def _palette(rng: np.random.Generator, count: int) -> FloatArray:
 
 
 def _blend(value: FloatArray, colors: FloatArray) -> FloatArray:
-    """Colours (..., 3) for values in [0, 1], the palette (K, 3) laid out evenly along them."""
+    """Map values in [0, 1] to colours (..., 3) of a palette (K, 3) spaced evenly along them."""
     places = np.linspace(0, 1, len(colors))
     return np.stack([np.interp(value, places, channel) for channel in colors.T], axis=-1)
 

@@ -1,5 +1,5 @@
-"""Policies that act in the environment: ours and those of other packages by name, those in files, and any function
-that ``package.module:function`` names."""
+"""Policies that act in the environment: ours and other packages' by name, policies in files, and any function given as
+``package.module:function``."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from vision.registry import Registry
 from vision.scene.scene import Scene
 
 POLICIES = Registry("policy", "dactyl.policies", {RandomExploration.name: "datagen.policy.explore:RandomExploration"})
-"""Functions by name: from the scene and the number of worlds to a policy."""
+"""Functions by name that return a policy for a scene and a number of worlds."""
 
 TRAINED = "trained"
-"""Stands for the policy that is shipped for the scene's hand and object; without one, for random exploration."""
+"""Alias of the policy shipped for the scene's hand and object, or of random exploration if there is none."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""Policies that come with the package: ``<hand>-<object>.pt``, as `dactyl policy train` writes them."""
+"""Folder of the policies shipped with the package: ``<hand>-<object>.pt``, as ``dactyl policy train`` writes them."""
 
 
 def shipped() -> dict[str, Path]:
-    """Files of the shipped policies by name."""
+    """Return the files of the shipped policies by name."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.pt"))}
 
 
 def policy_label(source: str, scene: Scene) -> str:
-    """What states are labelled with: a name or entry point as it is; weights by their name and content.
+    """Return the label of a policy's states: a name or entry point unchanged; for weights, file name and content hash.
 
     Args:
         source: as for :func:`create_policy`.
-        scene: whose policy "trained" stands for.
+        scene: scene whose policy "trained" refers to.
 
     Raises:
         DactylError: there is no such policy.
@@ -55,7 +55,7 @@ def policy_label(source: str, scene: Scene) -> str:
 
 
 def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
-    """The policy of that name, in that file, or behind that entry point; `datagen.policy.trained` says which files.
+    """Create the policy of that name, file or entry point; :mod:`datagen.policy.trained` lists the kinds of files.
 
     Raises:
         DactylError: there is none, it is for another hand or object, or has another signature.
@@ -73,15 +73,15 @@ def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
 
 @functools.cache
 def _say_substitute(scene: str, found: str) -> None:
-    """Once, however many batches of worlds a command plays."""
+    """Print the substitution once, however many batches of worlds a command plays."""
     Console(stderr=True).print(f"no policy trained in the scene {scene} is shipped: {found} instead")
 
 
 def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, worlds: int) -> Policy:
-    """The policy that somebody's function returns, after it has acted once.
+    """Build a policy by a user's function, and let it act once as a test.
 
     Raises:
-        DactylError: it cannot be built or cannot act in this scene, or has not what a policy has.
+        DactylError: it cannot be built, cannot act in this scene, or lacks an attribute of a policy.
     """
     observation = blank_observation(worlds, len(scene.fingertip_sites), len(scene.joint_names))
     try:
@@ -93,7 +93,7 @@ def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, w
         shape, expected = np.shape(policy.act(observation)), (worlds, scene.actions)
     except DactylError:
         raise
-    except Exception as error:  # whatever a stranger's function raises
+    except Exception as error:  # a user's function may raise anything
         raise DactylError(f"policy {source}: {cannot_act(observation, error)}") from error
     if shape != expected:
         raise DactylError(f"policy {source}: must return actions of shape {expected}, got {shape}")
@@ -101,7 +101,7 @@ def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, w
 
 
 def cannot_act(observation: Observation, error: Exception) -> str:
-    """What to say of a policy that raised an error when it was told an observation."""
+    """Return the message for a policy that raised an error on an observation."""
     tips, joints = observation["fingertip_position"].shape, observation["joint_position"].shape
     return f"cannot act on an observation (fingertip_position {tips}, joint_position {joints}): {error}"
 

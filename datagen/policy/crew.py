@@ -1,4 +1,4 @@
-"""The players of a training: processes of their own that play while the learner learns, or one in this process."""
+"""Players of a training: separate processes that simulate while the learner learns, or one player in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vision.errors import DactylError
 
 
 class Here:
-    """A single player in this process, which plays when its result is asked for."""
+    """Single player in this process, which plays when its result is requested."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
@@ -27,19 +27,19 @@ class Here:
 
 
 class Processes:
-    """Players in processes of their own."""
+    """Players in separate processes."""
 
     def __init__(self, connections: list[Connection]) -> None:
         self._connections = connections
 
     def start(self, orders: Orders, steps: int) -> None:
-        """Let everyone play so many steps."""
+        """Let all players play ``steps`` steps."""
         for connection in self._connections:
-            with contextlib.suppress(OSError):  # dead already: finish will tell
+            with contextlib.suppress(OSError):  # already dead: finish will report it
                 connection.send((orders, steps))
 
     def finish(self) -> list[Played]:
-        """What each brought back.
+        """Return the result of each player.
 
         Raises:
             DactylError: a process died.
@@ -52,7 +52,7 @@ class Processes:
                 raise DactylError(
                     "a process that plays died (out of memory?); the same command resumes from the last checkpoint"
                 ) from None
-            if isinstance(result, tuple):  # ("error", what it raised)
+            if isinstance(result, tuple):  # ("error", exception)
                 raise result[1]
             played.append(result)
         return played
@@ -60,7 +60,7 @@ class Processes:
 
 @contextlib.contextmanager
 def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | Processes]:
-    """The players; `episodes` are the numbers of their next episodes, `steps` those that the training has behind it."""
+    """Provide the players; ``episodes`` are the numbers of their next episodes, ``steps`` the steps trained so far."""
     if not config.players:
         yield Here(Player(config, 0, episodes[0], steps))
         return

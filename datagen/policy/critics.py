@@ -1,8 +1,8 @@
-"""Critics: networks that say how good an action is, told everything that the simulation knows.
+"""Critics: networks that estimate the value of an action from the full state of the simulation.
 
-The return is the discounted share of time at the goal, a number in [0, 1]. Either a critic is a classifier of success
-(cross entropy to the bootstrapped share, as in QT-Opt, arXiv 1806.10293), or it predicts how the return is distributed
-over evenly spaced atoms (C51, arXiv 1707.06887).
+The return is the discounted fraction of time at the goal, a number in [0, 1]. A critic is either a classifier of
+success (cross entropy to the bootstrapped fraction, as in QT-Opt, arXiv 1806.10293), or predicts the return's
+distribution over evenly spaced atoms (C51, arXiv 1707.06887).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CriticConfig:
 
 
 class Critics(nn.Module):
-    """Several critics of the same action; each has its own weights."""
+    """Several critics of the same action, each with its own weights."""
 
     atoms: Tensor
 
@@ -56,41 +56,41 @@ class Critics(nn.Module):
         self.register_buffer("atoms", torch.linspace(0, 1, config.atoms), persistent=False)
         with torch.no_grad():
             for member in members:
-                # Pessimists: about 5 % of the time at the goal.
+                # Pessimistic at first: about 5 % of the time at the goal.
                 bias = member.get_parameter(f"{len(member) - 1}.bias")
                 bias.copy_(torch.full_like(bias, -3.0) if config.atoms == 1 else -20.0 * self.atoms)
 
     def forward(self, inputs: Tensor, members: int | None = None) -> Tensor:
-        """Logits (M, N, atoms) of the first ``members`` critics, or all."""
+        """Return logits (M, N, atoms) of the first ``members`` critics, or of all."""
         return torch.stack([member(inputs) for member in self.members[:members]]).float()
 
     def value(self, logits: Tensor) -> Tensor:
-        """Expected returns (M, N)."""
+        """Return expected returns (M, N)."""
         if len(self.atoms) == 1:
             return torch.sigmoid(logits[..., 0])
         return (torch.softmax(logits, dim=-1) * self.atoms).sum(dim=-1)
 
     def log_odds(self, logits: Tensor) -> Tensor:
-        """What an actor climbs, (M, N): the slope of its expected return would vanish where success is rare."""
+        """Return the actor's objective (M, N): the gradient of the expected return would vanish if success is rare."""
         return logits[..., 0] if len(self.atoms) == 1 else torch.logit(self.value(logits), eps=1e-4)
 
     def target(self, logits: Tensor, reward: Tensor, discount: Tensor) -> Tensor:
-        """What the critics should have said, (N, atoms): from target critics' logits (M, N, atoms) in the next state,
-        of the one that expects least, the reward on the way (N,) and its discount (N,)."""
+        """Return the critics' training target (N, atoms) from target critics' logits (M, N, atoms) in the next state,
+        of which the lowest expectation counts, the reward on the way (N,) and the discount (N,)."""
         value = self.value(logits)
         if len(self.atoms) == 1:
             return (reward + discount * value.min(dim=0).values).clamp(0, 1)[:, None]
         least = torch.softmax(logits, dim=-1)[value.argmin(dim=0), torch.arange(value.shape[1], device=value.device)]
         place = (reward[:, None] + discount[:, None] * self.atoms).clamp(0, 1) * (len(self.atoms) - 1)
         low = place.floor().clamp(max=len(self.atoms) - 2)
-        high = place - low  # share of the upper of the two atoms that an outcome lies between
+        high = place - low  # fraction of the upper of the two atoms around an outcome
         projected = torch.zeros_like(least)
         projected.scatter_add_(1, low.long(), least * (1 - high))
         projected.scatter_add_(1, low.long() + 1, least * high)
         return projected
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean cross entropy of the logits (M, N, atoms) to the target (N, atoms)."""
+        """Return the mean cross entropy of the logits (M, N, atoms) to the target (N, atoms)."""
         if len(self.atoms) == 1:
             return functional.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
         return -(target * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
@@ -108,7 +108,7 @@ class _Block(nn.Module):
 
 
 def residual(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """A linear layer, residual blocks of that width, RMS normalisation and a linear layer (SimBa, arXiv 2410.09754)."""
+    """Build a linear layer, residual blocks, RMS normalisation and a linear layer (SimBa, arXiv 2410.09754)."""
     width = hidden[0]
     blocks = [_Block(width) for _ in hidden]
     return nn.Sequential(nn.Linear(inputs, width), *blocks, nn.RMSNorm(width), nn.Linear(width, outputs))

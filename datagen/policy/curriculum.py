@@ -1,4 +1,4 @@
-"""How hard a training is: goals move away and randomizations widen as long as what is there is mastered."""
+"""Difficulty of a training: goals move away and randomizations widen once the present ones are mastered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Widening:
 
 
 class Curriculum:
-    """A number on its way from ``config.first`` to ``last``."""
+    """Number that grows from ``config.first`` to ``last``."""
 
     def __init__(self, config: Widening, last: float = 1.0) -> None:
         self.config, self.last = config, last
@@ -39,7 +39,7 @@ class Curriculum:
         self._recent: deque[bool] = deque(maxlen=config.goals)
 
     def count(self, reached: int, missed: int) -> bool:
-        """Count goals that were reached and missed at the present edge; returns whether it moved."""
+        """Count goals reached and missed at the present value, and return whether it increased."""
         self._recent.extend([True] * reached + [False] * missed)
         if self.value >= self.last or len(self._recent) < self.config.goals:
             return False

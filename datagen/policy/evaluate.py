@@ -1,4 +1,4 @@
-"""``dactyl policy evaluate``: the paper's trials, and its table beside ours."""
+"""``dactyl policy evaluate``: the paper's trials, with its table next to our results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
 
 Ending = Literal["dropped", "late", "complete"]
-"""How a trial can end: the object fell (or the simulation broke), no time was left for a goal, all goals reached."""
+"""End of a trial: the object fell (or the simulation broke), time at a goal ran out, or all goals were reached."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Result:
-    """Consecutive goals of each trial, in order, and how the trials ended."""
+    """Consecutive goals of each trial, in order, and number of trials by their end."""
 
     policy: str
     goals: list[int]
@@ -99,7 +99,7 @@ class Result:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the mean, 95 %, by bootstrap over trials: counts up to a limit are nothing like Gaussian."""
+        """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian."""
         if len(set(self.goals)) == 1:
             return self.mean, self.mean
         draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
@@ -109,7 +109,7 @@ class Result:
 def play(
     config: EvaluateConfig, policy: str, randomization: Randomization, label: str, recorder: Recorder | None = None
 ) -> Result:
-    """Play all trials side by side, each until it is over."""
+    """Play all trials in parallel, each until it is over."""
     scene = complete_scene(config.scene)
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
     layout_of(environment.scene)  # refuses a scene without goals
@@ -136,13 +136,13 @@ def play_trials(
     """Play one trial in each world until all are over.
 
     Args:
-        environment: N worlds; its seed and a trial's number decide all that is random in a trial.
-        policy: made for N worlds.
-        rules: when a trial is over.
+        environment: N worlds; its seed and a trial's number determine all random values of the trial.
+        policy: policy created for N worlds.
+        rules: rules that end a trial.
         numbers: numbers of the trials, (N,).
         advance: called after each step with the number of trials that it ended.
-        sense: what the policy is told of all worlds before a step of those still going, (K,); the environment's own
-            ``sense`` when None.
+        sense: function that returns the policy's observation of all worlds before a step, given the worlds still going,
+            (K,); the environment's own ``sense`` if None.
 
     Returns:
         Goals reached in each trial, and how it ended.
@@ -164,7 +164,7 @@ def play_trials(
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Result]:
-    """Play what is asked for, write ``results.json``, and the GIF."""
+    """Play the configured trials, and write ``results.json`` and the GIF."""
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
@@ -189,14 +189,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
         }
     atomic_write(config.output / "results.json", canonical_json(content))
     if config.gif and recorder:
-        from datagen.policy.trial_gif import film  # brings the renderers
+        from datagen.policy.trial_gif import film  # late: it imports the renderers
 
         film(config.gif, recorder.best(), complete_scene(config.scene))
     return results
 
 
 def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
-    """Markdown: consecutive goals next to the paper's Table 3."""
+    """Return a Markdown table of consecutive goals next to the paper's Table 3."""
     scene = load_scene(config.scene)
     target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""

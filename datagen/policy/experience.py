@@ -1,4 +1,4 @@
-"""What goes into a replay and comes out: steps as they are recorded, transitions as networks learn from them."""
+"""Input and output of a replay buffer: recorded steps, and the transitions that networks learn from."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vision.bounds import fraction
 
 @dataclass(frozen=True)
 class Step:
-    """What is recorded of one time step of W worlds.
+    """Record of one time step of W worlds.
 
     Attributes:
-        state: the true state vectors, (W, S).
-        hidden: what no observation tells, (W, H).
+        state: true state vectors, (W, S).
+        hidden: values that no observation contains, (W, H).
         seen: state vectors as the sensors report them, (W, S).
-        quaternion: of the object, as it is, (W, 4).
-        seen_quaternion: as it is reported, (W, 4).
-        goal: orientation asked for, (W, 4).
-        action: (W, A).
-        acted: False where only the state that ended an episode is shown, (W,).
+        quaternion: true orientation of the object, (W, 4).
+        seen_quaternion: orientation as reported, (W, 4).
+        goal: goal orientation, (W, 4).
+        action: joint targets, (W, A).
+        acted: False for the state that ended an episode, in which no action was taken, (W,).
     """
 
     state: np.ndarray
@@ -36,14 +36,14 @@ class Step:
 
 
 def together(steps: list[Step]) -> Step:
-    """The worlds of all `steps`, side by side."""
+    """Concatenate the worlds of all ``steps``."""
     columns = (vars(step) for step in steps)
     return Step(*(np.concatenate(parts) for parts in zip(*(each.values() for each in columns), strict=True)))
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Widths of the vectors that a scene's networks deal in."""
+    """Widths of the vectors of a scene's networks."""
 
     state: int
     hidden: int
@@ -76,7 +76,7 @@ class Hindsight:
 
 @dataclass(frozen=True)
 class Moments:
-    """B moments with a goal in mind, float32: for critics as they are, for actors as they are seen."""
+    """B moments relative to a goal, float32: true values for critics, sensed values for actors."""
 
     state: NDArray[np.float32]
     hidden: NDArray[np.float32]
@@ -84,20 +84,20 @@ class Moments:
     seen: NDArray[np.float32]
     seen_goal: NDArray[np.float32]
     past: NDArray[np.float32]
-    """(B, K, S): what was seen in the frames before, the latest first."""
+    """Sensed states in the frames before, the latest first, (B, K, S)."""
     turns: NDArray[np.float32]
-    """(B, K, 3): rotation of the object since each, as seen."""
+    """Sensed rotation of the object since each frame, (B, K, 3)."""
 
 
 @dataclass(frozen=True)
 class Transitions:
-    """B transitions. The return counts the time at the goal and lies in [0, 1]: reward 1 - discount for every step that
-    ends within the goal's threshold."""
+    """B transitions. The return measures the time at the goal and lies in [0, 1]: the reward is 1 - discount for every
+    step that ends within the goal's threshold."""
 
     now: Moments
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
-    """(B,): discounted rewards up to the next view."""
+    """Discounted rewards up to ``then``, (B,)."""
     discount: NDArray[np.float32]
-    """(B,): what the next view's value counts; zero after a drop."""
+    """Weight of the value of ``then``, (B,); zero after a drop."""
     then: Moments

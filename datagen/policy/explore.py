@@ -1,4 +1,4 @@
-"""The interim policy until a trained one exists: smooth random motion of the fingers around the grasp."""
+"""Interim policy for scenes without a trained one: smooth random motion of the fingers around the grasp."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SPREAD = 0.8  # standard deviation of a joint's target around the grasp, in hal
 
 
 class RandomExploration:
-    """Each joint's target wanders around the cupped hand as an Ornstein-Uhlenbeck process; goals are ignored.
+    """Random exploration: each joint's target follows an Ornstein-Uhlenbeck process around the cupped hand.
 
-    It turns the object by some 17 degrees every 0.4 s and loses the block in three of ten episodes of 8 s: poses and
-    occlusions are varied, though not those of a hand with a purpose.
+    Goals are ignored. The object rotates by about 17 degrees every 0.4 s, and three of ten episodes of 8 s lose the
+    block: poses and occlusions are varied, though not those of a hand that pursues goals.
     """
 
     name = "random-exploration"

@@ -1,15 +1,15 @@
-"""What a policy's or critic's network reads of an observation: vectors made from it, goal and state apart.
+"""Inputs of a policy's or critic's network, computed from an observation: a state vector and a goal vector.
 
-The goal enters as the rotation still to be made. The object's own orientation enters as its shape shows it, in one of
-four ways (`shape_of`):
+The goal enters as the remaining rotation. The object's orientation enters up to the symmetries of its shape, in one of
+four ways (:func:`shape_of`):
 
-- ``moments``: fourth moments of the normals of its flat sides. A block turned by 90 degrees about an axis of its own is
-  the same block, only its letters move, so one state stands for all 24. Of a prism they tell the axis, not how it is
-  turned about it.
-- ``axis``: of a body of revolution first and second moments of its axis, averaged over its ends where they look alike.
-- ``nearest``: of other shapes with symmetries the rotation matrix of that orientation, of those that differ by one,
-  which is turned the least. It jumps where another becomes that, and is the same whichever of them a camera saw.
-- ``matrix``: of every other object its rotation matrix.
+- ``moments``: fourth moments of the normals of its flat sides. A block rotated by 90 degrees about one of its axes is
+  the same block except for its letters, so one state stands for all 24. For a prism they give the axis, but not the
+  rotation about it.
+- ``axis``: for a body of revolution, first and second moments of its axis, averaged over its ends if they look alike.
+- ``nearest``: for other shapes with symmetries, the matrix of the smallest rotation among the equivalent orientations.
+  It jumps where another becomes the smallest, and is the same whichever of them a camera saw.
+- ``matrix``: for every other object, its rotation matrix.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ INPUTS = (
     "fingertip_position", "object_position", "object_shape", "joint_position", "last_action", "joint_velocity",
     "object_velocity",
 )  # fmt: skip
-"""Parts of the state vector by name, in this order; `layout.Layout` has their widths. The rotation to the goal is
-always an input."""
+"""Parts of the state vector in order; :class:`~datagen.policy.layout.Layout` has their widths. The rotation to the goal
+is always an input."""
 
 GOAL_WIDTH = 13  # the rotation to the goal as a quaternion and as a matrix
 
 Shape = Literal["moments", "axis", "nearest", "matrix"]
 SHAPE_WIDTHS: dict[Shape, int] = {"moments": 15, "axis": 9, "nearest": 9, "matrix": 9}
 
-_ROUND = 10  # rotations of a prism of five sides: with fewer, moments of degree four do not tell how a shape lies
+_ROUND = 10  # symmetries of a five-sided prism: with fewer, moments of degree four do not determine the orientation
 
 
 def shape_of(target: PoseObject) -> Shape:
-    """How the orientation of an object is told."""
+    """Return how the orientation of an object is represented."""
     if len(target.faces) and len(target.shape_symmetries) >= _ROUND:
         return "moments"
     if len(target.symmetries.axes) == 1:
@@ -51,7 +51,7 @@ def shape_of(target: PoseObject) -> Shape:
 
 
 def state_vector(scene: SimScene, observation: Observation, last_action: FloatArray) -> NDArray[np.float32]:
-    """State vectors (N, S), float32; `last_action` (N, A) is the action before, in [-1, 1]."""
+    """Return state vectors (N, S), float32; ``last_action`` (N, A) is the action before, in [-1, 1]."""
     worlds = len(last_action)
     rotation = rotation_from_quaternion(observation["object_quaternion"])
     palm = np.asarray(scene.scene.workspace.start)
@@ -70,10 +70,10 @@ def state_vector(scene: SimScene, observation: Observation, last_action: FloatAr
 
 
 def shape_vector(target: PoseObject, quaternion: FloatArray) -> FloatArray:
-    """Orientations (N, 4), object to world, as the object's shape shows them, (N, SHAPE_WIDTHS[shape_of(target)]).
+    """Represent orientations (N, 4), object to world, up to symmetries, as (N, SHAPE_WIDTHS[shape_of(target)]).
 
-    Moments are smooth in the orientation and equal for orientations that differ by a symmetry. Those of a block tell
-    all others apart: of degree four, its symmetry has one invariant direction and no more symmetries.
+    Moments are smooth in the orientation and equal for orientations that differ by a symmetry. A block's moments
+    distinguish all others: in degree four, its symmetry has one invariant direction and no more symmetries.
     """
     rotation, kind = rotation_from_quaternion(quaternion), shape_of(target)
     if kind == "nearest":
@@ -89,8 +89,8 @@ def shape_vector(target: PoseObject, quaternion: FloatArray) -> FloatArray:
 
 
 def _moments(matrices: FloatArray, directions: FloatArray, degree: int) -> FloatArray:
-    """Means over directions (D, 3) of all products of so many of their coordinates, up to the fourth, turned by
-    matrices (N, 3, 3)."""
+    """Return means of all products of ``degree`` (at most four) coordinates of directions (D, 3) rotated by matrices
+    (N, 3, 3)."""
     turned = np.einsum("nij,fj->nfi", matrices, directions)
     square = turned**2
     powers = np.stack([np.ones_like(turned), turned, square, square * turned, square**2], axis=-1)  # (N, D, 3, 5)
@@ -101,6 +101,6 @@ def _moments(matrices: FloatArray, directions: FloatArray, degree: int) -> Float
 
 
 def goal_vector(relative: FloatArray) -> NDArray[np.float32]:
-    """Goal vectors (N, GOAL_WIDTH), float32, from the rotations to the goal (N, 4), w x y z with w >= 0."""
+    """Return goal vectors (N, GOAL_WIDTH), float32, of the rotations to the goal (N, 4), w x y z with w >= 0."""
     matrix = rotation_from_quaternion(relative).as_matrix().reshape(len(relative), 9)
     return np.hstack([relative, matrix]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The simulation as a standard vector environment, for learners of other libraries.
+"""Simulation as a standard vector environment, for learners of other libraries.
 
 .. code-block:: python
 
@@ -6,8 +6,8 @@
     env = gymnasium.make_vec("dactyl/Block-v0", num_envs=64, randomization=EVERYTHING)
 
 or ``dactyl.policies.env(...)``, which is the same. Reward, trials and actions are the paper's: a trial is truncated at
-50 goals or after 8 s without reaching one, and terminated by a drop. A policy that learnt with it is used by
-``--policy package.module:function`` (`datagen.policy.trained`).
+50 goals or after 8 s without reaching one, and terminated by a drop. Use a policy trained with it through
+``--policy package.module:function`` (:mod:`datagen.policy.trained`).
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ Booleans = NDArray[np.bool_]
 
 
 class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
-    """N hands, each with an object to turn.
+    """Vector environment of N hands, each with an object to turn.
 
-    Observations are float32 vectors of what the sensors report: a state vector (`datagen.policy.features.INPUTS`, the
-    last action among it) and a goal vector. ``info["privileged"]`` holds what only a simulation knows, for critics: the
-    same as it is, and what was drawn (`Environment.hidden`). Actions are relative joint targets in [-1, 1]. A world
-    whose episode is over begins another in the step after, which ignores its action and gives no reward.
+    Observations are float32 vectors of sensor reports: a state vector (``datagen.policy.features.INPUTS``, including
+    the last action) and a goal vector. ``info["privileged"]`` holds, for critics, their true values and the drawn ones
+    (``Environment.hidden``), which only a simulation knows. Actions are relative joint targets in [-1, 1]. A world
+    whose episode is over begins another in the next step, which ignores its action and gives no reward.
 
     Args:
-        num_envs: N.
+        num_envs: number of hands, N.
         scene: name or file of the scene.
-        randomization: of physics, actions and sensors; `datagen.sim.randomization.EVERYTHING` is the paper's.
-        rules: when a trial is over.
-        locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        threads: that simulate; 0 for all processors.
-        starts: states that episodes begin from, each made by the paper's 100 random actions at the first reset.
+        randomization: randomization of physics, actions and sensors; ``datagen.sim.randomization.EVERYTHING`` is the
+            paper's.
+        rules: rules that end a trial.
+        locked_wrist: hold the hand's wrist joints still (``wrist`` in its file).
+        threads: simulation threads; 0 for all processors.
+        starts: number of states that episodes begin from, each made by the paper's 100 random actions at the first
+            reset.
     """
 
     def __init__(
@@ -77,21 +79,21 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Vectors, dict[str, Any]]:
-        """Begin episodes in all worlds. The same seed gives the same episodes for the same actions; without one, they
-        follow those before."""
+        """Begin episodes in all worlds. The same seed gives the same episodes for the same actions; without a seed,
+        episodes continue the previous sequence."""
         first = self._np_random is None
         super().reset(seed=seed)
         if first or seed is not None:
             self.environment.seed = int(self.np_random.integers(2**31))
             self._starts = drawn_starts(self.environment, self._starts_wanted)
-            self._episode = self._starts_wanted  # those before made the starts
+            self._episode = self._starts_wanted  # earlier episodes made the starts
         self._begin(np.arange(self.num_envs))
         self._over[:] = False
         observation, privileged = self._observations()
         return observation, {"privileged": privileged}
 
     def step(self, actions: Any) -> tuple[Vectors, NDArray[np.float64], Booleans, Booleans, dict[str, Any]]:
-        """80 ms in all worlds; ``info["goals"]`` counts the goals of each trial, int64 (N,)."""
+        """Advance all worlds by 80 ms; ``info["goals"]`` counts the goals of each trial, int64 (N,)."""
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != self._last_action.shape:
             raise ValueError(f"expected actions of shape {self._last_action.shape}, got {action.shape}")
@@ -115,7 +117,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         self._last_action[worlds] = 0
 
     def _observations(self) -> tuple[Vectors, Vectors]:
-        """What is sensed, and what is."""
+        """Return sensed and privileged observations."""
         scene, vectors = self.environment.scene, []
         for observation in (self.environment.sense(), self.environment.observe()):
             state = np.nan_to_num(state_vector(scene, observation, self._last_action))
@@ -125,7 +127,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
 
 
 class HandEnv(gymnasium.Env[Vectors, Vectors]):
-    """One hand: a `HandVectorEnv` of one world, for learners that take no other."""
+    """Environment of one hand: a :class:`HandVectorEnv` of one world, for learners without vector environments."""
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
@@ -137,20 +139,20 @@ class HandEnv(gymnasium.Env[Vectors, Vectors]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Vectors, dict[str, Any]]:
-        """Begin an episode, as `HandVectorEnv.reset` does."""
+        """Begin an episode, as :meth:`HandVectorEnv.reset` does."""
         super().reset(seed=seed)
         observation, info = self._env.reset(seed=seed)
         return observation[0], {key: value[0] for key, value in info.items()}
 
     def step(self, action: Vectors) -> tuple[Vectors, float, bool, bool, dict[str, Any]]:
-        """Advance by 80 ms, as `HandVectorEnv.step` does."""
+        """Advance by 80 ms, as :meth:`HandVectorEnv.step` does."""
         observation, reward, terminated, truncated, info = self._env.step(action[None])
         row = {key: value[0] for key, value in info.items()}
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), row
 
 
 def register() -> None:
-    """Make ``dactyl/Block-v0`` and the other objects' environments known to `gymnasium.make` and ``make_vec``."""
+    """Register ``dactyl/Block-v0`` and the other objects' environments with ``gymnasium.make`` and ``make_vec``."""
     for name in ("block", "prism"):
         identity = f"dactyl/{name.capitalize()}-v0"
         if identity not in gymnasium.registry:

@@ -1,6 +1,6 @@
-"""The learner of hindsight experience replay: TD3 on binary rewards, with critics that are told what actors are not.
+"""Learner of hindsight experience replay: TD3 on binary rewards, with critics that see more than actors.
 
-The actor climbs the log odds of its critics' returns, whose slope does not vanish where success is still rare.
+The actor ascends the log odds of its critics' returns, whose gradient does not vanish while success is rare.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vision.bounds import positive
 
 
 class _Batch(NamedTuple):
-    """The transitions of one update, on the learning device."""
+    """Transitions of one update, on the learning device."""
 
     now: dict[str, Tensor]
     then: dict[str, Tensor]
@@ -81,19 +81,19 @@ class Learning:
             raise ValueError(f"smoothing: must lie in [0, 1], got {self.smoothing}")
 
     def actor(self, layout: Layout, hidden: int) -> Actor:
-        """An actor of this kind, with weights from torch's generator; `hidden` numbers are hidden from observations."""
+        """Create an actor with weights from torch's generator; ``hidden`` is the number of unobserved values."""
         return Actor(self.actor_inputs, self.hidden, layout, self.memory, hidden if self.privileged else 0)
 
 
 class Learner(PartsLearner):
-    """Actor, critics, their targets and optimisers. Initial weights come from torch's generator, seeded here.
+    """Actor, critics, target networks and optimisers. Initial weights come from torch's generator, seeded here.
 
     Args:
         config: configuration of the networks and their learning.
         layout: layout of the states.
-        hidden: number of values that no observation tells (`Environment.hidden`).
+        hidden: number of values that no observation contains (``Environment.hidden``).
         seed: seed of the initial weights.
-        device: device that learns, as torch calls it.
+        device: device of the learner, as torch names it.
     """
 
     def __init__(self, config: Learning, layout: Layout, hidden: int, seed: int, device: str = "cpu") -> None:
@@ -103,7 +103,7 @@ class Learner(PartsLearner):
             self.actor = config.actor(layout, hidden)
             self.critics = Critics(config.critic, layout.state + hidden + GOAL_WIDTH + layout.actuators)
         with torch.no_grad():
-            self.actor.get_parameter(f"layers.{len(self.actor.layers) - 1}.weight").mul_(0.1)  # near the middle
+            self.actor.get_parameter(f"layers.{len(self.actor.layers) - 1}.weight").mul_(0.1)  # targets near the middle
         self.normaliser = Normaliser(layout.state)
         for part in (self.actor, self.critics, self.normaliser):
             part.to(self.device)
@@ -115,7 +115,7 @@ class Learner(PartsLearner):
         self.updates = 0
 
     def take_on(self, actor: Actor, normaliser: Normaliser) -> None:
-        """Begin with a trained actor; its normaliser gives its inputs their meaning, and is not changed any more.
+        """Start from a trained actor. Its inputs depend on its normaliser, which is no longer changed.
 
         Raises:
             ValueError: it has other inputs or layers.
@@ -128,13 +128,13 @@ class Learner(PartsLearner):
     def update(
         self, sample: Transitions, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
     ) -> dict[str, float]:
-        """Learn from a sample, in as many updates as it holds batches; returns means over them.
+        """Learn from a sample, with one update for each batch in it, and return means over the updates.
 
         Args:
             sample: transitions.
             rng: generator of the noise that smooths targets.
-            actor: whether the actor learns, too, or only critics.
-            anchor: weight of the mean square by which its actions differ from those of the actor that it began with.
+            actor: whether the actor learns too, or only the critics.
+            anchor: weight of the mean squared difference between its actions and those of the actor it started from.
         """
         now, then = (tensors(view, self.normaliser, self.device) for view in (sample.now, sample.then))
         action, reward, discount = (
@@ -175,7 +175,7 @@ class Learner(PartsLearner):
         return figures
 
     def _improve(self, now: dict[str, Tensor], anchor: float) -> dict[str, float]:
-        """An update of the actor, by the first of the critics."""
+        """Update the actor by the first of the critics."""
         self.critics.requires_grad_(False)
         with self._autocast():
             chosen = act(self.actor, now)
@@ -206,20 +206,20 @@ class Learner(PartsLearner):
 
 
 def tensors(view: Moments, normaliser: Normaliser, device: torch.device) -> dict[str, Tensor]:
-    """The view's columns on a device, states normalised."""
+    """Move the view's columns to a device, with normalised states."""
     columns = {name: torch.from_numpy(column).to(device) for name, column in vars(view).items()}
     return columns | {name: normaliser(columns[name]) for name in ("state", "seen", "past")}
 
 
 def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
-    """What the actor does in a view, float32: as it is seen, or for teachers as it is."""
+    """Return the actor's actions, float32, from the sensed values of a view, or from the true ones for teachers."""
     state, goal = ("state", "goal") if actor.privileged else ("seen", "seen_goal")
     action: Tensor = actor(view[state], view[goal], view["past"], view["turns"], view["hidden"]).float()
     return action
 
 
 def known(view: dict[str, Tensor], action: Tensor) -> Tensor:
-    """What critics read of a view and an action in it."""
+    """Return the critics' input for a view and an action."""
     return torch.cat([view["state"], view["hidden"], view["goal"], action], dim=1)
 
 

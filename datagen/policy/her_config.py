@@ -1,4 +1,4 @@
-"""What a training with hindsight experience replay is configured by."""
+"""Configuration of a training with hindsight experience replay."""
 
 from __future__ import annotations
 
@@ -117,23 +117,23 @@ class HerConfig:
 
     @property
     def randomization(self) -> Randomization:
-        """What is randomized at full width."""
+        """Randomization at full width."""
         effects = [effect for group in self.groups for effect in GROUPS[group]]
         return EVERYTHING.only(*effects) if self.randomized else NOTHING
 
     @property
     def steps_per_chunk(self) -> int:
-        """Environment steps in all worlds of all players."""
+        """Environment steps per chunk in all worlds of all players."""
         return max(1, self.players) * self.worlds * self.chunk
 
     def environment(self) -> Environment:
-        """The worlds of one player."""
+        """Create the worlds of one player."""
         return Environment(
             complete_scene(self.scene), self.seed, self.worlds, self.threads, self.randomization, self.locked_wrist
         )
 
     def identity(self) -> dict[str, Any]:
-        """The keys that a resumed training must keep."""
+        """Return the keys that a resumed training must keep."""
         free = (
             "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
         )  # fmt: skip

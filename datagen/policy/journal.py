@@ -1,4 +1,4 @@
-"""What a training logs: rows of a CSV file that survive a resume, TensorBoard's events, and the learning curve."""
+"""Log of a training: rows of a CSV file that are kept on resuming, TensorBoard events, and the learning curve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_BYTES = 1 << 28
 
 @dataclass
 class Tally:
-    """Counts goals reached, lost in a drop, or not reached in time, and the goals of each trial that ended."""
+    """Counts of goals reached, lost in a drop, or not reached in time, and the goals of each trial that ended."""
 
     reached: int = 0
     dropped: int = 0
@@ -45,15 +45,15 @@ class Tally:
         ended: NDArray[np.bool_],
         whose: NDArray[np.bool_],
     ) -> None:
-        """Count a step of the worlds `whose`: its outcome, the goals of the present trials, whose time is over, whose
-        trial is; (N,) each."""
+        """Count a step of the worlds that ``whose`` selects, given its outcome, the goals of the present trials, the
+        worlds that ran out of time (``late``) and those whose trial is over (``ended``); (N,) each."""
         self.reached += int(outcome.reached[whose].sum())
         self.dropped += int(outcome.ended[whose].sum())
         self.late += int(late[whose].sum())
         self.trials += goals[whose & ended].tolist()
 
     def add(self, other: Tally) -> None:
-        """Count what another counted."""
+        """Add the counts of another tally."""
         self.reached += other.reached
         self.dropped += other.dropped
         self.late += other.late
@@ -69,14 +69,14 @@ class Tally:
 
 
 class Journal:
-    """Gathers what happens and writes a row when asked.
+    """Writer of a training's log.
 
-    Columns: ``success`` is the share of goals that were reached before a drop or the time limit; ``dropped`` and
-    ``late`` the shares that ended so; ``consecutive`` the mean number of goals in the trials that ended.
+    Columns: ``success`` is the fraction of goals that were reached before a drop or the time limit; ``dropped`` and
+    ``late`` are the fractions that ended so; ``consecutive`` is the mean number of goals in the trials that ended.
 
     Args:
-        folder: for progress.csv, progress.png and TensorBoard's events.
-        columns: what this training logs besides.
+        folder: folder of progress.csv, progress.png and TensorBoard events.
+        columns: further columns of this training.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
@@ -86,7 +86,7 @@ class Journal:
         self._events = SummaryWriter(str(folder))
 
     def write(self, steps: int, seconds: float, tally: Tally, figures: dict[str, float]) -> None:
-        """Write a row: `tally` since the row before, and `figures` by column; those that are not there are NaN."""
+        """Write a row: ``tally`` since the last row, and ``figures`` by column; missing figures are NaN."""
         since = self.rows[-1] if self.rows else {"steps": 0.0, "seconds": 0.0}
         goals = max(tally.goals, 1)
         row: dict[str, float] = {
@@ -107,11 +107,11 @@ class Journal:
             self._events.add_scalar(f"policy/{key}", row[key], steps)
 
     def cut(self, steps: int) -> None:
-        """Forget rows after `steps`: a training that resumes there writes them again."""
+        """Remove rows after ``steps``, which a training that resumes there writes again."""
         self.rows = [row for row in self.rows if row["steps"] <= steps]
 
     def draw(self) -> None:
-        """Draw the learning curve beside the CSV file, once there is something to draw."""
+        """Draw the learning curve beside the CSV file, if there are rows."""
         if not self.rows:
             return
         from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ class Journal:
         shares.legend()
         counts.plot(millions, [row["consecutive"] for row in self.rows])
         counts.set(xlabel="million steps of 80 ms", ylabel="consecutive goals, mean", ylim=(0, None))
-        if len(millions) > 1 and "core_seconds" in self._columns:  # a second axis, for who counts hours
+        if len(millions) > 1 and "core_seconds" in self._columns:  # a second axis in core hours
             hours = [row["core_seconds"] / 3600 for row in self.rows]
             axis = counts.secondary_xaxis(
                 "top", functions=(lambda x: np.interp(x, millions, hours), lambda x: np.interp(x, hours, millions))
@@ -153,5 +153,5 @@ class Journal:
 
 
 def means(figures: list[dict[str, float]]) -> dict[str, float]:
-    """Means of each figure; empty for none."""
+    """Return the mean of each figure; empty without figures."""
     return {key: float(np.mean([figure[key] for figure in figures])) for key in (figures[0] if figures else ())}

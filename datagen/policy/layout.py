@@ -1,4 +1,4 @@
-"""What a policy's networks are made for: how much there is of a hand, and how its object's orientation is told."""
+"""Layout of a policy's state vectors: sizes of the hand, and representation of the object's orientation."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _Some = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
 @dataclass(frozen=True)
 class Layout:
-    """Decides the widths and columns of state vectors, and stands in a policy's file.
+    """Layout that determines widths and columns of state vectors, stored in a policy's file.
 
     Attributes:
-        hand: its name; the joints of another mean something else.
-        fingertips: F.
-        joints: J.
-        actuators: A.
-        shape: how the object's orientation is told (`datagen.policy.features`).
+        hand: name of the hand, since joints of another hand have another meaning.
+        fingertips: number of fingertips, F.
+        joints: number of joints, J.
+        actuators: number of actuators, A.
+        shape: representation of the object's orientation (:mod:`datagen.policy.features`).
     """
 
     hand: Text
@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Of the parts of a state vector, in their order."""
+        """Widths of the parts of a state vector, in order."""
         widths = {
             "fingertip_position": 3 * self.fingertips,
             "object_position": 3,
@@ -59,21 +59,21 @@ class Layout:
         return sum(self.widths.values())
 
     def columns(self, names: Sequence[str]) -> list[int]:
-        """Columns of the state vector that hold the named inputs; ValueError as `check_inputs`."""
+        """Return the columns of the state vector that hold the named inputs; raise as :func:`check_inputs`."""
         check_inputs(names)
         starts = dict(zip(INPUTS, np.cumsum([0, *self.widths.values()])[:-1], strict=True))
         return [int(starts[name]) + column for name in names for column in range(self.widths[name])]
 
 
 SHADOW = Layout("shadow", fingertips=5, joints=24, actuators=20, shape="moments")
-"""What a file without a layout was made for: all policies were the Shadow hand's, and told of objects by moments."""
+"""Layout of files without one, from when all policies were for the Shadow hand and objects described by moments."""
 
 
 def layout_of(scene: SimScene) -> Layout:
-    """Layout of a scene in which a policy pursues goals.
+    """Return the layout of a scene in which a policy can pursue goals.
 
     Raises:
-        DactylError: nothing moves the object there, or no orientation of it can be asked for.
+        DactylError: nothing can move the object, or its orientation cannot be a goal.
     """
     if scene.hand is None or not scene.actions:
         raise DactylError(f"scene {scene.scene.name}: no hand with actuators, so nothing to turn the object with")
@@ -84,7 +84,7 @@ def layout_of(scene: SimScene) -> Layout:
 
 
 def check_inputs(names: Sequence[str]) -> None:
-    """Refuse, with a ValueError, an unknown or repeated name of a part of the state vector."""
+    """Raise ValueError for an unknown or repeated name of a part of the state vector."""
     unknown = [name for name in names if name not in INPUTS]
     if unknown or len(set(names)) < len(names):
         raise ValueError(f"inputs: expected different names out of {', '.join(INPUTS)}, got {', '.join(names)}")

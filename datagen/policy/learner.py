@@ -1,4 +1,4 @@
-"""What learners of actors have in common: their precision, and what a checkpoint keeps of them."""
+"""Common part of the learners of actors: precision and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vision.hardware import fast_bfloat16
 
 
 class PartsLearner(ABC):
-    """Base of learners that are made of named networks and optimisers."""
+    """Base of learners that consist of named networks and optimisers."""
 
     device: torch.device
 
     @abstractmethod
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        """All that has a state, by the names in checkpoints."""
+        """Return all parts with a state, by their names in checkpoints."""
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()}
@@ -28,5 +28,5 @@ class PartsLearner(ABC):
             part.load_state_dict(state[name])
 
     def _autocast(self) -> torch.autocast:
-        """Products in bfloat16 where that is faster; losses and weights stay in float32."""
+        """Return a context with products in bfloat16 if that is faster; losses and weights stay in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device)))

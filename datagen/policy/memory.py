@@ -1,7 +1,7 @@
-"""What a policy remembers: its last frames, each what it saw and did then, forgotten when an episode begins.
+"""Memory of a policy: its last frames, each with what it saw and did, reset when an episode begins.
 
-A frame is what the sensors reported of fingertips, object and joints, and the action before. How the object lay then
-is told by the rotation that took it from there to where it is seen now, which is the same whatever the goal.
+A frame holds what the sensors reported of fingertips, object and joints, and the action before. The object's
+orientation enters as the rotation from that frame to the present, which does not depend on the goal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datagen.sim.interface import FloatArray, Worlds
 from vision.geometry.rotations import rotation_from_quaternion
 
 FRAME_INPUTS = ("fingertip_position", "object_position", "joint_position", "last_action")
-"""Parts of the state vector that a frame holds, besides the object's rotation since."""
+"""Parts of the state vector that a frame holds, besides the object's rotation since then."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Memory:
 
 
 class History:
-    """The last frames of N worlds.
+    """Last frames of N worlds.
 
     Args:
-        frames: how many.
-        worlds: N.
-        width: width of a state vector.
+        frames: number of frames, K.
+        worlds: number of worlds, N.
+        width: width of a state vector, S.
     """
 
     def __init__(self, frames: int, worlds: int, width: int) -> None:
@@ -58,13 +58,13 @@ class History:
         self._empty = np.ones(worlds, dtype=bool)
 
     def forget(self, worlds: Worlds) -> None:
-        """Begin an episode in `worlds`: before its first step everything was as it is then."""
+        """Begin an episode in ``worlds``; the frames before its first step equal that step."""
         self._empty[np.asarray(worlds, dtype=np.int64)] = True
 
     def recall(
         self, state: NDArray[np.float32], quaternion: FloatArray
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What came before the present, which is remembered from now on.
+        """Return the frames before the present one, and add the present one.
 
         Args:
             state: present state vectors (N, S).
@@ -83,7 +83,7 @@ class History:
 
 
 def rotations_since(past: FloatArray, present: FloatArray) -> NDArray[np.float32]:
-    """Rotation vectors (N, K, 3), float32, from the orientations `past` (N, K, 4) to `present` (N, 4)."""
+    """Return rotation vectors (N, K, 3), float32, from orientations ``past`` (N, K, 4) to ``present`` (N, 4)."""
     count, frames, _ = past.shape
     if not frames:
         return np.zeros((count, 0, 3), dtype=np.float32)

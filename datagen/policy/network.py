@@ -1,4 +1,4 @@
-"""The policy's network, and its file: everything that running it needs, loadable with torch only."""
+"""Policy network and its file, which holds everything needed to run it and can be loaded with torch alone."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from vision.io.files import atomic_write
 from vision.storage.tensors import checked_tensors, fitted, load_tensors
 
 FORMAT, VERSION = "dactyl-policy", 1
-_TURN_SCALE = 4.0  # of rotations of the object in the last steps, rad: then of order 1
+_TURN_SCALE = 4.0  # brings rotations of the object in the last steps, rad, to order 1
 Names = Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)]
 Widths = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=65_536)], ...], msgspec.Meta(max_length=32)]
 Privileged = Annotated[int, msgspec.Meta(ge=0, le=65_536)]
 
-CLIP = 5.0  # normalised inputs are clipped to so many standard deviations (Table 10)
+CLIP = 5.0  # standard deviations to which normalised inputs are clipped (Table 10)
 
 
 class Normaliser(nn.Module):
-    """Shift and scale vectors by the mean and spread of those seen so far."""
+    """Normalisation of vectors by mean and standard deviation of those seen so far."""
 
     count: Tensor
     mean: Tensor
@@ -43,7 +43,7 @@ class Normaliser(nn.Module):
         self.register_buffer("square", torch.ones(width, dtype=torch.float64))
 
     def update(self, vectors: Tensor) -> None:
-        """Count more vectors (N, width)."""
+        """Add vectors (N, width) to the statistics."""
         vectors = vectors.double()
         self.count += len(vectors)
         share = len(vectors) / self.count
@@ -60,15 +60,15 @@ class Normaliser(nn.Module):
 
 
 class Actor(nn.Module):
-    """From normalised states and goal vectors to joint targets as shares of the control range, (N, A) in [-1, 1].
+    """Network from normalised states and goal vectors to joint targets (N, A), [-1, 1] over the control range.
 
     Args:
-        inputs: names of the parts of the state that it sees (`features.INPUTS`).
+        inputs: names of the parts of the state that it sees (``features.INPUTS``).
         hidden: widths of the hidden layers.
-        layout: of the state.
-        memory: how it remembers.
-        privileged: how many numbers it is told that no observation holds: 0, but for teachers, which stay in the
-            simulation (`Environment.hidden`).
+        layout: layout of the state.
+        memory: memory of the actor.
+        privileged: number of values it receives that no observation contains (``Environment.hidden``): 0 except for
+            teachers, which stay in the simulation.
     """
 
     columns: Tensor
@@ -91,19 +91,19 @@ class Actor(nn.Module):
         remembered = {"none": 0, "stack": self.memory.frames * frame, "gru": self.memory.units}[kind]
         if kind == "gru":
             self.recurrent = nn.GRU(frame, self.memory.units, batch_first=True)
-        # What others do without comes last: `take_on` finds their weights at the front.
+        # Optional inputs come last, so that `take_on` finds the weights of actors without them at the front.
         self.layers = perceptron(
             len(self.columns) + GOAL_WIDTH + remembered + privileged, self.hidden, layout.actuators
         )
 
     def forward(self, state: Tensor, goal: Tensor, past: Tensor, turns: Tensor, hidden: Tensor) -> Tensor:
-        """Joint targets.
+        """Compute joint targets.
 
         Args:
             state: normalised state vectors (N, S).
             goal: goal vectors (N, G).
-            past, turns: the frames before, (N, K, S), normalised, and (N, K, 3), as `memory.History.recall` gives them.
-            hidden: what no observation holds, (N, H); read by teachers only.
+            past, turns: frames before, as :meth:`History.recall` returns them: (N, K, S), normalised, and (N, K, 3).
+            hidden: values that no observation contains, (N, H); used by teachers only.
         """
         parts = [state[:, self.columns], goal]
         if self.memory.frames:
@@ -118,10 +118,10 @@ class Actor(nn.Module):
 
     @torch.no_grad()
     def take_on(self, other: Actor) -> None:
-        """Act as `other` does, from its weights: what this one remembers and the other does not, it ignores at first.
+        """Copy the weights of ``other`` to act as it does; memory that the other lacks is ignored at first.
 
         Raises:
-            ValueError: other inputs or layers.
+            ValueError: it has other inputs or layers, or a memory or privileged inputs that differ from this one's.
         """
         if (self.inputs, self.hidden) != (other.inputs, other.hidden):
             raise ValueError(f"inputs {other.inputs} and layers {other.hidden} are not {self.inputs} and {self.hidden}")
@@ -137,7 +137,7 @@ class Actor(nn.Module):
 
 
 def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """Linear layers with layer normalisation and ReLU in between."""
+    """Build linear layers with layer normalisation and ReLU in between."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU()]
@@ -146,7 +146,7 @@ def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequentia
 
 
 def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[str, Any]) -> None:
-    """Write a policy; `about` says in JSON values what it was trained for and how (at least "name", "object")."""
+    """Write a policy; ``about`` describes its training in JSON values (at least "name" and "object")."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -163,10 +163,10 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
 
 
 def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
-    """The actor and normaliser in a file that :func:`save_policy` wrote, and what it says about them.
+    """Load actor, normaliser and description from a file written by :func:`save_policy`.
 
     Raises:
-        DactylError: no such file, damaged, or something else.
+        DactylError: the file does not exist, is damaged, or is not a policy of this version.
     """
     content = load_file(path, "policy")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -177,7 +177,7 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
         inputs = convert(content["inputs"], Names, f"{path}: inputs")
         hidden = convert(content["hidden"], Widths, f"{path}: hidden")
         layout = convert(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
-        # Files from before there was any memory say nothing of it.
+        # Files from before memory was added have no such key.
         memory = convert(content.get("memory", {}), Memory, f"{path}: memory")
         privileged = convert(content.get("told", 0), Privileged, f"{path}: told")
         actor = fitted(
@@ -197,7 +197,7 @@ def load_policy_for(path: Path, layout: Layout, target: str) -> tuple[Actor, Nor
     """Load a policy as :func:`load_policy` does, for a scene of that layout and an object of that name.
 
     Raises:
-        DactylError: besides, where it is for others.
+        DactylError: as :func:`load_policy`, or the policy is for another layout or object.
     """
     actor, normaliser, about = load_policy(path)
     if about["object"] != target:
@@ -209,7 +209,7 @@ def load_policy_for(path: Path, layout: Layout, target: str) -> tuple[Actor, Nor
 
 @contextlib.contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Turn what content of another make raises into one line that names the file."""
+    """Turn exceptions from unsuitable content into an error of one line that names the file."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -218,5 +218,5 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def load_file(path: Path, what: str) -> Any:
-    """What torch saved in `path`, without running code from it and after its checksums; errors call it `what`."""
+    """Load what torch saved in ``path``, without running code and after checking checksums; ``what`` is for errors."""
     return load_tensors(path, what, "fetch or train it again")

@@ -1,7 +1,7 @@
-"""Who plays in a training with hindsight replay: a batch of hands, in this process or in one of its own.
+"""Player of a training with hindsight replay: a batch of hands, in this process or in a separate one.
 
-Some worlds act without exploration and are given goals of every kind: their successes are the success that is
-reported. The others explore, each with its own amount of noise, and begin with goals close by.
+Some worlds act without exploration and get goals of every kind; their success is the one reported. The others explore,
+each with its own amount of noise, and begin with close goals.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 from vision.hardware import one_thread
 
-_MEMORY = 0.75  # of exploration noise from step to step: it pushes for a third of a second
+_MEMORY = 0.75  # correlation of exploration noise from step to step: it pushes for a third of a second
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a player is told before it plays.
+    """Instructions of a player for its next chunk.
 
     Attributes:
-        actor: weights of the actor. Arrays, because torch would pass tensors on as open files, which a player that is
-            ended meanwhile never fetches.
-        normaliser: of its inputs.
-        grasping: act by noise around the cupped hand instead, the most there is.
-        turn: goals of exploring worlds lie within this angle, rad.
-        width: of the randomizations, in [0, 1].
+        actor: weights of the actor. They are arrays, because torch would pass tensors on as open files, which a player
+            that is ended meanwhile never fetches.
+        normaliser: statistics of the normaliser of its inputs.
+        grasping: whether to act by the largest noise around the cupped hand instead.
+        turn: angle within which goals of exploring worlds lie, rad.
+        width: width of the randomizations, in [0, 1].
     """
 
     actor: dict[str, np.ndarray]
@@ -51,14 +51,14 @@ class Orders:
 
 @dataclass
 class Played:
-    """What a player brings back.
+    """Result of a player.
 
     Attributes:
-        steps: what was recorded, step by step.
+        steps: recorded steps.
         endings: after each step, which worlds' episodes ended, dropped and broke, booleans (W,) each.
-        clean, exploring: what happened to the goals of worlds that act without exploration, and of the others.
+        clean, exploring: tallies of the worlds that act without exploration, and of the others.
         episode: number of the next episode.
-        seconds: of this process's processor time that it took.
+        seconds: processor time that it took, s.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -70,13 +70,13 @@ class Played:
 
 
 class Player:
-    """One batch of hands.
+    """Batch of hands.
 
     Args:
-        config: of the training.
-        number: of this player among ``config.players``.
+        config: configuration of the training.
+        number: number of this player among ``config.players``.
         episode: number of its next episode.
-        steps: that the training has behind it, which tell its draws from those before.
+        steps: steps of the training so far, by which its draws differ from earlier ones.
     """
 
     def __init__(self, config: HerConfig, number: int, episode: int, steps: int) -> None:
@@ -98,12 +98,12 @@ class Player:
         self.noise = np.zeros((worlds, layout.actuators))
         self.last_action = np.zeros((worlds, layout.actuators))
         self.over = np.zeros(worlds, dtype=bool)
-        # Of its own for every stretch between a start and a stop: draws never repeat, and need not be saved.
+        # A new generator after every resume: draws never repeat, and its state need not be saved.
         self.rng = generator(config.seed, steps, f"training/{number}")
         self._begun, self._width = False, -1.0
 
     def play(self, orders: Orders, steps: int) -> Played:
-        """Play so many steps in all worlds."""
+        """Play ``steps`` steps in all worlds."""
         began = time.process_time()
         for part, weights in ((self.actor, orders.actor), (self.normaliser, orders.normaliser)):
             part.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
@@ -121,7 +121,7 @@ class Player:
         return played
 
     def _step(self, played: Played) -> None:
-        """Play one step in all worlds; those whose trial was over begin another."""
+        """Play one step in all worlds; worlds whose trial was over begin another."""
         environment, over = self.environment, self.over
         true, sensed = environment.observe(), environment.sense()
         state, seen = (state_vector(environment.scene, each, self.last_action) for each in (true, sensed))
@@ -133,7 +133,7 @@ class Player:
         else:
             privileged = self.actor.privileged > 0
             shown, goal = (state, true["relative_goal"]) if privileged else (seen, sensed["relative_goal"])
-            with torch.inference_mode(), one_thread():  # a learner in this process has its own
+            with torch.inference_mode(), one_thread():  # a learner in this process uses its own threads
                 vectors = (torch.from_numpy(vector) for vector in (shown, goal_vector(goal), past, turns, hidden))
                 present, goals, before, *rest = vectors
                 target = self.actor(self.normaliser(present), goals, self.normaliser(before), *rest)
@@ -163,7 +163,7 @@ class Player:
         self.over = ended
 
     def _begin(self, worlds: np.ndarray) -> None:
-        """Put `worlds` into start states drawn at random."""
+        """Put ``worlds`` into start states drawn at random."""
         self.trials.begin(worlds)
         self.history.forget(worlds)
         self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.orders.turn)

@@ -1,4 +1,4 @@
-"""Trials as they were played, to be shown."""
+"""Recording of played trials, for films."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from datagen.sim.interface import FloatArray, Observation
 
-_TRIALS = 16  # that are kept
-_MOST_FRAMES = 150  # 12 s, which as a GIF stay below 3 MB
+_TRIALS = 16  # number of recorded trials
+_MOST_FRAMES = 150  # 12 s, which stays below 3 MB as a GIF
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedStep:
-    """What one picture shows: joints (J,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the
-    goal's quaternion (4,), and how many goals were reached before."""
+    """Content of one frame: joints (J,) in rad, the object's position (3,) in m and quaternion (4,) w x y z, the goal's
+    quaternion (4,), and the number of goals reached before."""
 
     joint_position: FloatArray
     object_position: FloatArray
@@ -27,13 +27,13 @@ class RecordedStep:
 
 
 class Recorder:
-    """Keeps what the first trials looked like, step by step."""
+    """Recorder of the first trials, step by step."""
 
     def __init__(self) -> None:
         self.trials: list[list[RecordedStep]] = [[] for _ in range(_TRIALS)]
 
     def note(self, true: Observation, going: NDArray[np.int64]) -> None:
-        """Before a step of the trials that are `going`, (K,): `true` is the state of all, (N, ...)."""
+        """Record, before a step, the trials that are ``going``, (K,); ``true`` is the state of all, (N, ...)."""
         for trial in going[going < _TRIALS]:
             frames, goal = self.trials[trial], true["goal_quaternion"][trial]
             reached = frames[-1].reached if frames else 0
@@ -43,7 +43,7 @@ class Recorder:
             frames.append(RecordedStep(joints, position, true["object_quaternion"][trial], goal, reached))
 
     def best(self) -> list[RecordedStep]:
-        """The stretch of any trial, no longer than a film may be, in which most goals are reached."""
+        """Return the stretch of any trial, at most as long as a film may be, with the most goals reached."""
 
         def goals(stretch: Sequence[RecordedStep]) -> int:
             return stretch[-1].reached - stretch[0].reached

@@ -1,8 +1,8 @@
-"""Experience on disk, sampled with hindsight.
+"""Replay buffer on disk, sampled with hindsight.
 
-A ring of time steps by worlds in memory-mapped files: it is as large as the disk allows, costs little memory, and is
-still there after a kill. Slot t of a world holds the state, the goal and the action taken in it; an episode's last
-slot holds the state that ended it, and no action.
+It is a ring of time steps by worlds in memory-mapped files: as large as the disk allows, cheap in memory, and kept
+after a kill. Slot t of a world holds the state, the goal and the action taken in it; an episode's last slot holds the
+state that ended it, and no action.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _GOING_ON = np.iinfo(np.int64).max
 
 
 class Replay:
-    """The last `steps` time steps of `worlds`, in `folder`.
+    """Buffer of the last ``steps`` time steps of ``worlds``, in ``folder``.
 
     Args:
-        folder: where the files lie; those of the same size are used again.
-        steps: capacity of each world.
-        worlds: side by side.
-        widths: of the vectors.
-        symmetries: of the object.
-        time: steps recorded before; the files then hold them.
+        folder: folder of the files; if ``time`` is not zero, files of the same size are reused.
+        steps: capacity for each world, time steps.
+        worlds: number of worlds.
+        widths: widths of the vectors.
+        symmetries: symmetries of the object.
+        time: number of steps recorded before, which the files then hold.
     """
 
     def __init__(
@@ -67,23 +67,23 @@ class Replay:
         return min(self.time, self.steps) * self.worlds
 
     def _forget_after(self, time: int) -> None:
-        """Leave out of the files what was recorded at `time` or later, by a process that was killed then.
+        """Discard rows recorded at ``time`` or later by a process that was killed.
 
-        No episode that was under way at `time` went further; rows of later times have overwritten the oldest.
+        Episodes under way at ``time`` end there; rows of later times have overwritten the oldest.
         """
         begin, end, acted = (self._data[name] for name in ("begin", "end", "acted"))
-        expected = time - 1 - (time - 1 - np.arange(self.steps)) % self.steps  # the time that each slot stands for
+        expected = time - 1 - (time - 1 - np.arange(self.steps)) % self.steps  # the time that each slot should hold
         later = (begin > expected[:, None]).any(axis=1)  # all worlds were recorded at once
         acted[later] = False
         acted[(time - 1) % self.steps] = False
         np.minimum(end, time - 1, out=end)
-        if not later.all():  # none of the rows that are left may look back at one that was overwritten
+        if not later.all():  # no remaining row may refer back to one that was overwritten
             np.maximum(begin, expected[~later].min(), out=begin)
 
     def add(self, step: Step) -> None:
         """Record a time step of all worlds."""
         slot = self.time % self.steps
-        # `begin` goes first: by it a row is known that a kill left half written.
+        # `begin` is written first: it identifies a row that a kill left half written.
         rows = {"begin": self._start, **vars(step), "dropped": False, "end": _GOING_ON}
         for name, value in rows.items():
             self._data[name][slot] = value
@@ -92,9 +92,9 @@ class Replay:
         self.time += 1
 
     def finish(self, worlds: NDArray[np.int64], dropped: NDArray[np.bool_], broken: NDArray[np.bool_]) -> None:
-        """The actions just recorded ended the episodes of `worlds`; (N,) booleans say which dropped or broke.
+        """Mark the episodes of ``worlds`` as ended by the actions just recorded; (N,) booleans mark drops and breaks.
 
-        The state that follows a drop or the end of time is recorded next; that of a broken world never was one.
+        The state after a drop or a timeout is recorded next; a broken world has no valid one.
         """
         for world in worlds:
             last = self.time - 1 if broken[world] else self.time
@@ -103,8 +103,8 @@ class Replay:
             self._data["dropped"][(self.time - 1) % self.steps, world] = dropped[world]
 
     def sample(self, rng: np.random.Generator, count: int, how: Hindsight, frames: int) -> Transitions:
-        """`count` transitions, uniform over those in the buffer, with goals and returns as `how` says, and so many
-        frames before each."""
+        """Sample ``count`` transitions, uniform over those in the buffer, with goals and returns as ``how`` states, and
+        with ``frames`` frames before each."""
         data, newest = self._data, self.time - 1
         oldest = max(0, self.time - self.steps)
         time = np.empty(0, dtype=np.int64)
@@ -131,7 +131,7 @@ class Replay:
             there = data["quaternion"][(time + np.minimum(step, ahead)) % self.steps, world]
             left_to_turn = least_turn(self.symmetries, rotation_from_quaternion(there), target)
             near = left_to_turn.magnitude() < GOAL_THRESHOLD
-            counts = near & (step < ahead + ~lost)  # not in the step of a drop, nor beyond the last
+            counts = near & (step < ahead + ~lost)  # neither in the step of a drop, nor beyond the last
             reward += (1 - how.discount) * how.discount ** (step - 1) * counts
         return Transitions(
             now=self._view(time, world, target, frames),
@@ -143,7 +143,7 @@ class Replay:
 
     def _view(self, time: NDArray[np.int64], world: NDArray[np.int64], target: Rotation, frames: int) -> Moments:
         data, at = self._data, (time % self.steps, world)
-        # Before an episode everything was as it was when it began; what the ring has overwritten, as in its oldest.
+        # Frames before an episode equal its first; overwritten ones equal the oldest in the ring.
         first = np.maximum(data["begin"][at], self.time - self.steps)[:, None]
         before = np.maximum(time[:, None] - 1 - np.arange(frames), first)
         back = before % self.steps, world[:, None]

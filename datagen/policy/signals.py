@@ -1,4 +1,4 @@
-"""Signals that find a training between two of its steps."""
+"""Delivery of signals between two steps of a training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """SIGINT and SIGTERM that arrive meanwhile are delivered after.
+    """Delay SIGINT and SIGTERM until the context ends.
 
-    Other handlers for a while, not a mask: a process has threads besides (of torch, of the simulation), any of which
-    may take a signal, and then it is handled in the main one whatever that one masks.
+    It replaces the handlers instead of masking signals: any other thread (of torch, of the simulation) may receive a
+    signal, which is then handled in the main thread whatever that one masks.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled elsewhere

@@ -1,4 +1,4 @@
-"""States that episodes of a training begin from: made once, by the paper's 100 random actions each, then read."""
+"""Initial states of a training's episodes, made once by the paper's 100 random actions each, then read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STARTS = "starts.npy"
 
 
 def start_states(folder: Path, environment: Environment, count: int) -> FloatArray:
-    """Read the states of :func:`drawn_starts` from ``folder``; make them first where there are none."""
+    """Read the states of :func:`drawn_starts` from ``folder``, and make them first if there are none."""
     path = folder / STARTS
     if path.exists():
         starts: FloatArray = np.load(path)
@@ -26,7 +26,7 @@ def start_states(folder: Path, environment: Environment, count: int) -> FloatArr
 
 
 def drawn_starts(environment: Environment, count: int) -> FloatArray:
-    """Rows of ``batch.state`` after episodes 0 to ``count`` have begun, (count, W)."""
+    """Return rows of ``batch.state`` at the beginning of episodes 0 to ``count`` - 1, (count, W)."""
     states: list[FloatArray] = []
     everyone = np.arange(environment.worlds)
     with progress("start states", count, "states") as advance:

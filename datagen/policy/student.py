@@ -1,7 +1,7 @@
-"""Teacher to student: an actor that sees what sensors report learns to act as one that is told everything.
+"""Distillation of a teacher: an actor that sees only sensor reports learns to act like one with full information.
 
-DAgger (arXiv 1011.0686): the student acts, and learns what the teacher would have done in the states that it gets into
-itself. What it cannot see it can only infer from what it remembers.
+DAgger (arXiv 1011.0686): the student acts, and learns what the teacher would have done in the states that the student
+reaches. What it cannot see it can only infer from its memory.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from datagen.policy.network import Actor, Normaliser
 
 
 class Student(PartsLearner):
-    """Learns from samples like `datagen.policy.her.Learner`, by another measure: the distance to the teacher's action.
+    """Learner like :class:`datagen.policy.her.Learner` that minimises the distance to a teacher's actions.
 
     Args:
-        config: of the student's networks; what concerns critics is not used.
-        teacher: whose actions are learnt.
-        normaliser: of its inputs, and of the student's.
-        hidden: how many numbers no observation tells.
-        seed: of the initial weights.
-        device: that learns, as torch calls it.
+        config: configuration of the student's networks; the critics' part is not used.
+        teacher: actor whose actions are learnt.
+        normaliser: normaliser of the teacher's inputs, and of the student's.
+        hidden: number of values that no observation contains.
+        seed: seed of the initial weights.
+        device: device of the learner, as torch names it.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Student(PartsLearner):
         self.optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate)
 
     def take_on(self, actor: Actor, normaliser: Normaliser) -> None:
-        """Begin with a trained actor.
+        """Start from a trained actor.
 
         Raises:
-            ValueError: it has other inputs or layers.
+            ValueError: it has other inputs or layers, or another normaliser than the teacher.
         """
         pairs = zip(normaliser.buffers(), self.normaliser.cpu().buffers(), strict=True)
         if not all(torch.equal(theirs, ours) for theirs, ours in pairs):
@@ -56,9 +56,9 @@ class Student(PartsLearner):
     def update(
         self, sample: Transitions, rng: np.random.Generator, actor: bool = True, anchor: float = 0.0
     ) -> dict[str, float]:
-        """Learn from a sample, in as many updates as it holds batches; returns the mean distance.
+        """Learn from a sample, with one update for each batch in it, and return the mean distance.
 
-        Only the teacher holds a student: `rng` and `anchor` are not used.
+        ``rng`` and ``anchor`` are not used.
         """
         view, losses = tensors(sample.now, self.normaliser, self.device), []
         for start in range(0, len(sample.action), self.config.batch):

@@ -1,4 +1,4 @@
-"""Networks speak of joint targets, the environment of targets relative to where joints are: from one to the other."""
+"""Conversion of the networks' joint targets to the environment's targets relative to the present joint positions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datagen.sim.scene import SimScene
 
 
 class JointTargets:
-    """A target at -1 is the lowest angle that its actuator can be told, at 1 the highest.
+    """Joint targets in [-1, 1], from the lowest to the highest control of each actuator.
 
-    A constant output then holds a pose, where a relative one must be renewed as the joint gives way: what a network
-    learns first. Every target within half a range of the joint can be told either way.
+    A constant target holds a pose, whereas a relative one must change as the joint gives way, so a network learns this
+    first. Every target within half a range of the joint can be expressed either way.
     """
 
     def __init__(self, scene: SimScene) -> None:
@@ -21,12 +21,12 @@ class JointTargets:
         self._present = scene.controls.present
 
     def relative(self, target: FloatArray, joint_position: FloatArray) -> FloatArray:
-        """Actions (N, A) of the environment for targets (N, A) in [-1, 1] and joint angles (N, J)."""
+        """Return actions (N, A) of the environment for targets (N, A) in [-1, 1] and joint angles (N, J)."""
         current = (self._present(joint_position) - self._middle) / self._half_range
         action: FloatArray = np.clip(target - current, -1, 1)
         return action
 
     def holding(self, joint_position: FloatArray) -> FloatArray:
-        """Targets (N, A) at the present angles (N, J)."""
+        """Return targets (N, A) that hold the present angles (N, J)."""
         action: FloatArray = np.clip((self._present(joint_position) - self._middle) / self._half_range, -1, 1)
         return action

@@ -1,9 +1,9 @@
 """Policies from files and entry points: our own weights, TorchScript and ``torch.export`` programs, Python functions.
 
-A user's program is called with one dictionary, the nine tensors of `datagen.sim.interface.Observation` (float32, N
-rows, shapes, units and frames as there), and returns the actions, float32 (N, A), in [-1, 1]. It has no memory from
-call to call; a policy with one is a Python entry point ``package.module:function``, called with the scene and the
-number of worlds, that returns a `datagen.sim.interface.Policy`.
+A user's program is called with one dictionary, the nine tensors of :class:`datagen.sim.interface.Observation` (float32,
+N rows, shapes, units and frames as there), and returns the actions, float32 (N, A), in [-1, 1]. It has no memory
+between calls; a policy with memory is a Python entry point ``package.module:function``, called with the scene and the
+number of worlds, that returns a :class:`datagen.sim.interface.Policy`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vision.hardware import one_thread
 
 
 class NetworkPolicy:
-    """Weights that `dactyl policy train` made."""
+    """Policy with weights from ``dactyl policy train``."""
 
     def __init__(self, name: str, actor: Actor, normaliser: Normaliser, scene: SimScene, worlds: int) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class NetworkPolicy:
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
         self._history.forget(worlds)
-        self._last[worlds] = np.nan  # nothing was asked for yet: the targets are where the joints are
+        self._last[worlds] = np.nan  # no action yet: targets are the present joint positions
 
     def act(self, observation: Observation) -> FloatArray:
         joints = observation["joint_position"]
@@ -49,7 +49,7 @@ class NetworkPolicy:
         state = np.nan_to_num(state_vector(self._scene, observation, last))
         goal = goal_vector(observation["relative_goal"])
         past, turns = self._history.recall(state, observation["object_quaternion"])
-        with torch.inference_mode(), one_thread():  # states are the same with any number of threads
+        with torch.inference_mode(), one_thread():  # so that states do not depend on the number of threads
             seen, before = (self._normaliser(torch.from_numpy(vectors)) for vectors in (state, past))
             nothing = seen[:, :0]
             target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns), nothing)
@@ -58,20 +58,20 @@ class NetworkPolicy:
 
 
 class ProgramPolicy:
-    """A user's TorchScript or ``torch.export`` program."""
+    """Policy from a user's TorchScript or ``torch.export`` program."""
 
     def __init__(self, name: str, program: Callable[[dict[str, torch.Tensor]], Any]) -> None:
         self.name, self._program = name, program
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
-        """Programs have no memory."""
+        """Do nothing: programs have no memory."""
 
     def act(self, observation: Observation) -> FloatArray:
         tensors = {key: torch.from_numpy(np.asarray(value, np.float32)) for key, value in observation.items()}
         try:
             with torch.inference_mode(), one_thread():
                 action = self._program(tensors)
-        except Exception as error:  # whatever a stranger's program raises
+        except Exception as error:  # a user's program may raise anything
             raise DactylError(f"policy {self.name}: {cannot_act(observation, error)}") from error
         if not isinstance(action, torch.Tensor):
             raise DactylError(f"policy {self.name}: must return a tensor, got {type(action).__name__}")
@@ -79,10 +79,11 @@ class ProgramPolicy:
 
 
 def load(source: str, scene: SimScene, worlds: int) -> Policy:
-    """The policy in a file (``.pt`` of ours or TorchScript, ``.pt2`` of torch.export) or behind an entry point.
+    """Load the policy of a file (``.pt`` of ours or TorchScript, ``.pt2`` of torch.export) or an entry point.
 
     Raises:
-        DactylError: it is not there, cannot be read, is for another hand or object, or has another signature.
+        DactylError: it does not exist, cannot be read, is for another hand or object, has another signature, or is a
+            teacher.
     """
     name, path = policy_label(source, scene.scene), shipped().get(source, Path(source))
     if path.suffix not in (".pt", ".pt2"):
@@ -110,7 +111,7 @@ def _is_torchscript(path: Path) -> bool:
 def _read_program(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except Exception as error:  # damaged files raise anything
+    except Exception as error:  # a damaged file may raise anything
         kind = type(error).__name__
         raise DactylError(f"{path}: not a program that this torch can read ({kind}); export it again") from error
 

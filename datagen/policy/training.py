@@ -1,16 +1,16 @@
 """``dactyl policy train`` with hindsight experience replay: many hands act while one learner learns.
 
-Players and learner take turns in chunks of steps: while a chunk is played with the weights of the one before, the
-learner learns from all chunks so far. What is learnt does not depend on which of them is faster.
+Players and learner work in chunks of steps: while a chunk is played with the weights of the one before, the learner
+learns from all chunks so far. The result does not depend on which of them is faster.
 
-The output folder holds ``config.json`` (what is trained, written first), ``starts.npy`` (the states that episodes begin
-from), ``checkpoint.pt`` (everything that a resumed training needs), ``policy.pt`` (what acts), ``progress.csv`` and
-``progress.png`` (the learning curve), and ``replay`` (experience). A training that SIGTERM or SIGINT stops saves all of
-them first; one that is killed resumes from its last checkpoint.
+The output folder holds ``config.json`` (the configuration, written first), ``starts.npy`` (initial states of episodes),
+``checkpoint.pt`` (everything that a resumed training needs), ``policy.pt`` (the actor), ``progress.csv`` and
+``progress.png`` (the learning curve), and ``replay`` (experience). A training stopped by SIGTERM or SIGINT saves all of
+them first; a killed one resumes from its last checkpoint.
 
-Our own, because no library carries the method whole: stable-baselines3 has hindsight replay for SAC, TD3 and TQC, but
-its actors and critics see the same observation, and its critics are regressed to returns where ours tell success from
-failure.
+We implement this ourselves because no library has the whole method: stable-baselines3 has hindsight replay for SAC, TD3
+and TQC, but its actors and critics see the same observation, and its critics are regressed to returns, whereas ours
+classify success and failure.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _COLUMNS = (
 
 
 class Training:
-    """One training: `run` ends at ``config.steps``."""
+    """Training that ``run`` continues until ``config.steps``."""
 
     def __init__(self, config: HerConfig) -> None:
         self.config = config
@@ -66,7 +66,7 @@ class Training:
         self.steps, self.seconds, self.core_seconds, self.turn = 0, 0.0, 0.0, config.first_turn
         self.width = Curriculum(config.widening, 1.0 if config.randomized else 0.0)
         players = max(1, config.players)
-        self.episodes = [config.start_states + number for number in range(players)]  # those before made the starts
+        self.episodes = [config.start_states + number for number in range(players)]  # earlier ones made the starts
         self.recent: deque[bool] = deque(maxlen=500)
         self.journal = Journal(config.output, _COLUMNS)
         self.tally, self.exploring, self.learned = Tally(), Tally(), list[dict[str, float]]()
@@ -81,7 +81,7 @@ class Training:
         start_states(config.output, environment, config.start_states)  # the players read them
 
     def run(self) -> None:
-        """Train, logging and saving on the way."""
+        """Train, with logs and checkpoints."""
         config, saved = self.config, time.monotonic()
         with (
             crew(config, self.episodes, self.steps) as self.players,
@@ -90,7 +90,7 @@ class Training:
             self.players.start(self._orders(), config.chunk)
             try:
                 while self.steps < config.steps:
-                    with signals_held():  # they find everything between two chunks
+                    with signals_held():  # a signal then finds a consistent state between two chunks
                         self._advance()
                     advance(config.steps_per_chunk)
                     if time.monotonic() - saved > config.checkpoint_seconds:
@@ -103,7 +103,7 @@ class Training:
         self.save()
 
     def _advance(self) -> None:
-        """Take in a chunk, have the next one played, and learn meanwhile."""
+        """Record a chunk, start the next one, and learn meanwhile."""
         config, began, worked = self.config, time.monotonic(), time.process_time()
         played = self.players.finish()
         self._take_in(played)
@@ -134,7 +134,7 @@ class Training:
             self.tally, self.exploring, self.learned = Tally(), Tally(), []
 
     def _take_in(self, played: list[Played]) -> None:
-        """Record what was played, and what it says of goals."""
+        """Record the played steps, and update tallies and curricula."""
         config = self.config
         self.episodes = [one.episode for one in played]
         for one in played:
@@ -149,7 +149,7 @@ class Training:
         for index in range(config.chunk):
             step = together([one.steps[index] for one in played])
             if not (config.init or config.teacher) and self.steps < 4 * config.warmup:
-                # Then inputs keep their meaning while critics and actor use it.
+                # Fixed afterwards, so that the meaning of inputs does not change while critics and actor use them.
                 self.learner.normaliser.update(torch.from_numpy(step.state).to(self.learner.device))
             self.replay.add(step)
             ended, dropped, broken = (
@@ -221,13 +221,13 @@ class Training:
 
 
 def train(config: HerConfig) -> None:
-    """Train, or resume a training, as ``config`` says.
+    """Train, or resume a training, as ``config`` states.
 
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
     torch.set_num_threads(max(1, config.torch_threads))
     with exclusive_folder(config.output):
-        scene = complete_scene(config.scene).identity()  # its name alone would not tell of an edited file
+        scene = complete_scene(config.scene).identity()  # its name alone would not reveal an edited file
         reserve_output(config.output, config.identity() | {"scene": scene}, STARTS)
         Training(config).run()

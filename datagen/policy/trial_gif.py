@@ -1,4 +1,4 @@
-"""A short GIF of a trial: the hand as it turns the object, and beside it the orientation that is asked for."""
+"""Short GIF of a trial: the hand as it turns the object, with an inset of the goal orientation."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from vision.progress import progress
 from vision.scene.rig import Camera, Rig
 from vision.scene.scene import Scene
 
-_SIZE = 320  # pixels, of the square picture
-_GOAL_SIZE = 112  # of the goal's, inside it
+_SIZE = 320  # pixels, width and height of the image
+_GOAL_SIZE = 112  # pixels, width and height of the goal's inset
 _MARGIN = 8
-_MILLISECONDS = round(1000 * STEP_SECONDS)  # a frame for each step: as fast as it happens
+_MILLISECONDS = round(1000 * STEP_SECONDS)  # one frame per step: real time
 _FIELD_OF_VIEW = 33.0  # degrees
 _GOAL_FIELD_OF_VIEW = 13.0
-_GOAL_RADIUS = 0.6  # of the object's diameter: what the goal's picture shows about its middle
+_GOAL_RADIUS = 0.6  # radius around the centre that the goal's image shows, in diameters of the object
 _LIGHTS = np.array([[-0.8, 0.63, 1.0], [0.8, 0.63, 1.1], [0.0, -0.77, 1.2]])  # m, from the object's start
 _INTENSITIES = np.array([8.0, 5.0, 4.0])  # Unity's units
 _OPTIONS = RenderOptions(mesh_fraction=1.0, shadows=False)
 
 
 def film(path: Path, frames: Sequence[RecordedStep], scene: Scene) -> None:
-    """Render `frames` with the classic renderer into a GIF that repeats.
+    """Render ``frames`` with the classic renderer into a looping GIF.
 
-    The goal is a picture of the object only: wherever it were put in the hand's own picture, some hand or arm would
-    reach into it.
+    The goal is a separate image of the object alone: anywhere in the hand's image, some hand or arm would reach into
+    it.
 
     Raises:
-        DactylError: no OpenGL here, or `path` cannot be written.
+        DactylError: OpenGL is not available, or ``path`` cannot be written.
     """
     start = np.array(scene.workspace.start)
     filmed = scene.with_rig(Rig(cameras=(film_camera(scene),)))
@@ -71,11 +71,12 @@ def film(path: Path, frames: Sequence[RecordedStep], scene: Scene) -> None:
 
 
 def film_camera(scene: Scene) -> Camera:
-    """A camera that has the fingertips of the hand's initial pose and the object about them in its image, from where a
-    camera of the rig looks, which is known to see the object.
+    """Return a camera whose image contains the fingertips of the hand's initial pose and the object near them.
+
+    It looks from the direction of one of the rig's cameras, which are known to see the object.
 
     Args:
-        scene: completed, with a hand.
+        scene: completed scene with a hand.
     """
     compiled = compile_scene(scene)
     data = mujoco.MjData(compiled.model)
@@ -88,15 +89,15 @@ def film_camera(scene: Scene) -> Camera:
 
 
 def _direction(scene: Scene) -> FloatArray:
-    """Unit vector (3,) from the object to the camera of the rig that looks down on it the most nearly by 45 degrees:
-    from straight above a hand has no depth, from the side its fingers hide the object."""
+    """Return the unit vector (3,) from the object to the rig's camera whose elevation is closest to 45 degrees: from
+    straight above, a hand has no depth; from the side, its fingers hide the object."""
     away = np.stack([camera.position for camera in scene.rig.cameras]) - scene.workspace.start
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     return np.asarray(away[np.abs(away[:, 2] - np.sqrt(0.5)).argmin()])
 
 
 def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: float) -> Camera:
-    """Camera whose image a sphere fills, which lies about `middle`, (3,) metres, world."""
+    """Return a camera whose image is filled by a sphere around ``middle``, (3,), metres, world frame."""
     distance = radius / np.sin(np.deg2rad(fovy_deg) / 2)
     intrinsics = camera_matrix(fovy_deg, _SIZE, _SIZE)
     extrinsics = look_at(middle + distance * direction, middle)
@@ -104,7 +105,7 @@ def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: 
 
 
 def _look(scene: Scene, materials: Sequence[str]) -> Appearance:
-    """Calibrated colours, a grey hand, even light; cameras where they should be."""
+    """Return an appearance with calibrated colours, a grey hand, even light and nominal cameras."""
     nothing = Uniform(0.0, 0.0)
     config = AppearanceConfig(
         camera_position=nothing, camera_rotation_deg=nothing, camera_fovy_deg=nothing,
@@ -125,6 +126,6 @@ def _compose(hand: NDArray[np.uint8], goal: NDArray[np.uint8], reached: int) -> 
     font = ImageFont.load_default(size=15)
     draw.rectangle((corner - 1, _MARGIN - 1, corner + _GOAL_SIZE, _MARGIN + _GOAL_SIZE), outline=(40, 40, 40))
     draw.text((corner + 6, _MARGIN + 3), "goal", fill=(40, 40, 40), font=font)
-    beside = (_MARGIN, _MARGIN)  # with a light rim: behind the ground it is dark
+    beside = (_MARGIN, _MARGIN)  # with a light rim, because the image is dark beyond the ground
     draw.text(beside, f"goals reached: {reached}", fill=(40, 40, 40), font=font, stroke_width=2, stroke_fill="white")
     return picture

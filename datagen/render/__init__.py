@@ -1,4 +1,4 @@
-"""Renderers: samples in, images out, behind one protocol. A renderer's libraries load when it is created."""
+"""Renderers, which turn samples into images behind one protocol. Their libraries load when a renderer is created."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ RENDERERS = Registry("renderer", "dactyl.renderers", _OURS)
 
 
 def traits_of(name: str) -> RendererTraits:
-    """What the class of the renderer of that name says of itself."""
+    """Return the traits that the class of the named renderer declares."""
     made = RENDERERS.load(name)
     said = {each.name: getattr(made, each.name) for each in fields(RendererTraits) if hasattr(made, each.name)}
     return RendererTraits(**said)
 
 
 def ours_where(holds: Callable[[RendererTraits], bool]) -> str:
-    """For messages: the renderers of this package of which something holds, as ``filament or classic``."""
+    """Name the renderers of this package that satisfy a predicate, for messages: ``filament or classic``."""
     return " or ".join(name for name in _OURS if holds(traits_of(name)))
 
 
 def others_that_draw(extra: str) -> str:
-    """A hint for messages: the renderers of this package that draw one of :data:`datagen.render.base.EXTRAS`."""
+    """Suggest, for messages, the renderers of this package that draw one of :data:`datagen.render.base.EXTRAS`."""
     return f"take {ours_where(lambda traits: extra in traits.draws)}"
 
 
 def picture_options(options: RenderOptions, name: str) -> dict[str, Any]:
-    """Options as JSON, those alone that can change a picture of the renderer of that name."""
+    """Return, as JSON, only the options that can change an image of the named renderer."""
     found: dict[str, Any] = to_jsonable(options)
     for key in traits_of(name).machine_options:
         *groups, last = key.split(".")
@@ -51,18 +51,18 @@ def picture_options(options: RenderOptions, name: str) -> dict[str, Any]:
 
 
 def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:
-    """A renderer of a scene.
+    """Create a renderer of a scene.
 
     Args:
         name: ``filament`` (physically based, Vulkan), ``classic`` (MuJoCo's OpenGL; for test sets, never trained on),
             ``warp`` (rays on a GPU, many samples at once) or ``unity`` (a Unity player, see unity_project).
-        scene: what to draw; its cameras' images have the size that is drawn (:func:`base.rendered_scene`).
+        scene: scene to draw; its cameras already have the image size to render (:func:`base.rendered_scene`).
         options: how to render.
 
     Raises:
-        DactylError: unknown name, or a system library is missing; the message names the Debian package.
+        DactylError: the name is unknown, or a system library is missing; the message names the Debian package.
     """
-    # Rendering scales by processes, one for each core: Mesa's own threads, even a single one, cost more than they give.
+    # Rendering scales by processes, one per core: Mesa's own threads, even a single one, cost more than they gain.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     made = RENDERERS.load(name)
     if options.textures and "textures" not in traits_of(name).draws:

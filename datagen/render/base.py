@@ -1,7 +1,7 @@
-"""What every renderer takes and gives: a batch of samples in, uint8 images out.
+"""Interface of every renderer: a batch of samples in, uint8 images out.
 
-Python draws every value (``datagen.appearance.draw``); a renderer only applies it, so that the same sample can be
-rendered by every renderer and labels cannot drift.
+Python draws every value (``datagen.appearance.draw``) and a renderer only applies it, so every renderer can render the
+same sample and labels cannot drift.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from vision.bounds import at_least_one, drawable_size
 from vision.scene.scene import Scene
 
 RENDERING = 3
-"""Raised whenever the same samples and options give other pictures: a dataset holds those of one number.
+"""Rendering version, raised whenever the same samples and options give other images. A dataset holds images of one
+version.
 
 3: reduced meshes of the hand keep their shape to a millimetre. 2: meshes of the hand down to 60 triangles, neither
 background nor letters cast shadows.
@@ -29,7 +30,7 @@ background nor letters cast shadows.
 
 @dataclass(frozen=True)
 class RendererInfo:
-    """What really rendered: the renderer's name, the version of its software, the device and the graphics interface."""
+    """Renderer that drew the images: its name, software version, device and graphics interface."""
 
     name: str
     version: str
@@ -38,20 +39,21 @@ class RendererInfo:
 
 
 EXTRAS = frozenset({"textures", "clutter", "surroundings"})
-"""What an appearance may have beside materials, lights and cameras."""
+"""Optional parts of an appearance, besides materials, lights and cameras."""
 
 
 @dataclass(frozen=True)
 class RendererTraits:
-    """What a renderer's class says of itself, each by an attribute of that name; where it has none, the default holds.
+    """Traits that a renderer's class declares by attributes of these names; the default holds for one it lacks.
 
     Attributes:
-        draws: which of :data:`EXTRAS`; it is asked for no others.
-        camera_effects: cameras' effects are put on its pictures; not where trainings take those just as it draws them.
-        reusable: it is slow to start and draws a sample the same at any time: one makes all shards of its process.
-        repeatable: scene and options are all that it takes to draw a dataset's samples again.
-        shares_gpus: its processes share out the first ``RenderOptions.warp.devices`` GPUs of a machine.
-        machine_options: keys of :class:`RenderOptions` that change none of its pictures.
+        draws: members of :data:`EXTRAS` that it draws; it is never given others.
+        camera_effects: camera effects are applied to its images; false if training takes the images as drawn.
+        reusable: it is slow to start and a sample's image never depends on earlier ones, so that one renderer makes all
+            shards of its process.
+        repeatable: scene and options suffice to draw a dataset's samples again.
+        shares_gpus: its processes share the first ``RenderOptions.warp.devices`` GPUs of a machine.
+        machine_options: keys of :class:`RenderOptions` that change none of its images.
     """
 
     draws: frozenset[str] = frozenset()
@@ -63,25 +65,30 @@ class RendererTraits:
 
 
 class Renderer(Protocol):
-    """A scene, ready to draw samples of it. A context manager: leaving it frees the graphics context."""
+    """Renderer of the samples of one scene. A context manager that frees the graphics context on exit."""
 
     info: RendererInfo
     materials: tuple[str, ...]
-    """Names of the materials, in the order of ``Appearance``."""
+    """Names of the materials in the order of ``Appearance``."""
     batch_size: int
-    """Samples that it wants to be fed at once."""
+    """Preferred number of samples per call."""
     reusable: bool
-    """As in :class:`RendererTraits`, the rest of which is the class's to say or to leave out."""
+    """As in :class:`RendererTraits`, whose other attributes are optional."""
 
     def skip(self, count: int) -> None:
-        """Before the first sample: as if ``count`` had been drawn. Nothing to do where frames do not depend on that."""
+        """Act, before the first sample, as if ``count`` samples had been drawn.
+
+        Does nothing if frames do not depend on earlier ones.
+        """
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in the scene's order and of its sizes:
-        one that is smaller than the largest is padded with black right and below."""
+        """Render images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in the scene's order.
+
+        Each image has its camera's size, and is padded with black on the right and below to the largest.
+        """
 
     def close(self) -> None:
-        """Free the graphics context; twice does no harm."""
+        """Free the graphics context; may be called twice."""
 
     def __enter__(self) -> Renderer: ...
 
@@ -138,6 +145,6 @@ class RenderOptions:
 
 
 def rendered_scene(scene: Scene, options: RenderOptions) -> Scene:
-    """The scene with cameras as they are drawn: pinholes, with images of the size that the options ask for."""
+    """Return the scene with its cameras as rendered: pinholes with the image size of the options."""
     longest = options.image_size or max(scene.rig.width, scene.rig.height)
     return scene.with_rig(scene.rig.resized(longest))

@@ -1,6 +1,6 @@
-"""MuJoCo's OpenGL renderer: another picture of the same samples, for test sets; nothing is trained on it.
+"""MuJoCo's OpenGL renderer, which draws the same samples differently for test sets; nothing is trained on it.
 
-Fixed-function lighting: colours are sRGB-encoded values multiplied by light, so light adds up in encoded values too.
+Lighting is fixed-function: sRGB-encoded colours are multiplied by light, so light also adds up in encoded values.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.scene import Scene
 
 _MULTISAMPLING = 4
-_SHADOW_MAP_SCALE = 1.0  # of a light's cone: near its border a shadow map speckles surfaces with false shadow
+_SHADOW_MAP_SCALE = 1.0  # relative to a light's cone: near its border a shadow map speckles surfaces with false shadow
 _GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
 }
-_MOST_LIGHTS = 7  # OpenGL has eight, and the headlight is one
-_MOST_CLUTTER = 2_048  # solids of one sample; more than can be drawn by value
+_MOST_LIGHTS = 7  # OpenGL has eight, including the headlight
+_MOST_CLUTTER = 2_048  # solids per sample; more than can be drawn by value
 
 
 class ClassicRenderer:
@@ -66,7 +66,7 @@ class ClassicRenderer:
         model.vis.quality.shadowsize = options.shadow_map_size
         model.vis.map.shadowscale = _SHADOW_MAP_SCALE
         model.vis.headlight.diffuse[:] = model.vis.headlight.specular[:] = 0.0
-        model.light_attenuation[lights] = (1.0, 0.0, 0.0)  # the distance is in the light's colour, see _set_lights
+        model.light_attenuation[lights] = (1.0, 0.0, 0.0)  # _set_lights puts the distance into the light's colour
         model.light_exponent[lights] = 0.0
         model.light_ambient[lights] = 0.0
         self._mujoco_scene = mujoco.MjvScene(model, maxgeom=2 * model.ngeom + 16 + _MOST_CLUTTER)
@@ -94,10 +94,10 @@ class ClassicRenderer:
         )
 
     def skip(self, count: int) -> None:
-        """Nothing: frames do not depend on those before."""
+        """Do nothing: frames do not depend on earlier ones."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        """Render images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
         rig, cameras = self._stage.rig, self._stage.scene.camera_ids
         images = np.zeros((len(samples), len(cameras), rig.height, rig.width, 3), dtype=np.uint8)
         view = mujoco.MjvCamera()
@@ -126,11 +126,11 @@ class ClassicRenderer:
                 frame = np.empty((camera.height, camera.width, 3), dtype=np.uint8)
                 mujoco.mjr_render(viewport, self._mujoco_scene, self._context)
                 mujoco.mjr_readPixels(frame, None, viewport, self._context)
-                images[number, place, : camera.height, : camera.width] = frame[::-1]  # OpenGL begins at the bottom
+                images[number, place, : camera.height, : camera.width] = frame[::-1]  # OpenGL's row 0 is the bottom
         return images
 
     def _set_frustum(self, sample: Sample, camera: int) -> None:
-        """Both eyes of the scene's camera: MuJoCo itself knows only a vertical field of view here."""
+        """Set the frustum of both eyes of the scene's camera; MuJoCo itself takes only a vertical field of view."""
         (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
         for eye in self._mujoco_scene.camera:
             eye.frustum_near, eye.frustum_far = near, far
@@ -138,7 +138,7 @@ class ClassicRenderer:
             eye.frustum_center, eye.frustum_width = near * (left + right) / 2, near * (right - left) / 2
 
     def _add_clutter(self, sample: Sample) -> None:
-        """To what is drawn next: updating the scene takes it out again."""
+        """Add clutter to the scene, for each image anew: updating the scene removes it."""
         scene = self._mujoco_scene
         for piece in sample.appearance.clutter:
             rgb, shininess, specular = _mapped(piece.rgb, np.array(piece.glossiness))
@@ -154,10 +154,10 @@ class ClassicRenderer:
                 scene.ngeom += 1
 
     def _set_materials(self, sample: Sample) -> None:
-        """A normalised Blinn-Phong highlight for the material's roughness.
+        """Give each material a normalised Blinn-Phong highlight for its roughness.
 
-        Metallic changes nothing: what a metal takes from diffuse reflection it gives to highlights of the same colour,
-        and here highlights are white.
+        Metallic has no effect: a metal moves light from diffuse reflection to highlights of the same colour, but
+        highlights are white here.
         """
         model, ids, look = self._stage.model, self._stage.scene.material_ids, sample.appearance
         rgb, shininess, specular = _mapped(look.material_rgb, look.material_glossiness)
@@ -187,7 +187,7 @@ class ClassicRenderer:
         model.light_specular[used] = lights
 
     def _add_dominant_lights(self) -> None:
-        """Of the surroundings, to what is drawn next, infinitely far away: updating the scene takes them out again."""
+        """Add the surroundings' lights, infinitely far away, for each image anew: updating the scene removes them."""
         scene = self._mujoco_scene
         for towards, color in self._dominant:
             light = scene.lights[scene.nlight]
@@ -198,7 +198,7 @@ class ClassicRenderer:
             scene.nlight += 1
 
     def _set_sky(self, sample: Sample) -> None:
-        """The surroundings as they are seen, in the place of the background where that is left out."""
+        """Draw the surroundings as the sky, and hide the background if the sample leaves it out."""
         model, use = self._stage.model, sample.appearance.surroundings
         background = model.geom_matid[self._stage.scene.background_geoms]
         model.mat_rgba[background, 3] = 0.0 if use is not None and use.bare else 1.0
@@ -212,7 +212,7 @@ class ClassicRenderer:
         self._sky = use.name, use.turn, use.brightness
 
     def close(self) -> None:
-        """Free the graphics context; twice does no harm."""
+        """Free the graphics context; may be called twice."""
         if "_context" in self.__dict__:
             self._gl.make_current()
             self._context.free()
@@ -227,5 +227,5 @@ class ClassicRenderer:
 
 
 def _mapped(rgb: FloatArray, glossiness: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """MuJoCo's colour (..., 3), shininess and specular (...,) of materials."""
+    """Convert materials to MuJoCo's colour (..., 3), shininess and specular (...,)."""
     return reflected(linear_from_srgb(rgb)), *highlight(1.0 - glossiness, NON_METAL_REFLECTANCE)

@@ -14,16 +14,16 @@ from vision.scene.objects import linear_from_srgb
 
 
 class ClassicTextures:
-    """Puts a sample's textures on its surfaces.
+    """Textures of the current sample on the model's surfaces.
 
     Args:
-        stage: the scene, with a texture of ``TEXTURE_SIZE`` for each material.
+        stage: compiled scene with a texture of ``TEXTURE_SIZE`` for each material.
     """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._textured: set[int] = set()
-        # OpenGL's texture coordinates are never negative here: a texture in the mirror takes mirrored texels.
+        # Texture coordinates cannot be negative here, so a mirrored texture gets mirrored texels.
         ids = stage.scene.material_ids
         repeats = stage.model.mat_texrepeat[ids]
         self._repeats, self._mirrored = np.abs(repeats), repeats[:, 0] < 0
@@ -32,8 +32,8 @@ class ClassicTextures:
     def put_on(self, sample: Sample, context: mujoco.MjrContext) -> None:
         """Write each material's colour times its texture into the model's texture of that material.
 
-        The product is made here, in linear light: the library would multiply encoded values, and what every surface
-        reflects whatever its colour would fall to nothing on black texels.
+        The product is computed here in linear light: the library would multiply encoded values, and the reflection that
+        every surface has whatever its colour would vanish on black texels.
         """
         model, look = self._stage.model, sample.appearance
         ids = self._stage.scene.material_ids
@@ -48,13 +48,13 @@ class ClassicTextures:
             model.mat_texrepeat[ids[use.material]] = self._repeats[use.material] / use.scale
         for material in sorted(self._textured | shown.keys()):
             texture = int(model.mat_texid[ids[material], mujoco.mjtTextureRole.mjTEXROLE_RGB])
-            pixels = shown.get(material, white)[::-1]  # OpenGL begins at the bottom
+            pixels = shown.get(material, white)[::-1]  # OpenGL's row 0 is the bottom
             upload(pixels, model, texture, context)
         self._textured = set(shown)
 
 
 def upload(pixels: NDArray[np.uint8], model: mujoco.MjModel, texture: int, context: mujoco.MjrContext) -> None:
-    """Give a model's texture, by its number, new texels, in the model's order."""
+    """Replace the texels, in the model's order, of the model's texture of this number."""
     start = model.tex_adr[texture]
     model.tex_data[start : start + pixels.size] = pixels.ravel()
     mujoco.mjr_uploadTexture(model, context, texture)

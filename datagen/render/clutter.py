@@ -1,4 +1,4 @@
-"""Clutter as values: solids that every renderer has, with one material a piece, in the world frame."""
+"""Clutter as values: solids that every renderer can draw, one material per piece, in the world frame."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vision.scene.objects import joined
 Place = Literal["behind", "beside", "front", "above"]
 _PLACES = ("behind", "beside", "front", "above")
 _FINE, _COARSE = (16, 3), (8, 2)  # sides of a capsule, and rings of each of its ends
-_MANY = 6  # parts: a piece of more is drawn coarsely
+_MANY = 6  # a piece of more parts is drawn coarsely
 
 
 @dataclass(frozen=True, eq=False)
 class ClutterPart:
-    """One solid, as MuJoCo's geoms have it.
+    """Solid with the shape and sizes of a MuJoCo geom.
 
     Attributes:
         shape: box, capsule or sphere.
         position: position of its centre, metres, world frame, (3,).
-        quaternion: w x y z, its frame to the world, (4,).
+        quaternion: w x y z, part to world, (4,).
         size: metres, (3,): a box's half sides; a capsule's radius, half the length of its axis (along its z), 0; a
             sphere's radius, 0, 0.
     """
@@ -37,7 +37,7 @@ class ClutterPart:
     size: FloatArray
 
     def triangles(self, fine: bool = True) -> tuple[FloatArray, FloatArray, np.ndarray]:
-        """Its surface: vertices (V, 3) in metres and unit outward normals (V, 3), world frame, and faces (F, 3)."""
+        """Return vertices (V, 3) in metres and unit outward normals (V, 3) in the world frame, and faces (F, 3)."""
         vertices, normals, faces = _unit_box() if self.shape == "box" else _unit_capsule(*(_FINE if fine else _COARSE))
         if self.shape == "box":
             vertices = vertices * self.size
@@ -50,12 +50,12 @@ class ClutterPart:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A thing of one material.
+    """Piece of clutter with one material.
 
     Attributes:
         kind: box, rod, sphere, ring, cable, finger or fingertip.
-        place: where it stands.
-        parts: what it is made of.
+        place: behind, beside, front or above.
+        parts: solids that make up the piece.
         rgb: sRGB-encoded, [0, 1], (3,).
         metallic, glossiness: [0, 1].
     """
@@ -69,8 +69,8 @@ class Piece:
 
     @functools.cached_property
     def _round(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Its capsules and spheres as such (a sphere is a capsule without length): ends of the axes, metres, world
-        frame, (P, 3) each, and radii (P,)."""
+        """Capsules and spheres (capsules of no length): ends of their axes (P, 3) each, metres, world frame, and radii
+        (P,)."""
         parts = [part for part in self.parts if part.shape != "box"]
         size = np.array([part.size for part in parts]).reshape(-1, 3)
         middle = np.array([part.position for part in parts]).reshape(-1, 3)
@@ -81,14 +81,14 @@ class Piece:
 
     @functools.cached_property
     def ball(self) -> tuple[FloatArray, float]:
-        """Centre (3,) and radius of a ball that holds it, metres."""
+        """Centre (3,) and radius of a ball that encloses the piece, metres."""
         places, sizes = (np.array([getattr(part, name) for part in self.parts]) for name in ("position", "size"))
         middle = places.mean(axis=0)
         reach = np.where([part.shape == "box" for part in self.parts], np.linalg.norm(sizes, axis=1), sizes.sum(axis=1))
         return middle, float((np.linalg.norm(places - middle, axis=1) + reach).max())
 
     def distance(self, points: FloatArray) -> FloatArray:
-        """Distances of points (N, 3) from its surface, metres, (N,); negative inside."""
+        """Return distances (N,) of points (N, 3) from the surface, metres; negative inside."""
         found = [_box_distance(part, points) for part in self.parts if part.shape == "box"]
         first, last, radii = self._round
         if len(radii):
@@ -100,18 +100,18 @@ class Piece:
         return least
 
     def blocks(self, start: FloatArray, end: FloatArray) -> NDArray[np.bool_]:
-        """Whether it stands between points (..., 3) that broadcast, (...,); told of what is round, not of boxes."""
+        """Return whether the piece stands between points (..., 3) that broadcast, (...,); boxes are ignored."""
         first, last, radii = self._round
         return np.asarray((_segment_distance(start[..., None, :], end[..., None, :], first, last) < radii).any(axis=-1))
 
     def triangles(self) -> tuple[FloatArray, FloatArray, np.ndarray]:
-        """Its surface: vertices (V, 3) in metres and unit outward normals (V, 3), world frame, and faces (F, 3)."""
+        """Return vertices (V, 3) in metres and unit outward normals (V, 3) in the world frame, and faces (F, 3)."""
         surfaces = [part.triangles(len(self.parts) <= _MANY) for part in self.parts]
         vertices, faces = joined([(own_vertices, own_faces) for own_vertices, _, own_faces in surfaces])
         return vertices, np.concatenate([normals for _, normals, _ in surfaces]), faces
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers and names; ``from_json`` gives the same values back, bit by bit."""
+        """Return numbers and names from which ``from_json`` restores the same values bit by bit."""
         parts = [
             {"shape": part.shape, **{name: getattr(part, name).tolist() for name in ("position", "quaternion", "size")}}
             for part in self.parts
@@ -121,7 +121,7 @@ class Piece:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Piece:
-        """Raises DactylError, with ``where`` in it, for values that are no piece."""
+        """Restore a piece; raise DactylError, which names ``where``, if the values are not one."""
         try:
             parts = tuple(_checked_part(part) for part in values["parts"])
             rgb = np.array(values["rgb"], dtype=np.float64)
@@ -140,7 +140,7 @@ def _box_distance(box: ClutterPart, points: FloatArray) -> FloatArray:
 
 
 def _segment_distance(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
-    """Between segments from a to b and from c to d, (..., 3) that broadcast, (...,). The first has a length."""
+    """Return distances (...,) between segments a-b and c-d, (..., 3) that broadcast; a and b must differ."""
     one, other, offset = b - a, d - c, a - c
     aa, bb, ab = (one * one).sum(-1), (other * other).sum(-1), (one * other).sum(-1)
     ao, bo = (one * offset).sum(-1), (other * offset).sum(-1)
@@ -148,7 +148,7 @@ def _segment_distance(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray
     with np.errstate(divide="ignore", invalid="ignore"):
         s = np.clip(np.where(determinant > 1e-12 * aa * bb, (ab * bo - ao * bb) / determinant, 0.0), 0, 1)
         t = np.clip(np.where(bb > 0, (bo + ab * s) / bb, 0.0), 0, 1)
-    s = np.clip((ab * t - ao) / aa, 0, 1)  # nearest again, now that the other may have met its end
+    s = np.clip((ab * t - ao) / aa, 0, 1)  # nearest point again, since the other may have been clipped to its end
     distance: FloatArray = np.linalg.norm(offset + s[..., None] * one - t[..., None] * other, axis=-1)
     return distance
 
@@ -166,8 +166,8 @@ def _checked_part(values: dict[str, Any]) -> ClutterPart:
 
 @functools.cache
 def _unit_box() -> tuple[FloatArray, FloatArray, np.ndarray]:
-    """Half sides of 1; three vertices of its own for every triangle keep the edges sharp."""
-    import trimesh  # late: who only reads the values does without
+    """Build a box with half sides of 1; separate vertices for every triangle keep the edges sharp."""
+    import trimesh  # late, because code that only reads the values does not need it
 
     mesh = trimesh.creation.box((2.0, 2.0, 2.0))
     vertices = np.asarray(mesh.triangles, np.float64).reshape(-1, 3)
@@ -177,13 +177,13 @@ def _unit_box() -> tuple[FloatArray, FloatArray, np.ndarray]:
 
 @functools.cache
 def _unit_capsule(sides: int, rings: int) -> tuple[FloatArray, FloatArray, np.ndarray]:
-    """A unit sphere with two rings at its equator, which a capsule's two ends take with them."""
+    """Build a unit sphere with two rings at its equator, which a capsule's two ends pull apart."""
     quarter = np.linspace(0, np.pi / 2, rings + 1)
     polar = np.concatenate([quarter, np.pi / 2 + quarter])
     azimuth = 2 * np.pi * np.arange(sides) / sides
     ring = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=-1)
     heights = np.cos(polar)
-    # Which end a vertex goes with is told by the sign of its normal's z.
+    # The sign of its normal's z says which end a vertex belongs to.
     heights[rings], heights[rings + 1] = 1e-9, -1e-9
     vertices = np.concatenate(
         [np.column_stack([np.sin(p) * ring, np.full(sides, z)]) for p, z in zip(polar, heights, strict=True)]

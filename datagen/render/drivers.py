@@ -1,7 +1,7 @@
-"""Graphics drivers: what is installed, asked before native code aborts over what is not.
+"""Checks of the installed graphics drivers, made before native code aborts over a missing one.
 
-Filament ends the process when Vulkan has no device, and PyOpenGL binds itself to one platform at import. So both
-questions are put to the system's libraries directly, in this process, where a refusal is only a return value.
+Filament ends the process if Vulkan has no device, and PyOpenGL binds itself to one platform at import. Both checks
+therefore call the system's libraries directly, in this process, where a failure is only a return value.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from vision.hardware import memory_limit_gb
 _VULKAN_PACKAGES = "libvulkan1 mesa-vulkan-drivers"
 _OPENGL_PACKAGES = "libegl1 libgl1 libosmesa6"
 _LEAST_GB = 2.5
-"""Of address space that Vulkan can begin with. At this limit Mesa's lavapipe finds the memory that it asks for where it
-has few threads; well below, it ends the process by a segmentation fault."""
+"""Least address space with which Vulkan can start. At this limit Mesa's lavapipe finds the memory that it requests if
+it has few threads; well below, it ends the process with a segmentation fault."""
 
 
 def load_triton_first() -> None:
-    """Where torch is in use, import triton before Mesa's OpenGL.
+    """Import triton before Mesa's OpenGL if torch is in use.
 
-    Mesa brings an LLVM of its own; triton, which torch imports late and unasked, crashes the process when it comes
-    after (seen with triton 3.9 and Mesa 22.3; the other way round all is well). Render processes do without torch.
+    Mesa loads an LLVM of its own; triton, which torch imports late by itself, crashes the process if imported after it
+    (seen with triton 3.9 and Mesa 22.3; the other order works). Render processes do not use torch.
     """
     if "torch" in sys.modules and importlib.util.find_spec("triton"):
         importlib.import_module("triton")
@@ -61,19 +61,19 @@ def require_vulkan() -> None:
 
 
 def memory_limit_hint() -> str:
-    """Under a limit on memory, words for it: drivers that run into one fail without a reason. Else nothing."""
+    """Return a hint at the memory limit, because drivers that run into it fail without a reason; empty without one."""
     limit = memory_limit_gb()
     return "" if limit is None else f"; or its limit on memory, {limit:.1f} GB (ulimit -v), is too low"
 
 
 def choose_opengl() -> str:
-    """``egl`` where EGL has a display, else ``osmesa``; MUJOCO_GL, set to one of the two, allows only that one.
+    """Choose ``egl`` if EGL has a display, else ``osmesa``; MUJOCO_GL, set to one of the two, allows only that one.
 
-    Sets MUJOCO_GL and PYOPENGL_PLATFORM to the choice: MuJoCo and PyOpenGL read them when they first load OpenGL. This
-    is the one place that does.
+    Sets MUJOCO_GL and PYOPENGL_PLATFORM to the choice, because MuJoCo and PyOpenGL read them when they first load
+    OpenGL. No other code sets them.
 
     Raises:
-        DactylError: neither is there; names the Debian packages.
+        DactylError: neither is available; the message names the Debian packages.
     """
     wanted = os.environ.get("MUJOCO_GL", "").lower()
     candidates = (wanted,) if wanted in _PROBES else tuple(_PROBES)
@@ -89,7 +89,7 @@ def choose_opengl() -> str:
 
 
 def _egl_works() -> bool:
-    """Whether EGL can open a display on a device, with a GPU or in software."""
+    """Return whether EGL can open a display on a device, with a GPU or in software."""
     try:
         egl = ctypes.CDLL("libEGL.so.1")
     except OSError:
@@ -107,7 +107,7 @@ def _egl_works() -> bool:
     platform_device = 0x313F  # EGL_PLATFORM_DEVICE_EXT
     for device in devices[: count.value]:
         display = get_display(platform_device, device, None)
-        # Not terminated again: MuJoCo may hold the same display already.
+        # The display is not terminated: MuJoCo may already hold it.
         if display and egl.eglInitialize(ctypes.c_void_p(display), None, None):
             return True
     return False

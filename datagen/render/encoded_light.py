@@ -1,4 +1,4 @@
-"""Light for renderers that add it up in sRGB-encoded values, as MuJoCo's OpenGL and mujoco_warp do."""
+"""Light for renderers that add light in sRGB-encoded values, as MuJoCo's OpenGL and mujoco_warp do."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.render.phong import GAMMA
 from vision.geometry.rotations import FloatArray
 
-# As measured in Filament's pictures; tests/render holds the two renderers to each other.
+# Measured in Filament's images; tests/render compares the two renderers.
 SKY = 0.146
-"""Linear brightness of a white surface under the sky only."""
+"""Linear brightness of a white surface under the sky alone."""
 _PER_UNIT = 0.130  # linear brightness of a white surface, per unit of light from 1 m that falls straight on it
 _MEAN_COSINE = 0.6  # between the lights of a half-sphere and a surface that most of them reach
 
 
 def encoded_light(position: FloatArray, intensity: FloatArray) -> tuple[float, FloatArray]:
-    """Light for a renderer that adds it up in sRGB-encoded values, as bright as a linear renderer's.
+    """Compute light, as bright as a linear renderer's, for a renderer that adds light in sRGB-encoded values.
 
-    Encoding the sum is not the sum of encodings, so they agree at one point: on a surface that sees every light at the
-    mean cosine of a half-sphere.
+    Encoding a sum differs from adding encodings, so the two agree at one point: on a surface that sees every light at
+    the mean cosine of a half-sphere.
 
     Args:
-        position: positions of the lights, metres from where they aim, (L, 3).
+        position: positions of the lights relative to the point they aim at, metres, (L, 3).
         intensity: intensities in Unity's units, (L,).
 
     Returns:
-        Ambient light, and each light's own (L,).
+        Ambient light, and the light of each (L,).
     """
     return encode_lights(SKY, linear_light(position, intensity))
 
 
 def linear_light(position: FloatArray, intensity: FloatArray) -> FloatArray:
-    """Brightness (L,) of a white surface that faces a light, as seen in Filament's pictures."""
+    """Return the brightness (L,) of a white surface that faces each light, as measured in Filament's images."""
     brightness: FloatArray = _PER_UNIT * intensity / (position**2).sum(axis=1)
     return brightness
 
 
 def encode_lights(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatArray]:
-    """Ambient light and lights (L, ...) so that encoded values add up to the encoding of the sum, see above."""
+    """Return ambient light and lights (L, ...) whose encoded values add up to the encoding of the sum, see
+    :func:`encoded_light`."""
     ambient = ambient_linear ** (1.0 / GAMMA)
     total = linear.sum(axis=0)
     encoded = ((ambient_linear + _MEAN_COSINE * total) ** (1.0 / GAMMA) - ambient) / _MEAN_COSINE
@@ -51,7 +52,7 @@ def encode_lights(ambient_linear: Any, linear: FloatArray) -> tuple[Any, FloatAr
 
 
 class MainLights(NamedTuple):
-    """What surroundings are to a renderer that has but a few lights.
+    """Approximation of surroundings for a renderer with only a few lights.
 
     Attributes:
         directions: towards the lights, unit vectors of the world frame, (N, 3).
@@ -66,7 +67,7 @@ class MainLights(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def main_lights(use: SurroundingsUse, count: int) -> MainLights:
-    """The surroundings as at most ``count`` lights, and what is left."""
+    """Approximate surroundings by at most ``count`` lights and ambient light."""
     towards, lights, rest = dominant_lights(resized(use.surroundings().radiance, 64), count)
     ambient = (rest * solid_angles(len(rest))[..., None]).sum(axis=(0, 1)) / (4 * np.pi)
     return MainLights(towards, lights, ambient.astype(np.float64))

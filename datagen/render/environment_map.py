@@ -1,9 +1,10 @@
-"""Surroundings and far lights as one picture from all sides, in the form that Filament lights by.
+"""Surroundings and far lights as one environment map, in the form that Filament uses for lighting.
 
-A surface asks such a picture two things at a cost that does not grow with the lights: how much light falls on a matt
-surface of this direction (nine spherical harmonics; Ramamoorthi and Hanrahan, "An Efficient Representation for
-Irradiance Environment Maps", 2001), and what a glossy one reflects from there (a cube map, a level for each roughness,
-blurred by the lobe of GGX with surface, viewer and reflection in line; Karis, "Real Shading in Unreal Engine 4", 2013).
+A surface looks up two things in such a map, at a cost that does not grow with the number of lights: how much light
+falls on a matt surface of this direction (nine spherical harmonics; Ramamoorthi and Hanrahan, "An Efficient
+Representation for Irradiance Environment Maps", 2001), and what a glossy one reflects from there (a cube map with a
+level for each roughness, blurred by the GGX lobe with surface, viewer and reflection in line; Karis, "Real Shading in
+Unreal Engine 4", 2013).
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from datagen.pictures.surroundings import directions as map_directions
 from vision.geometry.rotations import FloatArray
 
 SIZE = 32  # pixels of a face at roughness 0
-SKY_SIZE = 128  # and of one that is seen
+SKY_SIZE = 128  # pixels of a face that cameras see
 KTX = b"\xabKTX 11\xbb\r\n\x1a\n"
-"""How such a file begins."""
-_BRIGHTEST = 60_000.0  # half precision has no more
-LEVELS = 5  # the last has 2: at roughness 1 a lobe is a half-sphere
-# Filament's y points up where the world's z does.
+"""First bytes of a KTX file."""
+_BRIGHTEST = 60_000.0  # near the limit of half precision
+LEVELS = 5  # the last has 2 pixels: at roughness 1 a lobe is a half-sphere
+# Filament's y axis points up, the world's z axis does.
 _FROM_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 class Blurring(NamedTuple):
-    """How an engine looks into a cube map with a level for each roughness.
+    """Layout of an engine's cube map, which has a level for each roughness.
 
     Attributes:
         size: pixels of a face at roughness 0.
-        levels: each half as wide as the last.
-        sharp: so many of them have lobes hardly wider than a pixel.
-        roughness: perceptual, of each level.
+        levels: number of levels, each half as wide as the one before.
+        sharp: number of levels whose lobes are hardly wider than a pixel.
+        roughness: perceptual roughness of each level.
         from_world: rotation or reflection into the engine's frame, (3, 3).
     """
 
@@ -49,7 +50,7 @@ class Blurring(NamedTuple):
     from_world: FloatArray
 
     def alpha(self, level: int) -> float:
-        """Width of GGX of a level: not so sharp as to fall between its pixels."""
+        """Return the GGX width of a level, bounded so that a lobe does not fall between pixels."""
         return max(self.roughness(level) ** 2, np.pi / 4 / (self.size >> level))
 
 
@@ -59,11 +60,11 @@ FILAMENT = Blurring(SIZE, LEVELS, 2, lambda level: 1.0 - float(np.sqrt(1.0 - lev
 
 @dataclass(frozen=True, eq=False)
 class Environment:
-    """What surroundings send out, blurred as an engine wants it.
+    """Light of the surroundings, blurred for an engine.
 
     Attributes:
-        levels: for each roughness, (6, n, n, 3) or, of an even sky, one number.
-        harmonics: what a white matt surface sends out, (9, 3), see :func:`harmonics`.
+        levels: radiance for each roughness, (6, n, n, 3); one number for an even sky.
+        harmonics: radiance of a white matt surface, (9, 3), see :func:`harmonics`.
     """
 
     levels: tuple[FloatArray | float, ...]
@@ -71,11 +72,11 @@ class Environment:
 
 
 EVEN_SKY = Environment((1.0,) * LEVELS, np.eye(9)[0][:, None])
-"""White, of radiance 1."""
+"""Even white sky of radiance 1."""
 
 
 def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
-    """The environment of a map (H, 2 H, 3), world frame, in the frame of the engine."""
+    """Blur a map (H, 2 H, 3) in the world frame into an environment in the engine's frame."""
     coarse = resized(radiance, 32).astype(np.float64)
     towards = map_directions(32).reshape(-1, 3) @ blurring.from_world.T
     light = (coarse * solid_angles(32)[..., None]).reshape(-1, 3)
@@ -88,33 +89,33 @@ def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
             levels.append(cube_map(resized(radiance, rows), size, blurring.from_world))
             continue
         lobes = _lobe(pixels @ towards.T, blurring.alpha(level))
-        # Pixels of the map are few for the narrower lobes: an even sky stays what it is.
+        # Narrow lobes cover few pixels of the map; normalising keeps an even sky even.
         even = lobes @ np.repeat(solid_angles(32)[:, 0], 64)
         levels.append(lobes @ light / even[..., None])
     return Environment(tuple(levels), harmonics(towards, light))
 
 
 def cube_map(radiance: Map, size: int, from_world: FloatArray = _FROM_WORLD) -> FloatArray:
-    """A map (H, 2 H, 3), world frame, on the faces of a cube, (6, size, size, 3); for both of MuJoCo's renderers, or in
-    another frame."""
+    """Project a map (H, 2 H, 3) in the world frame onto a cube's faces (6, size, size, 3), in the frame of both of
+    MuJoCo's renderers or in another."""
     return radiance_towards(radiance, _pixel_directions(size) @ from_world).astype(np.float64)
 
 
 def seen_sky(radiance: Map) -> bytes:
-    """A KTX file of a map (H, 2 H, 3), world frame, as it is seen."""
+    """Encode a map (H, 2 H, 3) in the world frame as a KTX file of what cameras see."""
     return _ktx([cube_map(radiance, SKY_SIZE)], EVEN_SKY.harmonics)
 
 
 def environment_map(directions: FloatArray, illuminance: FloatArray, environment: Environment = EVEN_SKY) -> bytes:
-    """A KTX file of surroundings, and of white lights so far away that each is a direction.
+    """Encode surroundings, and white lights so far away that each is a direction, as a KTX file.
 
     Args:
         directions: towards the lights, unit vectors of the world frame (z up), (N, 3).
-        illuminance: of each on a surface that faces it, in units of the surroundings' radiance, (N,).
+        illuminance: illuminance by each on a surface that faces it, in units of the surroundings' radiance, (N,).
         environment: the surroundings.
 
     Returns:
-        Version 1 of the format: cube map in RGBA of half precision, harmonics in the key "sh".
+        File in version 1 of the format: an RGBA cube map in half precision, with the harmonics under the key "sh".
     """
     directions = directions @ _FROM_WORLD.T
     levels = []
@@ -126,13 +127,13 @@ def environment_map(directions: FloatArray, illuminance: FloatArray, environment
 
 
 def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
-    """What a white matt surface sends out: each light's clamped cosine over pi, to second order, (9, K).
+    """Compute the radiance of a white matt surface: each light's clamped cosine over pi, to second order, (9, K).
 
-    In Filament's and Unity's order and scale, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
+    Order and scale are Filament's and Unity's, for the normal n: 1, y, z, x, xy, yz, 3zz - 1, zx, xx - yy.
 
     Args:
         directions: towards the lights, unit vectors, (N, 3).
-        illuminance: of each, (N, K).
+        illuminance: illuminance by each, (N, K).
     """
     x, y, z = directions.T
     one, second = np.ones_like(x) / 4, 5.0 / 32.0
@@ -145,12 +146,12 @@ def harmonics(directions: FloatArray, illuminance: FloatArray) -> FloatArray:
 
 
 def _lobe(cosines: FloatArray, alpha: float) -> FloatArray:
-    """Radiance reflected towards a direction, per illuminance of a light at ``cosines`` from it."""
+    """Return the radiance reflected towards a direction, per illuminance of a light at ``cosines`` from it."""
     return _unnormalised_lobe(cosines, alpha) / _lobe_integral(alpha)
 
 
 def _unnormalised_lobe(cosines: FloatArray, alpha: float) -> FloatArray:
-    """GGX for the half vector, times the light's cosine."""
+    """Return GGX for the half vector, times the light's cosine."""
     half_squared = (1.0 + cosines) / 2
     spread = half_squared * (alpha**2 - 1.0) + 1.0
     return np.maximum(cosines, 0.0) * alpha**2 / spread**2
@@ -158,14 +159,14 @@ def _unnormalised_lobe(cosines: FloatArray, alpha: float) -> FloatArray:
 
 @cache
 def _lobe_integral(alpha: float) -> float:
-    """Over the sphere: an even sky looks the same at every roughness."""
+    """Integrate the lobe over the sphere, so that an even sky looks the same at every roughness."""
     angle = np.linspace(0.0, np.pi / 2, 4001)
     return float(2 * np.pi * np.trapezoid(_unnormalised_lobe(np.cos(angle), alpha) * np.sin(angle), angle))
 
 
 @cache
 def _pixel_directions(size: int) -> FloatArray:
-    """Unit vectors through the pixels of the faces +x -x +y -y +z -z, as OpenGL has them, (6, size, size, 3)."""
+    """Return unit vectors (6, size, size, 3) through the pixels of OpenGL's faces +x -x +y -y +z -z."""
     middles = (np.arange(size) + 0.5) / size * 2 - 1
     s, t = np.meshgrid(middles, middles)
     one = np.ones_like(s)
@@ -176,7 +177,7 @@ def _pixel_directions(size: int) -> FloatArray:
 
 
 def _ktx(levels: list[FloatArray], coefficients: FloatArray) -> bytes:
-    """Levels (6, n, n, 1 or 3), each half as wide as the last, and harmonics (9, 1 or 3), as a file."""
+    """Encode levels (6, n, n, 1 or 3), each half as wide as the one before, and harmonics (9, 1 or 3) as a file."""
     text = "\n".join("{:.7g} {:.7g} {:.7g}".format(*row) for row in np.broadcast_to(coefficients, (9, 3)))
     pair = b"sh\0" + text.encode() + b"\0"
     pair = struct.pack("<I", len(pair)) + pair

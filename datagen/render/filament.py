@@ -1,10 +1,10 @@
-"""The default renderer: Filament, physically based, inside MuJoCo 4 (``mujoco.mjrf``), on Vulkan.
+"""Default renderer: Filament, physically based, inside MuJoCo 4 (``mujoco.mjrf``), on Vulkan.
 
-Headless on a GPU or in software (Mesa's lavapipe). Materials have metallic and roughness, lights are in candela. One
-scene lives on the device; a sample only changes values in place. The cameras are viewports of one target, read
-back by one request.
+It runs headless on a GPU or in software (Mesa's lavapipe). Materials have metallic and roughness; lights are in
+candela. One scene stays on the device, and a sample only changes values in place. The cameras are viewports of one
+target, read back by one request.
 
-Filament dithers with a sequence that starts again with each context, so frames depend on how many came before: the same
+Filament dithers with a sequence that restarts with each context, so frames depend on how many came before: the same
 samples in the same order from a new renderer give the same bytes.
 """
 
@@ -30,7 +30,7 @@ from vision.errors import DactylError
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 
-# Light for one of Unity's units: with Table 9's greatest total, 15 from 1.25 m, a face has its calibrated colour.
+# Candela per unit of Unity's: with Table 9's largest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0
 _MESSAGE_OF_DEVICE = re.compile(rb"Selected physical device '(.+?)' from")
 
@@ -78,8 +78,8 @@ class FilamentRenderer:
         mjrf, stage = self._mjrf, self._stage
         self._filament_scene = self._context.create_scene(mjrf.SceneParams())
         self._filament_scene.configure_from_model(_quality(self._options))
-        # Filament multiplies a light's intensity by this colour. Some intensity must be there from the start, or all
-        # lights are taken for those of MuJoCo's old renderer.
+        # Filament multiplies a light's intensity by this colour. The intensity must be non-zero from the start;
+        # otherwise all lights are treated as those of MuJoCo's old renderer.
         stage.model.light_diffuse[stage.scene.light_ids] = 1.0
         stage.model.light_intensity[stage.scene.light_ids] = 1.0
         stage.model.vis.headlight.active = 0
@@ -111,9 +111,9 @@ class FilamentRenderer:
         self._requests = [self._view(camera, left) for camera, left in zip(cameras, self._left, strict=True)]
 
     def _take_shadows_off_background(self) -> None:
-        """Draw another box in its place: whether shadows fall on something is decided when it is made.
+        """Replace the background by a box that receives no shadows, which is decided when a renderable is created.
 
-        Without them Filament takes a shader for it that is twice as fast, for whatever lights.
+        Without shadows Filament uses a shader that is twice as fast, whatever the lights.
         """
         geom = self._stage.model.geom("background")
         self._background = self._renderables.get_renderable(mujoco.mjtObj.mjOBJ_GEOM, geom.id)
@@ -136,7 +136,7 @@ class FilamentRenderer:
         return request
 
     def skip(self, count: int) -> None:
-        """Advance the dither sequence by ``count`` samples: render a frame of one pixel for each of their views."""
+        """Advance the dither sequence by ``count`` samples, by rendering one pixel for each of their views."""
         mjrf = self._mjrf
         target = self._context.create_render_target(
             mjrf.RenderTargetConfig(width=1, height=1, color_format=mjrf.PixelFormat.PIXEL_FORMAT_RGB8)
@@ -162,14 +162,14 @@ class FilamentRenderer:
             self._context.wait_for_frame(self._context.render([view] * len(self._requests), [read]))
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        """Render images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
         images = np.zeros((len(samples), len(self._requests), *self._padded, 3), dtype=np.uint8)
         for number, sample in enumerate(samples):
             self._apply(sample)
             with without_idle_warnings():
                 self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
             for image, camera, left in zip(images[number], self._stage.rig.cameras, self._left, strict=True):
-                # Viewports stand on the target's lower edge.
+                # Viewports are aligned with the target's lower edge.
                 image[: camera.height, : camera.width] = self._frame[-camera.height :, left : left + camera.width]
         return images
 
@@ -196,7 +196,7 @@ class FilamentRenderer:
             _CANDELA_PER_UNIT * look.light_intensity[far],
             lights=self._options.environment_lights,
         )
-        intensity[far] = 0.0  # Filament leaves such lights out
+        intensity[far] = 0.0  # Filament skips lights of zero intensity
         self._leave_out_background(look.surroundings is not None and look.surroundings.bare)
         for light, value in zip(stage.scene.light_ids, intensity, strict=True):
             self._lights.get_light(int(light)).set_intensity(_CANDELA_PER_UNIT * value)
@@ -227,8 +227,8 @@ class FilamentRenderer:
         )
 
     def close(self) -> None:
-        """Free the graphics context; twice does no harm."""
-        # What lives in the scene goes before the scene, everything before the context.
+        """Free the graphics context; may be called twice."""
+        # Objects in the scene must be freed before the scene, and everything before the context.
         for name in (
             *("_requests", "_read", "_background", "_bare_background", "_textures", "_clutter", "_backgrounds"),
             *("_renderables", "_lights", "_resources", "_sky"),
@@ -246,9 +246,9 @@ class FilamentRenderer:
 
 
 def _quality(options: RenderOptions) -> mujoco.MjModel:
-    """A model that holds nothing but Filament's settings, which it reads from a model's custom fields."""
+    """Build a model that holds only Filament's settings, which it reads from custom fields."""
     spec = mujoco.MjSpec()
     spec.add_numeric(name="filament.ao.enabled", data=[float(options.ambient_occlusion)])
-    # Filament's default tone curve takes the grey out of dark colours; without one a face has its calibrated colour.
+    # Filament's default tone curve removes the grey from dark colours; without one a face has its calibrated colour.
     spec.add_text(name="filament.cg.tone_mapping", data="linear")
     return spec.compile()

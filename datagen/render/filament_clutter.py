@@ -12,12 +12,12 @@ from vision.geometry.rotations import FloatArray, quaternion_from_z
 
 
 class FilamentClutter:
-    """Draws a sample's pieces, each as one mesh. Must go before the scene does.
+    """Pieces of the current sample, each drawn as one mesh. Must be freed before the scene.
 
     Args:
         mjrf: the module of that name.
-        context: Filament's.
-        scene: Filament's, which the pieces are added to.
+        context: Filament's context.
+        scene: Filament's scene, to which the pieces are added.
     """
 
     def __init__(self, mjrf: Any, context: Any, scene: Any) -> None:
@@ -25,13 +25,13 @@ class FilamentClutter:
         self._drawn: list[tuple[Any, Any, Any]] = []
 
     def put(self, sample: Sample) -> None:
-        """Put the sample's pieces in the place of the last one's."""
+        """Replace the last sample's pieces by this one's."""
         for renderable, _, _ in self._drawn:
             self._scene.remove_renderable(renderable)
         self._drawn = [self._add(piece) for piece in sample.appearance.clutter]
 
     def _add(self, piece: Piece) -> tuple[Any, Any, Any]:
-        """A renderable, its mesh, and the mesh's data, which Filament reads while it draws."""
+        """Return a renderable, its mesh, and the mesh's data, which Filament reads while it draws."""
         mjrf = self._mjrf
         usage, kind = mjrf.VertexAttributeUsage, mjrf.VertexAttributeType
         vertices, normals, faces = piece.triangles()
@@ -41,7 +41,7 @@ class FilamentClutter:
             attributes=[
                 mjrf.VertexAttribute(usage.VERTEX_ATTRIBUTE_USAGE_POSITION, kind.VERTEX_ATTRIBUTE_TYPE_FLOAT3),
                 mjrf.VertexAttribute(usage.VERTEX_ATTRIBUTE_USAGE_TANGENTS, kind.VERTEX_ATTRIBUTE_TYPE_FLOAT4),
-                # Nothing is looked up by them, but the shaders ask for them.
+                # Unused, but the shaders require them.
                 mjrf.VertexAttribute(usage.VERTEX_ATTRIBUTE_USAGE_UV, kind.VERTEX_ATTRIBUTE_TYPE_FLOAT2),
             ],
             interleaved=True,
@@ -70,7 +70,7 @@ class FilamentClutter:
 
 
 def _tangent_frames(normals: FloatArray) -> FloatArray:
-    """Rotations of the z axis to unit normals (V, 3), as Filament has them: quaternions x y z w, w above 0, (V, 4)."""
+    """Return rotations of the z axis to unit normals (V, 3) in Filament's form: quaternions x y z w, w > 0, (V, 4)."""
     frames = quaternion_from_z(normals)[:, [1, 2, 3, 0]]
     frames[:, 3] = np.maximum(frames[:, 3], 1e-6)
     return frames

@@ -1,4 +1,4 @@
-"""What Filament writes to the process's own outputs: read where it says something, and kept from the terminal."""
+"""Capture of what Filament writes to the process's output, to read it and to keep it off the terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _IDLE_WARNING = b"EBR Stall Warning"
 
 @contextlib.contextmanager
 def captured_output(*descriptors: int) -> Iterator[Callable[[], bytes]]:
-    """Keep what native code writes to file descriptors, and yield a function that returns it so far as bytes.
+    """Capture what native code writes to file descriptors, and yield a function that returns the bytes so far.
 
-    Filament prints a dozen lines for each context, and says only there which device it chose.
+    Filament prints a dozen lines for each context, the only place that names the device it chose.
     """
     flush = ctypes.CDLL(None).fflush
     for stream in (sys.stdout, sys.stderr):
@@ -39,7 +39,7 @@ def captured_output(*descriptors: int) -> Iterator[Callable[[], bytes]]:
 
 @contextlib.contextmanager
 def without_idle_warnings() -> Iterator[None]:
-    """Keep from the terminal what Filament writes of its own housekeeping on a busy machine; pass on all else."""
+    """Suppress the housekeeping warnings that Filament prints on a busy machine; pass on everything else."""
     with captured_output(1, 2) as log:
         try:
             yield

@@ -13,13 +13,13 @@ from datagen.render.stage import Stage
 
 
 class FilamentTextures:
-    """Uploads each texture once, and puts a sample's on its surfaces.
+    """Textures of the current sample on the scene's surfaces. Each texture is uploaded once.
 
     Args:
         mjrf: the module of that name.
-        context: Filament's.
-        stage: the scene.
-        renderables: what is drawn of it.
+        context: Filament's context.
+        stage: compiled scene.
+        renderables: its renderables.
     """
 
     def __init__(self, mjrf: Any, context: Any, stage: Stage, renderables: Any) -> None:
@@ -37,7 +37,7 @@ class FilamentTextures:
         self._uploaded: dict[str, tuple[Any, Any]] = {}
 
     def put_on(self, sample: Sample) -> None:
-        """Set the sample's textures; call it after each update of what is drawn, which takes all of them off."""
+        """Set the sample's textures; call it after each update of the renderables, which removes them."""
         for use in sample.appearance.textures:
             for surface in self._surfaces[use.material]:
                 material = surface.get_material()

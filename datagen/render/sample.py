@@ -1,4 +1,4 @@
-"""What is drawn: samples, each a state with a look, and the looks that some renderers refuse."""
+"""Samples to draw, each a state with an appearance, and the checks by which renderers refuse some appearances."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from vision.geometry.rotations import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Every value drawn for the look of one sample. M materials in the scene's order, L lights, C cameras in rig order.
+    """Every value drawn for the appearance of one sample.
+
+    M materials in the scene's order, L lights, C cameras in rig order.
 
     Attributes:
         material_rgb: sRGB-encoded, [0, 1], (M, 3).
         material_metallic: [0, 1], (M,), as in Unity's Standard shader.
         material_glossiness: [0, 1], (M,); 1 - roughness.
         light_position: metres, world frame, (L, 3).
-        light_intensity: the total shared out, in the units of Unity's lights, (L,).
-        camera_intrinsics: true (displaced) cameras, K in pixels, (C, 3, 3).
+        light_intensity: each light's part of the total, in the units of Unity's lights, (L,).
+        camera_intrinsics: K of the true (displaced) cameras, pixels, (C, 3, 3).
         camera_extrinsics: T, world to camera, metres, (C, 4, 4).
-        textures: textures that some of the materials have; each multiplies its material's colour, in linear light.
-        clutter: what lies about beside hand and object, metres, world frame.
-        surroundings: what lights the scene from all around and is seen behind it; None for an even white sky, unseen.
-        camera_effects: what each camera does to its image after it is rendered; none, or one for each camera.
+        textures: textures of some of the materials; each multiplies its material's colour in linear light.
+        clutter: pieces besides hand and object, metres, world frame.
+        surroundings: light from all around, seen behind the scene; None for an even white sky that is not seen.
+        camera_effects: effects that each camera applies to its rendered image; empty, or one for each camera.
     """
 
     material_rgb: FloatArray
@@ -54,7 +56,7 @@ class Appearance:
                 raise ValueError(f"{', '.join(names)}: lengths differ, {[len(array) for array in arrays]}")
 
     def to_json(self) -> dict[str, Any]:
-        """Lists of numbers; ``from_json`` gives the same values back, bit by bit."""
+        """Return lists of numbers from which ``from_json`` restores the same values bit by bit."""
         values = {name: getattr(self, name).tolist() for names in _SHAPES for name in names}
         if self.textures:
             values["textures"] = [use.to_json() for use in self.textures]
@@ -68,7 +70,7 @@ class Appearance:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> Appearance:
-        """Raises DactylError, with ``where`` in it, for values that are no appearance."""
+        """Restore an appearance; raise DactylError, which names ``where``, if the values are not one."""
         try:
             textures = tuple(TextureUse.from_json(use) for use in values.get("textures", ()))
             clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
@@ -90,14 +92,14 @@ _SHAPES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A state with a look: all that a picture depends on.
+    """State with an appearance: everything that an image depends on.
 
     Attributes:
         index: sample number in the dataset.
         joint_position: hand joints in the scene's order, radians, (J,).
         object_position: metres, world frame, (3,).
         object_quaternion: w x y z, object to world, (4,).
-        appearance: everything else.
+        appearance: all other values.
     """
 
     index: int
@@ -108,19 +110,19 @@ class Sample:
 
 
 def refuse_textures(sample: Sample) -> None:
-    """Raise DactylError for a sample with textures, where the options ask for a scene without."""
+    """Raise DactylError for a sample with textures if the options exclude them."""
     if sample.appearance.textures:
         raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")
 
 
 def refuse_clutter(sample: Sample, renderer: str) -> None:
-    """Raise DactylError for a sample with clutter, which this renderer would leave out."""
+    """Raise DactylError for a sample with clutter, which this renderer does not draw."""
     if sample.appearance.clutter:
         raise DactylError(f"sample {sample.index}: has clutter, which {renderer} does not draw; take another renderer")
 
 
 def refuse_surroundings(sample: Sample, renderer: str) -> None:
-    """Raise DactylError for a sample with surroundings, which this renderer would leave out."""
+    """Raise DactylError for a sample with surroundings, which this renderer does not draw."""
     if sample.appearance.surroundings is not None:
         raise DactylError(
             f"sample {sample.index}: has surroundings, which {renderer} does not draw; take another renderer"

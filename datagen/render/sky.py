@@ -1,4 +1,4 @@
-"""The light from all around in Filament's scene, and what is seen there."""
+"""Light from all around in Filament's scene, and the sky that cameras see."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from datagen.render.environment_map import (
 )
 from vision.geometry.rotations import FloatArray
 
-# On all sides, cd/m^2: what is left when the lights' total is 0, a seventh of full brightness.
+# Luminance on all sides, cd/m^2: what remains if the lights' total is 0, a seventh of full brightness.
 _LUMINANCE = 3_000.0
 _PLAIN_SIZE = 16  # pixels of a face; all white, so any size does
 _NO_PLACES, _NO_LIGHT = np.zeros((0, 3)), np.zeros(0)
 
 
 class Sky:
-    """An even white sky or surroundings, with or without lights in it. Frees itself when it goes; the scene must still
-    be there.
+    """Even white sky or surroundings, with or without lights. It must be freed before the scene.
 
     Args:
         mjrf: the module of that name.
-        context: Filament's.
-        scene: Filament's, which the sky lights.
-        light_centre: (3,) metres, where it is looked at from.
+        context: Filament's context.
+        scene: Filament's scene, which the sky lights.
+        light_centre: point from which the sky is seen, metres, (3,).
     """
 
     def __init__(self, mjrf: Any, context: Any, scene: Any, light_centre: FloatArray) -> None:
@@ -52,14 +51,13 @@ class Sky:
         *,
         lights: bool,
     ) -> None:
-        """Hold these surroundings and lights from now on, and no others: each light as it is seen, and as bright, from
-        the light centre.
+        """Replace the surroundings and lights. Each light has the direction and brightness seen from the light centre.
 
         Args:
-            surroundings: None for the even white sky, which is not to be seen.
-            position: of the lights, metres, world frame, (N, 3).
-            intensity: candela, (N,).
-            lights: some samples have lights here, be it none in this one.
+            surroundings: None for the even white sky, which cameras do not see.
+            position: positions of the lights, metres, world frame, (N, 3).
+            intensity: their intensities, candela, (N,).
+            lights: whether some samples have lights in the sky, even if this one has none.
         """
         if surroundings is None and not lights:
             if not self._white:
@@ -77,7 +75,7 @@ class Sky:
         self._white = False
 
     def _environment(self, use: SurroundingsUse) -> tuple[Environment, Any]:
-        """What they light by, and what is seen of them, as a texture."""
+        """Return the environment that lights the scene, and the texture that cameras see."""
         key = use.name, use.turn
         if key not in self._known:
             radiance = use.surroundings().radiance
@@ -90,7 +88,7 @@ class Sky:
         self._white = True
 
     def _texture(self, size: int, picture: bytes) -> tuple[Any, Any]:
-        """A texture and its data, from a KTX file or from RGB of 8 bits."""
+        """Create a texture, and return it with its data, from a KTX file or from 8-bit RGB."""
         mjrf = self._mjrf
         forms = mjrf.PixelFormat
         form = forms.PIXEL_FORMAT_KTX if picture.startswith(KTX) else forms.PIXEL_FORMAT_RGB8
@@ -106,7 +104,7 @@ class Sky:
         data = mjrf.TextureData()
         data.set_image(picture)
         texture.upload(data)
-        if form == forms.PIXEL_FORMAT_KTX:  # read already; of the other, Filament reads while it draws
+        if form == forms.PIXEL_FORMAT_KTX:  # read already; RGB data are read while Filament draws
             data.free()
         return texture, data
 
@@ -118,6 +116,6 @@ class Sky:
         if self._light is not None:
             self._scene.remove_light(self._light)
         self._scene.add_light(light)
-        # The old light goes before the old texture that it shows.
+        # The old light must be freed before the old texture that it uses.
         self._light = light
         self._shown, self._data = texture, data

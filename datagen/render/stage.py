@@ -1,6 +1,7 @@
-"""The scene of one renderer, set to one sample after another.
+"""Compiled scene of one renderer, set to one sample after another.
 
-MuJoCo's two renderers read the same model and data, so what they share is here: joints, object and light positions.
+MuJoCo's two renderers read the same model and data, so this module holds what they share: joints, object and light
+positions.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from datagen.sim.scene import compile_scene
 from vision.errors import DactylError
 from vision.scene.scene import Scene
 
-# Half of a light's cone: as narrow as keeps its rim, a dark arc on the background, out of nearly all pictures. A wider
-# one would spread the texels of the shadow map.
+# Half of a light's cone. It is just wide enough to keep its rim, a dark arc on the background, out of nearly all
+# images; a wider one would stretch the texels of the shadow map.
 _LIGHT_CONE_DEG = 40.0
 
 
 class Stage:
-    """A compiled scene and its data.
+    """Compiled scene and its data.
 
     Args:
-        scene: what to compile.
-        options: how it is rendered.
-        texture_size: with options.textures, each material has a white texture of this size in the model.
-        sky_size: the model has a cube map "sky" with faces of this size; 0 for none.
+        scene: scene to compile.
+        options: how to render it.
+        texture_size: size of the white texture that each material gets in the model if ``options.textures`` is set.
+        sky_size: size of the faces of the model's cube map "sky"; 0 for none.
 
     Attributes:
-        scene: where to find materials, lights and cameras in the model.
-        model: this stage's own; renderers write colours into it.
+        scene: indices of materials, lights and cameras in the model.
+        model: model owned by this stage; renderers write colours into it.
         data: kinematics of the sample last set.
     """
 
@@ -53,11 +54,11 @@ class Stage:
         self.data = mujoco.MjData(self.model)
 
     def set(self, sample: Sample) -> None:
-        """Pose the hand and the object, colour the materials, move lights and cameras. Lights not in use are inactive.
+        """Pose hand and object, colour the materials, and move lights and cameras. Unused lights are inactive.
 
         Raises:
-            DactylError: the sample has values that are not finite (MuJoCo would silently leave the object out of the
-                picture), or that belong to another scene.
+            DactylError: the sample has values that are not finite (MuJoCo would silently omit the object), or that
+                belong to another scene.
         """
         self._check(sample)
         scene, model, look = self.scene, self.model, sample.appearance
@@ -72,13 +73,13 @@ class Stage:
         model.light_dir[used] = towards_hand / np.linalg.norm(towards_hand, axis=1, keepdims=True)
         model.light_active[scene.light_ids] = np.arange(len(scene.light_ids)) < len(used)
         model.cam_pos[scene.camera_ids], model.cam_quat[scene.camera_ids] = mujoco_pose(look.camera_extrinsics)
-        # All that a picture needs; the full mj_forward would also solve for contacts.
+        # Images need no more; the full mj_forward would also solve for contacts.
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_comPos(model, self.data)
         mujoco.mj_camlight(model, self.data)
 
     def frustum(self, sample: Sample, camera: int) -> tuple[Frustum, float, float]:
-        """What camera number ``camera`` of a sample sees: its frustum at 1 m, near and far clip planes (m)."""
+        """Return the frustum at 1 m of camera number ``camera`` of a sample, and its near and far clip planes (m)."""
         model, one = self.model, self.rig.cameras[camera]
         near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
         return frustum(sample.appearance.camera_intrinsics[camera], one.width, one.height), float(near), float(far)

@@ -1,7 +1,7 @@
-"""Rays on a GPU: many samples at once, as fast as a network learns from them (``mujoco_warp``, the extra ``warp``).
+"""Ray casting on a GPU, many samples at once, as fast as a network trains on them (``mujoco_warp``, extra ``warp``).
 
-Shading is MuJoCo's, as in the classic renderer, with metals mapped to it (``datagen.render.world_values``). Runs on a
-CPU too, for tests: its kernels are compiled once, which takes minutes, and kept in ``~/.cache/warp``.
+Shading is MuJoCo's, as in the classic renderer, with metals mapped to it (``datagen.render.world_values``). It also
+runs on a CPU, for tests. Its kernels are compiled once, which takes minutes, and cached in ``~/.cache/warp``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class WarpRenderer:
     """Renders samples of a scene with mujoco_warp. See :class:`datagen.render.base.Renderer`.
 
     Raises:
-        DactylError: mujoco_warp is not installed, or there is no such device.
+        DactylError: mujoco_warp is not installed, or the device does not exist.
     """
 
     reusable = repeatable = shares_gpus = True
@@ -37,10 +37,10 @@ class WarpRenderer:
         self.batch_size, self.info = self._device.worlds, self._device.info
 
     def skip(self, count: int) -> None:
-        """Nothing: pictures do not depend on those before."""
+        """Do nothing: images do not depend on earlier ones."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
+        """Render images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order."""
         parts = [
             self._device.draw(self._values(samples[first : first + self.batch_size])).numpy()
             for first in range(0, len(samples), self.batch_size)
@@ -50,7 +50,7 @@ class WarpRenderer:
         return images.reshape(*images.shape[:2], rig.height, rig.width, 3)
 
     def close(self) -> None:
-        """Free the device's memory; twice does no harm."""
+        """Free the device's memory; may be called twice."""
         self.__dict__.pop("_device", None)
 
     def __enter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""Batches of pictures by mujoco_warp's ray caster: one world a sample, on a GPU or a CPU.
+"""Batches of images by mujoco_warp's ray caster, one world per sample, on a GPU or a CPU.
 
-Rays ask the scene's geometry again for each pixel, with hard shadows and without dithering, so a sample's pixels depend
-on nothing but the sample. Each camera has its own matrix K, which rules out the library's own antialiasing: pictures
-are drawn larger and averaged here, on the device. They stay there until someone wants them elsewhere.
+Rays query the scene's geometry for each pixel, with hard shadows and without dithering, so a sample's pixels depend
+only on the sample. Each camera has its own matrix K, which rules out the library's antialiasing: images are drawn
+larger and averaged here, on the device. They stay there until they are copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_DATA = ("geom_xpos", "geom_xmat", "light_xpos", "light_xdir", "cam_xpos", "c
 
 
 def import_warp() -> tuple[Any, Any]:
-    """The modules warp and mujoco_warp, quiet.
+    """Import warp and mujoco_warp, and silence their log.
 
     Raises:
         DactylError: they are not installed.
@@ -36,21 +36,21 @@ def import_warp() -> tuple[Any, Any]:
     with optional("mujoco_warp", "renderer warp"):
         import warp
 
-        warp.config.log_level = warp.LOG_WARNING  # what it compiles is its own affair
+        warp.config.log_level = warp.LOG_WARNING  # users need not see what it compiles
         import mujoco_warp
     return warp, mujoco_warp
 
 
 class WarpDevice:
-    """A scene on a device with room for so many worlds.
+    """Scene on a device, with room for a number of worlds.
 
     Attributes:
-        worlds: the most samples of one batch.
-        cameras: pictures of each.
-        info: what really draws.
+        worlds: largest number of samples in a batch.
+        cameras: images per sample.
+        info: the renderer, its version and its device.
 
     Raises:
-        DactylError: the library is not installed, or there is no such device.
+        DactylError: the library is not installed, or the device does not exist.
     """
 
     def __init__(self, stage: Stage, options: RenderOptions) -> None:
@@ -78,12 +78,12 @@ class WarpDevice:
         mjw, model = self._mjw, stage.model
         rays, cameras = options.warp.rays, stage.scene.camera_ids
         sizes = [(camera.width, camera.height) for camera in stage.rig.cameras]
-        # The library refuses this flag, which is about steps of physics; none is made here.
+        # The library refuses this flag, which only affects physics steps; none is made here.
         model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
-        model.vis.headlight.active = 0  # the sky is in the values
-        model.light_attenuation[:] = (1.0, 0.0, 0.0)  # the distance is in the values
+        model.vis.headlight.active = 0  # the values include the sky
+        model.light_attenuation[:] = (1.0, 0.0, 0.0)  # the values include the distance
         model.light_exponent[:] = 0.0
-        model.cam_sensorsize[cameras] = sizes  # in pixels: so that focal lengths are, too
+        model.cam_sensorsize[cameras] = sizes  # in pixels, so that focal lengths are too
         self._model = mjw.put_model(model)
         self._data = mjw.put_data(model, stage.data, nworld=self.worlds, nconmax=8, njmax=8)
         self._context = mjw.create_render_context(
@@ -94,9 +94,9 @@ class WarpDevice:
             render_depth=False,
             render_seg=False,
             use_textures=False,
-            use_fast_math=False,  # its rounding is the compiler's choice
+            use_fast_math=False,  # its rounding depends on the compiler
             use_shadows=options.shadows,
-            use_precomputed_rays=False,  # each world has cameras of its own
+            use_precomputed_rays=False,  # each world has its own cameras
             shadow_light_fraction=0.0,
             cam_active=[int(camera) for camera in cameras],
         )
@@ -105,11 +105,11 @@ class WarpDevice:
         self._targets: dict[str, Any] = {}
 
     def draw(self, values: Values, images: Any = None) -> Any:
-        """Pictures of some samples, a Warp array (N, C, H * W, 3) uint8 on the device; the stream may still draw them.
+        """Draw samples into a Warp array (N, C, H * W, 3) uint8 on the device; the stream may still be drawing them.
 
         Args:
             values: rows of at most ``worlds`` samples.
-            images: where to draw them; a new array when None.
+            images: array to draw into; a new one if None.
         """
         wp, mjw, rig = self._wp, self._mjw, self._rig
         count = len(values["geom_xpos"])
@@ -138,7 +138,7 @@ class WarpDevice:
                 there = getattr(owner, name)
                 if name in _OF_DATA:
                     self._targets[name] = there
-                else:  # the model's own is one row for all worlds
+                else:  # the model itself has one row for all worlds
                     self._targets[name] = wp.empty((self.worlds, *there.shape[1:]), dtype=there.dtype)
                     setattr(owner, name, self._targets[name])
             target = self._targets[name]
@@ -149,11 +149,11 @@ class WarpDevice:
 
 
 def device_of_worker(gpus: Sequence[str], devices: int | None) -> str:
-    """The GPU of this process: render processes take them in turns. The CPU where there is none.
+    """Return the GPU of this process, assigned to render processes in turn, or the CPU if there is none.
 
     Args:
         gpus: GPUs of this machine.
-        devices: number of them to use; all when None.
+        devices: number of them to use; all if None.
     """
     used = gpus[:devices]
     return used[int(os.environ.get(PLACE, 0)) % len(used)] if used else "cpu"

@@ -1,4 +1,4 @@
-"""Kernels of the renderer `warp`; importing this needs Warp."""
+"""Kernels of the renderer ``warp``; importing this module requires Warp."""
 
 import warp as wp
 
@@ -16,7 +16,7 @@ def resolve(
 ):
     """Average squares of ``rays`` x ``rays`` pixels 0xAARRGGBB into (N, C, H * stride, 3), rounded to nearest.
 
-    Camera c's images are ``sizes[c]`` wide and high; right and below of that all is black.
+    Camera c's images are ``sizes[c]`` wide and high; the rest, on the right and below, is black.
     """
     world, camera, row, column = wp.tid()
     pixel = row * stride + column

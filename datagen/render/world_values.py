@@ -1,7 +1,7 @@
-"""All that a picture depends on, as arrays with one row for each sample: what a batch renderer is given.
+"""Input of a batch renderer: every value that an image depends on, as arrays with one row per sample.
 
-Needs neither a GPU nor the renderer, so that many processes can make the rows while one draws. Shading is MuJoCo's
-(diffuse, Blinn-Phong highlights, light added up in sRGB-encoded values), so metallic and roughness are mapped to it.
+This needs neither a GPU nor the renderer, so many processes can make the rows while one draws. Shading is MuJoCo's
+(diffuse, Blinn-Phong highlights, light added in sRGB-encoded values), so metallic and roughness are mapped to it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from vision.scene.objects import linear_from_srgb
 from vision.scene.scene import Scene
 
 Values = dict[str, NDArray[np.float32]]
-"""By the names of mujoco_warp's fields, each (N, items, ...). Lights have flags as 0 and 1."""
+"""Arrays by the names of mujoco_warp's fields, each (N, items, ...). Flags of lights are 0 or 1."""
 
-_MOST_METALLIC = 0.95  # a pure metal's diffuse part is none, and its ambient part could not be made good
-# Of a metal's direct light and of its sky, by the square of its roughness: as measured in Filament's pictures.
+_MOST_METALLIC = 0.95  # a pure metal has no diffuse part, so its ambient part could not be compensated
+# Factors of a metal's direct light and of its sky, by the square of its roughness, measured in Filament's images.
 _ROUGH_METAL, _ROUGH_LOSS = 0.75, 0.5
 
 
 class WorldValues:
-    """Makes rows of :data:`Values` of samples of one scene.
+    """Converter of one scene's samples to rows of :data:`Values`.
 
     Attributes:
-        stage: the scene; its model tells the renderer what the values do not.
+        stage: compiled scene, whose model gives the renderer everything that the values do not.
     """
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -40,10 +40,10 @@ class WorldValues:
         self._centre = np.array([[camera.width / 2, camera.height / 2] for camera in scene.rig.cameras])
 
     def __call__(self, samples: Iterable[Sample]) -> Values:
-        """Rows of the samples, in their order.
+        """Return the rows of the samples in their order.
 
         Raises:
-            DactylError: a sample of another scene, or with a value that is not finite.
+            DactylError: a sample belongs to another scene, or has a value that is not finite.
         """
         rows = [self._row(sample) for sample in samples]
         return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
@@ -66,8 +66,8 @@ class WorldValues:
         }
 
     def _cameras(self, sample: Sample) -> FloatArray:
-        """Focal lengths and principal points in pixels, of all the model's cameras, (ncam, 4); MuJoCo's principal
-        points are offsets from the centre of the image."""
+        """Return focal lengths and principal points (ncam, 4) of all the model's cameras, pixels; MuJoCo's principal
+        points are offsets from the image's centre."""
         matrices = sample.appearance.camera_intrinsics
         focal = np.stack([matrices[:, 0, 0], matrices[:, 1, 1]], axis=-1)
         rows = np.ones((self.stage.model.ncam, 4))
@@ -95,7 +95,7 @@ class WorldValues:
         rows["light_active"][used] = 1.0
         rows["light_castshadow"][:] = self.stage.model.light_castshadow
         rows["light_diffuse"][used] = rows["light_specular"][used] = direct[:, None]
-        # The even sky goes with the first light, which is on whatever the sample has.
+        # The even sky is part of the first light, which is therefore always on.
         rows["light_active"][scene.light_ids[0]] = 1.0
         rows["light_ambient"][scene.light_ids[0]] = ambient
         return rows
@@ -104,12 +104,12 @@ class WorldValues:
 def mapped_materials(
     rgb: FloatArray, metallic: FloatArray, glossiness: FloatArray, ambient: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """MuJoCo's colour (M, 3), emission, specular and shininess (M,) of physically based materials.
+    """Map physically based materials to MuJoCo's colour (M, 3), emission, specular and shininess (M,).
 
-    A metal reflects no light diffusely, and its highlights have its colour. A rough one's are so broad that they pass
-    for diffuse reflection, a little darker; and an even sky, which comes from everywhere, it reflects like any surface.
-    So what is metallic and smooth is darker here, emission gives back what the sky loses by that, and highlights are as
-    bright as the colour that was taken away, though white.
+    A metal reflects no light diffusely, and its highlights have its colour. A rough metal's highlights are so broad
+    that they look like slightly darker diffuse reflection, and it reflects an even sky, which comes from everywhere,
+    like any surface. Smooth metals are therefore darker here, emission restores the light of the sky that they lose by
+    this, and highlights are as bright as the removed colour, though white.
 
     Args:
         rgb: sRGB-encoded, (M, 3).

@@ -1,4 +1,4 @@
-"""What happens to an action on its way to the hand: noise (Table 8), delay and backlash (appendix C.2)."""
+"""Effects on an action on its way to the hand: noise (Table 8), delay and backlash (appendix C.2)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from datagen.sim.streams import Stream
 from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray
 
-_RANGE = 2.0  # of an action: from -1 to 1
+_RANGE = 2.0  # of an action, from -1 to 1
 
-_NO_BACKLASH = 4.25  # logarithm of 1 / (rad s): so fast is slack taken up where a hand says nothing else
-_SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): below it the hand would be of no use
+_NO_BACKLASH = 4.25  # logarithm of 1 / (rad s): default rate at which slack is taken up
+_SLOWEST_TAKE_UP = 2.0  # 1 / (rad s): at a lower rate the hand would be useless
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Backlash:
 
 
 class Actuation:
-    """The three effects in N worlds, each left out where it is None."""
+    """The three effects in N worlds; an effect that is None is switched off."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class Actuation:
         self._offset = np.zeros((worlds, actions))
         self._late = np.zeros((worlds, actions), dtype=bool)
         self._last = np.zeros((worlds, actions))
-        self._rate = np.ones((worlds, 2, actions))  # of taking up slack downwards and upwards, 1 / (rad s)
+        self._rate = np.ones((worlds, 2, actions))  # at which slack is taken up downwards and upwards, 1 / (rad s)
         self._slack = np.zeros((worlds, actions))
 
     def begin(self, world: int, generators: Generators) -> None:
-        """Begin an episode in `world`."""
+        """Begin an episode in ``world``."""
         self._last[world] = self._slack[world] = 0
         if self.noise:
             self._fresh.begin(world, generators("action noise"))
@@ -111,7 +111,8 @@ class Actuation:
             self._rate[world] = np.maximum(rate, _SLOWEST_TAKE_UP)
 
     def __call__(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
-        """What the hand does of `action` (K, A), asked of the K `worlds`, in a step of so many `seconds` (K,)."""
+        """Return the action (K, A) that reaches the hand for ``action`` in the K ``worlds``; steps last ``seconds``
+        (K,)."""
         if self.noise:
             fresh = self._fresh.next(worlds).reshape(-1, 2, self._actions)
             action = action * (1 + self.noise.multiplicative * fresh[:, 0])
@@ -123,15 +124,18 @@ class Actuation:
         return action
 
     def hidden(self) -> FloatArray:
-        """What the effects drew and remember, (N, H), of order 1: offset, delay, last action, slack and its rates."""
+        """Return what the effects drew and remember, (N, H), of order 1: offset, delay, last action, slack, rates."""
         rates = np.log(self._rate).reshape(len(self._rate), -1) / 4 if self.backlash else np.zeros((len(self._rate), 0))
         return np.hstack([30 * self._offset, self._late, self._last, self._slack, rates])
 
     def _take_up_slack(
         self, backlash: Backlash, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray
     ) -> FloatArray:
-        """The slack s moves by dt times rate times asked-for turn between -1 and 1, where the tendon is taut. The joint
-        gets what is left of the step after the tendon is: 1 - |sign(turn) - s| / |change of s|, within [0, 1]."""
+        """Update the slack s and reduce the action.
+
+        s moves by dt times rate times commanded rotation (``turn``) between -1 and 1, where the tendon is taut. The
+        joint gets the part of the step that remains once it is: 1 - |sign(turn) - s| / |change of s|, within [0, 1].
+        """
         turn = action * self._half_range
         rate = np.where(turn < 0, self._rate[worlds, 0], self._rate[worlds, 1])
         change = turn * rate * seconds[:, None]

@@ -1,4 +1,4 @@
-"""What lies under hand and object, as MuJoCo has it."""
+"""Background under hand and object as parts of a MuJoCo model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vision.geometry.rotations import FloatArray
 from vision.scene.surroundings import Background
 
 FLOOR, BOWL_WALL = "background", "background/wall"
-"""Names of what is seen of a plane or a bowl: meshes, geoms and materials."""
+"""Names of the visible parts of a plane or a bowl: meshes, geoms and materials."""
 
 Surface = tuple[FloatArray, FloatArray, NDArray[np.int64]]
 """Vertices (V, 3) in metres, world frame, unit normals (V, 3), and triangles (F, 3), counter-clockwise from outside."""
@@ -23,13 +23,13 @@ _OVERLAP = 0.03  # of a bowl's wall with its floor, as a fraction of the wall
 
 
 def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -> list[str]:
-    """Add it to the world.
+    """Add the background to the world.
 
     Args:
-        visible: for a renderer: with materials. Else for physics.
+        visible: whether to build it for a renderer, with materials, or for physics.
 
     Returns:
-        Names of its materials; none where it is not visible.
+        Names of its materials; none if it is not visible.
     """
     if background.kind == "none":
         return []
@@ -39,7 +39,7 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
     material = FLOOR if visible else ""
     collides = int(background.collides or visible)
     shared = {"material": material, "contype": collides, "conaffinity": collides}
-    # None of it casts a shadow: there is nothing below it, and it would fill every light's shadow map.
+    # It casts no shadows: nothing lies below it, and it would fill every light's shadow map.
     if background.kind == "plane":
         spec.worldbody.add_geom(
             name=FLOOR,
@@ -52,8 +52,8 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
         return [FLOOR] if visible else []
     if visible:
         spec.add_material(name=BOWL_WALL, rgba=(0.5, 0.5, 0.5, 1), metallic=0, roughness=0.8)
-        # Meshes: texture coordinates are ours, and so the same in every renderer. Their convex hulls, with which they
-        # would collide, are the whole bowl.
+        # Meshes carry our texture coordinates, the same in every renderer. They do not collide: their convex hulls,
+        # which MuJoCo would use, fill the whole bowl.
         for name, (vertices, normals, faces) in (
             (FLOOR, bowl_floor(background)),
             (BOWL_WALL, bowl_surface(background)),
@@ -85,20 +85,20 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
 
 
 def bowl_floor(background: Background) -> Surface:
-    """A bowl's floor as one closed surface that looks round."""
+    """Build a bowl's floor as one closed surface that looks round."""
     radius = background.floor_radius
     return _turned(background, np.array([(0, -_THICKNESS), (radius, -_THICKNESS), (radius, 0), (0, 0)]))
 
 
 def bowl_surface(background: Background) -> Surface:
-    """The slabs of :func:`bowl_wall` as one closed surface that looks round."""
+    """Build the slabs of :func:`bowl_wall` as one closed surface that looks round."""
     foot, rim, foot_outside, rim_outside = _profile(background)
     return _turned(background, np.stack([foot, foot_outside, rim_outside, rim, foot]))
 
 
 def _turned(background: Background, profile: FloatArray) -> Surface:
-    """What a profile (N, 2) of radii and heights above the floor sweeps about the bowl's axis, outside to its right."""
-    around = 2 * _BOWL_SIDES  # as round as it looks from a few decimetres
+    """Revolve a profile (N, 2) of radii and heights above the floor about the bowl's axis; outside is to its right."""
+    around = 2 * _BOWL_SIDES  # looks round from a few decimetres
     angles = 2 * np.pi * np.arange(around) / around
     cosine, sine = np.cos(angles), np.sin(angles)
     vertices: list[FloatArray] = []
@@ -112,7 +112,7 @@ def _turned(background: Background, profile: FloatArray) -> Surface:
             normals.append(np.stack([along[1] * cosine, along[1] * sine, np.full(around, -along[0])], axis=-1))
         this = first + np.arange(around)
         following = first + (np.arange(around) + 1) % around
-        if start[0] > 0:  # else its side is a point
+        if start[0] > 0:  # else this side is a point
             faces.append(np.stack([this, following, following + around], -1))
         if end[0] > 0:
             faces.append(np.stack([this, following + around, this + around], -1))
@@ -120,8 +120,8 @@ def _turned(background: Background, profile: FloatArray) -> Surface:
 
 
 def bowl_wall(background: Background) -> FloatArray:
-    """Convex slabs of a bowl's wall, which rises from the floor's edge to the rim: (sides, 8, 3) corners in metres,
-    world frame; in each the inner face first."""
+    """Return convex slabs of a bowl's wall, which rises from the floor's edge to the rim: corners (sides, 8, 3) in
+    metres, world frame, with the inner face of each first."""
     angles = 2 * np.pi * np.arange(_BOWL_SIDES + 1) / _BOWL_SIDES
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     rings = np.stack(
@@ -131,9 +131,9 @@ def bowl_wall(background: Background) -> FloatArray:
 
 
 def _profile(background: Background) -> list[FloatArray]:
-    """Radius and height above the floor of a wall's corners: inner foot and rim, outer foot and rim."""
+    """Return radius and height above the floor of a wall's corners: inner foot and rim, outer foot and rim."""
     rise = np.array([background.rim_radius - background.floor_radius, background.rim_height])
     rim = np.array([background.rim_radius, background.rim_height])
-    foot = rim - (1 + _OVERLAP) * rise  # under the floor: no gap opens between its edge and the wall's straight ones
+    foot = rim - (1 + _OVERLAP) * rise  # below the floor, to leave no gap between its round edge and the straight slabs
     outwards = _THICKNESS * np.array([rise[1], -rise[0]]) / np.linalg.norm(rise)
     return [foot, rim, foot + outwards, rim + outwards]

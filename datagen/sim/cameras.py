@@ -1,4 +1,4 @@
-"""Where OpenCV's cameras become MuJoCo's: the one place that knows both.
+"""Conversion of OpenCV's cameras to MuJoCo's; no other module handles both conventions.
 
 MuJoCo's camera looks along its own -z with +y up; its lens is a frustum.
 """
@@ -16,7 +16,7 @@ _OPENCV_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
 
 
 class Frustum(NamedTuple):
-    """Borders of what a camera sees, per metre of distance: bottom < top and left < right, y up."""
+    """Borders of a camera's view per metre of distance: left < right and bottom < top, y up."""
 
     left: float
     right: float
@@ -25,14 +25,14 @@ class Frustum(NamedTuple):
 
 
 def frustum(matrix: ArrayLike, width: int, height: int) -> Frustum:
-    """Frustum of a camera with K (3, 3) in pixels."""
+    """Return the frustum of a camera with K (3, 3) in pixels."""
     K = np.asarray(matrix, dtype=np.float64)
     left, right = -K[0, 2] / K[0, 0], (width - K[0, 2]) / K[0, 0]
     return Frustum(left, right, -(height - K[1, 2]) / K[1, 1], K[1, 2] / K[1, 1])
 
 
 def mujoco_pose(extrinsics: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Positions (..., 3) in metres and camera-to-world quaternions (..., 4), w x y z, of T (..., 4, 4)."""
+    """Return positions (..., 3) in metres and camera-to-world quaternions (..., 4), w x y z, of T (..., 4, 4)."""
     T = np.asarray(extrinsics, dtype=np.float64)
     position = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
     return position, quaternion_from_matrix(np.swapaxes(T[..., :3, :3], -1, -2) @ _OPENCV_TO_MUJOCO)

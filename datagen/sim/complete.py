@@ -1,4 +1,4 @@
-"""A scene whose hand says all that the rest of the program asks of it: what its file leaves out, its model tells."""
+"""Completion of a scene's hand: what the scene file omits is taken from the hand's model."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _NEAR = 1e-3  # rad or m beyond a limit: rounding
 
 @functools.lru_cache(maxsize=8)
 def complete_scene(source: str) -> Scene:
-    """The scene of that name or in that file, completed.
+    """Load and complete the scene of that name or in that file.
 
     Raises:
-        DactylError: there is none, or its hand's model is missing or has not what the scene names.
+        DactylError: there is no such scene, or its hand's model is missing or lacks something that the scene names.
     """
     return completed(load_scene(source))
 
 
 def completed(scene: Scene) -> Scene:
-    """The same scene with a hand that lacks nothing that its model tells; as it is without a hand.
+    """Complete the scene's hand from its model; a scene without a hand is returned unchanged.
 
-    Joints and actuators are the model's. What the scene leaves out is found: fingertips are the sites named ``*tip``,
-    or the ends of chains; joints that cannot start at zero start at the nearest limit; landmarks are points far apart
-    on what no joint moves.
+    Joints and actuators are the model's. What the scene omits is derived: fingertips are the sites named ``*tip``, or
+    the ends of chains; joints that cannot start at zero start at the nearest limit; landmarks are points far apart on
+    parts that no joint moves.
 
     Raises:
-        DactylError: the hand's model is missing, or has joints or actuators that cannot be used, or not what the scene
-            names.
+        DactylError: the hand's model is missing, has joints or actuators that cannot be used, or lacks something that
+            the scene names.
     """
     hand = scene.hand
     if hand is None or (hand.joints and hand.sha256):
@@ -62,17 +62,17 @@ def completed(scene: Scene) -> Scene:
             initial_pose=_start(model, hand),
             landmarks=hand.landmarks or fixed_landmarks(model, group, scene.rig),
         )
-    except ValueError as error:  # the scene names what the model has not
+    except ValueError as error:  # the scene names something that the model lacks
         raise DactylError(f"hand {hand.name}: {error}") from None
     return msgspec.structs.replace(scene, hand=hand)
 
 
 @functools.lru_cache(maxsize=8)
 def as_installed(scene: Scene) -> Scene:
-    """A network's scene with its hand's model as it is here now: a network knows joints and landmarks, not the model.
+    """Complete a network's scene with the hand model now installed: a network stores joints and landmarks, no model.
 
     Raises:
-        DactylError: as :func:`completed`, or the model's joints are others now.
+        DactylError: as :func:`completed`, or the model's joints have changed.
     """
     if scene.hand is None:
         return scene
@@ -80,7 +80,7 @@ def as_installed(scene: Scene) -> Scene:
 
 
 def _refuse_odd_choices(hand: Hand, model: mujoco.MjModel, joints: tuple[str, ...]) -> None:
-    """Refuse what a scene file says of the model that is not so, and would make a hand unseen, unfelt or another."""
+    """Refuse wrong statements of a scene file about the model, which would hide the hand or change it."""
     if hand.joints and hand.joints != joints:
         raise DactylError(f"hand {hand.name}: joints: the model has {', '.join(joints)}; leave them out")
     for key in ("visual_group", "collision_group"):
@@ -89,7 +89,7 @@ def _refuse_odd_choices(hand: Hand, model: mujoco.MjModel, joints: tuple[str, ..
             raise DactylError(f"hand {hand.name}: {key}: no geom of the model is in group {group}; there are {there}")
     for name, angle in hand.initial_pose.items():
         if name not in joints:
-            continue  # said elsewhere
+            continue  # reported elsewhere
         joint = model.joint(joints.index(name))
         low, high = joint.range
         if model.jnt_limited[joint.id] and not low - _NEAR <= angle <= high + _NEAR:
@@ -112,7 +112,7 @@ def _refuse_joints(hand: Hand, model: mujoco.MjModel) -> None:
 
 
 def _start(model: mujoco.MjModel, hand: Hand) -> dict[str, float]:
-    """The scene's initial pose, and the nearest limit for joints that it does not name and that cannot be at zero."""
+    """Return the scene's initial pose, with the nearest limit for joints that it omits and that cannot be at zero."""
     pose = dict(hand.initial_pose)
     for joint in map(model.joint, range(model.njnt)):
         name, (low, high) = joint.name.removeprefix(hand.prefix), joint.range

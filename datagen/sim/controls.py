@@ -1,8 +1,8 @@
-"""What the environment's actions mean to a hand's actuators.
+"""Meaning of the environment's actions for a hand's actuators.
 
-An action in [-1, 1] is a target in half control ranges: of a servo on a joint or on a tendon that runs over joints,
-relative to where that is now; of every other actuator (a motor, one at a site, along a spatial tendon), relative to the
-middle of its range.
+An action in [-1, 1] is a target in half control ranges. For a servo on a joint, or on a tendon that runs over joints,
+it is relative to the present position; for every other actuator (a motor, one at a site, one along a spatial tendon),
+to the middle of its range.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.hand import Hand
 
-# MuJoCo's enumerations do not equal NumPy's integers: compare plain ones.
+# Plain integers, because MuJoCo's enumerations do not compare equal to NumPy's integers.
 _JOINT = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
 _TENDON = int(mujoco.mjtTrn.mjTRN_TENDON)
 _JOINT_WRAP = int(mujoco.mjtWrap.mjWRAP_JOINT)
@@ -24,12 +24,11 @@ _AFFINE = int(mujoco.mjtBias.mjBIAS_AFFINE)
 
 
 class Control(NamedTuple):
-    """How one actuator is told.
+    """Control of one actuator.
 
     Attributes:
-        low, high: of its control.
-        joints: index of each joint of the model whose position a servo follows, with its factor; empty where it
-            follows none.
+        low, high: limits of its control.
+        joints: index in the model and factor of each joint whose position a servo follows; empty if it follows none.
     """
 
     low: float
@@ -38,12 +37,12 @@ class Control(NamedTuple):
 
 
 class Controls(NamedTuple):
-    """Those of a hand with A actuators and J joints.
+    """Controls of a hand with A actuators and J joints.
 
     Attributes:
         range: lowest and highest control, (A, 2).
-        follows: (A, J): what of the joints' positions each is relative to.
-        middle: (A,) what is added to that: the middle of the range where an actuator follows no joint, else zero.
+        follows: weights of the joints' positions that each control is relative to, (A, J).
+        middle: term added to them: the middle of the range if an actuator follows no joint, else zero, (A,).
     """
 
     range: FloatArray
@@ -51,12 +50,12 @@ class Controls(NamedTuple):
     middle: FloatArray
 
     def present(self, joint_position: FloatArray) -> FloatArray:
-        """What actions are relative to (N, A), where the joints are at (N, J)."""
+        """Return the controls (N, A) that actions are relative to, for joint positions (N, J)."""
         return joint_position @ self.follows.T + self.middle
 
 
 def controls_of(model: mujoco.MjModel, joint_ids: list[int], hand: Hand | None) -> Controls:
-    """Controls of a compiled hand whose joints are those of the model in this order; raises as `control_of`."""
+    """Return the controls of a compiled hand with these joints of the model in order; raise as :func:`control_of`."""
     if hand is None:
         return Controls(np.zeros((0, 2)), np.zeros((0, len(joint_ids))), np.zeros(0))
     found = [control_of(model, actuator, hand) for actuator in range(model.nu)]
@@ -69,10 +68,10 @@ def controls_of(model: mujoco.MjModel, joint_ids: list[int], hand: Hand | None) 
 
 
 def control_of(model: mujoco.MjModel, actuator: int, hand: Hand) -> Control:
-    """How one actuator is told.
+    """Return the control of one actuator.
 
     Raises:
-        DactylError: it has no range, and no joint or tendon whose limits could stand in.
+        DactylError: it has no range, and no joint or tendon whose limits could replace it.
     """
     joints = _followed(model, actuator) if _is_servo(model, actuator) else {}
     if model.actuator_ctrllimited[actuator]:
@@ -88,7 +87,7 @@ def control_of(model: mujoco.MjModel, actuator: int, hand: Hand) -> Control:
 
 
 def _is_servo(model: mujoco.MjModel, actuator: int) -> bool:
-    """Whether its control is a position."""
+    """Return whether the actuator's control is a position."""
     return bool(model.actuator_biastype[actuator] == _AFFINE and model.actuator_biasprm[actuator, 1] < 0)
 
 
@@ -107,7 +106,7 @@ def _followed(model: mujoco.MjModel, actuator: int) -> dict[int, float]:
 
 
 def _range_of_joint(model: mujoco.MjModel, actuator: int) -> tuple[float, float]:
-    """Limits of the joint or tendon it acts on, in units of its control; nothing where there are none."""
+    """Return the limits of the joint or tendon that it acts on, in units of its control; zeros if there are none."""
     target, gear = int(model.actuator_trnid[actuator, 0]), float(model.actuator_gear[actuator, 0])
     if int(model.actuator_trntype[actuator]) in _JOINT:
         limited, limits = model.jnt_limited[target], model.jnt_range[target]

@@ -1,16 +1,16 @@
-"""Many hands that turn an object to asked-for orientations, stepped at once.
+"""Batched environment in which many hands turn an object to goal orientations.
 
 One step lasts 80 ms, ten MuJoCo steps. An action is one number in [-1, 1] for each of the A
 actuators: the joint's target relative to its current angle, in half control ranges, smoothed over time. An episode
-begins with the object on the palm in a random orientation and 100 steps of random actions; one that loses the object on
-the way is redrawn. A goal is a random orientation, replaced as soon as the object looks as it does in it.
+begins with the object on the palm in a random orientation and 100 steps of random actions, and is redrawn if they lose
+the object. A goal is a random orientation, replaced as soon as the object looks as it would there.
 
-The calibrated simulation is the default; `datagen.sim.randomization` adds what the paper trains with. `observe` is the
-true state, which states are made of and value networks see; `sense` is what the sensors of the randomized simulation
-report, which policies act on.
+The calibrated simulation is the default; ``datagen.sim.randomization`` adds what the paper trains with. ``observe``
+returns the true state, which stored states and value networks use; ``sense`` returns what the sensors of the randomized
+simulation report, on which policies act.
 
-Whatever is random in an episode comes from generators keyed by (seed, episode): episodes are the same in any world, at
-any number of worlds and threads.
+All random values of an episode come from generators keyed by (seed, episode), so episodes are the same in any world,
+for any number of worlds and threads.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from vision.scene.symmetries import least_turn
 from vision.storage.schema import STATES
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms
-SMOOTHING = 0.3  # weight of the past in the actions' exponential moving average, per 80 ms
+SMOOTHING = 0.3  # weight of earlier actions in their exponential moving average, per 80 ms
 INITIAL_STEPS = 100  # steps of random actions before an episode begins
 SENSED = ("fingertip_position", "object_position", "object_quaternion", "relative_goal")
 _MOST_TURN = STATES["joint_position"].range[1]
-_MOST_ATTEMPTS = 200  # redraws of one initial state before we say that this object cannot be held
+_MOST_ATTEMPTS = 200  # redraws of one initial state before the object is considered impossible to hold
 
 
 class Environment:
-    """N worlds of the same scene. Every world needs a `reset` before it is stepped.
+    """N worlds of the same scene. Every world needs a ``reset`` before its first step.
 
     Args:
-        scene: what to simulate.
-        seed: of every random draw, together with an episode's number.
-        worlds: N.
-        threads: that step the worlds; 0 uses all processors. Results do not depend on it.
-        randomization: of physics, actions and sensors.
+        scene: scene to simulate.
+        seed: seed of every random draw, together with an episode's number.
+        worlds: number of worlds, N.
+        threads: threads that step the worlds; 0 uses all processors. Results do not depend on it.
+        randomization: randomization of physics, actions and sensors.
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
     """
 
@@ -82,17 +82,17 @@ class Environment:
         self._warnings = np.zeros(worlds, dtype=np.int64)
         self.goal = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
         self.largest_turn = np.full(worlds, np.pi)
-        """Goals are drawn within this angle (rad) of the object's orientation, (N,); pi: any orientation."""
+        """Largest angle (rad) between a new goal and the object's orientation, (N,); pi allows any orientation."""
         self._episodes = np.zeros(worlds, dtype=np.int64)
-        self._attempts = np.zeros(worlds, dtype=np.int64)  # physics in which nothing can be held is drawn again, too
+        self._attempts = np.zeros(worlds, dtype=np.int64)  # keys draws, so that impossible physics is redrawn too
         self._goal_generators: dict[int, np.random.Generator] = {}
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
-        """Begin an episode in each of `worlds`, identified by its number.
+        """Begin an episode in each of ``worlds``, identified by its number.
 
         Returns:
-            How many initial states of each were discarded, because random actions dropped the object or broke the
-            simulation, before one held; (len(worlds),).
+            Number of initial states of each that were discarded because random actions dropped the object or broke the
+            simulation, (len(worlds),).
 
         Raises:
             DactylError: no initial state held.
@@ -105,7 +105,7 @@ class Environment:
         age = np.zeros(self.worlds, dtype=np.int64)
         shaken = np.array(sorted(numbers), dtype=np.int64)
         self._place(shaken, draws)
-        if not self.scene.actions:  # nothing shakes it: the episode begins with the fall
+        if not self.scene.actions:  # nothing moves the object at random: the episode begins with its fall
             self.batch.forward(shaken, stage=int(mujoco.mjtStage.mjSTAGE_POS))
             shaken = shaken[:0]
         while len(shaken):
@@ -134,15 +134,15 @@ class Environment:
         return discarded[list(numbers)]
 
     def step(self, action: FloatArray, worlds: Worlds | None = None) -> Outcome:
-        """Advance `worlds`, or all, by 80 ms.
+        """Advance ``worlds``, or all, by 80 ms.
 
         Args:
-            action: (N, A), clipped to [-1, 1].
-            worlds: whose rows of it are used.
+            action: actions of all worlds, (N, A), clipped to [-1, 1].
+            worlds: worlds whose rows are used.
 
         Raises:
-            ValueError: `action` has another shape.
-            DactylError: it is not finite where it is used.
+            ValueError: ``action`` has another shape.
+            DactylError: a row that is used is not finite.
         """
         stepped = np.arange(self.worlds) if worlds is None else np.unique(np.asarray(worlds, dtype=np.int64))
         if action.shape != (self.worlds, self.scene.actions):
@@ -156,11 +156,11 @@ class Environment:
         return outcome
 
     def restore(self, worlds: Worlds, states: FloatArray, episodes: Worlds) -> None:
-        """Begin an episode in each of `worlds` in saved rows of `batch.state`, with the actions' average at rest.
+        """Begin an episode in each of ``worlds`` from saved rows of ``batch.state``, with the actions' average at rest.
 
-        It costs none of the random actions of `reset`: for training, which begins episodes all the time.
+        Unlike ``reset`` it takes no random actions: training begins episodes all the time.
         """
-        order = np.argsort(worlds)  # the batch wants worlds in order
+        order = np.argsort(worlds)  # the batch requires worlds in order
         chosen = np.asarray(worlds, dtype=np.int64)[order]
         if not len(chosen):
             return
@@ -178,7 +178,7 @@ class Environment:
         self._sense(chosen)
 
     def observe(self) -> Observation:
-        """Copies of the present state of all worlds."""
+        """Return copies of the present state of all worlds."""
         position, dof = self.scene.object_qpos, self.scene.object_dof
         qpos, qvel = self.batch.qpos, self.batch.qvel
         return Observation(
@@ -194,16 +194,16 @@ class Environment:
         )
 
     def sense(self) -> Observation:
-        """What a policy is told: the true state but for fingertips, object pose and rotation to the goal, which come as
-        the sensors last reported them."""
+        """Return a policy's observation: the true state, except that fingertips, object pose and rotation to the goal
+        are as the sensors last reported them."""
         observation = self.observe()
         for key, value in (self._sensed or {}).items():
             observation[key] = value.copy()  # type: ignore[literal-required]
         return observation
 
     def hidden(self) -> FloatArray:
-        """What moves the hand and no observation tells, (N, H): the actions' average, and all that the randomization
-        drew and remembers. For critics, which train only in simulation."""
+        """Return hidden values that move the hand, (N, H): the actions' average, and everything that the randomization
+        drew and remembers. They are for critics, which train only in simulation."""
         effects = np.zeros((self.worlds, 0)) if self.effects is None else self.effects.hidden()
         return np.hstack([self._smoothed, effects])
 
@@ -216,13 +216,13 @@ class Environment:
         target = self.scene.controls.present(joints) + half_range * done
         batch.ctrl[worlds] = np.clip(target, self._low, self._high)
         before = self._to_goal().magnitude()
-        # Up to the position stage after the last substep, so that fingertips belong to the state they are read with.
+        # Compute the position stage after the last substep, so that fingertips belong to the state read with them.
         batch.step(worlds, nstep=SUBSTEPS, stage=int(mujoco.mjtStage.mjSTAGE_POS))
         warnings = batch.warning[..., 1].sum(axis=1)
         stepped = np.zeros(self.worlds, dtype=bool)
         stepped[worlds] = True
         finite = np.isfinite(batch.qpos).all(axis=1) & np.isfinite(batch.qvel).all(axis=1)
-        # A hand that flies apart is as broken, only not yet as far; files of states would refuse it.
+        # A hand that flies apart is broken too, before its values overflow; files of states would refuse it.
         finite &= (np.abs(batch.qpos[:, self.scene.hand_qpos]) <= _MOST_TURN).all(axis=1)
         height = batch.qpos[:, self.scene.object_qpos + 2]
         distance = self._to_goal().magnitude()
@@ -248,7 +248,7 @@ class Environment:
             qpos = self.batch.qpos[world]
             qpos[self.scene.hand_qpos] = self._hand_start
             qpos[position : position + 3] = self._workspace.start + draws[world].normal(0, self._workspace.start_std, 3)
-            # Drawn within the floor, it would be thrown out of it, or fall below it.
+            # Inside the floor it would be thrown out, or fall below it.
             qpos[position + 2] = max(qpos[position + 2], self._lowest_start)
             qpos[position + 3 : position + 7] = random_orientation(draws[world])
         self._begin_effects(worlds)
@@ -261,12 +261,12 @@ class Environment:
                 self.effects.begin(world, partial(self._generator, world))
 
     def _generator(self, world: int, name: str) -> np.random.Generator:
-        """Generator of a parameter in the present attempt at an episode."""
+        """Return the generator of a parameter for the present attempt at an episode."""
         attempt = self._attempts[world]
         return generator(self.seed, int(self._episodes[world]), f"{name}/{attempt}" if attempt else name)
 
     def _sense(self, worlds: NDArray[np.int64]) -> None:
-        """Let the sensors report on `worlds`."""
+        """Update the sensors' reports of ``worlds``."""
         if self.effects is None or not len(worlds):
             return
         true = self.observe()
@@ -281,19 +281,19 @@ class Environment:
         self.goal[world] = orientation_near(rng, self._orientation()[world], self.largest_turn[world])
 
     def _orientation(self) -> FloatArray:
-        """The object's quaternions (N, 4); the identity stands in for that of a broken world."""
+        """Return the object's quaternions (N, 4), with the identity for a broken world."""
         start = self.scene.object_qpos + 3
         quaternion = self.batch.qpos[:, start : start + 4]
         norm = np.linalg.norm(quaternion, axis=1, keepdims=True)
         return np.where(np.isfinite(norm) & (norm > 0), quaternion, [1.0, 0.0, 0.0, 0.0])
 
     def _to_goal(self) -> Rotation:
-        """The least rotations after which each world's object looks as its goal asks."""
+        """Return the smallest rotations after which each world's object looks as in its goal."""
         present, goal = rotation_from_quaternion(self._orientation()), rotation_from_quaternion(self.goal)
         return least_turn(self.scene.object.symmetries, present, goal)
 
 
 def hand_start(scene: SimScene) -> FloatArray:
-    """The hand's joints at the start of an episode, (J,)."""
+    """Return the hand's joint positions at the start of an episode, (J,)."""
     pose = {} if scene.hand is None else scene.hand.initial_pose
     return np.array([pose.get(name, 0.0) for name in scene.joint_names])

@@ -1,4 +1,4 @@
-"""MuJoCo's geoms as triangles, whatever their type."""
+"""Triangle meshes of MuJoCo's geoms of any type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Triangles(NamedTuple):
 
 
 def mesh_triangles(model: mujoco.MjModel, mesh: int) -> Triangles:
-    """A mesh as MuJoCo has read it, in the frame that MuJoCo gives it: into its middle, along its principal axes."""
+    """Return a mesh as MuJoCo has read it, in MuJoCo's frame: at its centre, along its principal axes."""
     first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
     first_face, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
     return Triangles(
@@ -32,10 +32,10 @@ def mesh_triangles(model: mujoco.MjModel, mesh: int) -> Triangles:
 
 
 def geom_mesh(model: mujoco.MjModel, geom: int) -> Triangles:
-    """The surface of a geom.
+    """Return the surface of a geom.
 
     Raises:
-        DactylError: a type that has none (planes, height fields).
+        DactylError: the geom's type has none (planes, height fields).
     """
     kind, size = mujoco.mjtGeom(model.geom_type[geom]), model.geom_size[geom]
     if kind == mujoco.mjtGeom.mjGEOM_MESH:

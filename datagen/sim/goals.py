@@ -1,4 +1,4 @@
-"""Orientations to ask for."""
+"""Goal orientations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vision.geometry.rotations import (
 
 
 def random_orientation(rng: np.random.Generator) -> FloatArray:
-    """A quaternion (4,) uniform over the rotations."""
+    """Draw a quaternion (4,) uniform over the rotations."""
     quaternion = rng.normal(size=4)
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion))
 
 
 def orientation_near(rng: np.random.Generator, present: FloatArray, largest_turn: float) -> FloatArray:
-    """A quaternion (4,) uniform over the rotations within `largest_turn` rad of `present`; from pi on, over all."""
+    """Draw a quaternion (4,) uniform over the rotations within ``largest_turn`` rad of ``present``; pi allows all."""
     if largest_turn >= np.pi:
         return random_orientation(rng)
-    # The volume of the rotations by up to an angle goes as angle - sin(angle).
+    # The volume of the rotations by up to an angle is proportional to angle - sin(angle).
     angles = np.linspace(0, largest_turn, 512)
     volume = angles - np.sin(angles)
     axis = rng.normal(size=3)

@@ -1,4 +1,4 @@
-"""A scene's hand as MuJoCo has it: the hand only, under names that the scene can rely on.
+"""MuJoCo model of a scene's hand: the hand only, with names that the scene can rely on.
 
 Models are read where they are installed and edited in memory; no asset is copied.
 """
@@ -25,21 +25,21 @@ _NUMBERS = (
     *("jnt_range", "jnt_stiffness", "dof_armature", "dof_damping", "dof_frictionloss", "tendon_range"),
     *("actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange"),
 )
-"""Of a compiled model, that have to be finite."""
-_LONGEST_NAME = 200  # letters of something in a model, with room for what is put before it
-_OURS = (OBJECT, FLOOR)  # names of what a scene adds, and how those begin
+"""Arrays of a compiled model that must be finite."""
+_LONGEST_NAME = 200  # letters of a name in a model, with room for a prefix
+_OURS = (OBJECT, FLOOR)  # names, or beginnings of names, of what a scene adds
 
 
 def hand_file(hand: Hand) -> Path:
-    """The MJCF file of a hand.
+    """Return the MJCF file of a hand.
 
     Raises:
-        DactylError: the package or the file is not there.
+        DactylError: the package or the file is missing.
     """
     kind, _, rest = hand.source.partition(":")
     if kind == "package":
         module, _, inside = rest.partition("/")
-        # To find a package within another, Python imports that one; and a scene file imports nothing.
+        # To find a package within another, Python imports the outer one, and a scene file must not import anything.
         found = importlib.util.find_spec(module) if module.isidentifier() else None
         if found is None or found.origin is None:
             raise DactylError(f"hand {hand.name}: package {module} is not installed, it holds the hand's model")
@@ -56,15 +56,15 @@ def hand_file(hand: Hand) -> Path:
 
 
 def load_hand(hand: Hand) -> mujoco.MjSpec:
-    """The hand only: bodies, joints, tendons, actuators, sites, visual and collision geometry.
+    """Load the hand only: bodies, joints, tendons, actuators, sites, visual and collision geometry.
 
     Raises:
-        DactylError: its model is missing, another than when the scene was completed, MuJoCo cannot read it, or
-            something that the scene names is not in it.
+        DactylError: its model is missing, has changed since the scene was completed, cannot be read by MuJoCo, or lacks
+            something that the scene names.
     """
     path = hand_file(hand)
     if not hand.sha256:
-        model_files(path)  # refuses what MuJoCo would wait for
+        model_files(path)  # refuses files on which MuJoCo would block
     elif model_digest(path) != hand.sha256:
         raise DactylError(
             f"hand {hand.name}: {path}, or a file that it names, has changed since these data were made; put it back "
@@ -74,16 +74,16 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
-    spec.compiler.fusestatic = spec.compiler.discardvisual = False  # links keep their names, and are seen
+    spec.compiler.fusestatic = spec.compiler.discardvisual = False  # links keep their names and visual geometry
     for name in hand.remove:
         named = 0
-        for find in (spec.body, spec.geom):  # in this order: a body takes its geoms along
+        for find in (spec.body, spec.geom):  # in this order, because removing a body removes its geoms
             if (element := find(name)) is not None:
                 spec.delete(element)
                 named += 1
         if not named:
             raise DactylError(f"hand {hand.name}: remove: {path} has no body or geom '{name}'")
-    # Sensors and the sites of touch serve no one: the environment reads joints and fingertips from the state.
+    # Sensors and their touch sites are not used: the environment reads joints and fingertips from the state.
     wanted = {hand.prefix + name for name in hand.fingertips}
     for element in (*_touch_sites(spec, wanted), *spec.sensors, *spec.lights, *spec.cameras, *spec.keys):
         spec.delete(element)
@@ -111,8 +111,11 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
 
 
 def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
-    """Sites that only mark where a sensor feels touch: none that is wanted or that something hangs on, and none that is
-    its body's only one named as a fingertip, for a sensor may sit on the very site."""
+    """Return sites that only mark where a sensor feels touch.
+
+    Excludes sites that are wanted or that something refers to, and a site that is its body's only one named as a
+    fingertip, since a sensor may be placed on that very site.
+    """
     sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
     for tendon in spec.tendons:
         wanted = wanted | {wrap.target.name for wrap in tendon.path if wrap.target is not None}
@@ -127,17 +130,17 @@ def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
 
 
 def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
-    """The hand only, compiled.
+    """Compile the hand alone.
 
     Raises:
-        DactylError: MuJoCo cannot compile it.
+        DactylError: MuJoCo cannot compile it, or a number of the model is not finite.
     """
     try:
         model = spec.copy().compile()
     except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise DactylError(f"hand {hand.name}: {hand_file(hand)}: MuJoCo cannot compile it: {said}") from None
-    # MuJoCo warns of NaN at most, and compiles it.
+    # MuJoCo compiles a model with NaN, with a warning at most.
     for key in _NUMBERS:
         if not np.isfinite(getattr(model, key)).all():
             raise DactylError(f"hand {hand.name}: {hand_file(hand)}: {key}: a number is not finite; mend the model")
@@ -145,7 +148,7 @@ def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
 
 
 def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Refuse names that a scene's object and background have."""
+    """Refuse names that a scene's object and background use."""
     for kind, elements in (("body", spec.bodies), ("joint", spec.joints), ("geom", spec.geoms), ("mesh", spec.meshes)):
         for element in elements:
             if element.name.split(":")[0].split("/")[0] in _OURS:
@@ -156,7 +159,7 @@ def _refuse_our_names(spec: mujoco.MjSpec, hand: Hand) -> None:
 
 
 def _refuse_odd_names(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Refuse names that no record of states or pictures may hold: what was collected could not be read again."""
+    """Refuse names that records of states or images may not hold: the collected data could not be read again."""
     kinds = {"body": spec.bodies, "joint": spec.joints, "site": spec.sites, "actuator": spec.actuators}
     for kind, elements in kinds.items():
         for element in elements:
@@ -168,7 +171,7 @@ def _refuse_odd_names(spec: mujoco.MjSpec, hand: Hand) -> None:
 
 
 def _name_all(spec: mujoco.MjSpec, prefix: str) -> None:
-    """Name what has no name, by its number: states and materials are found by name."""
+    """Name unnamed elements by their number, because states and materials are found by name."""
     for kind, elements in (("body", spec.bodies), ("joint", spec.joints), ("actuator", spec.actuators)):
         for number, element in enumerate(elements):
             if not element.name:
@@ -176,7 +179,7 @@ def _name_all(spec: mujoco.MjSpec, prefix: str) -> None:
 
 
 def _place(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Put the hand's root where the scene has it."""
+    """Give the hand's root the pose that the scene states."""
     if hand.position is None and hand.quaternion is None:
         return
     roots = spec.worldbody.bodies
@@ -194,7 +197,7 @@ def _place(spec: mujoco.MjSpec, hand: Hand) -> None:
 
 
 def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:
-    """Give bodies the mass of their geometry as their own: they keep it when part of that is removed."""
+    """Make the mass of bodies' geometry explicit, so that they keep it when part of the geometry is removed."""
     for body in bodies:
         found = model.body(body.name)
         if found.mass[0] > 0:

@@ -1,4 +1,4 @@
-"""A hand's MJCF before MuJoCo reads it: MuJoCo waits for pipes, and lets one line stand for gigabytes."""
+"""Checks of a hand's MJCF before MuJoCo reads it: MuJoCo blocks on pipes, and one line may expand to gigabytes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from vision.io.files import read_file, sha256
 
 _MOST_BYTES = 16 << 20
 _MOST_FILES = 64  # that include each other
-_MOST_COPIES = 1_000  # of what <replicate> encloses
+_MOST_COPIES = 1_000  # of the contents of <replicate>
 _MOST_CELLS = 1 << 20  # of a height field
 _COMMENT = re.compile(b"<!--.*?-->", re.DOTALL)
-"""In which MuJoCo lets pass what XML does not: two hyphens."""
+"""Comments, in which MuJoCo accepts two hyphens although XML does not."""
 _FOLDERS = ("meshdir", "texturedir", "assetdir")
 
 
 def model_files(path: Path) -> dict[str, Path]:
-    """The files that a model consists of, by their names in it: itself, what it includes, and its meshes, textures and
-    height fields.
+    """Return a model's files by their names in it: itself, included files, meshes, textures and height fields.
 
-    Those that are missing are left out: MuJoCo says of which it misses one.
+    Missing files are left out: MuJoCo reports which one it misses.
 
     Raises:
-        DactylError: the file or one that it includes is no MJCF, names a pipe, device or folder, or repeats something
-            without measure.
+        DactylError: the file or one that it includes is not MJCF, names a pipe or device, or repeats something
+            excessively.
     """
     waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
     files, named = {path.name: path}, list[tuple[str, Path]]()
@@ -37,7 +36,7 @@ def model_files(path: Path) -> dict[str, Path]:
         try:
             content = read_file(file, _MOST_BYTES, "model of a hand")
             root = ElementTree.fromstring(_COMMENT.sub(b"", content))
-        except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding unheard of
+        except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
             raise DactylError(f"{file}: MuJoCo cannot read it: no XML ({error})") from None
         if file == path and root.tag != "mujoco":
             raise DactylError(f"{file}: no MJCF but <{root.tag}>; let MuJoCo's compile turn it into MJCF")
@@ -54,7 +53,7 @@ def model_files(path: Path) -> dict[str, Path]:
         if len(waiting) > _MOST_FILES:
             raise DactylError(f"{path}: includes more than {_MOST_FILES} files; join them")
         _refuse_excess(root, 1, file)
-    # After all: the folders of meshes and textures may stand in a file that is included later.
+    # Last, because the folders of meshes and textures may be named in a file that is included later.
     for name, file in named:
         for place in _places(name, file, folders):
             files.setdefault(name, place)
@@ -62,7 +61,7 @@ def model_files(path: Path) -> dict[str, Path]:
 
 
 def model_digest(path: Path) -> str:
-    """SHA-256 of all the files of a model and of their names in it, wherever they lie.
+    """Return the SHA-256 of all files of a model and of their names in it, independent of their location.
 
     Raises:
         DactylError: as :func:`model_files`, or one of them cannot be read.
@@ -82,15 +81,15 @@ def _files(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
 
 
 def _places(name: str, file: Path, folders: set[Path]) -> list[Path]:
-    """Where a file of that name in ``file`` is, of all the places where MuJoCo may look for it."""
+    """Return where a file that ``file`` names exists, among all places where MuJoCo may look for it."""
     return [place for place in sorted({folder / name for folder in (*folders, file.parent)}) if _is_file(place, file)]
 
 
 def _is_file(place: Path, file: Path) -> bool:
-    """Whether it is a file; refused where it is what MuJoCo would wait for."""
+    """Return whether it is a regular file; refuse pipes and devices, on which MuJoCo would block."""
     try:
         there, regular, folder = place.exists(), place.is_file(), place.is_dir()
-    except (OSError, ValueError):  # no name that a file can have: MuJoCo says so
+    except (OSError, ValueError):  # not a possible file name: MuJoCo reports it
         return False
     if there and not regular and not folder:
         raise DactylError(f"{file}: names {place}, which is no file but a pipe or device; put a file there")
@@ -98,7 +97,7 @@ def _is_file(place: Path, file: Path) -> bool:
 
 
 def _refuse_excess(element: ElementTree.Element, copies: float, file: Path) -> None:
-    """Walk the tree, whose depth the XML parsers limit, with a stack of its own."""
+    """Refuse excessive repetition, walking the tree with an explicit stack; the XML parsers limit its depth."""
     waiting = [(element, copies)]
     while waiting:
         each, times = waiting.pop()
@@ -112,7 +111,7 @@ def _refuse_excess(element: ElementTree.Element, copies: float, file: Path) -> N
 
 
 def _number(element: ElementTree.Element, key: str) -> float:
-    """An attribute that is a number; 1 where it is none, about which MuJoCo complains."""
+    """Return a numeric attribute, at least 1; 1 if it is not a number, which MuJoCo reports."""
     try:
         return max(1.0, float(element.get(key, 1)))
     except ValueError:

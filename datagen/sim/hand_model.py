@@ -1,4 +1,4 @@
-"""What a hand's whole model tells where its scene file says nothing: fingertips, geometry groups, landmarks."""
+"""Defaults that are derived from a hand's whole model: fingertips, geometry groups, landmarks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vision.scene.landmarks import Landmarks
 from vision.scene.rig import Rig
 
 _MOST_LANDMARKS, _FEWEST_LANDMARKS = 16, 6
-_LANDMARK_SPACING = 0.005  # m: nearer ones look alike to a network
+_LANDMARK_SPACING = 0.005  # m: closer ones look alike to a network
 _FIRST_HIDDEN_GROUP = 3  # of MuJoCo's viewers
-_NO_DIRECTION = 1e-4  # m: a body whose geometry is centred on its frame points nowhere
+_NO_DIRECTION = 1e-4  # m: a body whose geometry is centred on its frame has no direction
 
 
 def fingertip_names(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[str, ...]:
-    """Sites that are named ``*tip``; without any, the bodies that end a chain behind a joint and can touch."""
+    """Return the sites named ``*tip``; without any, the bodies that end a chain behind a joint and can collide."""
     if sites := tuple(site.name for site in spec.sites if is_tip(site.name)):
         return sites
     parents = {*model.body_parentid[1:].tolist()}
@@ -30,12 +30,12 @@ def fingertip_names(spec: mujoco.MjSpec, model: mujoco.MjModel) -> tuple[str, ..
 
 
 def is_tip(site: str) -> bool:
-    """Whether a site is a fingertip by its name."""
+    """Return whether a site is a fingertip by its name."""
     return site.lower().endswith("tip")
 
 
 def far_end(model: mujoco.MjModel, body: int) -> FloatArray:
-    """Where a body ends on the side away from its joint, (3,) metres in its frame."""
+    """Return a body's end on the side away from its joint, (3,), metres, in its frame."""
     geoms = _colliding_geoms(model, body)
     if not len(geoms):
         first = model.body_geomadr[body]
@@ -50,9 +50,9 @@ def far_end(model: mujoco.MjModel, body: int) -> FloatArray:
 
 
 def visual_group(model: mujoco.MjModel) -> int | None:
-    """The group of the geoms that are only seen, where a model keeps them apart from those that collide.
+    """Return the group of the visual geoms if a model separates them from colliding ones, else None, for all geoms.
 
-    None, for all, where meshes that collide are in a group that MuJoCo's viewers show: they are seen too, as LEAP's
+    Also None if colliding meshes are in a group that MuJoCo's viewers show: they are visible too, like LEAP's
     fingertips.
     """
     seen = (model.geom_contype == 0) & (model.geom_conaffinity == 0)
@@ -63,15 +63,15 @@ def visual_group(model: mujoco.MjModel) -> int | None:
 
 
 def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landmarks | None:
-    """Points far apart on what no joint moves, among those that lie within the image of a nominal camera.
+    """Choose points far apart on parts that no joint moves, within the image of a nominal camera.
 
     Args:
         model: the whole hand.
-        group: of the geoms that are seen; None where all are.
+        group: group of the visible geoms; None if all are visible.
         rig: the cameras.
 
     Returns:
-        None where too little of the hand stands still before the cameras.
+        None if the cameras see too little of the hand's fixed parts.
     """
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -81,13 +81,13 @@ def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landm
             vertices = geom_mesh(model, int(geom)).vertices
             found.append(vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
     points = np.concatenate(found)
-    points = np.unique(points[_in_an_image(points, rig)].round(4), axis=0)  # in an order of their own, each once
+    points = np.unique(points[_in_an_image(points, rig)].round(4), axis=0)  # each once, in an order of their own
     chosen = _farthest_points(points)
     return Landmarks(points=chosen, level=(0,) * len(chosen)) if len(chosen) >= _FEWEST_LANDMARKS else None
 
 
 def _farthest_points(points: FloatArray) -> FloatArray:
-    """Some of the points (N, 3), each the one farthest from those before, the first the one farthest from the mean."""
+    """Choose points of (N, 3), first the one farthest from the mean, then always the one farthest from those chosen."""
     chosen: list[int] = []
     if len(points):
         distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
@@ -99,7 +99,7 @@ def _farthest_points(points: FloatArray) -> FloatArray:
 
 
 def _in_an_image(points: FloatArray, rig: Rig) -> np.ndarray:
-    """Which of the points (N, 3) some camera's image holds, (N,)."""
+    """Return which of the points (N, 3) lie in some camera's image, (N,)."""
     seen = np.zeros(len(points), dtype=bool)
     for camera in rig.cameras:
         depth = points @ camera.extrinsics[2, :3] + camera.extrinsics[2, 3]
@@ -120,7 +120,7 @@ def _has_surface(model: mujoco.MjModel, geom: int) -> bool:
 
 
 def _vertices(model: mujoco.MjModel, geom: int) -> FloatArray:
-    """Vertices of a geom's surface, (N, 3) metres in the frame of its body."""
+    """Return the vertices (N, 3) of a geom's surface, metres, in the frame of its body."""
     if not _has_surface(model, geom):
         return np.zeros((0, 3))
     rotation = matrix_from_quaternion(model.geom_quat[geom])

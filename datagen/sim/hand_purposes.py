@@ -1,7 +1,6 @@
-"""What a simulation and a renderer need of a hand: either gets its own part of one model.
+"""Parts of a hand's model for a simulation and for a renderer.
 
-Each visible link (a body with a visual mesh) gets a material of its own, so that neighbouring links can differ in
-colour.
+Each visible link (a body with a visual mesh) gets its own material, so that neighbouring links can differ in colour.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
 from vision.scene.mesh_reduction import reduced
 
-_SAME_SHAPE = 1e-3  # m, that a reduced mesh's surface may have moved: less than a pixel of any usual rig
-_ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms, of what a tendon runs over
+_SAME_SHAPE = 1e-3  # m by which a reduced mesh's surface may move: less than a pixel of any usual rig
+_ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms that a tendon may run over
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
-_NAIL_RADIUS = 0.008  # m, of the spot behind a fingernail that hides its marker when touched
+_NAIL_RADIUS = 0.008  # m: touching this spot behind a fingernail hides its marker
 
 
 def keep_for_physics(spec: mujoco.MjSpec, hand: Hand, locked_wrist: bool) -> None:
-    """Remove what is only seen, and add what is only felt: sensors behind the fingernails.
+    """Remove visual geometry, and add touch sensors behind the fingernails.
 
     Args:
         locked_wrist: hold the wrist's joints at their initial angles (the paper's locked wrist).
 
     Raises:
-        DactylError: the hand's file names no wrist to lock, or a nail on a body that is not there.
+        DactylError: the hand's file names no wrist to lock, or a nail on a body that does not exist.
     """
     _keep_collision_geometry(spec, hand)
     _add_nail_sensors(spec, hand)
@@ -41,21 +40,21 @@ def keep_for_physics(spec: mujoco.MjSpec, hand: Hand, locked_wrist: bool) -> Non
 
 
 def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool) -> list[str]:
-    """Remove what only collides, reduce the visual meshes, and give each link the material "link/<body>".
+    """Remove collision geometry, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
-        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; more where its shape would change.
-        own_meshes: vertices and faces stand in the spec, also where all triangles are kept.
+        mesh_fraction: fraction of each mesh's triangles to keep, in (0, 1]; more if its shape would change.
+        own_meshes: store vertices and faces in the spec even if all triangles are kept.
 
     Returns:
         The materials' names in the order of the body tree.
     """
     for pair in list(spec.pairs):
         spec.delete(pair)
-    # Nothing moves by itself here, and what tendons run over is removed.
+    # Nothing moves by itself here, and the geoms that tendons run over are removed.
     for element in (*spec.actuators, *spec.equalities, *spec.tendons):
         spec.delete(element)
-    for site in spec.sites:  # no camera sees them; renderers would draw balls
+    for site in spec.sites:  # renderers would draw them as balls
         site.group = _UNSEEN_GROUP
     if hand.visual_group is not None:
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
@@ -72,7 +71,7 @@ def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, ow
 
 
 def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove what is only seen, and its meshes; what tendons run over or a pair names stays."""
+    """Remove visual geoms and their meshes; keep geoms that tendons run over or that a pair names."""
 
     def touches(geom: mujoco.MjsGeom) -> bool:
         if hand.collision_group is not None:
@@ -88,8 +87,8 @@ def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
 
 
 def _add_nail_sensors(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """A touch sensor behind each fingernail, "nail/<number>" in the order of the fingertips: where motion capture has
-    its markers, which whatever touches there hides."""
+    """Add a touch sensor behind each fingernail, "nail/<number>" in the order of the fingertips. Motion capture has its
+    markers there, and whatever touches the spot hides them."""
     for number, nail in enumerate(hand.nails):
         body = spec.body(hand.prefix + nail.body)
         if body is None:
@@ -107,7 +106,7 @@ def _lock_wrist(spec: mujoco.MjSpec, hand: Hand) -> None:
     """Hold the wrist's joints at their initial angles (the paper's locked wrist); they stay in the state.
 
     Raises:
-        DactylError: the hand's file names none.
+        DactylError: the hand's file names no such joints.
     """
     if not hand.wrist:
         raise DactylError(f"hand {hand.name}: names no joints of a wrist to lock; give them as wrist, or leave it free")
@@ -125,23 +124,23 @@ def _delete_geoms(spec: mujoco.MjSpec, unwanted: Callable[[mujoco.MjsGeom], bool
 
 
 def _reduce_meshes(spec: mujoco.MjSpec, hand: Hand, fraction: float) -> None:
-    """Put about so large a share of each file's triangles into the spec in the file's place."""
+    """Replace each mesh file in the spec by about this fraction of its triangles."""
     meshes = [mesh for mesh in spec.meshes if mesh.file]
     model = whole_model(spec, hand)
     for mesh in meshes:
         vertices, faces = _compiled_mesh(model, mesh.name)
         if fraction < 1:
             vertices, faces, _ = reduced(vertices, faces, fraction, _SAME_SHAPE)
-        mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # they are in the vertices
+        mesh.scale, mesh.refpos, mesh.refquat = (1, 1, 1), (0, 0, 0), (1, 0, 0, 0)  # applied to the vertices already
         mesh.file = ""
         mesh.uservert, mesh.userface = vertices.ravel(), faces.ravel()
 
 
 def _compiled_mesh(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 3), metres in the frame that the file has once it is scaled, and triangles (F, 3).
+    """Return vertices (V, 3), metres, in the file's frame after scaling, and triangles (F, 3).
 
-    As MuJoCo has found and read it: where a path is stripped or a model attached, its folder is not the hand's. Corners
-    that several normals made several vertices of are one again.
+    They are taken from MuJoCo's compiled model: if a path is stripped or a model attached, the file's folder is not the
+    hand's. Corners that were split because of several normals are merged again.
     """
     mesh = model.mesh(name).id
     read = mesh_triangles(model, mesh)

@@ -1,4 +1,4 @@
-"""What a hand's file sets beyond the hand, and the scene takes back: gravity, masses, contacts, others' defaults."""
+"""Settings of a hand's file beyond the hand, which the scene resets: gravity, masses, contacts, others' defaults."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import mujoco
 import numpy as np
 
 _WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
-"""What of a model's compiler settings changes masses, the object's too."""
+"""Compiler settings of a model that change masses, including the object's."""
 _WORLD_OFF = (
     mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
 )
-_LEAST_MEMORY = 16 << 20  # bytes, of a model's own choice for its contacts
-# What a model's main default class may set of the kinds of things that a scene adds to a hand.
+_LEAST_MEMORY = 16 << 20  # bytes for contacts, below which a model's own choice is dropped
+# Attributes that a model's main default class may set for the kinds of elements that a scene adds to a hand.
 _DEFAULTS = {
     "mesh": "scale refpos refquat inertia maxhullvert smoothnormal material needsdf octree_maxdepth",
     "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
@@ -29,14 +29,14 @@ _DEFAULTS = {
 
 
 def compiler_weighs(spec: mujoco.MjSpec) -> bool:
-    """Whether the hand's file lets MuJoCo's compiler change masses that it gives."""
+    """Return whether the hand's file lets MuJoCo's compiler change the masses it states."""
     own = mujoco.MjSpec().compiler
     return any(np.any(getattr(spec.compiler, key) != getattr(own, key)) for key in _WEIGHED_BY)
 
 
 def forget_world(spec: mujoco.MjSpec) -> None:
-    """Put back MuJoCo's own settings where a hand's file would weigh the object, take away its contacts, or put it
-    into water: all around the hand is the scene's, and its z points up."""
+    """Restore MuJoCo's own settings wherever a hand's file would change the object's mass, disable its contacts, or put
+    it into water: everything around the hand belongs to the scene, whose z points up."""
     own = mujoco.MjSpec()
     for key in _WEIGHED_BY:
         setattr(spec.compiler, key, getattr(own.compiler, key))
@@ -44,13 +44,13 @@ def forget_world(spec: mujoco.MjSpec) -> None:
         setattr(spec.option, key, getattr(own.option, key))
     spec.option.disableflags &= ~_WORLD_OFF
     spec.option.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_OVERRIDE)
-    spec.nconmax = spec.njmax = -1  # as many as hand and object together need; and what little a hand alone did
+    spec.nconmax = spec.njmax = -1  # as many as hand and object together need, not the few of a hand alone
     spec.memory = spec.memory if spec.memory >= _LEAST_MEMORY else -1
 
 
 def forget_defaults(spec: mujoco.MjSpec) -> None:
-    """Put back MuJoCo's own defaults, which the hand's parts have taken theirs from: object, floor and cameras, which
-    come after, are no part of the hand."""
+    """Restore MuJoCo's own defaults once the hand's parts have taken theirs: object, floor and cameras, which are added
+    later, are not part of the hand."""
     own = mujoco.MjSpec()
     for kind, names in _DEFAULTS.items():
         there, before = getattr(spec.default, kind), getattr(own.default, kind)

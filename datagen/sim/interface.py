@@ -1,4 +1,4 @@
-"""What a policy sees and what it must do, the same for random exploration and for trained networks."""
+"""Observations and interface of policies, the same for random exploration and for trained networks."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ Worlds = Sequence[int] | NDArray[np.integer[Any]]
 class Observation(TypedDict):
     """State of N worlds, float64; metres, radians, seconds, world frame, quaternions w x y z with w >= 0.
 
-    Of the scene's hand: F fingertips, J joints (metres where one slides) and, in actions, A actuators, in the order of
+    The scene's hand has F fingertips, J joints (metres for slides) and, in actions, A actuators, in the order of
     `vision.scene.hand.Hand`.
 
-    The first three are what the paper's policy network sees (Table 2); the value network, which trains in simulation
-    alone, also sees the rest (asymmetric actor-critic).
+    The paper's policy network sees the first three (Table 2); the value network, which trains in simulation alone, also
+    sees the rest (asymmetric actor-critic).
     """
 
     fingertip_position: FloatArray
-    """(N, F, 3)."""
+    """Positions of the fingertips, (N, F, 3)."""
     object_position: FloatArray
-    """(N, 3)."""
+    """Position of the object, (N, 3)."""
     relative_goal: FloatArray
-    """(N, 4): the least rotation that takes the object from its orientation to one that looks like the goal's."""
+    """Smallest rotation that takes the object from its orientation to one that looks like the goal's, (N, 4)."""
 
     object_quaternion: FloatArray
-    """(N, 4), object to world."""
+    """Orientation of the object, object to world, (N, 4)."""
     goal_quaternion: FloatArray
-    """(N, 4), orientation asked for, object to world."""
+    """Goal orientation, object to world, (N, 4)."""
     joint_position: FloatArray
-    """(N, J)."""
+    """Joint positions, (N, J)."""
     joint_velocity: FloatArray
-    """(N, J), rad/s."""
+    """Joint velocities, rad/s, (N, J)."""
     object_linear_velocity: FloatArray
-    """(N, 3), m/s."""
+    """Linear velocity of the object, m/s, (N, 3)."""
     object_angular_velocity: FloatArray
-    """(N, 3), rad/s, in the object's frame."""
+    """Angular velocity of the object in its own frame, rad/s, (N, 3)."""
 
 
 def blank_observation(worlds: int, fingertips: int, joints: int) -> Observation:
-    """Observation of that many worlds, fingertips and joints: everything at the origin, unturned and at rest."""
+    """Return an observation of these sizes with everything at the origin, at rest, and no rotation."""
     quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
     return {
         "fingertip_position": np.zeros((worlds, fingertips, 3)),
@@ -61,17 +61,17 @@ def blank_observation(worlds: int, fingertips: int, joints: int) -> Observation:
 
 
 class Policy(Protocol):
-    """Acts in N worlds at once. What it remembers (a recurrent state, a random process) it keeps for each world."""
+    """Policy that acts in N worlds at once. It keeps memory (a recurrent state, a random process) for each world."""
 
     name: str
-    """What states made with it are labelled with; a new behaviour gets a new name."""
+    """Label of the states made with it; a new behaviour needs a new name."""
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
-        """Begin a new episode in each of `worlds`: forget the old one, and draw from its generator from now on."""
+        """Begin a new episode in each of ``worlds``: forget the old one, and draw from its generator from now on."""
 
     def act(self, observation: Observation) -> FloatArray:
-        """Actions (N, A) in [-1, 1] for all worlds, in the order of the hand's actuators.
+        """Return actions (N, A) in [-1, 1] for all worlds, in the order of the hand's actuators.
 
-        World n's action depends on that world's observations and generator only, so that a world behaves the same
-        whatever else is in the batch.
+        World n's action depends only on that world's observations and generator, so it does not depend on the rest of
+        the batch.
         """

@@ -1,4 +1,4 @@
-"""Where MuJoCo Menagerie's models lie: a clone of it, or what its package has fetched. Nothing is downloaded here."""
+"""Location of MuJoCo Menagerie's models: a clone, or files that its package has fetched. Nothing is downloaded here."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from vision.errors import DactylError
 from vision.extras import install
 
 ROOT = "MENAGERIE_ROOT"
-"""Environment variable, Menagerie's own: the folder of a clone."""
+"""Menagerie's own environment variable for the folder of a clone."""
 
 _CLONE = "https://github.com/google-deepmind/mujoco_menagerie"
 
 
 def menagerie_file(hand: str, inside: str) -> Path:
-    """A file of Menagerie, for example ``leap_hand/right_hand.xml``.
+    """Return the path of a file of Menagerie, for example ``leap_hand/right_hand.xml``.
 
     Args:
-        hand: whose file it is, for messages.
+        hand: name of the hand, for messages.
 
     Raises:
-        DactylError: it is not on this machine; the line says how to get it.
+        DactylError: it is not on this machine; the message says how to get it.
     """
     model, _, file = inside.partition("/")
     if root := os.environ.get(ROOT):
@@ -41,7 +41,7 @@ def menagerie_file(hand: str, inside: str) -> Path:
 
 
 def _fetched(model: str) -> Path | None:
-    """The folder to which Menagerie's package has fetched a model; None without package or model."""
+    """Return the folder to which Menagerie's package has fetched a model; None without package or model."""
     try:
         import mujoco_menagerie
     except ImportError:

@@ -1,4 +1,4 @@
-"""The object in MuJoCo's model: convex pieces that collide, or parts that a camera sees."""
+"""Object in MuJoCo's model: convex pieces that collide, or parts that a camera sees."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vision.scene.objects import Part, PoseObject
 from vision.scene.scene import Scene
 
 OBJECT = "object"
-"""Name of its body, its joint and its first geom that collides; others follow a colon."""
+"""Name of its body, its joint and its first colliding geom; further geoms append a colon and a number."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
-"""Factors on the size of an object that is a mesh: one mesh each."""
+"""Size factors of an object that is a mesh, with one mesh for each."""
 
 
 def add_object(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjsBody:
-    """Add the object's body, free to move."""
+    """Add the object's body with a free joint."""
     body: mujoco.MjsBody = spec.worldbody.add_body(name=OBJECT, pos=scene.workspace.start)
     body.add_joint(name=OBJECT, type=mujoco.mjtJoint.mjJNT_FREE, damping=[0.01, 0, 0])
     return body
 
 
 def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
-    """Add its convex pieces, which share its mass by volume.
+    """Add the object's convex pieces, which share its mass by volume.
 
     Raises:
         DactylError: a piece has no volume.
@@ -45,21 +45,21 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
             assert piece.vertices is not None
             spec.add_mesh(name=name, uservert=piece.vertices.ravel())
             geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, name
-            # Worlds of a batch share vertices; where sizes are randomised, each points to the mesh of its own.
+            # Worlds of a batch share vertices; if sizes are randomised, each world points to the mesh of its size.
             for index, size in enumerate(OBJECT_SIZES):
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
 
 
 def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> list[str]:
-    """Add what a camera sees of it; returns the names of its materials. Its mass is any: it is only drawn."""
+    """Add the object's visible parts and return their materials' names. Its mass is arbitrary: it is only drawn."""
     body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True
     return [_add_part(spec, body, part) for part in target.parts]
 
 
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
-    """Add a mesh with a material of its own; its name is the part's, and is returned."""
+    """Add a mesh with its own material, and return its name, which is the part's."""
     mesh = part.mesh
-    # Three vertices of its own for every triangle keep edges sharp, and texture coordinates on their side of a seam.
+    # Separate vertices for every triangle keep edges sharp, and texture coordinates on their side of a seam.
     normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
     own = np.arange(3 * len(mesh.faces))
     corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
@@ -82,9 +82,9 @@ def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
 
 
 def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
-    """A texture from the content of a PNG file."""
+    """Add a texture from the content of a PNG file."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 lies at v = 0
+        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 is at v = 0
     texture = spec.add_texture(
         name=name,
         type=mujoco.mjtTexture.mjTEXTURE_2D,
@@ -97,8 +97,8 @@ def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
 
 
 def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
-    """Unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the mean, weighted by area, over the
-    triangles that meet there and whose normals differ by less than so many degrees."""
+    """Return unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the area-weighted mean over the triangles
+    that meet there and whose normals differ by less than ``degrees``."""
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     flat = _normals(triangles)
     place = np.unique(triangles.reshape(-1, 3).round(7), axis=0, return_inverse=True)[1].reshape(-1)
@@ -117,7 +117,7 @@ def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
 
 
 def _normals(triangles: FloatArray) -> FloatArray:
-    """Unit normals (F, 3) of triangles (F, 3, 3), counter-clockwise from outside; zero for one without area."""
+    """Return unit normals (F, 3) of triangles (F, 3, 3), counter-clockwise from outside; zero for one without area."""
     normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     unit: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)

@@ -1,4 +1,4 @@
-"""Physics that differs from episode to episode (Table 1), written into each world's own copy of the model."""
+"""Physics randomized per episode (Table 1), written into each world's own copy of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datagen.sim.scene import SimScene
 from datagen.variation import LogUniform, Normal, Uniform
 
 Generators = Callable[[str], np.random.Generator]
-"""The generator of the named parameter in one episode."""
+"""Function that returns one episode's generator of the named parameter."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class PhysicsRandomization:
     gravity: Normal | None = Normal(0.0, 0.4)
 
     def scaled(self, width: float) -> PhysicsRandomization:
-        """The same with every range drawn in towards the model's own value: at 0 nothing is changed, at 1 all of it."""
+        """Return a copy with ranges narrowed to the model's own value: at 0 nothing varies, 1 is the full range."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return PhysicsRandomization(**{name: value and _narrowed(value, width) for name, value in values.items()})
 
 
 def _narrowed(value: Uniform | LogUniform | Normal, width: float) -> Any:
-    """The same kind of range, a factor's drawn in to 1, a term's to 0."""
+    """Return the same kind of range, narrowed to 1 for a factor and to 0 for a term."""
     if isinstance(value, Uniform):
         return Uniform(1 + width * (value.low - 1), 1 + width * (value.high - 1))
     if isinstance(value, LogUniform):
@@ -62,11 +62,11 @@ def _slices(counts: Sequence[int]) -> list[slice]:
     return [slice(int(end) - count, int(end)) for end, count in zip(ends, counts, strict=True)]
 
 
-_LEAST_RANGE = 0.01  # rad, between the limits of a hinge
+_LEAST_RANGE = 0.01  # rad between the limits of a hinge
 
 
 class Physics:
-    """Applies a `PhysicsRandomization` to worlds of a batch. Fields that nothing changes stay shared."""
+    """Application of a :class:`PhysicsRandomization` to worlds of a batch. Unchanged fields stay shared."""
 
     def __init__(self, config: PhysicsRandomization, scene: SimScene, batch: Batch) -> None:
         self.config, self.scene, self.batch = config, scene, batch
@@ -76,13 +76,13 @@ class Physics:
         hulls = [geom for geom in scene.object_geoms if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH]
         self._sized_meshes = {int(geom): _mesh_sizes(model, model.geom(geom).name) for geom in hulls}
         aside = bool(model.geom_pos[scene.object_geoms].any() or model.body_ipos[self._object].any())
-        self._moved = ("geom_pos", "body_ipos") if aside else ()  # with the size, where pieces lie beside the origin
+        self._moved = ("geom_pos", "body_ipos") if aside else ()  # scale with the size if pieces are off the origin
         joints = model.dof_jntid[scene.hand_dof]
         self._hinges = joints[model.jnt_type[joints] == int(mujoco.mjtJoint.mjJNT_HINGE)]
         counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(self._hinges), 3)
         self._places = dict(zip((field.name for field in fields(config)), _slices(counts), strict=True))
         self.drawn = np.zeros((batch.nsim, sum(counts)))
-        """What each world's episode drew, (N, D): factors' logarithms and terms, all about 0 and of order 1."""
+        """Values drawn for each world's episode, (N, D): logarithms of factors, and terms, around 0 and of order 1."""
         used = {
             "object_size": (
                 *("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
@@ -101,7 +101,7 @@ class Physics:
                 self._fields[name] = live, live[0].copy()
 
     def begin(self, world: int, generators: Generators) -> None:
-        """Draw an episode's physics and write it into `world`, replacing that of the episode before."""
+        """Draw an episode's physics and write it into ``world``, replacing the previous episode's."""
         if not self._fields:
             return
         for live, nominal in self._fields.values():
@@ -140,7 +140,7 @@ class Physics:
             self._fields["opt.gravity"][0][world] += added
             self._note(world, "gravity", 2.5 * added)
         self.batch.set_const([world])
-        if config.object_size:  # set_const gives a mesh the radius of the compiled one
+        if config.object_size:  # set_const resets a mesh's radius to the compiled one
             live, nominal = self._fields["geom_rbound"]
             live[world, self.scene.object_geoms] = size * nominal[self.scene.object_geoms]
 
@@ -148,12 +148,12 @@ class Physics:
         self.drawn[world, self._places[parameter]] = value
 
     def object_mass(self, world: int) -> float:
-        """Mass of the object in the present episode, kg."""
+        """Return the mass of the object in the present episode, kg."""
         masses = self._fields["body_mass"][0][world] if "body_mass" in self._fields else self.scene.model.body_mass
         return float(masses[self._object])
 
     def _resize(self, field: dict[str, np.ndarray], factor: float) -> float:
-        """Scale the object by about `factor`; returns by how much."""
+        """Scale the object by about ``factor``, and return the factor used."""
         geoms, model = self.scene.object_geoms, self.scene.model
         if self._sized_meshes:
             nearest = int(np.abs(np.array(OBJECT_SIZES) - factor).argmin())
@@ -172,5 +172,5 @@ class Physics:
 
 
 def _mesh_sizes(model: mujoco.MjModel, name: str) -> list[int]:
-    """Ids of a piece's meshes, one for each of ``OBJECT_SIZES``."""
+    """Return the ids of a piece's meshes, one for each of ``OBJECT_SIZES``."""
     return [model.mesh(f"{name}/{index}").id for index in range(len(OBJECT_SIZES))]

@@ -1,4 +1,4 @@
-"""What only pictures need in a model: cameras, lights, textures to be drawn over, a sky."""
+"""Parts of a model that only rendering needs: cameras, lights, blank textures, a sky."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from datagen.sim.cameras import mujoco_pose
 from vision.scene.scene import Scene
 
-LIGHTS = 6  # the most that a sample uses (Table 9)
+LIGHTS = 6  # largest number that a sample uses (Table 9)
 _LIGHT_DISTANCE = 1.3  # m
 
 
 def add_white_textures(spec: mujoco.MjSpec, materials: list[str], size: int) -> None:
-    """Give a white texture of ``size`` x ``size`` texels to each material that has none of its own."""
+    """Give a white texture of ``size`` x ``size`` texels to each material without a texture."""
     for material in materials:
         if spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:
             continue
@@ -47,14 +47,14 @@ def add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:
     positions, quaternions = mujoco_pose(scene.rig.nominal.extrinsics)
     for name, position, quaternion in zip(scene.rig.names, positions, quaternions, strict=True):
         spec.worldbody.add_camera(name=f"camera/{name}", pos=position, quat=quaternion)
-    # Clip planes that suit cameras some 0.7 m away, independent of what the compiler measures.
+    # Clip planes for cameras about 0.7 m away, independent of the extent that the compiler measures.
     centre = np.array(scene.workspace.light_centre)
     spec.stat.center, spec.stat.extent = centre, 1.0
     spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
-    # The headlight follows the camera: only its even fill stays, the movable lights do the shading.
+    # The headlight follows the camera, so only its even fill is kept; the movable lights do the shading.
     spec.visual.headlight.diffuse = spec.visual.headlight.specular = (0, 0, 0)
     spec.visual.headlight.ambient = (0.25, 0.25, 0.25)
-    # Spot lights on a ring half-way up the upper half-sphere.
+    # Spot lights stand on a ring half-way up the upper half-sphere.
     for index in range(LIGHTS):
         azimuth = 2 * np.pi * index / LIGHTS
         direction = np.array([np.cos(azimuth), np.sin(azimuth), 1.0]) / np.sqrt(2)
@@ -65,6 +65,6 @@ def add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:
             dir=-direction,
             diffuse=(0.15, 0.15, 0.15),
             specular=(0.1, 0.1, 0.1),
-            intensity=10_000,  # candela, read by physically based renderers
+            intensity=10_000,  # candela, used by physically based renderers
             cutoff=30,
         )

@@ -1,7 +1,7 @@
-"""All that separates the randomized simulation from the calibrated one, as values that can each be switched off.
+"""Effects that separate the randomized simulation from the calibrated one; each can be switched off.
 
-Two constants: `NOTHING`, the calibrated simulation, and `EVERYTHING`, the paper's training environment. Every draw
-comes from a generator keyed by (seed, episode, parameter): switching an effect on or off changes no other's draws.
+Two constants: ``NOTHING``, the calibrated simulation, and ``EVERYTHING``, the paper's training environment. Every draw
+comes from a generator keyed by (seed, episode, parameter), so switching an effect on or off changes no other's draws.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class Randomization:
     random_force: RandomForce | None = RandomForce()
 
     def only(self, *names: str) -> Randomization:
-        """The same with all effects switched off but the named ones."""
+        """Return a copy with all effects but the named ones switched off."""
         return replace(self, **{field.name: None for field in fields(self) if field.name not in names})
 
     def scaled(self, width: float) -> Randomization:
-        """The same effects, weaker: at 0 next to none of them is left, at 1 all. What a curriculum widens."""
+        """Return the same effects, weakened: at 0 hardly any remain, at 1 all. A curriculum widens them again."""
         if not 0 <= width <= 1:
             raise ValueError(f"width: must lie in [0, 1], got {width}")
         effects = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -104,15 +104,15 @@ GROUPS: dict[Group, tuple[str, ...]] = {
         *("backlash", "step_timing", "random_force"),
     ),
 }
-"""The effects by the groups that the paper holds out (its Table 4): Table 1, Table 7, and Table 8 with appendix C.2,
-where lost and hidden markers are."""
+"""Effects by the groups that the paper holds out (Table 4): Table 1, Table 7, and Table 8 with appendix C.2, which
+includes lost and hidden markers."""
 
 EVERYTHING = Randomization()
 NOTHING = EVERYTHING.only()
 
 
 class SimRandomizer:
-    """A `Randomization` at work in the worlds of a batch."""
+    """Application of a :class:`Randomization` to the worlds of a batch."""
 
     def __init__(self, config: Randomization, scene: SimScene, batch: Batch) -> None:
         self.batch, self._touchable = batch, scene.model.nsensor > 0
@@ -140,11 +140,11 @@ class SimRandomizer:
             self._probability = np.zeros(worlds)
 
     def _possible(self, config: Randomization) -> Randomization:
-        """Without hidden markers where a hand has no nails: nothing tells which of them are touched."""
+        """Switch off hidden markers for a hand without nails, since no sensor reports which are touched."""
         return config if self._touchable else replace(config, marker_occlusion=None)
 
     def configure(self, config: Randomization) -> None:
-        """Other ranges for the same effects, in episodes that begin from now on; noise changes at once."""
+        """Change the ranges of the same effects for episodes that begin from now on; noise changes at once."""
         config = self._possible(config)
         before = {field.name for field in fields(config) if getattr(self.config, field.name) is not None}
         if before != {field.name for field in fields(config) if getattr(config, field.name) is not None}:
@@ -159,7 +159,8 @@ class SimRandomizer:
             sense.loss, sense.occlusion = config.marker_loss, config.marker_occlusion
 
     def hidden(self) -> FloatArray:
-        """All that an episode drew and no observation tells, and what effects remember, (N, H), of order 1."""
+        """Return all values that an episode drew and no observation contains, and what effects remember, (N, H), of
+        order 1."""
         worlds = self.batch.nsim
         parts = [self._actuation.hidden()]
         if self._physics:
@@ -174,7 +175,7 @@ class SimRandomizer:
         return np.hstack(parts).reshape(worlds, -1)
 
     def begin(self, world: int, generators: Generators) -> None:
-        """Begin an episode in `world`, whose state was reset: draw what lasts for it."""
+        """Begin an episode in ``world``, whose state was reset: draw the values that last for the episode."""
         config = self.config
         if self._physics:
             self._physics.begin(world, generators)
@@ -191,7 +192,7 @@ class SimRandomizer:
             self._directions.begin(world, generators("push directions"))
 
     def act(self, action: FloatArray, worlds: NDArray[np.int64]) -> FloatArray:
-        """Before a step of `worlds`: set its length and forces; returns what the hand does of `action` (K, A)."""
+        """Set length and forces of the next step of ``worlds``, and return the action that reaches the hand, (K, A)."""
         seconds = np.full(len(worlds), STEP_SECONDS)
         if self.config.step_timing:
             step = PHYSICS_TIMESTEP + self._stretch.next(worlds)[:, 0] / self._rate[worlds]
@@ -202,7 +203,7 @@ class SimRandomizer:
         return self._actuation(action, worlds, seconds)
 
     def sense(self, true: Observation, worlds: NDArray[np.int64]) -> Observation:
-        """After a step of `worlds`: what is reported of them, in their K rows of `true`."""
+        """Return what is reported after a step of the K ``worlds``, in K rows; ``true`` is the state of all worlds."""
         rows: Observation = {key: value[worlds] for key, value in true.items()}  # type: ignore[assignment,index]
         if not self._sensing:
             return rows

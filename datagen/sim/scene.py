@@ -1,8 +1,8 @@
-"""One builder for the MuJoCo model of every scene, for physics and for every renderer.
+"""Builder of the MuJoCo model of every scene, for physics and for every renderer.
 
 Both purposes have the same bodies, joints and frames, so a state means the same in both. "physics" holds collision
-geometry; "render" holds what a camera sees, each part with a material of its own that a sample recolours. Metres,
-radians, kilograms, seconds.
+geometry; "render" holds visible geometry, each part with its own material that a sample recolours. Units are metres,
+radians, kilograms and seconds.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ Purpose = Literal["physics", "render"]
 
 @dataclass(frozen=True, eq=False)
 class SimScene:
-    """A compiled model and where to find things in it. Materials, cameras and lights exist for "render" only.
+    """Compiled model with the indices of its parts. Materials, cameras and lights exist for "render" only.
 
     Attributes:
-        scene: what it was compiled from, its hand completed.
+        scene: scene that it was compiled from, with its hand completed.
         model: the compiled model.
         purpose: "physics" or "render".
         joint_names: the hand's J joints without prefix, in the order of the model and of every stored state.
         hand_qpos, hand_dof: indices of the hand's joints in qpos and qvel, (J,) each.
-        object_qpos, object_dof: where the object's 7 values of qpos (position, quaternion w x y z) and 6 of
-            qvel (velocity in the world frame, angular velocity in the object's) start.
-        controls: what actions mean to each of the A actuators.
+        object_qpos, object_dof: index of the first of the object's 7 values in qpos (position, quaternion w x y z) and
+            6 in qvel (velocity in the world frame, angular velocity in the object's).
+        controls: meaning of actions for each of the A actuators.
         fingertip_sites: site ids in the order of the hand's fingertips, (F,).
         materials: names of the materials that a sample sets, in the fixed order "link/<body>"...,
             the object's parts, "background"....
-        material_ids: their ids, (M,).
+        material_ids: ids of the materials, (M,).
         object_geoms: ids of the object's geoms.
-        background_geoms: ids of the background's.
-        camera_ids: in the order of the rig, (C,).
-        light_ids: (6,).
+        background_geoms: ids of the background's geoms.
+        camera_ids: ids of the cameras in rig order, (C,).
+        light_ids: ids of the lights, (6,).
     """
 
     scene: Scene
@@ -81,12 +81,12 @@ class SimScene:
 
     @property
     def control_range(self) -> FloatArray:
-        """Lowest and highest target of each actuator, (A, 2): radians, metres of slides."""
+        """Lowest and highest target of each actuator, radians, or metres for slides, (A, 2)."""
         return self.controls.range
 
     @property
     def actions(self) -> int:
-        """How many actuators the hand has, A."""
+        """Number of the hand's actuators, A."""
         return len(self.control_range)
 
 
@@ -100,16 +100,16 @@ def compile_scene(
     texture_size: int = 0,
     sky_size: int = 0,
 ) -> SimScene:
-    """Compile the model: the hand, the free object, the background; to render, cameras and lights too.
+    """Compile the model: the hand, the free object, the background, and cameras and lights for "render".
 
     Args:
-        scene: what to build.
-        purpose: whether to simulate or to draw it.
+        scene: scene to build.
+        purpose: whether to simulate or to render it.
         mesh_fraction: fraction of the triangles of the hand's visual meshes to keep, in (0, 1].
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
-        textured: to render, meshes without texture coordinates get some.
-        texture_size: to render, each material without a texture gets a white one of so many texels; 0 for none.
-        sky_size: to render, there is a cube map "sky" with faces of so many texels; 0 for none.
+        textured: for "render", give texture coordinates to meshes without any.
+        texture_size: for "render", width in texels of the white texture given to each material without one; 0 for none.
+        sky_size: for "render", width in texels of the faces of a cube map "sky"; 0 for none.
 
     Raises:
         DactylError: the hand's model is missing or has no wrist to lock, or MuJoCo cannot compile the whole.
@@ -143,10 +143,10 @@ def compile_scene(
 
 
 def _set_options(spec: mujoco.MjSpec) -> None:
-    """The simulation's own options, whatever the hand's file says of them."""
+    """Set the simulation's own options, overriding those of the hand's file."""
     spec.option.timestep = PHYSICS_TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST  # stable at 8 ms
-    # A broken state must stay broken for the environment to see it; MuJoCo would put the initial state in its place.
+    # A broken state must stay broken for the environment to detect it; MuJoCo would replace it by the initial state.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
@@ -185,7 +185,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
 
 
 def _sites(model: mujoco.MjModel, hand: Hand | None) -> np.ndarray:
-    """Ids of the fingertips' sites."""
+    """Return the ids of the fingertips' sites."""
     if hand is None:
         return np.zeros(0, dtype=np.int64)
     names = [hand.prefix + name for name in hand.fingertips]

@@ -1,4 +1,4 @@
-"""What motion capture and the object's tracker report of the true state: noise (Table 7), lost and hidden markers
+"""Simulated reports of motion capture and of the object's tracker: noise (Table 7), lost and hidden markers
 (appendix C.2)."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vision.bounds import not_negative
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
 
-_FIRM = 10.0  # N, touches that are hardly ever exceeded
+_FIRM = 10.0  # N, a force that touches hardly ever exceed
 
 
 Effect = TypeVar("Effect", bound="ObservationNoise | MarkerPlacement")
@@ -106,12 +106,12 @@ class MarkerOcclusion:
         not_negative(self, *vars(self))
 
     def scaled(self, width: float) -> MarkerOcclusion:
-        """Hides under firmer touches only; fingers press with a few newtons."""
+        """Return an effect that hides only under firmer touches; fingers press with a few newtons."""
         return MarkerOcclusion(self.force + _FIRM * (1 - width))
 
 
 class Sensing:
-    """The four effects in N worlds, each left out where it is None; symmetries are the object's."""
+    """The four effects in N worlds; an effect that is None is switched off. ``symmetries`` are the object's."""
 
     def __init__(
         self,
@@ -132,11 +132,11 @@ class Sensing:
         self._base_place = np.zeros((worlds, 1, 3))
         self._position_offset = np.zeros((worlds, 3))
         self._rotation_offset = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
-        self._frozen = np.zeros((worlds, self._tips))  # s left
+        self._frozen = np.zeros((worlds, self._tips))  # remaining seconds
         self._reading = np.full((worlds, self._tips, 3), np.nan)
 
     def begin(self, world: int, generators: Generators) -> None:
-        """Begin an episode in `world`: markers are where they are, and seen at first."""
+        """Begin an episode in ``world``: draw its offsets; all markers are visible at first."""
         self._reading[world], self._frozen[world] = np.nan, 0
         if self.noise:
             self._fresh.begin(world, generators("observation noise"))
@@ -153,7 +153,7 @@ class Sensing:
             self._fades.begin(world, generators("marker loss"))
 
     def hidden(self) -> FloatArray:
-        """By how much reports of the object are off throughout an episode, (N, 6), of order 1."""
+        """Return the offsets of the object's reports, constant throughout an episode, (N, 6), of order 1."""
         turned = rotation_from_quaternion(self._rotation_offset).as_rotvec()
         return np.hstack([200 * self._position_offset, 10 * turned])
 
@@ -165,14 +165,14 @@ class Sensing:
         worlds: NDArray[np.int64],
         seconds: float,
     ) -> Observation:
-        """What is reported of the K `worlds`, whose true states `true` holds in K rows.
+        """Return what is reported of the K ``worlds``, whose true states ``true`` holds in K rows.
 
         Args:
-            true: the true state; fingertips, object pose and rotation to the goal come back as reported.
-            fingertip_axes: orientation of the fingertips (K, F, 3, 3), tip to world.
+            true: the true state; fingertips, object pose and rotation to the goal are returned as reported.
+            fingertip_axes: orientation of the fingertips, tip to world, (K, F, 3, 3).
             touch: force behind each nail, N, (K, F).
-            worlds: their numbers, (K,).
-            seconds: since the last report.
+            worlds: numbers of the worlds, (K,).
+            seconds: time since the last report, s.
         """
         rotation = rotation_from_quaternion(true["object_quaternion"])
         tips, position = true["fingertip_position"], true["object_position"]
@@ -203,7 +203,7 @@ class Sensing:
         if self.loss:
             left = np.maximum(self._frozen[worlds] - seconds, 0)
             fading = self._fades.next(worlds) < 1 - (1 - self.loss.probability) ** seconds
-            # A frozen marker cannot freeze again before it is back.
+            # A frozen marker cannot freeze again before it returns.
             left = np.where((left < 1e-9) & fading, self.loss.seconds, left)
             self._frozen[worlds] = left
             hidden |= left > 1e-9
@@ -216,6 +216,6 @@ class Sensing:
 
 
 def _turn(normal: FloatArray, spread: float) -> Rotation:
-    """Rotations about random axes by Gaussian angles, from rows of four standard normal numbers."""
+    """Return rotations about random axes by Gaussian angles, from rows of four standard normal numbers."""
     axis = normal[:, :3] / np.linalg.norm(normal[:, :3], axis=1, keepdims=True)
     return Rotation.from_rotvec(spread * normal[:, 3:] * axis)

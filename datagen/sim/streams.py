@@ -1,4 +1,4 @@
-"""Random numbers for many worlds, each world's from its own generator, at the price of array indexing."""
+"""Random numbers for many worlds, each from its own generator, at the cost of array indexing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from vision.geometry.rotations import FloatArray
 
-_CHUNK = 64  # steps drawn ahead at once
+_CHUNK = 64  # steps drawn in advance at once
 
 
 class Stream:
-    """A row of independent standard draws per world and step, float64.
+    """Stream of one row of independent standard draws per world and step, float64.
 
     Args:
-        worlds: N.
-        width: numbers in a row.
-        kind: standard normal, uniform on [0, 1), or exponential of mean 1.
+        worlds: number of worlds, N.
+        width: numbers per row.
+        kind: standard normal, uniform on [0, 1), or exponential with mean 1.
     """
 
     def __init__(self, worlds: int, width: int, kind: Literal["normal", "uniform", "exponential"]) -> None:
@@ -28,12 +28,12 @@ class Stream:
         self._generators: dict[int, np.random.Generator] = {}
 
     def begin(self, world: int, rng: np.random.Generator) -> None:
-        """Draw for `world` from `rng` from now on."""
+        """Draw for ``world`` from ``rng`` from now on."""
         self._generators[world] = rng
         self._used[world] = _CHUNK
 
     def next(self, worlds: NDArray[np.int64]) -> FloatArray:
-        """The next row of each of `worlds`, (len(worlds), width)."""
+        """Return the next row of each of ``worlds``, (len(worlds), width)."""
         for world in worlds[self._used[worlds] == _CHUNK]:
             rng, shape = self._generators[int(world)], (_CHUNK, self._width)
             if self._kind == "normal":

@@ -1,4 +1,4 @@
-"""When a trial is over: enough goals, too long at one goal, or a drop (paper, sections 4.1 and 6.2)."""
+"""End of a trial: enough goals, too long at one goal, or a drop (paper, sections 4.1 and 6.2)."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ EVALUATION = TrialRules(seconds=80.0)
 
 
 class Trials:
-    """Counts goals and time in N worlds.
+    """Counter of goals and time in N worlds.
 
     Attributes:
         reached: goals reached in the present trial, int64 (N,).
-        waited: steps of 80 ms since the last of them, int64 (N,).
+        waited: steps of 80 ms since the last goal or the beginning, int64 (N,).
     """
 
     def __init__(self, rules: TrialRules, worlds: int) -> None:
@@ -50,20 +50,20 @@ class Trials:
         self.waited = np.zeros(worlds, dtype=np.int64)
 
     def begin(self, worlds: Worlds) -> None:
-        """Forget the old trials of `worlds`."""
+        """Forget the old trials of ``worlds``."""
         self.reached[worlds] = self.waited[worlds] = 0
 
     def update(self, outcome: Outcome, worlds: Worlds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Count a step of `worlds`.
+        """Count a step of ``worlds``.
 
         Returns:
-            Worlds whose trial is over, (N,), and those among them that ran out of time at a goal, (N,). Every other
-            reason can be told from the outcome and from `reached`.
+            Worlds whose trial is over, (N,), and those that ran out of time at a goal, (N,). Every other reason follows
+            from the outcome and ``reached``.
         """
         self.reached += outcome.reached
         self.waited[worlds] += 1
         self.waited[outcome.reached] = 0
-        # Rounding first: 8 s are 100 steps, though 8.0 / 0.08 falls short of 100 in floating point elsewhere.
+        # Round first: 8 s are 100 steps, but 8.0 / 0.08 may fall short of 100 in floating point.
         late = np.zeros(len(self.reached), dtype=bool)
         late[worlds] = self.waited[worlds] >= round(self.rules.seconds / STEP_SECONDS)
         complete = outcome.reached & (self.reached >= self.rules.goals)

@@ -1,7 +1,7 @@
-"""Collect hand-and-object states in simulation; ``datagen.states.files`` describes the folder that results.
+"""Collection of hand and object states in simulation; ``datagen.states.files`` describes the resulting folder.
 
-A part is a pure function of (configuration, part number), so processes make parts side by side, and a rerun after a
-kill gives the bytes of an uninterrupted one. Its rows come in the order of time: one that the count cuts short needs no
+A part is a pure function of (configuration, part number), so processes make parts in parallel, and a rerun after a kill
+gives the bytes of an uninterrupted run. Its rows are in the order of time, so a part that the count cuts short needs no
 simulation beyond its last row.
 """
 
@@ -36,9 +36,9 @@ from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.storage.folders import MANIFEST, reserve_output
 
-_MOST_EMPTY = 5  # parts in a row of which no state is kept
-_MOST_PARTS = 100_000  # that one command makes side by side
-_STEPS_WORTH_A_PROCESS = 30_000  # of 80 ms: some ten seconds of a core; to start a process takes five
+_MOST_EMPTY = 5  # consecutive parts without a kept state
+_MOST_PARTS = 100_000  # that one command makes in parallel
+_STEPS_WORTH_A_PROCESS = 30_000  # of 80 ms: about ten seconds of a core, while starting a process takes five
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class StatesConfig:
             raise ValueError(f"policy: {error}") from None
 
     def identity(self) -> dict[str, Any]:
-        """The keys that decide the bytes of a part; not where it goes, how many there are or who computes it."""
+        """Return the keys that determine a part's bytes, without output, count and number of processes."""
         others = ("output", "count", "workers", "threads")
         keys = {key: value for key, value in to_jsonable(self).items() if key not in others}
         scene = complete_scene(self.scene)
@@ -100,7 +100,7 @@ def collect(config: StatesConfig) -> States:
 
     Raises:
         DactylError: the output holds states of another configuration (the differing keys are named) or more states
-            than asked for, another process writes to it, the object is lost whenever an episode begins, or the hand's
+            than configured, another process writes to it, the object is lost whenever an episode begins, or the hand's
             model is missing.
     """
     with exclusive_folder(config.output):
@@ -116,7 +116,7 @@ def collect(config: StatesConfig) -> States:
 
 
 def _claim(config: StatesConfig) -> None:
-    """Note the configuration in a new folder; refuse one that was begun with another, or finished with more states."""
+    """Record the configuration in a new folder; refuse a folder with another one, or finished with more states."""
     folder = config.output
     reserve_output(folder, config.identity(), "part-*")
     if (folder / MANIFEST).exists() and (there := read_manifest(folder).states) > config.count:
@@ -128,7 +128,7 @@ def _total(records: list[PartRecord]) -> int:
 
 
 def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord | None:
-    """The part that follows ``before``, where it is there, whole, and as long as the count asks for."""
+    """Return the part that follows ``before`` if it exists, is intact and has the length that the count requires."""
     room = config.count - _total(before)
     record = committed_part(config.output, len(before)) if room else None
     if record is None or not (record.states == room or (record.complete and record.states < room)):
@@ -137,7 +137,7 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
 
 
 def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
-    """Append the parts that the count still needs, made, or found after a gap."""
+    """Append the parts that the count still needs, simulated or found after a gap."""
     most = config.worlds * -(-config.episode_steps // config.stride)  # states of a part in which nothing is dropped
     cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
@@ -148,7 +148,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
         contextlib.ExitStack() as stack,
     ):
-        # How many parts the count needs shows only when they are made: workers go on until they are told to end.
+        # The number of parts that the count needs is only known once they are made, so workers go on until stopped.
         numbers = range(len(records), len(records) + _MOST_PARTS)
         stream: OrderedStream[Part] | None = None
         if workers > 1:
@@ -164,7 +164,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
                 )
             part = None if stream is None else _next_part(stream, config, number)
             record = _reusable_part(config, records)
-            counted = part is None and record is None  # step by step, while it is simulated here
+            counted = part is None and record is None  # progress advances step by step while it is simulated here
             if record is None:
                 part = part or task.simulate(number, room, advance)
                 made_by = {"scene": scene.fingerprint, "policy": part.policy, "seed": config.seed}
@@ -175,7 +175,7 @@ def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
 
 
 def _next_part(stream: Iterator[Part], config: StatesConfig, number: int) -> Part | None:
-    """The part of that number from the workers; None where they make no more."""
+    """Return the part of that number from the workers; None if they make no more."""
     try:
         return next(stream, None)
     except TaskFailedError as error:

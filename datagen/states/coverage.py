@@ -1,4 +1,4 @@
-"""How well collected states cover what a camera may see: orientations, positions, drops, how alike neighbours are."""
+"""Coverage of collected states: orientations, positions, drops, and similarity of neighbours."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class CoverageConfig:
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Figures of N states.
+    """Coverage figures of N states.
 
     Attributes:
-        by_cube_rotation: states nearest to each of the 24 orientations whose faces are along the axes, (24,).
-        by_cell: states in each of 576 cells of equal volume (`cell_of`), (576,).
+        by_cube_rotation: number of states nearest to each of the 24 orientations with faces along the axes, (24,).
+        by_cell: number of states in each of 576 cells of equal volume (:func:`cell_of`), (576,).
         position_low, position_median, position_high: 1st, 50th and 99th percentile of the object's position, m, (3,).
-        steps_deg: rotation between states that follow each other in an episode, degrees, (F,).
+        steps_deg: rotation between successive states of an episode, degrees, (F,).
         steps_mm: movement between them, mm, (F,).
-        dropped: episodes that ended in a drop, as a share of all that were begun.
-        episodes: number of episodes that gave states.
+        dropped: fraction of the begun episodes that ended in a drop.
+        episodes: number of episodes with kept states.
     """
 
     states: int
@@ -63,8 +63,8 @@ class Coverage:
     episodes: int
 
     def figures(self) -> dict[str, Any]:
-        """As JSON values, with how even the two partitions are: the share of cells seen, the emptiest and the fullest
-        cell, and exp(entropy) over the number of cells (1 for even)."""
+        """Return JSON values, including the evenness of the two partitions: the fraction of cells seen, the emptiest
+        and the fullest cell, and exp(entropy) over the number of cells (1 if even)."""
         return {
             "states": self.states,
             "episodes": self.episodes,
@@ -85,7 +85,7 @@ class Coverage:
 
 
 def measure(states: States, dropped: float = 0.0) -> Coverage:
-    """Figures of `states`, in whose making this share of the episodes that were begun ended in a drop."""
+    """Compute the figures of ``states``; ``dropped`` is the fraction of begun episodes that ended in a drop."""
     orientation = states.object_quaternion
     order = np.lexsort((states.step, states.episode))
     follows = states.episode[order][1:] == states.episode[order][:-1]
@@ -109,7 +109,7 @@ def measure(states: States, dropped: float = 0.0) -> Coverage:
 
 
 def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of 576 cells of equal volume each orientation lies in, from quaternions (N, 4) w x y z; (N,).
+    """Return which of 576 cells of equal volume contains each quaternion of (N, 4), w x y z, as (N,).
 
     With w = sqrt(a) cos c, x = sqrt(a) sin c, y = sqrt(1 - a) cos b, z = sqrt(1 - a) sin b a uniform rotation has
     uniform a, b and c (Shoemake, 1992): boxes in them have equal volume. c in [0, pi) picks one of q and -q.
@@ -136,7 +136,7 @@ def _evenness(counts: NDArray[np.int64]) -> dict[str, float]:
 
 
 def coverage(config: CoverageConfig) -> Coverage:
-    """Measure the states of a folder, draw them, and write the figures beside the picture."""
+    """Measure the states of a folder, plot them, and write the figures beside the plot."""
     states = load_states(config.states)
     manifest = read_manifest(config.states)
     result = measure(states, manifest.rejected.dropped / manifest.begun_episodes)

@@ -2,10 +2,10 @@
 
 A states folder holds::
 
-    config.json            what is being collected, written first; a rerun with another configuration is refused
+    config.json            configuration, written first; a rerun with another configuration is refused
     part-000000.parquet    states of one batch of episodes: columns as in ``vision.storage.schema.STATES``, Zstandard
     part-000000.json       its record (states, bytes, SHA-256, rejected states), written after it
-    manifest.json          everything, written last: a folder without it is unfinished
+    manifest.json          summary of all parts, written last: a folder without it is unfinished
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from vision.storage.tables import read_table, write_table
 from vision.versions import package_versions
 
 Columns = dict[str, NDArray[Any]]
-"""Rows of states by key of ``vision.storage.schema.STATES``."""
+"""Rows of states by keys of ``vision.storage.schema.STATES``."""
 
 
 class Rejected(Record, frozen=True, omit_defaults=False):
-    """How many states were rejected, by reason.
+    """Number of rejected states, by reason.
 
     Attributes:
-        non_finite: NaN or infinity, or a joint angle beyond what states may hold.
+        non_finite: NaN or infinity, or a joint angle outside the range of stored states.
         physics_warning: MuJoCo warned.
         dropped: the object fell.
-        initial_lost: it was lost before the episode began.
+        initial_lost: the object was lost before the episode began.
     """
 
     non_finite: Count = 0
@@ -50,7 +50,7 @@ class Rejected(Record, frozen=True, omit_defaults=False):
 
 
 class PartRecord(Record, frozen=True):
-    """What commits a part. ``complete`` is False when the count cut it short."""
+    """Record that commits a part. ``complete`` is False if the count cut it short."""
 
     name: Name
     states: Count
@@ -61,17 +61,17 @@ class PartRecord(Record, frozen=True):
 
 
 class StatesManifest(Record, frozen=True):
-    """What ``manifest.json`` of states holds.
+    """Content of the states' ``manifest.json``.
 
     Attributes:
-        scene: scene that the states were collected in, whole.
+        scene: complete scene in which the states were collected.
         policy: policy that moved the hand.
         seed: seed of every random draw.
         states: number of states in all parts.
         rejected: states rejected from all parts, by reason.
         versions: versions of the packages that simulated.
-        config: what was asked for.
-        parts: their records, in the order of the states.
+        config: configuration of the states.
+        parts: records of the parts, in the order of the states.
     """
 
     scene: dict[str, Any]
@@ -89,12 +89,12 @@ class StatesManifest(Record, frozen=True):
 
     @property
     def begun_episodes(self) -> int:
-        """Number of episodes that were begun, those of which no state was kept among them."""
+        """Number of begun episodes, including those without kept states."""
         return len(self.parts) * int(self.config.get("worlds", 1))
 
 
 REJECTIONS = Rejected.__struct_fields__
-"""Why states are rejected."""
+"""Reasons for which states are rejected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +136,14 @@ def write_part(
 
     Args:
         folder: folder of the states.
-        part: its number.
+        part: number of the part.
         columns: rows; checked against the schema first.
-        rejected: how many states were rejected, for each of ``REJECTIONS``.
+        rejected: number of rejected states for each of ``REJECTIONS``.
         complete: whether these are all states of the part.
-        made_by: scene's fingerprint, policy and seed, for the Parquet file's own metadata.
+        made_by: the scene's fingerprint, policy and seed, for the Parquet file's metadata.
 
     Raises:
-        DactylError: a column breaks the schema (a value that is not finite, for one), or the disk is full.
+        DactylError: a column violates the schema (for example with a value that is not finite), or the disk is full.
     """
     path = folder / _part_name(part)
     write_table(path, columns, STATES, made_by)
@@ -154,7 +154,7 @@ def write_part(
 
 
 def committed_part(folder: Path, part: int) -> PartRecord | None:
-    """The record of a part that is there and whole; None when it has to be made (again)."""
+    """Return the record of a part that exists and is intact; None if it has to be made (again)."""
     path = folder / _part_name(part)
     record_path = path.with_suffix(".json")
     if not record_path.exists() or not path.is_file():
@@ -164,7 +164,7 @@ def committed_part(folder: Path, part: int) -> PartRecord | None:
 
 
 def write_manifest(folder: Path, scene: Scene, identity: dict[str, Any], records: list[PartRecord]) -> None:
-    """Finish the folder: ``identity`` is the configuration that its parts are made of, ``scene`` what they show."""
+    """Finish the folder; ``identity`` is the configuration of its parts, ``scene`` their scene."""
     manifest = StatesManifest(
         scene=scene.to_json(),
         **{key: identity[key] for key in ("policy", "seed")},
@@ -185,10 +185,11 @@ def _part_name(part: int) -> str:
 
 
 def load_states(folder: str | Path) -> States:
-    """All states of a finished folder, after comparing every part with the manifest.
+    """Load all states of a finished folder, after comparing every part with the manifest.
 
     Raises:
-        DactylError: no or unfinished states, another schema version, or a part that is missing, changed or foreign.
+        DactylError: there are no states, they are unfinished or of another schema version, or a part is missing,
+            changed or foreign.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -198,18 +199,18 @@ def load_states(folder: str | Path) -> States:
 
 
 def states_scene(folder: str | Path) -> Scene:
-    """The scene that a folder's states were collected in, whole."""
+    """Return the complete scene in which a folder's states were collected."""
     folder = Path(folder)
     return Scene.from_json(read_manifest(folder).scene, f"{folder / MANIFEST}: scene")
 
 
 def states_fingerprint(folder: str | Path) -> str:
-    """Identifies the states in a folder by content: equal for equal states, wherever they lie."""
+    """Return a fingerprint of a folder's states by content, equal for equal states anywhere."""
     return fingerprint([part.sha256 for part in read_manifest(Path(folder)).parts])
 
 
 def read_manifest(folder: Path) -> StatesManifest:
-    """The manifest of a finished folder, of this schema version."""
+    """Read the manifest of a finished folder, of this schema version."""
     path = folder / MANIFEST
     if not path.exists() and (folder / CONFIG).exists():
         raise DactylError(f"{folder}: these states are unfinished; rerun dactyl states with this output")

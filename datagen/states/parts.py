@@ -1,4 +1,4 @@
-"""Parts of a collection of states: each the episodes of one batch of worlds, simulated by whichever process."""
+"""Parts of a collection of states, each the episodes of one batch of worlds, simulated by any process."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def simulate_part(
     config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
 ) -> Part:
-    """Run the part's episodes in lockstep, each until it is over by the paper's rules of training (a drop, 8 s at one
-    goal, which also ends what got stuck, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
+    """Run the part's episodes in lockstep, each until it ends by the paper's rules of training (a drop, 8 s at one
+    goal, which also ends stuck episodes, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
 
-    Simulates no further than to the step at which ``limit`` states are kept; ``advance`` hears of each step.
+    Stops at the step at which ``limit`` states are kept; ``advance`` is called with the number kept in each step.
     """
     episodes = part * config.worlds + np.arange(config.worlds)
     alive = np.arange(config.worlds)
@@ -57,7 +57,7 @@ def simulate_part(
         outcome = environment.step(policy.act(environment.sense()), alive)
         for reason, count in _rejections(outcome).items():
             rejected[reason] += count
-        # Without a hand no one pursues goals: an object that lies still is as good as one that falls.
+        # Without a hand there are no goals to pursue: an object at rest is as useful as one that falls.
         over = trials.update(outcome, alive)[0] if environment.scene.actions else outcome.ended
         alive = alive[~over[alive]]
     return made
@@ -65,13 +65,13 @@ def simulate_part(
 
 @dataclass(frozen=True)
 class Part:
-    """States of one batch of episodes as they were kept, step by step.
+    """Kept states of one batch of episodes, step by step.
 
     Attributes:
         rows: states of each step at which states are kept, in order.
-        rejected_before: states rejected up to then, by reason, for each of ``rows``.
-        rejected: states rejected in all, by reason.
-        policy: name of what moved the hand.
+        rejected_before: number of states rejected before each of ``rows``, by reason.
+        rejected: number of states rejected in all, by reason.
+        policy: name of the policy that moved the hand.
     """
 
     rows: list[Columns]
@@ -80,10 +80,10 @@ class Part:
     policy: str
 
     def cut(self, limit: int) -> tuple[Columns, dict[str, int], bool]:
-        """What is left of it where the count has room for no more.
+        """Cut the part to at most ``limit`` states.
 
         Returns:
-            At most ``limit`` states in the order of (step, episode); how many were rejected up to the last of them, by
+            At most ``limit`` states in the order of (step, episode); the number rejected up to the last of them, by
             reason; whether that is the whole part.
         """
         ends = np.cumsum([len(row["episode"]) for row in self.rows])
@@ -94,10 +94,10 @@ class Part:
 
 
 class PartTask:
-    """Simulates any part of a configuration: what worker processes do.
+    """Task for worker processes that simulates any part of a configuration.
 
     Args:
-        config: what to collect.
+        config: configuration of the states.
         threads: threads that step the worlds.
     """
 
@@ -109,11 +109,11 @@ class PartTask:
         return self.simulate(part, self._config.count, advance)
 
     def simulate(self, part: int, limit: int, advance: Advance) -> Part:
-        """The part, up to the step at which ``limit`` states are kept."""
+        """Simulate the part up to the step at which ``limit`` states are kept."""
         return simulate_part(self._config, *self._worlds_and_policy(), part, limit, advance)
 
     def _worlds_and_policy(self) -> tuple[Environment, Policy]:
-        """The worlds and the policy, made when they are first wanted: in the process that wants them."""
+        """Return the worlds and the policy, created at the first call, in the process that uses them."""
         if self._simulation is None:
             config = self._config
             randomization = EVERYTHING if config.randomized else NOTHING
@@ -124,7 +124,7 @@ class PartTask:
 
 
 def _rejections(outcome: Outcome) -> dict[str, int]:
-    """Ended episodes by reason, each counted once, the gravest reason first."""
+    """Count ended episodes by reason, each once, under its most serious reason."""
     return {
         "non_finite": int(outcome.non_finite.sum()),
         "physics_warning": int((outcome.warned & ~outcome.non_finite).sum()),

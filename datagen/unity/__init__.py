@@ -1,1 +1,1 @@
-"""The renderer `unity`: a Unity player that applies what Python sends, driven through ML-Agents."""
+"""Renderer ``unity``: a Unity player that applies the values that Python sends, driven through ML-Agents."""

@@ -13,12 +13,12 @@ _SHAPES = {"box": records.SolidShape.BOX, "capsule": records.SolidShape.CAPSULE,
 
 
 def solid_count(clutter: Sequence[Piece]) -> int:
-    """Number of solids in all pieces of a sample."""
+    """Return the number of solids in all pieces of a sample."""
     return sum(len(piece.parts) for piece in clutter)
 
 
 def clutter_records(clutter: Sequence[Sequence[Piece]]) -> np.ndarray:
-    """Records (B, S) of the pieces of each sample; one with fewer solids than another ends with some of no shape."""
+    """Return records (B, S) of the pieces of each sample; rows with fewer solids are padded with the shape NONE."""
     rows = np.zeros((len(clutter), max(map(solid_count, clutter))), records.SOLID)  # of shape NONE
     rows["quaternion"][..., 0] = 1.0
     for row, pieces in zip(rows, clutter, strict=True):

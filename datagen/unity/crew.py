@@ -1,4 +1,4 @@
-"""Players that share the work, and are replaced when they fail."""
+"""Unity players that share the work, and are replaced when they fail."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from vision.errors import DactylError
 
 @dataclass
 class _Seat:
-    """A place for a player; empty after a failure."""
+    """Place for a player; empty after a failure."""
 
     number: int
     player: Player | None = None
 
 
 class Crew:
-    """Players that all show one scene. A context manager; nothing runs any more once it is closed.
+    """Players that all show one scene. A context manager that ends all players when closed.
 
     Args:
-        options: how many players, and how to run them.
+        options: number of players, and how to run them.
         pack: encoded scene pack.
         sizes: width and height of each camera's images, pixels.
         msaa: samples per pixel.
 
     Raises:
-        DactylError: a player cannot be started, is of another version, or its pictures cannot be trusted.
+        DactylError: a player cannot be started, is of another version, or its images cannot be trusted.
     """
 
     def __init__(self, options: PlayerOptions, pack: bytes, sizes: Sequence[tuple[int, int]], msaa: int) -> None:
@@ -49,7 +49,7 @@ class Crew:
         self._closing = threading.Event()
         self._failed = False
         self._logs = options.logs or Path(tempfile.mkdtemp(prefix="dactyl-unity-"))
-        # The kernel ends a player together with the thread that started it, so these threads stay until the end.
+        # The kernel ends a player together with the thread that started it, so these threads live until the end.
         self._threads = ThreadPoolExecutor(options.players, "unity")
         self._idle: queue.SimpleQueue[_Seat] = queue.SimpleQueue()
         self._seats = [_Seat(number) for number in range(options.players)]
@@ -62,19 +62,19 @@ class Crew:
     def draw(
         self, batches: Sequence[records.RenderBatch], pictures: Mapping[int, bytes] | None = None
     ) -> list[np.ndarray]:
-        """Images uint8 (B, C, H, W, 3) of each batch, drawn side by side.
+        """Draw images uint8 (B, C, H, W, 3) of each batch, in parallel.
 
         Args:
-            batches: what to draw.
-            pictures: contents by hash, at least of those that the batches show.
+            batches: batches to draw.
+            pictures: contents by hash, including at least the pictures that the batches show.
 
         Raises:
-            DactylError: a batch failed with as many players as may fail at it.
+            DactylError: a batch failed with ``options.attempts`` players.
         """
         return list(self._threads.map(lambda batch: self._draw(batch, pictures or {}), batches))
 
     def close(self) -> None:
-        """End all players; those at work stop within a moment. Twice does no harm."""
+        """End all players, also busy ones, within a moment; may be called twice."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -118,7 +118,7 @@ class Crew:
         self._idle.put(seat)
 
     def _fill(self, seat: _Seat) -> Player:
-        """Start a player, make sure of it, and give it the scene."""
+        """Start a player, probe it, and load the scene into it."""
         options = self._options
         if options.executable is None:
             port = options.port or EDITOR_PORT

@@ -1,10 +1,10 @@
-"""Surroundings as a picture that travels to a Unity player: what is seen of them, and how they light.
+"""Surroundings as a picture sent to a Unity player: the visible sky, and the light for surfaces.
 
-All in Unity's frame (x right, y up, z forward; the world with y and z exchanged). Little-endian:
+Everything is in Unity's frame (x right, y up, z forward; the world with y and z exchanged). Little-endian:
 
     magic "UVEM", u16 pixels of a face S, u16 levels; float32 harmonics (9, 3), see `harmonics`; then, of each level n
     pixels wide, half floats (6, n, n, 4): red, green, blue and 1 of the faces +x -x +y -y +z -z, as graphics devices
-    have them in memory. Level 0 is what is seen; the others are blurred for rougher surfaces, each half as wide.
+    have them in memory. Level 0 is the visible sky; the others are blurred for rougher surfaces, each half as wide.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vision.geometry.rotations import FloatArray
 MAGIC = b"UVEM"
 _HEADER = struct.Struct("<4sHH")
 _SIZE, _LEVELS = 128, 8
-_BRIGHTEST = 60_000.0  # half precision has no more
+_BRIGHTEST = 60_000.0  # near the limit of half precision
 _ROUGHEST = 6  # Unity's level of roughness 1
 
 
 def _roughness(level: int) -> float:
-    """Perceptual: Unity's Standard shader takes level 6 r (1.7 - 0.7 r)."""
+    """Return the perceptual roughness r of a level, inverting 6 r (1.7 - 0.7 r) of Unity's Standard shader."""
     return (1.7 - float(np.sqrt(1.7**2 - 4 * 0.7 * min(level, _ROUGHEST) / _ROUGHEST))) / (2 * 0.7)
 
 
@@ -37,11 +37,11 @@ UNITY = Blurring(_SIZE, _LEVELS, 3, _roughness, np.eye(3)[[0, 2, 1]])
 
 @dataclass(frozen=True, eq=False)
 class EnvironmentPicture:
-    """What a player gets.
+    """Picture of surroundings for a player.
 
     Attributes:
-        harmonics: (9, 3) of the light that a white matt surface sends out.
-        levels: float16 (6, n, n, 4) each.
+        harmonics: radiance of a white matt surface as spherical harmonics, (9, 3).
+        levels: cube map of each level, float16 (6, n, n, 4).
     """
 
     harmonics: FloatArray
@@ -49,7 +49,7 @@ class EnvironmentPicture:
 
     @classmethod
     def of(cls, radiance: Map) -> EnvironmentPicture:
-        """Of a map (H, 2 H, 3), world frame."""
+        """Build the picture of a map (H, 2 H, 3) in the world frame."""
         found = prefiltered(radiance, UNITY)
         levels = []
         for level in found.levels:
@@ -64,7 +64,7 @@ class EnvironmentPicture:
 
     @classmethod
     def decode(cls, data: bytes) -> EnvironmentPicture:
-        """The inverse, as a player does it; :class:`WireError` for anything else."""
+        """Decode as a player does; raise :class:`WireError` for anything else."""
         if len(data) < _HEADER.size or not data.startswith(MAGIC):
             raise WireError("this is no picture of surroundings")
         _, size, count = _HEADER.unpack_from(data)

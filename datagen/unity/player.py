@@ -1,4 +1,4 @@
-"""One Unity player and the conversation with it: a request, its reply, and no other."""
+"""Unity player and the exchange with it: exactly one reply for each request."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _ANY_PORT = 0
 
 
 class PlayerFault(Exception):
-    """A player that died, hangs or talks nonsense: a fresh one may do better."""
+    """Fault of a player that died, hangs or sends invalid data; a new one may work."""
 
 
 class Player:
-    """A running player. Use it from one thread at a time, and let the thread that started it live as long as it does.
+    """Running player. Use it from one thread at a time; the thread that started it must live as long as the player.
 
     Args:
-        executable: the player, or None to wait for the editor's Play button.
-        arguments: for the executable, besides the port and the log file.
-        log: file for what the player writes.
-        start_timeout_s: how long it may take until its first message.
-        reply_timeout_s: how long it may take to answer a request.
-        port: to listen on; None for any free one (for the editor: the one it looks for).
-        stop: set it to end every wait for this player with a PlayerFault.
+        executable: path of the player, or None to wait for the editor's Play button.
+        arguments: arguments of the executable, besides the port and the log file.
+        log: file for the player's output.
+        start_timeout_s: timeout until its first message, seconds.
+        reply_timeout_s: timeout of a reply, seconds.
+        port: port to listen on; None for any free one (for the editor: the one it looks for).
+        stop: event that ends every wait for this player with a PlayerFault.
 
     Raises:
-        PlayerFault: it died or said nothing in time.
-        DactylError: it cannot be started, speaks another version of ML-Agents, or the port is taken.
+        PlayerFault: it died or sent nothing in time.
+        DactylError: it cannot be started, uses another version of ML-Agents, or the port is taken.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class Player:
         except DactylError:
             raise
         except Exception as error:
-            # UnityEnvironment has one class for everything; only its text tells a foreign version from a dead player.
+            # UnityEnvironment raises one class for everything; only its text identifies a foreign version.
             if "version is not compatible" in str(error):
                 raise DactylError(f"the player's ML-Agents package does not fit mlagents-envs: {error}") from None
             raise PlayerFault(f"{type(error).__name__}: {error}") from error
         self._environment.reply_timeout_s = reply_timeout_s
-        self._pictures: dict[int, int] = {}  # bytes of those that it keeps, by hash
+        self._pictures: dict[int, int] = {}  # sizes in bytes of the pictures that it keeps, by hash
 
     def load(self, pack: bytes) -> None:
-        """Let it show the scene of this encoded pack from now on. Raises what :meth:`ask` raises."""
+        """Load the scene of this encoded pack. Raises what :meth:`ask` raises."""
         for piece in wire.pieces(pack):
             self.ask(wire.Kind.LOAD, piece, wire.content_hash(pack))
 
     def give(self, pictures: Mapping[int, bytes]) -> None:
-        """Bring over those of these pictures, by hash, that it does not have. Raises what :meth:`ask` raises.
+        """Send those of these pictures, by hash, that it does not have. Raises what :meth:`ask` raises.
 
         Raises:
             DactylError: they are more than a player keeps.
@@ -108,10 +108,10 @@ class Player:
             self._pictures[picture] = sizes[picture]
 
     def draw(self, batch: records.RenderBatch, scene: int) -> np.ndarray:
-        """Images uint8 (B, C, H, W, 3) of a batch of the scene with this hash, whose pictures it was given.
+        """Draw images uint8 (B, C, H, W, 3) of a batch of the scene with this hash, whose pictures it already has.
 
         Raises:
-            PlayerFault: the images are not those that were asked for, or what :meth:`ask` raises.
+            PlayerFault: the images are not the requested ones, or what :meth:`ask` raises.
         """
         reply = self.ask(wire.Kind.RENDER, batch.encode(), scene)
         if reply.shape != batch.image_shape:
@@ -127,8 +127,8 @@ class Player:
         """Send a request, about the scene or picture with this hash, and wait for its reply.
 
         Raises:
-            PlayerFault: no reply in time, or none to this request, or the player says that it failed.
-            DactylError: the player is of another version, or lacks what was asked for: no retry would mend it.
+            PlayerFault: there is no reply in time or none to this request, or the player reports a failure.
+            DactylError: the player is of another version, or lacks what was requested, so that a retry would not help.
         """
         self._id = self._id % wire.MAX_ID + 1
         request = wire.Request(kind, self._id, content, payload).encode()
@@ -139,15 +139,15 @@ class Player:
             self._environment.step()
         except UnityTimeOutException:
             raise PlayerFault(f"no answer within {self._environment.reply_timeout_s:g} s") from None
-        except Exception as error:  # the player's bytes have gone through protobuf, numpy and Pillow by now
+        except Exception as error:  # protobuf, NumPy and Pillow have parsed the player's bytes by now
             raise PlayerFault(f"{type(error).__name__}: {error}") from error
         return self._checked_reply(self._channel.take())
 
     def observed_images(self, reply: wire.Reply, batch: records.RenderBatch) -> np.ndarray:
-        """The images of a batch and the reply to it that travelled as visual observations, uint8 (B, C, H, W, 3).
+        """Return a batch's images that were sent as visual observations, uint8 (B, C, H, W, 3).
 
         Raises:
-            PlayerFault: they are not there, or are not those of this reply.
+            PlayerFault: they are missing, or do not belong to this reply.
         """
         (name,) = list(self._environment.behavior_specs) or [""]
         steps, _ = self._environment.get_steps(name)
@@ -168,11 +168,11 @@ class Player:
         return images
 
     def close(self) -> None:
-        """Ask the player to quit; kill it if it does not. Twice does no harm."""
+        """Ask the player to quit, and kill it if it does not; may be called twice."""
         self._environment.end()
 
     def kill(self) -> None:
-        """End a player of which nothing good is expected any more."""
+        """Kill a player that is not expected to work any more."""
         self._environment.end(grace_s=0)
 
     def _checked_reply(self, messages: list[bytes]) -> wire.Reply:
@@ -194,7 +194,7 @@ class Player:
 
 
 def _fits(sizes: Mapping[int, int]) -> bool:
-    """Pictures of so many bytes each into what a player keeps."""
+    """Return whether a player can keep pictures of these sizes in bytes."""
     return len(sizes) <= wire.MAX_PICTURES and sum(sizes.values()) <= wire.MAX_PICTURE_BYTES
 
 
@@ -207,7 +207,7 @@ def _checked(executable: Path) -> Path:
 
 
 class _Channel(SideChannel):
-    """Keeps what arrives; ML-Agents itself forgets or swallows."""
+    """Side channel that keeps arrived messages, which ML-Agents itself drops."""
 
     def __init__(self) -> None:
         super().__init__(wire.CHANNEL)

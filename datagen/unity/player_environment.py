@@ -1,7 +1,7 @@
-"""`UnityEnvironment` of mlagents-envs, changed where it does not do well enough for long renderings.
+"""``UnityEnvironment`` of mlagents-envs, adapted for long renderings.
 
-It listens on loopback only, on a port that is free, takes messages of any size, notices at once that a player died,
-leaves neither port nor process behind when starting fails, and starts the executable under the path it was given.
+It listens on loopback only, on a free port, accepts messages of any size, notices at once that a player died, leaves
+neither port nor process behind if starting fails, and starts the executable under the given path.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from datagen.unity.ml_agents import (
 from vision.errors import DactylError
 
 _GRACE_S = 5.0  # for a player to quit by itself
-_POLL_S = 0.2  # how often to look whether a silent player is alive
+_POLL_S = 0.2  # interval of checks whether a silent player is alive
 _NO_PROXY = "localhost,127.0.0.1,::1"
 
 
 class PlayerEnvironment(UnityEnvironment):
-    """A `UnityEnvironment` that starts its player itself and always cleans up."""
+    """``UnityEnvironment`` that starts its player itself and always cleans up."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class PlayerEnvironment(UnityEnvironment):
         self._command, self._log, self._stop = command, log, stop
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            # No file name: the parent would change the path and hide the player's output.
+            # No file name, because the parent class would change the path and hide the player's output.
             super().__init__(None, base_port=port, timeout_wait=start_timeout_s, side_channels=[channel])
         except BaseException:
             self.end(grace_s=0)
@@ -70,7 +70,7 @@ class PlayerEnvironment(UnityEnvironment):
         self._communicator.timeout_wait = seconds
 
     def end(self, grace_s: float = _GRACE_S) -> None:
-        """End the conversation and the player, whatever state they are in."""
+        """End the connection and the player, whatever state they are in."""
         atexit.unregister(self._close)
         self._loaded = False
         if communicator := getattr(self, "_communicator", None):
@@ -79,12 +79,12 @@ class PlayerEnvironment(UnityEnvironment):
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_s)
-            # The whole group, also after a clean end: an executable may be a script with children of its own.
+            # Kill the whole group, also after a clean end: an executable may be a script with its own children.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _close(self, timeout: int | None = None) -> None:  # the parent's, at exit and in its constructor
+    def _close(self, timeout: int | None = None) -> None:  # called by the parent class at exit and in its constructor
         self.end(_GRACE_S if timeout is None else timeout)
 
     def _poll_process(self) -> None:  # called while waiting
@@ -105,14 +105,14 @@ class PlayerEnvironment(UnityEnvironment):
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     command = [*command, "-logFile", "-"]  # to standard output
-    # When this process dies without a word, the kernel ends the player (setpriv is part of Debian's base).
+    # If this process dies without cleaning up, the kernel ends the player (setpriv is part of Debian's base).
     guard = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []
     # The gRPC client inside the player would send loopback traffic to a configured proxy.
     environment = {**os.environ, "no_proxy": _NO_PROXY, "NO_PROXY": _NO_PROXY}
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
-            # A session of its own: Ctrl-C is for Python, which then ends the player in good order.
+            # A separate session: Ctrl-C reaches only Python, which then ends the player properly.
             return subprocess.Popen(
                 [*guard, *command], stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment,
                 start_new_session=True,
@@ -122,7 +122,7 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 class _Communicator(RpcCommunicator):
-    """The gRPC server: loopback, any free port, messages of any size."""
+    """gRPC server on loopback, with any free port and messages of any size."""
 
     port: int
 
@@ -157,7 +157,7 @@ class _Communicator(RpcCommunicator):
 
 
 class _Servicer(UnityToExternalServicerImplementation):
-    """Hands messages from gRPC's thread to ours and back; the parent's pipe would pickle every picture."""
+    """Servicer that passes messages between gRPC's thread and ours; the parent's pipe would pickle every image."""
 
     def __init__(self) -> None:
         to_python: queue.Queue[Any] = queue.Queue()
@@ -167,7 +167,7 @@ class _Servicer(UnityToExternalServicerImplementation):
 
 
 class _End:
-    """One end of a two-way queue with the methods of a `multiprocessing.Connection` that ML-Agents uses."""
+    """One end of a two-way queue with the methods of ``multiprocessing.Connection`` that ML-Agents uses."""
 
     def __init__(self, incoming: queue.Queue[Any], outgoing: queue.Queue[Any]) -> None:
         self._incoming, self._outgoing = incoming, outgoing
@@ -189,4 +189,4 @@ class _End:
         return bool(self._peeked)
 
     def close(self) -> None:
-        self._outgoing.put(None)  # wakes whoever waits at the other end
+        self._outgoing.put(None)  # wakes a thread that waits at the other end

@@ -1,16 +1,16 @@
-"""The scene by which a player's pictures are looked at before they are trusted (`probe_verdict.py`).
+"""Probe scene by which a player's images are checked before they are trusted (``probe_verdict.py``).
 
-Mirrored, upside-down or wrongly encoded pictures would train a network without a complaint. So every player first shows
-a scene of which each pixel is known: boards of coloured patches, one in front of each camera, whose images have the
-sizes that are to be drawn and principal points off their middle. It goes through all that a real scene goes through:
-scene pack, poses, cameras, materials, textures, lights, shadows, colour encoding, tiles.
+A network would train on mirrored, upside-down or wrongly encoded images without any error. Every player therefore first
+shows a scene of which each pixel is known: boards of coloured patches, one in front of each camera, whose images have
+the sizes to be drawn and principal points off their centre. It uses everything that a real scene uses: scene pack,
+poses, cameras, materials, textures, lights, shadows, colour encoding, tiles.
 
-Two samples are in even white light. In the third one directional light faces the boards, and nothing else shines: its
-intensity must count in proportion. In the fourth a spot light for each board shines from the left, and a slab that no
-camera sees keeps it from one patch. In the fifth, in even light again, every patch shows a picture of four colours. In
-the sixth the boards are gone, and solids of clutter take the patches' place. In the others all light comes from
-surroundings that have another colour in every direction, are seen around the patches, and in the place of one of them;
-the cameras look towards one side of the world after the other.
+Two samples are in even white light. In the third, one directional light faces the boards, without any other light: its
+effect must be proportional to its intensity. In the fourth, a spot light for each board shines from the left, and a
+slab that no camera sees shades one patch. In the fifth, in even light again, every patch shows a picture of four
+colours. In the sixth, the boards are gone, and solids of clutter replace the patches. In the others, all light comes
+from surroundings that have another colour in every direction, and are seen around the patches and in place of one of
+them; the cameras look towards one side of the world after the other.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from datagen.unity import records, wire
 from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 
-# What a camera sees at 1 m: left, right, bottom, top. Off the middle, and the same for images of any shape, so that
-# pixels are no squares unless the images are.
+# Borders of a camera's view at 1 m: left, right, bottom, top. They are off-centre, and the same for images of any
+# shape, so pixels are only square if the images are.
 BORDERS = np.array([-0.30, 0.42, -0.34, 0.38])
 _SPACING = 100.0  # metres between the boards: no camera sees another's
-# Rectangles in front of a camera, in units of half the picture: left, right, bottom, top. Unlike any of their mirror
-# images.
+# Rectangles in front of a camera, in units of half the image: left, right, bottom, top. They differ from all their
+# mirror images.
 PATCHES = ((-0.8, -0.2, 0.2, 0.8), (0.1, 0.9, 0.3, 0.7), (-0.7, -0.1, -0.9, -0.3), (0.3, 0.6, -0.8, -0.2))
 COLORS = np.array([(0.9, 0.1, 0.1), (0.1, 0.7, 0.2), (0.2, 0.2, 0.8), (0.5, 0.5, 0.5), (0.9, 0.7, 0.1)])  # sRGB
 BACKGROUND = (0.3, 0.35, 0.3)
 EVEN, LIT, SHADED, TEXTURED, CLUTTERED, SURROUNDED = slice(0, 2), 2, 3, 4, 5, slice(6, 12)
-"""Samples of the batch: in even light, in a directional one, with a shadow, with a texture, of clutter, in
+"""Samples of the batch: in even light, in directional light, with a shadow, with a texture, with clutter, in
 surroundings."""
 SAMPLES = 12
-INTENSITY = 0.5  # of the directional light; its square root and its square would be far off
+INTENSITY = 0.5  # of the directional light, chosen so that its square root and its square are far off
 SHADED_PATCH = 1
-# In a camera's frame: x right, y up, z backwards, metres. Half-way between light and patch, the slab is outside the
-# picture, and its shadow is larger than the patch by 3 cm on each side.
+# In a camera's frame: x right, y up, z backwards, metres. The slab is half-way between light and patch, outside the
+# image, and its shadow is larger than the patch by 3 cm on each side.
 _SPOT = np.array([-1.0, 0.18, 0.0])
 _SLAB_SIZE, _SLAB_CENTRE = np.array([0.174, 0.102, 0.001]), np.array([-0.38, 0.19, -0.5])
-_ASIDE = np.array([5.0, 0.0, 0.0])  # where the slab is in the other samples
-WHITE = 0.9  # sRGB, of the patches with the shadow
+_ASIDE = np.array([5.0, 0.0, 0.0])  # offset of the slab in the other samples
+WHITE = 0.9  # sRGB, of the patches in the samples with a shadow or surroundings
 HIDDEN_PATCH = 3
-# Radiance towards each direction of the world, linear: 1 + its products with these rows, of red, green and blue.
+# Linear radiance from each direction of the world: 1 + its products with these rows, for red, green and blue.
 SLOPES = np.array([(0.8, -0.3, 0.3), (-0.2, 0.7, 0.5), (0.3, 0.4, -0.8)])
-RADIANCE = 0.4  # of the surroundings' 1
+RADIANCE = 0.4  # factor on the surroundings' radiance
 
 
 def _four_colors() -> bytes:
-    """The PNG file of a picture of the first four colours: upper left, upper right, lower left, lower right."""
+    """Return a PNG file with the first four colours: upper left, upper right, lower left, lower right."""
     levels = np.rint(255 * COLORS[:4]).astype(np.uint8).reshape(2, 2, 3)
     file = io.BytesIO()
     Image.fromarray(levels.repeat(64, axis=0).repeat(64, axis=1)).save(file, "PNG")
@@ -71,12 +71,12 @@ def _surroundings() -> bytes:
 
 @cache
 def pictures() -> dict[int, bytes]:
-    """What a player needs besides the pack, by hash: the four colours, the surroundings."""
+    """Return the pictures that a player needs besides the pack, by hash: the four colours and the surroundings."""
     return {wire.content_hash(content): content for content in (_four_colors(), _surroundings())}
 
 
 def probe_pack(cameras: int) -> ScenePack:
-    """A board of four patches for each camera, and a slab that can throw a shadow on it."""
+    """Build a board of four patches for each camera, and a slab that can cast a shadow on it."""
     parts = []
     for camera in range(cameras):
         for patch, rectangle in enumerate(PATCHES):
@@ -92,7 +92,7 @@ def probe_pack(cameras: int) -> ScenePack:
 
 
 def _slab(rectangle: tuple[float, float, float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Size and centre of a patch, metres: its front is 1 m before the camera, which looks along its own -z."""
+    """Return size and centre of a patch, metres: its front is 1 m from the camera, which looks along its own -z."""
     low, high = BORDERS[[0, 0, 2, 2]], BORDERS[[1, 1, 3, 3]]
     left, right, bottom, top = low + (np.array(rectangle) + 1) / 2 * (high - low)
     size = np.array([right - left, top - bottom, 0.001])
@@ -100,7 +100,7 @@ def _slab(rectangle: tuple[float, float, float, float]) -> tuple[NDArray[np.floa
 
 
 def probe_batch(sizes: Sequence[tuple[int, int]], form: records.Form, msaa: int) -> records.RenderBatch:
-    """Differently coloured patches in every sample and for every camera, so that confusing them shows as well."""
+    """Build the probe's batch, with different colours in every sample and camera, so that confusing them shows too."""
     frames = np.zeros(SAMPLES, records.FRAME)
     frames["background"], frames["ambient"] = BACKGROUND, 1.0
     frames["ambient"][[LIT, SHADED]] = frames["ambient"][SURROUNDED] = 0.0
@@ -113,7 +113,7 @@ def probe_batch(sizes: Sequence[tuple[int, int]], form: records.Form, msaa: int)
 
 
 def _views(sizes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Records (B, C) of the cameras, each at its own board."""
+    """Return records (B, C) of the cameras, each at its own board."""
     cameras = len(sizes)
     views = np.zeros((SAMPLES, cameras), records.CAMERA)
     views["position"][..., 0] = _SPACING * np.arange(cameras)
@@ -128,7 +128,7 @@ def _views(sizes: Sequence[tuple[int, int]]) -> np.ndarray:
 
 
 def _bodies(views: np.ndarray) -> np.ndarray:
-    """Records (B, 2 C): the boards, which solids take the place of in one sample, then the slabs."""
+    """Return records (B, 2 C): the boards, which solids replace in one sample, then the slabs."""
     cameras = views.shape[1]
     bodies = np.zeros((SAMPLES, 2 * cameras), records.BODY)
     bodies["position"] = np.tile(views["position"], (1, 2, 1))
@@ -142,7 +142,7 @@ def _bodies(views: np.ndarray) -> np.ndarray:
 
 
 def _materials(cameras: int) -> np.ndarray:
-    """Records (B, M): those of all patches, then that of the slabs."""
+    """Return records (B, M) of all patches, then of the slabs."""
     materials = np.zeros((SAMPLES, cameras * len(PATCHES) + 1), records.MATERIAL)
     materials["color"][:, :-1] = patch_colors(cameras).reshape(SAMPLES, -1, 3)
     materials["texture"], materials["texture_scale"], materials["visible"] = -1, 1, 1
@@ -152,7 +152,7 @@ def _materials(cameras: int) -> np.ndarray:
 
 
 def _lights(views: np.ndarray) -> np.ndarray:
-    """Records (B, 1 + C): a directional light, then a spot light for each board."""
+    """Return records (B, 1 + C): a directional light, then a spot light for each board."""
     turn = _turns(1)[0]
     lights = np.zeros((SAMPLES, 1 + views.shape[1]), records.LIGHT)  # of type OFF
     lights["color"], lights["range"], lights["spot_deg"] = 1.0, 10.0, 90.0
@@ -165,7 +165,7 @@ def _lights(views: np.ndarray) -> np.ndarray:
 
 
 def _solids(views: np.ndarray) -> np.ndarray:
-    """Records (B, S) of a box in each patch's place, in one sample."""
+    """Return records (B, S) of a box in place of each patch, in one sample."""
     cameras, turn = views.shape[1], _turns(1)[0]
     solids = np.zeros((SAMPLES, cameras * len(PATCHES)), records.SOLID)  # of shape NONE
     solids["quaternion"][..., 0] = 1.0
@@ -179,13 +179,15 @@ def _solids(views: np.ndarray) -> np.ndarray:
 
 
 def _turns(cameras: int) -> Rotation:
-    """Of the cameras in even light. In the other samples all have the first one's, so that one directional light can
-    face all boards. No axis of theirs lies along one of the world's."""
+    """Return the rotations of the cameras in even light; none of their axes is parallel to one of the world's.
+
+    In most other samples all have the first one's, so that one directional light can face all boards.
+    """
     return Rotation.from_euler("xyz", [(30 + 40 * camera, 20, -50 + 70 * camera) for camera in range(cameras)], True)
 
 
 def side_views() -> Rotation:
-    """Of all cameras in surroundings, (6,): towards every side of the world, along none of its axes."""
+    """Return rotations (6,) of all cameras in surroundings: towards every side of the world, along none of its axes."""
     first = _turns(1)[0]
     looks = first.apply([0, 0, -1])
     sides = []
@@ -198,7 +200,7 @@ def side_views() -> Rotation:
 
 
 def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre: NDArray[np.float64]) -> Part:
-    """A box whose front, towards +z, shows a texture once, upright."""
+    """Build a box whose front, towards +z, shows a texture once, upright."""
     box = trimesh.creation.box(extents=size)
     positions = (np.asarray(box.triangles).reshape(-1, 3) + centre).astype(np.float32)
     normals = np.repeat(box.face_normals, 3, axis=0).astype(np.float32)
@@ -208,8 +210,8 @@ def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre:
 
 
 def patch_colors(cameras: int) -> NDArray[np.float64]:
-    """(B, C, patches, 3), sRGB: another order for every sample and camera; white where a shadow or surroundings are
-    looked at."""
+    """Return sRGB colours (B, C, patches, 3): another order for every sample and camera; white in the samples that test
+    a shadow or surroundings."""
     order = np.arange(SAMPLES)[:, None, None] * 3 + np.arange(cameras)[:, None] + np.arange(len(PATCHES))
     colors: NDArray[np.float64] = COLORS[order % len(COLORS)]
     colors[SHADED] = colors[SURROUNDED] = WHITE

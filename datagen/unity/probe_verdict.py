@@ -1,4 +1,4 @@
-"""What is wrong with the pictures that a player makes of the probe."""
+"""Verdict on a player's images of the probe scene."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from datagen.unity.probe import (
 )
 from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
-# Unity's Standard shader, rough and not metallic: what it reflects diffusely, and up to twice this as highlight.
+# Unity's Standard shader, rough and not metallic: diffuse reflectance, and half of the largest highlight.
 _DIFFUSE, _HIGHLIGHT = 0.96, 0.005
-_DARK, _BRIGHT = 30, 80  # levels: at most in the shadow, at least outside it
+_DARK, _BRIGHT = 30, 80  # levels: maximum in the shadow, minimum outside it
 # Unity's Standard shader keeps 4 % of the light for reflections; that and rounding stay within this many levels, while
 # a missing or doubled gamma moves a mid grey by 60.
 _TOLERANCE = 12
-_EDGE = 1.5  # pixels; anti-aliasing may do as it likes there
-_BLUR = 3.0  # pixels; the same for the filtering of textures
-_MAX_WRONG = 0.005  # share of pixels that may be off: specks along seams
+_EDGE = 1.5  # pixels next to edges that are ignored, because of anti-aliasing
+_BLUR = 3.0  # pixels next to borders inside a texture that are ignored, because of texture filtering
+_MAX_WRONG = 0.005  # fraction of pixels that may be off: specks along seams
 
 Images = Sequence[np.ndarray]
-"""Of each camera, (B, H, W, 3)."""
+"""Images of each camera, (B, H, W, 3)."""
 
 
 def complaint(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> str | None:
-    """What is wrong with the images (B, C, H, W, 3) of a probe's batch, of which each camera's have their size; None if
-    nothing is."""
+    """Return what is wrong with the images (B, C, H, W, 3) of a probe's batch, padded from ``sizes``; None if nothing
+    is."""
     shown = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(sizes)]
     looks = (_wrong_picture, _wrong_intensity, _wrong_shadow, _wrong_texture, _wrong_clutter, _wrong_surroundings)
     return next((wrong for look in looks if (wrong := look(shown))), None)
 
 
 def _wrong_picture(images: Images) -> str | None:
-    """Of the samples in even light."""
+    """Check the samples in even light."""
     even = [shown[EVEN] for shown in images]
     expected = _pictures(patch_colors(len(images))[EVEN], images)
     if _alike(even, expected):
@@ -76,7 +76,7 @@ def _wrong_picture(images: Images) -> str | None:
 
 
 def _wrong_intensity(images: Images) -> str | None:
-    """Of the sample in a directional light of half the intensity of white."""
+    """Check the sample in a directional light of half the intensity of white."""
     lit = [shown[LIT, None] for shown in images]
     albedo = linear_from_srgb(patch_colors(len(images))[LIT, None])
 
@@ -96,7 +96,7 @@ def _wrong_intensity(images: Images) -> str | None:
 
 
 def _wrong_shadow(images: Images) -> str | None:
-    """Of the sample with a shadow on one patch."""
+    """Check the sample with a shadow on one patch."""
     brightness, in_shadow, in_light = [], [], []
     for shown in images:
         patches, _, clear = _layout(shown)
@@ -112,7 +112,7 @@ def _wrong_shadow(images: Images) -> str | None:
 
 
 def _wrong_texture(images: Images) -> str | None:
-    """Of the sample whose patches show a picture of four colours."""
+    """Check the sample whose patches show a picture of four colours."""
     seen = [shown[TEXTURED, None] for shown in images]
 
     def showing(order: Sequence[int]) -> Images:
@@ -128,16 +128,16 @@ def _wrong_texture(images: Images) -> str | None:
 
 
 def _wrong_clutter(images: Images) -> str | None:
-    """Of the sample whose patches are solids of clutter."""
+    """Check the sample whose patches are solids of clutter."""
     seen = [shown[CLUTTERED, None] for shown in images]
     expected = _pictures(patch_colors(len(images))[CLUTTERED, None], images)
     return None if _alike(seen, expected) else "with clutter " + _worst(seen, expected, CLUTTERED)
 
 
 def _wrong_surroundings(images: Images) -> str | None:
-    """Of the sample that surroundings light, and are seen in."""
+    """Check the samples that are lit by surroundings and show them."""
     seen = [shown[SURROUNDED] for shown in images]
-    # Of a radiance that is linear in the direction, a matt surface gets two thirds of the slope along its normal.
+    # Of a radiance that is linear in the direction, a matt surface receives two thirds of the slope along its normal.
     light = RADIANCE * (1 + 2 / 3 * (side_views().apply([0, 0, 1]) @ SLOPES.T))
     patch = 255 * srgb_from_linear(np.clip(_DIFFUSE * light * linear_from_srgb(np.array(WHITE)), 0, 1))
     left, right, bottom, top = BORDERS
@@ -157,8 +157,8 @@ def _wrong_surroundings(images: Images) -> str | None:
 
 
 def _layout(image: np.ndarray, within: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """For each pixel (H, W) of images (B, H, W, 3): which patch it shows, -1 for the background; which quarter of that,
-    in reading order; and whether it is clear of edges, those between quarters too if ``within``."""
+    """Return for each pixel (H, W) of images (B, H, W, 3): the patch it shows, -1 for the background; the quarter of
+    that in reading order; and whether it is clear of edges, including those between quarters if ``within``."""
     height, width = image.shape[1:3]
     column, row = np.arange(width) + 0.5, np.arange(height) + 0.5
     patches, quarters = np.full((height, width), -1), np.zeros((height, width), int)
@@ -179,8 +179,8 @@ def _layout(image: np.ndarray, within: bool = False) -> tuple[NDArray[np.int64],
 
 
 def _pictures(colors: NDArray[np.float64], images: Images) -> Images:
-    """Levels, of the images' shapes, of boards with patches of these sRGB colours (B, C, patches, 3), or of quarters of
-    them (..., 4, 3)."""
+    """Return levels, in the images' shapes, of boards with patches of these sRGB colours (B, C, patches, 3), or with
+    quarters of them (..., 4, 3)."""
     if colors.ndim == 4:
         colors = colors[..., None, :].repeat(4, axis=-2)
     background = np.broadcast_to(BACKGROUND, (*colors.shape[:2], 1, 4, 3))
@@ -201,12 +201,12 @@ def _alike(images: Images, expected: Images, within: bool = False) -> bool:
 
 
 def _share(wrong: NDArray[np.bool_]) -> float:
-    """Of the pixels; 0 of none, as small pictures have patches that are all edge."""
+    """Return the fraction of wrong pixels; 0 if there are none, since patches of small images may be all edge."""
     return float(wrong.mean()) if wrong.size else 0.0
 
 
 def _worst(images: Images, expected: Images, first_sample: int, within: bool = False) -> str:
-    """The pixel that is farthest off, in words."""
+    """Describe the pixel that is farthest off."""
     distances = []
     for shown, levels in zip(images, expected, strict=True):
         clear = _layout(shown, within)[-1]

@@ -1,4 +1,4 @@
-"""The samples that a player is to draw, as records of numbers: the payload of a RENDER request (`wire.py`)."""
+"""Samples for a player to draw, as records of numbers: the payload of a RENDER request (``wire.py``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datagen.unity.wire import WireError
 
 
 class Form(IntEnum):
-    """How images come back: as visual observations of the agents (PNG), or raw in the reply."""
+    """Form of returned images: visual observations of the agents (PNG), or raw in the reply."""
 
     OBSERVATIONS = 0
     RGB = 1
@@ -23,30 +23,32 @@ def _record(*fields: tuple[str, int]) -> np.dtype[np.void]:
 
 
 CAMERA = _record(("position", 3), ("quaternion", 4), ("focal", 2), ("centre", 2), ("near", 1), ("far", 1))
-"""MuJoCo's convention: looks along its own -z, +y is up in the image. Focal lengths along x and y, and the principal
-point from the image's upper left corner, in pixels; the first one's centre is (0.5, 0.5). Clip distances in metres."""
+"""Camera in MuJoCo's convention: it looks along its own -z, and +y is up in the image. Focal lengths along x and y, and
+the principal point from the image's upper left corner, in pixels; the first pixel's centre is (0.5, 0.5). Clip
+distances in metres."""
 BODY = _record(("position", 3), ("quaternion", 4))
 """Pose of a body's frame in the world."""
 MATERIAL = _record(
     ("color", 3), ("metallic", 1), ("smoothness", 1), ("texture", 1), ("texture_scale", 2), ("texture_offset", 2),
     ("visible", 1),
 )  # fmt: skip
-"""Unity's Standard shader. `texture` counts the scene pack's textures, then the batch's pictures; -1 for none.
-What has a material that is not `visible` (0) is left out."""
+"""Material of Unity's Standard shader. ``texture`` is an index into the scene pack's textures followed by the batch's
+pictures; -1 for none. Parts whose material is not ``visible`` (0) are left out."""
 LIGHT = _record(
     ("type", 1), ("position", 3), ("direction", 3), ("color", 3), ("intensity", 1), ("range", 1), ("spot_deg", 1),
     ("shadow", 1),
 )  # fmt: skip
-"""`type` is a `LightType`; Unity's intensity; range in metres; the cone's whole angle; shadows' strength in [0, 1]."""
+"""Light: ``type`` is a :class:`LightType`; Unity's intensity; range in metres; full angle of the cone; strength of
+shadows in [0, 1]."""
 SOLID = _record(
     ("shape", 1), ("position", 3), ("quaternion", 4), ("size", 3), ("color", 3), ("metallic", 1), ("smoothness", 1),
 )  # fmt: skip
-"""Clutter. `shape` is a `SolidShape`; pose in the world; size in metres as MuJoCo's geoms have it: half sides of a box;
-radius and half the axis (z) of a capsule; radius of a sphere."""
+"""Solid of clutter: ``shape`` is a :class:`SolidShape`; pose in the world; size in metres as in MuJoCo's geoms: half
+sides of a box; radius and half the axis (z) of a capsule; radius of a sphere."""
 FRAME = _record(("background", 3), ("ambient", 3), ("reflection", 1), ("surroundings", 1), ("radiance", 1))
-"""Colour where no geometry is; flat ambient light; strength of the white surroundings that surfaces reflect. Where
-`surroundings` counts one of the batch's pictures (else -1), that is seen, lights and is reflected instead of all these:
-`radiance` (linear) is how bright its 1 is, `reflection` the strength of what surfaces reflect of it."""
+"""Frame: colour where there is no geometry; flat ambient light; strength of the white surroundings that surfaces
+reflect. If ``surroundings`` is an index into the batch's pictures (else -1), that picture is seen, lights and is
+reflected instead: ``radiance`` (linear) is the brightness of its 1, ``reflection`` the strength of its reflections."""
 SECTIONS = {
     "cameras": CAMERA, "bodies": BODY, "materials": MATERIAL, "lights": LIGHT, "solids": SOLID, "frames": FRAME,
 }  # fmt: skip
@@ -72,16 +74,16 @@ _SIZE, _PICTURE = struct.Struct("<2H"), struct.Struct("<Q")
 
 @dataclass(frozen=True, eq=False)
 class RenderBatch:
-    """Samples to draw.
+    """Batch of samples to draw.
 
     Attributes:
         cameras, bodies, materials, lights, solids: records (B, C), (B, K), (B, M), (B, L), (B, S) of the dtypes above.
         frames: records (B,).
         sizes: width and height of each camera's images, pixels.
-        pictures: hashes of those that materials show besides the scene pack's.
-        form: how the images come back.
+        pictures: hashes of the pictures that samples show besides the scene pack's.
+        form: form of the returned images.
         msaa: samples per pixel, 1, 2, 4 or 8.
-        shadow_size: pixels across a light's shadow map; 0 leaves it to the player's quality settings.
+        shadow_size: width of a light's shadow map, pixels; 0 for the player's quality settings.
     """
 
     cameras: np.ndarray
@@ -110,17 +112,17 @@ class RenderBatch:
 
     @property
     def image_shape(self) -> tuple[int, int, int, int, int]:
-        """(B, C, H, W, 3) of the array that holds all images; smaller ones than the largest are padded."""
+        """Shape (B, C, H, W, 3) of the array of all images; images smaller than the largest are padded."""
         width, height = (max((size[axis] for size in self.sizes), default=0) for axis in (0, 1))
         return len(self), len(self.sizes), height, width, 3
 
     @property
     def image_bytes(self) -> int:
-        """Of all images as they travel, without padding."""
+        """Size of all images as sent, in bytes, without padding."""
         return 3 * len(self) * sum(width * height for width, height in self.sizes)
 
     def images(self, pixels: np.ndarray) -> np.ndarray:
-        """Images of ``image_shape``, padded with black right and below, of a reply's pixels (N,)."""
+        """Return images of ``image_shape``, padded with black on the right and below, from a reply's pixels (N,)."""
         if len(set(self.sizes)) == 1:
             return pixels.reshape(self.image_shape)
         padded, start = np.zeros(self.image_shape, np.uint8), 0
@@ -132,12 +134,12 @@ class RenderBatch:
         return padded
 
     def pixels(self, images: np.ndarray) -> np.ndarray:
-        """The inverse, as a player does it."""
+        """Return a reply's pixels (N,) of images, as a player does."""
         parts = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(self.sizes)]
         return np.concatenate([part.reshape(len(self), -1) for part in parts], axis=1).reshape(-1)
 
     def encode(self) -> bytes:
-        """The payload of a RENDER request."""
+        """Return the payload of a RENDER request."""
         sections = [getattr(self, name) for name in SECTIONS]
         counts = [len(self), *(section.shape[1] for section in sections[:-1]), len(self.pictures)]
         strides = [dtype.itemsize for dtype in SECTIONS.values()]
@@ -148,7 +150,7 @@ class RenderBatch:
 
     @classmethod
     def decode(cls, payload: bytes) -> RenderBatch:
-        """The inverse, as a player does it; :class:`WireError` where sizes do not add up."""
+        """Decode as a player does; raise :class:`WireError` if sizes do not add up."""
         if len(payload) < _RENDER.size:
             raise WireError("render block is short")
         start, samples, *numbers = _RENDER.unpack_from(payload)

@@ -1,4 +1,4 @@
-"""The renderer `unity`: samples become values on the wire, a crew of Unity players draws them."""
+"""Renderer ``unity``: samples are sent as values to a crew of Unity players that draws them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from vision.errors import DactylError
 from vision.scene.objects import linear_from_srgb
 from vision.scene.scene import Scene
 
-_MAX_REPLY = 2**27  # bytes of images in one message: a player, gRPC and Python hold them at once
+_MAX_REPLY = 2**27  # bytes of images in one message, which a player, gRPC and Python hold at the same time
 _MAX_MAPS = 64  # surroundings in one message: a player keeps as many again
-_MAX_RECORDS = wire.MAX_REQUEST - 2**16  # bytes of values in one message, beside hashes and sizes
+_MAX_RECORDS = wire.MAX_REQUEST - 2**16  # bytes of values in one message, besides hashes and sizes
 
 
 class UnityRenderer:
-    """A scene, drawn by Unity. See :class:`datagen.render.base.Renderer`.
+    """Renders samples of a scene with Unity. See :class:`datagen.render.base.Renderer`.
 
-    Material colours go over sRGB-encoded, as Unity takes them; light intensities are in Unity's own units.
+    Material colours are sent sRGB-encoded, as Unity expects them; light intensities are in Unity's own units.
 
     Attributes:
-        info: what really draws, as the player says.
-        materials: names, in the order of `Appearance`.
+        info: engine, device and graphics interface as the player reports them.
+        materials: names of the materials in the order of ``Appearance``.
 
     Raises:
         DactylError: the player cannot be started, is of another version, or fails the probe.
@@ -66,10 +66,10 @@ class UnityRenderer:
         )
 
     def skip(self, count: int) -> None:
-        """Nothing: pictures do not depend on those before."""
+        """Do nothing: images do not depend on earlier ones."""
 
     def render(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
-        """Images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order.
+        """Render images (B, C, H, W, 3), RGB, sRGB-encoded, row 0 at the top, cameras in rig order.
 
         Raises:
             DactylError: a sample is not of this scene or has too much clutter, or players keep failing.
@@ -81,7 +81,7 @@ class UnityRenderer:
         return images[0] if len(images) == 1 else np.concatenate(images)
 
     def close(self) -> None:
-        """End the players; twice does no harm."""
+        """End the players; may be called twice."""
         self._crew.close()
 
     def __enter__(self) -> UnityRenderer:
@@ -91,7 +91,7 @@ class UnityRenderer:
         self.close()
 
     def _parts(self, samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-        """The samples in parts that go into one message each, both ways, and whose textures a player keeps."""
+        """Split samples into parts that fit into one message each way, and whose pictures a player can keep."""
         image_bytes = 3 * sum(width * height for width, height in self._sizes)
         most = max(1, min(self._options.unity.player.batch_size, _MAX_REPLY // image_bytes))
         part: list[Sample] = []
@@ -152,7 +152,7 @@ class UnityRenderer:
                 materials["texture_scale"][row, use.material] /= use.scale
             if (around := look.surroundings) is not None:
                 frames["surroundings"][row] = shown.index(hashes[_Around(around.source, around.name, around.turn)])
-                # As bright as the even light and the white surroundings that they take the place of.
+                # As bright as the even light and the white surroundings that they replace.
                 frames["radiance"][row] = around.brightness * linear_from_srgb(options.unity.ambient)
                 frames["reflection"][row] *= around.brightness
                 materials["visible"][row, self._background] = not around.bare
@@ -166,7 +166,7 @@ class UnityRenderer:
         )  # fmt: skip
 
     def _cameras(self, sample: Sample) -> np.ndarray:
-        """Records (C,) of the cameras of a sample that the stage is set to."""
+        """Return records (C,) of the cameras of the sample to which the stage is set."""
         cameras = np.zeros(len(self._sizes), records.CAMERA)
         K = sample.appearance.camera_intrinsics
         cameras["position"], cameras["quaternion"] = mujoco_pose(sample.appearance.camera_extrinsics)
@@ -177,14 +177,14 @@ class UnityRenderer:
 
 
 class _Texture(NamedTuple):
-    """What a texture is drawn from, and its name."""
+    """Source and name of a texture."""
 
     source: str
     name: str
 
 
 class _Around(NamedTuple):
-    """What surroundings are drawn from, their name, and their turn."""
+    """Source, name and rotation of surroundings."""
 
     source: str
     name: str
@@ -195,7 +195,7 @@ _Key = _Texture | _Around
 
 
 def _pictures(sample: Sample) -> list[_Key]:
-    """Those that a sample shows."""
+    """Return the keys of the pictures that a sample shows."""
     look = sample.appearance
     textures: list[_Key] = [_Texture(use.source, use.name) for use in look.textures]
     return textures if (use := look.surroundings) is None else [*textures, _Around(use.source, use.name, use.turn)]
@@ -207,7 +207,7 @@ def _content(key: _Key) -> bytes:
 
 @lru_cache(maxsize=512)
 def _png(source: str, name: str) -> bytes:
-    """The PNG file of a texture that samples have."""
+    """Return the PNG file of a sample's texture."""
     file = io.BytesIO()
     Image.fromarray(TextureUse(0, source, name).pixels().pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -215,6 +215,6 @@ def _png(source: str, name: str) -> bytes:
 
 @lru_cache(maxsize=32)
 def _environment(source: str, name: str, turn: float) -> bytes:
-    """The picture of surroundings that samples have."""
+    """Return the encoded picture of a sample's surroundings."""
     use = SurroundingsUse(source, name, turn, brightness=1.0, bare=False)
     return EnvironmentPicture.of(use.surroundings().radiance).encode()

@@ -1,6 +1,6 @@
-"""The scene pack of a compiled MuJoCo model.
+"""Export of a compiled MuJoCo model to a scene pack.
 
-The geometry is the compiled model's: MuJoCo re-centres and rotates meshes, so the files they came from would not fit
+The geometry is taken from the compiled model: MuJoCo re-centres and rotates meshes, so the original files would not fit
 the poses of a state.
 """
 
@@ -20,12 +20,12 @@ from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 
-_SHARP_COSINE = 0.8  # between a corner's normal and its triangle's, as in MuJoCo's OpenGL renderer
-_VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 unless told otherwise
+_SHARP_COSINE = 0.8  # least cosine between a corner's normal and its triangle's, as in MuJoCo's OpenGL renderer
+_VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 by default
 
 
 def export_scene(scene: SimScene) -> ScenePack:
-    """The visible geometry of a scene built to render, its materials in the order of `scene.materials`.
+    """Export the visible geometry of a scene built for rendering, with materials in the order of ``scene.materials``.
 
     Raises:
         DactylError: a geom is a plane or a height field, or has a material that samples do not set.
@@ -60,7 +60,7 @@ def export_scene(scene: SimScene) -> ScenePack:
 
 
 def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of a geom's corners, in its frame."""
+    """Return positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of corners in a geom's frame."""
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
         positions, normals, uv = _box(model.vis.quality.numquads)
         return positions * model.geom_size[geom], normals, uv
@@ -79,8 +79,8 @@ def _triangles(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _box(quads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of the cube [-1, 1]^3: its sides divided
-    and a texture laid on each of them once, as MuJoCo has it."""
+    """Return positions (T, 3, 3), normals (T, 3, 3) and texture coordinates (T, 3, 2) of the cube [-1, 1]^3: its sides
+    are divided and each shows a texture once, as in MuJoCo."""
     corner = np.linspace(-1, 1, quads + 1)
     u0, v0 = (grid.ravel() for grid in np.meshgrid(corner[:-1], corner[:-1]))
     u1, v1 = (grid.ravel() for grid in np.meshgrid(corner[1:], corner[1:]))
@@ -98,9 +98,9 @@ def _box(quads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _sharp(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Corner normals (T, 3, 3), that of the triangle itself where the given one is far from it.
+    """Return corner normals (T, 3, 3), replaced by the triangle's own normal if they are far from it.
 
-    A mesh without normals of its own gets averaged ones, across edges too; MuJoCo's OpenGL renderer keeps these sharp.
+    A mesh without normals gets averaged ones, also across edges; MuJoCo's OpenGL renderer keeps edges sharp.
     """
     flat = np.cross(positions[:, 1] - positions[:, 0], positions[:, 2] - positions[:, 0])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -111,7 +111,7 @@ def _sharp(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
 def _in_body_frame(
     model: mujoco.MjModel, geom: int, positions: np.ndarray, normals: np.ndarray, uv: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Float32 vertices, each different one once, in the body's frame: positions, normals, uv, triangles."""
+    """Return float32 positions, normals and uv of the distinct vertices, in the body's frame, and the triangles."""
     rotation = matrix_from_quaternion(model.geom_quat[geom])
     corners = np.concatenate([positions @ rotation.T + model.geom_pos[geom], normals @ rotation.T, uv], axis=2)
     vertices, corner_of = np.unique(corners.reshape(-1, 8).astype(np.float32), axis=0, return_inverse=True)
@@ -119,7 +119,7 @@ def _in_body_frame(
 
 
 def _texture(model: mujoco.MjModel, material: int, textures: list[int]) -> int:
-    """Index in the pack of the texture that colours a material, or -1."""
+    """Return the index in the pack of the texture that colours a material, or -1."""
     texture = int(model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB])
     return textures.index(texture) if texture >= 0 else -1
 
@@ -131,5 +131,5 @@ def _png(model: mujoco.MjModel, texture: int) -> bytes:
     start = int(model.tex_adr[texture])
     pixels = model.tex_data[start : start + height * width * channels].reshape(height, width, channels)
     file = io.BytesIO()
-    Image.fromarray(pixels[::-1, :, :3]).save(file, "PNG")  # MuJoCo's row 0 lies at v = 0
+    Image.fromarray(pixels[::-1, :, :3]).save(file, "PNG")  # MuJoCo's row 0 is at v = 0
     return file.getvalue()

@@ -1,8 +1,8 @@
 """Scene packs: the geometry that a Unity player shows.
 
-The player holds no model of its own: it gets the pack over the wire, so that a new object or another hand needs no new
-build. Vertices are in the frame of their body; metres, MuJoCo's axes; triangles counter-clockwise seen from outside;
-texture coordinates with v = 0 at the bottom row of the picture. Little-endian:
+The player contains no model: it receives the pack over the wire, so that a new object or another hand needs no new
+build. Vertices are in the frame of their body, in metres, with MuJoCo's axes; triangles are counter-clockwise seen from
+outside; texture coordinates have v = 0 at the bottom row of the image. Little-endian:
 
     magic "UVSP", u16 major, u16 minor, u32 payload bytes, u32 CRC-32 of the payload; then
     u16 bodies: each a string (u16 bytes, UTF-8), float32 pose (7)
@@ -35,12 +35,12 @@ class Part:
     """Triangles of one body in one material.
 
     Attributes:
-        name: of the geom that it came from.
+        name: name of the geom from which it was exported.
         body, material: indices into the pack's lists.
         positions, normals: float32 (V, 3), in the body's frame, metres.
-        uv: float32 (V, 2).
-        triangles: uint32 (T, 3), indices of vertices.
-        casts_shadow: whether it does; what lies flat on another part need not.
+        uv: texture coordinates, float32 (V, 2).
+        triangles: indices of vertices, uint32 (T, 3).
+        casts_shadow: whether it casts a shadow; a part that lies flat on another need not.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PackBody:
-    """A body by name. `pose` (position, quaternion w x y z) is that of the model's initial state; samples set it."""
+    """Body by name. ``pose`` (position, quaternion w x y z) is that of the model's initial state; samples set it."""
 
     name: str
     pose: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
@@ -63,7 +63,7 @@ class PackBody:
 
 @dataclass(frozen=True)
 class PackMaterial:
-    """A material by name. `color` (sRGB) is that of the model; samples set it and whether the texture (an index into
+    """Material by name. ``color`` (sRGB) is that of the model; samples set it, and whether the texture (an index into
     the pack's textures, -1 for none) shows."""
 
     name: str
@@ -74,7 +74,7 @@ class PackMaterial:
 
 @dataclass(frozen=True, eq=False)
 class ScenePack:
-    """What a player shows: see the module's text for frames and units. `textures` are (name, PNG file)."""
+    """Geometry that a player shows; the module's docstring has frames and units. ``textures`` are (name, PNG file)."""
 
     bodies: tuple[PackBody, ...]
     textures: tuple[tuple[str, bytes], ...]
@@ -103,7 +103,7 @@ class ScenePack:
 
     @classmethod
     def decode(cls, data: bytes) -> ScenePack:
-        """The inverse, as a player does it; :class:`WireError` for anything else."""
+        """Decode as a player does; raise :class:`WireError` for anything else."""
         if len(data) < _HEADER.size or not data.startswith(_MAGIC):
             raise WireError("this is no scene pack")
         _, major, _, length, checksum = _HEADER.unpack_from(data)
@@ -135,7 +135,7 @@ def _string(text: str) -> bytes:
 
 
 class _Reader:
-    """Takes a pack's payload apart and never reads beyond its end."""
+    """Parser of a pack's payload that never reads beyond its end."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.position = data, 0

@@ -1,5 +1,4 @@
-"""How a worker process begins and ends. Nothing is imported here that takes time: first it makes sure that its parent
-lives."""
+"""Start and end of worker processes. No slow imports here: a child must first arrange to die with its parent."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ from vision.processes import collection_paused, die_with, signals_masked
 def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess, Connection]:
     """Start a process that calls ``function`` with a connection to this one and ``arguments``; both are pickled.
 
-    Spawned, not forked: neither torch's threads nor a graphics context survives a fork. A process that dies at once is
-    noticed when its connection is read.
+    It is spawned, not forked, because neither torch's threads nor a graphics context survives a fork. A process that
+    dies at once is noticed when its connection is read.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=begin, args=(theirs, os.getpid()))
-    with signals_masked():  # the child keeps SIGINT out for good: what Ctrl-C means is for its parent to decide
+    with signals_masked():  # the child keeps SIGINT masked: its parent handles Ctrl-C
         process.start()
     theirs.close()
     with contextlib.suppress(OSError):
@@ -34,8 +33,10 @@ def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess,
 
 
 def begin(connection: Connection, parent: int) -> None:
-    """Die with ``parent``; then receive a function and its arguments, which imports what they are made of and takes
-    seconds, and call it with the connection before them. What importing raises is sent by :func:`send_error`."""
+    """Arrange to die with ``parent``, then receive a function and its arguments, and call it with the connection first.
+
+    Receiving imports their modules, which takes seconds; exceptions from it are sent by :func:`send_error`.
+    """
     die_with(parent)
     try:
         with collection_paused():
@@ -47,14 +48,14 @@ def begin(connection: Connection, parent: int) -> None:
 
 
 def send_error(connection: Connection, error: Exception) -> None:
-    """Send ``("error", error)``, with the traceback's text where the program is at fault: it would stay behind here."""
+    """Send ``("error", error)``, with the traceback as text if the program is at fault, since pickling drops it."""
     if not isinstance(error, DactylError):
         error.add_note(traceback.format_exc())
     connection.send(("error", error))
 
 
 def end(process: SpawnProcess, connection: Connection) -> None:
-    """Kill a spawned process and give back what it holds here."""
+    """Kill a spawned process and release its resources in this one."""
     process.kill()
     process.join()
     process.close()

@@ -1,7 +1,7 @@
 """Numbered tasks in worker processes that are replaced when they die, hang or grow old, and never outlive their parent.
 
-A task is a pure function of its number, so a killed one is simply done again by a fresh process. The standard library's
-pool cannot do this: one dead worker breaks all of it, and it has no way to stop a task that hangs in native code.
+A task is a pure function of its number, so a killed one is simply repeated by a new process. The standard library's
+pool cannot do this: one dead worker breaks the whole pool, and a task that hangs in native code cannot be stopped.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from vision.progress import Advance
 
 Result = TypeVar("Result")
 Task = Callable[[int, Advance], Result]
-"""Picklable; called with a number and a function that says how many items of it are done."""
+"""Picklable function, called with a number and a callback that counts finished items of the task."""
 
 ATTEMPTS = 3
-"""Times that a task may fail by its process, not by its input, before it is given up."""
+"""Number of failures of a task's process, not of its input, after which the task is given up."""
 
 TASKS_PER_PROCESS = 16
-"""Tasks after which a worker is replaced: graphics drivers leak, Filament some 2 MB with each context."""
+"""Tasks after which a worker is replaced, because graphics drivers leak: Filament about 2 MB per context."""
 
 PLACE = "DACTYL_WORKER"
-"""Environment variable of a worker process: its number among those that run at the same time, from 0."""
+"""Environment variable of a worker process with its number among those that run at the same time, from 0."""
 
-_LEAVE_S = 10.0  # that a dismissed worker may take to put away its driver
+_LEAVE_S = 10.0  # time for a dismissed worker to close its driver
 
 
 class TransientError(DactylError):
-    """A fault that a fresh process may not meet again, such as a driver's; the task is tried again."""
+    """Fault that a new process may not meet again, such as a driver's; the task is retried."""
 
 
 class TaskFailedError(DactylError):
-    """A task that kept failing.
+    """Task that kept failing.
 
     Attributes:
-        number: of the task.
-        done: items of it that were done when it last failed.
+        number: number of the task.
+        done: number of its items that were finished when it last failed.
     """
 
     def __init__(self, reason: str, number: int, done: int) -> None:
@@ -54,7 +54,7 @@ class TaskFailedError(DactylError):
 
 
 def default_workers() -> int:
-    """Number of workers where none is asked for: one per core that this process may use."""
+    """Return the default number of workers: one per core that this process may use."""
     return usable_cores()
 
 
@@ -69,19 +69,19 @@ def run(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (number, result) as tasks finish, in any order.
 
-    Leaving the iteration early (an error, a signal) kills the tasks under way.
+    Leaving the iteration early (an error, a signal) kills the running tasks.
 
     Args:
-        task: what to do.
-        numbers: with which numbers.
-        workers: processes, at most.
-        advance: called here with items that got done; with a negative number when those of a failed task do not count.
-        timeout_s: seconds without an item done after which a worker is taken to hang.
-        tasks_per_process: after which a worker makes place for a fresh one.
+        task: task to run.
+        numbers: numbers to run it with.
+        workers: largest number of processes.
+        advance: called here with the number of finished items; with a negative number to take back a failed task's.
+        timeout_s: seconds without a finished item after which a worker is assumed to hang.
+        tasks_per_process: number of tasks after which a worker is replaced.
 
     Raises:
         TaskFailedError: a task's processes died or hung, or it raised TransientError, ``ATTEMPTS`` times in all.
-        Exception: whatever else a task raised.
+        Exception: any other exception that a task raised.
     """
     pool = _Pool(task, numbers, workers, advance, timeout_s, tasks_per_process)
     try:
@@ -95,7 +95,7 @@ def run(
 
 
 class _Pool(Generic[Result]):
-    """The workers of one :func:`run`: those that are busy, those that leave, and the tasks that wait for one."""
+    """Workers of one :func:`run`, busy or leaving, and the waiting tasks."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class _Pool(Generic[Result]):
         return bool(self._waiting or self._busy)
 
     def fill(self) -> None:
-        """Start workers for the tasks that wait, each in the first place that is free."""
+        """Start workers for waiting tasks, each in the first free place."""
         while self._waiting and len(self._busy) < self._workers:
             taken = {worker.place for worker in self._busy}
             place = next(place for place in range(self._workers) if place not in taken)
@@ -125,7 +125,7 @@ class _Pool(Generic[Result]):
             self._busy[-1].give(self._waiting.popleft())
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """Wait until a worker says something, half a second at most; yield what is finished, put back what failed."""
+        """Wait at most half a second for a message; yield finished tasks and put back failed ones."""
         wait([worker.connection for worker in self._busy], timeout=0.5)
         for worker in list(self._busy):
             try:
@@ -144,7 +144,7 @@ class _Pool(Generic[Result]):
                 self._put_back(worker, f"a worker process hung (no progress for {self._timeout_s:g} s)")
 
     def _go_on(self, worker: _Worker[Result]) -> None:
-        """Give a worker that has finished the next task, or let it leave."""
+        """Give a finished worker the next task, or dismiss it."""
         if self._waiting and worker.tasks < self._tasks_per_process:
             worker.give(self._waiting.popleft())
         else:
@@ -152,7 +152,7 @@ class _Pool(Generic[Result]):
             self._leaving.append(worker.dismiss())
 
     def _put_back(self, worker: _Worker[Result], reason: str) -> None:
-        """Kill a worker whose task failed; a fresh one does it again, unless that was the last attempt."""
+        """Kill a worker whose task failed, and retry the task in a new one unless that was the last attempt."""
         self._busy.remove(worker)
         worker.kill()
         self._failures[worker.number] += 1
@@ -175,7 +175,7 @@ class _Pool(Generic[Result]):
 
 
 class _Worker(Generic[Result]):
-    """One process, seen from its parent."""
+    """Worker process as seen from its parent."""
 
     def __init__(self, task: Task[Result], place: int) -> None:
         self.place = place
@@ -185,11 +185,11 @@ class _Worker(Generic[Result]):
     def give(self, number: int) -> None:
         self.number, self.done, self._heard = number, 0, time.monotonic()
         self.tasks += 1
-        with contextlib.suppress(OSError):  # dead already: listening will tell
+        with contextlib.suppress(OSError):  # already dead: listening will report it
             self.connection.send(number)
 
     def listen(self, advance: Advance) -> list[Result]:
-        """Hand on progress, give the result if there is one. Raises what the task raised, EOFError if it is dead."""
+        """Forward progress, and return the result if there is one. Raises what the task raised; EOFError if dead."""
         while self.connection.poll():
             kind, value = self.connection.recv()
             self._heard = time.monotonic()
@@ -206,7 +206,7 @@ class _Worker(Generic[Result]):
         return time.monotonic() - self._heard
 
     def status(self) -> str:
-        """Why a dead process died."""
+        """Return why a dead process died."""
         self.process.join(_LEAVE_S)
         code = self.process.exitcode
         if code is not None and code < 0:
@@ -216,14 +216,14 @@ class _Worker(Generic[Result]):
         return f"exit status {code}; a driver fault?"
 
     def dismiss(self) -> _Worker[Result]:
-        """Let it end by itself: some drivers want to be put away well."""
+        """Let it end by itself, because some drivers must be closed properly."""
         self._heard = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(None)
         return self
 
     def gone(self) -> bool:
-        """Whether a dismissed process has ended, by itself or because its time is up; it then holds no file here."""
+        """Return whether a dismissed process has ended, killing it if its time is up; its files are then closed."""
         if self.process.exitcode is None and self.silence_s < _LEAVE_S:
             return False
         self.kill()
@@ -234,7 +234,7 @@ class _Worker(Generic[Result]):
 
 
 def _serve(connection: Connection, task: Task[Any], place: int) -> None:
-    """What a worker process does."""
+    """Run tasks in a worker process until dismissed."""
     os.environ[PLACE] = str(place)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     while (number := connection.recv()) is not None:

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster, or to one on this machine only."""
+"""Connection to a Ray cluster, or to one on this machine only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from vision.errors import DactylError
 from vision.extras import optional
 
-# Ray reads these when it is imported: no report of its use to anyone, and time to start on a busy machine.
+# Ray reads these at import: no usage reports, and enough time to start on a busy machine.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_agent_register_timeout_ms": "180000",
@@ -21,12 +21,13 @@ RAY_ENVIRONMENT = {
 }
 
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's variable that, set to 0, keeps it on the loopback interface; named for the systems where that is the rule."""
+"""Ray's variable that, set to 0, keeps it on the loopback interface; named after the systems where that is the default.
+"""
 
 
 @contextlib.contextmanager
 def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Yields Ray's module, connected to the cluster at `address`, or to one on this machine only.
+    """Yield Ray's module, connected to the cluster at ``address``, or to one on this machine only.
 
     Raises:
         DactylError: Ray is not installed, or there is no cluster.
@@ -34,7 +35,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if address is None or address.startswith("127.0.0.1:"):
-        # Else Ray takes the machine's address on the network for its loopback one, and listens there.
+        # Otherwise Ray replaces the loopback address by the machine's network address, and listens there.
         os.environ[LOOPBACK_ONLY] = "0"
     with optional("ray", "executor ray"):
         import ray
@@ -47,7 +48,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     try:
         with _own_signals():
             ray.init(**options)
-    except Exception as error:  # Ray raises bare ones too
+    except Exception as error:  # Ray also raises bare exceptions
         reason = " ".join(str(error).split())
         raise DactylError(
             f"no Ray cluster at {address or 'this machine'} ({reason[:300]}); ray start --head starts one"
@@ -60,7 +61,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself and would exit with status 1; ours says how to resume."""
+    """Restore our SIGTERM handler, which says how to resume; Ray's would exit with status 1."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

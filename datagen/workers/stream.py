@@ -1,9 +1,9 @@
-"""Results of numbered tasks in order, made ahead by worker processes for a consumer who takes his time.
+"""Results of numbered tasks in order, prepared in advance by worker processes for a slower consumer.
 
-``datagen.workers.pool`` gives results as they come, until all are there. A training wants them in order, without an end
-in sight, and never more of them in memory than it is about to use. So each worker process has a lane: a thread that
-runs every n-th task in a pool of one, hands over its result and waits until it is taken. What the pool promises holds
-here too: workers that die or hang are replaced, and none outlives its parent.
+``datagen.workers.pool`` returns results as they finish, until all are done. A training needs them in order, without a
+known end, and with no more of them in memory than it is about to use. Each worker process therefore has a lane: a
+thread that runs every n-th task in a pool of one, hands over its result and waits until it is taken. As in the pool,
+workers that die or hang are replaced, and none outlives its parent.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from datagen.workers.pool import Task, run
 
 Item = TypeVar("Item")
 
-_LOOK_S = 0.2  # between looks of a waiting lane at whether it is still wanted
-_LEAVE_S = 10.0  # that a lane may take to end
+_LOOK_S = 0.2  # interval at which a waiting lane checks whether the stream was closed
+_LEAVE_S = 10.0  # time for a lane to end
 
 
 class _Dismissed(BaseException):
-    """The stream was closed; a BaseException, so that no task's error handling takes it for a fault."""
+    """Signal that the stream was closed; a BaseException, so that no task's error handling treats it as a fault."""
 
 
 class OrderedStream(Generic[Item]):
-    """An iterator over the results of ``numbers``, in their order. Close it, or leave its context, to end the workers.
+    """Iterator over the results of ``numbers``, in order. Close it, or leave its context, to end the workers.
 
     Args:
-        task: what worker processes do with each number.
-        numbers: which; results lie ready for at most two numbers a worker beyond the one that is being taken.
-        workers: processes.
-        prepare: applied to each result in the lane's thread, before it is handed over.
-        timeout_s: seconds without an item done after which a worker is taken to hang.
+        task: task that worker processes run with each number.
+        numbers: numbers to run; at most two results per worker are ready beyond the one being taken.
+        workers: number of processes.
+        prepare: function applied to each result in the lane's thread before it is handed over.
+        timeout_s: seconds without a finished item after which a worker is assumed to hang.
 
-    Iterating raises what :func:`datagen.workers.pool.run` raises, in the place of the result that failed.
+    Iterating raises what :func:`datagen.workers.pool.run` raises, in place of the result that failed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OrderedStream(Generic[Item]):
         lanes = min(workers, len(numbers))
         self._results: list[queue.Queue[Item | BaseException]] = [queue.Queue(maxsize=1) for _ in range(lanes)]
         self._threads = [
-            # Daemons: should nobody close the stream, the program can end, and the kernel then ends the workers.
+            # Daemons, so that the program can end if the stream is not closed; the kernel then ends the workers.
             threading.Thread(target=self._serve, args=(numbers[lane::lanes], self._results[lane]), daemon=True)
             for lane in range(lanes)
         ]
@@ -77,7 +77,7 @@ class OrderedStream(Generic[Item]):
         return result
 
     def close(self) -> None:
-        """Kill the workers and wait for the lanes to end; twice does no harm."""
+        """Kill the workers and wait for the lanes to end; may be called twice."""
         self._closed.set()
         for thread in self._threads:
             thread.join(_LEAVE_S)
