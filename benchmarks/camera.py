@@ -1,8 +1,8 @@
-"""What each effect of the camera model costs, and JPEG against libjpeg and against Kornia's codec.
+"""Cost of each effect of the camera model, and JPEG compared with libjpeg and with Kornia's codec.
 
-Milliseconds for each image, by processor time on a CPU and by the clock on a GPU, the best of several runs. All but
-JPEG include the way from levels to light and back, which all together take once. Kornia takes part where it is
-installed. Reading and moving images is not part of it.
+Milliseconds per image, by processor time on a CPU and by wall time on a GPU, the best of several runs. All effects but
+JPEG include the conversion from levels to light and back, which a combination does only once. Kornia is measured if it
+is installed. Reading and transferring images is not included.
 
     python -m benchmarks.camera > benchmarks/results/camera.txt
 """
@@ -44,7 +44,7 @@ QUALITIES = (10, 30, 50, 75, 95)
 
 
 def images(count: int, rng: np.random.Generator) -> Tensor:
-    """Smooth colours and sharp edges, uint8 (N, 3, SIZE, SIZE)."""
+    """Make images with smooth colours and sharp edges, uint8 (N, 3, SIZE, SIZE)."""
     coarse = torch.from_numpy(rng.uniform(0, 255, (count, 3, 6, 6)))
     smooth = functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear")
     smooth[:, :, 60:140, 80:150] = torch.from_numpy(rng.uniform(0, 255, (count, 3, 1, 1)))
@@ -53,7 +53,7 @@ def images(count: int, rng: np.random.Generator) -> Tensor:
 
 
 def milliseconds(work: Callable[[], object], count: int, device: torch.device, runs: int) -> float:
-    """For each image; one more run warms up."""
+    """Measure milliseconds per image; one more run warms up."""
 
     def now() -> float:
         if device.type == "cuda":
@@ -70,7 +70,7 @@ def milliseconds(work: Callable[[], object], count: int, device: torch.device, r
 
 
 def kornia_jpeg(batch: Tensor, quality: float) -> Tensor:
-    """As `compressed`, by Kornia."""
+    """Compress like ``compressed``, with Kornia."""
     from kornia.enhance import jpeg_codec_differentiable
 
     padded = functional.pad(batch.float() / 255, (0, -SIZE % 16, 0, -SIZE % 16), mode="replicate")
@@ -80,7 +80,7 @@ def kornia_jpeg(batch: Tensor, quality: float) -> Tensor:
 
 
 def distance_to_libjpeg(batch: Tensor, codec: Callable[[Tensor, float], Tensor], quality: int) -> float:
-    """Mean difference in levels."""
+    """Compute the mean difference to libjpeg's images, in levels."""
     found = codec(batch, float(quality)).permute(0, 2, 3, 1).cpu().numpy().astype(int)
     differences = []
     for image, ours in zip(batch.permute(0, 2, 3, 1).cpu().numpy(), found, strict=True):

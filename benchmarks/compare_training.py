@@ -1,18 +1,18 @@
-"""Choices of training compared: equal data, equal time, one table of held-out errors under both protocols.
+"""Comparison of training choices on equal data and in equal time: one table of held-out errors under both protocols.
 
-Every variant is a configuration and what is changed in it (``benchmarks.variants``). Those whose training set is to
-look otherwise get one rendered: the same states, as many triplets, the same seed. How many batches fit into the minutes
-is measured first, on random pictures in memory, so that each schedule ends where its time does; then each variant is
-trained by ``dactyl train`` and its last weights are scored on each test set. Whatever is killed goes on with the same
-command, and variants that are done are not repeated: more can be added later.
+Each variant is a configuration with some changes (``benchmarks.variants``). For variants whose training set looks
+different, the set is rendered again with the same states, number of triplets and seed. The number of batches that fit
+into the minutes is measured first, on random images in memory, so that each schedule ends when its time does; then
+each variant is trained by ``dactyl train`` and its last weights are scored on each test set. A killed run resumes with
+the same command, and finished variants are not repeated, so that more can be added later.
 
-The minutes are processor time of one thread, and batches are counted, so that other work on the machine lengthens a
-training and does not worsen it. A busy neighbour slows even processor time a little (caches, shared cores): measure the
-rates (``--rates``) while the machine is as quiet as it can be, since they decide.
+The minutes are processor time of one thread, and the batches are counted, so that other work on the machine makes a
+training longer but not worse. Other work slows even processor time a little (caches, shared cores): measure the rates
+(``--rates``), which determine the batches, while the machine is as quiet as possible.
 
-Errors are means with their standard errors over the triplets of a test set. These say nothing of how far another seed
-would have led: "demo, another seed" shows it, and no difference smaller than that one means anything. And a set that
-helps to choose no longer tests what is chosen: give sets that no published figure is measured on.
+Errors are means with their standard errors over the triplets of a test set. These do not cover the effect of the seed:
+"demo, another seed" shows it, and smaller differences mean nothing. A set that is used to choose no longer tests the
+choice, so give sets on which no published figure is measured.
 
     python -m benchmarks.compare_training --train runs/demo/train --states runs/demo/states-train --minutes 3 \
         --test filament=runs/choice/filament --test classic=runs/choice/classic --output runs/compare
@@ -92,12 +92,12 @@ def main() -> None:
 
 
 def training(name: str) -> list[str]:
-    """Arguments of ``dactyl train`` for a variant."""
+    """Return the arguments of ``dactyl train`` for a variant."""
     return ["--config", f"configs/train/{VARIANTS[name].config}.yaml", *VARIANTS[name].changes]
 
 
 def draw(look: str, data: Path, train: Path, states: Path | None) -> None:
-    """Render the training set again, looking otherwise."""
+    """Render the training set again with another appearance."""
     if states is None:
         raise DactylError(f"--states: of which {train} was rendered; the look {look!r} is drawn of them again")
     manifest = TripletDataset(train).manifest
@@ -110,7 +110,10 @@ def draw(look: str, data: Path, train: Path, states: Path | None) -> None:
 
 
 def planned(name: str, output: Path, minutes: float) -> int:
-    """Batches that fit into the minutes, measured once for each folder; a look costs nothing, so it has as many."""
+    """Return the number of batches that fit into the minutes, measured once for each folder.
+
+    Another appearance of the training set costs no training time, so such a variant has the same number.
+    """
     variant = VARIANTS[name]
     same = [other for other, known in VARIANTS.items() if known == replace(variant, look="")]
     plan = _folder((same or [name])[0], output) / "plan.json"
@@ -129,7 +132,7 @@ def _folder(name: str, output: Path) -> Path:
 
 
 def batches_per_second(config: TrainConfig) -> float:
-    """Of whole training steps, as ``dactyl train`` makes them here: processor time, the best of several probes."""
+    """Measure whole training steps, as ``dactyl train`` does them here: processor time, the best of several probes."""
     contender = Contender(config, channels_last=True, bfloat16=fast_bfloat16(), device=torch.device("cpu"))
     batch = made_up_batch(config.data.batch_size)
     contender.rate(batch, 2)  # warms up
@@ -142,13 +145,13 @@ def batches_per_second(config: TrainConfig) -> float:
 
 
 def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -> Scores:
-    """Train, and errors on each test set: nominal and, where the network heeds its cameras, calibrated."""
+    """Train, and return the errors on each test set: nominal and, if the network uses cameras, calibrated."""
     path = folder / "scores.json"
     scores: Scores = json.loads(path.read_text()) if path.exists() else {}
     if missing := tests.keys() - scores.keys():
         command = [sys.executable, "-m", "dactyl", "train", *argv, "--output", str(folder / "training")]
         command += ["--data.workers", "0", "--data.cache", "true", "--trainer.val_check_interval", str(batches)]
-        # In a process of its own, which gives back the memory of its pictures.
+        # In its own process, which frees the memory of its images when it ends.
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if status := subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode:
             raise DactylError(f"{folder}: dactyl train ended with status {status}; the same command goes on")
@@ -168,7 +171,7 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
 
 
 def table(rows: Sequence[tuple[str, int, Scores]], tests: Sequence[str]) -> str:
-    """Markdown: mean degrees and millimetres, each with its standard error."""
+    """Format mean degrees and millimetres in Markdown, each with its standard error."""
     columns = [(test, told) for test in tests for told in _PROTOCOLS]
     lines = [
         f"| variant | batches | {' | '.join(f'{test}, {told}' for test, told in columns)} |",
@@ -184,7 +187,7 @@ def table(rows: Sequence[tuple[str, int, Scores]], tests: Sequence[str]) -> str:
 
 
 def _mean(errors: Sequence[float]) -> str:
-    """With its standard error."""
+    """Format a mean with its standard error."""
     return f"{np.mean(errors):.2f} ± {np.std(errors, ddof=1) / len(errors) ** 0.5:.2f}"
 
 

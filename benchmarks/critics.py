@@ -1,10 +1,10 @@
-"""Critics of several makes, taught by the same experience for equal processor time: how well does each tell goals that
-will be reached from goals that will not?
+"""Comparison of critics trained on the same experience for equal processor time: how well does each distinguish goals
+that will be reached from goals that will not?
 
-Takes the experience of a training that has just begun (``dactyl policy train --config configs/policy/randomized.yaml``,
-stopped while critics alone learn, so that one fixed actor made all of it). Worlds that explored teach; those that acted
-without exploration are held out, and show what became of their goals. It measures how values are learnt, not what an
-actor would make of them.
+Uses the experience of a training that has just begun (``dactyl policy train --config configs/policy/randomized.yaml``,
+stopped while only critics are trained, so that one fixed actor made all of it). Worlds that explored are the training
+data; those that acted without exploration are held out, and show which goals were reached. This measures how well
+values are learnt, not how an actor would improve with them.
 
     python -m benchmarks.critics --run runs/randomized > benchmarks/results/critics.txt
 """
@@ -49,7 +49,7 @@ EXPERIENCE = {
 
 
 def experience(folder: Path, steps: int, worlds: int, time: int) -> dict[str, np.ndarray]:
-    """What a training's replay holds of its first `time` steps, (time, worlds, ...)."""
+    """Read the first ``time`` steps of a training's replay, (time, worlds, ...)."""
     return {
         name: np.memmap(folder / f"{name}.bin", dtype, "r").reshape(steps, worlds, -1)[:time]
         for name, dtype in EXPERIENCE.items()
@@ -57,7 +57,7 @@ def experience(folder: Path, steps: int, worlds: int, time: int) -> dict[str, np
 
 
 def part(data: dict[str, np.ndarray], worlds: slice, folder: Path, symmetries: Symmetries) -> Replay:
-    """The same of some worlds, as a replay of its own in `folder`."""
+    """Write the experience of some worlds as a separate replay in ``folder``."""
     folder.mkdir(parents=True)
     for name, column in data.items():
         np.ascontiguousarray(column[:, worlds]).tofile(folder / f"{name}.bin")
@@ -67,7 +67,7 @@ def part(data: dict[str, np.ndarray], worlds: slice, folder: Path, symmetries: S
 
 
 def steps_to_goals(data: dict[str, np.ndarray]) -> np.ndarray:
-    """Steps until the goal that is asked for is reached, (T, W); infinity where the episode ends before."""
+    """Return the number of steps until the current goal is reached, (T, W); infinity if the episode ends before."""
     left = np.full(data["acted"].shape[:2], np.inf)
     goal, begin, acted = data["goal"], data["begin"][..., 0], data["acted"][..., 0]
     for step in reversed(range(len(left) - 1)):
@@ -119,7 +119,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Moments, the goal asked for in each, what was done, and steps until the goal was reached, or infinity."""
+    """Moments with their states, goals and actions, and the steps until the goal was reached, or infinity."""
 
     state: np.ndarray
     hidden: np.ndarray
@@ -128,7 +128,7 @@ class HeldOut:
     steps: np.ndarray
 
     def judged(self, learner: Learner) -> np.ndarray:
-        """The least that a learner's critics expect of each moment."""
+        """Return the least value that a learner's critics give each moment."""
         columns = (torch.from_numpy(column) for column in (self.state, self.hidden, self.goal, self.action))
         state, hidden, goal, action = columns
         with torch.no_grad():
@@ -139,7 +139,7 @@ class HeldOut:
 def held_out(
     data: dict[str, np.ndarray], worlds: slice, symmetries: Symmetries, rng: np.random.Generator, count: int = 5000
 ) -> HeldOut:
-    """Moments drawn from those of `worlds` in episodes whose end was seen."""
+    """Draw moments of ``worlds`` from episodes whose end was recorded."""
     data = {name: np.array(column[:, worlds]) for name, column in data.items()}
     steps, begin = steps_to_goals(data), data["begin"][..., 0]
     open_ended = np.isinf(steps) & (begin == begin[-1])

@@ -1,10 +1,10 @@
-"""Environment steps per second, policy and all randomizations included, against the bare ``Batch.step`` of as many
-worlds in the same run; and what the rest is spent on.
+"""Environment steps per second, including the policy and all randomizations, against the bare ``Batch.step`` of the
+same number of worlds in the same run, and how the rest of the time is spent.
 
 After each step of the environment the batch of a twin, in the same episodes, replays the controls, forces and step
-lengths that the environment applied: both solve the same contacts under the same load of the machine, and the
-difference is what the policy, sensors, actions, goals and checks cost. Beginnings of episodes are left out: they are
-simulation, too.
+lengths that the environment applied. Both solve the same contacts under the same load of the machine, so the difference
+is the cost of policy, sensors, actions, goals and checks. Starts of episodes are left out, because they are simulation,
+too.
 
     python -m benchmarks.environment > benchmarks/results/environment.txt
 """
@@ -30,7 +30,7 @@ PARTS = ("sensing", "policy", "step", "bare")
 def measure(
     name: str, policy_name: str, randomized: bool, worlds: int, steps: int, runs: int, threads: int
 ) -> Iterator[dict[str, float]]:
-    """Seconds of each part of each run: what the policy is told, its actions, the environment's step, the bare one."""
+    """Yield seconds of each part of each run: observations, policy actions, the environment's step, the bare step."""
     randomization = EVERYTHING if randomized else NOTHING
     scene = complete_scene(name)
     environment, twin = (Environment(scene, 0, worlds, threads, randomization) for _ in ("measured", "bare"))

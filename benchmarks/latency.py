@@ -1,9 +1,9 @@
-"""Milliseconds from one triplet's pixels to its pose, under both protocols, and how much of it the solver takes.
+"""Milliseconds from one triplet's pixels to its pose, under both protocols, and the solver's part of it.
 
-The goal is 25 ms on two cores, the reference's policy budget. Weights are random: the network takes as long with any,
-the solver as many steps as its pixels ask for, so they are given pixels as a trained network finds them (all points of
-a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time is printed beside wall
-time: on a busy machine it is the one to believe.
+The goal is 25 ms on two cores, the reference's policy budget. Weights are random, which does not change the network's
+time. The solver's number of steps depends on its input, so it gets pixels as a trained network finds them (all points
+of a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time is printed beside wall
+time; on a busy machine it is the more reliable one.
 
     python -m benchmarks.latency > benchmarks/results/latency.txt
 """
@@ -45,7 +45,7 @@ def main() -> None:
         config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
         model = build_model(config.model, sized_scene()).to(memory_format=torch.channels_last)
         assert isinstance(model, GeometricModel)
-        fold_norms(model)  # as PoseEstimator has it
+        fold_norms(model)  # as in PoseEstimator
         images, cameras = made_up_batch(1)["images"], nominal()
         model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
         with torch.inference_mode():
@@ -61,13 +61,13 @@ def main() -> None:
 
 
 def nominal() -> Cameras:
-    """Of one triplet."""
+    """Return the nominal cameras of one triplet."""
     cameras = sized_scene().rig.nominal
     return Cameras(*(torch.from_numpy(matrix).float()[None] for matrix in cameras[:2]))
 
 
 def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
-    """What a trained network answers, one pixel off, for a block in its usual place and cameras turned by 2 degrees."""
+    """Return a trained network's output, one pixel off, for a block in its usual place and cameras rotated by 2°."""
     generator = torch.Generator().manual_seed(0)
     k, t, *_ = nominal()
     hand = sized_scene().hand
@@ -91,7 +91,7 @@ def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
 
 
 def measured(work: Callable[[], object], runs: int) -> tuple[float, float]:
-    """Median wall and process time of ``work`` in milliseconds."""
+    """Measure the median wall and process time of ``work`` in milliseconds."""
     walls, processes = [], []
     for _ in range(runs + 3):
         wall, process = time.perf_counter(), time.process_time()

@@ -1,10 +1,11 @@
-"""What opening a dataset costs a sample: where its members lie is read from the shards' records, or walked in the tars.
-And what it costs to compare every shard with its hash before its first sample is given out, next to reading them all.
+"""Cost per sample of opening a dataset: places of members from the shards' records, or by scanning the tars.
+
+Also the cost of comparing every shard with its hash before its first sample is returned, next to reading all samples.
 
     python -m benchmarks.opening [--samples 20480] [--runs 5]
 
-Sample size does not matter to opening, so the set is one sample over and over, of pictures of 200 x 200. All ways in
-turns, in one run, on a warm page cache; medians.
+Sample size does not affect opening, so the set repeats one sample with images of 200 x 200. All ways take turns in one
+run, on a warm page cache; medians are printed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def opening_s(folder: Path) -> float:
 
 
 def reading_s(dataset: TripletDataset) -> float:
-    """Every sample once, its pictures decoded."""
+    """Measure reading every sample once, with decoded images."""
     start = time.perf_counter()
     for number in range(len(dataset)):
         dataset[number]

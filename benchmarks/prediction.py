@@ -1,6 +1,6 @@
-"""How far off predictions of a tracked object are, one and two steps of 80 ms ahead, by how fast its velocities decay.
+"""Errors of predicting a tracked object one and two steps of 80 ms ahead, by how fast its velocities decay.
 
-On states of a policy, every step kept, with errors drawn as an estimator makes them; no pictures.
+Uses states of a policy, with every step kept, and errors drawn like an estimator's; no images.
 
     dactyl states --count 6000 --stride 1 --worlds 16 --seed 5 --output runs/steps
     python -m benchmarks.prediction --states runs/steps > benchmarks/results/prediction.txt
@@ -25,9 +25,10 @@ _ERROR_DEG, _ERROR_MM = 0.75, 0.48  # means of the weights block on Filament, ca
 
 
 def measure(states: States, rows: np.ndarray, decay_s: float, rng: np.random.Generator) -> list[tuple[float, ...]]:
-    """Errors of each frame of an episode: of the prediction one step ahead, millimetres and degrees, the same for two,
-    of the velocity, millimetres per second, and the square of the first in its own deviations, of which 1 is right."""
-    # Of a vector of three independent numbers the mean length is sqrt(8 / pi) of their standard deviation.
+    """Measure errors of each frame of an episode: of the prediction one step ahead, millimetres and degrees, the same
+    for two steps, of the velocity, millimetres per second, and the square of the first in units of its own standard
+    deviation, for which 1 is right."""
+    # A vector of three independent numbers has a mean length of sqrt(8 / pi) times their standard deviation.
     stds = np.repeat([np.deg2rad(_ERROR_DEG), _ERROR_MM / 1000], 3) / np.sqrt(8 / np.pi)
     tracker, covariance, found = Tracker(TrackingConfig(velocity_decay_s=decay_s)), np.diag(stds**2), []
     places, turns = states.object_position[rows], rotation_from_quaternion(states.object_quaternion[rows])
@@ -53,7 +54,7 @@ def measure(states: States, rows: np.ndarray, decay_s: float, rng: np.random.Gen
 
 
 def _ways(states: States, rows: np.ndarray) -> np.ndarray:
-    """How far an episode's object gets in one step and in two, (N, 4): millimetres, degrees, twice."""
+    """Return how far an episode's object moves in one step and in two, (N, 4): millimetres and degrees for each."""
     places, turns = states.object_position[rows], rotation_from_quaternion(states.object_quaternion[rows])
     count, columns = len(rows) - 2, []
     for steps in (1, 2):

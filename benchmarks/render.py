@@ -1,8 +1,8 @@
-"""What rendering costs: each renderer, the straightforward use of each library, one process and two, and each stage.
+"""Cost of rendering: each renderer, the straightforward use of each library, one process and two, and each stage.
 
-All draw the same randomised samples (200x200, three cameras, shadows of four to six lights), in turns, so that they
-meet the same load of the machine. Triplets per second of processor time do not depend on other processes' load, or
-little: shared caches and memory are still shared.
+All render the same randomised samples (200x200, three cameras, shadows of four to six lights), in turns, so that they
+meet the same load of the machine. Triplets per second of processor time depend little on the load of other processes:
+only caches and memory are shared.
 
     python -m benchmarks.render > benchmarks/results/render.txt
 """
@@ -59,12 +59,12 @@ Draw = Callable[[Sequence[Sample]], object]
 
 
 def drawn(options: RenderOptions) -> Scene:
-    """The block's scene, with pictures of the size that the options ask for."""
+    """Return the block's scene, with images of the size in the options."""
     return rendered_scene(complete_scene("block"), options)
 
 
 def for_size(samples: Sequence[Sample], options: RenderOptions) -> list[Sample]:
-    """The same samples with the cameras of pictures of another size."""
+    """Return the same samples with the intrinsics for images of another size."""
     scale = drawn(options).rig.width / drawn(OURS).rig.width
     resize = np.diag([scale, scale, 1.0])
     looks = (
@@ -87,14 +87,14 @@ def make_label(sample: Sample) -> dict[str, Any]:
 
 
 def seconds(render: Draw, samples: Sequence[Sample]) -> tuple[float, float]:
-    """Of wall time and of processor time, per triplet."""
+    """Measure wall time and processor time per triplet."""
     wall, processor = time.perf_counter(), time.process_time()
     render(samples)
     return (time.perf_counter() - wall) / len(samples), (time.process_time() - processor) / len(samples)
 
 
 def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]]:
-    """Triplets per second (wall, processor) of each renderer in one process: medians of interleaved runs."""
+    """Measure triplets per second (wall, processor) of each renderer in one process: medians of interleaved runs."""
     with ExitStack() as stack:
         draw: dict[str, Draw] = {
             label: stack.enter_context(create_renderer(name, drawn(options), options)).render
@@ -116,7 +116,7 @@ def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]
 
 
 def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> tuple[dict[str, float], float]:
-    """Milliseconds of processor time a triplet of each stage, and bytes a triplet, of a shard made step by step."""
+    """Measure milliseconds of processor time per triplet of each stage, and bytes per triplet, in making a shard."""
     spent = dict.fromkeys(("values", "kinematics", "drawing and readback", "labels of the views", "encoding"), 0.0)
 
     @contextmanager
@@ -137,7 +137,7 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
             with timed("values"):
                 draw_appearance(AppearanceConfig(), scene, renderer.materials, 0, sample.index)
                 label = make_label(sample)
-            with timed("kinematics"):  # once more, by itself: the renderer's own is part of the drawing
+            with timed("kinematics"):  # separately, because the renderer's own is part of the drawing
                 kinematics.set(sample)
             with timed("drawing and readback"):
                 images = renderer.render([sample])[0]
@@ -154,7 +154,7 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
 
 
 def readback(samples: Sequence[Sample], options: RenderOptions) -> float:
-    """Milliseconds a triplet for reading pixels back: drawn twice and read once, less what it costs beyond once."""
+    """Measure milliseconds per triplet of reading pixels back: twice draw-and-read, minus draw-twice-and-read."""
     with FilamentRenderer(drawn(options), options) as renderer:
 
         def draw(times: int) -> float:
@@ -177,7 +177,7 @@ def one_of_many(
     ready: multiprocessing.synchronize.Barrier,
     rates: multiprocessing.Queue[tuple[float, float]],
 ) -> None:
-    """A process of its own: renders when all others are ready too."""
+    """Run in a process: render when all others are ready, too."""
     with create_renderer("filament", drawn(options), options) as renderer:
         renderer.render(samples[:1])
         ready.wait()
@@ -186,7 +186,7 @@ def one_of_many(
 
 
 def together(samples: Sequence[Sample], options: RenderOptions, rounds: int, processes: int) -> tuple[float, float]:
-    """Triplets per second, and of each process's own time, of Filament in several processes side by side."""
+    """Measure triplets per second of Filament in parallel processes, by wall time and by each process's own time."""
     context = multiprocessing.get_context("spawn")
     ready, rates = context.Barrier(processes), context.Queue()
     arguments = (samples, options, rounds, ready, rates)

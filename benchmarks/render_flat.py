@@ -1,7 +1,7 @@
-"""Does rendering slow down or grow? Rate and memory of `dactyl render` itself over many samples.
+"""Does rendering slow down or grow? Rate and memory of ``dactyl render`` itself over many samples.
 
-The states are those of random exploration; all else is as in earnest: a new graphics context for every shard, a new
-process after some shards, every process of the machine at work.
+The states are those of random exploration; everything else is as in real use: a new graphics context for every shard, a
+new process after some shards, a process for every core.
 
     python -m benchmarks.render_flat --count 20000 > benchmarks/results/render_flat.txt
 """
@@ -25,7 +25,7 @@ _STATES = 1_000
 
 
 def family(parent: int) -> Iterator[int]:
-    """A process and its descendants."""
+    """Yield a process and its descendants."""
     yield parent
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
         for child in task.read_text().split():
@@ -33,13 +33,13 @@ def family(parent: int) -> Iterator[int]:
 
 
 def memory_mb(process: int) -> float:
-    """Of a process and its descendants: what is theirs alone, and their share of what they share."""
+    """Return the memory of a process and its descendants: their private part and their fraction of shared memory."""
     rollups = (Path(f"/proc/{number}/smaps_rollup").read_text() for number in family(process))
     return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
 
 
 def processor_s(process: int) -> float:
-    """Processor time of a process, its threads, its children, and theirs that have ended."""
+    """Return the processor time of a process, its threads, its children, and their children that have ended."""
     total = 0.0
     for number in family(process):
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
@@ -76,12 +76,12 @@ def main() -> None:
 
 
 def watch(process: subprocess.Popen[bytes], output: Path, arguments: argparse.Namespace) -> None:
-    """A line for every so many samples: rates since the line before, the most memory since then."""
+    """Print a line after every ``--every`` samples: rates and largest memory since the line before."""
     shards_a_line = max(1, arguments.every // arguments.shard_size)
     line, most, used = 1, 0.0, 0.0
     since = time.monotonic(), 0.0
     while process.poll() is None:
-        with contextlib.suppress(OSError, ValueError):  # a worker may end while it is looked at
+        with contextlib.suppress(OSError, ValueError):  # a worker may end while it is inspected
             most, used = max(most, memory_mb(process.pid)), max(used, processor_s(process.pid))
         shards = len(list(output.glob("shard-*.json")))
         if shards >= line * shards_a_line or shards * arguments.shard_size >= arguments.count:

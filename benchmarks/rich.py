@@ -1,7 +1,8 @@
-"""What rich pictures cost: triplets of filament-fast.yaml, with textures, surroundings and clutter, alone and together.
+"""Cost of rich images: triplets of filament-fast.yaml with textures, surroundings and clutter, alone and together.
 
-Whole shards but for their writing: values drawn, pools of textures and surroundings made, rendered and encoded. In
-turns, so that all meet the same load of the machine; by processor time, which other processes change little.
+Measures whole shards except for writing them: values drawn, pools of textures and surroundings made, rendered and
+encoded. All take turns, so that they meet the same load of the machine; processor time is measured, which other
+processes change little.
 
     python -m benchmarks.rich > benchmarks/results/rich.txt
 """
@@ -31,7 +32,7 @@ _CHUNK = 8  # samples of one in a row
 
 
 def configurations(states: Path) -> dict[str, RenderConfig]:
-    """What is compared, by label."""
+    """Return the configurations that are compared, by label."""
     fast, rich = (
         parse(RenderConfig, ["--config", str(CONFIGS / f"{name}.yaml"), f"--states={states}", "--output=-"], "", "")
         for name in ("filament-fast", "rich")
@@ -57,7 +58,7 @@ def main() -> None:
         states = load_states(path)
         running, spent, device = {}, {}, ""
         for seed, (label, asked) in enumerate(configurations(path).items()):
-            config = dataclasses.replace(asked, seed=seed)  # no pool is made for another's sake
+            config = dataclasses.replace(asked, seed=seed)  # so that none reuses another's pools
             scene = config.drawn_scene()
             renderer = stack.enter_context(create_renderer(config.renderer, scene, config.render))
             running[label] = encoded_samples(config, scene, states, renderer, range(-(-count // _CHUNK) * _CHUNK + 1))

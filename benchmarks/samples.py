@@ -1,4 +1,4 @@
-"""Randomised samples to draw: the block in the cupped hand, everything as in Table 9."""
+"""Randomised samples to render: the block in the cupped hand, everything as in Table 9."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vision.scene.scene import Scene
 
 
 def make_samples(scene: Scene, materials: Sequence[str], count: int) -> list[Sample]:
-    """Samples of a scene, with its cameras displaced."""
+    """Make samples of a scene, with displaced cameras."""
     assert scene.hand is not None
     posture = scene.hand.start
     samples = []

@@ -1,7 +1,7 @@
 """Errors against the number of triplets from which the cameras were found (the protocol self-calibrated).
 
-Of each recording of a dataset, cameras are found from its first triplets, and poses are then estimated with them in its
-last hundred. Such a set is made by
+For each recording of a dataset, cameras are found from its first triplets, and with these cameras poses are estimated
+in its last hundred. Such a set is made by
 
     dactyl render --config configs/render/classic.yaml --states data/states-test --output data/test-recordings \\
       --render.displacement per-recording --render.recording_size 400 --count 1200
@@ -49,7 +49,7 @@ def main() -> None:
 def _errors(
     estimator: PoseEstimator, dataset: TripletDataset, chosen: np.ndarray, seen: Observations, count: int
 ) -> np.ndarray:
-    """Degrees and millimetres (N, 2) in the last triplets of one recording, with cameras found from its first ones."""
+    """Return errors (N, 2), degrees and millimetres, in a recording's last triplets with cameras from its first."""
     nominal = dataset.rig.nominal
     first = Observations(*(array[:count] for array in seen))
     cameras = estimator.self_calibrate(first, nominal.intrinsics, nominal.extrinsics).cameras

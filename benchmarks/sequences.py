@@ -1,9 +1,9 @@
-"""Recordings as a laboratory would have them, made by simulation: what tracking and live estimation are measured on.
+"""Simulated recordings like a laboratory's, on which tracking and live estimation are measured.
 
-The shipped policy turns the object; every so many MuJoCo steps of 8 ms three cameras take a picture. Each sequence has
-a look and displaced cameras of its own, drawn as for training and the same in all its frames: what a network
-gets wrong about a look it then gets wrong all the time, as in a laboratory. Pictures by Filament, in the layout of
-docs/recording.md, with the object's pose and velocities (truth.npz) and the true cameras (calibration.json).
+The shipped policy turns the object; every ``--steps`` MuJoCo steps of 8 ms three cameras take an image. Each sequence
+has its own appearance and displaced cameras, drawn as for training and the same in all its frames: a network's errors
+from the appearance then persist, as in a laboratory. Images are by Filament, in the layout of docs/recording.md, with
+the object's pose and velocities (truth.npz) and the true cameras (calibration.json).
 
     python -m benchmarks.sequences --output data/sequences-80 --steps 10
     python -m benchmarks.sequences --output data/sequences-32 --steps 4
@@ -40,11 +40,11 @@ _OPTIONS = RenderOptions(shadow_lights=1, environment_lights=True, shadow_map_si
 
 @dataclass
 class Watched:
-    """A batch of simulations that is looked at after every ``steps`` MuJoCo steps, wherever it is stepped from.
+    """A batch of simulations that is recorded after every ``steps`` MuJoCo steps, whoever steps it.
 
     Attributes:
-        batch: the environment's own.
-        frames: qpos and qvel, (N, ...) each, as they were seen.
+        batch: the environment's own batch.
+        frames: recorded qpos and qvel, (N, ...) each.
     """
 
     batch: Any
@@ -91,8 +91,8 @@ def main() -> None:
 
 
 def simulate(scene: Scene, count: int, frames: int, steps: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """``count`` motions of ``frames`` frames, in which nothing drops: time (F,), joints, pose and velocities in the
-    world's axes (F, ...)."""
+    """Yield ``count`` motions of ``frames`` frames without drops: time (F,), joints, pose and velocities in the world's
+    axes (F, ...)."""
     made, episode = 0, 0
     while made < count:
         environment = Environment(scene, seed, 1, 1)
@@ -135,7 +135,7 @@ def write_recording(
     matrices: np.ndarray,
     transforms: np.ndarray,
 ) -> None:
-    """Pictures (C, H, W, 3) and their tables, and the calibration of their cameras."""
+    """Write images (C, H, W, 3) with their tables, and the calibration of their cameras."""
     names = scene.rig.names
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Seconds until a command begins: processor time of fresh processes, byte code in place, the least of several.
+"""Seconds until a command begins: processor time of fresh processes with compiled byte code, the least of several.
 
-What the first help line takes, the imports of ``dactyl info``, of a process that renders, of a training and of
-estimates, and the shipped network in a script; beside them what Python, torch, torch's optimisers and Lightning take
-alone.
+Measures the first help line, the imports of ``dactyl info``, of a render process, of a training and of estimates, and
+loading the shipped network in a script; for comparison Python, torch, torch's optimisers and Lightning alone.
 
     python -m benchmarks.startup > benchmarks/results/startup.txt
 """
@@ -33,7 +32,7 @@ STARTS = {
 
 
 def seconds(code: str) -> float:
-    """Processor time of a fresh process and its children."""
+    """Measure the processor time of a fresh process and its children."""
     before = os.times()
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     after = os.times()

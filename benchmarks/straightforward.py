@@ -1,7 +1,7 @@
-"""The renderers as MuJoCo's documentation uses them: what ours are measured against.
+"""The renderers as MuJoCo's documentation uses them, as a baseline for ours.
 
-Full meshes, everything casts shadows, default quality, a full forward pass, and one camera after the other, each read
-back by itself.
+Full meshes, shadows of everything, default quality, a full forward pass, and one camera after the other, each read back
+separately.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StockRenderer:
 
     def __init__(self, scene: Scene) -> None:
         self.stage = _whole_stage(scene, RenderOptions(mesh_fraction=1.0))
-        # It knows centred cameras alone, by their vertical field of view; the model's cameras have one of their own.
+        # It supports only centred cameras, by their vertical field of view, and ignores the model's intrinsics.
         ids, nominal = self.stage.scene.camera_ids, scene.rig.nominal
         self.stage.model.cam_fovy[ids] = np.rad2deg(
             2 * np.arctan(np.asarray(nominal.height) / (2 * nominal.intrinsics[:, 1, 1]))
@@ -48,10 +48,10 @@ class StockRenderer:
 
 
 class FilamentAsDocumented(FilamentRenderer):
-    """``mujoco.mjrf`` with the settings that it takes from a model which says nothing about them."""
+    """``mujoco.mjrf`` with its default settings, for a model that specifies none."""
 
     def __init__(self, scene: Scene) -> None:
-        # 2048 texels is what Filament takes for MuJoCo's default shadowsize.
+        # Filament uses 2048 texels for MuJoCo's default shadowsize.
         super().__init__(scene, RenderOptions(mesh_fraction=1.0, shadow_map_size=2048))
 
     def _build_scene(self) -> None:

@@ -1,8 +1,8 @@
-"""Triplets per second that training reads: by sample number (map-style) against shards that pass by (streaming).
+"""Triplets per second that training reads: by sample number (map-style) against streamed shards.
 
-The pictures are coarse noise, so their JPEGs are smaller than rendered ones, which favours neither. The page cache is
-warm; both ways decode everything, streaming also compares every shard with its hash. In turns within one run; processor
-time, this process's and the loading ones', is the figure to believe on a busy machine.
+The images are coarse noise, so their JPEGs are smaller than rendered ones, which favours neither. The page cache is
+warm; both ways decode everything, and streaming also compares every shard with its hash. They take turns within one
+run; on a busy machine the processor time of this process and the loading ones is the reliable figure.
 
     python -m benchmarks.streaming > benchmarks/results/streaming.txt
 """
@@ -28,7 +28,7 @@ SIZE, SHARD = 200, 128
 
 
 def make(folder: Path, shards: int) -> Path:
-    """A set of the same sample over and over, each with its own label."""
+    """Make a set that repeats the same sample, each with its own label."""
     records = []
     for number in range(shards):
         samples = (
@@ -49,13 +49,13 @@ CONTENDERS = {"map-style": by_number, "streaming": streamed}
 
 
 def seconds(name: str, folder: Path, size: int, batches: int, workers: int) -> tuple[float, float]:
-    """By the wall and of processors, from the start of the loading processes to their end."""
+    """Measure wall and processor time, from the start of the loading processes to their end."""
     clock = Clock()
     loader = CONTENDERS[name](folder, size, batches, workers)
     for _ in itertools.islice(loader, batches):
         pass
     wall, _ = clock.read()
-    del loader  # ends the workers, whose time counts once they are gone
+    del loader  # ends the workers, whose time is counted only then
     return wall, clock.read()[1]
 
 

@@ -1,14 +1,14 @@
-"""What following an object is worth: errors of each frame's estimate and of the tracked pose, on rendered sequences.
+"""Benefit of tracking: errors of each frame's estimate and of the tracked pose, on rendered sequences.
 
-Sequences are made by ``python -m benchmarks.sequences``. With the same network and frames, for cameras that are known,
-that are found from the sequence itself, and nominal ones:
+Sequences are made by ``python -m benchmarks.sequences``. The same network and frames are used with known cameras, with
+cameras found from the sequence itself, and with nominal ones:
 
-    single          each frame's own estimate, its velocities from neighbouring frames
-    tracked         the filter's pose, when the frame's estimate was taken in
-    predicted       the filter's pose one frame ahead, before that frame was seen: what a latency of a frame costs
+    single          each frame's own estimate, with velocities from neighbouring frames
+    tracked         the filter's pose after the update with the frame's estimate
+    predicted       the filter's pose for the next frame, before it is seen: the cost of one frame's latency
 
-Jumps are changes of the error from frame to frame. The lag is the shift in time by which the tracked rotations fit the
-true ones best: a filter that only smooths comes too late.
+Jumps are changes of the error from frame to frame. The lag is the time offset at which the tracked rotations fit the
+true ones best: a filter that only smooths lags behind.
 
     python -m benchmarks.tracking --sequences data/sequences-80 data/sequences-32 --checkpoint block
 """
@@ -37,8 +37,8 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Course:
-    """A pose over time beside the true one: errors as rotation vectors (F, 3) rad and metres (F, 3), velocities off by
-    rad/s and m/s (F, 3); NaN where there is none."""
+    """Errors of a pose over time: rotation vectors (F, 3) rad, positions (F, 3) metres, velocities (F, 3) rad/s and
+    m/s; NaN if there is no pose."""
 
     turn: FloatArray
     shift: FloatArray
@@ -46,7 +46,7 @@ class Course:
     velocity: FloatArray
 
     def figures(self) -> list[float]:
-        """Mean errors in degrees and mm, mean jumps in the same, errors of velocities in deg/s and mm/s."""
+        """Return mean errors in degrees and mm, mean jumps in the same, and velocity errors in deg/s and mm/s."""
         turned, moved = np.rad2deg(np.linalg.norm(self.turn, axis=1)), 1000 * np.linalg.norm(self.shift, axis=1)
         jumps = (np.linalg.norm(np.diff(each, axis=0), axis=1) for each in (np.rad2deg(self.turn), 1000 * self.shift))
         speeds = (np.rad2deg(self.angular_velocity), 1000 * self.velocity)
@@ -107,7 +107,7 @@ def _estimates(sequence: Path, protocol: str, checkpoint: Path) -> Iterator[Esti
 def follow(
     estimates: list[Estimate], config: TrackingConfig, step: float
 ) -> tuple[list[TrackedPose | None], list[TrackedPose | None]]:
-    """Tracked poses, and what was predicted of each frame from those before it."""
+    """Return tracked poses, and the prediction of each frame from those before it."""
     follower, tracked, predicted = Follower(config, step), [], []
     for estimate in estimates:
         assert estimate.time_s is not None
@@ -144,7 +144,7 @@ def _course(
 
 
 def _lag(truth: dict[str, np.ndarray], poses: list[TrackedPose | None]) -> float:
-    """Seconds by which the tracked rotations come after the true ones."""
+    """Return the seconds by which the tracked rotations lag behind the true ones."""
     times, kept = truth["time_s"], [row for row, pose in enumerate(poses) if pose is not None]
     true = Slerp(times, rotation_from_quaternion(truth["quaternion"]))
     found = Rotation.concatenate([rotation_from_quaternion(poses[row].quaternion) for row in kept])  # type: ignore[union-attr]

@@ -1,10 +1,10 @@
 """Training triplets per second: a whole step (augmentation, forward, backward, optimiser) of the shipped networks.
 
-float32 in torch's default memory layout, in channels-last, and bfloat16 autocast in channels-last, in turns within one
-run, for the paper's network and the demo's; and the demo's with group normalisation, to show why it has batch
-normalisation. The data are random bytes in memory: reading shards is not part of it. ``dactyl train`` is always
-channels-last, and its ``trainer.precision: auto`` takes what the last line says. A processor without AVX-512 and
-bfloat16 is had by forbidding them:
+Compares float32 in torch's default memory layout, float32 in channels-last, and bfloat16 autocast in channels-last, in
+turns within one run, for the paper's network and the demo's, and for the demo's with group normalisation, to show why
+it has batch normalisation. The data are random bytes in memory; reading shards is not included. ``dactyl train`` is
+always channels-last, and its ``trainer.precision: auto`` is the precision in the last line. To measure a processor
+without AVX-512 and bfloat16, disable them:
 
     python -m benchmarks.train > benchmarks/results/train.txt
     ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.train --steps 1
@@ -36,13 +36,13 @@ SIZE = 200
 
 
 def sized_scene(size: int = SIZE) -> Scene:
-    """The block's, with pictures ``size`` pixels wide."""
+    """Return the block's scene, with images ``size`` pixels wide."""
     scene = complete_scene("block")
     return scene.with_rig(scene.rig.resized(size))
 
 
 def made_up_batch(count: int, size: int = SIZE) -> dict[str, Tensor]:
-    """Random pictures, ``size`` pixels wide, of a block that stands where it usually is."""
+    """Make random images, ``size`` pixels wide, labelled with a block in its usual place."""
     generator = np.random.default_rng(0)
     images = torch.from_numpy(generator.integers(0, 256, (count, 3, size, size, 3), dtype=np.uint8))
     scene = sized_scene(size)
@@ -59,7 +59,7 @@ def made_up_batch(count: int, size: int = SIZE) -> dict[str, Tensor]:
 
 
 class Contender:
-    """One network in one memory layout and precision, for pictures ``size`` pixels wide."""
+    """One network in one memory layout and precision, for images ``size`` pixels wide."""
 
     def __init__(
         self, config: TrainConfig, channels_last: bool, bfloat16: bool, device: torch.device, size: int = SIZE
@@ -73,7 +73,7 @@ class Contender:
         self.augment = ImageAugment(config.augment, torch.Generator(device).manual_seed(0))
 
     def rate(self, batch: dict[str, Tensor], steps: int) -> float:
-        """Triplets per second over ``steps`` batches."""
+        """Measure triplets per second over ``steps`` batches."""
         images = batch["images"] if self.channels_last else batch["images"].contiguous()
         began = self._now()
         for _ in range(steps):
@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def load_config(name: str, *changes: str) -> TrainConfig:
-    """A shipped configuration of training, with some of its options given anew."""
+    """Load a shipped training configuration, with some of its options changed."""
     config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), *changes, "--data.train", "-", "--output", "-"])
     return config
 

@@ -1,10 +1,10 @@
-"""What training costs beside the network: Lightning's loop, and reading triplets.
+"""Cost of training beside the network: Lightning's loop, and reading triplets.
 
-Lightning's step, with all our callbacks and loggers, against a bare PyTorch loop that does the same arithmetic on the
-same batches, in turns within one run. Reading: triplets per second decoded in this process and through worker
+Loop: Lightning's step, with all our callbacks and loggers, against a bare PyTorch loop that does the same arithmetic on
+the same batches, in turns within one run. Reading: triplets per second decoded in this process and through worker
 processes, against what the network consumes. Latency: one triplet, from arrays to a pose, by networks with random
-weights. Each rate comes by wall clock and by processor time of this process and its children: on a busy machine only
-the latter compares.
+weights. Each rate is given by wall clock and by processor time of this process and its children; on a busy machine only
+the latter is comparable.
 
     python -m benchmarks.train_loop --data runs/demo/train > benchmarks/results/train_loop.txt
 """
@@ -39,11 +39,11 @@ from train.precision import resolve_precision
 from vision.storage.datasets import TripletDataset
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
-WARM_UP = 2  # steps of each run that are not counted
+WARM_UP = 2  # first steps of each run, which are not counted
 
 
 class Clock:
-    """Seconds by the wall and of processors, this process and its finished children, since it was made."""
+    """Wall and processor time of this process and its finished children since the clock was created, seconds."""
 
     def __init__(self) -> None:
         self._began = self._now()
@@ -61,7 +61,7 @@ class Clock:
 
 
 class FakeData(lightning.LightningDataModule):
-    """The same batch again and again; what the callbacks ask of a data module."""
+    """The same batch repeated, with the attributes that the callbacks need."""
 
     waited_s = 0.0
     val_numbers = np.empty(0, np.int64)
@@ -118,7 +118,7 @@ def bare(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int)
 
 
 def by_number(folder: Path, batch_size: int, batches: int, workers: int) -> Iterator[Batch]:
-    """The batches that a training on a map-style dataset gets."""
+    """Return the batches that training on a map-style dataset gets."""
     source = TripletDataset(folder)
     triplets = _Triplets(source, np.arange(len(source)), cache=False)
     sampler = StepSampler(len(triplets), batch_size, batches, seed=0)
@@ -126,15 +126,15 @@ def by_number(folder: Path, batch_size: int, batches: int, workers: int) -> Iter
 
 
 def reading(folder: Path, batch_size: int, batches: int, workers: int) -> tuple[float, float]:
-    """Seconds for ``batches`` of the training's own loader, after the first that it gives."""
-    ahead = 2 * workers  # what workers have ready before the clock starts
+    """Measure seconds for ``batches`` batches of the training's own loader, after its first one."""
+    ahead = 2 * workers  # batches that workers have ready before the clock starts
     loader = by_number(folder, batch_size, batches + ahead + 1, workers)
     next(loader)
     clock = Clock()
     for _ in itertools.islice(loader, batches):
         pass
     wall, _ = clock.read()
-    del loader  # ends the workers, whose time counts once they are gone
+    del loader  # ends the workers, whose time is counted only then
     return wall, clock.read()[1]
 
 
@@ -160,7 +160,7 @@ def main() -> None:
 
 
 def _loops(config: TrainConfig, options: dict[str, Any], arguments: argparse.Namespace) -> float:
-    """Print both loops' rates; triplets per second of processor time that the bare one consumes."""
+    """Print both loops' rates, and return the bare loop's triplets per second of processor time."""
     batch = {**made_up_batch(arguments.batch), "index": torch.arange(arguments.batch)}
     steps = arguments.steps + WARM_UP
     contenders: dict[str, Callable[..., tuple[float, float]]] = {"bare PyTorch": bare, "Lightning": with_lightning}

@@ -1,8 +1,8 @@
-"""Triplets per second of the protocol between Python and a Unity player, without any drawing.
+"""Triplets per second of the protocol between Python and a Unity player, without any rendering.
 
-The player is the stand-in of the tests with ready pictures (200x200, three cameras): what is timed is the request with
-a scene's values, the reply with its pixels, and everything between. A real player spends its side of this in C#. Python
-and the player take turns, so their processor time adds up; it does not depend on other processes' load.
+The player is the tests' stand-in, with ready images (200x200, three cameras). Measured are the request with a scene's
+values, the reply with its pixels, and everything between; a real player does its side of this in C#. Python and the
+player take turns, so their processor times add up; they do not depend on other processes' load.
 
     python -m benchmarks.unity_protocol > benchmarks/results/unity_protocol.txt
 """
@@ -32,7 +32,7 @@ FORMS = {"raw": records.Form.RGB, "png": records.Form.OBSERVATIONS}
 
 
 def processor_time(process: int) -> float:
-    """Seconds of processor time that a process has used."""
+    """Return the seconds of processor time that a process has used."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -40,9 +40,9 @@ def processor_time(process: int) -> float:
 def measure(
     player: Player, process: int, form: records.Form, samples: int, triplets: int, runs: int
 ) -> Iterator[tuple[float, float, float]]:
-    """Of each run: triplets per second, milliseconds of processor time for each in Python and in the player."""
+    """Yield for each run: triplets per second, and milliseconds of processor time per triplet in Python and player."""
     scene = wire.content_hash(PACK)
-    # As many records as the real scene of the block has.
+    # As many records as in the block's real scene.
     values = random_batch(
         np.random.default_rng(0), samples, bodies=25, materials=36, lights=6, sizes=((SIZE, SIZE),) * CAMERAS, form=form
     )

@@ -1,8 +1,8 @@
-"""How many triplets are called unusual (``eval.estimation.unusual``): of test sets as they are, and spoilt on purpose.
+"""Fraction of triplets reported as unusual (``eval.estimation.unusual``): on unchanged and on degraded test sets.
 
     python -m benchmarks.unusual --datasets data/test-filament data/test-classic data/test-far --checkpoint block
 
-Sets need the labels of their views (``view_labels``): the masks tell where to paint the object over.
+Sets need the labels of their views (``view_labels``), whose masks show where to paint over the object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BATCH = 32
 
 
 def painted_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """An image (H, W, 3) without the object."""
+    """Return an image (H, W, 3) without the object."""
     around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7)))
     return np.asarray(cv2.inpaint(image, around, 3, cv2.INPAINT_TELEA))
 

@@ -1,4 +1,4 @@
-"""What ``compare_training`` compares: configurations of training, changes to them, and looks of the training set."""
+"""Variants for ``compare_training``: training configurations, changes to them, and looks of the training set."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variant:
-    """A training.
+    """A variant of training.
 
     Attributes:
-        config: its configuration in ``configs/train``.
-        changes: what is changed in it.
-        look: a key of :data:`LOOKS`: the training set is drawn again like that. As it is when empty.
+        config: name of its configuration in ``configs/train``.
+        changes: arguments that change the configuration.
+        look: key of :data:`LOOKS` by which the training set is rendered again; empty for the set as it is.
     """
 
     config: str
@@ -47,10 +47,10 @@ LOOKS: dict[str, tuple[str, ...]] = {
     "clutter": (*_RICH, *_NO_TEXTURES, _no("surroundings")),
     "rich": _RICH,
 }  # fmt: skip
-"""Name: arguments of ``dactyl render``."""
+"""Arguments of ``dactyl render`` by name."""
 
 _REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100")
-# Pictures like a laboratory's: the training set as it is given is wide.yaml's.
+# For images like a laboratory's: these variants assume the training set of wide.yaml.
 _LAB = ("--loss.surface=0", "--augment.exposure=0.5", "--augment.gamma=0.4")
 _CAMERA = (
     "--augment.camera={fraction: 0.4, defocus: 1.0, motion: 2.0, vignette: 0.3, exposure: 0.4, white_balance: 0.3, "
@@ -111,4 +111,4 @@ VARIANTS: dict[str, Variant] = {
     "lab, all": Variant("compared", (*_LAB, *_CAMERA), "rich"),
     "lab, all, another seed": Variant("compared", (*_LAB, *_CAMERA, "--seed=1"), "rich"),
 }  # fmt: skip
-"""Name in the table, and what is trained."""
+"""Variants by their name in the table."""

@@ -1,4 +1,4 @@
-"""The ``dactyl`` command: the one place that knows every stage."""
+"""The ``dactyl`` command, the only package that depends on every stage."""
 
 from vision.versions import package_version
 

@@ -1,7 +1,7 @@
 """``dactyl``: dispatches to the stages and turns their errors into one line.
 
 A stage is imported only when its command runs, so that help and mistyped commands answer at once, and a signal that
-arrives while much is imported is answered as at any other time.
+arrives during long imports is handled like at any other time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NEEDS = {
     "train": ("train",),
     "demo": ("sim", "train"),
 }
-"""Extras of pyproject.toml without which a command can do nothing. The others need some for some of their options."""
+"""Extras of pyproject.toml that a command always needs. Other commands need extras only for some of their options."""
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
@@ -77,13 +77,13 @@ _GRAPHICS_PLATFORMS = (
     *("", "egl", "osmesa", "glfw", "glx"),
     *("enable", "enabled", "on", "true", "1", "disable", "disabled", "off", "false", "0"),
 )
-"""Values of MUJOCO_GL with which MuJoCo can be imported; in small letters."""
+"""Values of MUJOCO_GL with which MuJoCo can be imported, in lower case."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status.
+    """Run one command, and return its exit status.
 
-    0 done, 1 a fault that the user can mend, 2 wrong usage, 130 interrupted, 141 nobody reads what is printed, 143
+    0 done, 1 a fault that the user can fix, 2 wrong usage, 130 interrupted, 141 the reader of the output is gone, 143
     terminated.
     """
     open_standard_streams()
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except OutputError as error:
         print_no_more()
-        if error.errno == errno.EPIPE:  # the reader of our output went away: a pager, head
+        if error.errno == errno.EPIPE:  # the reader of our output, such as a pager or head, is gone
             return 141
         return _fail(f"dactyl: {error}; is the disk full that the output goes to?", 1)
     finally:
@@ -127,7 +127,7 @@ def _main(arguments: list[str]) -> int:
     except OutputError:
         raise
     except Exception as error:
-        if received:  # while native code ran, which made an error of its own of ours
+        if received:  # native code turned our exception into an error of its own
             return _stopped(name)
         if (line := _explained(error)) is None:
             raise
@@ -136,9 +136,9 @@ def _main(arguments: list[str]) -> int:
 
 
 def _explained(error: Exception) -> str | None:
-    """One line for a fault that the user can mend; None for one of the program."""
+    """Return one line for a fault that the user can fix; None for a bug."""
     ours = isinstance(error, DactylError)
-    # Where memory ran out, what the error says of a file or driver is not the cause.
+    # If memory ran out, the file or driver that the error names is not the cause.
     if reason := memory_fault(error.__cause__ or error.__context__ if ours else error):
         return f"out of memory ({reason}); raise the limit, or ask for less at once"
     if isinstance(error, ModuleNotFoundError):
@@ -159,16 +159,16 @@ def _stopped(name: str) -> int:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run one command by its arguments; its errors are the caller's."""
+    """Run one command by its arguments, and let its errors propagate."""
     name, *rest = arguments
     command(name)(rest)
 
 
 def command(name: str) -> Callable[[Sequence[str]], None]:
-    """What runs a command, its stage imported.
+    """Import a command's stage, and return the function that runs the command.
 
     Raises:
-        DactylError: an extra is missing without which the command can do nothing.
+        DactylError: an extra that the command always needs is missing.
     """
     require(NEEDS.get(name, ()))
     module, function = COMMANDS[name][0].split(":")
@@ -178,7 +178,7 @@ def command(name: str) -> Callable[[Sequence[str]], None]:
 
 
 def _refuse_odd_environment(arguments: Sequence[str]) -> None:
-    """Refuse what would end in a traceback far from here: arguments and a graphics platform that nobody can use."""
+    """Refuse arguments and a graphics platform that would end in a traceback far from here."""
     for argument in arguments:
         try:
             argument.encode()
@@ -193,7 +193,7 @@ def _refuse_odd_environment(arguments: Sequence[str]) -> None:
 
 
 def _keep_to_the_quota() -> None:
-    """Have torch and NumPy start no more threads than a container's quota pays for; they look at cores only."""
+    """Keep torch and NumPy from starting more threads than a container's quota allows; they only count cores."""
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 

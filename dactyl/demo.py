@@ -1,6 +1,6 @@
-"""The main job, end to end and small: from nothing to the error table.
+"""The whole pipeline at a small size: from nothing to the error table.
 
-The demo only runs the other commands, and prints each, so that every step can be repeated and changed by hand.
+The demo only runs the other commands and prints each of them, so that every step can be repeated and changed by hand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESULTS = {
     "evaluation/predictions-*.png": "test triplets with the true and the predicted object drawn over",
     "evaluation/predictions": "every estimate next to its truth, Parquet",
 }
-"""What the demo leaves in its folder."""
+"""Files that the demo writes into its folder."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DemoConfig:
 
 
 def commands(config: DemoConfig) -> list[list[str]]:
-    """The demo's steps, each as the arguments of ``dactyl``."""
+    """Return the demo's steps, each as the arguments of ``dactyl``."""
     out = config.output
     fast = fast_bfloat16()
     train_triplets, steps = config.train_triplets or (3072 if fast else 2560), config.steps or (8000 if fast else 3600)
@@ -62,7 +62,7 @@ def commands(config: DemoConfig) -> list[list[str]]:
 
     def render(name: str, states_name: str, renderer: str, count: int, seed: int) -> list[str]:
         paths = ["--states", str(out / states_name), "--output", str(out / name)]
-        # Small shards: the two processes finish together.
+        # Small shards let the two processes finish together.
         sizes = ["--count", str(count), "--seed", str(seed), "--shard_size", "64"]
         return ["render", "--config", _config(f"render/{renderer}"), *paths, *sizes]
 
@@ -113,7 +113,7 @@ def main_demo(argv: Sequence[str]) -> None:
 
 
 def _config(name: str) -> str:
-    """Name of a configuration as a person would give it: a path within a checkout, else that of what is installed."""
+    """Return a configuration's name as a user would type it: a path within a checkout, else the installed name."""
     path = CONFIGS / f"{name}.yaml"
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else f"{PREFIX}{name}"

@@ -1,4 +1,4 @@
-"""``dactyl inspect``: a dataset, and what an evaluation found on it, which do not know each other."""
+"""``dactyl inspect``: joins a dataset with an evaluation on it, which do not import each other."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def main_inspect(argv: Sequence[str]) -> None:
 
 
 def sample_errors(folder: Path, dataset: TripletDataset) -> SampleErrors:
-    """What an evaluation found on a dataset, under each protocol; the worst samples have the largest ADD under one.
+    """Return an evaluation's errors on a dataset under each protocol; severity is the largest ADD of all protocols.
 
     Raises:
-        DactylError: it is missing or damaged, or was made on other datasets.
+        DactylError: the evaluation is missing or damaged, or was made on other datasets.
     """
     from datagen.inspection.filters import SampleErrors
     from eval.scoring.metrics import MAIN, metrics

@@ -1,4 +1,4 @@
-"""Signals that end a command: they raise while it runs, and are noted."""
+"""Signals that end a command: they are recorded, and raise exceptions while it runs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Iterator
 from types import FrameType
 
 received: list[int] = []
-"""Signals that arrived while a command ran and were to end it."""
+"""Signals that arrived to end the running command."""
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; a BaseException, so that no stage takes it for a fault of its own."""
+    """SIGTERM arrived; a BaseException, so that no stage handles it as its own error."""
 
 
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
-    """Meanwhile SIGTERM and Ctrl-C raise, and are noted; afterwards the caller has its own handlers back.
+    """Make SIGTERM and Ctrl-C raise and be recorded, and restore the caller's handlers afterwards.
 
-    One that stayed would be inherited by the caller's forks, and could raise there where nobody hears it: in a
-    finaliser, after which a process pool waits for a worker that was told to end and did not.
+    Handlers that stayed would be inherited by the caller's forks, and could raise there unnoticed in a finaliser, after
+    which a process pool waits for ever for a worker that was told to end.
     """
     received.clear()
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has it ignored in the background
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored for a shell's background jobs
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None:  # one that is not Python's cannot be put back
+            if handler is not None:  # a handler not set from Python cannot be restored
                 signal.signal(number, handler)
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full or unread: none of it is a fault of the program."""
+"""Handling of standard streams that are closed, full or not read, none of which is a bug of the program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OutputError(OSError):
 
 
 class Output:
-    """Standard output whose faults are told from those of all other files."""
+    """Standard output whose errors can be distinguished from those of other files."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -41,7 +41,7 @@ def _output_faults() -> Iterator[None]:
 
 
 def open_standard_streams() -> None:
-    """Give a closed standard stream somewhere to go; the next file that is opened would take its place else."""
+    """Open closed standard streams on the null device; otherwise the next opened file would take their place."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -49,10 +49,10 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  until the process ends
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what the terminal's encoding does not
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold characters outside of the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_no_more() -> None:
-    """Send standard output nowhere: Python would try again, and complain, at exit."""
+    """Redirect standard output to the null device, because Python would retry and complain at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

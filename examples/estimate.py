@@ -1,14 +1,14 @@
-"""Estimate the object's pose from three pictures, or live from three webcams. No simulator, no ROS.
+"""Estimate the object's pose from three images, or live from three webcams. No simulator, no ROS.
 
     python examples/estimate.py runs/best/best.ckpt left.png top.png right.png
     python examples/estimate.py runs/best/best.ckpt 0 1 2 --calibration lab/recording/calibration.json
 
-Pictures come in the order of the checkpoint's cameras: left, top, right for the reference's rig. Without a calibration
-they must have the shape of the trained images and be taken by the nominal cameras; with one (``dactyl calibrate``),
-pictures of the calibrated cameras are undistorted and turned to the nominal ones.
+Give the images in the order of the checkpoint's cameras: left, top, right for the reference rig. Without a calibration
+they must have the aspect ratio of the trained images and be taken by the nominal cameras. With one, which ``dactyl
+calibrate`` makes, images of the calibrated cameras are undistorted and rotated to the nominal ones.
 
-Prints one JSON line for each triplet: position in metres, quaternion w x y z, both of the object in the world frame of
-the simulation (with a calibration: of the capture frame), and the estimator's confidence.
+Prints one JSON line for each triplet: position in metres and quaternion w x y z of the object in the world frame of the
+simulation (with a calibration: in the capture frame), and the estimator's confidence.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from vision.scene.rig import Camera
 
 
 def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]:
-    """Pictures (H, W, 3) uint8 RGB: once from files, for ever from webcams (their numbers)."""
+    """Yield images (H, W, 3) uint8 RGB: once from files, endlessly from webcams (their numbers)."""
     if not all(source.isdecimal() for source in sources):
         yield [read_picture(Path(source), bits) for source in sources]
         return
     cameras = [cv2.VideoCapture(int(source)) for source in sources]
-    while sum(camera.grab() for camera in cameras) == len(cameras):  # all first: decoding takes time
+    while sum(camera.grab() for camera in cameras) == len(cameras):  # grab all before decoding, which takes time
         yield [cv2.cvtColor(camera.retrieve()[1], cv2.COLOR_BGR2RGB) for camera in cameras]
     raise DactylError(f"webcams {', '.join(sources)}: one gives no picture; check numbers and cables")
 
 
 def refuse_another_shape(picture: np.ndarray, source: str, camera: Camera) -> None:
-    """A picture of the nominal camera itself has the shape of its images, at any size."""
+    """Raise DactylError unless an image has the aspect ratio of the nominal camera's images, at any size."""
     height, width, _ = picture.shape
     if abs(width * camera.height - height * camera.width) > max(width, height):
         raise DactylError(

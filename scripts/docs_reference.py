@@ -1,7 +1,7 @@
-"""Pages that nobody writes by hand: every command's help, every configuration, every public module.
+"""Generated pages of the documentation: every command's help, every configuration, every public module.
 
-A hook of mkdocs: ``on_files`` adds the pages, ``on_page_markdown`` turns links that leave the documentation into names
-of files.
+A hook of mkdocs: ``on_files`` adds the pages, ``on_page_markdown`` turns links that leave the documentation into file
+names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = (
     "vision.networks.pose_model", "vision.tracking", "vision.registry", "datagen.render.base", "datagen.render.sample",
     "datagen.appearance.draw", "datagen.appearance.clutter", "datagen.sim.environment",
 )  # fmt: skip
-"""What users of the library meet; the rest is for those who change it, and is read in its files."""
+"""Modules for users of the library; the others are documented only in their files."""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -37,7 +37,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """``[words](../file)`` as words and the file's name: the site holds the documentation alone."""
+    """Turn ``[words](../file)`` into the words and the file name, because the site holds only the documentation."""
     return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", _named, markdown)
 
 
@@ -47,7 +47,7 @@ def _named(link: re.Match[str]) -> str:
 
 
 def commands() -> str:
-    """``--help`` of all commands, as on a terminal of 100 columns."""
+    """Return ``--help`` of all commands, as on a terminal of 100 columns."""
     os.environ["COLUMNS"] = "100"
     parts = ["# Commands", "What `dactyl COMMAND --help` prints."]
     for name, (_, summary) in COMMANDS.items():
@@ -63,7 +63,7 @@ def _help(arguments: list[str]) -> str:
 
 
 def configurations() -> str:
-    """Every file under ``configs``."""
+    """Return every file under ``configs``."""
     parts = [
         "# Configurations",
         "`--config configs/train/best.yaml`, or without a checkout `--config dactyl:train/best`.",
@@ -74,5 +74,5 @@ def configurations() -> str:
 
 
 def python() -> str:
-    """Docstrings of the modules that users meet."""
+    """Return the docstrings of the modules for users."""
     return "\n\n".join(["# Python", *(f"::: {module}" for module in MODULES)]) + "\n"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that the project needs on a fresh Debian or Ubuntu machine: system libraries for rendering without a screen,
-# a virtual environment in .venv, the pinned and hashed dependencies, and this package. Safe to run again.
+# Installs everything that the project needs on a fresh Debian or Ubuntu machine: system libraries for rendering without
+# a screen, a virtual environment in .venv, the pinned and hashed dependencies, and this package. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ have libEGL.so.1 || packages+=(libegl1)
 have libGL.so.1 || packages+=(libgl1)
 have libOSMesa.so || packages+=(libosmesa6)
 
-# ---- a Python that the pinned dependencies have wheels for
+# ---- a Python version for which the pinned dependencies have wheels
 python=${PYTHON:-}
 if [ -z "$python" ]; then
   for candidate in python3.11 python3.12 python3; do
@@ -46,7 +46,7 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 say "installing the pinned dependencies (several gigabytes the first time, PyTorch mostly)"
-# Compiled once here, as where PYTHONDONTWRITEBYTECODE is set each process would else compile torch anew, for seconds.
+# Compile once here; with PYTHONDONTWRITEBYTECODE set, each process would otherwise compile torch again, for seconds.
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --require-hashes --compile-bytecode -r requirements.txt
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --no-deps --editable .
 touch .venv/ready

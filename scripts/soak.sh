@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generation, then training, for so many minutes each (60), with memory, rate, open files and processes on record.
-# Leaves runs/soak/{render,train}/{watch.csv,verdict.json}; fails unless both are flat.
+# Runs generation, then training, for the given minutes each (60), and records memory, rate, open files and processes.
+# Writes runs/soak/{render,train}/{watch.csv,verdict.json}; fails unless both are flat.
 set -euo pipefail
 minutes=${1:-60}
 out=runs/soak
@@ -13,7 +13,7 @@ rm -rf "$out"/{render,train}
 [ -e "$out/data/manifest.json" ] || $python -m dactyl render --states "$out/states" --output "$out/data" --count 96 \
   --render.image_size 64 --render.shadows false
 
-# Shards are small, so that workers are replaced every few seconds: what leaks, leaks then.
+# Small shards make workers be replaced every few seconds, which is when leaks show.
 $python -m tests.soak.watch --minutes "$minutes" --out "$out/render" --shards 16 -- \
   $python -m dactyl render --states "$out/states" --output "$out/render/out" --count 10000000 --shard_size 16 \
   --render.image_size 48 --render.shadows false --render.mesh_fraction 0.05 --workers 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What only the tests need: mono, to compile the Unity project's C# and to run the part of it that needs no engine.
+# Installs what only the tests need: mono, to compile the Unity project's C# and to run the part that needs no engine.
 set -euo pipefail
 
 command -v mcs >/dev/null && command -v mono >/dev/null && exit 0

@@ -1,1 +1,1 @@
-"""What a GPU node gives: ``python -m benchmarks.gpu`` measures all of it in nine minutes."""
+"""Benchmarks of a GPU node: ``python -m benchmarks.gpu`` runs all of them in nine minutes."""

@@ -1,9 +1,10 @@
 """Measure a GPU node in one command of at most nine minutes.
 
-Doctor, every renderer's rate with 1, 2, 4 and 8 processes, states over cores, training of ``paper.yaml`` and
-``best.yaml`` (float32, bfloat16, ``torch.compile``) with its memory, a dataset made on the spot, the accuracy after two
-minutes on it, evaluation's rate, and how long online training waits. Each part runs in a process of its own: one that
-crashes, hangs or takes too long costs its own figures alone. Runs from the source tree, without installation.
+Measures: doctor; every renderer's rate with 1, 2, 4 and 8 processes; states over cores; training of ``paper.yaml`` and
+``best.yaml`` (float32, bfloat16, ``torch.compile``) with its memory; rendering a dataset, the accuracy after two
+minutes of training on it, the rate of evaluation, and how long online training waits. Each part runs in its own
+process: one that crashes, hangs or takes too long loses only its own figures. Runs from the source tree, without
+installation.
 
     python -m benchmarks.gpu --output runs/gpu           # leaves runs/gpu/gpu.json, and prints the table
     python -m benchmarks.gpu --tiny --output runs/tiny   # all of it, small, without a GPU
@@ -31,18 +32,18 @@ from vision.processes import die_with
 ROOT = Path(__file__).parents[2]
 LIMIT_S, TINY_LIMIT_S = 540.0, 1_500.0  # a machine without a GPU may be slow and busy
 _RESERVE_S = 6.0  # for the table
-_GRACE = 1.3  # of its planned seconds, after which a part is ended
+_GRACE = 1.3  # multiple of its planned seconds after which a part is ended
 
 
 @dataclass(frozen=True)
 class Part:
-    """A module of this package that measures, and the seconds it should take on a GPU node, start included."""
+    """A module of this package that measures, and the seconds it should take on a GPU node, including its start."""
 
     module: str
     seconds: float
 
 
-# In this order: what is dear comes last, and what it needs comes before it.
+# The order matters: expensive parts come last, after the parts that they need.
 PARTS = (
     Part("doctor", 40.0),
     Part("training", 95.0),
@@ -60,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     folder = arguments.output / "work"
-    shutil.rmtree(folder, ignore_errors=True)  # figures of an earlier run's files would be none of this one's
+    shutil.rmtree(folder, ignore_errors=True)  # files of an earlier run would falsify the figures
     folder.mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     print(f"{describe()}\n\n| part | what | value |\n|---|---|---:|", flush=True)
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def measure(part: Part, left_s: float, tiny: bool, folder: Path) -> list[dict[str, Any]]:
-    """The rows of a part, those before its end where it was ended early; the last then says so."""
+    """Run a part and return its rows; if it ended early, those so far and a last one that states why."""
     seconds = min(part.seconds, left_s / _GRACE)
     if seconds < 5.0:
         return [{"part": part.module, "what": "all", "value": None, "unit": "", "error": "no time was left"}]
@@ -95,7 +96,7 @@ def measure(part: Part, left_s: float, tiny: bool, folder: Path) -> list[dict[st
             stderr=errors,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # so that whatever it started ends with it
+            start_new_session=True,  # so that its child processes end with it
             preexec_fn=lambda: die_with(parent),
         )
         try:

@@ -1,4 +1,4 @@
-"""Which renderers work here, and on which device."""
+"""Which renderers work on this machine, and on which device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way, by the real commands: a dataset, two minutes of training on it, evaluation, training online."""
+"""The whole pipeline by the real commands: a dataset, two minutes of training on it, evaluation, online training."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(plan: Plan) -> None:
 
 
 def make_data(plan: Plan) -> None:
-    """States and a set to train on, as many triplets as the time allows, and both to validate on."""
+    """Make states and a training set, with as many triplets as the time allows, and the same for validation."""
     sizes = ["--worlds", "2", "--count", "4"] if plan.tiny else ["--count", "3000"]
     dactyl("states", "--config", SPARSE, "--output", plan.folder / "states", *sizes)
     dactyl("states", "--config", SPARSE, "--output", plan.folder / "states-val", "--seed", "1", *sizes)
@@ -57,14 +57,14 @@ def make_data(plan: Plan) -> None:
     spent = dactyl(*val, "--output", plan.folder / "val", "--count", str(count), "--seed", "1")
     emit(f"dactyl render, {count} triplets, start included", count / spent, "triplets/s")
     spent = dactyl(*train, "--output", plan.folder / "train", "--count", str(count))
-    if not plan.tiny:  # more of it: at the rate seen so far, start included, it takes the time there is
+    if not plan.tiny:  # add as many as fit into the time at the rate so far, including the start
         more = max(1, round(_RENDERING_S * count / spent / 64)) * 64
         spent = dactyl(*train, "--output", plan.folder / "train", "--count", str(count + more))
         emit(f"dactyl render, {more:,} triplets, start included", more / spent, "triplets/s")
 
 
 def training_rate(plan: Plan) -> float:
-    """Batches a second of the network alone."""
+    """Measure batches per second of the network alone."""
     if plan.tiny:
         return 1.0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,7 +77,7 @@ def training_rate(plan: Plan) -> float:
 
 
 def learn(plan: Plan, name: str, source: list[str], steps: int, seconds: float | None = None) -> None:
-    """Train ``best.yaml``, with an end after so many batches or seconds; rates, waiting and errors from its log."""
+    """Train ``best.yaml`` for some batches or seconds, and emit rates, waiting times and errors from its log."""
     output = plan.folder / f"training-{name}"
     workers = 0 if plan.tiny else max(0, len(os.sched_getaffinity(0)) - 2)
     command = ["train", "--config", CONFIGS / "best.yaml", *source, "--data.val", plan.folder / "val"]
@@ -95,7 +95,7 @@ def learn(plan: Plan, name: str, source: list[str], steps: int, seconds: float |
     spent = dactyl(*command)
     logs = [row for log in output.glob("csv/*/metrics.csv") for row in csv.DictReader(log.open())]
     rates, waits = (column(logs, f"rate/{key}") for key in ("triplets_per_second", "waiting_share"))
-    if rates:  # the first interval holds the start of the processes that load or render
+    if rates:  # the first interval includes the start of the processes that load or render
         emit(f"best.yaml, {name}: rate", statistics.median(rates[len(rates) > 1 :]), "triplets/s", seconds=spent)
         emit(f"best.yaml, {name}: waiting share", statistics.mean(waits[len(waits) > 1 :]), "")
     for protocol, key in (("calibrated", "val/"), ("nominal", "val/nominal_")):
@@ -107,7 +107,7 @@ def learn(plan: Plan, name: str, source: list[str], steps: int, seconds: float |
 
 
 def evaluate(plan: Plan) -> None:
-    """Triplets per second of evaluation, decoding included."""
+    """Measure triplets per second of evaluation, including decoding."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = TripletDataset(plan.folder / "val")
     estimator = load_estimator(plan.folder / "training-stored" / "best.ckpt", device)
@@ -128,10 +128,10 @@ def column(rows: list[dict[str, str]], name: str) -> list[float]:
 
 
 def dactyl(*arguments: object) -> float:
-    """Run a command from the source tree; seconds that it took.
+    """Run a command from the source tree, and return the seconds that it took.
 
     Raises:
-        DactylError: it failed; with what it said last.
+        DactylError: it failed; the message has the last line of its standard error.
     """
     began = time.perf_counter()
     command = [sys.executable, "-m", "dactyl", *map(str, arguments)]

@@ -1,7 +1,7 @@
-"""Triplets per second of every renderer in 1, 2, 4 and 8 processes side by side.
+"""Triplets per second of every renderer in 1, 2, 4 and 8 parallel processes.
 
-All processes start once; the first alone, for it may compile kernels that the others then find. Then they draw together
-for some seconds, first one of them, at last all.
+All processes start once; the first starts alone, because it may compile kernels that the others then reuse. They render
+for some seconds in each round, in the first round one of them, in the last all.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from datagen.sim.complete import complete_scene
 from vision.errors import DactylError
 
 FAST = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256, environment_lights=True)
-_TIMEOUT_S = 90.0  # for a process to start, or to draw some seconds
+_TIMEOUT_S = 90.0  # for a process to start, or to render for some seconds
 CONTENDERS = {
     "filament, wide.yaml": ("filament", FAST),
     "filament, filament.yaml": ("filament", RenderOptions()),
     "classic": ("classic", RenderOptions()),
 }
-if importlib.util.find_spec("mujoco_warp"):  # an extra
+if importlib.util.find_spec("mujoco_warp"):  # optional extra
     CONTENDERS |= {
         "warp, 4 rays a pixel": ("warp", RenderOptions(shadow_lights=1)),
         "warp, 1 ray a pixel": ("warp", RenderOptions(shadow_lights=1, warp=WarpOptions(rays=1))),
@@ -48,7 +48,7 @@ def main(plan: Plan) -> None:
 
 
 def rates(name: str, options: RenderOptions, processes: list[int], seconds: float) -> list[tuple[int, float]]:
-    """Triplets per second of so many processes together.
+    """Measure triplets per second of each number of processes together.
 
     Raises:
         DactylError: the renderer cannot be used here.
@@ -77,7 +77,7 @@ def rates(name: str, options: RenderOptions, processes: list[int], seconds: floa
 
 
 def receive(results: multiprocessing.Queue[Any], timeout: float) -> float:
-    """What a process has to say."""
+    """Return the number that a process sends, or raise the error that it sends."""
     try:
         said = results.get(timeout=timeout)
     except queue.Empty:
@@ -96,7 +96,7 @@ def draw(
     barrier: multiprocessing.synchronize.Barrier,
     results: multiprocessing.Queue[Any],
 ) -> None:
-    """A process of its own: says when it is ready, then its rate in each round that it takes part in."""
+    """Run in a process: send a number when ready, then the rate of each round in which it takes part."""
     try:
         scene = rendered_scene(complete_scene("block"), options)
         with create_renderer(name, scene, options) as renderer:

@@ -1,4 +1,4 @@
-"""States that ``dactyl states`` keeps in a second, from start to end of the simulation, with 1, 2, 4, ... cores."""
+"""States that ``dactyl states`` keeps per second, from start to end of the simulation, with 1, 2, 4, ... cores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.gpu.rows import Plan, emit, run_part
 from datagen.states.collect import StatesConfig, collect
 
 SPARSE = StatesConfig(Path(), count=1, randomized=True, stride=5, worlds=64)  # configs/states/sparse.yaml
-_KEPT = 800  # states for each core: some eight seconds
+_KEPT = 800  # states for each core, about eight seconds
 
 
 def main(plan: Plan) -> None:

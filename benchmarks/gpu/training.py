@@ -1,6 +1,6 @@
 """Triplets per second of a whole training step of the shipped networks, and the memory it takes.
 
-The batch is one of random pictures that lies on the device: reading and rendering are measured elsewhere.
+The batch consists of random images on the device; reading and rendering are measured elsewhere.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ TINY = {
         *("--model.window.size", "32", "--model.window.locator_size", "32"),
     ),
 }
-"""Networks that a CPU can step."""
+"""Networks small enough to train on a CPU."""
 _WARM_UP = 2  # steps
-_SECONDS = 5.0  # of each figure
+_SECONDS = 5.0  # time for each figure
 
 
 def main(plan: Plan) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for mode in MODES:  # compiling comes last, for it may take all the time
+    for mode in MODES:  # compiling comes last, because it may take all the time
         for name in NAMES:
             what = f"{name}.yaml, {mode}"
             try:
                 measure(what, name, mode, device, plan.tiny)
-            except Exception as error:  # out of memory, no compiler: the other figures are still to be had
+            except Exception as error:  # out of memory or no compiler: the other figures can still be measured
                 emit_error(what, "triplets/s", error)
 
 
@@ -44,7 +44,7 @@ def measure(what: str, name: str, mode: str, device: torch.device, tiny: bool) -
     lean = mode != "float32"
     contender = Contender(config, lean, lean, device, size)
     if "compile" in mode:
-        # Without a GPU, tracing is tried and the compiler is not: it takes minutes and shows nothing.
+        # Without a GPU only tracing is tried: the compiler would take minutes and show nothing.
         contender.task.model.compile(backend="eager" if tiny else "inductor")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

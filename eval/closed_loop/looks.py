@@ -94,7 +94,7 @@ def draw_look(
 
 
 def sample_of(state: Observation, world: int, number: int, appearance: Appearance) -> Sample:
-    """Return what a renderer draws of one of the worlds of a state."""
+    """Return the sample by which a renderer draws one of a state's worlds."""
     return Sample(
         number,
         state["joint_position"][world],

@@ -18,7 +18,7 @@ from vision.geometry.rotations import FloatArray
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 
 _MIN_PICTURES = 5  # images that show the board, for intrinsics
-_MIN_SPREAD_DEG = 15.0  # largest angle between two boards' normals
+_MIN_SPREAD_DEG = 15.0  # required angle between the two boards' normals that differ most
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
 
 
 def _calibrate_from(argv: Sequence[str]) -> None:
-    """Calibrate cameras from pictures of the hand at work."""
+    """Calibrate cameras from images of the hand at work."""
     config = parse(SelfCalibrateConfig, argv, "dactyl calibrate --from", _calibrate_from.__doc__ or "")
     found = calibrate_from(config)
     for name, camera in found.cameras.items():

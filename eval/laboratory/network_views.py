@@ -118,7 +118,7 @@ def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
 
 
 def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of that crop."""
+    """Return left, top, width and height of the crop of :func:`_middle`."""
     scale = min(width / camera.width, height / camera.height)
     wide, high = round(scale * camera.width), round(scale * camera.height)
     return (width - wide) // 2, (height - high) // 2, wide, high

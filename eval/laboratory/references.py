@@ -122,8 +122,7 @@ def _likely_mistake(
 def _changes(
     names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board
 ) -> Iterator[tuple[str, FloatArray, FloatArray]]:
-    """Yield what the user may have meant: a description, references (N, 4, 4), and the boards the camera sees
-    (N, 4, 4)."""
+    """Yield what the user may have meant: a description, references and the boards seen by the camera, (N, 4, 4)."""
     yield "the quaternions seem to be x y z w, expected w x y z", reordered(to_capture), to_camera
     yield (
         "the poses seem to be of the capture frame in the board's, expected the inverse",

@@ -37,7 +37,7 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
 
 
 def _label(figure: Figure, axes: Axes) -> str:
-    """Return the label of the horizontal axis, which panels above each other share and only the last one shows."""
+    """Return the label of the horizontal axis, which only the lowest of several stacked panels shows."""
     column = [other for other in figure.axes if abs(other.get_position().x0 - axes.get_position().x0) < 0.01]
     return " ".join(column[-1].get_xlabel().split())
 

@@ -37,7 +37,7 @@ RECORD = "evaluation.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """One test set under one condition: errors, confidence, episodes and rows among the set's samples, (N,) each."""
+    """One test set under one condition: errors, confidence, episodes and places among the set's samples, (N,) each."""
 
     condition: Condition
     errors: PoseErrors

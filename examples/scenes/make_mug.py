@@ -1,8 +1,8 @@
-"""Make a mug with a handle and a printed texture, as mug.obj, mug.mtl, mug.png and convex pieces, in the folder given.
+"""Make a mug with a handle and a printed texture: mug.obj, mug.mtl, mug.png and convex pieces, in the given folder.
 
     python examples/scenes/make_mug.py my-scene
 
-Millimetres, z up, 60 mm high: what a CAD program would write. Drawn by NumPy and trimesh alone.
+It is in millimetres with z up, as a CAD program would write it, and 60 mm high. It needs only NumPy and trimesh.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SEGMENTS = 64
 
 
 def wall() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outside, rim, inside and bottom by turning a profile about z: vertices, faces, texture coordinates.
+    """Revolve a profile of outside, rim, inside and bottom about z: vertices, faces, texture coordinates.
 
-    u goes once around, v up the outside; the seam's vertices are there twice.
+    u goes once around, v up the outside; vertices at the seam are duplicated.
     """
     half = HEIGHT / 2
     profile = np.array(
@@ -36,7 +36,7 @@ def wall() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             (0, WALL - half),
         ]
     )
-    height = [0.01, 0.02, 0.98, 0.99, 0.995, 0.998]  # the print is on the outside, where v goes from 0.02 to 0.98
+    height = [0.01, 0.02, 0.98, 0.99, 0.995, 0.998]  # the print is on the outside, with v from 0.02 to 0.98
     turn = np.linspace(0, 1, SEGMENTS + 1)
     angle = 2 * np.pi * turn
     vertices, uv = [], []
@@ -52,7 +52,7 @@ def wall() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def handle() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half of a torus beside the wall, its ends inside of it."""
+    """Make half of a torus beside the wall, with its ends inside the wall."""
     ring, tube = np.linspace(-0.55 * np.pi, 0.55 * np.pi, 25), np.linspace(0, 2 * np.pi, 17)
     along, around = np.meshgrid(ring, tube, indexing="ij")
     distance = 17.0 + 3.5 * np.cos(around)
@@ -67,7 +67,7 @@ def handle() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def convex_pieces(count: int = 10) -> list[trimesh.Trimesh]:
-    """What collides: the wall in so many staves, the bottom, and the handle in three."""
+    """Make the collision shape: the wall in ``count`` staves, the bottom, and the handle in three pieces."""
     staves = []
     for step in range(count):
         angle = 2 * np.pi / count * (step + np.array([0.0, 0.5, 1.0]))
@@ -84,7 +84,7 @@ def convex_pieces(count: int = 10) -> list[trimesh.Trimesh]:
 
 
 def picture(width: int = 1024, height: int = 512) -> Image.Image:
-    """A cream ground, a red stripe below, a blue one above, and words between them."""
+    """Draw the texture: a cream ground, a red stripe below, a blue one above, and words between them."""
     image = Image.new("RGB", (width, height), (236, 226, 200))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, int(0.86 * height), width, int(0.95 * height)), fill=(196, 48, 40))

@@ -1,4 +1,4 @@
-"""Helpers that several chapters share, and the texts of figures in their tables."""
+"""Helpers of several chapters, and the texts of figures in their tables."""
 
 from __future__ import annotations
 
