@@ -88,11 +88,11 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
         ({"rig": moved_camera(look_at((1.6, 0.87, 0.3), (1.0, 0.87, 0.2)))}, "camera left: sees past the background's"),
         (
             {"rig": moved_camera(look_at((600.0, 0.87, 600.0), (1.0, 0.87, 0.2)))},
-            "camera left: it is 848 m away from the object; is its place in millimetres?",
+            "camera left: it is 848 m away from the object; is its position in millimetres?",
         ),
         (
             {"rig": moved_camera(look_at((1.0, 0.87, 0.2), (1.0, 0.87, 0.1)))},
-            "camera left: it stands within the object",
+            "camera left: it is inside the object",
         ),
         ({"rig": moved_camera(scene("block").rig.cameras[1].extrinsics)}, "cameras left and top stand at one place"),
     ],
