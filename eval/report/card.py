@@ -138,7 +138,7 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
         f"{' and '.join(dict.fromkeys(about.images))} pixels."
     )
     if absent := [row.renderer for row in missing_rows(rows)]:
-        yield f"It was never tested on pictures of these kinds: {', '.join(absent)}. Expect other errors there."
+        yield f"It was never tested on images of these kinds: {', '.join(absent)}. Expect other errors there."
     for row in rows:
         if row.measured and row.rotation is not None and row.position is not None:
             yield (

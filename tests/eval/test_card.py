@@ -114,7 +114,7 @@ def test_the_cards_figures_are_the_evaluations(measured: tuple[Path, Path, Path]
     assert f"{turn.mean():.2f} ± {turn.std():.2f}" in card
     assert f"{shift.mean():.2f} ± {shift.std():.2f}" in card
     assert f"off by more than {np.quantile(turn, 0.9):.1f}°" in card
-    assert "never tested on pictures of these kinds: filament, classic, unity, real" in card
+    assert "never tested on images of these kinds: filament, classic, unity, real" in card
     assert "No record of the training was found" in card
     assert TripletDataset(measured[2]).fingerprint[:12] in card
 

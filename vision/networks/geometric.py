@@ -84,7 +84,7 @@ class GeometricModel(PointNetwork):
 
     @property
     def description(self) -> str:
-        return "finds the object's corners in each picture and solves for the pose through the cameras"
+        return "finds the object's corners in each image and solves for the pose through the cameras"
 
     @property
     def uses_cameras(self) -> bool:
