@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
 from eval.scoring.found_cameras import can_self_calibrate, recordings
-from eval.scoring.predict import (
-    Estimator,
-    EvaluateConfig,
-)
+from eval.scoring.predict import Estimator, EvaluateConfig
 from vision.console import Console
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
