@@ -4,11 +4,14 @@ import atexit
 import contextlib
 import importlib
 import os
+import random
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -62,6 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, name in enumerate(FIRST) if item.nodeid.startswith(name)), len(FIRST))
 
     items.sort(key=place)  # stable: within each, tests stay in their order
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Whatever draws from a global generator draws the same numbers in each run: not what the tests that ran before it
+    in its process left, which is another thing on another machine."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    if "torch" in sys.modules:  # one that a test imports later begins with a seed of its own
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

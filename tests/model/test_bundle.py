@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from tests.model.test_triangulate import position_deviation
+from tests.rotations import random_rotations
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
 from vision.scene.symmetries import Symmetries
@@ -36,7 +37,7 @@ class Truth:
 
     def __init__(self, count: int, displacement: float = 1.0, seed: int = 0) -> None:
         self.generator = torch.Generator().manual_seed(seed)
-        self.rotation = roma.random_rotmat(count, generator=self.generator, dtype=torch.float64)
+        self.rotation = random_rotations(count, self.generator, torch.float64)
         self.position = ANCHOR + 0.02 * self.noise(count, 3)
         limits = torch.tensor(LANDMARKS.limits)
         self.angles = limits[:, 0] + (limits[:, 1] - limits[:, 0]) * self.uniform(count, 2)

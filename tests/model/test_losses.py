@@ -4,6 +4,7 @@ import pytest
 import roma
 import torch
 
+from tests.rotations import random_rotations
 from vision.geometry.rotations import matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput
 from vision.networks.losses import LossConfig, laplace_loss, regression_loss, surface_loss
@@ -13,7 +14,7 @@ COUNT = 8
 
 def truth() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(COUNT, 3, generator=generator), roma.random_rotmat(COUNT, generator=generator)
+    return torch.randn(COUNT, 3, generator=generator), random_rotations(COUNT, generator)
 
 
 @pytest.mark.parametrize("kind", ["mse", "geodesic"])

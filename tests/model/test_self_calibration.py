@@ -87,13 +87,15 @@ def test_a_hundred_triplets_are_worth_more_than_one() -> None:
 
 
 def test_cameras_are_found_from_an_object_that_looks_the_same_after_a_turn() -> None:
-    """Each camera reads each frame's block in any of four poses: as good as a block that is read in one."""
+    """Each camera reads each frame's block in any of four poses: as good as a block that is read in one, as the same
+    frames and the same errors of the pixels show."""
     truth, plain = Recording(40, seed=7), Recording(40, seed=7)
+    assert torch.equal(truth.rotation, plain.rotation)
     found = truth.calibrate(*truth.sights_of_look_alikes(1.0), permutations=PERMUTATIONS)
     turn, shift = truth.errors(found.poses, ALIKE)
     usual_turn, usual_shift = plain.errors(plain.calibrate(*plain.sights(1.0, 1.0)).poses)
-    assert turn.mean() < 1.1 * usual_turn.mean()
-    assert shift.mean() < 1.1 * usual_shift.mean()
+    assert float(turn.mean()) == pytest.approx(float(usual_turn.mean()), rel=1e-3)
+    assert float(shift.mean()) == pytest.approx(float(usual_shift.mean()), rel=1e-3)
     assert found.drifted().tolist() == [False] * 3
 
 
@@ -130,12 +132,18 @@ def test_distortion_is_found_on_request() -> None:
     assert found.distortion[1] == pytest.approx(k1, abs=0.15)  # of the widest lens, whose picture shows it
 
 
-def test_a_tripod_that_gives_way_is_noticed() -> None:
-    for drift, noticed in ((0.0, [False] * 3), (0.5, [True, False, False])):
-        truth = Recording(100, seed=4, drift_deg=drift)
-        found = truth.calibrate(*truth.sights(1.0, 1.0))
-        assert found.drifted().tolist() == noticed
-    assert found.drift_deg[0, 2] == pytest.approx(0.5, abs=0.15)
+@pytest.mark.parametrize(("drift", "least", "most"), [(0.0, 0, 0), (0.5, 4, 8), (1.0, 8, 8)])
+def test_a_tripod_that_gives_way_is_noticed(drift: float, least: int, most: int) -> None:
+    """Half a degree is about four deviations of a hundred frames with errors of a pixel: of sixty recordings two thirds
+    showed it."""
+    found = []
+    for seed in range(8):
+        truth = Recording(100, seed=seed, drift_deg=drift)
+        found.append(truth.calibrate(*truth.sights(1.0, 1.0)))
+    first, *others = torch.stack([rig.drifted() for rig in found]).sum(dim=0).tolist()
+    assert least <= first <= most
+    assert others == [0, 0]
+    assert np.mean([rig.drift_deg[0, 2] for rig in found]) == pytest.approx(drift, abs=0.1)
 
 
 def test_a_recording_that_leaves_a_camera_open_is_refused() -> None:

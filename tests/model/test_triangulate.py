@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from tests.rotations import random_rotations
 from tests.scenes import rig, scene
 from vision.geometry.cameras import project
 from vision.geometry.rotations import cube_rotations, geodesic_distance
@@ -116,7 +117,7 @@ def position_deviation(found: PoseSolution) -> Tensor:
 def test_the_predicted_deviation_is_the_real_one() -> None:
     count, noise = 400, 1.5
     generator = torch.Generator().manual_seed(0)
-    turn = roma.random_rotmat(count, generator=generator, dtype=torch.float64)
+    turn = random_rotations(count, generator, torch.float64)
     seen = torch.cat([pixels(BLOCK.numpy(), one.numpy(), ANCHOR.numpy()) for one in turn])
     seen = seen + noise * torch.randn(seen.shape, generator=generator, dtype=torch.float64)
     found = solve_pose(BLOCK, seen, scales(seen, noise), cameras(batch=count), ANCHOR)
