@@ -159,3 +159,18 @@ def test_points_that_were_not_seen_do_not_matter() -> None:
     nothing = solve_pose(BLOCK, seen * torch.nan, scales(seen), cameras(), ANCHOR)
     torch.testing.assert_close(nothing.position[0], ANCHOR)
     assert nothing.rotation_deviation.item() > 100
+
+
+def test_residuals_change_the_promise_by_their_fourth_root() -> None:
+    """Pixels that scatter three times as much: the deviation grows with the root of that, as shipped networks' errors
+    do."""
+    generator = torch.Generator().manual_seed(1)
+    turns = random_rotations(200, generator, torch.float64)
+    clean = torch.cat([pixels(BLOCK.numpy(), turn.numpy(), ANCHOR.numpy()) for turn in turns])
+    noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    little, much = (
+        solve_pose(BLOCK, clean + size * noise, scales(clean, 1.0), cameras(batch=len(clean)), ANCHOR)
+        for size in (0.7, 2.1)
+    )
+    ratio = much.rotation_deviation / little.rotation_deviation
+    assert float(ratio.median()) == pytest.approx(3**0.5, rel=0.1)

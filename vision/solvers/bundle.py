@@ -31,6 +31,7 @@ from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: a smaller change ends the iterations
 _LANDMARK_ITERATIONS = 4  # without the object: enough to reduce 40 pixels to one
+_LEAST_SHOWN = 0.25  # of the promised variance: a few residuals that happen to be small show nothing
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,13 @@ def _minimize(
 
 
 def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
-    """Return the pose with its covariance, enlarged where residuals exceed their scales."""
-    excess = (2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)).clamp_min(1.0)
-    return PoseSolution(state.position, state.rotation, problem.covariance(state) * excess[:, None, None])
+    """Return the pose with its covariance: the geometric mean of the one that the scales promise and the one that the
+    residuals show."""
+    # Errors of the shipped networks grow with the fourth root of the residuals' mean square. With its root, which is
+    # right if all scales are wrong by the same factor, confidences were up to 21 points off instead of 10.
+    shown = 2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)
+    factor = shown.clamp_min(_LEAST_SHOWN).sqrt()
+    return PoseSolution(state.position, state.rotation, problem.covariance(state) * factor[:, None, None])
 
 
 def _like(flags: Tensor, tensor: Tensor) -> Tensor:
