@@ -187,6 +187,24 @@ def test_a_material_file_that_is_missing_is_named(tmp_path: Path) -> None:
     assert "names 'it.mtl'" in unreadable(mesh(tmp_path, f"mtllib it.mtl\nusemtl a\n{CORNERS}{TRIANGLES}"))
 
 
+@pytest.mark.parametrize("corner", ["0", "99", "-99", "0/1", "99/1/1"])
+def test_a_triangle_without_its_vertex_is_refused(tmp_path: Path, corner: str) -> None:
+    vertices = CORNERS.count("v ")
+    said = unreadable(mesh(tmp_path, f"{CORNERS}{TRIANGLES}f 1 2 {corner}\n"))
+    assert f"a triangle has vertex {corner.split('/')[0]}, and it has vertices 1 to {vertices}" in said
+
+
+def test_triangles_may_count_from_the_end(tmp_path: Path) -> None:
+    (found,) = read_geometries(mesh(tmp_path, "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf -4 -2 -3\nf 1 2 4\n"))
+    assert len(found.faces) == 2
+
+
+def test_a_material_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    text = f"mtllib it.mtl\nusemtl rd\n{CORNERS}{TRIANGLES}"
+    said = unreadable(mesh(tmp_path, text, it_mtl=b"newmtl red\nKd 1 0 0\r\nnewmtl green\n"))
+    assert "uses the material 'rd', which its .mtl files do not have; they have green, red" in said
+
+
 def test_a_mesh_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "it.stl").open("wb") as file:
         file.truncate(3 << 30)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,7 +42,8 @@ def read_mesh_file(path: Path) -> bytes:
 
 
 def make_resolver(folder: Path) -> Any:
-    """Return a ``trimesh.resolvers.Resolver`` of the files beside a mesh, which collects refused files in ``faults``.
+    """Return a ``trimesh.resolvers.Resolver`` of the files beside a mesh, which collects refused files in ``faults`` and
+    the names of materials in ``materials``.
 
     trimesh swallows exceptions of a resolver, so the caller has to check ``faults``.
     """
@@ -50,10 +52,13 @@ def make_resolver(folder: Path) -> Any:
     class Beside(Resolver):
         def __init__(self) -> None:
             self.faults: list[str] = []
+            self.materials: set[str] = set()
 
         def get(self, key: str) -> bytes:
             try:
-                return _read_beside(folder, key.strip())
+                content = _read_beside(folder, key.strip())
+                self.materials.update(_names(content, "newmtl") if key.strip().lower().endswith(".mtl") else ())
+                return content
             except (DactylError, ValueError) as error:
                 self.faults.append(f"names '{key.strip()}': {error}")
                 raise OSError(str(error)) from None
@@ -68,6 +73,14 @@ def make_resolver(folder: Path) -> Any:
             return []
 
     return Beside()
+
+
+def refuse_unknown_materials(content: bytes, known: set[str]) -> None:
+    """Raise ValueError if an .obj uses a material that none of its .mtl files has: trimesh would draw it grey. One
+    without any .mtl file is grey on purpose."""
+    if unknown := sorted(_names(content, "usemtl") - known if _names(content, "mtllib") else ()):
+        has = f"they have {', '.join(sorted(known))}" if known else "they have none"
+        raise ValueError(f"uses the material '{unknown[0]}', which its .mtl files do not have; {has}")
 
 
 def checked_texture(image: Any) -> Any:
@@ -119,6 +132,7 @@ def _read_whole(content: bytes, suffix: str) -> bytes:
     if suffix == ".glb":
         _refuse_unread(content)
     elif suffix == ".obj":
+        _refuse_odd_corners(content)
         return _utf8(content)
     elif suffix == ".ply":
         header, end, rest = content.partition(b"end_header")
@@ -134,6 +148,25 @@ def _read_whole(content: bytes, suffix: str) -> bytes:
             )
         return _utf8(content)
     return content
+
+
+def _names(text: bytes, keyword: str) -> set[str]:
+    """Return what follows a keyword of .obj or .mtl files at the beginning of lines."""
+    return {name.decode().strip() for name in re.findall(rb"^[ \t]*%s[ \t]+(\S.*)$" % keyword.encode(), text, re.M)}
+
+
+def _refuse_odd_corners(text: bytes) -> None:
+    """Raise ValueError if a triangle of an .obj names a vertex that does not exist. Vertices count from 1, from the end
+    if negative; trimesh takes 0 for the last one."""
+    count = len(re.findall(rb"^[ \t]*v[ \t]", text, re.M))
+    corners = re.sub(rb"/\S*", b"", b" ".join(re.findall(rb"^[ \t]*f[ \t]+(.*)$", text, re.M)))
+    try:
+        numbers = np.array(corners.split(), np.int64)
+    except ValueError:
+        return  # no number: trimesh says so
+    odd = numbers[(numbers == 0) | (np.abs(numbers) > count)]
+    if len(odd):
+        raise ValueError(f"a triangle has vertex {odd[0]}, and it has vertices 1 to {count:,}; export it again")
 
 
 def _utf8(text: bytes) -> bytes:
