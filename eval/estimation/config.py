@@ -10,6 +10,8 @@ from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
 from vision.bounds import at_least_one, at_most_seconds, positive
 from vision.tracking import TrackingConfig
 
+_NO_SHEETS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".svg", ".html", ".txt", ".csv")
+
 
 @dataclass(frozen=True)
 class EstimateConfig:
@@ -86,6 +88,8 @@ class EstimateConfig:
             raise ValueError("record: keeps pictures as they come; add --live true")
         if self.live and (self.overlays is not None or self.limit is not None):
             raise ValueError("live: overlays and limit are for pictures at rest; the page shows what is seen")
+        if self.overlays is not None and self.overlays.suffix.lower() in _NO_SHEETS:
+            raise ValueError(f"overlays: expected a folder, or a sheet that ends in .png, got {self.overlays}")
         if self.track and self.limit is not None:
             raise ValueError(
                 "limit: leaves triplets out, from which an object cannot be tracked; leave one of them out"

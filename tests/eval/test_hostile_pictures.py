@@ -20,6 +20,12 @@ def touch(*paths: Path) -> None:
         path.write_bytes(b"")
 
 
+@pytest.mark.parametrize("name", ["sheet.jpg", "drawn.PDF", "lines.txt"])
+def test_a_sheet_in_another_format_is_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"overlays: expected a folder, or a sheet that ends in .png"):
+        EstimateConfig(pictures=tmp_path, overlays=tmp_path / name)
+
+
 def test_of_two_pictures_of_one_name_none_is_chosen(tmp_path: Path) -> None:
     names = rig().names
     touch(*(tmp_path / name / "1.png" for name in names), tmp_path / names[1] / "1.jpg")

@@ -42,7 +42,7 @@ def read_mesh_file(path: Path) -> bytes:
 
 
 def make_resolver(folder: Path) -> Any:
-    """Return a ``trimesh.resolvers.Resolver`` of the files beside a mesh, which collects refused files in ``faults`` and
+    """Return a ``trimesh.resolvers.Resolver`` of the files beside a mesh. It collects refused files in ``faults``, and
     the names of materials in ``materials``.
 
     trimesh swallows exceptions of a resolver, so the caller has to check ``faults``.
