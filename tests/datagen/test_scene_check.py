@@ -73,6 +73,7 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
         ({"object": plain_block()}, "after 24 rotations, but no symmetries are declared"),
         ({"workspace": replace(scene("block").workspace, drop_height=0.3)}, "not above drop_height"),
         ({"hand": None}, "no landmarks"),
+        ({"hand": replace(scene("block").hand, actuators=())}, "hand: it has no actuators"),
         (
             {"rig": moved_camera(np.linalg.inv(scene("block").rig.cameras[0].extrinsics))},
             "camera left: the object star",
