@@ -37,9 +37,8 @@ NO_WINDOW = (
 _USUAL_SPREAD = 0.01
 """Spread of keypoints as a fraction of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
 0.83 on held-out triplets."""
-LANDMARK_OFFSET, UNKNOWN_LANDMARK_OFFSET = 0.25, 0.4
-"""Pixels of 200, standard deviation of landmark offsets that are the same in all images: after subtracting the
-network's own average, and if that was never measured."""
+_LANDMARK_OFFSET = 0.4
+"""Pixels of 200, standard deviation of landmark offsets that are the same in all images."""
 
 
 class GeometricModel(PointNetwork):
@@ -48,15 +47,12 @@ class GeometricModel(PointNetwork):
     Attributes:
         error_scale, error_power: (2,) buffers, for true and for nominal cameras: relation of real errors to expected
             ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
-        landmark_offset: (C, L, 2) buffer, image pixels: average offset of the detected landmarks in each of the rig's
-            cameras, which does not average out over images; set by :meth:`set_landmark_offset`.
         usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.Views.spread` of held-out triplets, with
             which that of other images is compared; 0 if it was never measured.
     """
 
     error_scale: Tensor
     error_power: Tensor
-    landmark_offset: Tensor
     usual_spread: Tensor
     any_number_of_cameras: ClassVar[bool] = True
     compares_views: ClassVar[bool] = True
@@ -65,7 +61,6 @@ class GeometricModel(PointNetwork):
         super().__init__(config, scene)
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("error_power", torch.ones(2))
-        self.register_buffer("landmark_offset", no_landmark_offset(scene))
         self.register_buffer("usual_spread", torch.zeros(()))
 
     @classmethod
@@ -79,7 +74,7 @@ class GeometricModel(PointNetwork):
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
         weights.setdefault("error_power", torch.ones(2))
-        weights.setdefault("landmark_offset", no_landmark_offset(scene))
+        weights.pop("landmark_offset", None)  # of earlier versions; always zero in shipped networks
         weights.setdefault("usual_spread", torch.zeros(()))
 
     @property
@@ -130,19 +125,16 @@ class GeometricModel(PointNetwork):
         with torch.inference_mode():
             points, landmarks = self.observations(self(images))
         assert landmarks is not None
-        pixels = landmarks.pixels
-        if pixels.shape[1] == len(self.landmark_offset):
-            pixels = pixels - self.landmark_offset
-        return points, PointObservations(pixels, landmarks.scale)
+        return points, landmarks
 
     def self_calibrate(
         self, points: PointObservations, landmarks: PointObservations, nominal: Cameras, distortion: bool = False
     ) -> RigSolution:
         if self.landmarks is None:
             return super().self_calibrate(points, landmarks, nominal, distortion)
-        offset = LANDMARK_OFFSET if self.landmark_offset.any() else UNKNOWN_LANDMARK_OFFSET
         nominal = nominal._replace(height=self._image_heights())
-        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, self.scene.rig.names)
+        subject, names = self._subject.cpu(), self.scene.rig.names
+        return self_calibrate(subject, points, landmarks, nominal, _LANDMARK_OFFSET, distortion, names)
 
     @property
     def _subject(self) -> Subject:
@@ -153,11 +145,6 @@ class GeometricModel(PointNetwork):
     def _image_heights(self, device: torch.device | None = None) -> Tensor:
         """Return the image heights of the rig's cameras, (C,) pixels."""
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
-
-    def set_landmark_offset(self, found: Tensor, true: Tensor) -> None:
-        """Set ``landmark_offset`` to the median over held-out samples of found minus true landmarks, (N, C, L, 2)
-        pixels each."""
-        self.landmark_offset.copy_((found - true).median(dim=0).values)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
         """Set ``error_scale`` and ``error_power`` for true or nominal cameras.
@@ -244,9 +231,3 @@ class GeometricModel(PointNetwork):
         for nominal, errors in enumerate(columns.unflatten(1, (-1, COLUMNS)).unbind(1)):
             self.calibrate(errors[:, 0], errors[:, 2], bool(nominal))
         self.set_usual_spread(columns[:, COLUMNS - 1])
-
-
-def no_landmark_offset(scene: Scene) -> Tensor:
-    """Return the ``landmark_offset`` of a network for which none was measured."""
-    landmarks = None if scene.hand is None else scene.hand.landmarks
-    return torch.zeros(len(scene.rig), 0 if landmarks is None else len(landmarks.points), 2)
