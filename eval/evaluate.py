@@ -12,8 +12,8 @@ from eval.report.figures import predictions_sheet
 from eval.report.plots import save_figure
 from eval.report.table_text import comma_separated, markdown
 from eval.scoring.baseline import best_constant
-from eval.scoring.conditions import Condition
-from eval.scoring.found_cameras import calibrated_cameras
+from eval.scoring.conditions import PROTOCOLS, Condition
+from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
 from eval.scoring.predict import (
     Estimator,
     EvaluateConfig,
@@ -124,16 +124,23 @@ class _Run:
             numbers: Sequence[int] | None = None
             if condition.study == "miscalibration":
                 numbers = evenly_spaced(len(dataset), self.config.miscalibration_samples)
-            predictions, why = obtain_predictions(
-                self.estimator,
-                self.checkpoint.sha256,
-                dataset,
-                condition,
-                path,
-                self.config.batch_size,
-                numbers,
-                self.config.calibrations.get(name),
-            )
+            try:
+                predictions, why = obtain_predictions(
+                    self.estimator,
+                    self.checkpoint.sha256,
+                    dataset,
+                    condition,
+                    path,
+                    self.config.batch_size,
+                    numbers,
+                    self.config.calibrations.get(name),
+                )
+            except CamerasNotFoundError as error:
+                if self.config.protocols != PROTOCOLS:  # it was asked for
+                    raise
+                said = f"test_sets.{name}: without {condition.name}: {error}"
+                Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+                continue
             if why != "new":
                 said = f"made again ({why})" if why else "used again"
                 Console(stderr=True).print(f"{path}: {said}", soft_wrap=True, highlight=False)

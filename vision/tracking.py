@@ -44,7 +44,7 @@ class TrackingConfig:
     Attributes:
         rotation_acceleration: rad/s^2 times sqrt(s), density of the white noise that changes the angular velocity.
         position_acceleration: m/s^2 times sqrt(s), the same of the velocity.
-        velocity_decay_s: seconds in which the velocities fall to a third (1/e); infinity for constant ones.
+        velocity_decay_s: seconds in which the velocities fall to a third (1/e); 1e6 for constant ones.
         start_rotation_velocity: rad/s, standard deviation of the velocity about each axis when tracking begins.
         start_position_velocity: m/s, the same along each axis.
         gate: probability with which a right estimate passes; estimates beyond it are left out.

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from datagen.render.sample import Sample
 from datagen.workers.pool import TransientError
+from vision.scene.rig import Rig
 
 # A frame whose levels have a smaller standard deviation is blank: real ones have 20 or more.
 _MIN_FRAME_STD = 1.0
@@ -20,8 +21,8 @@ def is_blank(image: NDArray[np.uint8]) -> bool:
 class FrameGuard:
     """Check that refuses frames that cannot show their samples. One guard for each sequence that a renderer draws."""
 
-    def __init__(self, device: str, cameras: tuple[str, ...]) -> None:
-        self._device, self._cameras = device, cameras
+    def __init__(self, device: str, rig: Rig) -> None:
+        self._device, self._rig = device, rig
         self._before: tuple[Sample, NDArray[np.uint8]] | None = None
 
     def check(self, sample: Sample, images: NDArray[np.uint8]) -> None:
@@ -29,9 +30,9 @@ class FrameGuard:
 
         Args:
             sample: the rendered sample.
-            images: its images, (C, H, W, 3).
+            images: its images, (C, H, W, 3), padded to the largest camera's.
         """
-        for camera, image in enumerate(images):
+        for camera, image in enumerate(self._rig.without_padding(images)):
             if is_blank(image):
                 self._refuse(sample, camera, "came out blank")
         if self._before is not None:
@@ -44,7 +45,7 @@ class FrameGuard:
 
     def _refuse(self, sample: Sample, camera: int, what: str) -> None:
         raise TransientError(
-            f"sample {sample.index}: camera {self._cameras[camera]} {what} on {self._device}; "
+            f"sample {sample.index}: camera {self._rig.names[camera]} {what} on {self._device}; "
             "check the graphics driver (dactyl doctor), then rerun"
         )
 

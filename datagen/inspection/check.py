@@ -109,7 +109,7 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
             except DactylError as error:
                 yield str(error)
                 continue
-            for name, image in zip(dataset.rig.names, sample["images"], strict=True):
+            for name, image in zip(dataset.rig.names, dataset.rig.without_padding(sample["images"]), strict=True):
                 if is_blank(image):
                     yield f"{where}.{name}.jpg: blank; delete the shard and rerun dactyl render"
                 digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()

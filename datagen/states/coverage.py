@@ -36,6 +36,10 @@ class CoverageConfig:
     states: Path
     output: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.output is not None and self.output.suffix.lower() == ".json":
+            raise ValueError(f"output: expected an image, for example coverage.png, got {self.output}")
+
 
 @dataclass(frozen=True, eq=False)
 class Coverage:

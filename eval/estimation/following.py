@@ -12,6 +12,8 @@ from vision.errors import DactylError
 from vision.scene.symmetries import Symmetries
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
+NO_COVARIANCE = "track: a regression does not say how sure it is; tracking needs a geometric network"
+
 
 class Follower:
     """Tracks the object through estimates in order of time.
@@ -40,7 +42,7 @@ class Follower:
             DactylError: the estimate has no covariance, no time, or a time that does not rise.
         """
         if estimate.covariance is None:
-            raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
+            raise DactylError(NO_COVARIANCE)
         time = estimate.time_s
         if time is None:
             if self.interval_s is None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
-from eval.estimation.following import Follower, track_json
+from eval.estimation.following import NO_COVARIANCE, Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.own_cameras import OwnCameras
 from eval.estimation.page import Page
@@ -86,6 +86,9 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
         DactylError: as for stored images; or a camera cannot be opened, or gives no more images.
     """
     observer = Observer(config)
+    if observer.estimator.usual_spread is None:
+        raise DactylError(NO_COVARIANCE)
+    cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
     if config.output is None and sys.stdout.isatty():
         say("poses go to the terminal; send them to a pipe or to --output")
     summary, target = LiveSummary(), observer.estimator.object
@@ -104,7 +107,6 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             write = stack.enter_context(_lines_to(config))
             if recorder is not None:
                 stack.enter_context(recorder)
-            cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
             follow = Follower(config.tracking, None, target.symmetries)
             for arrival, estimate, pose, line in _tracked(observer, follow, itertools.chain(first, arrivals), summary):
                 write(line)

@@ -113,11 +113,7 @@ def _dataset(folder: Path, scene: Scene) -> Source:
 
 
 def _files(name: str, found: FoundTriplets, config: EstimateConfig, remarks: Sequence[str] = ()) -> Source:
-    if not found.triplets:
-        raise DactylError(
-            f"{name}: no picture of the first camera has one of each other camera within tolerance_s "
-            f"{config.tolerance_s:g} s; one clock for all, or raise it"
-        )
+    found.refuse_none(name, config.tolerance_s)
 
     def read(number: int) -> Shot:
         triplet = found.triplets[number]

@@ -96,6 +96,8 @@ def _calibrate_camera(name: str, folder: Path, config: CalibrateConfig) -> Calib
             f"{advice or 'take more'}"
         )
     for file in config.reference:
+        if not (folder / file).exists():
+            raise DactylError(f"{folder / file}: camera '{name}': no such reference picture; check reference")
         if file not in pictures.found:
             reason = f" ({pictures.left_out[file]})" if file in pictures.left_out else ""
             raise DactylError(

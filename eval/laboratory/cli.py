@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from eval.laboratory.calibrate import CalibrateConfig, CalibrationResult, calibrate
@@ -12,6 +13,8 @@ from eval.laboratory.self_calibration import SelfCalibrateConfig, calibrate_from
 from vision.config import parse
 from vision.console import Console
 from vision.errors import printable
+
+_RECORDING = re.compile("^--from(?==|$)")  # option that selects self-calibration
 
 
 def main_calibrate(argv: Sequence[str]) -> None:
@@ -28,7 +31,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
       dactyl calibrate --from lab/recording --checkpoint block --output lab/recording/calibration.json
     """
     if any(word.partition("=")[0] == "--from" for word in argv):
-        _calibrate_from([word.replace("--from", "--recording", 1) for word in argv])
+        _calibrate_from([_RECORDING.sub("--recording", word) for word in argv])
         return
     config = parse(CalibrateConfig, argv, "dactyl calibrate", main_calibrate.__doc__ or "")
     for name, result in calibrate(config).items():

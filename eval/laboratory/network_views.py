@@ -37,6 +37,7 @@ class NetworkViews:
         world_from_capture: FloatArray | None = None,
     ) -> None:
         self.rig, self.calibration = rig, calibration
+        self._world_from_capture = np.eye(4) if world_from_capture is None else world_from_capture
         self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
         """K (C, 3, 3) and T (C, 4, 4) of the images: calibrated cameras, or without calibration the nominal ones."""
         self._views = None
@@ -46,7 +47,7 @@ class NetworkViews:
                     f"calibration: camera '{absent[0]}' is missing (it has {', '.join(calibration) or 'none'}); the "
                     f"network sees through {', '.join(rig.names)}"
                 )
-            capture_from_world = np.eye(4) if world_from_capture is None else inverse(world_from_capture)
+            capture_from_world = inverse(self._world_from_capture)
             self._views = [make_view(calibration[each.name], capture_from_world, each, True) for each in rig.cameras]
             self.cameras = (
                 np.stack([view.matrix for view in self._views]),
@@ -79,7 +80,8 @@ class NetworkViews:
     def calibrated(
         self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray
     ) -> dict[str, CalibratedCamera]:
-        """Convert cameras that were found for the network's images to the laboratory's cameras.
+        """Convert cameras that were found for the network's images to the laboratory's cameras, in the frame of its
+        calibration, or without one in the world's.
 
         Args:
             matrices, transforms: the cameras found, (C, 3, 3) and (C, 4, 4).
@@ -102,7 +104,8 @@ class NetworkViews:
                 matrix, lens = before.matrix.copy(), before.lens
                 matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
                 # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
-                transform = before.transform @ np.linalg.inv(self.cameras[1][number]) @ transforms[number]
+                moved = inverse(self.cameras[1][number]) @ transforms[number]  # of the world
+                transform = before.transform @ inverse(self._world_from_capture) @ moved @ self._world_from_capture
             found[name] = CalibratedCamera(matrix, lens, width, height, transform)
         return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.laboratory.calibration_files import find_capture_frame, read_calibration
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
@@ -16,7 +17,7 @@ from eval.spacing import evenly_spaced
 from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.progress import progress
-from vision.scene.calibration import CalibratedCamera, check_calibration_name, load_calibration, save_calibration
+from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 from vision.scene.scene import Scene, require_same
 from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
@@ -40,8 +41,9 @@ class SelfCalibrateConfig:
         recording: folder given to --from: a dataset, or a recording (<camera>.csv and images).
         output: file to write, for example calibration.json.
         checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
-        calibration: an earlier calibration of the recording's cameras, whose lenses and directions are the starting
-            point; null if the cameras are near the network's.
+        calibration: an earlier calibration of the recording's cameras, calibration.json or Kalibr's camchain, whose
+            lenses and directions are the starting point, and in whose frame the cameras are written; null if the
+            cameras are near the network's.
         triplets: largest number of triplets to use, evenly spaced.
         tolerance_s: largest time between the images of a triplet of a recording.
         distortion: also find each lens's radial distortion (without an earlier calibration).
@@ -95,8 +97,11 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     from vision.estimator import PoseEstimator
 
     estimator = PoseEstimator.load(str(config.checkpoint))
-    calibration = None if config.calibration is None else load_calibration(config.calibration)
-    views = NetworkViews(estimator.rig, calibration)
+    if config.calibration is None:
+        views = NetworkViews(estimator.rig)
+    else:
+        before = read_calibration(config.calibration, estimator.rig)
+        views = NetworkViews(estimator.rig, before, find_capture_frame(config.calibration, before, estimator.rig))
     sizes: list[list[tuple[int, int]]] = []
 
     def triplets() -> Iterator[np.ndarray]:
@@ -162,6 +167,7 @@ def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[n
             yield sample_pictures(dataset, number)
         return
     found = recorded_triplets(picture_streams(config.recording, scene.rig), config.tolerance_s)
+    found.refuse_none(str(config.recording), config.tolerance_s)
     files = [each.files for each in found.triplets]
     with progress(config.recording.name, min(len(files), config.triplets), "triplets") as advance:
         for number in evenly_spaced(len(files), config.triplets):

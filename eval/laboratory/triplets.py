@@ -38,6 +38,14 @@ class FoundTriplets:
     triplets: list[TripletFiles]
     alone: int
 
+    def refuse_none(self, where: str, tolerance_s: float) -> None:
+        """Raise DactylError if there are no triplets, as with clocks that differ by more than ``tolerance_s``."""
+        if not self.triplets:
+            raise DactylError(
+                f"{where}: no picture of the first camera has one of each other camera within tolerance_s "
+                f"{tolerance_s:g} s; one clock for all, or raise it"
+            )
+
 
 def picture_streams(recording: Path, rig: Rig) -> dict[str, PictureStream]:
     """Read the image stream of each camera of a recording (docs/recording.md), by name in rig order.

@@ -62,11 +62,16 @@ def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[Floa
     return tuple(np.broadcast_to(array, (len(dataset), *array.shape)) for array in (matrices, transforms))  # type: ignore[return-value]
 
 
+class CamerasNotFoundError(DactylError):
+    """A recording does not determine its cameras."""
+
+
 def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
     """Find K (N, C, 3, 3) and T (N, C, 4, 4) of each sample with the estimator, from all of the sample's recording.
 
     Raises:
-        DactylError: the set has no recordings, or one leaves a camera undetermined.
+        DactylError: the set has no recordings.
+        CamerasNotFoundError: one leaves a camera undetermined.
     """
     groups = recordings(dataset)
     if groups is None:
@@ -80,7 +85,10 @@ def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> t
         for group in np.unique(groups):
             rows = np.flatnonzero(groups == group)
             images = (dataset[int(number)]["images"] for number in rows)
-            solution = estimator.self_calibrate(estimator.observe(images, batch_size), *nominal)
+            try:
+                solution = estimator.self_calibrate(estimator.observe(images, batch_size), *nominal)
+            except DactylError as error:
+                raise CamerasNotFoundError(f"{dataset.folder}: {error}") from error
             matrices[rows] = solution.cameras.intrinsics.numpy()
             transforms[rows] = solution.cameras.extrinsics.numpy()
             advance(len(rows))

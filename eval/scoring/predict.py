@@ -74,6 +74,9 @@ class EvaluateConfig:
         for name in self.test_sets:
             if not re.fullmatch(r"[0-9a-z_-]+", name):
                 raise ValueError(f"test_sets: a name has small letters, digits, - and _ only, got '{name}'")
+        if clash := [name for name in self.test_sets if f"{name}-self" in self.test_sets]:
+            # X under self-calibrated and X-self under calibrated would be one file.
+            raise ValueError(f"test_sets: '{clash[0]}' and '{clash[0]}-self' cannot be together; rename one")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
         at_least_one(self, "batch_size")

@@ -123,7 +123,9 @@ def test_degenerate_calibrations_are_refused(pictures: tuple[Path, dict[str, lis
         replace(good, pictures={"top": tmp_path / "few"}, reference=few)
     )
     assert "expected a folder of pictures" in complaint(replace(good, pictures={"top": tmp_path / "nowhere"}))
-    assert "does not show the board" in complaint(replace(good, reference={"99.png": reference["00.png"]}))
+    assert "no such reference picture" in complaint(replace(good, reference={"99.png": reference["00.png"]}))
+    cv2.imwrite(str(good.pictures["top"] / "grey.png"), np.full((480, 640, 3), 128, np.uint8))
+    assert "does not show the board" in complaint(replace(good, reference={"grey.png": reference["00.png"]}))
     assert "above max_rms" in complaint(replace(good, max_rms=0.001))
     assert "above max_reference_mm 0.001" in complaint(replace(good, max_reference_mm=0.001))
     assert "from the board in 01.png, expected at most max_distance_m 0.1" in complaint(

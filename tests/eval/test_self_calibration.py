@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -275,3 +276,78 @@ def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
     assert (views([picture] * 3, ["-"] * 3) == 200).all()
     with pytest.raises(DactylError, match="2 pictures for the 3 cameras"):
         views([picture] * 2, ["-"] * 2)
+
+
+CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
+"""Capture to world: as far from each other as a board on a table is from a simulation."""
+
+
+def test_a_calibration_stays_in_its_own_frame() -> None:
+    """Cameras found near a calibration whose frame is not the world: moved as the network's were, in that frame."""
+    world_from_capture = CAPTURE
+    before = {
+        camera.name: CalibratedCamera(
+            _opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics @ world_from_capture
+        )
+        for camera in RIG.cameras
+    }
+    views = NetworkViews(RIG, before, world_from_capture)
+    np.testing.assert_allclose(views.cameras[1], RIG.nominal.extrinsics, atol=1e-9)
+    _, transforms = true_cameras(0)  # what was found for the network's pictures
+    found = views.calibrated(views.cameras[0], transforms, [(SIZE, SIZE)] * 3, np.zeros(3))
+    for number, name in enumerate(RIG.names):
+        # Nothing was rotated here, so that the cameras are those found, told in the frame of the calibration.
+        np.testing.assert_allclose(found[name].transform, transforms[number] @ world_from_capture, atol=1e-6)
+
+
+def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
+    tmp_path: Path, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = {
+        camera.name: CalibratedCamera(_opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics @ CAPTURE)
+        for camera in RIG.cameras
+    }
+    save_calibration(tmp_path / "board.json", cameras)
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
+    asked: dict[str, np.ndarray] = {}
+
+    def find(estimator: Seer, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, **_: bool) -> None:
+        asked["extrinsics"] = extrinsics
+        raise DactylError("enough")
+
+    monkeypatch.setattr(Seer, "observe", lambda self, triplets, size: list(triplets))
+    monkeypatch.setattr(self_calibration, "find_cameras", find)
+    output, board = tmp_path / "calibration.json", tmp_path / "board.json"
+    with pytest.raises(DactylError, match="enough; nothing was written"):
+        main_calibrate(["--from", str(dataset.folder), "--calibration", str(board), "--output", str(output)])
+    np.testing.assert_allclose(asked["extrinsics"], RIG.nominal.extrinsics, atol=1e-6)
+
+
+def test_a_set_whose_cameras_cannot_be_found_keeps_the_other_protocols(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Blind(Seer):
+        def self_calibrate(self, *arguments: Any, **options: Any) -> RigSolution:
+            raise DactylError("self-calibration: 12 triplets leave camera top open to 0.7 degrees")
+
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: Blind([dataset]))
+    monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
+    (tmp_path / "made.pt").write_bytes(b"oracle")
+    config = EvaluateConfig(tmp_path / "made.pt", {"lab": dataset.folder}, tmp_path / "out")
+    assert {row.protocol for row in evaluate(config) if row.measured and row.cameras != "none"} == {
+        "nominal",
+        "calibrated",
+    }
+    assert "test_sets.lab: without self-calibrated: " in capsys.readouterr().err
+    with pytest.raises(DactylError, match="leave camera top open"):
+        evaluate(replace(config, protocols=("self-calibrated", "calibrated")))
+    with pytest.raises(ValueError, match="'lab' and 'lab-self' cannot be together"):
+        replace(config, test_sets={"lab": dataset.folder, "lab-self": dataset.folder})
+
+
+def test_clocks_that_differ_are_named_as_the_reason(tmp_path: Path) -> None:
+    for number, name in enumerate(RIG.names):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((16, 16, 3), np.uint8))
+        (tmp_path / f"{name}.csv").write_text(f"time_s,file\n{0.03 * number},{name}.png\n")
+    with pytest.raises(DactylError, match=r"within tolerance_s 0\.01 s; one clock for all"):
+        list(recorded(SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json"), scene()))
