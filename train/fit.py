@@ -94,6 +94,8 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     task.model.set_position_statistics(*data.position_statistics())
     if config.init is not None and not done:
         console.print(f"{config.output}: {initial.begin_from(task.model, config.init)}")
+    if task.model.finds_cameras and config.loss.landmarks > 0:
+        _refuse_unknown_joints(data)
     trainer = make_trainer(config, options, data)
     if done:
         refuse_misfit(saved, task, trainer, last)
@@ -118,6 +120,16 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if trainer.is_global_zero and isinstance(best, ModelCheckpoint) and best.best_model_score is not None:
         console.print(
             f"{config.output / BEST}: mean rotation error {best.best_model_score:.2f} deg on held-out triplets"
+        )
+
+
+def _refuse_unknown_joints(data: TripletDataModule) -> None:
+    """Raise DactylError if the training set is a recording: where its landmarks are is not known."""
+    stored = data.stored
+    if stored is not None and "joint_position" in (stored.manifest.recording or {}).get("unknown", ()):
+        raise DactylError(
+            f"{stored.folder}: a recording, in which the hand's joints are not known, so landmarks cannot be learnt "
+            "from it; train on rendered triplets, or with --loss.landmarks 0 and calibrated cameras"
         )
 
 
@@ -163,6 +175,8 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
         DactylError: a logger's package is missing.
     """
     # Lightning advises on workers and logging; the configuration has decided those.
+    if options.get("limit_val_batches") == 0:
+        raise UsageError("dactyl train: trainer.limit_val_batches: 0 leaves no validation to choose best.ckpt by")
     warnings.filterwarnings("ignore", module="lightning.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     options = {**options, "val_check_interval": validation_interval(options)}

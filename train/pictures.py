@@ -16,8 +16,9 @@ from train.batches import collate
 from vision.drawing.sheets import Tile, contact_sheet
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, quaternion_from_matrix
+from vision.geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
 from vision.networks.pose_model import PoseModel
+from vision.scene.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
 
 _COLUMNS = 2
@@ -72,8 +73,9 @@ def _tile(
     dataset: TripletDataset, sample: dict[str, Any], position: NDArray[np.float64], rotation: NDArray[np.float64]
 ) -> Tile:
     true_position, true_quaternion = sample["object_position"], sample["object_quaternion"]
-    turn = float(np.rad2deg(geodesic_distance(rotation, matrix_from_quaternion(true_quaternion))))
-    shift = 1e3 * float(np.linalg.norm(position - true_position))
+    truth, symmetries = matrix_from_quaternion(true_quaternion), dataset.object.symmetries
+    turn = float(np.rad2deg(symmetric_distance(symmetries, truth[None], rotation[None])[0]))
+    shift = 1e3 * float(np.linalg.norm(position - true_position + (rotation - truth) @ symmetries.centre))
     wireframes = [
         Wireframe(dataset.object, true_position, true_quaternion, TRUE_COLOR),
         Wireframe(dataset.object, position, quaternion_from_matrix(rotation), PREDICTED_COLOR),

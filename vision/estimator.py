@@ -200,7 +200,13 @@ class PoseEstimator:
 
         Raises:
             DactylError: the recording does not determine a camera, or as in :meth:`observe`.
+            ValueError: the cameras are not those of the observations.
         """
+        count = seen.corners.shape[1]
+        for name, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
+            if np.shape(array) != (count, side, side):
+                expected = f"expected {(count, side, side)}, for the {count} cameras of the observations"
+                raise ValueError(f"{name}: {expected}, got {np.shape(array)}")
         tensors = [torch.from_numpy(array) for array in seen]
         nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
         points, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])

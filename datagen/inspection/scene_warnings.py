@@ -40,6 +40,11 @@ def warnings(scene: Scene) -> Iterator[str]:
         for other in scene.rig.cameras[:number]:
             if np.allclose(camera.extrinsics, other.extrinsics, atol=1e-6):
                 yield f"cameras {other.name} and {camera.name} stand at one place and look one way"
+    if len(scene.rig) == 1 and len(scene.object.symmetries.axes) == 1:
+        yield (
+            "one camera sees a body of revolution, which looks nearly the same with its axis mirrored in the line of "
+            "sight: expect the wrong one of the two in some images, or add a camera"
+        )
     if scene.landmarks is None:
         yield (
             "no landmarks: nothing in the scene stands still and is known, so estimates need calibrated cameras "

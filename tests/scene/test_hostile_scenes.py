@@ -202,7 +202,14 @@ def test_triangles_may_count_from_the_end(tmp_path: Path) -> None:
 def test_a_material_that_no_file_has_is_refused(tmp_path: Path) -> None:
     text = f"mtllib it.mtl\nusemtl rd\n{CORNERS}{TRIANGLES}"
     said = unreadable(mesh(tmp_path, text, it_mtl=b"newmtl red\nKd 1 0 0\r\nnewmtl green\n"))
-    assert "uses the material 'rd', which its .mtl files do not have; they have green, red" in said
+    assert "uses the material 'rd', which its .mtl file does not have; it has green, red" in said
+
+
+def test_no_material_is_grey_and_several_files_of_them_are_refused(tmp_path: Path) -> None:
+    text = f"mtllib it.mtl\nusemtl (null)\n{CORNERS}{TRIANGLES}"
+    assert read_geometries(mesh(tmp_path, text, it_mtl=b"newmtl red\nKd 1 0 0\n"))
+    text = f"mtllib it.mtl\nmtllib b.mtl\nusemtl blue\n{CORNERS}{TRIANGLES}"
+    assert "names 2 .mtl files" in unreadable(mesh(tmp_path, text, b_mtl=b"newmtl blue\nKd 0 0 1\n"))
 
 
 def test_a_mesh_of_gigabytes_is_not_read(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_sy
 from vision.scene.meshes import MeshFile
 from vision.scene.objects import Mesh, PoseObject
 from vision.scene.plain import from_plain
-from vision.scene.symmetries import symmetric_distance
+from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.solvers.bundle import solve_pose
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +81,16 @@ def test_of_a_cylinder_only_its_axis_is_looked_for(folder: Path) -> None:
     turns = Rotation.random(5, rng=np.random.default_rng(1)).as_matrix()
     alike = turns @ Rotation.from_euler("zx", [0.7, np.pi]).as_matrix()
     np.testing.assert_allclose(symmetric_distance(cylinder.symmetries, turns, alike), 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("other", [[0, 0, 1], [0, 0, -1], [0.001, 0, 1]])
+def test_an_axis_that_is_declared_twice_makes_no_ball(folder: Path, other: list[float]) -> None:
+    cylinder = build(folder, "cylinder.ply", symmetries={"continuous": [[0, 0, 1], other]})
+    assert len(cylinder.keypoints) == 3
+    turned = Rotation.from_euler("x", [90], degrees=True).as_matrix()
+    assert np.rad2deg(symmetric_distance(cylinder.symmetries, np.eye(3)[None], turned)) == pytest.approx(90)
+    with pytest.raises(ValueError, match="two axes are one and the same"):
+        Symmetries(rotations=np.eye(3)[None], axes=np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]))
 
 
 def test_a_large_round_mesh_is_reduced_and_drawn_as_a_net(folder: Path) -> None:

@@ -182,6 +182,7 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5 .* is it in millimetres"),
         (KALIBR, (KALIBR, ROS), "holds one camera without its place; .* calibration, beside position .* --lenses"),
         (ROS, ("image_width", "roi: [1]\nimage_width"), "roi: expected keys"),
+        (ROS, ("height: 0, width: 0", "height: 240, width: 320"), "pictures are binned or cut"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [.inf, 480]"), "resolution: expected whole pixels"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [640, 480, 3]"), "got 3 numbers"),
         (KALIBR, ("pinhole", "omni"), "cam0: camera_model: expected pinhole, got omni"),
@@ -210,3 +211,16 @@ def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
     for read in (read_rig, read_intrinsics, lambda path: load_scene(str(path)), lambda path: read_texture(path, 32)):
         with pytest.raises(DactylError, match=r"pipe\.yaml: not a readable (calibration|scene|picture) \(not a file\)"):
             read(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "before", ["---\n", "# the left camera\n---\n", "%YAML 1.2\n---\n", "\n  # one\n# two\n---  \n"]
+)
+def test_what_stands_before_the_only_document_does_not_matter(tmp_path: Path, before: str) -> None:
+    (tmp_path / "plain.yaml").write_text(ROS)
+    (tmp_path / "headed.yaml").write_text(before + ROS)
+    plain, headed = (read_intrinsics(tmp_path / name) for name in ("plain.yaml", "headed.yaml"))
+    np.testing.assert_array_equal(headed.matrix, plain.matrix)
+    (tmp_path / "headed.yaml").write_text(before + ROS + ROS)
+    with pytest.raises(DactylError, match="several documents"):
+        read_intrinsics(tmp_path / "headed.yaml")

@@ -11,7 +11,7 @@ from vision.geometry.rotations import FloatArray, is_rotation
 from vision.scene.mesh_points import group
 from vision.scene.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
 from vision.scene.plain import Plain, Vector3
-from vision.scene.symmetries import Symmetries
+from vision.scene.symmetries import Symmetries, parallel
 
 
 class Turn(Plain, frozen=True):
@@ -58,7 +58,10 @@ class SymmetriesFile(Plain, frozen=True):
                     f"({100 * distance / diameter:.2g} % of the diameter); it is no symmetry of {file}"
                 )
 
-        axes = [_unit(axis) for axis in self.continuous]
+        axes: list[FloatArray] = []
+        for axis in map(_unit, self.continuous):
+            if not any(parallel(axis, other) for other in axes):  # an axis and its opposite are one
+                axes.append(axis)
         matrices = []
         for number, turn in enumerate(self.discrete):
             matrix = turn.matrix() if isinstance(turn, Turn) else np.array(turn)
@@ -69,7 +72,7 @@ class SymmetriesFile(Plain, frozen=True):
             if len(axes) == 1 and abs(abs(axes[0] @ matrix @ axes[0]) - 1) > 1e-3:
                 raise ValueError(f"symmetries.discrete[{number}]: does not keep the continuous symmetry's axis")
             matrices.append(matrix)
-        for number, axis in enumerate(axes):
+        for number, axis in enumerate(map(_unit, self.continuous)):
             for step in range(1, 9):
                 matrix = Rotation.from_rotvec(GOLDEN * step * axis).as_matrix()
                 check(matrix, f"continuous[{number}]")

@@ -24,6 +24,7 @@ _MOST_NODES = 4_000  # in a .glb
 _PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA", "GIF")
 """Texture formats that Pillow may assume; it would pass others to external programs."""
 _MOST_PIXELS = 8192 * 8192
+_NO_MATERIAL = "(null)"  # as exporters write it
 _LOOKS = {"KHR_materials_unlit", "KHR_materials_pbrSpecularGlossiness"}
 """Extensions of glTF without which a file can still be read as intended."""
 
@@ -76,11 +77,15 @@ def make_resolver(folder: Path) -> Any:
 
 
 def refuse_unknown_materials(content: bytes, known: set[str]) -> None:
-    """Raise ValueError if an .obj uses a material that none of its .mtl files has: trimesh would draw it grey. One
-    without any .mtl file is grey on purpose."""
-    if unknown := sorted(_names(content, "usemtl") - known if _names(content, "mtllib") else ()):
-        has = f"they have {', '.join(sorted(known))}" if known else "they have none"
-        raise ValueError(f"uses the material '{unknown[0]}', which its .mtl files do not have; {has}")
+    """Raise ValueError if an .obj uses a material that its .mtl file does not have: trimesh would draw it grey. One
+    without a .mtl file is grey on purpose."""
+    libraries = _names(content, "mtllib")
+    if len(libraries) > 1:
+        raise ValueError(f"names {len(libraries)} .mtl files, and only one would be read; join them")
+    unknown = sorted(_names(content, "usemtl") - known - {_NO_MATERIAL}) if libraries else []
+    if unknown:
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise ValueError(f"uses the material '{unknown[0]}', which its .mtl file does not have; {has}")
 
 
 def checked_texture(image: Any) -> Any:

@@ -178,7 +178,9 @@ def _refuse_cut(content: Mapping[str, Any]) -> None:
     part = content.get("roi") or {}
     if not isinstance(part, Mapping):
         raise ValueError(f"roi: expected keys, got {part!r}")
-    if max(binning) > 1 or part.get("x_offset") or part.get("y_offset"):
+    whole = {side: content.get(f"image_{side}", content.get(side)) for side in ("width", "height")}
+    smaller = any(part.get(side) not in (None, 0, length) for side, length in whole.items())
+    if max(binning) > 1 or part.get("x_offset") or part.get("y_offset") or smaller:
         raise ValueError("pictures are binned or cut (binning_x, roi); calibrate the camera as its pictures come")
 
 
@@ -230,6 +232,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         else:  # OpenCV's first line is not a valid YAML directive, and its matrices carry a tag
             text = re.sub(r"\A%YAML:1\.0\s*", "", text).replace("!!opencv-matrix", "")
             text = re.sub(r"\n---\s*\Z", "\n", text)  # ROS puts this after each message
+            text = re.sub(r"\A(?:[ \t]*(?:#.*|%YAML.*)?\r?\n)*---[ \t]*\r?\n", "", text)  # before the document
             if text.lstrip().startswith("<"):
                 raise ValueError("XML is not read; OpenCV writes YAML where the file's name ends in .yaml")
             if re.search(r"\S.*\n---\s*\n", text):

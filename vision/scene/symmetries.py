@@ -12,6 +12,7 @@ from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation
 from vision.scene.plain import Plain, checked_array
 
 _SAME_POINT = 1e-4  # of the points' extent
+_SAME_AXIS_DEG = 6.0  # a body of revolution about two axes that are farther apart is a ball
 
 
 class Symmetries(Plain, frozen=True):
@@ -37,6 +38,8 @@ class Symmetries(Plain, frozen=True):
             raise ValueError("symmetries: every rotation must be orthogonal, and a reflection is none")
         if not np.allclose(np.linalg.norm(self.axes, axis=1), 1, atol=1e-6):
             raise ValueError("symmetries: axes must be unit vectors")
+        if any(parallel(axis, other) for number, axis in enumerate(self.axes) for other in self.axes[:number]):
+            raise ValueError("symmetries: two axes are one and the same; two mean that every rotation is a symmetry")
 
     @functools.cached_property
     def trivial(self) -> bool:
@@ -73,6 +76,11 @@ class Symmetries(Plain, frozen=True):
         if not complete or distance.max() > _SAME_POINT * max(1e-9, float(np.ptp(points, axis=0).max())):
             raise ValueError("keypoints: a symmetry carries one to where there is none")
         return np.asarray(onto, np.int64)
+
+
+def parallel(axis: FloatArray, other: FloatArray) -> bool:
+    """Return whether two unit vectors (3,) are one axis, whatever their direction along it."""
+    return bool(abs(axis @ other) > np.cos(np.deg2rad(_SAME_AXIS_DEG)))
 
 
 def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: FloatArray) -> FloatArray:
