@@ -126,6 +126,7 @@ def test_degenerate_calibrations_are_refused(pictures: tuple[Path, dict[str, lis
     assert "no such reference picture" in complaint(replace(good, reference={"99.png": reference["00.png"]}))
     cv2.imwrite(str(good.pictures["top"] / "grey.png"), np.full((480, 640, 3), 128, np.uint8))
     assert "does not show the board" in complaint(replace(good, reference={"grey.png": reference["00.png"]}))
+    (good.pictures["top"] / "grey.png").unlink()
     assert "above max_rms" in complaint(replace(good, max_rms=0.001))
     assert "above max_reference_mm 0.001" in complaint(replace(good, max_reference_mm=0.001))
     assert "from the board in 01.png, expected at most max_distance_m 0.1" in complaint(

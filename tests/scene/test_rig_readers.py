@@ -182,7 +182,7 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5 .* is it in millimetres"),
         (KALIBR, (KALIBR, ROS), "holds one camera without its place; .* calibration, beside position .* --lenses"),
         (ROS, ("image_width", "roi: [1]\nimage_width"), "roi: expected keys"),
-        (ROS, ("height: 0, width: 0", "height: 240, width: 320"), "pictures are binned or cut"),
+        (ROS_MESSAGE, ("height: 0, width: 0", "height: 240, width: 320"), "pictures are binned or cut"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [.inf, 480]"), "resolution: expected whole pixels"),
         (KALIBR, ("resolution: [640, 480]", "resolution: [640, 480, 3]"), "got 3 numbers"),
         (KALIBR, ("pinhole", "omni"), "cam0: camera_model: expected pinhole, got omni"),
@@ -221,6 +221,6 @@ def test_what_stands_before_the_only_document_does_not_matter(tmp_path: Path, be
     (tmp_path / "headed.yaml").write_text(before + ROS)
     plain, headed = (read_intrinsics(tmp_path / name) for name in ("plain.yaml", "headed.yaml"))
     np.testing.assert_array_equal(headed.matrix, plain.matrix)
-    (tmp_path / "headed.yaml").write_text(before + ROS + ROS)
+    (tmp_path / "headed.yaml").write_text(before + ROS + "---\n" + ROS)
     with pytest.raises(DactylError, match="several documents"):
         read_intrinsics(tmp_path / "headed.yaml")
