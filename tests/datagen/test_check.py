@@ -23,6 +23,7 @@ from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.geometry.rotations import count_by_cube_rotation, cube_rotations, quaternion_from_matrix
 from vision.io.json_values import to_jsonable
+from vision.scene.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 
@@ -69,6 +70,19 @@ def test_every_bad_sample_is_named(tmp_path: Path) -> None:
     assert "000000003.left.jpg: the same picture as" in named[1]
     assert "000000002.top.jpg" in named[1]
     assert "000000004.label.json: the object" in named[2]
+
+
+def test_a_blank_picture_of_a_smaller_camera_is_found(tmp_path: Path) -> None:
+    """Beside the larger ones it has a black border, which is none of its own."""
+    wide = rig(32)
+    cameras = [Camera(each.name, 32, 32, each.intrinsics, each.extrinsics) for each in wide.cameras]
+    cameras[1] = Camera("top", 20, 24, wide.cameras[1].intrinsics, wide.cameras[1].extrinsics)
+    drawn = scene("block", 32).with_rig(Rig(cameras=tuple(cameras)))
+    images = make_images(0, 32)
+    images[1, :24, :20], images[1, 24:], images[1, :, 20:] = 90, 0, 0
+    sample = encode_sample(make_label(0, 32), images, drawn.rig, {})
+    write_manifest(tmp_path, [write_shard(tmp_path, 0, [sample], "test", RENDERER)], 32, scene=drawn.to_json())
+    assert any("000000000.top.jpg: blank" in fault for fault in found(tmp_path))
 
 
 def test_pictures_of_another_version_cannot_be_drawn_again(tmp_path: Path) -> None:

@@ -102,6 +102,15 @@ def test_what_is_probably_not_meant_is_said(wrong: dict[str, object], message: s
     assert any(message in warning for warning in warnings(changed(**wrong))), list(warnings(changed(**wrong)))
 
 
+def test_one_camera_before_a_body_of_revolution_is_warned_of() -> None:
+    block = scene("block").object
+    round_about_z = replace(block, symmetries=replace(block.symmetries, axes=np.array([[0.0, 0.0, 1.0]])))
+    alone = Rig(cameras=scene("block").rig.cameras[:1])
+    for rig, said in ((alone, True), (scene("block").rig, False)):
+        found = list(warnings(changed(object=round_about_z, rig=rig)))
+        assert any("axis mirrored in the line of sight" in warning for warning in found) == said
+
+
 def test_what_stands_in_each_other_is_said() -> None:
     for name in ("block", "prism", "adroit-box"):
         assert not list(model_warnings(compile_scene(scene(name))))

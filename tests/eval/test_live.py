@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from dactyl.cli import main
+from eval.estimation import live as live_module
 from eval.estimation import streams
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Observer
@@ -32,6 +33,7 @@ from eval.estimation.sources import open_source
 from tests.eval.lab import write_csv
 from tests.eval.rendered import rendered_set
 from vision.errors import DactylError
+from vision.estimator import PoseEstimator
 from vision.tracking import TrackingConfig
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,26 @@ def test_a_recorded_folder_at_its_own_pace(recording: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(first["position"], lines[0]["position"], atol=0.002)
     with pytest.raises(DactylError, match="recording already"):
         live(EstimateConfig(recording, live=True, port=None, output=output, record=kept))
+
+
+def test_what_cannot_work_live_keeps_what_was_there(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poses, kept = tmp_path / "poses.jsonl", tmp_path / "kept"
+    poses.write_text("before")
+    config = EstimateConfig(recording, live=True, port=None, output=poses, record=kept, self_calibrate=5)
+
+    def refuse(*_: object) -> None:
+        raise DactylError("self_calibrate: no landmarks")
+
+    monkeypatch.setattr(live_module, "OwnCameras", refuse)
+    with pytest.raises(DactylError, match="self_calibrate: no landmarks"):
+        live(config)
+    monkeypatch.setattr(PoseEstimator, "usual_spread", None)
+    with pytest.raises(DactylError, match="tracking needs a geometric network"):
+        live(config)
+    assert poses.read_text() == "before"
+    assert not kept.exists()
 
 
 def test_live_cameras_find_themselves(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,20 @@ def test_triplets_are_observed_as_they_come() -> None:
     ):
         with pytest.raises(ValueError, match=why):
             estimator.observe(wrong)
+
+
+def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of a rig's three, too. What is off in the same way in all images grows with their size in pixels."""
+    estimator, asked = PoseEstimator(model_and_cameras("windowed")[0]), list[tuple[Any, ...]]()
+    monkeypatch.setattr("vision.networks.geometric.self_calibrate", lambda *arguments: asked.append(arguments))
+    two = estimator.observe(IMAGES[:, :2])
+    with pytest.raises(ValueError, match=r"intrinsics: expected \(2, 3, 3\), for the 2 cameras of the observations"):
+        estimator.self_calibrate(two, K, T)
+    estimator.self_calibrate(two, K[:2], T[:2])
+    _, points, _, nominal, offset, _, names = asked[0]
+    assert len(nominal.height) == points.pixels.shape[1] == 2
+    assert names is None
+    assert offset == pytest.approx(0.4 * IMAGES.shape[3] / 200)
 
 
 @pytest.mark.parametrize(

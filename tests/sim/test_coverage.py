@@ -27,6 +27,11 @@ def states(orientation: Rotation, episode: np.ndarray, step: np.ndarray, positio
     )  # fmt: skip
 
 
+def test_figures_are_not_overwritten_by_the_image(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"output: expected an image, for example coverage\.png"):
+        CoverageConfig(tmp_path, tmp_path / "coverage.json")
+
+
 def test_uniform_orientations_fill_cells_of_equal_volume() -> None:
     some = quaternion_from_rotation(Rotation.random(200_000, rng=np.random.default_rng(0)))
     counts = np.bincount(cell_of(some), minlength=576)

@@ -1,11 +1,17 @@
+import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from train.cli import main_train, parse
 from train.fit import validation_interval
 from vision.config import UsageError
 from vision.errors import DactylError
+from vision.storage.datasets import TripletDataset
+from vision.storage.records import write_record
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 
 PATHS = ["--data.train", "data", "--output", "out"]
 
@@ -46,13 +52,30 @@ def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [["--trainer.accelerator", "abacus"], ["--trainer.val_check_interval", "0.5"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--trainer.accelerator", "abacus"],
+        ["--trainer.val_check_interval", "0.5"],
+        ["--trainer.limit_val_batches", "0"],
+    ],
+)
 def test_what_the_trainer_refuses_is_one_line(options: list[str], tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         main_train(
             ["--data.train", str(tiny), "--data.val_fraction", "0.4", "--output", str(tmp_path / "run"), *options]
         )
     assert "\n" not in str(caught.value)
+
+
+def test_a_recording_teaches_no_landmarks(tiny: Path, tmp_path: Path) -> None:
+    """The joints of a recording are not known, so its labels would put the hand's landmarks where they are not."""
+    recorded = shutil.copytree(tiny, tmp_path / "recorded")
+    manifest = TripletDataset(recorded).manifest
+    write_record(recorded / "manifest.json", replace(manifest, recording={"unknown": ["joint_position"]}))
+    options = ["--config", str(CONFIGS / "demo.yaml"), "--data.val_fraction", "0.4", "--data.workers", "0"]
+    with pytest.raises(DactylError, match="a recording, in which the hand's joints are not known"):
+        main_train(["--data.train", str(recorded), "--output", str(tmp_path / "run"), *options])
 
 
 def test_a_missing_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
