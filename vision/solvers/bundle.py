@@ -26,8 +26,9 @@ from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle_problem import Problem, State
 from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.lines import line_through, mirrored
 from vision.solvers.look_alikes import agree
-from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
+from vision.solvers.triangulate import PoseSolution, initial_pose, reprojected, robust_cost, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: a smaller change ends the iterations
 _LANDMARK_ITERATIONS = 4  # without the object: enough to reduce 40 pixels to one
@@ -55,7 +56,8 @@ def solve_pose(
     """Find the pose that best explains the pixels of known cameras.
 
     Starts from the triangulation of all cameras and, with three or more, of all but each one: when one camera mistakes
-    the body's orientation, a start without it wins.
+    the body's orientation, a start without it wins. Points on a line have a second start, as a single camera sees them
+    nearly alike in two poses (:mod:`vision.solvers.lines`).
 
     Args:
         points: (K, 3) metres, body frame. If they lie on one line, the rotation about it is arbitrary.
@@ -72,7 +74,24 @@ def solve_pose(
         if permutations is not None:
             pixels, weight = agree(points, pixels, weight, cameras, anchor, permutations)
         start = initial_pose(points, pixels, weight, cameras, anchor)
-        return refine(points, pixels, weight, cameras, *start, iterations)
+        found = refine(points, pixels, weight, cameras, *start, iterations)
+        if (line := line_through(points)) is None:
+            return found
+        turned = mirrored(line, weight, cameras, found.rotation, found.position)
+        other = refine(points, pixels, weight, cameras, turned, found.position, iterations)
+        return _better(found, other, points, pixels, weight, cameras)
+
+
+def _better(
+    one: PoseSolution, other: PoseSolution, points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras
+) -> PoseSolution:
+    """Return of each of B pairs of poses the one of lower cost."""
+    first, second = (
+        robust_cost(reprojected(points, cameras, each.rotation, each.position) - pixels, weight)
+        for each in (one, other)
+    )
+    parts = ((one.position, other.position), (one.rotation, other.rotation), (one.covariance, other.covariance))
+    return PoseSolution(*(torch.where(_like(second < first, old), new, old) for old, new in parts))
 
 
 def refine(
@@ -162,7 +181,7 @@ def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
     """Return the pose with its covariance: the geometric mean of the one that the scales promise and the one that the
     residuals show."""
     # Errors of the shipped networks grow with the fourth root of the residuals' mean square. With its root, which is
-    # right if all scales are wrong by the same factor, confidences were up to 21 points off instead of 10.
+    # right if all scales are wrong by the same factor, confidences of the block were up to 21 points off instead of 17.
     shown = 2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)
     factor = shown.clamp_min(_LEAST_SHOWN).sqrt()
     return PoseSolution(state.position, state.rotation, problem.covariance(state) * factor[:, None, None])
