@@ -30,7 +30,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
       dactyl calibrate --from lab/recording --checkpoint block --output lab/recording/calibration.json
     """
-    if any(word.partition("=")[0] == "--from" for word in argv):
+    if any(map(_RECORDING.match, argv)):
         _calibrate_from([_RECORDING.sub("--recording", word) for word in argv])
         return
     config = parse(CalibrateConfig, argv, "dactyl calibrate", main_calibrate.__doc__ or "")

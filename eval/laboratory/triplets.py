@@ -135,9 +135,7 @@ def pictures_beside_each_other(folder: Path, rig: Rig) -> FoundTriplets | None:
 def sample_pictures(dataset: TripletDataset, number: int) -> tuple[list[np.ndarray], list[str]]:
     """Return the images (H, W, 3) uint8 of a dataset's sample in rig order, each of its camera's size, and their
     origins."""
-    images = dataset[number]["images"]  # padded to the largest camera's size
-    sizes = [(camera.height, camera.width) for camera in dataset.rig.cameras]
-    pictures = [image[:height, :width] for image, (height, width) in zip(images, sizes, strict=True)]
+    pictures = dataset.rig.without_padding(dataset[number]["images"])
     return pictures, [dataset.where(number)] * len(pictures)
 
 

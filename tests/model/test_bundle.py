@@ -258,3 +258,19 @@ def test_no_input_gives_nan(spoil: Callable[[Tensor], Tensor], scale: float) -> 
         found = truth.solve(*sights)
         for tensor in (*vars(found.pose).values(), *found.cameras[:2], found.angles):
             assert torch.isfinite(tensor).all()
+
+
+def test_one_nominal_camera_does_not_leave_a_line_in_its_mirror_image() -> None:
+    """As with a known camera (tests/model/test_triangulate.py): with one start, a third of all poses kept the axis that
+    is mirrored in the line of sight."""
+    line = torch.tensor([[0.0, 0.0, -0.04], [0.0, 0.0, 0.0], [0.0, 0.0, 0.04]], dtype=torch.float64)
+    truth = Truth(300, seed=8)
+    pixels = project_torch((line @ truth.rotation.mT + truth.position[:, None])[:, None], *truth.cameras[:2])
+    pixels = pixels + 0.1 * truth.noise(*pixels.shape)
+    _, hand = truth.sights(0.1, 0.1)
+    seen = PointObservations(pixels[:, :1], torch.full_like(pixels[:, :1, :, 0], 0.1))
+    landmarks = PointObservations(hand.pixels[:, :1], hand.scale[:, :1])
+    nominal = Cameras(*(tensor[:, :1] for tensor in truth.nominal[:2]), height=SIZE)
+    found = solve_bundle(Subject(line, LANDMARKS, ANCHOR), seen, landmarks, nominal).pose
+    off = torch.rad2deg(torch.acos((found.rotation[..., 2] * truth.rotation[..., 2]).sum(dim=-1).clamp(-1, 1)))
+    assert float((off > 30).double().mean()) < 0.1

@@ -76,16 +76,17 @@ def make_resolver(folder: Path) -> Any:
     return Beside()
 
 
-def refuse_unknown_materials(content: bytes, known: set[str]) -> None:
-    """Raise ValueError if an .obj uses a material that its .mtl file does not have: trimesh would draw it grey. One
+def material_fault(content: bytes, known: set[str]) -> str | None:
+    """Return what is wrong if an .obj uses a material that its .mtl file does not have: trimesh would draw it grey. One
     without a .mtl file is grey on purpose."""
     libraries = _names(content, "mtllib")
     if len(libraries) > 1:
-        raise ValueError(f"names {len(libraries)} .mtl files, and only one would be read; join them")
+        return f"names {len(libraries)} .mtl files, and only one would be read; join them"
     unknown = sorted(_names(content, "usemtl") - known - {_NO_MATERIAL}) if libraries else []
-    if unknown:
-        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        raise ValueError(f"uses the material '{unknown[0]}', which its .mtl file does not have; {has}")
+    if not unknown:
+        return None
+    has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+    return f"uses the material '{unknown[0]}', which its .mtl file does not have; {has}"
 
 
 def checked_texture(image: Any) -> Any:

@@ -11,13 +11,7 @@ import numpy as np
 
 from vision.geometry.rotations import FloatArray
 from vision.scene.baking import baked
-from vision.scene.mesh_files import (
-    checked_texture,
-    make_resolver,
-    read_mesh_file,
-    refuse_odd_geometry,
-    refuse_unknown_materials,
-)
+from vision.scene.mesh_files import checked_texture, make_resolver, material_fault, read_mesh_file, refuse_odd_geometry
 from vision.scene.mesh_reduction import reduced
 from vision.scene.objects import Color, Mesh, Part, joined
 
@@ -61,13 +55,9 @@ def read_geometries(path: Path) -> list[Any]:
                 ]
     except Exception as error:  # readers of broken files may raise anything
         raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
-    if resolver.faults:
-        raise ValueError(f"file: {path}: {resolver.faults[0]}")
-    if kind == ".obj":
-        try:
-            refuse_unknown_materials(content, resolver.materials)
-        except ValueError as error:
-            raise ValueError(f"file: {path}: {error}") from None
+    material = material_fault(content, resolver.materials) if kind == ".obj" else None
+    if fault := next(iter(resolver.faults), material):
+        raise ValueError(f"file: {path}: {fault}")
     meshes = [geometry for geometry in found if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces)]
     if not meshes:
         raise ValueError(f"file: {path}: holds no triangles; is it cut short, or of another format than {kind}?")

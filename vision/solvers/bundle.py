@@ -28,7 +28,7 @@ from vision.solvers.bundle_problem import Problem, State
 from vision.solvers.given import Displacement, PointObservations, Subject
 from vision.solvers.lines import line_through, mirrored
 from vision.solvers.look_alikes import agree
-from vision.solvers.triangulate import PoseSolution, initial_pose, reprojected, robust_cost, with_weights
+from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: a smaller change ends the iterations
 _LANDMARK_ITERATIONS = 4  # without the object: enough to reduce 40 pixels to one
@@ -56,8 +56,7 @@ def solve_pose(
     """Find the pose that best explains the pixels of known cameras.
 
     Starts from the triangulation of all cameras and, with three or more, of all but each one: when one camera mistakes
-    the body's orientation, a start without it wins. Points on a line have a second start, as a single camera sees them
-    nearly alike in two poses (:mod:`vision.solvers.lines`).
+    the body's orientation, a start without it wins.
 
     Args:
         points: (K, 3) metres, body frame. If they lie on one line, the rotation about it is arbitrary.
@@ -73,25 +72,10 @@ def solve_pose(
     with one_thread():
         if permutations is not None:
             pixels, weight = agree(points, pixels, weight, cameras, anchor, permutations)
-        start = initial_pose(points, pixels, weight, cameras, anchor)
-        found = refine(points, pixels, weight, cameras, *start, iterations)
-        if (line := line_through(points)) is None:
-            return found
-        turned = mirrored(line, weight, cameras, found.rotation, found.position)
-        other = refine(points, pixels, weight, cameras, turned, found.position, iterations)
-        return _better(found, other, points, pixels, weight, cameras)
-
-
-def _better(
-    one: PoseSolution, other: PoseSolution, points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras
-) -> PoseSolution:
-    """Return of each of B pairs of poses the one of lower cost."""
-    first, second = (
-        robust_cost(reprojected(points, cameras, each.rotation, each.position) - pixels, weight)
-        for each in (one, other)
-    )
-    parts = ((one.position, other.position), (one.rotation, other.rotation), (one.covariance, other.covariance))
-    return PoseSolution(*(torch.where(_like(second < first, old), new, old) for old, new in parts))
+        rotation, position = initial_pose(points, pixels, weight, cameras, anchor)
+        problem = Problem(points, pixels, weight, cameras)
+        state = problem.start()._replace(rotation=rotation, position=position)
+        return _solution(problem, *_minimize_from_both_sides(problem, state, weight, iterations))
 
 
 def refine(
@@ -147,8 +131,21 @@ def solve_bundle(
             points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor
         )
         state = state._replace(rotation=rotation, position=position)
-        state, cost = _minimize(problem, state, weight, iterations)
+        state, cost = _minimize_from_both_sides(problem, state, weight, iterations)
         return BundleSolution(_solution(problem, state, cost), problem.cameras(state), state.angles)
+
+
+def _minimize_from_both_sides(problem: Problem, state: State, weight: Tensor, iterations: int) -> tuple[State, Tensor]:
+    """Return the same as :func:`_minimize`; for points on a line, the better of two starts, as one image shows them
+    nearly alike in two poses (:mod:`vision.solvers.lines`)."""
+    state, cost = _minimize(problem, state, weight, iterations)
+    if (line := line_through(problem.points)) is None:
+        return state, cost
+    of_object, cameras = weight[:, :, : len(problem.points)], problem.cameras(state)
+    turned = mirrored(line, of_object, cameras, state.rotation, state.position)
+    other, other_cost = _minimize(problem, state._replace(rotation=turned), weight, iterations)
+    better = other_cost < cost
+    return _chosen(better, other, state), torch.where(better, other_cost, cost)
 
 
 def _minimize(
@@ -167,8 +164,7 @@ def _minimize(
         if bool(better.all()):
             state, view, cost = moved, moved_view, moved_cost
         else:
-            chosen = (torch.where(_like(better, old), new, old) for new, old in zip(moved, state, strict=True))
-            state = State(*chosen)
+            state = _chosen(better, moved, state)
             view = problem.linearize(state)
             cost = torch.where(better, moved_cost, cost)
         if converged:
@@ -187,5 +183,7 @@ def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
     return PoseSolution(state.position, state.rotation, problem.covariance(state) * factor[:, None, None])
 
 
-def _like(flags: Tensor, tensor: Tensor) -> Tensor:
-    return flags.view(-1, *[1] * (tensor.ndim - 1))
+def _chosen(flags: Tensor, new: State, old: State) -> State:
+    """Return the new state where the flags (B,) are set, else the old one."""
+    parts = zip(new, old, strict=True)
+    return State(*(torch.where(flags.view(-1, *[1] * (then.ndim - 1)), now, then) for now, then in parts))

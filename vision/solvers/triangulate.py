@@ -131,8 +131,7 @@ def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
     return torch.cat([everyone, 1.0 - torch.eye(cameras, dtype=torch.float64, device=device)])
 
 
-def reprojected(points: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
-    """Return the pixels (B, C, K, 2) of points (K, 3) of a body with rotation (B, 3, 3) and position (B, 3)."""
+def _reproject(points: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
     world = points @ rotation.mT + position[:, None]
     return project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
 
@@ -140,7 +139,7 @@ def reprojected(points: Tensor, cameras: Cameras, rotation: Tensor, position: Te
 def _cost(
     points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor
 ) -> Tensor:
-    return robust_cost(reprojected(points, cameras, rotation, position) - pixels, weight)
+    return robust_cost(_reproject(points, cameras, rotation, position) - pixels, weight)
 
 
 def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:
