@@ -199,7 +199,9 @@ class PoseEstimator:
             distortion: whether to find each camera's radial distortion, too.
 
         Raises:
-            DactylError: the recording does not determine a camera, or as in :meth:`observe`.
+            DactylError: the recording does not determine a camera, most triplets do not agree with the cameras found
+                from them (a network that recognises nothing also yields cameras, with small standard deviations if
+                there are many triplets), or as in :meth:`observe`.
             ValueError: the cameras are not those of the observations.
         """
         count = seen.corners.shape[1]

@@ -8,7 +8,6 @@ import numpy as np
 
 from eval.estimation.estimates import Observer
 from eval.estimation.sources import Source
-from eval.laboratory.self_calibration import find_cameras
 from vision.errors import DactylError
 from vision.estimator import Observations
 from vision.progress import progress
@@ -49,7 +48,7 @@ class OwnCameras:
             DactylError: the triplets leave a camera undetermined, or do not agree.
         """
         seen = Observations.joined(self._seen)
-        solution = find_cameras(self._observer.estimator, seen, *self._given)
+        solution = self._observer.estimator.self_calibrate(seen, *self._given)
         self._observer.take_cameras(solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy())
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,18 +18,10 @@ from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 from vision.scene.scene import Scene, require_same
-from vision.solvers.views import UNUSUAL
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 
-if TYPE_CHECKING:
-    from vision.estimator import Observations, PoseEstimator
-    from vision.geometry.rotations import FloatArray
-    from vision.solvers.self_calibration import RigSolution
-
 _BATCH = 16
-_MOST_SPREAD = 0.02
-"""Fraction of the image height: keypoints that scatter more determine no camera, whatever the usual spread is."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +106,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
 
     seen = estimator.observe(triplets(), _BATCH)
     try:
-        solution = find_cameras(estimator, seen, *views.cameras, distortion=config.distortion)
+        solution = estimator.self_calibrate(seen, *views.cameras, config.distortion)
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
     found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
@@ -128,32 +119,6 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         for values in (solution.direction_deviation_deg, solution.deviation[:, 6], moved)
     )
     return FoundRig(cameras, direction, focal, drift, len(seen.corners))
-
-
-def find_cameras(
-    estimator: PoseEstimator,
-    seen: Observations,
-    intrinsics: FloatArray,
-    extrinsics: FloatArray,
-    distortion: bool = False,
-) -> RigSolution:
-    """Find the cameras of a recording near the given ones (:meth:`PoseEstimator.self_calibrate`).
-
-    Raises:
-        DactylError: the recording leaves a camera undetermined, or most triplets do not agree with the cameras found
-            from them: a network that recognises nothing also yields cameras, with small standard deviations if there
-            are many triplets.
-    """
-    solution = estimator.self_calibrate(seen, intrinsics, extrinsics, distortion)
-    spread, usual = float(solution.spread.median()), estimator.usual_spread
-    most = _MOST_SPREAD * estimator.rig.cameras[0].height
-    if usual is not None and spread > (limit := min(UNUSUAL * usual, most)):
-        raise DactylError(
-            f"the object's keypoints scatter by {spread:.1f} pixels (median) about where the found cameras see it, "
-            f"more than {limit:.1f}: the network does not know such pictures or is hardly trained, or the cameras "
-            "moved from triplet to triplet"
-        )
-    return solution
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:

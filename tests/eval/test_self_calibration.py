@@ -311,12 +311,12 @@ def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
     monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
     asked: dict[str, np.ndarray] = {}
 
-    def find(estimator: Seer, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, **_: bool) -> None:
+    def find(self: Seer, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, distortion: bool) -> None:
         asked["extrinsics"] = extrinsics
         raise DactylError("enough")
 
     monkeypatch.setattr(Seer, "observe", lambda self, triplets, size: list(triplets))
-    monkeypatch.setattr(self_calibration, "find_cameras", find)
+    monkeypatch.setattr(Seer, "self_calibrate", find)
     output, board = tmp_path / "calibration.json", tmp_path / "board.json"
     with pytest.raises(DactylError, match="enough; nothing was written"):
         main_calibrate(["--from", str(dataset.folder), "--calibration", str(board), "--output", str(output)])

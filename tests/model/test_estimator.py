@@ -1,6 +1,7 @@
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,13 @@ def test_triplets_are_observed_as_they_come() -> None:
 def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of a rig's three, too. What is off in the same way in all images grows with their size in pixels."""
     estimator, asked = PoseEstimator(model_and_cameras("windowed")[0]), list[tuple[Any, ...]]()
-    monkeypatch.setattr("vision.networks.geometric.self_calibrate", lambda *arguments: asked.append(arguments))
+    spread = torch.full((3,), 0.1)
+
+    def solve(*arguments: Any) -> SimpleNamespace:
+        asked.append(arguments)
+        return SimpleNamespace(spread=spread)
+
+    monkeypatch.setattr("vision.networks.geometric.self_calibrate", solve)
     two = estimator.observe(IMAGES[:, :2])
     with pytest.raises(ValueError, match=r"intrinsics: expected \(2, 3, 3\), for the 2 cameras of the observations"):
         estimator.self_calibrate(two, K, T)
@@ -114,6 +121,9 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
     assert len(nominal.height) == points.pixels.shape[1] == 2
     assert names is None
     assert offset == pytest.approx(0.4 * IMAGES.shape[3] / 200)
+    spread.fill_(estimator.rig.height / 20)
+    with pytest.raises(DactylError, match=r"scatter by .* pixels \(median\) .*: the network does not know such"):
+        estimator.self_calibrate(two, K[:2], T[:2])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
@@ -28,7 +29,7 @@ from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.given import PointObservations, Subject
 from vision.solvers.landmarks import locate
 from vision.solvers.self_calibration import RigSolution, self_calibrate
-from vision.solvers.views import compare_views
+from vision.solvers.views import UNUSUAL, compare_views
 
 NO_WINDOW = (
     "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "
@@ -37,6 +38,8 @@ NO_WINDOW = (
 _USUAL_SPREAD = 0.01
 """Spread of keypoints as a fraction of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
 0.83 on held-out triplets."""
+_MOST_SPREAD = 0.02
+"""Fraction of the image height: keypoints that scatter more determine no camera, whatever the usual spread is."""
 _LANDMARK_OFFSET = 0.002
 """Fraction of the image side, standard deviation of landmark offsets that are the same in all images: 0.4 pixels of
 200."""
@@ -138,7 +141,15 @@ class GeometricModel(PointNetwork):
         nominal = nominal._replace(height=heights if whole else heights.max().expand(count))
         offset = _LANDMARK_OFFSET * self.image_side
         names = self.scene.rig.names if whole else None
-        return self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, names)
+        solution = self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, names)
+        spread, most = float(solution.spread.median()), _MOST_SPREAD * float(heights.max())
+        if spread > (limit := min(UNUSUAL * self.typical_spread, most)):
+            raise DactylError(
+                f"the object's keypoints scatter by {spread:.1f} pixels (median) about where the found cameras see it, "
+                f"more than {limit:.1f}: the network does not know such pictures or is hardly trained, or the cameras "
+                "moved from triplet to triplet"
+            )
+        return solution
 
     @property
     def _subject(self) -> Subject:
