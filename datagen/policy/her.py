@@ -20,6 +20,7 @@ from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
+from datagen.policy.targets import Servo
 from vision.bounds import positive
 
 
@@ -44,6 +45,7 @@ class Learning:
             lies.
         hidden: widths of the actor's hidden layers.
         memory: what the actor remembers.
+        servo: how joints are led to the actor's targets.
         privileged: whether the actor also sees the true state and the drawn physics: a teacher
             (`datagen.policy.student`), of no use outside the simulation.
         critic: how critics are built.
@@ -62,6 +64,7 @@ class Learning:
     )  # fmt: skip
     hidden: tuple[int, ...] = (256, 256, 256)
     memory: Memory = field(default_factory=Memory)
+    servo: Servo = field(default_factory=Servo)
     privileged: bool = False
     critic: CriticConfig = field(default_factory=CriticConfig)
     learning_rate: float = 5e-4
@@ -82,7 +85,8 @@ class Learning:
 
     def actor(self, layout: Layout, hidden: int) -> Actor:
         """Create an actor with weights from torch's generator; ``hidden`` is the number of unobserved values."""
-        return Actor(self.actor_inputs, self.hidden, layout, self.memory, hidden if self.privileged else 0)
+        told = hidden if self.privileged else 0
+        return Actor(self.actor_inputs, self.hidden, layout, self.memory, told, self.servo)
 
 
 class Learner(PartsLearner):

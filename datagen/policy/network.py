@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from datagen.policy.features import GOAL_WIDTH
 from datagen.policy.layout import SHADOW, Layout
 from datagen.policy.memory import FRAME_INPUTS, Memory
+from datagen.policy.targets import Servo
 from vision.errors import DactylError
 from vision.io.decode import Text, convert
 from vision.io.files import atomic_write
@@ -69,6 +70,7 @@ class Actor(nn.Module):
         memory: memory of the actor.
         privileged: number of values it receives that no observation contains (``Environment.hidden``): 0 except for
             teachers, which stay in the simulation.
+        servo: how joints are led to the targets.
     """
 
     columns: Tensor
@@ -81,8 +83,10 @@ class Actor(nn.Module):
         layout: Layout,
         memory: Memory | None = None,
         privileged: int = 0,
+        servo: Servo | None = None,
     ) -> None:
         super().__init__()
+        self.servo = servo or Servo()
         self.inputs, self.hidden, self.layout = tuple(inputs), tuple(hidden), layout
         self.memory, self.privileged = memory or Memory(), privileged
         self.register_buffer("columns", torch.tensor(layout.columns(self.inputs)), persistent=False)
@@ -156,6 +160,7 @@ def save_policy(path: Path, actor: Actor, normaliser: Normaliser, about: dict[st
         "layout": asdict(actor.layout),
         "memory": asdict(actor.memory),
         "told": actor.privileged,
+        "servo": asdict(actor.servo),
         "actor": actor.state_dict(),
         "normaliser": normaliser.state_dict(),
     }
@@ -177,11 +182,12 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
         inputs = convert(content["inputs"], Names, f"{path}: inputs")
         hidden = convert(content["hidden"], Widths, f"{path}: hidden")
         layout = convert(content["layout"], Layout, f"{path}: layout") if "layout" in content else SHADOW
-        # Files from before memory was added have no such key.
+        # Older files lack some keys.
         memory = convert(content.get("memory", {}), Memory, f"{path}: memory")
+        servo = convert(content.get("servo", {}), Servo, f"{path}: servo")
         privileged = convert(content.get("told", 0), Privileged, f"{path}: told")
         actor = fitted(
-            lambda: Actor(inputs, hidden, layout, memory, privileged),
+            lambda: Actor(inputs, hidden, layout, memory, privileged, servo),
             checked_tensors(content["actor"], f"{path}: actor"),
             str(path),
         )

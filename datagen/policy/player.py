@@ -85,7 +85,7 @@ class Player:
         self.environment = config.environment()
         self.starts = start_states(config.output, self.environment, config.start_states)
         scene, worlds = self.environment.scene, config.worlds
-        self.targets = JointTargets(scene)
+        self.targets = JointTargets(scene, config.learning.servo)
         self.grasp = self.targets.holding(hand_start(scene)[None])
         layout = layout_of(scene)
         self.actor = config.learning.actor(layout, self.environment.hidden().shape[1])
@@ -97,6 +97,7 @@ class Player:
         self.spread[~self.clean, 0] = np.linspace(*config.noise, worlds - config.clean_worlds)
         self.noise = np.zeros((worlds, layout.actuators))
         self.last_action = np.zeros((worlds, layout.actuators))
+        self.last_joints = np.zeros((worlds, layout.joints))
         self.over = np.zeros(worlds, dtype=bool)
         # A new generator after every resume: draws never repeat, and its state need not be saved.
         self.rng = generator(config.seed, steps, f"training/{number}")
@@ -153,8 +154,9 @@ class Player:
             )
         )
         acting = np.flatnonzero(~over)
-        outcome = environment.step(self.targets.relative(action, sensed["joint_position"]), acting)
-        self.last_action = action
+        joints = sensed["joint_position"]
+        outcome = environment.step(self.targets.relative(action, joints, self.last_joints), acting)
+        self.last_action, self.last_joints = action, joints
         self._begin(np.flatnonzero(over))
         ended, late = self.trials.update(outcome, acting)
         for tally, whose in ((played.clean, self.clean), (played.exploring, ~self.clean)):
@@ -171,4 +173,4 @@ class Player:
         self.environment.restore(worlds, chosen, self.episode + self._stride * np.arange(len(worlds)))
         self.episode += self._stride * len(worlds)
         joints = self.environment.batch.qpos[:, self.environment.scene.hand_qpos]
-        self.last_action[worlds] = self.targets.holding(joints)[worlds]
+        self.last_action[worlds], self.last_joints[worlds] = self.targets.holding(joints)[worlds], joints[worlds]

@@ -35,16 +35,18 @@ class NetworkPolicy:
     def __init__(self, name: str, actor: Actor, normaliser: Normaliser, scene: SimScene, worlds: int) -> None:
         self.name = name
         self._actor, self._normaliser, self._scene = actor, normaliser, scene
-        self._targets = JointTargets(scene)
+        self._targets = JointTargets(scene, actor.servo)
         self._last = np.full((worlds, scene.actions), np.nan)
+        self._joints = np.full((worlds, actor.layout.joints), np.nan)
         self._history = History(actor.memory.frames, worlds, actor.layout.state)
 
     def reset(self, worlds: Worlds, generators: Sequence[np.random.Generator]) -> None:
         self._history.forget(worlds)
-        self._last[worlds] = np.nan  # no action yet: targets are the present joint positions
+        self._last[worlds] = self._joints[worlds] = np.nan  # no action yet: targets are the present joint positions
 
     def act(self, observation: Observation) -> FloatArray:
-        joints = observation["joint_position"]
+        joints = np.nan_to_num(observation["joint_position"])
+        joints_before = np.where(np.isnan(self._joints), joints, self._joints)
         last = np.where(np.isnan(self._last), self._targets.holding(joints), self._last)
         state = np.nan_to_num(state_vector(self._scene, observation, last))
         goal = goal_vector(observation["relative_goal"])
@@ -53,8 +55,8 @@ class NetworkPolicy:
             seen, before = (self._normaliser(torch.from_numpy(vectors)) for vectors in (state, past))
             nothing = seen[:, :0]
             target = self._actor(seen, torch.from_numpy(goal), before, torch.from_numpy(turns), nothing)
-        self._last = target.numpy().astype(np.float64)
-        return self._targets.relative(self._last, np.nan_to_num(joints))
+        self._last, self._joints = target.numpy().astype(np.float64), joints
+        return self._targets.relative(self._last, joints, joints_before)
 
 
 class ProgramPolicy:

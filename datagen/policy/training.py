@@ -172,6 +172,8 @@ class Training:
         actor, normaliser = self._weights(config.teacher)
         if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
+        if actor.servo != config.learning.servo:
+            raise DactylError(f"{config.teacher}: made for {actor.servo}; give learning.servo the same")
         return Student(config.learning, actor, normaliser, hidden, config.seed, config.device)
 
     def _weights(self, source: str) -> tuple[Actor, Normaliser]:

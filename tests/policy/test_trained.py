@@ -14,7 +14,8 @@ from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, save_policy
-from datagen.policy.targets import JointTargets
+from datagen.policy.targets import JointTargets, Servo
+from datagen.sim.environment import SMOOTHING
 from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
@@ -57,14 +58,34 @@ def test_own_weights_load_and_say_targets(weights: Path) -> None:
 
 
 def test_targets_become_relative_actions() -> None:
-    targets = JointTargets(BLOCK)
+    targets = JointTargets(BLOCK, Servo())
     joints = np.zeros((1, 24))
     low, high = BLOCK.control_range.T
     joints[:, BLOCK.controls.follows.argmax(axis=1)] = low + 0.25 * (high - low)
-    np.testing.assert_allclose(targets.relative(np.full((1, 20), -0.5), joints), 0, atol=1e-12)
-    np.testing.assert_allclose(targets.relative(np.zeros((1, 20)), joints), 0.5)
-    np.testing.assert_allclose(targets.relative(np.ones((1, 20)), joints), 1)  # 1.5, clipped
+    np.testing.assert_allclose(targets.relative(np.full((1, 20), -0.5), joints, joints), 0, atol=1e-12)
+    np.testing.assert_allclose(targets.relative(np.zeros((1, 20)), joints, joints), 0.5)
+    np.testing.assert_allclose(targets.relative(np.ones((1, 20)), joints, joints), 1)  # 1.5, clipped
     np.testing.assert_allclose(targets.holding(joints), -0.5)
+    before = joints.copy()
+    before[:, BLOCK.controls.follows.argmax(axis=1)] += 0.05 * (high - low)  # it went down by a tenth of half the range
+    gentle = JointTargets(BLOCK, Servo(gain=0.6, damping=0.2))
+    np.testing.assert_allclose(gentle.relative(np.zeros((1, 20)), joints, before), 0.6 * 0.5 + 0.2 * 0.1)
+
+
+@pytest.mark.parametrize(("servo", "settles"), [(Servo(), False), (Servo(0.65, 0.2), True)])
+def test_a_late_joint_settles_at_its_target_only_by_a_gentle_servo(servo: Servo, settles: bool) -> None:
+    """The joint goes where it is told, one step late, and actions are averaged as in the environment."""
+    targets, half = JointTargets(BLOCK, servo), (BLOCK.control_range[0, 1] - BLOCK.control_range[0, 0]) / 2
+    led = int(BLOCK.controls.follows[0].argmax())
+    joints, before, average, late = *(np.full((1, 24), BLOCK.control_range[0].mean()) for _ in range(2)), 0.0, 0.0
+    ways = []
+    for _ in range(80):
+        action = targets.relative(np.full((1, 20), 0.4), joints, before)[0, 0]
+        average, done = SMOOTHING * average + (1 - SMOOTHING) * action, late
+        before, late = joints.copy(), average
+        joints[0, led] += half * done
+        ways.append((joints[0, led] - BLOCK.control_range[0].mean()) / half)
+    assert (np.abs(np.array(ways[-20:]) - 0.4).max() < 0.01) == settles
 
 
 @pytest.mark.parametrize("memory", [Memory("stack", 2), Memory("gru", 2, 8)])
