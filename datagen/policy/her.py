@@ -52,6 +52,8 @@ class Learning:
         learning_rate: learning rate of Adam, for all networks.
         batch: number of transitions in one update.
         actor_every: number of the critics' updates for each of the actor's.
+        actor_critics: number of critics whose least value the actor ascends. With several, it leaves the actions of
+            the experience only where all of them agree, which matters most after `init`.
         averaging: fraction by which target networks follow the trained ones in each update.
         smoothing: standard deviation of noise on the actions that targets are computed from, clipped at twice as much
             (TD3, arXiv 1802.09477), so that the actor cannot exploit critics that are wrong about single actions.
@@ -70,6 +72,7 @@ class Learning:
     learning_rate: float = 5e-4
     batch: int = 256
     actor_every: int = 1
+    actor_critics: int = 1
     averaging: float = 0.005
     smoothing: float = 0.0
     action_cost: float = 0.1
@@ -77,7 +80,11 @@ class Learning:
 
     def __post_init__(self) -> None:
         check_inputs(self.actor_inputs)
-        positive(self, "batch", "learning_rate", "actor_every")
+        positive(self, "batch", "learning_rate", "actor_every", "actor_critics")
+        if self.actor_critics > self.critic.count:
+            raise ValueError(
+                f"actor_critics: must be at most critic.count ({self.critic.count}), got {self.actor_critics}"
+            )
         if not 0 < self.averaging <= 1:
             raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
         if not 0 <= self.smoothing <= 1:
@@ -179,11 +186,12 @@ class Learner(PartsLearner):
         return figures
 
     def _improve(self, now: dict[str, Tensor], anchor: float) -> dict[str, float]:
-        """Update the actor by the first of the critics."""
+        """Update the actor by the least value of the first critics."""
         self.critics.requires_grad_(False)
         with self._autocast():
             chosen = act(self.actor, now)
-            gain = self.critics.log_odds(self.critics(known(now, chosen), members=1)).mean()
+            logits = self.critics(known(now, chosen), members=self.config.actor_critics)
+            gain = self.critics.log_odds(logits).min(dim=0).values.mean()
         cost = (chosen**2).mean()
         loss = self.config.action_cost * cost - gain
         if anchor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.sources import Shot
@@ -15,8 +16,11 @@ from eval.laboratory.calibration_files import find_capture_frame, read_calibrati
 from eval.laboratory.network_views import NetworkViews
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix
+from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, quaternion_to_matrix
 from vision.hardware import torch_device
+from vision.solvers.camera_errors import pose_covariance_of_cameras
+from vision.solvers.self_calibration import RigSolution
 
 PoseFrame = Literal["world", "capture"]
 
@@ -47,7 +51,10 @@ class Estimate:
         position: (3,) metres.
         quaternion: (4,) w x y z, object to frame.
         confidence: in [0, 1].
-        covariance: (6, 6) of the error, radians about the frame's axes, then metres; None from a regression.
+        covariance: (6, 6) of the error, radians about the frame's axes, then metres, with the cameras as they are known;
+            None from a regression.
+        camera_covariance: (6, 6) of the error that comes from cameras that were found, the same in all frames; zeros
+            otherwise.
         cameras: what each camera contributes, by name; empty from a regression.
         unusual: why the images look unlike the training images; empty if they do not.
         images: (C, H, W, 3) uint8, as the network saw them.
@@ -62,6 +69,7 @@ class Estimate:
     quaternion: FloatArray
     confidence: float
     covariance: FloatArray | None
+    camera_covariance: FloatArray
     cameras: dict[str, SeenBy]
     unusual: tuple[str, ...]
     images: np.ndarray
@@ -74,7 +82,7 @@ class Estimate:
         line |= {} if self.time_s is None else {"time_s": round(self.time_s, 6)}
         line |= {"frame": self.frame, "position": rounded(self.position), "quaternion": rounded(self.quaternion)}
         if self.covariance is not None:
-            deviations = np.sqrt(np.diag(self.covariance).clip(0))
+            deviations = np.sqrt(np.diag(self.covariance + self.camera_covariance).clip(0))
             line |= {"position_std": rounded(deviations[3:]), "rotation_std": rounded(deviations[:3])}
         cameras = {
             name: {key: round(value, 3) for key, value in vars(seen).items()} for name, seen in self.cameras.items()
@@ -106,6 +114,7 @@ class Observer:
         if self.nominal and (fault := self.estimator.nominal_fault) is not None:
             raise DactylError(f"calibration: {fault}")
         self.views = NetworkViews(rig, calibration, self._world_from_frame)
+        self._found: RigSolution | None = None
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
         """Estimate several shots in one call of the network."""
@@ -117,9 +126,24 @@ class Observer:
             for row, shot in enumerate(shots)
         ]
 
-    def take_cameras(self, intrinsics: FloatArray, extrinsics: FloatArray) -> None:
-        """Use K (C, 3, 3) and T (C, 4, 4) as the true cameras of the network's images from now on."""
-        self.views.cameras, self.nominal = (intrinsics, extrinsics), False
+    def take_cameras(self, found: RigSolution) -> None:
+        """Use the found cameras for the network's images from now on; their errors are part of the covariances."""
+        self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
+        self._found, self.nominal = found, False
+
+    def _covariance_of_cameras(self, found: dict[str, Any]) -> FloatArray:
+        """Return what the errors of found cameras add to the covariance (6, 6) of a pose."""
+        if self._found is None:
+            return np.zeros((6, 6))
+        tensors = {key: torch.from_numpy(value)[None] for key, value in found.items() if isinstance(value, np.ndarray)}
+        return pose_covariance_of_cameras(
+            torch.from_numpy(self.estimator.object.keypoints),
+            tensors["keypoint_scale"],
+            Cameras(tensors["intrinsics"], tensors["extrinsics"]),
+            quaternion_to_matrix(tensors["quaternion"]),
+            tensors["position"],
+            self._found.covariance,
+        )[0].numpy()
 
     def _contrasts(self, images: np.ndarray) -> np.ndarray:
         """Return the contrast (N, C) of each camera's image, without the padding."""
@@ -129,6 +153,7 @@ class Observer:
     def _estimate(self, shot: Shot, images: np.ndarray, contrasts: np.ndarray, found: dict[str, Any]) -> Estimate:
         rig, usual = self.estimator.rig, self.estimator.usual_spread
         cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
+        camera_covariance = np.zeros((6, 6))
         turn, shift = self._world_from_frame[:3, :3], self._world_from_frame[:3, 3]
         if usual is not None:
             scale, matrices, transforms = found["keypoint_scale"], found["intrinsics"], found["extrinsics"]
@@ -137,6 +162,7 @@ class Observer:
             cameras = {name: SeenBy(*row) for name, row in zip(rig.names, rows, strict=True)}
             both = np.kron(np.eye(2), turn.T)
             covariance = both @ found["covariance"] @ both.T
+            camera_covariance = both @ self._covariance_of_cameras(found) @ both.T
         return Estimate(
             shot.key,
             shot.time_s,
@@ -145,6 +171,7 @@ class Observer:
             quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"])),
             float(found["confidence"]),
             covariance,
+            camera_covariance,
             cameras,
             reasons(contrasts, rig.names, None if usual is None else float(found["spread"]), usual),
             images,

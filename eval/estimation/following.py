@@ -64,17 +64,19 @@ class Follower:
         return replace(estimate, time_s=time), pose
 
 
-def track_json(pose: TrackedPose | None) -> dict[str, Any]:
-    """Return a tracked pose for a JSON line: status, and pose, velocities and standard deviations unless it is lost."""
+def track_json(pose: TrackedPose | None, estimate: Estimate) -> dict[str, Any]:
+    """Return the pose that is tracked at an estimate for its JSON line: status, and pose, velocities and standard
+    deviations unless it is lost."""
     if pose is None:
         return {"status": "lost"}
-    deviations = np.sqrt(np.diag(pose.covariance).clip(0))
+    # The filter averages over frames, but the cameras' errors are the same in all of them.
+    deviations = np.sqrt(np.diag(pose.covariance[:6, :6] + estimate.camera_covariance).clip(0))
     return {
         "status": pose.status,
         "position": rounded(pose.position),
         "quaternion": rounded(pose.quaternion),
         "velocity": rounded(pose.velocity),
         "angular_velocity": rounded(pose.angular_velocity),
-        "position_std": rounded(deviations[3:6]),
+        "position_std": rounded(deviations[3:]),
         "rotation_std": rounded(deviations[:3]),
     }

@@ -136,7 +136,7 @@ def _tracked(
         estimate, pose = follow(estimate)
         latency_s = round(summary.add(arrival), 4)
         summary.losses = follow.losses
-        line = json_line(estimate.to_json() | {"latency_s": latency_s, "track": track_json(pose)})
+        line = json_line(estimate.to_json() | {"latency_s": latency_s, "track": track_json(pose, estimate)})
         yield arrival, estimate, pose, line
 
 

@@ -49,7 +49,7 @@ class OwnCameras:
         """
         seen = Observations.joined(self._seen)
         solution = self._observer.estimator.self_calibrate(seen, *self._given)
-        self._observer.take_cameras(solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy())
+        self._observer.take_cameras(solution)
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""

@@ -98,7 +98,7 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
             continue
         timed, pose = follow(estimate)
         summary.losses = follow.losses
-        yield json_line(timed.to_json() | {"track": track_json(pose)})
+        yield json_line(timed.to_json() | {"track": track_json(pose, timed)})
 
 
 def json_line(value: dict[str, Any]) -> str:

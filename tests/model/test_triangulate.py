@@ -13,6 +13,7 @@ from tests.scenes import rig, scene
 from vision.geometry.cameras import project
 from vision.geometry.rotations import cube_rotations, geodesic_distance
 from vision.solvers.bundle import refine, solve_pose
+from vision.solvers.camera_errors import pose_covariance_of_cameras
 from vision.solvers.lines import line_through, mirrored
 from vision.solvers.triangulate import CAUCHY_SCALE, Cameras, PoseSolution, triangulate
 
@@ -128,6 +129,33 @@ def test_the_predicted_deviation_is_the_real_one() -> None:
     for error, promised in ((angle, found.rotation_deviation), (shift, position_deviation(found))):
         real = (error.square().mean() / 3).sqrt() / promised.mean()
         assert 0.6 < real < 1.1
+
+
+def test_errors_of_found_cameras_move_the_pose_as_promised() -> None:
+    """Images of cameras that are a little elsewhere, solved as if they were where they were found."""
+    count, rng = 2000, np.random.default_rng(0)
+    turn = Rotation.random(random_state=1).as_matrix()
+    mix = rng.normal(size=(21, 21)) * np.tile([2e-3] * 3 + [5e-4] * 3 + [2e-3], 3)[:, None]  # errors that go together
+    errors = (rng.normal(size=(count, 21)) @ mix.T / np.sqrt(21)).reshape(count, 3, 7)
+    truths = []
+    for each in errors:
+        matrices, transforms = MATRICES.copy(), TRANSFORMS.copy()
+        matrices[:, :2, :2] *= np.exp(each[:, 6])[:, None, None]
+        for camera, (rotvec, shift) in enumerate(zip(each[:, :3], each[:, 3:6], strict=True)):
+            centre = shift - TRANSFORMS[camera, :3, :3].T @ TRANSFORMS[camera, :3, 3]
+            transforms[camera, :3, :3] = TRANSFORMS[camera, :3, :3] @ Rotation.from_rotvec(rotvec).as_matrix().T
+            transforms[camera, :3, 3] = -transforms[camera, :3, :3] @ centre
+        truths.append(project(BLOCK.numpy() @ turn.T + ANCHOR.numpy(), matrices, transforms))
+    seen = torch.tensor(np.array(truths))
+    found = solve_pose(BLOCK, seen, scales(seen, 50.0), cameras(batch=count), ANCHOR)  # far from Cauchy's tails
+    rotvec = Rotation.from_matrix(found.rotation.numpy() @ turn.T).as_rotvec()
+    real = np.cov(np.hstack([rotvec, found.position.numpy() - ANCHOR.numpy()]).T)
+    pose = torch.tensor(turn)[None], ANCHOR[None]
+    promised = pose_covariance_of_cameras(BLOCK, scales(seen[:1]), cameras(), *pose, torch.tensor(mix @ mix.T / 21))[
+        0
+    ].numpy()
+    size = np.sqrt(np.diag(promised))
+    np.testing.assert_allclose(real / np.outer(size, size), promised / np.outer(size, size), atol=0.08)
 
 
 @pytest.mark.parametrize(
