@@ -61,6 +61,9 @@ NEEDS = {
 }
 """Extras of pyproject.toml that a command always needs. Other commands need extras only for some of their options."""
 
+RESUMABLE = ("states", "render", "train", "policy train", "evaluate", "closed-loop", "demo")
+"""Commands that continue what an interrupted run of them began."""
+
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
 Learn an object's pose in a robot hand from several cameras, trained on synthetic images only.
@@ -121,14 +124,14 @@ def _main(arguments: list[str]) -> int:
     except UsageError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, Terminated):
-        return _stopped(name)
+        return _stopped(arguments)
     except SystemExit as stop:
         return stop.code or 0 if isinstance(stop.code, int | None) else _fail(f"dactyl {name}: {stop.code}", 1)
     except OutputError:
         raise
     except Exception as error:
         if received:  # native code turned our exception into an error of its own
-            return _stopped(name)
+            return _stopped(arguments)
         if (line := _explained(error)) is None:
             raise
         return _fail(f"dactyl {name}: {line}", 1)
@@ -152,10 +155,11 @@ def _explained(error: Exception) -> str | None:
     return str(error) if ours else None
 
 
-def _stopped(name: str) -> int:
-    if signal.SIGTERM in received:
-        return _fail(f"dactyl {name}: terminated; the same command resumes", 143)
-    return _fail(f"dactyl {name}: interrupted; the same command resumes", 130)
+def _stopped(arguments: list[str]) -> int:
+    what, status = ("terminated", 143) if signal.SIGTERM in received else ("interrupted", 130)
+    resumes = arguments[0] in RESUMABLE or " ".join(arguments[:2]) in RESUMABLE
+    again = "resumes" if resumes else "begins again"
+    return _fail(f"dactyl {arguments[0]}: {what}; the same command {again}", status)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -103,7 +103,7 @@ def main_demo(argv: Sequence[str]) -> None:
     begun = time.monotonic()
     for command in commands(config):
         console.rule(style="dim")
-        console.print(f"$ dactyl {shlex.join(command)}", style="bold", highlight=False, soft_wrap=True)
+        console.print(f"$ dactyl {shlex.join(command)}", style="bold", highlight=False)
         run(command)
     minutes = (time.monotonic() - begun) / 60
     console.rule(style="dim")

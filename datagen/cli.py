@@ -43,12 +43,12 @@ def main_scene(argv: Sequence[str]) -> None:
     console.print(summary(scene), camera_table(scene))
     found = 0
     for warning in (*warnings(scene), *model_warnings(compiled)):
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(f"warning: {warning}")
         found += 1
     if config.renderer is not None:
         output = config.output or Path(f"scene-{scene.name}.png")
         save_png(scene_sheet(scene, config.renderer), output)
-        console.print(f"sheet: {output}", soft_wrap=True)
+        console.print(f"sheet: {output}")
     console.print("1 warning" if found == 1 else f"{found or 'no'} warnings")
 
 
@@ -145,7 +145,7 @@ def main_check(argv: Sequence[str]) -> None:
     config = parse(CheckConfig, argv, "dactyl check", main_check.__doc__ or "")
     found = 0
     for fault in faults(config):
-        Console().print(fault, soft_wrap=True, highlight=False)
+        Console().print(fault, highlight=False)
         found += 1
     if found:
         raise DactylError(f"{config.dataset}: {found} fault{'s' if found > 1 else ''}, named above")
@@ -171,6 +171,6 @@ def main_doctor(argv: Sequence[str]) -> None:
         finding = examine(name, config.timeout_s)
         ill += [name] if finding.complaint else []
         line = f"{name}: {finding.complaint or f'works, on {finding.device}'}; {finding.seconds:.1f} s"
-        Console().print(line, soft_wrap=True, highlight=False)
+        Console().print(line, highlight=False)
     if ill:
         raise DactylError(f"{', '.join(ill)} cannot be used here; see above")

@@ -31,7 +31,7 @@ def main_evaluate(argv: Sequence[str]) -> None:
     rows = evaluate(config)
     console = Console()
     print_table(rows, console)
-    console.print(f"{config.output}: table.md, table.csv, errors.png, predictions", soft_wrap=True)
+    console.print(f"{config.output}: table.md, table.csv, errors.png, predictions")
 
 
 def main_report(argv: Sequence[str]) -> None:
@@ -51,5 +51,5 @@ def main_report(argv: Sequence[str]) -> None:
     config = parse(ReportConfig, argv, "dactyl report", main_report.__doc__ or "")
     report(config)
     console = Console()
-    console.print((config.output / SUMMARY).read_text(), highlight=False, soft_wrap=True)
-    console.print(f"{config.output}: report.html, report.md, report.csv, report.json, {SUMMARY}", soft_wrap=True)
+    console.print((config.output / SUMMARY).read_text(), highlight=False)
+    console.print(f"{config.output}: report.html, report.md, report.csv, report.json, {SUMMARY}")

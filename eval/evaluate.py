@@ -75,7 +75,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
             said = (
                 f"test_sets.{name}: the network was trained or validated on it, so its errors are of pictures it knows"
             )
-            Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+            Console(stderr=True).print(said, highlight=False)
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}
@@ -139,11 +139,11 @@ class _Run:
                 if self.config.protocols != PROTOCOLS:  # it was asked for
                     raise
                 said = f"test_sets.{name}: without {condition.name}: {error}"
-                Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+                Console(stderr=True).print(said, highlight=False)
                 continue
             if why != "new":
                 said = f"made again ({why})" if why else "used again"
-                Console(stderr=True).print(f"{path}: {said}", soft_wrap=True, highlight=False)
+                Console(stderr=True).print(f"{path}: {said}", highlight=False)
             entries.append(prediction_entry(self.config.output, path, condition))
             if condition.study == "protocol":
                 kept[condition.name] = predictions

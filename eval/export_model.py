@@ -44,4 +44,4 @@ def main_export_model(argv: Sequence[str]) -> None:
 
     model = PoseEstimator.load(str(config.checkpoint)).model
     (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
-    Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", soft_wrap=True, highlight=False)
+    Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", highlight=False)

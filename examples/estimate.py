@@ -8,7 +8,8 @@ they must have the aspect ratio of the trained images and be taken by the nomina
 calibrate`` makes, images of the calibrated cameras are undistorted and rotated to the nominal ones.
 
 Prints one JSON line for each triplet: position in metres and quaternion w x y z of the object in the world frame of the
-simulation (with a calibration: in the capture frame), and the estimator's confidence.
+simulation (with a calibration: in the calibration's frame), the estimator's confidence, and why the images look unlike
+those that it was trained on, if they do.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from eval.laboratory.network_views import NetworkViews
+from eval.estimation.config import EstimateConfig
+from eval.estimation.estimates import Observer
+from eval.estimation.sources import Shot
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator
-from vision.scene.calibration import load_calibration
 from vision.scene.rig import Camera
 
 
@@ -60,22 +61,22 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="calibration.json of the three cameras")
     parser.add_argument("--picture_bits", type=int, choices=BIT_DEPTHS, help="of 16-bit PNG pictures, how many count")
     arguments = parser.parse_args()
-    estimator = PoseEstimator.from_checkpoint(arguments.checkpoint)
-    rig = estimator.rig
+    cameras = {str(number): source for number, source in enumerate(arguments.sources)}
+    try:
+        config = EstimateConfig(None, cameras, arguments.checkpoint, arguments.calibration)
+    except ValueError as error:
+        parser.error(str(error))
+    observer = Observer(config)
+    rig = observer.estimator.rig
     if len(arguments.sources) != len(rig):
         parser.error(f"expected {len(rig)} sources, for {', '.join(rig.names)}, got {len(arguments.sources)}")
-    calibration = load_calibration(arguments.calibration) if arguments.calibration else None
-    if calibration and (missing := [name for name in rig.names if name not in calibration]):
-        raise DactylError(f"{arguments.calibration}: camera '{missing[0]}' is missing; calibrate it too")
-    views = NetworkViews(rig, calibration)
     for pictures in triplets(arguments.sources, arguments.picture_bits):
-        if calibration is None:
+        if observer.nominal:
             for picture, source, camera in zip(pictures, arguments.sources, rig.cameras, strict=True):
                 refuse_another_shape(picture, source, camera)
-        images = views(pictures, arguments.sources)
-        found = estimator.predict(images[None], *views.cameras, nominal=calibration is None)
-        pose = {key: np.round(found[key][0], 5).tolist() for key in ("position", "quaternion", "confidence")}
-        print(json.dumps(pose), flush=True)  # noqa: T201
+        (found,) = observer([Shot("now", pictures, arguments.sources)])
+        line = found.to_json()
+        print(json.dumps({key: line[key] for key in ("position", "quaternion", "confidence", "unusual")}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -83,7 +83,6 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         console.print(
             "data.val: holds triplets of data.train: errors on it, by which best.ckpt is chosen, are those of pictures "
             "that were learnt; render it of other states, or with another seed",
-            soft_wrap=True,
         )
     if config.data.verify and first:
         data.verify()
@@ -100,9 +99,7 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if done:
         refuse_misfit(saved, task, trainer, last)
     if not data.prepare_loading(trainer.num_devices):
-        console.print(
-            "data.workers: batches go through pipes, for lack of room in /dev/shm or a short TMPDIR", soft_wrap=True
-        )
+        console.print("data.workers: batches go through pipes, for lack of room in /dev/shm or a short TMPDIR")
     try:
         _fit(trainer, task, data, last if done else None)
     except LossNotFiniteError as error:

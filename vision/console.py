@@ -11,10 +11,11 @@ from vision.errors import printable
 
 
 class Console(console.Console):
-    """Rich's console, but it prints ``[red]`` and ``:smile:`` literally and escapes control sequences."""
+    """Rich's console, but it prints ``[red]`` and ``:smile:`` literally, escapes control sequences, and breaks no line:
+    what reads a pipe finds each path whole, and terminals break lines themselves."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False, **options})
+        super().__init__(**{"markup": False, "emoji": False, "soft_wrap": True, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Render as Rich does; called for every text that is printed, in tables, too."""

@@ -44,4 +44,4 @@ def main_bop(argv: Sequence[str]) -> None:
 
     config = parse(BopConfig, argv, "dactyl export bop", main_bop.__doc__ or "")
     count = export_bop(config)
-    Console().print(f"{config.output}: {count:,} triplets in the BOP format", soft_wrap=True, highlight=False)
+    Console().print(f"{config.output}: {count:,} triplets in the BOP format", highlight=False)

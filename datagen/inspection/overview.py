@@ -78,7 +78,7 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
 
         view_in_rerun(dataset, spread(len(dataset), config.page_samples), config.save)
         if config.save is not None:
-            console.print(f"recording: {config.save}; open it with: rerun {config.save}", soft_wrap=True)
+            console.print(f"recording: {config.save}; open it with: rerun {config.save}")
         return
     output = config.output or config.dataset / "contact-sheet.png"
     save_png(

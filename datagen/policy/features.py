@@ -26,10 +26,9 @@ from vision.geometry.rotations import rotation_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries, least_turn
 
-INPUTS = (
-    "fingertip_position", "object_position", "object_shape", "joint_position", "last_action", "joint_velocity",
-    "object_velocity",
-)  # fmt: skip
+SENSED_INPUTS = ("fingertip_position", "object_position", "object_shape", "joint_position", "last_action")
+"""Parts of the state vector that sensors report; velocities only a simulator knows."""
+INPUTS = (*SENSED_INPUTS, "joint_velocity", "object_velocity")
 """Parts of the state vector in order; :class:`~datagen.policy.layout.Layout` has their widths. The rotation to the goal
 is always an input."""
 

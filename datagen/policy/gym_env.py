@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from datagen.policy.features import goal_vector, state_vector
+from datagen.policy.features import SENSED_INPUTS, goal_vector, state_vector
 from datagen.policy.layout import layout_of
 from datagen.policy.starts import drawn_starts
 from datagen.sim.complete import complete_scene
@@ -35,9 +35,10 @@ Booleans = NDArray[np.bool_]
 class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
     """Vector environment of N hands, each with an object to turn.
 
-    Observations are float32 vectors of sensor reports: a state vector (``datagen.policy.features.INPUTS``, including
-    the last action) and a goal vector. ``info["privileged"]`` holds, for critics, their true values and the drawn ones
-    (``Environment.hidden``), which only a simulation knows. Actions are relative joint targets in [-1, 1]. A world
+    Observations are float32 vectors of sensor reports: parts of the state (``datagen.policy.features.SENSED_INPUTS``,
+    including the last action) and a goal vector. ``info["privileged"]`` holds, for critics, what only a simulation
+    knows: the true state vector, velocities included, the true goal vector and the drawn values
+    (``Environment.hidden``). Actions are relative joint targets in [-1, 1]. A world
     whose episode is over begins another in the next step, which ignores its action and gives no reward.
 
     Args:
@@ -67,7 +68,8 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         self.num_envs, self._starts_wanted = num_envs, starts
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.environment = Environment(complete_scene(scene), 0, num_envs, threads, randomization, locked_wrist)
-        actions = layout_of(self.environment.scene).actuators
+        layout = layout_of(self.environment.scene)
+        actions, self._sensed = layout.actuators, layout.columns(SENSED_INPUTS)
         self._last_action = np.zeros((num_envs, actions))
         self._trials, self._over = Trials(rules, num_envs), np.zeros(num_envs, dtype=bool)
         width = self._observations()[0].shape[1]
@@ -123,7 +125,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
             state = np.nan_to_num(state_vector(scene, observation, self._last_action))
             vectors += [state, goal_vector(observation["relative_goal"])]
         hidden = self.environment.hidden().astype(np.float32)
-        return np.hstack(vectors[:2]), np.hstack([*vectors[2:], hidden])
+        return np.hstack([vectors[0][:, self._sensed], vectors[1]]), np.hstack([*vectors[2:], hidden])
 
 
 class HandEnv(gymnasium.Env[Vectors, Vectors]):

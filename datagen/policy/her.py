@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.experience import Hindsight, Moments, Transitions
-from datagen.policy.features import GOAL_WIDTH
+from datagen.policy.features import GOAL_WIDTH, SENSED_INPUTS
 from datagen.policy.layout import Layout, check_inputs
 from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
@@ -61,9 +61,7 @@ class Learning:
         hindsight: how goals and returns are made.
     """
 
-    actor_inputs: tuple[str, ...] = (
-        "fingertip_position", "object_position", "object_shape", "joint_position", "last_action",
-    )  # fmt: skip
+    actor_inputs: tuple[str, ...] = SENSED_INPUTS
     hidden: tuple[int, ...] = (256, 256, 256)
     memory: Memory = field(default_factory=Memory)
     servo: Servo = field(default_factory=Servo)

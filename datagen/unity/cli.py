@@ -83,7 +83,6 @@ def export_scene(argv: Sequence[str]) -> None:
     Console().print(
         f"{config.output}: {len(encoded):,} bytes, {len(pack.bodies)} bodies, {len(pack.materials)} materials, "
         f"{triangles:,} triangles, scene {content_hash(encoded):016x}",
-        soft_wrap=True,
     )
 
 
@@ -132,7 +131,7 @@ def check(argv: Sequence[str]) -> None:
     scene = rendered_scene(complete_scene(config.scene), options)
     with UnityRenderer(scene, options) as renderer:
         for name, value in dataclasses.asdict(renderer.info).items():
-            console.print(f"{name}: {value}", soft_wrap=True)
+            console.print(f"{name}: {value}")
         console.print("orientation, cameras, colours, textures, lights and shadows: as they should be")
         samples = [
             Sample(

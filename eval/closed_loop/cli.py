@@ -30,5 +30,5 @@ def main_closed_loop(argv: Sequence[str]) -> None:
 
     console = Console()
     table = trial_table({"": closed_loop(config)})
-    console.print(table, highlight=False, soft_wrap=True)
-    console.print(f"{config.output}: results.json, table.md, errors-*.png, film-*.gif", soft_wrap=True, highlight=False)
+    console.print(table, highlight=False)
+    console.print(f"{config.output}: results.json, table.md, errors-*.png, film-*.gif", highlight=False)

@@ -71,4 +71,4 @@ def main_estimate(argv: Sequence[str]) -> None:
 
 def _say(line: str) -> None:
     """Print a line to standard error, since poses may go to standard output; escape file names' control characters."""
-    Console(stderr=True).print(printable(line), soft_wrap=True, highlight=False)
+    Console(stderr=True).print(printable(line), highlight=False)

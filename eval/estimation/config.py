@@ -34,7 +34,7 @@ class EstimateConfig:
             null for none.
         sheet: largest number of triplets on such a sheet, evenly spaced.
         limit: largest number of triplets to estimate, evenly spaced; null for all.
-        tolerance_s: largest time between the images of a triplet of a recording.
+        tolerance_s: largest time between the images of a triplet of a recording; live, a larger one is reported.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         track: follow the object from triplet to triplet: smoother poses, velocities, and when it was lost; lines then
             also hold track.

@@ -51,8 +51,8 @@ class Estimate:
         position: (3,) metres.
         quaternion: (4,) w x y z, object to frame.
         confidence: in [0, 1].
-        covariance: (6, 6) of the error, radians about the frame's axes, then metres, with the cameras as they are known;
-            None from a regression.
+        covariance: (6, 6) of the error if the cameras are exact, radians about the frame's axes, then metres; None from
+            a regression.
         camera_covariance: (6, 6) of the error that comes from cameras that were found, the same in all frames; zeros
             otherwise.
         cameras: what each camera contributes, by name; empty from a regression.

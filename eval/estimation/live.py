@@ -40,7 +40,8 @@ class LiveSummary:
         missed: number of triplets that were replaced while another was being estimated.
         losses: number of times the object was lost.
         seconds: time from the first triplet to the last.
-        latencies: times from a triplet's images to its line, seconds.
+        latencies: times from a triplet's first image to its line, seconds.
+        spreads: times between the first and the last image of a triplet, seconds.
         ends: times at which the latest triplets were estimated, seconds of ``time.monotonic``.
     """
 
@@ -49,6 +50,7 @@ class LiveSummary:
     losses: int = 0
     seconds: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    spreads: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     ends: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_OVER))
 
     def add(self, arrival: Arrival) -> float:
@@ -57,6 +59,7 @@ class LiveSummary:
         self.triplets += 1
         self.seconds += now - self.ends[-1] if self.ends else 0.0
         self.latencies.append(now - arrival.at)
+        self.spreads.append(arrival.shot.spread_s)
         self.ends.append(now)
         return self.latencies[-1]
 
@@ -64,6 +67,16 @@ class LiveSummary:
     def rate(self) -> float:
         """Current triplets per second; 0 until the second triplet."""
         return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0]) if len(self.ends) > 1 else 0.0
+
+    def skewed(self, tolerance_s: float) -> str | None:
+        """Return a line for the user if the images of most triplets are further apart than ``tolerance_s`` seconds."""
+        spread_s = float(np.median(self.spreads))
+        if spread_s <= tolerance_s:
+            return None
+        return (
+            f"the cameras' pictures are {1000 * spread_s:.0f} ms apart (median), more than tolerance_s allows in a "
+            "recording: what moves meanwhile is where none of them saw it; trigger the cameras together"
+        )
 
     def __str__(self) -> str:
         if self.triplets < 2:
@@ -111,6 +124,8 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             for arrival, estimate, pose, line in _tracked(observer, follow, itertools.chain(first, arrivals), summary):
                 write(line)
                 unusual, now = bool(estimate.unusual), summary.ends[-1]
+                if summary.triplets == _RATE_OVER and (skewed := summary.skewed(config.tolerance_s)):
+                    say(skewed)
                 if cameras is not None and (found := cameras.follow(estimate.images, now, unusual)):
                     say(found)
                 if recorder is not None:

@@ -5,6 +5,7 @@ It listens on the loopback address only. Overlays are drawn only while a browser
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,10 +35,9 @@ class Page:
         self._changed = threading.Condition()
         self._jpeg, self._line, self._number, self._watchers, self._closed = b"", b"", 0, 0, False
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+            self._server = _Server(("127.0.0.1", port), _handler(self))
         except OSError as error:
             raise DactylError(f"port {port}: {error.strerror or error}; choose another with --port, or 0") from error
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     @property
@@ -86,6 +86,14 @@ class Page:
         finally:
             with self._changed:
                 self._watchers -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # else the browser closed the connection
+            super().handle_error(request, client_address)
 
 
 def _handler(page: Page) -> type[BaseHTTPRequestHandler]:

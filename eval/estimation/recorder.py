@@ -36,14 +36,16 @@ class Recorder:
             raise DactylError(f"{folder / there[0]}: there are files already; choose another folder")
 
     def keep(self, shot: Shot) -> None:
-        """Write a shot that has a time."""
+        """Write a shot that has a time, with each image's own if the cameras are live."""
         cv2 = opencv()
+        times = shot.times_s or [shot.time_s] * len(self.names)
         with _writing(self.folder):
-            for name, picture, (file, writer) in zip(self.names, shot.pictures, self._tables, strict=True):
+            rows = zip(self.names, shot.pictures, times, self._tables, strict=True)
+            for name, picture, time_s, (file, writer) in rows:
                 content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
                 path = f"{name}/{self.count:06d}.jpg"
                 (self.folder / path).write_bytes(content.tobytes())
-                writer.writerow([f"{shot.time_s:.6f}", path])
+                writer.writerow([f"{time_s:.6f}", path])
                 file.flush()
         self.count += 1
 

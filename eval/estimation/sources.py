@@ -35,12 +35,19 @@ class Shot:
         pictures: (h, w, 3) uint8 RGB, one for each camera in rig order, of any size.
         where: origin of each image, for messages.
         time_s: seconds; None if unknown.
+        times_s: seconds, of each image of live cameras; empty otherwise.
     """
 
     key: str
     pictures: list[np.ndarray]
     where: list[str]
     time_s: float | None = None
+    times_s: tuple[float, ...] = ()
+
+    @property
+    def spread_s(self) -> float:
+        """Time between the first and the last image of live cameras, seconds."""
+        return max(self.times_s) - min(self.times_s) if self.times_s else 0.0
 
 
 @dataclass(frozen=True)

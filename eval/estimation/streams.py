@@ -136,10 +136,11 @@ class CameraStream:
             self._replaced = dict.fromkeys(self._sources, 0)
             pictures = [self._pictures[name] for name in self._sources]
             self._taken = {name: at for name, (_, at) in self._pictures.items()}
-        first = min(at for _, at in pictures)
         colors = [opencv().cvtColor(picture, opencv().COLOR_BGR2RGB) for picture, _ in pictures]
-        wall = self._epoch + first
-        return Arrival(Shot(f"{wall:.3f}", colors, [self._called(name) for name in self._sources], wall), first)
+        times = tuple(self._epoch + at for _, at in pictures)
+        mean = sum(times) / len(times)
+        shot = Shot(f"{mean:.3f}", colors, [self._called(name) for name in self._sources], mean, times)
+        return Arrival(shot, min(at for _, at in pictures))
 
     def close(self) -> None:
         self.open = False

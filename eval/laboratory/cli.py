@@ -42,7 +42,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
 
 def _say(line: str) -> None:
     """Print a line, with control characters of file names escaped."""
-    Console().print(printable(line), soft_wrap=True, highlight=False)
+    Console().print(printable(line), highlight=False)
 
 
 def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:

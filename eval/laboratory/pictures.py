@@ -88,8 +88,10 @@ def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
                 raise ValueError(f"{picture.width}x{picture.height} pixels")
             picture.load()
             if content.startswith(_PNG) and content[_PNG_BIT_DEPTH] == 16:
-                return _eight_bits(_decode_deep(content), bits, path)
-            return np.asarray(_upright(picture).convert("RGB"))
+                rgb = Image.fromarray(_eight_bits(_decode_deep(content), bits, path))
+            else:
+                rgb = picture.convert("RGB")
+            return np.asarray(_upright(rgb, picture))
     except Image.UnidentifiedImageError:
         raise DactylError(
             f"{path}: not a readable picture: neither PNG nor JPEG; convert it, or copy it again"
@@ -98,13 +100,13 @@ def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
         raise DactylError(f"{path}: not a readable picture ({error}); delete or record it again") from error
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Rotate an image by its EXIF orientation, if it has one, as viewers and OpenCV do."""
+def _upright(rgb: Image.Image, picture: Image.Image) -> Image.Image:
+    """Rotate an image by the EXIF orientation of the file's ``picture``, if it has one, as viewers and OpenCV do."""
     try:
         turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF raises errors of many types, but the pixels are sound
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+        return rgb
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _decode_deep(content: bytes) -> np.ndarray:

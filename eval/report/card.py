@@ -63,7 +63,7 @@ def main_package_model(argv: Sequence[str]) -> None:
     """
     config = parse(PackageConfig, argv, "dactyl package-model", main_package_model.__doc__ or "")
     for path in package(config):
-        Console().print(f"{path}: {path.stat().st_size:,} bytes", soft_wrap=True, highlight=False)
+        Console().print(f"{path}: {path.stat().st_size:,} bytes", highlight=False)
 
 
 def package(config: PackageConfig) -> tuple[Path, Path]:

@@ -69,7 +69,7 @@ def main_compare(argv: Sequence[str]) -> None:
     if config.output is not None:
         write_comparison(config.output, baseline, candidate, found, notes)
         names = "compare.html, compare.md, compare.csv, compare.json"
-        console.print(f"{config.output}: {names}", soft_wrap=True, highlight=False)
+        console.print(f"{config.output}: {names}", highlight=False)
 
 
 def write_comparison(

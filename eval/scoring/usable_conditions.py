@@ -25,7 +25,7 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
     if lost and not usable:
         raise DactylError(f"protocols: {lost}")
     if lost and "nominal" in wanted:
-        Console(stderr=True).print(f"protocols: without nominal: {lost}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"protocols: without nominal: {lost}", highlight=False)
     if not usable:
         missing = (
             "finds no cameras; add nominal or calibrated, or name a calibration with --calibrations.<test set>"
@@ -70,5 +70,5 @@ def usable_conditions(
         )
     if len(usable) < len(wanted) and config.protocols != PROTOCOLS:
         said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
-        Console(stderr=True).print(said, soft_wrap=True, highlight=False)
+        Console(stderr=True).print(said, highlight=False)
     return usable

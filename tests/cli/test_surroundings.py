@@ -170,8 +170,10 @@ def test_a_signal_that_native_code_makes_an_error_of(
             raise ValueError("Invalid bounding box") from None
 
     monkeypatch.setattr("datagen.cli.main_info", native)
-    assert main(["info"]) == status
-    assert capsys.readouterr().err.endswith("; the same command resumes\n")
+    monkeypatch.setattr("datagen.policy.cli.main_policy", native)
+    for command, again in ((["info"], "begins again"), (["policy", "train"], "resumes"), (["policy"], "begins again")):
+        assert main(command) == status
+        assert capsys.readouterr().err.endswith(f"; the same command {again}\n")
     monkeypatch.setattr("datagen.cli.main_info", lambda arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # of the program's own, and no signal arrived
         main(["info"])

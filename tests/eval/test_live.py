@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -28,6 +30,7 @@ from eval.estimation.following import Follower
 from eval.estimation.live import LiveSummary, run_live
 from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
+from eval.estimation.recorder import Recorder
 from eval.estimation.run import estimate_all
 from eval.estimation.sources import open_source
 from tests.eval.lab import write_csv
@@ -267,6 +270,40 @@ def test_a_triplet_is_missed_when_all_its_pictures_were_replaced(monkeypatch: py
     assert arrive(*["left"] * 5, "right") == 0, "the other camera was still being opened"
     assert arrive("left", "left", "right") == 0
     assert arrive("left", "right", "left", "right", "left", "right") == 2
+
+
+def test_each_picture_of_live_cameras_has_its_own_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A recording of cameras that are out of step must show it, and a user be told."""
+    monkeypatch.setattr(streams.CameraStream, "_watch", lambda *_: None)
+    cameras, summary = streams.CameraStream({"left": "0", "right": "1"}), LiveSummary()
+    for name in ("left", "right"):
+        cameras._put(name, np.zeros((8, 8, 3), np.uint8))
+        time.sleep(0.05)
+    arrival = cameras.take(1.0)
+    assert 0.05 <= arrival.shot.spread_s < 1
+    assert arrival.shot.time_s == pytest.approx(sum(arrival.shot.times_s) / 2)
+    with Recorder(tmp_path / "kept", ["left", "right"]) as recorder:
+        recorder.keep(arrival.shot)
+    rows = [(tmp_path / "kept" / f"{name}.csv").read_text().splitlines()[1] for name in ("left", "right")]
+    assert [float(row.split(",")[0]) for row in rows] == pytest.approx(arrival.shot.times_s, abs=1e-5)
+    summary.add(arrival)
+    assert "ms apart (median)" in str(summary.skewed(0.01))
+    assert summary.skewed(1.0) is None
+
+
+def test_a_browser_that_breaks_the_connection_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Page(0)
+    try:
+        for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\n", b"GET /stream.mjpg HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(page._server.server_address[:2]) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets at the end
+                browser.sendall(sent)
+        with urllib.request.urlopen(page.url, timeout=20) as answer:
+            assert answer.status == 200
+        time.sleep(0.2)
+    finally:
+        page.close()
+    assert not capsys.readouterr().err
 
 
 def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -67,6 +69,17 @@ def test_a_picture_is_read_as_viewers_and_opencv_show_it(orientation: int, suffi
     assert found.shape == ((64, 128, 3) if orientation < 5 else (128, 64, 3))
     if suffix == ".jpg":  # OpenCV turns these
         assert np.abs(found - read[..., ::-1]).max() <= 8
+        return
+    deep = with_exif(write(tmp_path / "deep.png", 257 * np.asarray(picture)[..., 0].astype(np.uint16)), exif)
+    np.testing.assert_array_equal(read_picture(deep), found, "a 16-bit picture is turned like an 8-bit one")
+
+
+def with_exif(path: Path, exif: Image.Exif) -> Path:
+    """Put EXIF into a PNG of 16 bits, which Pillow cannot write with it: a chunk after the header."""
+    content, body = path.read_bytes(), b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(content[:33] + chunk + content[33:])
+    return path
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".webp"])

@@ -11,7 +11,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from dactyl.policies import env
+from datagen.policy.features import GOAL_WIDTH
 from datagen.policy.gym_env import HandEnv, HandVectorEnv
+from datagen.policy.layout import layout_of
 from datagen.sim.randomization import EVERYTHING
 from datagen.sim.trials import TrialRules
 
@@ -45,8 +47,11 @@ def test_vectors_fit_their_spaces_and_a_seed_gives_the_same_episodes(hands: Hand
         assert not np.array_equal(one, third)
     observation, info = hands.reset()
     assert hands.observation_space.contains(observation)
-    width = observation.shape[1]
-    assert not np.array_equal(observation, info["privileged"][:, :width])  # sensors err
+    true, layout = info["privileged"], layout_of(hands.environment.scene)
+    assert observation.shape == (4, layout.state - 24 - 6 + GOAL_WIDTH), "no sensor reports velocities"
+    joints = layout.columns(["joint_position"])
+    np.testing.assert_array_equal(observation[:, joints], true[:, joints])
+    assert not np.isclose(observation[:, :18], true[:, :18]).any(), "sensors err about fingertips and object"
     assert hands.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     assert not np.array_equal(observation, hands.reset()[0])  # without a seed they go on
 

@@ -55,7 +55,7 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
     if (pieces := _unpacked(recall(_GROUP, key, _MOST_BYTES))) is not None:
         return pieces
     said = f"convex pieces of {len(faces):,} triangles by CoACD, once on this machine: half a minute or more"
-    Console(stderr=True).print(said, soft_wrap=True)
+    Console(stderr=True).print(said)
     coacd.set_log_level("error")
     parts = coacd.run_coacd(coacd.Mesh(solid.vertices, solid.faces), **settings)
     pieces = [np.asarray(piece, np.float64) for piece, _ in parts]
