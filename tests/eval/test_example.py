@@ -78,7 +78,10 @@ def refuses_by_name(folder: Path, files: list[str], monkeypatch: pytest.MonkeyPa
         ),
         (wide, "wide0.png: 640x480 pixels; without --calibration pictures must have the shape"),
         ([*files, "--calibration", str(folder / "all.json")], "left.png: 64x64 pixels, the calibration is of"),
-        ([*wide, "--calibration", str(folder / "some.json")], "some.json: camera 'top' is missing; calibrate it too"),
+        (
+            [*wide, "--calibration", str(folder / "some.json")],
+            "some.json: camera 'top' is missing (it has left, right); calibrate it too",
+        ),
     ):
         monkeypatch.setattr(sys, "argv", ["estimate.py", str(folder / "a.ckpt"), *sources])
         with pytest.raises(DactylError) as caught:
