@@ -72,21 +72,24 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
     dataset = TripletDataset(config.dataset)
     errors = None if config.evaluation is None else errors_of(config.evaluation, dataset)
     console = Console()
-    console.print(summary(dataset))
     if config.viewer is not None:
         from datagen.inspection.viewer import view_in_rerun
 
+        console.print(summary(dataset))
         view_in_rerun(dataset, spread(len(dataset), config.page_samples), config.save)
         if config.save is not None:
             console.print(f"recording: {config.save}; open it with: rerun {config.save}")
         return
+    # Everything is written before anything is printed: a reader, such as head, may close the pipe.
     output = config.output or config.dataset / "contact-sheet.png"
     save_png(
         dataset_sheet(dataset, spread(len(dataset), config.samples), config.columns, config.scale, config.wireframe),
         output,
     )
-    console.print(f"contact sheet: {output}")
+    written = [f"contact sheet: {output}"]
     if config.page_samples:
         output = config.page or config.dataset / "browse.html"
         atomic_write(output, page(dataset, page_numbers(dataset, config.page_samples, errors), errors).encode())
-        console.print(f"page: {output}")
+        written.append(f"page: {output}")
+    console.print(summary(dataset))
+    console.print("\n".join(written))

@@ -81,6 +81,6 @@ def _refuse_other_clocks(recording: Path, pictures: Mapping[str, PictureStream],
 
 
 def _outside(pose: FloatArray, views: Mapping[str, View], target: PoseObject) -> str | None:
-    """Return the name of a camera whose image does not contain all corners of the object; None if there is none."""
-    corners = target.keypoints @ pose[:3, :3].T + pose[:3, 3]
-    return next((name for name, view in views.items() if not view.holds(corners)), None)
+    """Return the name of a camera whose image does not contain the whole object; None if there is none."""
+    surface = target.mesh.vertices @ pose[:3, :3].T + pose[:3, 3]
+    return next((name for name, view in views.items() if not view.holds(surface)), None)

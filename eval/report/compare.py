@@ -64,10 +64,11 @@ def main_compare(argv: Sequence[str]) -> None:
     baseline, candidate = (load_evaluation(name, getattr(config, name)) for name in ("baseline", "candidate"))
     found = compare(baseline, candidate)
     notes = _notes(baseline, candidate, found)
+    if config.output is not None:  # written first: a reader of the table, such as head, may close the pipe
+        write_comparison(config.output, baseline, candidate, found, notes)
     console = Console()
     _print_table(found, notes, console)
     if config.output is not None:
-        write_comparison(config.output, baseline, candidate, found, notes)
         names = "compare.html, compare.md, compare.csv, compare.json"
         console.print(f"{config.output}: {names}", highlight=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from rich.table import Table
 
 from dactyl.cli import main
+from dactyl.standard_streams import OutputError
 from tests.datasets import write_dataset
 from vision.console import Console
 
@@ -37,6 +39,19 @@ def test_a_dataset_keeps_its_pieces(tmp_path: Path, capsys: pytest.CaptureFixtur
     before = (folder / name).read_bytes()
     assert f"{key}: " in refused(["inspect", "--dataset", str(folder), f"--{key}", str(folder / name)], capsys)
     assert (folder / name).read_bytes() == before
+
+
+def test_a_reader_that_has_seen_enough_takes_no_file_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``| head -1`` does."""
+    folder = write_dataset(tmp_path / "data")
+
+    def closed(*_: object, **__: object) -> None:
+        raise OutputError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(Console, "print", closed)
+    monkeypatch.setattr("dactyl.cli.print_no_more", lambda: None)
+    assert main(["inspect", "--dataset", str(folder)]) == 141
+    assert {"contact-sheet.png", "browse.html"} <= {path.name for path in folder.iterdir()}
 
 
 def test_two_outputs_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from dactyl.cli import main
 from eval.laboratory import face_colors
 from eval.laboratory.capture import read_poses
 from eval.laboratory.import_config import ImportConfig
+from eval.laboratory.posed_triplets import _outside
 from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import import_recording
 from eval.laboratory.undistortion import View, make_view
@@ -239,6 +241,20 @@ def test_an_object_that_a_recorded_picture_cuts_off_is_dropped(recording: Path, 
     narrowed(recording, "top", 150)
     with pytest.raises(DactylError, match="no triplet is left of 10: 10 object outside of camera top"):
         import_recording(configure(recording, tmp_path / "set"), scene())
+
+
+def test_the_whole_object_must_be_in_the_picture(recording: Path) -> None:
+    """Not only its keypoints, which a mesh may have near its middle."""
+    block = scene().object
+    inner = msgspec.structs.replace(block, keypoints=0.2 * block.keypoints)
+    calibration = load_calibration(recording / "calibration.json")
+    views = {camera.name: make_view(calibration[camera.name], np.linalg.inv(WORLD_FROM_CAPTURE), camera, True)
+             for camera in rig(64).cameras}  # fmt: skip
+    pose, away = object_pose(0.0), object_pose(0.0)
+    assert _outside(pose, views, inner) is None
+    while _outside(away, views, block) is None:
+        away[0, 3] += 0.001
+    assert _outside(away, views, inner) == _outside(away, views, block)
 
 
 def respell(recording: Path) -> None:

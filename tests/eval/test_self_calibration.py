@@ -14,6 +14,7 @@ import torch
 
 from eval.evaluate import evaluate
 from eval.laboratory import self_calibration
+from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
@@ -280,6 +281,15 @@ def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
 
 CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
 """Capture to world: as far from each other as a board on a table is from a simulation."""
+
+
+def test_the_camera_that_is_far_is_named() -> None:
+    """Not the first one, which the alignment of the frames moves, too."""
+    cameras = {each.name: CalibratedCamera(_opencv(each.intrinsics), Lens(), SIZE, SIZE, each.extrinsics.copy())
+               for each in RIG.cameras}  # fmt: skip
+    cameras["top"].transform[:3, 3] += 1.0
+    with pytest.raises(DactylError, match=r"lab\.json: camera 'top' is \d+ mm"):
+        find_capture_frame(Path("lab.json"), cameras, RIG)
 
 
 def test_a_calibration_stays_in_its_own_frame() -> None:
