@@ -254,7 +254,7 @@ def test_lenses_alone_undistort_for_nominal_cameras(
         (["--pictures", "apart"], "no picture has the same name for all cameras"),
         (["--pictures", "one", "--calibration", "one/left.png"], "left.png"),
         (["--pictures", "one", "--checkpoint", "blok"], "blok"),
-        (["--pictures", "one", "--calibration", "far.json"], "far.json: camera 'left' is"),
+        (["--pictures", "one", "--calibration", "far.json"], "far.json: camera 'right' is"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -355,7 +355,7 @@ def plain(pose: Sequence[float]) -> list[float]:
 def test_cameras_that_are_nowhere_near_the_trained_ones_are_refused(recording: Path, tmp_path: Path) -> None:
     def complaint(**changes: object) -> str:
         with pytest.raises(
-            DactylError, match=r"camera 'left' is \d+ mm and \d+ degrees from the trained one"
+            DactylError, match=r"camera '(left|top|right)' is \d+ mm and \d+ degrees from the trained one"
         ) as caught:
             import_recording(configure(recording, tmp_path / "set", **changes), scene())
         return str(caught.value)

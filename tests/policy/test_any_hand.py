@@ -122,7 +122,8 @@ def test_other_libraries_get_it_too(can: SimScene, folder: Path) -> None:
     hands = HandVectorEnv(2, str(folder / "tray-can.yaml"), EVERYTHING, threads=1, starts=2)
     observation, _ = hands.reset(seed=0)
     assert hands.single_action_space.shape == (ACTUATORS,)
-    assert observation.shape == (2, layout_of(can).state + 13)
+    layout = layout_of(can)
+    assert observation.shape == (2, layout.state - layout.joints - 6 + 13), "all but velocities"
     hands.step(np.ones((2, ACTUATORS), np.float32))
 
 
