@@ -46,7 +46,7 @@ def completed(scene: Scene) -> Scene:
     spec = load_hand(hand)
     model = whole_model(spec, hand)
     _refuse_joints(hand, model)
-    for actuator in range(model.nu):
+    for actuator in range(model.nactuator):
         control_of(model, actuator, hand)
     joints = tuple(joint.name.removeprefix(hand.prefix) for joint in spec.joints)
     _refuse_odd_choices(hand, model, joints)

@@ -235,6 +235,36 @@ def test_a_servo_without_a_range_has_that_of_its_joint(tmp_path: Path) -> None:
     np.testing.assert_allclose(controls.range, [[-0.02, 0.02], np.deg2rad([-1, 1])])
 
 
+@pytest.mark.parametrize(
+    ("actuator", "follows"),
+    [
+        ('position joint="my_L" kp="2"', True),
+        ('position joint="my_L" kp="2" timeconst="0.1"', True),
+        ('pid joint="my_L" kp="2" ki="1" input="pos"', True),
+        ('pid joint="my_L" kp="2" kv="1" input="vel" velrange="-1 2"', False),
+        ('velocity joint="my_L" kv="2"', False),
+        ('intvelocity joint="my_L" kp="2" actrange="-1 1"', False),
+        ('cylinder joint="my_L" area="1" bias="0 -3 0"', False),
+        ('general joint="my_L" gainprm="0.01" biastype="affine" biasprm="0 -3 0"', False),
+        ('general joint="my_L" gainprm="3" biastype="affine" biasprm="0 -3 -1"', True),
+        ('general joint="my_L" dyntype="user" gainprm="3" biastype="affine" biasprm="0 -3 -1"', False),
+    ],
+)
+def test_only_a_control_that_is_a_position_is_relative_to_the_present_one(
+    tmp_path: Path, actuator: str, follows: bool
+) -> None:
+    """The integrated velocity of <intvelocity> was relative to the joint's position: a bent finger moved on."""
+    inserted = f'<actuator><{actuator} name="my_first" ctrlrange="-1 2"/>'
+    controls = compile_scene(completed(with_hand(bare(tmp_path, ("<actuator>", inserted))))).controls
+    assert controls.present(np.array([[0.7, 0]]))[0, 0] == pytest.approx(0.7 if follows else 0.5)
+
+
+def test_an_actuator_with_several_controls_is_refused(tmp_path: Path) -> None:
+    inserted = '<actuator><pid name="my_first" joint="my_L" kp="2" kv="1" input="pos vel" ctrlrange="-1 1"/>'
+    with pytest.raises(DactylError, match=r'has 2 controls.*input="pos"'):
+        completed(with_hand(bare(tmp_path, ("<actuator>", inserted))))
+
+
 def test_a_servo_on_a_tendon_follows_the_joints_it_runs_over(tmp_path: Path) -> None:
     """Motors have no position: their actions are shares of the whole range."""
     actuators = """
