@@ -154,10 +154,8 @@ def test_scenes_read_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(camera.intrinsics, K)
     np.testing.assert_array_equal(camera.position, [-0.1, -0.2, -0.3])
     world = "[[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]"
-    load_scene.cache_clear()
     moved = load_scene(scene_file(tmp_path, f"rig: {{file: calibration.json, world: {world}}}")).rig.cameras[0]
     np.testing.assert_allclose(moved.position, [-1.1, -0.2, -0.3])
-    load_scene.cache_clear()
     place = "position: [0, 1, 1], look_at: [0, 0, 0]"
     rig = load_scene(scene_file(tmp_path, f"rig: {{cameras: [{{name: a, calibration: one.yaml, {place}}}]}}")).rig
     np.testing.assert_array_equal(rig.cameras[0].intrinsics, K)
