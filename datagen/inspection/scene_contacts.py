@@ -10,12 +10,13 @@ import numpy as np
 from datagen.sim.scene import SimScene
 
 _OVERLAP = 0.002  # m: more than a contact yields
+_FAR_BEYOND = 5.0  # times a joint's limits; servos that press against an object are led somewhat beyond them
 _STIFF, _LOOSE = 0.1, 4 * np.pi  # rad: every hand's widest hinge turns more than the first, no finger's than the second
 
 
 def model_warnings(compiled: SimScene) -> Iterator[str]:
-    """Yield a sentence for each likely mistake: a hand with its own floor or odd limits, one below the background, or
-    one that encloses the object's start.
+    """Yield a sentence for each likely mistake: a hand with its own floor, odd limits or controls, one below the
+    background, or one that encloses the object's start.
 
     Args:
         compiled: scene compiled for physics.
@@ -42,6 +43,7 @@ def model_warnings(compiled: SimScene) -> Iterator[str]:
             "or it is drawn as a part of the hand"
         )
     yield from _limit_warnings(compiled)
+    yield from _control_warnings(compiled)
     if scene.background.kind != "none" and links:
         floor = scene.background.centre[2]
         lowest = {geom: _bottom(model, data, geom) for geom in links}
@@ -76,6 +78,24 @@ def _limit_warnings(compiled: SimScene) -> Iterator[str]:
     elif spans.max() > _LOOSE:
         name = compiled.joint_names[list(joints).index(hinges[spans.argmax()])]
         yield f"hand: joint {name} turns by {spans.max():.3g} radians between its limits; are these degrees?"
+
+
+def _control_warnings(compiled: SimScene) -> Iterator[str]:
+    """Warn of servos on limited hinges whose controls go far beyond the hinges' limits."""
+    model, follows = compiled.model, np.abs(compiled.controls.follows)
+    joints = model.dof_jntid[compiled.hand_dof]
+    unlimited = (model.jnt_type[joints] != int(mujoco.mjtJoint.mjJNT_HINGE)) | (model.jnt_limited[joints] == 0)
+    reach = follows @ np.ptp(model.jnt_range[joints], axis=1)
+    span = np.ptp(compiled.control_range, axis=1)
+    far = np.flatnonzero(~follows[:, unlimited].any(axis=1) & (reach > 0) & (span > _FAR_BEYOND * reach))
+    if len(far):
+        first = int(far[0])
+        name = model.actuator(first).name.removeprefix(compiled.hand.prefix if compiled.hand else "")
+        more = f", and {len(far) - 1} more like it" if len(far) > 1 else ""
+        yield (
+            f"hand: the ctrlrange of actuator {name} spans {span[first]:.3g} where its joint's limits span "
+            f"{reach[first]:.3g} radians{more}; are these degrees? MuJoCo converts limits of joints, but no ctrlrange"
+        )
 
 
 def _bottom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:

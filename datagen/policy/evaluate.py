@@ -27,6 +27,7 @@ from vision.io.json_values import canonical_json, to_jsonable
 from vision.progress import Advance, progress
 from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
+from vision.scene.scene import Scene
 
 Ending = Literal["dropped", "late", "complete"]
 """End of a trial: the object fell (or the simulation broke), time at a goal ran out, or all goals were reached."""
@@ -107,10 +108,14 @@ class Result:
 
 
 def play(
-    config: EvaluateConfig, policy: str, randomization: Randomization, label: str, recorder: Recorder | None = None
+    config: EvaluateConfig,
+    scene: Scene,
+    policy: str,
+    randomization: Randomization,
+    label: str,
+    recorder: Recorder | None = None,
 ) -> Result:
     """Play all trials in parallel, each until it is over."""
-    scene = complete_scene(config.scene)
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
     layout_of(environment.scene)  # refuses a scene without goals
     player = create_policy(policy, environment.scene, config.trials)
@@ -165,6 +170,7 @@ def play_trials(
 
 def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     """Play the configured trials, and write ``results.json`` and the GIF."""
+    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
@@ -172,12 +178,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     results: dict[str, Result] = {}
     for kind, randomization in kinds.items():
         wanted = recorder if not results else None
-        results[kind] = play(config, config.policy, randomization, f"{kind} simulation", wanted)
-    played = policy_label(config.policy, complete_scene(config.scene))
+        results[kind] = play(config, scene, config.policy, randomization, f"{kind} simulation", wanted)
+    played = policy_label(config.policy, scene)
     if config.baseline and played != RandomExploration.name:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"
-            results[label] = play(config, RandomExploration.name, randomization, label)
+            results[label] = play(config, scene, RandomExploration.name, randomization, label)
     content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
     for kind, result in results.items():
         content[kind] = {
@@ -191,7 +197,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     if config.gif and recorder:
         from datagen.policy.trial_gif import film  # late: it imports the renderers
 
-        film(config.gif, recorder.best(), complete_scene(config.scene))
+        film(config.gif, recorder.best(), scene)
     return results
 
 

@@ -12,6 +12,7 @@ from datagen.sim.hand import hand_file, load_hand, whole_model
 from datagen.sim.hand_files import model_digest
 from datagen.sim.hand_model import fingertip_names, fixed_landmarks, visual_group
 from vision.errors import DactylError
+from vision.io.kept import KeptWhileFilesStay
 from vision.scene.hand import Hand
 from vision.scene.load import load_scene
 from vision.scene.scene import Scene
@@ -19,9 +20,9 @@ from vision.scene.scene import Scene
 _NEAR = 1e-3  # rad or m beyond a limit: rounding
 
 
-@functools.lru_cache(maxsize=8)
+@KeptWhileFilesStay
 def complete_scene(source: str) -> Scene:
-    """Load and complete the scene of that name or in that file.
+    """Load and complete the scene of that name or in that file, again if the file or the hand's model has changed.
 
     Raises:
         DactylError: there is no such scene, or its hand's model is missing or lacks something that the scene names.
@@ -46,7 +47,7 @@ def completed(scene: Scene) -> Scene:
     spec = load_hand(hand)
     model = whole_model(spec, hand)
     _refuse_joints(hand, model)
-    for actuator in range(model.nu):
+    for actuator in range(model.nactuator):
         control_of(model, actuator, hand)
     joints = tuple(joint.name.removeprefix(hand.prefix) for joint in spec.joints)
     _refuse_odd_choices(hand, model, joints)

@@ -21,6 +21,10 @@ _JOINT = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT)
 _TENDON = int(mujoco.mjtTrn.mjTRN_TENDON)
 _JOINT_WRAP = int(mujoco.mjtWrap.mjWRAP_JOINT)
 _AFFINE = int(mujoco.mjtBias.mjBIAS_AFFINE)
+_FIXED, _PID = int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtGain.mjGAIN_PID)
+_POSITION_INPUT = 1  # of <pid>
+_TO_THE_CONTROL = tuple(int(getattr(mujoco.mjtDyn, f"mjDYN_{kind}")) for kind in ("NONE", "FILTER", "FILTEREXACT"))
+_SAME_GAIN = 0.01  # of a model that states gain and stiffness by hand, rounded
 
 
 class Control(NamedTuple):
@@ -58,7 +62,7 @@ def controls_of(model: mujoco.MjModel, joint_ids: list[int], hand: Hand | None) 
     """Return the controls of a compiled hand with these joints of the model in order; raise as :func:`control_of`."""
     if hand is None:
         return Controls(np.zeros((0, 2)), np.zeros((0, len(joint_ids))), np.zeros(0))
-    found = [control_of(model, actuator, hand) for actuator in range(model.nu)]
+    found = [control_of(model, actuator, hand) for actuator in range(model.nactuator)]
     limits = np.array([(one.low, one.high) for one in found], dtype=np.float64).reshape(-1, 2)
     follows = np.zeros((len(found), len(joint_ids)))
     for row, one in zip(follows, found, strict=True):
@@ -71,8 +75,13 @@ def control_of(model: mujoco.MjModel, actuator: int, hand: Hand) -> Control:
     """Return the control of one actuator.
 
     Raises:
-        DactylError: it has no range, and no joint or tendon whose limits could replace it.
+        DactylError: it has several controls; or no range, and no joint or tendon whose limits could replace it.
     """
+    if (count := model.actuator_ctrlnum[actuator]) != 1:
+        raise DactylError(
+            f"hand {hand.name}: actuator '{model.actuator(actuator).name}' has {count} controls, and an action is one; "
+            'give it input="pos" in its model'
+        )
     joints = _followed(model, actuator) if _is_servo(model, actuator) else {}
     if model.actuator_ctrllimited[actuator]:
         low, high = model.actuator_ctrlrange[actuator]
@@ -87,8 +96,18 @@ def control_of(model: mujoco.MjModel, actuator: int, hand: Hand) -> Control:
 
 
 def _is_servo(model: mujoco.MjModel, actuator: int) -> bool:
-    """Return whether the actuator's control is a position."""
-    return bool(model.actuator_biastype[actuator] == _AFFINE and model.actuator_biasprm[actuator, 1] < 0)
+    """Return whether the actuator's control is a position: at it, the force is zero, at once or after a delay. A
+    control of ``<intvelocity>`` is a velocity, one of a cylinder with a spring is a pressure."""
+    stiffness = -model.actuator_biasprm[actuator, 1]
+    if model.actuator_biastype[actuator] != _AFFINE or not stiffness > 0:
+        return False
+    if model.actuator_gaintype[actuator] == _PID:
+        return bool(model.actuator_ctrlspec[actuator] == _POSITION_INPUT)
+    return bool(
+        model.actuator_gaintype[actuator] == _FIXED
+        and model.actuator_dyntype[actuator] in _TO_THE_CONTROL
+        and np.isclose(model.actuator_gainprm[actuator, 0], stiffness, rtol=_SAME_GAIN)
+    )
 
 
 def _followed(model: mujoco.MjModel, actuator: int) -> dict[int, float]:

@@ -120,8 +120,8 @@ class Environment:
             if discarded.max() >= _MOST_ATTEMPTS:
                 raise DactylError(
                     f"object '{self.scene.object.name}': {_MOST_ATTEMPTS} initial states in a row were lost, as the "
-                    "hand moved at random; see in dactyl scene check whether workspace.start lies in the hand, "
-                    "initial_pose holds the object there, and drop_height is below that; or lower "
+                    "hand moved at random; see in dactyl scene check whether it warns of anything, workspace.start "
+                    "lies in the hand, initial_pose holds the object there, and drop_height is below that; or lower "
                     "workspace.random_motion"
                 )
             self._place(lost, draws)

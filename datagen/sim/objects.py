@@ -17,6 +17,7 @@ OBJECT = "object"
 """Name of its body, its joint and its first colliding geom; further geoms append a colon and a number."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
 """Size factors of an object that is a mesh, with one mesh for each."""
+_THINNEST = 1e-7  # m: mean distance of a surface's planes from its centre, of which rounded coordinates leave 1e-9
 
 
 def add_object(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjsBody:
@@ -64,6 +65,8 @@ def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
     own = np.arange(3 * len(mesh.faces))
     corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
     material = spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
+    if _is_flat(mesh.triangles):
+        corners.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # MuJoCo refuses a solid without volume
     if part.texture is not None and mesh.uv is not None:
         corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
         _add_texture(spec, part.name, part.texture)
@@ -79,6 +82,14 @@ def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
         castshadow=part.casts_shadow,
     )
     return part.name
+
+
+def _is_flat(triangles: FloatArray) -> bool:
+    """Return whether triangles (F, 3, 3) enclose no volume with their centre, up to rounding."""
+    area = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1) / 2
+    centre = (area[:, None] * triangles.mean(axis=1)).sum(axis=0) / area.sum()
+    volume = np.abs(np.linalg.det(triangles - centre)).sum() / 6
+    return bool(volume < _THINNEST * area.sum())
 
 
 def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:

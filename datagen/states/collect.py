@@ -34,6 +34,7 @@ from vision.io.files import exclusive_folder, remove
 from vision.io.json_values import to_jsonable
 from vision.progress import progress
 from vision.scene.load import check_scene, load_scene
+from vision.scene.scene import Scene
 from vision.storage.folders import MANIFEST, reserve_output
 
 _MOST_EMPTY = 5  # consecutive parts without a kept state
@@ -103,22 +104,23 @@ def collect(config: StatesConfig) -> States:
             than configured, another process writes to it, the object is lost whenever an episode begins, or the hand's
             model is missing.
     """
+    scene, identity = complete_scene(config.scene), config.identity()  # someone may edit the scene's file meanwhile
     with exclusive_folder(config.output):
-        _claim(config)
+        _claim(config, identity)
         records: list[PartRecord] = []
         while (record := _reusable_part(config, records)) is not None:
             records.append(record)
         if _total(records) < config.count:
             remove(config.output / MANIFEST)
-            _make_missing(config, records)
-        write_manifest(config.output, complete_scene(config.scene), config.identity(), records)
+            _make_missing(config, scene, records)
+        write_manifest(config.output, scene, identity, records)
     return load_states(config.output)
 
 
-def _claim(config: StatesConfig) -> None:
+def _claim(config: StatesConfig, identity: dict[str, Any]) -> None:
     """Record the configuration in a new folder; refuse a folder with another one, or finished with more states."""
     folder = config.output
-    reserve_output(folder, config.identity(), "part-*")
+    reserve_output(folder, identity, "part-*")
     if (folder / MANIFEST).exists() and (there := read_manifest(folder).states) > config.count:
         raise DactylError(f"{folder}: holds {there} states, more than count {config.count}; choose another output")
 
@@ -136,13 +138,12 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
     return record
 
 
-def _make_missing(config: StatesConfig, records: list[PartRecord]) -> None:
+def _make_missing(config: StatesConfig, scene: Scene, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, simulated or found after a gap."""
     most = config.worlds * -(-config.episode_steps // config.stride)  # states of a part in which nothing is dropped
     cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
     workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
-    scene = complete_scene(config.scene)
     task = PartTask(config, config.threads or max(1, cores // workers))
     with (
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,

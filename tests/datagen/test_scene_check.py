@@ -143,6 +143,35 @@ def test_a_hand_with_limits_of_another_unit_and_a_floor_is_warned_of(
     assert len(others) == bool(message)
 
 
+@pytest.mark.parametrize(
+    ("actuators", "said"),
+    [
+        ('<position name="a" joint="j" kp="1" ctrlrange="-57 57"/>', "actuator a spans 114 where .* 1.99 radians;"),
+        (
+            '<position name="a" joint="j" kp="1" ctrlrange="-1 1"/>'
+            '<position name="b" joint="j" kp="1" gear="2" ctrlrange="-90 0"/>'
+            '<position name="c" tendon="t" kp="1" ctrlrange="0 57"/>',
+            "actuator b spans 90 where .* 3.98 radians, and 1 more like it",
+        ),
+        ('<position name="a" joint="j" kp="1" ctrlrange="-3 3"/>', None),  # presses against its limits
+        ('<motor name="a" joint="j" ctrlrange="-57 57"/>', None),
+        ('<position name="a" joint="free" kp="1" ctrlrange="-57 57"/>', None),
+        ('<position name="a" joint="slide" kp="1" ctrlrange="-57 57"/>', None),
+    ],
+)
+def test_a_servo_led_by_degrees_is_warned_of(tmp_path: Path, actuators: str, said: str | None) -> None:
+    joints = '<joint name="j" axis="0 1 0" range="-57 57"/><joint name="free"/><joint type="slide" name="slide"/>'
+    tendon = '<tendon><fixed name="t"><joint joint="j" coef=".5"/></fixed></tendon>'
+    (tmp_path / "hand.xml").write_text(
+        f'<mujoco><worldbody><body pos="1 .8 .1">{joints}<geom size=".01"/></body></worldbody>{tendon}'
+        f"<actuator>{actuators}</actuator></mujoco>"
+    )
+    given = completed(changed(hand=Hand(name="it", source=str(tmp_path / "hand.xml"))))
+    found = list(model_warnings(compile_scene(given)))
+    assert len(found) == (said is not None), found
+    assert said is None or re.search(f"{said}.*are these degrees", found[0]), found
+
+
 def test_a_hands_mocap_body_is_warned_of(tmp_path: Path) -> None:
     link = '<body pos="1 .8 .1"><joint name="j" axis="0 1 0"/><geom size=".01"/></body>'
     target = '<body name="target" mocap="true" pos="1 .8 .5"><geom size=".01" contype="0" conaffinity="0"/></body>'

@@ -27,7 +27,7 @@ from vision.scene import baking
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.meshes import MeshFile
-from vision.scene.objects import Mesh, PoseObject
+from vision.scene.objects import Mesh, PoseObject, linear_from_srgb, srgb_from_linear
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.solvers.bundle import solve_pose
@@ -139,29 +139,134 @@ def painted(points: np.ndarray) -> np.ndarray:
     return np.hstack([127 + 3000 * points, np.full((len(points), 1), 255)]).clip(0, 255).astype(np.uint8)
 
 
-def with_a_material(glb: bytes) -> bytes:
-    """A .glb file whose vertices have colours, as Blender writes it: with a material besides."""
-    length = int.from_bytes(glb[12:16], "little")
-    about = json.loads(glb[20 : 20 + length])
-    about["materials"] = [{"pbrMetallicRoughness": {"baseColorFactor": [1, 1, 1, 1]}}]
-    about["meshes"][0]["primitives"][0]["material"] = 0
+def write_glb(
+    path: Path,
+    mesh: trimesh.Trimesh,
+    material: dict[str, Any] | None = None,
+    colors: np.ndarray | None = None,
+    texels: np.ndarray | None = None,
+) -> None:
+    """Write a .glb by its standard, with linear colours (V, 3) of vertices, and an image that lies along the x axis."""
+    data = [mesh.vertices.astype("<f4"), mesh.faces.astype("<u4")]
+    accessors: list[dict[str, Any]] = [
+        {"componentType": 5126, "type": "VEC3", "count": len(mesh.vertices),
+         "min": mesh.vertices.min(axis=0).tolist(), "max": mesh.vertices.max(axis=0).tolist()},
+        {"componentType": 5125, "type": "SCALAR", "count": mesh.faces.size},
+    ]  # fmt: skip
+    attributes, primitive = {"POSITION": 0}, {"indices": 1, "mode": 4}
+    about: dict[str, Any] = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+    }
+    if colors is not None:
+        kind = {np.dtype(np.uint8): 5121, np.dtype(np.uint16): 5123, np.dtype(np.float32): 5126}[colors.dtype]
+        attributes["COLOR_0"] = len(data)
+        accessors.append(
+            {"componentType": kind, "type": "VEC4", "count": len(colors), "normalized": colors.dtype != np.float32}
+        )
+        whole = 1.0 if colors.dtype == np.float32 else np.iinfo(colors.dtype).max
+        data.append(np.column_stack([colors, np.full(len(colors), whole, colors.dtype)]))
+    if texels is not None:
+        attributes["TEXCOORD_0"] = len(data)
+        accessors.append({"componentType": 5126, "type": "VEC2", "count": len(mesh.vertices)})
+        low, high = mesh.bounds[:, 0]
+        along = (mesh.vertices[:, 0] - low) / (high - low)
+        data.append(np.column_stack([along, along]).astype("<f4"))
+        file = io.BytesIO()
+        Image.fromarray(texels).save(file, "PNG")
+        about |= {"textures": [{"source": 0}], "images": [{"bufferView": len(data), "mimeType": "image/png"}]}
+        data.append(np.frombuffer(file.getvalue(), np.uint8))
+    if material is not None:
+        primitive["material"] = 0
+        about["materials"] = [material]
+    views, whole_data = [], b""
+    for number, values in enumerate(data):
+        views.append({"buffer": 0, "byteOffset": len(whole_data), "byteLength": values.nbytes})
+        if number < len(accessors):
+            accessors[number]["bufferView"] = number
+        whole_data += values.tobytes() + bytes(-values.nbytes % 4)
+    about |= {"meshes": [{"primitives": [primitive | {"attributes": attributes}]}], "accessors": accessors}
+    about |= {"bufferViews": views, "buffers": [{"byteLength": len(whole_data)}]}
     text = json.dumps(about).encode()
     text += b" " * (-len(text) % 4)
-    rest = glb[20 + length :]
-    return b"glTF" + struct.pack("<III4s", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
+    rest = struct.pack("<I4s", len(whole_data), b"BIN\0") + whole_data
+    path.write_bytes(b"glTF" + struct.pack("<III4s", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest)
+
+
+GREY = 0.2158605  # linear; Blender's 50 % grey
+
+
+@pytest.mark.parametrize(
+    ("material", "colors", "expected"),
+    [
+        ({"pbrMetallicRoughness": {"baseColorFactor": [GREY, 1, 0, 1]}}, None, (0.5, 1, 0)),
+        ({}, None, (1, 1, 1)),
+        (None, np.full((8, 3), GREY, np.float32), (0.5, 0.5, 0.5)),
+        (None, np.full((8, 3), round(GREY * 65535), np.uint16), (0.5, 0.5, 0.5)),
+        ({}, np.full((8, 3), round(GREY * 255), np.uint8), (0.5, 0.5, 0.5)),
+        (
+            {"pbrMetallicRoughness": {"baseColorFactor": [0.5, 0.5, 1, 1]}},
+            np.full((8, 3), 2 * GREY, np.float32),
+            (0.5, 0.5, srgb_from_linear(2 * GREY)),
+        ),
+    ],
+)
+def test_colours_of_a_glb_are_linear(
+    tmp_path: Path, material: dict[str, Any] | None, colors: np.ndarray | None, expected: tuple[float, ...]
+) -> None:
+    """They were taken for sRGB-encoded, and 16 bits for their lower 8: grey was nearly black."""
+    write_glb(tmp_path / "it.glb", trimesh.creation.box((0.05, 0.05, 0.08)), material, colors)
+    (part,) = build(tmp_path, "it.glb").parts
+    np.testing.assert_allclose(part.color, expected, atol=0.004)
+    assert part.texture is None
+
+
+@pytest.mark.parametrize("extension", [False, True])
+def test_the_colour_of_a_glbs_material_multiplies_its_texture(tmp_path: Path, extension: bool) -> None:
+    texels = np.full((4, 4, 3), 188, np.uint8)  # linear 0.5
+    texture = {"index": 0}
+    material: dict[str, Any] = {
+        "pbrMetallicRoughness": {"baseColorTexture": texture, "baseColorFactor": [GREY, 1, 0, 1]}
+    }
+    if extension:  # of a matt surface; what is written beside it is not looked at
+        other = {"diffuseTexture": texture, "diffuseFactor": [GREY, 1, 0, 1], "specularFactor": [0.04] * 3}
+        material["extensions"] = {"KHR_materials_pbrSpecularGlossiness": other}
+    write_glb(tmp_path / "it.glb", trimesh.creation.box((0.05, 0.05, 0.08)), material, texels=texels)
+    (part,) = build(tmp_path, "it.glb").parts
+    assert part.texture is not None
+    shown = linear_from_srgb(np.asarray(Image.open(io.BytesIO(part.texture)), np.float64) / 255)
+    np.testing.assert_allclose(shown[0, 0] * linear_from_srgb(part.color), [GREY / 2, 0.5, 0], atol=0.02)
+    if not extension:
+        np.testing.assert_allclose(shown, 0.5, atol=0.01)
+        np.testing.assert_allclose(part.color, [0.5, 1, 0], atol=0.004)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"texCoord": 1}, "TEXCOORD_1"), ({"extensions": {"KHR_texture_transform": {}}}, "KHR_texture_transform")],
+)
+def test_a_texture_that_would_lie_elsewhere_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    material = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0, **change}}}
+    write_glb(tmp_path / "it.glb", trimesh.creation.box(), material, texels=np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match=f"{said}.*export it again"):
+        build(tmp_path, "it.glb")
 
 
 @pytest.mark.parametrize("kind", ["vertices", "triangles", "many triangles", "vertices with a material"])
 def test_colours_of_a_scan_become_a_texture(folder: Path, kind: str) -> None:
     solid = trimesh.creation.torus(0.03, 0.01, major_sections=300 if kind == "many triangles" else 96)
-    if kind == "triangles":
+    name = "scan.glb" if "material" in kind else "scan.ply"
+    if "material" in kind:  # as Blender writes it
+        linear = linear_from_srgb(painted(solid.vertices)[:, :3] / 255)
+        write_glb(folder / name, solid, {}, (65535 * linear).round().astype(np.uint16))
+    elif kind == "triangles":
         solid.visual.face_colors = painted(solid.triangles_center)
+        solid.export(folder / name)
     else:
         solid.visual.vertex_colors = painted(solid.vertices)
-    name = "scan.glb" if "material" in kind else "scan.ply"
-    solid.export(folder / name)
-    if "material" in kind:
-        (folder / name).write_bytes(with_a_material((folder / name).read_bytes()))
+        solid.export(folder / name)
     (part,) = build(folder, name, pieces=["box.stl"]).parts
     assert part.texture is not None
     assert part.color == (1, 1, 1)

@@ -101,6 +101,16 @@ def test_one_camera_of_opencv_or_ros(tmp_path: Path, text: str) -> None:
     assert (lens.model, lens.coefficients) == ("radial-tangential", (-0.2, 0.1, 0.001, 0.002, -0.03))
 
 
+@pytest.mark.parametrize("coefficients", ["d: []\n", ""])
+def test_a_camera_of_ros_without_a_lens(tmp_path: Path, coefficients: str) -> None:
+    """As drivers send it that know a focal length, and no distortion."""
+    text = ROS_MESSAGE.replace("plumb_bob", '""').replace("d: [-0.2, 0.1, 0.001, 0.002, -0.03]\n", coefficients)
+    (tmp_path / "left.yaml").write_text(text)
+    found = read_intrinsics(tmp_path / "left.yaml")
+    assert found.lens is None
+    np.testing.assert_array_equal(found.matrix[:2, 2], [320.5, 240.5])
+
+
 def test_opencvs_fisheye_is_no_other_lens_with_four_coefficients(tmp_path: Path) -> None:
     four = OPENCV.replace("rows: 5", "rows: 4").replace(", -0.03 ]", " ]")
     for said, model in (
@@ -144,10 +154,8 @@ def test_scenes_read_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(camera.intrinsics, K)
     np.testing.assert_array_equal(camera.position, [-0.1, -0.2, -0.3])
     world = "[[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]"
-    load_scene.cache_clear()
     moved = load_scene(scene_file(tmp_path, f"rig: {{file: calibration.json, world: {world}}}")).rig.cameras[0]
     np.testing.assert_allclose(moved.position, [-1.1, -0.2, -0.3])
-    load_scene.cache_clear()
     place = "position: [0, 1, 1], look_at: [0, 0, 0]"
     rig = load_scene(scene_file(tmp_path, f"rig: {{cameras: [{{name: a, calibration: one.yaml, {place}}}]}}")).rig
     np.testing.assert_array_equal(rig.cameras[0].intrinsics, K)
@@ -162,7 +170,9 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (ROS_MESSAGE, ("binning_x: 0", "binning_x: 2"), "binned or cut"),
         (ROS_MESSAGE, ("x_offset: 0", "x_offset: 40"), "binned or cut"),
         (ROS, ("image_width", "cam0: {}\nimage_width"), "holds a whole rig; give it as rig: chain.yaml"),
-        (ROS, ("plumb_bob", "barrel"), "distortion model: expected one of .* got barrel"),
+        (ROS, ("plumb_bob", "barrel"), "distortion model: expected one of .* got 'barrel'"),
+        (ROS_MESSAGE, ("plumb_bob", '""'), "5 distortion coefficients, and no distortion_model"),
+        (ROS_MESSAGE, ("[550.0, 0.0, 320.0, 0.0, 560.0, 240.0, 0.0, 0.0, 1.0]", str([0.0] * 9)), "k: .*not calibrated"),
         (ROS, ("rows: 3, cols: 3, data: [550.0", "rows: 3, cols: 3, data: [.nan"), "finite"),
         (ROS, ("data: [550.0, ", "data: ["), "reshape|expected"),
         (ROS, ("rows: 3", "rows: -1"), "rows -1"),

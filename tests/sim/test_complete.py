@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import gymnasium_robotics
@@ -9,6 +10,7 @@ import msgspec
 import mujoco
 import numpy as np
 import pytest
+import trimesh
 
 from datagen.sim.complete import complete_scene, completed
 from datagen.sim.hand import hand_file, load_hand
@@ -235,6 +237,36 @@ def test_a_servo_without_a_range_has_that_of_its_joint(tmp_path: Path) -> None:
     np.testing.assert_allclose(controls.range, [[-0.02, 0.02], np.deg2rad([-1, 1])])
 
 
+@pytest.mark.parametrize(
+    ("actuator", "follows"),
+    [
+        ('position joint="my_L" kp="2"', True),
+        ('position joint="my_L" kp="2" timeconst="0.1"', True),
+        ('pid joint="my_L" kp="2" ki="1" input="pos"', True),
+        ('pid joint="my_L" kp="2" kv="1" input="vel" velrange="-1 2"', False),
+        ('velocity joint="my_L" kv="2"', False),
+        ('intvelocity joint="my_L" kp="2" actrange="-1 1"', False),
+        ('cylinder joint="my_L" area="1" bias="0 -3 0"', False),
+        ('general joint="my_L" gainprm="0.01" biastype="affine" biasprm="0 -3 0"', False),
+        ('general joint="my_L" gainprm="3" biastype="affine" biasprm="0 -3 -1"', True),
+        ('general joint="my_L" dyntype="user" gainprm="3" biastype="affine" biasprm="0 -3 -1"', False),
+    ],
+)
+def test_only_a_control_that_is_a_position_is_relative_to_the_present_one(
+    tmp_path: Path, actuator: str, follows: bool
+) -> None:
+    """The integrated velocity of <intvelocity> was relative to the joint's position: a bent finger moved on."""
+    inserted = f'<actuator><{actuator} name="my_first" ctrlrange="-1 2"/>'
+    controls = compile_scene(completed(with_hand(bare(tmp_path, ("<actuator>", inserted))))).controls
+    assert controls.present(np.array([[0.7, 0]]))[0, 0] == pytest.approx(0.7 if follows else 0.5)
+
+
+def test_an_actuator_with_several_controls_is_refused(tmp_path: Path) -> None:
+    inserted = '<actuator><pid name="my_first" joint="my_L" kp="2" kv="1" input="pos vel" ctrlrange="-1 1"/>'
+    with pytest.raises(DactylError, match=r'has 2 controls.*input="pos"'):
+        completed(with_hand(bare(tmp_path, ("<actuator>", inserted))))
+
+
 def test_a_servo_on_a_tendon_follows_the_joints_it_runs_over(tmp_path: Path) -> None:
     """Motors have no position: their actions are shares of the whole range."""
     actuators = """
@@ -297,3 +329,41 @@ def test_a_hands_file_is_looked_for_beside_the_file_that_names_it(
     assert hand is not None
     assert hand.joints == ("bend",)
     assert hand.source == str(tmp_path / "lab" / "hands" / "claw.xml")
+
+
+def test_a_scene_whose_files_are_edited_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook went on with the scene of before. What has not changed is not read again."""
+    (tmp_path / "two.xml").write_text(TWO_FINGERS)
+    (tmp_path / "hand.yaml").write_text("{name: two, source: two.xml, prefix: my_}")
+    trimesh.creation.box((0.05, 0.05, 0.08)).export(tmp_path / "box.stl")
+    rig = (SCENES / "rigs" / "trifinger.yaml").read_text()
+    (tmp_path / "cameras.yaml").write_text(rig)
+    text = (SCENES / "trifinger-cube.yaml").read_text().replace("rig: trifinger", "rig: cameras.yaml")
+    text = re.sub(r"(?m)^hand:.*", "hand: hand.yaml", text)
+    text = re.sub(r"(?m)^object:\n(  .*\n)+", "object: {kind: mesh, name: it, file: box.stl, mass: 0.1}\n", text)
+    (tmp_path / "it.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+
+    def edited(file: str, *change: str) -> Scene:
+        before = complete_scene("it.yaml")
+        assert complete_scene("it.yaml") is before
+        assert load_scene("it.yaml") is load_scene("it.yaml")
+        if change:
+            (tmp_path / file).write_text((tmp_path / file).read_text().replace(*change))
+        else:
+            trimesh.creation.box((0.05, 0.05, 0.06)).export(tmp_path / file)
+        assert complete_scene("it.yaml") is not before
+        return complete_scene("it.yaml")
+
+    assert edited("it.yaml", "mass: 0.1", "mass: 0.3").object.mass == 0.3
+    assert edited("box.stl").object.diameter == pytest.approx(np.linalg.norm([0.05, 0.05, 0.06]))
+    name = load_scene("it.yaml").rig.names[0]
+    assert edited("cameras.yaml", f"name: {name}", "name: first").rig.names[0] == "first"
+    for file, change in (("hand.yaml", ("two,", "other,")), ("two.xml", ("my_L", "my_M"))):
+        changed = edited(file, *change).hand
+        assert changed is not None
+    assert (changed.name, changed.joints) == ("other", ("M", "R"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(DactylError, match="no such scene"):
+        complete_scene("it.yaml")

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.cameras import mujoco_pose
 from datagen.sim.complete import completed
 from datagen.sim.geom_meshes import geom_mesh
+from datagen.sim.objects import add_parts
 from datagen.sim.scene import SimScene, compile_scene
 from tests.scenes import JOINTS, compiled, rig, scene
 from vision.errors import DactylError
@@ -28,7 +29,7 @@ from vision.scene.glyphs import FONT, letter_mesh
 from vision.scene.hand import Hand
 from vision.scene.lettered import LETTER_RELIEF
 from vision.scene.load import SCENES
-from vision.scene.objects import Face, Piece
+from vision.scene.objects import Face, Mesh, Part, Piece
 from vision.scene.surroundings import Background
 
 OBJECTS = ("block", "prism")
@@ -387,3 +388,25 @@ def test_glyphs_are_solids(letter: str) -> None:
     assert mesh.is_watertight
     assert mesh.volume > 0
     np.testing.assert_allclose(mesh.bounds.mean(axis=0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [0, 37])
+def test_a_part_with_one_flat_face_is_drawn_where_it_is(degrees: float) -> None:
+    """MuJoCo refuses a mesh without volume: a mug whose label is a rectangle with a material of its own."""
+    box = trimesh.creation.box((0.05, 0.06, 0.07))
+    box.apply_transform(trimesh.transformations.rotation_matrix(np.deg2rad(degrees), [1, 2, 3]))
+    parts = tuple(
+        Part(name=f"surface/{number}", mesh=Mesh(np.array(box.vertices, np.float32), box.faces[side]), color=(1, 0, 0))
+        for number, side in enumerate([box.facets[0], np.concatenate(box.facets[1:])])
+    )
+    spec = mujoco.MjSpec()
+    add_parts(spec, spec.worldbody.add_body(), replace(scene("block").object, parts=parts))
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    for part in parts:
+        geom = model.geom(part.name).id
+        corners = geom_mesh(model, geom).vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+        wanted = part.mesh.vertices[np.unique(part.mesh.faces)]
+        assert np.linalg.norm(corners[:, None] - wanted, axis=-1).min(axis=0).max() < 1e-6
+        assert np.linalg.norm(corners[:, None] - wanted, axis=-1).min(axis=1).max() < 1e-6

@@ -27,11 +27,12 @@ from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.sim.outcome import Outcome
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.files import REJECTIONS, load_states, states_fingerprint
+from datagen.states.files import REJECTIONS, Columns, load_states, states_fingerprint
 from datagen.states.parts import Part, PartTask, _rejections
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
 from vision.errors import DactylError
+from vision.scene.load import SCENES
 from vision.storage.schema import STATES, check_column
 from vision.storage.tables import read_table
 
@@ -124,6 +125,23 @@ def test_processes_do_not_matter(finished: StatesConfig, tmp_path: Path) -> None
     (tmp_path / "part-000001.json").unlink()
     collect(replace(config, workers=3))
     assert digests(tmp_path) == digests(finished.output)
+
+
+def test_a_scene_that_is_edited_meanwhile_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states would be said to be of a scene that they are not of."""
+    path = tmp_path / "it.yaml"
+    path.write_text((SCENES / "block.yaml").read_text().replace("object: block", "object: prism"))
+    expected = complete_scene(str(path)).identity()
+
+    def edit(part: Part, limit: int) -> tuple[Columns, dict[str, int], bool]:
+        path.write_text((SCENES / "block.yaml").read_text())
+        return cut(part, limit)
+
+    cut = Part.cut
+    monkeypatch.setattr(Part, "cut", edit)
+    states = collect(StatesConfig(tmp_path / "states", scene=str(path), count=4, **SMALL))
+    assert states.scene.identity() == expected
+    assert complete_scene(str(path)).identity() != expected
 
 
 def test_a_part_is_cut_where_simulation_would_have_stopped(

@@ -24,6 +24,7 @@ from typing import IO
 
 from vision.errors import DactylError
 from vision.io import store
+from vision.io.kept import note_opened
 from vision.io.store import Location, is_remote
 
 _TEMPORARY = ".tmp-"
@@ -131,9 +132,11 @@ def open_regular(path: Path) -> io.FileIO:
     """
     # Without O_NONBLOCK, opening a pipe waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError("not a file")
+    note_opened(path, status)
     return io.FileIO(descriptor)
 
 

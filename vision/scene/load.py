@@ -6,7 +6,6 @@ and so on), of ours, or of parts that another installed package offers by entry 
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from vision.config_files import CONFIGS
 from vision.errors import DactylError
 from vision.io.decode import parse_json
 from vision.io.files import read_file
+from vision.io.kept import KeptWhileFilesStay
 from vision.registry import Registry
 from vision.scene.hand import Hand
 from vision.scene.lettered import BoxFile, PrismFile
@@ -54,11 +54,12 @@ class SceneFile(Plain, frozen=True):
     name: str | None = None
 
 
-@functools.lru_cache(maxsize=8)
+@KeptWhileFilesStay
 def load_scene(source: str) -> Scene:
     """Load the scene of that name in ``configs/scenes``, or of that file (YAML, or the JSON that datasets contain).
 
-    Its hand is not completed yet: ``datagen.sim.complete`` reads the rest from the hand's model.
+    It is read again if a file that it consists of has changed. Its hand is not completed yet: ``datagen.sim.complete``
+    reads the rest from the hand's model.
 
     Raises:
         DactylError: there is no such scene, or it is invalid; the message names file and key.

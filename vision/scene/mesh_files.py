@@ -7,6 +7,7 @@ vertices that are not numbers together with their triangles: an object would the
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import struct
@@ -25,8 +26,12 @@ _PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA", "GIF")
 """Texture formats that Pillow may assume; it would pass others to external programs."""
 _MOST_PIXELS = 8192 * 8192
 _NO_MATERIAL = "(null)"  # as exporters write it
-_LOOKS = {"KHR_materials_unlit", "KHR_materials_pbrSpecularGlossiness"}
+_GLOSSY = "KHR_materials_pbrSpecularGlossiness"
+_LOOKS = {"KHR_materials_unlit", _GLOSSY}
 """Extensions of glTF without which a file can still be read as intended."""
+VERTEX_COLORS = "_COLOR_0"
+"""Attribute by which trimesh reads the colours of a .glb's vertices: by their own name, it takes the low byte of 16
+bits, and drops them beside a material."""
 
 
 def read_mesh_file(path: Path) -> bytes:
@@ -136,14 +141,16 @@ def _read_beside(folder: Path, name: str) -> bytes:
 def _read_whole(content: bytes, suffix: str) -> bytes:
     """A mesh file as trimesh reads it; ValueError where it is cut short, or says what trimesh passes over."""
     if suffix == ".glb":
-        _refuse_unread(content)
-    elif suffix == ".obj":
+        about, rest = _parse_glb(content)
+        _refuse_unread(about)
+        return _with_readable_colors(about, rest)
+    if suffix == ".obj":
         _refuse_odd_corners(content)
         return _utf8(content)
-    elif suffix == ".ply":
+    if suffix == ".ply":
         header, end, rest = content.partition(b"end_header")
         return _utf8(header) + end + rest
-    elif suffix == ".stl":
+    if suffix == ".stl":
         triangles = int.from_bytes(content[80:84], "little")
         if len(content) == 84 + 50 * triangles:
             return content
@@ -196,24 +203,63 @@ def _check_picture(content: bytes) -> None:
         raise ValueError(f"a texture that is too large ({error}); make it smaller") from None
 
 
-def _refuse_unread(content: bytes) -> None:
-    """Raise ValueError if a .glb needs something that trimesh ignores, or lets a few nodes expand to millions."""
+def _parse_glb(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return a .glb's description and what follows it."""
     if content[:4] != b"glTF" or len(content) < 20:
         raise ValueError("not a .glb: its first letters are not glTF")
     (size,) = struct.unpack("<I", content[12:16])
     about = parse_json(content[20 : 20 + size].rstrip(b" \0"), "its header")
     if not isinstance(about, dict):
         raise ValueError("not a .glb: its header is no mapping")
+    return about, content[20 + size :]
+
+
+def _with_readable_colors(about: dict[str, Any], rest: bytes) -> bytes:
+    """Return a .glb whose vertices' colours are called :data:`VERTEX_COLORS`, and whose materials are said once:
+    trimesh mixes one with what is written beside it for programs that do not know its extension."""
+    for material in map(_mapping, _list(about, "materials")):
+        if _GLOSSY in _mapping(material.get("extensions")):
+            material.pop("pbrMetallicRoughness", None)
+    for mesh in _list(about, "meshes"):
+        for primitive in _list(_mapping(mesh), "primitives"):
+            attributes = _mapping(_mapping(primitive).get("attributes"))
+            if "COLOR_0" in attributes:
+                attributes[VERTEX_COLORS] = attributes.pop("COLOR_0")
+    header = json.dumps(about).encode()
+    header += b" " * (-len(header) % 4)
+    return b"glTF" + struct.pack("<III4s", 2, 20 + len(header) + len(rest), len(header), b"JSON") + header + rest
+
+
+def _refuse_unread(about: dict[str, Any]) -> None:
+    """Raise ValueError if a .glb needs something that trimesh ignores, or lets a few nodes expand to millions."""
     if needed := sorted({str(name) for name in _list(about, "extensionsRequired")} - _LOOKS):
         raise ValueError(f"needs the extension {needed[0]} of glTF, which is not read; export it without")
     if any(isinstance(each, dict) and "sparse" in each for each in _list(about, "accessors")):
         raise ValueError("has sparse accessors, which are not read; export it without")
+    for material in map(_mapping, _list(about, "materials")):
+        glossy = _mapping(_mapping(material.get("extensions")).get(_GLOSSY))
+        metallic = _mapping(material.get("pbrMetallicRoughness"))
+        for texture in (_mapping(metallic.get("baseColorTexture")), _mapping(glossy.get("diffuseTexture"))):
+            if "KHR_texture_transform" in _mapping(texture.get("extensions")):
+                raise ValueError(
+                    "moves a texture by the extension KHR_texture_transform of glTF, which is not read; apply the "
+                    "mapping to the texture coordinates, and export it again"
+                )
+            if texture.get("texCoord", 0) != 0:
+                raise ValueError(
+                    f"places a texture by TEXCOORD_{texture['texCoord']}, and only TEXCOORD_0 is read; make these "
+                    "coordinates its first, and export it again"
+                )
     nodes = _list(about, "nodes")
     children = [child for node in nodes if isinstance(node, dict) for child in _list(node, "children")]
     if len(nodes) > _MOST_NODES:
         raise ValueError(f"has {len(nodes):,} nodes, at most {_MOST_NODES:,} are read; join its meshes")
     if len(set(map(str, children))) < len(children):
         raise ValueError("its nodes are no tree: one is there twice; export it again")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _list(about: dict[str, Any], key: str) -> list[Any]:

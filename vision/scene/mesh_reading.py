@@ -11,9 +11,16 @@ import numpy as np
 
 from vision.geometry.rotations import FloatArray
 from vision.scene.baking import baked
-from vision.scene.mesh_files import checked_texture, make_resolver, material_fault, read_mesh_file, refuse_odd_geometry
+from vision.scene.mesh_files import (
+    VERTEX_COLORS,
+    checked_texture,
+    make_resolver,
+    material_fault,
+    read_mesh_file,
+    refuse_odd_geometry,
+)
 from vision.scene.mesh_reduction import reduced
-from vision.scene.objects import Color, Mesh, Part, joined
+from vision.scene.objects import Color, Mesh, Part, joined, srgb_from_linear
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
@@ -47,12 +54,9 @@ def read_geometries(path: Path) -> list[Any]:
                 if isinstance(geometry, trimesh.Trimesh):
                     refuse_odd_geometry(geometry)
             found = load().dump(concatenate=False)
-            if kind == ".glb":  # trimesh drops the colours of vertices that also have a material
-                bare = load(skip_materials=True).dump(concatenate=False)
-                found = [
-                    colors if _many_colored(colors) and _texture(geometry)[0] is None else geometry
-                    for geometry, colors in zip(found, bare, strict=True)
-                ]
+        if kind == ".glb":
+            for geometry in found:
+                _encode_colors(geometry)
     except Exception as error:  # readers of broken files may raise anything
         raise ValueError(f"file: {path}: no mesh can be read: {' '.join(str(error).split()) or type(error)}") from None
     material = material_fault(content, resolver.materials) if kind == ".obj" else None
@@ -65,6 +69,22 @@ def read_geometries(path: Path) -> list[Any]:
         if not np.isfinite(mesh.vertices).all():
             raise ValueError(f"file: {path}: a coordinate is not finite")
     return meshes
+
+
+def _encode_colors(geometry: Any) -> None:
+    """Encode the colours of a .glb's vertices and material as sRGB: by its standard they are linear, are multiplied
+    with each other and the texture, and are white where they are not said."""
+    from trimesh.visual.color import ColorVisuals, to_float
+
+    material = getattr(geometry.visual, "material", None)
+    factor = getattr(material, "baseColorFactor", None)
+    linear = np.ones(3) if factor is None else to_float(factor)[:3]
+    colors = geometry.vertex_attributes.pop(VERTEX_COLORS, None)
+    if colors is not None and getattr(material, "baseColorTexture", None) is None:
+        linear = linear * to_float(colors)[:, :3].clip(0, 1)
+        geometry.visual = ColorVisuals(geometry, vertex_colors=srgb_from_linear(linear))
+    elif material is not None:
+        material.baseColorFactor = srgb_from_linear(linear)
 
 
 def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tuple[Part, ...]:
@@ -82,7 +102,8 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
             scans.append(geometry)
             continue
         texture, uv = _texture(geometry)
-        own = (1.0, 1.0, 1.0) if texture is not None else color or _color(geometry)
+        factor = getattr(getattr(geometry.visual, "material", None), "baseColorFactor", None)
+        own = (1.0, 1.0, 1.0) if texture is not None and factor is None else color or _color(geometry)
         corners = np.asarray(geometry.vertices, np.float64), np.asarray(geometry.faces, np.int64), uv
         looks.setdefault((color or own, texture), []).append(corners)
     fraction = min(1.0, MOST_TRIANGLES / sum(len(geometry.faces) for geometry in geometries))

@@ -35,7 +35,8 @@ _LENSES = {
     "equidistant": "equidistant",
     "fisheye": "equidistant",
     "none": None,
-}  # by the names of ROS, of Kalibr and our own
+    "": None,
+}  # by the names of ROS, of Kalibr and our own; ROS's drivers leave an uncalibrated camera's empty
 _MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "k")
 _LENS_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "distortion_coeffs", "D", "d")
 _SIZE_KEYS = (("image_width", "image_height"), ("width", "height"))
@@ -63,7 +64,9 @@ def read_intrinsics(path: Path) -> Intrinsics:
         raise DactylError(f"{path}: holds a whole rig; give it as rig: {path.name}, in place of cameras")
     try:
         _refuse_cut(content)
-        matrix = _numbers(content, _first(content, _MATRIX_KEYS), (3, 3))
+        matrix = _numbers(content, key := _first(content, _MATRIX_KEYS), (3, 3))
+        if not matrix.any():
+            raise ValueError(f"{key}: all zeros, as drivers send for a camera that is not calibrated; calibrate it")
         distortion = _distortion(content)
         # OpenCV's sample program sets this key for a fisheye, whose four coefficients look like another lens's.
         unsaid = "fisheye" if content.get("fisheye_model") else "radial-tangential"
@@ -146,7 +149,7 @@ def _camera(name: str, intrinsics: Intrinsics, transform: np.ndarray) -> Camera:
 
 def _lens(model: Any, coefficients: np.ndarray) -> Lens | None:
     if model not in _LENSES:
-        raise ValueError(f"distortion model: expected one of {', '.join(_LENSES)}, got {model}")
+        raise ValueError(f"distortion model: expected one of {', '.join(filter(None, _LENSES))}, got {model!r}")
     known = _LENSES[model]
     if known is None and coefficients.any():
         raise ValueError(f"{len(coefficients.ravel())} distortion coefficients, and no distortion_model")
@@ -188,7 +191,7 @@ def _distortion(content: Mapping[str, Any]) -> np.ndarray:
     """Return the coefficients, none if the file has none; ValueError if it has some under an unknown key."""
     if any(key in content for key in _LENS_KEYS):
         return _numbers(content, _first(content, _LENS_KEYS), None)
-    unread = [key for key, value in content.items() if "dist" in str(key).lower() and value not in ("none", None)]
+    unread = [key for key, value in content.items() if "dist" in str(key).lower() and value not in ("none", "", None)]
     if unread:
         raise ValueError(f"{unread[0]} is in it, and none of {', '.join(_LENS_KEYS)}")
     return np.zeros(0)
