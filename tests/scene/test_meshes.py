@@ -304,6 +304,16 @@ def test_a_texture_that_nothing_says_where_to_put_is_refused(tmp_path: Path) -> 
         build(tmp_path, "box.obj")
 
 
+def test_a_material_without_area_makes_no_part(tmp_path: Path) -> None:
+    """MuJoCo would refuse the scene; an exporter leaves such triangles where edges meet."""
+    box = trimesh.creation.box((0.05, 0.05, 0.08))
+    lines = ["mtllib it.mtl", *("v {} {} {}".format(*each) for each in box.vertices), "usemtl red"]
+    lines += [*("f {} {} {}".format(*each) for each in box.faces + 1), "usemtl blue", "f 1 2 2"]
+    (tmp_path / "it.obj").write_text("\n".join(lines))
+    (tmp_path / "it.mtl").write_text("newmtl red\nKd 1 0 0\nnewmtl blue\nKd 0 0 1\n")
+    assert [part.color for part in build(tmp_path, "it.obj").parts] == [(1, 0, 0)]
+
+
 def test_a_scan_of_many_triangles_keeps_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found: above 32,768, cells of the texture had no inside (a division by zero); far above, colours were wrong."""
     solid = trimesh.creation.torus(0.03, 0.01, major_sections=200, minor_sections=101)

@@ -88,7 +88,7 @@ def _encode_colors(geometry: Any) -> None:
 
 
 def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tuple[Part, ...]:
-    """Make one part for each material.
+    """Make one part for each material that has an area.
 
     Args:
         geometries: from :func:`read_geometries`, in the object's frame.
@@ -97,6 +97,7 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
     """
     looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
     scans = []
+    geometries = [geometry for geometry in geometries if geometry.area > 0]  # MuJoCo refuses the others
     for geometry in geometries:
         if color is None and _many_colored(geometry):
             scans.append(geometry)
