@@ -29,12 +29,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Errors (N,) of samples over a value (N,) of each; the samples belong to episodes (N,)."""
+    """Errors (N,) of samples over a value (N,) of each; the samples belong to clusters (N,)."""
 
     label: str
     values: np.ndarray
     errors: PoseErrors
-    episodes: np.ndarray
+    clusters: np.ndarray
 
 
 def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -> Figure:
@@ -84,7 +84,7 @@ def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
             axes.plot(group.values, errors, ".", color=color, alpha=0.22, markersize=3, markeredgewidth=0)
             parts = np.array_split(np.argsort(group.values, kind="stable"), min(_GROUPS, len(errors)))
             x = [group.values[part].mean() for part in parts]
-            _means(axes, x, [(errors[part], group.episodes[part]) for part in parts], color, group.label)
+            _means(axes, x, [(errors[part], group.clusters[part]) for part in parts], color, group.label)
         if log:
             axes.set_xscale("log")
             log_ticks(axes.xaxis)
@@ -114,7 +114,7 @@ def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
         risk.plot(kept[first:] / len(order), (np.cumsum(error[order]) / kept)[first:], color=color, label=group.label)
         parts = np.array_split(order[::-1], min(10, len(order)))
         x = 1 + np.arange(len(parts))
-        _means(tenths, x, [(error[part], group.episodes[part]) for part in parts], color, group.label)
+        _means(tenths, x, [(error[part], group.clusters[part]) for part in parts], color, group.label)
         points = [(group.values[part].mean(), (error[part] <= within_deg).mean()) for part in parts]
         calibration.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2, label=group.label)
     calibration.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -144,7 +144,7 @@ def _means(
     color: str,
     label: str,
 ) -> None:
-    """Plot means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
+    """Plot means of groups of (values, clusters), with 95 % confidence intervals over the clusters."""
     axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)
     intervals = [mean_interval(*group, np.random.default_rng(0)) for group in groups]
     if all(intervals):

@@ -144,7 +144,7 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for test_set in evaluation.sets:
         found[test_set.name] = {
-            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.episodes)))
+            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.clusters)))
             | {"confidence_rank_correlation": studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }

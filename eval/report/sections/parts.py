@@ -29,9 +29,9 @@ def short_titles() -> list[str]:
     return ["n", *(title for metric in table_metrics() for title in _short_titles(metric))]
 
 
-def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
+def short(errors: PoseErrors, clusters: np.ndarray) -> list[str]:
     """Return the figures of the main table, in fewer columns."""
-    found = measured(errors, episodes)
+    found = measured(errors, clusters)
     texts = [f"{found['samples']:,}"]
     for metric in table_metrics():
         figure = found["figures"].get(metric.key)

@@ -10,14 +10,12 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.page import Paragraph, Section, Table
 from eval.report.sections.parts import drawing
 from eval.report.table_text import cells, figure_text, header
+from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
-from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, table_notes
-
-_INTERVALS = "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean."
-
+from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, intervals_over, table_notes
 
 _BESIDE_PUBLISHED = (
     " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "
@@ -47,7 +45,7 @@ def results_section(rows: Sequence[Row]) -> Section:
         4,
         styles,
     )
-    caption = "Mean errors with 95 % confidence intervals over episodes (bars)"
+    caption = f"Mean errors with 95 % confidence intervals over {intervals_over(rows)} (bars)"
     chart = drawing(mean_marks(marks), caption + ("; hollow: published." if published else "."))
     return Section("Results", [table, chart])
 
@@ -129,7 +127,11 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
 
 def definitions_section(rows: Sequence[Row]) -> Section:
     others = [metric.sentence for metric in metrics().values() if not metric.in_table]
-    return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, _INTERVALS)])
+    intervals = (
+        f"Confidence intervals: {RESAMPLES:,} resamples of whole {intervals_over(rows)} with replacement, percentiles "
+        "of the mean."
+    )
+    return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, intervals)])
 
 
 def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:
