@@ -24,7 +24,8 @@ class Row:
     """One line of the table; None if nothing was measured or nothing is published.
 
     Attributes:
-        estimator: source of the estimates: paper, successor, a checkpoint's name, constant (the best one), missing.
+        estimator: source of the estimates: paper, successor, a checkpoint's name, constant (the best one; with a
+            checkpoint's name in brackets where those of several training sets stand together), missing.
         test_set: name of the test set.
         renderer: name of the renderer of its images.
         head: of the network.
@@ -60,7 +61,12 @@ class Row:
     @property
     def measured(self) -> bool:
         """Whether the row holds errors of a checkpoint, measured here."""
-        return self.samples is not None and self.estimator not in (*PUBLISHED, "constant", "missing")
+        return self.samples is not None and not self.constant and self.estimator not in (*PUBLISHED, "missing")
+
+    @property
+    def constant(self) -> bool:
+        """Whether the row holds errors of the best constant pose."""
+        return self.estimator.partition(" (")[0] == "constant"
 
 
 PUBLISHED = ("paper", "successor")

@@ -152,6 +152,20 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
 
 
+def test_of_different_training_sets_each_has_its_constant(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["coarse"], tmp_path / "far")
+    reseal(tmp_path / "far" / RECORD, lambda record: record["constant"].update(position=[1.5, 0.87, 0.15]))
+    rows = report(ReportConfig({**folders, "far": tmp_path / "far"}, tmp_path / "out"))
+    means = {row.estimator: row.position.mean for row in rows if row.constant and row.position}
+    assert [*means] == ["constant (good)", "constant (far)"]
+    assert means["constant (far)"] > 400 > means["constant (good)"]
+    assert not any(row.measured for row in rows if row.constant)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "good, best constant pose" in page
+    assert "far, best constant pose" in page
+    assert "coarse, best constant pose" not in page
+
+
 @pytest.mark.parametrize("column", ["predicted_position", "predicted_quaternion"])
 def test_a_figure_that_is_not_finite(column: str, folders: dict[str, Path], tmp_path: Path) -> None:
     """An estimate behind a camera is infinitely many pixels off; where nothing is off, nothing is ranked."""

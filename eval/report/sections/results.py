@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.page import Paragraph, Section, Table
-from eval.report.sections.parts import drawing
+from eval.report.sections.parts import different_constants, drawing
 from eval.report.table_text import cells, figure_text, header
 from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.conditions import PROTOCOLS
@@ -32,7 +32,7 @@ def results_section(rows: Sequence[Row]) -> Section:
             not row.measured,
         )
         for row in rows
-        if row.rotation and row.position and row.estimator != "constant"
+        if row.rotation and row.position and not row.constant
     ]
     styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
     published = any(row.estimator in PUBLISHED for row in rows)
@@ -69,7 +69,7 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
             for name, test in members
             for one in test.study("protocol")
         ]
-        shown = members if len(evaluations) == 1 else members[:1]
+        shown = members if len(evaluations) == 1 else different_constants(evaluations, title)
         curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]
         means = published_means(evaluations[0].scene)
         caption = f"{title}: share of samples with an error below each value." + (
