@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.plots import COLORS, PARTS, log_ticks, new_figure, plain_axes
+from eval.report.plots import COLORS, PARTS, log_scale, new_figure, plain_axes
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.metrics import PoseErrors
 
@@ -57,10 +57,8 @@ def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -
                     axes.fill_between(line.x, low, high, color=color, alpha=0.15, linewidth=0)
                 axes.axhline(line.reference, color=color, linewidth=1, linestyle=(0, (1, 2)))
             axes.axvline(published, color="0.6", linewidth=0.8, zorder=0)
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            log_ticks(axes.xaxis)
-            log_ticks(axes.yaxis)
+            log_scale(axes.xaxis)
+            log_scale(axes.yaxis)
             plain_axes(axes)
         grid[1][column].set_xlabel(label)
     for row, (_, label, _) in enumerate(PARTS):
@@ -86,10 +84,8 @@ def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
             x = [group.values[part].mean() for part in parts]
             _means(axes, x, [(errors[part], group.clusters[part]) for part in parts], color, group.label)
         if log:
-            axes.set_xscale("log")
-            log_ticks(axes.xaxis)
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis)
+            log_scale(axes.xaxis)
+        log_scale(axes.yaxis)
         axes.set_xlabel(label)
         axes.set_ylabel(what)
         plain_axes(axes)
@@ -124,8 +120,7 @@ def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
     risk.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     tenths.set_xlabel("tenth of the samples,\nfrom the least to the most confident")
     tenths.set_ylabel("mean rotation error (degrees)")
-    tenths.set_yscale("log")
-    log_ticks(tenths.yaxis)
+    log_scale(tenths.yaxis)
     tenths.set_xticks(range(1, 11))
     calibration.set_xlabel("confidence\n(mean of a tenth of the samples)")
     calibration.set_ylabel(f"share within {within_deg:g}°")

@@ -22,7 +22,7 @@ import eval.evaluate
 from dactyl.cli import main
 from eval.cli import main_report
 from eval.evaluate import evaluate
-from eval.report.charts import Curve, error_curves
+from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
@@ -371,6 +371,21 @@ def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:
         x, means = axes.lines[1].get_data()
         np.testing.assert_allclose(means, [part.mean() for part in np.split(np.sort(values)[::-1], 8)])
         assert np.all(np.diff(x) > 0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("distance", "error"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_charts_of_zeros_warn_of_nothing(distance: float, error: float) -> None:
+    """A test set may be the training set, and an estimate the truth."""
+    errors = PoseErrors({"rotation": np.full(8, error), "position": np.full(8, error)})
+    zeros = Scatter("zeros", np.full(8, distance), errors, np.arange(8))
+    figures = [
+        trends([zeros], "x", log=True),
+        confidence([zeros], CONFIDENT_DEG),
+        mean_marks([Mark("zeros", (error, error), (None, None), False)]),
+    ]
+    assert all(svg(figure) for figure in figures)
+    assert figures[0].axes[0].get_xscale() == ("log" if distance else "linear")
 
 
 def test_the_angle_of_the_confidence_is_the_model_s() -> None:

@@ -115,7 +115,7 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
                 ]
                 line.append(_both(_joined(found)) if found else NONE)
                 average = np.concatenate([errors.rotation_deg for errors in found]).mean() if found else None
-                shade.append(None if average is None else float(np.log(average / 2.0) / np.log(45.0)))
+                shade.append(None if average is None else float(np.log(max(average, 0.01) / 2.0) / np.log(45.0)))
             body.append(line)
             shades.append(shade)
         if any(cell != NONE for line in body for cell in line[2:]):
