@@ -60,7 +60,7 @@ def log_scale(axis: Axis) -> None:
     """Make the axis of what was plotted logarithmic; it stays linear if nothing is above zero."""
     if not np.isfinite(axis.get_minpos()):
         return
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

@@ -117,8 +117,10 @@ class Evaluation:
         table = sample_table(about.cameras, about.facts)
         columns, _ = read_table(self._whole(f"samples/{name}.parquet", about.samples_sha256), table, about.samples)
         groups = recordings_of(columns["index"], about.config, about.recording, about.folder)
-        several = groups is not None and len(np.unique(groups)) > 1
-        resampled, clusters = ("recordings", groups) if several else ("episodes", columns["episode"])
+        resampled: Literal["episodes", "recordings"] = "episodes"
+        clusters = columns["episode"]
+        if groups is not None and len(np.unique(groups)) > 1:
+            resampled, clusters = "recordings", groups
         scored: dict[str, Scored] = {}
         constant = None
         for entry in about.predictions:

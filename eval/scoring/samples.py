@@ -77,7 +77,8 @@ def nearest_pose_mm(
     symmetries, points = target.symmetries, _points_without_spin(target)
     tree = cKDTree(_flat(points, training_position, training_quaternion))
     turned = (symmetries.centre + (points - symmetries.centre) @ turn.T for turn in symmetries.rotations)
-    return 1000.0 * np.min([tree.query(_flat(each, position, quaternion))[0] for each in turned], axis=0)
+    distances = [np.asarray(tree.query(_flat(each, position, quaternion))[0]) for each in turned]
+    return np.asarray(1000.0 * np.min(distances, axis=0))
 
 
 def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:

@@ -26,13 +26,14 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
-from eval.report.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
+from eval.report.sections.studies import CONFIDENT_DEG, _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import EvaluateConfig
-from eval.scoring.record import RECORD, Scored
+from eval.scoring.record import RECORD, Scored, load_evaluation
+from eval.scoring.samples import TRAINING_DISTANCE
 from eval.scoring.trial_results import ClosedLoopRecord
 from tests.datasets import reseal
 from tests.eval.oracle import Oracle
@@ -371,6 +372,21 @@ def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:
         x, means = axes.lines[1].get_data()
         np.testing.assert_allclose(means, [part.mean() for part in np.split(np.sort(values)[::-1], 8)])
         assert np.all(np.diff(x) > 0)
+
+
+def test_facts_of_samples_stand_with_their_errors(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Whatever their order in the file of predictions."""
+    shutil.copytree(folders["good"], tmp_path / "a")
+    path = tmp_path / "a" / "predictions" / "made-nominal.parquet"
+    columns, origin = read_table(path, PREDICTIONS)
+    order = np.random.default_rng(0).permutation(12)
+    write_table(path, {key: values[order] for key, values in columns.items()}, PREDICTIONS, origin)
+    reseal(tmp_path / "a" / RECORD, lambda record: _predictions(record).update(sha256=sha256(path)))
+    evaluation = load_evaluation("a", tmp_path / "a")
+    facts = evaluation.sets[0].columns[TRAINING_DISTANCE]
+    mixed, straight = (values for _, _, values, _ in _scored([evaluation], TRAINING_DISTANCE))
+    np.testing.assert_array_equal(mixed, facts[order])
+    np.testing.assert_array_equal(straight, facts)
 
 
 @pytest.mark.filterwarnings("error")
