@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from eval.report.plots import COLORS, PARTS, log_axis, log_ticks, new_figure, plain_axes
+from eval.report.plots import COLORS, PARTS, log_axis, log_scale, new_figure, plain_axes
 from eval.scoring.bootstrap import Interval
 from eval.scoring.metrics import PoseErrors
 
@@ -93,7 +93,7 @@ def mean_marks(marks: Sequence[Mark]) -> Figure:
                 fontsize=7.5,
                 color=color,
             )
-        values = [mark.means[place] for mark in marks]
+        values = [mark.means[place] for mark in marks if mark.means[place] > 0] or [1.0]
         log_axis(axes, (min(values) / 1.5, max(values) * 2.2), f"mean {label}")
     figure.axes[0].set_yticks(range(len(marks)), [mark.label for mark in marks])
     figure.axes[0].invert_yaxis()
@@ -118,8 +118,7 @@ def trial_errors(
         axes.plot(course["seconds"], middle, color=COLORS[0], linewidth=1.8, label="median of all trials")
         if single is not None:
             axes.plot(single[0], getattr(single[1], field), color=COLORS[1], linewidth=0.7, alpha=0.8, label=label)
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis)
+        log_scale(axes.yaxis)
         axes.set_ylabel(what.replace(" error", "\nerror"))
         plain_axes(axes)
     panels[2].step(course["seconds"], course["trials"], where="mid", color="0.35", label="trials")

@@ -20,7 +20,7 @@ from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
-from eval.scoring.table import NONE
+from eval.scoring.table import NONE, intervals_over
 from vision.config import parse
 from vision.console import Console
 from vision.errors import printable
@@ -111,11 +111,11 @@ def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Differen
         for run in (baseline, candidate)
     ]
     notes.append(
-        f"Difference: candidate less baseline. 95 % CI: {RESAMPLES:,} resamples of whole episodes, each row by itself: "
-        "of twenty errors that do not differ about one is called significant."
+        f"Difference: candidate less baseline. 95 % CI: {RESAMPLES:,} resamples of whole {intervals_over(found)}, each "
+        "row by itself: of twenty errors that do not differ about one is called significant."
     )
     for one in {one.test_set: one for one in found}.values():
-        samples = f"{one.samples[0]:,} samples of {one.episodes:,} episodes"
+        samples = f"{one.samples[0]:,} samples of {one.clusters:,} {one.resampled}"
         notes.append(
             f"{one.test_set}: paired, both met the same {samples}."
             if one.paired

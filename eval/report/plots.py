@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,14 +50,17 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def log_axis(axes: Axes, limits: tuple[float, float], label: str) -> None:
-    axes.set_xscale("log")
+    log_scale(axes.xaxis)
     axes.set_xlim(limits)
-    log_ticks(axes.xaxis)
     axes.set_xlabel(label)
     plain_axes(axes)
 
 
-def log_ticks(axis: Axis) -> None:
+def log_scale(axis: Axis) -> None:
+    """Make the axis of what was plotted logarithmic; it stays linear if nothing is above zero."""
+    if not np.isfinite(axis.get_minpos()):
+        return
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

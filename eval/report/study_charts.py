@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.plots import COLORS, PARTS, log_ticks, new_figure, plain_axes
+from eval.report.plots import COLORS, PARTS, log_scale, new_figure, plain_axes
 from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.metrics import PoseErrors
 
@@ -29,12 +29,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Errors (N,) of samples over a value (N,) of each; the samples belong to episodes (N,)."""
+    """Errors (N,) of samples over a value (N,) of each; the samples belong to clusters (N,)."""
 
     label: str
     values: np.ndarray
     errors: PoseErrors
-    episodes: np.ndarray
+    clusters: np.ndarray
 
 
 def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -> Figure:
@@ -57,10 +57,8 @@ def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -
                     axes.fill_between(line.x, low, high, color=color, alpha=0.15, linewidth=0)
                 axes.axhline(line.reference, color=color, linewidth=1, linestyle=(0, (1, 2)))
             axes.axvline(published, color="0.6", linewidth=0.8, zorder=0)
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            log_ticks(axes.xaxis)
-            log_ticks(axes.yaxis)
+            log_scale(axes.xaxis)
+            log_scale(axes.yaxis)
             plain_axes(axes)
         grid[1][column].set_xlabel(label)
     for row, (_, label, _) in enumerate(PARTS):
@@ -84,12 +82,10 @@ def trends(groups: Sequence[Scatter], label: str, log: bool = False) -> Figure:
             axes.plot(group.values, errors, ".", color=color, alpha=0.22, markersize=3, markeredgewidth=0)
             parts = np.array_split(np.argsort(group.values, kind="stable"), min(_GROUPS, len(errors)))
             x = [group.values[part].mean() for part in parts]
-            _means(axes, x, [(errors[part], group.episodes[part]) for part in parts], color, group.label)
+            _means(axes, x, [(errors[part], group.clusters[part]) for part in parts], color, group.label)
         if log:
-            axes.set_xscale("log")
-            log_ticks(axes.xaxis)
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis)
+            log_scale(axes.xaxis)
+        log_scale(axes.yaxis)
         axes.set_xlabel(label)
         axes.set_ylabel(what)
         plain_axes(axes)
@@ -114,7 +110,7 @@ def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
         risk.plot(kept[first:] / len(order), (np.cumsum(error[order]) / kept)[first:], color=color, label=group.label)
         parts = np.array_split(order[::-1], min(10, len(order)))
         x = 1 + np.arange(len(parts))
-        _means(tenths, x, [(error[part], group.episodes[part]) for part in parts], color, group.label)
+        _means(tenths, x, [(error[part], group.clusters[part]) for part in parts], color, group.label)
         points = [(group.values[part].mean(), (error[part] <= within_deg).mean()) for part in parts]
         calibration.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2, label=group.label)
     calibration.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -124,8 +120,7 @@ def confidence(groups: Sequence[Scatter], within_deg: float) -> Figure:
     risk.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     tenths.set_xlabel("tenth of the samples,\nfrom the least to the most confident")
     tenths.set_ylabel("mean rotation error (degrees)")
-    tenths.set_yscale("log")
-    log_ticks(tenths.yaxis)
+    log_scale(tenths.yaxis)
     tenths.set_xticks(range(1, 11))
     calibration.set_xlabel("confidence\n(mean of a tenth of the samples)")
     calibration.set_ylabel(f"share within {within_deg:g}°")
@@ -144,7 +139,7 @@ def _means(
     color: str,
     label: str,
 ) -> None:
-    """Plot means of groups of (values, episodes), with 95 % confidence intervals over the episodes."""
+    """Plot means of groups of (values, clusters), with 95 % confidence intervals over the clusters."""
     axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)
     intervals = [mean_interval(*group, np.random.default_rng(0)) for group in groups]
     if all(intervals):

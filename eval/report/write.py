@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 
 from eval.report.page import to_html, to_markdown
 from eval.report.sections import evidence, results, studies, trials
+from eval.report.sections.parts import different_constants
 from eval.report.table_text import comma_separated, flat, summary
 from eval.scoring.metrics import metrics
 from eval.scoring.published import published_rows
@@ -116,13 +117,19 @@ def report(config: ReportConfig) -> list[Row]:
 
 def table_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """Return published rows, then every test set with all checkpoints on it, then the kinds that are missing."""
-    rows = [row for evaluation in evaluations for row in evaluation_rows(evaluation)]
+    by_name = {evaluation.name: evaluation_rows(evaluation) for evaluation in evaluations}
+    rows = [row for some in by_name.values() for row in some]
     names = list(dict.fromkeys(row.test_set for row in rows))
-    constants = {row.test_set: row for row in reversed(rows) if row.estimator == "constant"}
     ordered = list(published_rows(evaluations[0].scene))
     for name in names:
         ordered += [row for row in rows if row.test_set == name and row.measured]
-        ordered += [constants[name]] if name in constants else []
+        whose = [each for each, _ in different_constants(evaluations, name)]
+        constants = [row for each in whose for row in by_name[each] if row.test_set == name and row.constant]
+        if len(constants) > 1:
+            constants = [
+                replace(row, estimator=f"constant ({each})") for each, row in zip(whose, constants, strict=True)
+            ]
+        ordered += constants
     return ordered + missing_rows(ordered)
 
 
@@ -144,7 +151,7 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for test_set in evaluation.sets:
         found[test_set.name] = {
-            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.episodes)))
+            name: flat(Row(evaluation.name, test_set.name, test_set.renderer, **measured(one.errors, one.clusters)))
             | {"confidence_rank_correlation": studies.rank_correlation(one)}
             for name, one in test_set.scored.items()
         }

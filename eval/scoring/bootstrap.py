@@ -1,8 +1,9 @@
-"""Confidence intervals of means, over episodes.
+"""Confidence intervals of means, over clusters of samples: episodes, or recordings that were made with other cameras.
 
-The samples of one episode show nearly the same grasp, so they are not independent: resampling them one by one would
-give far too narrow intervals. The cluster bootstrap draws whole episodes with replacement instead (Davison and Hinkley,
-"Bootstrap Methods and their Application", section 3.8), and the interval lies between percentiles.
+The samples of one episode show nearly the same grasp, and those of one recording share their cameras' errors, so they
+are not independent: resampling them one by one would give far too narrow intervals. The cluster bootstrap draws whole
+clusters with replacement instead (Davison and Hinkley, "Bootstrap Methods and their Application", section 3.8), and the
+interval lies between percentiles.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator, level: float = LEVEL
+    values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator, level: float = LEVEL
 ) -> Interval | None:
-    """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``episodes[i]``.
+    """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``clusters[i]``.
 
     Returns:
-        The interval; None for a single episode, which says nothing about others.
+        The interval; None for a single cluster, which says nothing about others.
     """
-    means = _resampled_means(values, episodes, generator)
+    means = _resampled_means(values, clusters, generator)
     return None if means is None else _percentiles(means, level)
 
 
@@ -43,25 +44,25 @@ def difference_interval(
 ) -> Interval | None:
     """Compute the interval of the mean of ``values`` minus that of ``less``, each with its own samples.
 
-    Both are (values (N,), episodes (N,)). If they have the same samples, :func:`mean_interval` of their differences is
+    Both are (values (N,), clusters (N,)). If they have the same samples, :func:`mean_interval` of their differences is
     more precise.
 
     Returns:
-        The interval; None if either has a single episode.
+        The interval; None if either has a single cluster.
     """
     found = [_resampled_means(*one, generator) for one in (values, less)]
     return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], level)
 
 
-def _resampled_means(values: ArrayLike, episodes: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:
-    """Return the means (RESAMPLES,) of resampled episodes; None for a single episode."""
+def _resampled_means(values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:
+    """Return the means (RESAMPLES,) of resampled clusters; None for a single cluster."""
     values = np.asarray(values, dtype=np.float64)
-    names, episode = np.unique(np.asarray(episodes), return_inverse=True)
-    if values.shape != episode.shape:
-        raise ValueError(f"{values.shape} values of {episode.shape} episodes")
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if values.shape != cluster.shape:
+        raise ValueError(f"{values.shape} values of {cluster.shape} clusters")
     if len(names) < 2:
         return None
-    sums, sizes = np.bincount(episode, values), np.bincount(episode)
+    sums, sizes = np.bincount(cluster, values), np.bincount(cluster)
     drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
     return np.asarray((drawn @ sums) / (drawn @ sizes))
 

@@ -1,7 +1,8 @@
 """Comparison of two evaluations: the differences of their means, with confidence intervals.
 
 If both runs have the same samples, each sample's difference is taken and whole episodes of them are resampled, so that
-what makes a sample hard for both cancels. Otherwise each run's episodes are resampled separately.
+what makes a sample hard for both cancels. Otherwise each run's episodes are resampled separately. Of a set of several
+recordings, these are resampled and not episodes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from eval.scoring.bootstrap import Interval, difference_interval, mean_interval
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import metrics
-from eval.scoring.record import Evaluation, Scored
+from eval.scoring.record import EvaluatedSet, Evaluation, Scored
 from vision.errors import DactylError, printable
 
 
@@ -27,18 +28,20 @@ class Difference:
         protocol: nominal, self-calibrated or calibrated.
         metric: the metric that is compared.
         samples: number of samples of the baseline and of the candidate.
-        episodes: number of episodes of the baseline's samples.
+        clusters: number of episodes or recordings of the baseline's samples.
+        resampled: which of them are resampled, episodes or recordings.
         paired: whether both have the same samples.
         baseline: the baseline's mean.
         candidate: the candidate's mean.
-        interval: 95 % interval of the difference; None for a single episode and for infinite errors.
+        interval: 95 % interval of the difference; None for a single one of these and for infinite errors.
     """
 
     test_set: str
     protocol: str
     metric: Metric
     samples: tuple[int, int]
-    episodes: int
+    clusters: int
+    resampled: str
     paired: bool
     baseline: float
     candidate: float
@@ -74,7 +77,7 @@ def compare(baseline: Evaluation, candidate: Evaluation) -> list[Difference]:
         paired = len(prints) == 1 and np.array_equal(ours.columns["index"], theirs[ours.name].columns["index"])
         for scored in ours.study("protocol"):
             if (other := theirs[ours.name].scored.get(scored.condition.name)) is not None:
-                found += _differences(ours.name, scored, other, paired)
+                found += _differences(ours, scored, other, paired)
     if not found:
         raise DactylError(
             f"{baseline.folder} and {candidate.folder}: no protocol in common on {', '.join(shared)}; evaluate both by "
@@ -100,9 +103,9 @@ def _refuse_unlike(baseline: Evaluation, candidate: Evaluation, shared: Sequence
                 )
 
 
-def _differences(test_set: str, ours: Scored, theirs: Scored, paired: bool) -> Iterator[Difference]:
+def _differences(test_set: EvaluatedSet, ours: Scored, theirs: Scored, paired: bool) -> Iterator[Difference]:
     orders = [np.argsort(scored.places) for scored in (ours, theirs)]
-    episodes = [scored.episodes[order] for scored, order in zip((ours, theirs), orders, strict=True)]
+    clusters = [scored.clusters[order] for scored, order in zip((ours, theirs), orders, strict=True)]
     for key, metric in metrics().items():
         if key not in ours.errors.values or key not in theirs.errors.values:
             continue  # an error in pixels, on a test set without cameras
@@ -113,10 +116,11 @@ def _differences(test_set: str, ours: Scored, theirs: Scored, paired: bool) -> I
         generator, interval = np.random.default_rng(0), None
         if np.isfinite(less).all() and np.isfinite(values).all():
             interval = (
-                mean_interval(values - less, episodes[0], generator)
+                mean_interval(values - less, clusters[0], generator)
                 if paired
-                else difference_interval((less, episodes[0]), (values, episodes[1]), generator)
+                else difference_interval((less, clusters[0]), (values, clusters[1]), generator)
             )
-        samples, count = (len(less), len(values)), len(np.unique(episodes[0]))
+        samples, count = (len(less), len(values)), len(np.unique(clusters[0]))
         means = float(less.mean()), float(values.mean())
-        yield Difference(test_set, ours.condition.name, metric, samples, count, paired, *means, interval)
+        about = (test_set.name, ours.condition.name, metric, samples, count, test_set.resampled)
+        yield Difference(*about, paired, *means, interval)

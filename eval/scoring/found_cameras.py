@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,28 @@ def recordings(dataset: TripletDataset) -> np.ndarray | None:
     Samples of one recording share their cameras. Rendered sets state this in their configuration
     (``render.displacement: per-recording``); an imported recording is one recording.
     """
-    if dataset.manifest.recording is not None:
-        return np.zeros(len(dataset), np.int64)
-    render = dataset.manifest.config.get("render", {})
+    manifest = dataset.manifest
+    return recordings_of(dataset.indices, manifest.config, manifest.recording, str(dataset.folder))
+
+
+def recordings_of(indices: np.ndarray, config: Mapping[str, Any], recording: object, folder: str) -> np.ndarray | None:
+    """Do the same as :func:`recordings` for a set of which only the manifest's entries are left.
+
+    Args:
+        indices: of the samples, (N,).
+        config: of the command that made the set.
+        recording: what an imported recording says of itself; None for other sets.
+        folder: of the set, for messages.
+    """
+    if recording is not None:
+        return np.zeros(len(indices), np.int64)
+    render = config.get("render", {})
     if not isinstance(render, dict) or render.get("displacement") != "per-recording":
         return None
     size = render.get("recording_size")
     if type(size) is not int or size < 1:
-        raise DactylError(f"{dataset.folder}: render.recording_size is {size!r}, no number; make the dataset again")
-    return dataset.indices // size
+        raise DactylError(f"{folder}: render.recording_size is {size!r}, no number; make the dataset again")
+    return indices // size
 
 
 def can_self_calibrate(estimator: object) -> bool:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import PoseObject
+from vision.scene.symmetries import nearest_alike
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,18 @@ class PosePairs:
         return np.asarray(predicted - (self.true_rotation @ centre + self.true_position))
 
     def alike_points(self) -> Iterator[FloatArray]:
-        """Yield the object's points in the world, (N, P, 3), for every pose that looks like the true one."""
-        for motion in self.target.symmetries.transforms():
-            moved = self.target.points @ motion[:3, :3].T + motion[:3, 3]
-            yield _world(moved, self.true_rotation, self.true_position)
+        """Yield the object's points in the world, (N, P, 3), for every pose that looks like the true one.
+
+        Of a continuous symmetry these are steps of ten degrees, counted from the spin that is nearest to the
+        estimate's: an estimate that is right up to its spin has no error.
+        """
+        symmetries, rotation, position = self.target.symmetries, self.true_rotation, self.true_position
+        if len(symmetries.axes):
+            predicted, true = (Rotation.from_matrix(one) for one in (self.predicted_rotation, rotation))
+            position, nearest = nearest_alike(symmetries, predicted, position, true)
+            rotation = nearest.as_matrix()
+        for motion in symmetries.transforms():
+            yield _world(self.target.points @ motion[:3, :3].T + motion[:3, 3], rotation, position)
 
 
 def _world(points: FloatArray, rotation: FloatArray, position: FloatArray) -> FloatArray:

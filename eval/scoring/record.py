@@ -15,12 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec.structs import asdict
 
 from eval.scoring.conditions import Condition
+from eval.scoring.found_cameras import recordings_of
 from eval.scoring.metrics import PoseErrors, pose_errors
 from eval.scoring.record_types import ConditionRecord, EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
@@ -37,12 +38,12 @@ RECORD = "evaluation.json"
 
 @dataclass(frozen=True)
 class Scored:
-    """One test set under one condition: errors, confidence, episodes and places among the set's samples, (N,) each."""
+    """One test set under one condition: errors, confidence, clusters and places among the set's samples, (N,) each."""
 
     condition: Condition
     errors: PoseErrors
     confidence: np.ndarray
-    episodes: np.ndarray
+    clusters: np.ndarray
     places: np.ndarray
 
 
@@ -54,6 +55,9 @@ class EvaluatedSet:
         name: its name in the configuration.
         renderer: name of the renderer of its images.
         columns: of its samples file, (N, ...).
+        resampled: what confidence intervals resample: episodes, or recordings where there are several, because what the
+            displaced cameras add to the errors is common to all of a recording.
+        clusters: the episode or recording of each sample, (N,).
         scored: results by condition name.
         constant: errors of the best constant pose; None without a training set.
         pictures: paths of drawn predictions by condition name, for conditions that have one.
@@ -62,6 +66,8 @@ class EvaluatedSet:
     name: str
     renderer: str
     columns: dict[str, np.ndarray]
+    resampled: Literal["episodes", "recordings"]
+    clusters: np.ndarray
     scored: dict[str, Scored]
     constant: PoseErrors | None
     pictures: dict[str, Path]
@@ -110,19 +116,26 @@ class Evaluation:
     def _set(self, name: str, about: TestSetRecord) -> EvaluatedSet:
         table = sample_table(about.cameras, about.facts)
         columns, _ = read_table(self._whole(f"samples/{name}.parquet", about.samples_sha256), table, about.samples)
+        groups = recordings_of(columns["index"], about.config, about.recording, about.folder)
+        resampled: Literal["episodes", "recordings"] = "episodes"
+        clusters = columns["episode"]
+        if groups is not None and len(np.unique(groups)) > 1:
+            resampled, clusters = "recordings", groups
         scored: dict[str, Scored] = {}
         constant = None
         for entry in about.predictions:
             condition = Condition(**asdict(entry.condition))
-            one = self._score(entry, condition, columns)
+            one = self._score(entry, condition, columns, clusters)
             scored[condition.name] = one
             if self.record.constant and constant is None and len(one.errors) == len(columns["index"]):
                 constant = self._constant(entry, columns)
         names = {condition: self.folder / f"predictions-{name}-{condition}.png" for condition in scored}
         pictures = {condition: path for condition, path in names.items() if path.exists()}
-        return EvaluatedSet(name, about.renderer, columns, scored, constant, pictures)
+        return EvaluatedSet(name, about.renderer, columns, resampled, clusters, scored, constant, pictures)
 
-    def _score(self, entry: PredictionsRecord, condition: Condition, columns: dict[str, np.ndarray]) -> Scored:
+    def _score(
+        self, entry: PredictionsRecord, condition: Condition, columns: dict[str, np.ndarray], clusters: np.ndarray
+    ) -> Scored:
         found, _ = read_table(self._whole(entry.file, entry.sha256), PREDICTIONS)
         some = condition.study == "miscalibration"  # the only study that may omit samples
         places = _places(columns["index"], found["index"], some, self.folder / entry.file)
@@ -135,7 +148,7 @@ class Evaluation:
             found["predicted_quaternion"],
             cameras,
         )
-        return Scored(condition, errors, found["confidence"], found["episode"], places)
+        return Scored(condition, errors, found["confidence"], clusters[places], places)
 
     def _constant(self, entry: PredictionsRecord, columns: dict[str, np.ndarray]) -> PoseErrors:
         found, _ = read_table(self.folder / entry.file, PREDICTIONS)

@@ -2,7 +2,7 @@
 
 ``training distance``
     Distance of the pose from the training set: the root mean square distance, over points of the object, to the
-    nearest training pose, in millimetres. It combines rotation and position as ADD does.
+    nearest training pose or one that looks like it, in millimetres. It combines rotation and position as ADD does.
 ``visibility``
     The object's visible fraction in each camera's image, for datasets whose labels have it.
 """
@@ -72,9 +72,13 @@ def nearest_pose_mm(
     training_position: ArrayLike,
     training_quaternion: ArrayLike,
 ) -> FloatArray:
-    """Compute distances (N,) in millimetres of poses (N, 3), (N, 4) to the nearest of training poses (M, 3), (M, 4)."""
-    tree = cKDTree(_flat_corners(target, training_position, training_quaternion))
-    return 1000.0 * np.asarray(tree.query(_flat_corners(target, position, quaternion))[0])
+    """Compute distances (N,) in millimetres of poses (N, 3), (N, 4) to what looks like the nearest of training poses
+    (M, 3), (M, 4)."""
+    symmetries, points = target.symmetries, _points_without_spin(target)
+    tree = cKDTree(_flat(points, training_position, training_quaternion))
+    turned = (symmetries.centre + (points - symmetries.centre) @ turn.T for turn in symmetries.rotations)
+    distances = [np.asarray(tree.query(_flat(each, position, quaternion))[0]) for each in turned]
+    return np.asarray(1000.0 * np.min(distances, axis=0))
 
 
 def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:
@@ -88,9 +92,30 @@ def quartiles(values: ArrayLike, unit: str) -> list[Stratum]:
     ]
 
 
-def _flat_corners(target: PoseObject, position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
-    """Return corners (N, 3 K), scaled so that Euclidean distances are root mean square distances of corners."""
-    corners = target.points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
-    corners = corners + np.asarray(position, dtype=np.float64)[:, None]
-    scaled: FloatArray = corners.reshape(len(corners), -1) / np.sqrt(len(target.points))
+def _points_without_spin(target: PoseObject) -> FloatArray:
+    """Return the object's points (K, 3) in metres; of a continuous symmetry, fewer that its spin leaves in place.
+
+    Of a body of revolution, the mean square distance of its points between two poses, the least over the spin, is that
+    of two points on its axis: about their middle, the centroid, they have the points' second moment along the axis and
+    across it together. Of a ball it is that of its centre.
+    """
+    symmetries = target.symmetries
+    if not len(symmetries.axes):
+        return np.asarray(target.points)
+    if len(symmetries.axes) > 1:
+        return symmetries.centre[None]
+    (axis,) = symmetries.axes
+    from_centre = target.points - symmetries.centre
+    along = from_centre @ axis
+    across = (from_centre**2).sum(axis=1) - along**2
+    reach = np.sqrt(along.var() + across.mean() / 2)
+    return np.asarray(symmetries.centre + (along.mean() + np.array([[-reach], [reach]])) * axis)
+
+
+def _flat(points: FloatArray, position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
+    """Return points (K, 3) of the object in the world, (N, 3 K), scaled so that Euclidean distances are root mean
+    square distances of points."""
+    moved = points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
+    moved = moved + np.asarray(position, dtype=np.float64)[:, None]
+    scaled: FloatArray = moved.reshape(len(moved), -1) / np.sqrt(len(points))
     return scaled

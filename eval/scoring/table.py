@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from eval.scoring.bootstrap import Interval, mean_interval
+from eval.scoring.comparison import Difference
 from eval.scoring.metrics import PoseErrors, Summary, metrics, summarise, table_metrics
 from eval.scoring.record import Evaluation
 
@@ -23,7 +24,8 @@ class Row:
     """One line of the table; None if nothing was measured or nothing is published.
 
     Attributes:
-        estimator: source of the estimates: paper, successor, a checkpoint's name, constant (the best one), missing.
+        estimator: source of the estimates: paper, successor, a checkpoint's name, constant (the best one; with a
+            checkpoint's name in brackets where those of several training sets stand together), missing.
         test_set: name of the test set.
         renderer: name of the renderer of its images.
         head: of the network.
@@ -31,7 +33,8 @@ class Row:
         cameras: what the estimator knows about the cameras.
         samples: number of triplets.
         figures: summaries by the metrics' keys, in their units.
-        intervals: 95 % intervals over episodes, of the means in the main table.
+        intervals: 95 % intervals of the means in the main table.
+        resampled: what the intervals resample, episodes or recordings.
     """
 
     estimator: str
@@ -43,6 +46,7 @@ class Row:
     samples: int | None = None
     figures: Mapping[str, Summary] = field(default_factory=dict)
     intervals: Mapping[str, Interval | None] = field(default_factory=dict)
+    resampled: str = "episodes"
 
     @property
     def rotation(self) -> Summary | None:
@@ -57,7 +61,12 @@ class Row:
     @property
     def measured(self) -> bool:
         """Whether the row holds errors of a checkpoint, measured here."""
-        return self.samples is not None and self.estimator not in (*PUBLISHED, "constant", "missing")
+        return self.samples is not None and not self.constant and self.estimator not in (*PUBLISHED, "missing")
+
+    @property
+    def constant(self) -> bool:
+        """Whether the row holds errors of the best constant pose."""
+        return self.estimator.partition(" (")[0] == "constant"
 
 
 PUBLISHED = ("paper", "successor")
@@ -82,10 +91,16 @@ def table_notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return notes that explain the terms in a table of these rows."""
     errors = (
         "Errors as mean ± standard deviation over the n samples, the mean's 95 % confidence interval (bootstrap over "
-        "episodes), median and 90th percentile."
+        f"{intervals_over(rows)}), median and 90th percentile."
     )
     published = (_PUBLISHED_NOTE,) if any(row.estimator in PUBLISHED for row in rows) else ()
     return (" ".join([errors, *(metric.sentence for metric in table_metrics())]), *_NOTES, *published)
+
+
+def intervals_over(rows: Iterable[Row | Difference]) -> str:
+    """Return what the confidence intervals of rows or differences resample, to stand after "over" or "whole"."""
+    recorded = dict.fromkeys(row.test_set for row in rows if row.resampled == "recordings")
+    return f"episodes or, of {', '.join(recorded)}, recordings" if recorded else "episodes"
 
 
 def our_row(
@@ -95,19 +110,22 @@ def our_row(
     protocol: str,
     uses_cameras: bool,
     errors: PoseErrors,
-    episodes: np.ndarray,
+    clusters: np.ndarray,
     estimator: str = "ours",
+    resampled: str = "episodes",
 ) -> Row:
-    """Return a row of measured errors of samples that belong to ``episodes`` (N,)."""
+    """Return a row of measured errors of samples that belong to ``clusters`` (N,)."""
     known = (
         {"nominal": "nominal", "self-calibrated": "found", "calibrated": "true"}[protocol] if uses_cameras else "none"
     )
-    return Row(estimator, test_set, renderer, head, protocol, known, **measured(errors, episodes))
+    return Row(estimator, test_set, renderer, head, protocol, known, **measured(errors, clusters), resampled=resampled)
 
 
-def baseline_row(test_set: str, renderer: str, errors: PoseErrors, episodes: np.ndarray) -> Row:
+def baseline_row(
+    test_set: str, renderer: str, errors: PoseErrors, clusters: np.ndarray, resampled: str = "episodes"
+) -> Row:
     """Return a row of the best constant pose's errors."""
-    return Row("constant", test_set, renderer, cameras="none", **measured(errors, episodes))
+    return Row("constant", test_set, renderer, cameras="none", **measured(errors, clusters), resampled=resampled)
 
 
 def missing_rows(rows: Sequence[Row]) -> list[Row]:
@@ -129,17 +147,19 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
                     scored.condition.camera_knowledge,
                     evaluation.uses_cameras,
                     scored.errors,
-                    scored.episodes,
+                    scored.clusters,
                     evaluation.name,
+                    test_set.resampled,
                 )
             )
         if test_set.constant is not None:
-            rows.append(baseline_row(test_set.name, test_set.renderer, test_set.constant, test_set.columns["episode"]))
+            guess = test_set.constant, test_set.clusters, test_set.resampled
+            rows.append(baseline_row(test_set.name, test_set.renderer, *guess))
     return rows
 
 
-def measured(errors: PoseErrors, episodes: np.ndarray) -> dict[str, Any]:
-    """Return samples, figures and intervals of a row, for errors (N,) of samples that belong to ``episodes`` (N,).
+def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
+    """Return samples, figures and intervals of a row, for errors (N,) of samples that belong to ``clusters`` (N,).
 
     Equal errors give equal intervals.
     """
@@ -149,7 +169,7 @@ def measured(errors: PoseErrors, episodes: np.ndarray) -> dict[str, Any]:
         for key, metric in known.items()
     }
     intervals = {
-        key: mean_interval(errors[key], episodes, np.random.default_rng(0))
+        key: mean_interval(errors[key], clusters, np.random.default_rng(0))
         for key, metric in known.items()
         if metric.in_table and metric.kind == "distribution"
     }

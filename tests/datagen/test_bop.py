@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
+from msgspec import structs
 
 from datagen.export.bop import BopConfig, export_bop
-from datagen.export.bop_models import object_mesh
+from datagen.export.bop_models import object_mesh, write_models
 from datagen.export.cli import main_export
 from tests.datasets import RENDERER, make_images, make_label, write_manifest
 from tests.scenes import rig
@@ -21,6 +22,7 @@ from vision.config import UsageError
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
+from vision.scene.symmetries import Symmetries
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 
@@ -184,6 +186,20 @@ def test_models(exported: Path, dataset: TripletDataset) -> None:
         assert closed.is_watertight
         assert closed.volume == pytest.approx(57.0**3, rel=1e-5)
     assert trimesh.load(exported / "models_eval" / "obj_000001.ply").edges_unique_length.max() <= 5.01
+
+
+def test_symmetries_are_in_millimetres_and_colours_are_red_green_blue(tmp_path: Path) -> None:
+    """Of a can whose frame's origin is off its axis: no motion moves its centre."""
+    centre, flip = np.array([0.01, -0.02, 0.03]), np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
+    block = scene_of("block").object
+    target = structs.replace(block, symmetries=Symmetries(rotations=flip, axes=np.eye(3)[2:], centre=centre))
+    write_models(target, tmp_path)
+    info = load(tmp_path / "models" / "models_info.json")["1"]
+    (motion,) = (np.reshape(each, (4, 4)) for each in info["symmetries_discrete"])
+    np.testing.assert_allclose(motion @ [*(1000 * centre), 1], [10, -20, 30, 1], atol=1e-9)
+    assert info["symmetries_continuous"] == [{"axis": [0, 0, 1], "offset": [10, -20, 30]}]
+    colors = trimesh.load(tmp_path / "models" / "obj_000001.ply", process=False).visual.vertex_colors
+    np.testing.assert_array_equal(colors[:, :3], np.rint(255 * block.mesh_colors))
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])

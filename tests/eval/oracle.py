@@ -13,7 +13,8 @@ from vision.storage.datasets import TripletDataset
 
 class Oracle:
     """Recognises a triplet by its pixels. Errs by ``angle_deg`` about a random axis and ``distance_mm`` in a random
-    direction, and by ``distance_mm`` times ten more where it is not given the true cameras."""
+    direction, and by ``distance_mm`` times ten more where it is not given the true cameras. Insists on being told if
+    the cameras are only the rig's."""
 
     def __init__(
         self,
@@ -41,6 +42,13 @@ class Oracle:
         self.calls += 1
         assert images.dtype == np.uint8
         assert images.shape[:2] == intrinsics.shape[:2] == extrinsics.shape[:2]
+        rig = self.scene.rig.nominal
+        pairs = ((intrinsics, rig.intrinsics), (extrinsics, rig.extrinsics))
+        of_rig = all(told.shape[1:] == known.shape and (told == known).all() for told, known in pairs)
+        if nominal:
+            assert of_rig, "these are not the rig's cameras"
+        elif of_rig:
+            assert self._true(images, intrinsics, extrinsics), "nobody said that these are only the rig's cameras"
         parts = [self._one(*triplet) for triplet in zip(images, intrinsics, extrinsics, strict=True)]
         position, quaternion = (np.stack(values).astype(np.float32) for values in zip(*parts, strict=True))
         return {"position": position, "quaternion": quaternion, "confidence": np.linspace(0.2, 0.8, len(images))}
@@ -49,13 +57,18 @@ class Oracle:
         sample = self.answers[images[0].tobytes()]
         rng = np.random.default_rng(int(sample["index"]))
         axis, direction = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
-        known = list(zip(sample["camera_intrinsics"], sample["camera_extrinsics"], strict=True))
-        true_cameras = all(
-            any(np.array_equal(K, known_K) and np.array_equal(T, known_T) for known_K, known_T in known)
-            for K, T in zip(matrices, transforms, strict=True)
-        )
-        distance = self.distance_mm * (1 if true_cameras else 11)
+        distance = self.distance_mm * (1 if self._true(images[None], matrices[None], transforms[None]) else 11)
         turned = rotation_from_quaternion(sample["object_quaternion"]) * Rotation.from_rotvec(
             np.deg2rad(self.angle_deg) * axis
         )
         return sample["object_position"] + distance / 1000 * direction, quaternion_from_rotation(turned)
+
+    def _true(self, images: np.ndarray, matrices: np.ndarray, transforms: np.ndarray) -> bool:
+        """Whether all cameras of triplets are the samples' true ones."""
+        for triplet, *cameras in zip(images, matrices, transforms, strict=True):
+            sample = self.answers[triplet[0].tobytes()]
+            known = list(zip(sample["camera_intrinsics"], sample["camera_extrinsics"], strict=True))
+            for K, T in zip(*cameras, strict=True):
+                if not any(np.array_equal(K, known_K) and np.array_equal(T, known_T) for known_K, known_T in known):
+                    return False
+        return True

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from eval.scoring.baseline import best_constant, geometric_median, rotation_median
+from eval.scoring.metrics import pose_errors
 from tests.datasets import write_dataset
 from tests.eval.errors import position_error_mm, rotation_error_deg
+from tests.scene.test_symmetries import SYMMETRIES
+from tests.scenes import scene
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
+from vision.scene.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
 
+CENTRE = np.array([1.0, 0.87, 0.15])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -36,7 +42,7 @@ def clustered(rng: np.random.Generator, count: int, spread: float) -> np.ndarray
 def test_no_rotation_is_better_on_average(seed: int, spread: float, count: int) -> None:
     rng = np.random.default_rng(seed)
     quaternions = clustered(rng, count, spread)
-    found = rotation_median(quaternions)
+    found = rotation_median(quaternions, SYMMETRIES["none"])
     assert np.linalg.norm(found) == pytest.approx(1.0)
     ours = mean_rotation_error(quaternions, found[None])[0]
     everywhere = quaternion_from_rotation(Rotation.random(2_000, random_state=rng))
@@ -55,9 +61,48 @@ def test_the_median_of_one_cluster_with_outliers_stays_in_the_cluster() -> None:
     turns = rng.normal(0, 0.02, (100, 3))
     turns[:10] += [2.1, 0.0, 0.0]
     rotations = centre * Rotation.from_rotvec(turns)
-    median = Rotation.from_quat(np.roll(rotation_median(quaternion_from_rotation(rotations)), -1))
+    median = Rotation.from_quat(np.roll(rotation_median(quaternion_from_rotation(rotations), SYMMETRIES["none"]), -1))
     assert np.rad2deg((centre.inv() * median).magnitude()) < 1.0
     assert np.rad2deg((centre.inv() * rotations.mean()).magnitude()) > 5.0
+
+
+@pytest.mark.parametrize("kind", SYMMETRIES)
+def test_poses_that_look_alike_are_one_to_the_median(kind: str) -> None:
+    symmetries, rng, count = SYMMETRIES[kind], np.random.default_rng(0), 100
+    centre = Rotation.random(rng=rng)
+    seen = centre * Rotation.from_rotvec(rng.normal(0, 0.1, (count, 3)))
+    alike = seen * Rotation.from_matrix(symmetries.rotations[rng.integers(0, len(symmetries.rotations), count)])
+    for axis in symmetries.axes:
+        alike = alike * Rotation.from_rotvec(rng.uniform(-3, 3, (count, 1)) * axis)
+
+    def error(candidate: Rotation) -> float:
+        constant = np.tile(candidate.as_matrix(), (count, 1, 1))
+        return float(symmetric_distance(symmetries, alike.as_matrix(), constant).mean())
+
+    found = Rotation.from_quat(np.roll(rotation_median(quaternion_from_rotation(alike), symmetries), -1))
+    assert error(found) <= error(centre) + 1e-9
+
+
+def test_the_constants_position_is_that_of_the_point_that_no_symmetry_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a can whose frame's origin is far off its axis, held in one place and spun."""
+    centre, rng = np.array([0.05, 0.02, 0.0]), np.random.default_rng(0)
+    can = structs.replace(scene("block").object, symmetries=structs.replace(SYMMETRIES["can"], centre=centre))
+    dataset = TripletDataset(write_dataset(tmp_path, (20,)))
+    spins = Rotation.from_rotvec(rng.uniform(-3, 3, (20, 1)) * np.array([0.0, 0.0, 1.0]))
+    labels = [
+        {"object_position": CENTRE - spin.apply(centre), "object_quaternion": np.roll(spin.as_quat(), 1)}
+        for spin in spins
+    ]
+    monkeypatch.setattr(dataset, "object", can)
+    monkeypatch.setattr(dataset, "label", labels.__getitem__)
+    constant = best_constant(dataset)
+    poses = (np.stack([label[f"object_{part}"] for label in labels]) for part in ("position", "quaternion"))
+    guess = np.tile(constant.position, (20, 1)), np.tile(constant.quaternion, (20, 1))
+    errors = pose_errors(can, *poses, *guess)
+    np.testing.assert_allclose(errors.position_mm, 0, atol=1e-3)
+    np.testing.assert_allclose(errors.rotation_deg, 0, atol=1e-3)
 
 
 @settings(max_examples=20)

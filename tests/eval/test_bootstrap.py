@@ -66,5 +66,5 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
 
 def test_one_episode_promises_nothing_and_lengths_must_agree() -> None:
     assert mean_interval([1.0, 2.0], [4, 4], np.random.default_rng(0)) is None
-    with pytest.raises(ValueError, match="episodes"):
+    with pytest.raises(ValueError, match="clusters"):
         mean_interval([1.0, 2.0], [4], np.random.default_rng(0))

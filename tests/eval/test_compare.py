@@ -24,7 +24,10 @@ from tests.datasets import reseal
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
+from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
+from vision.storage.schema import PREDICTIONS
+from vision.storage.tables import read_table, write_table
 
 SAMPLES = 24
 
@@ -105,6 +108,16 @@ def test_on_other_samples_it_is_that_of_a_difference_of_means(folders: dict[str,
     paired = found(folders, "a", "b")[0].interval
     assert paired is not None
     assert one.interval.high - one.interval.low > 5 * (paired.high - paired.low), "hard samples no longer cancel"
+
+
+def test_samples_are_paired_whatever_their_order_in_the_files(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["b"], tmp_path / "b")
+    path = tmp_path / "b" / "predictions" / "made-nominal.parquet"
+    columns, origin = read_table(path, PREDICTIONS)
+    order = np.random.default_rng(0).permutation(SAMPLES)
+    write_table(path, {key: values[order] for key, values in columns.items()}, PREDICTIONS, origin)
+    reseal(tmp_path / "b" / RECORD, lambda record: made(record)["predictions"][0].update(sha256=sha256(path)))
+    assert found({**folders, "b": tmp_path / "b"}, "a", "b")[0] == found(folders, "a", "b")[0]
 
 
 def test_the_command_prints_and_writes(

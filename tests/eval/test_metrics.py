@@ -100,37 +100,55 @@ def test_mssd_over_the_corners_is_that_over_the_whole_surface() -> None:
         assert 1000 * np.linalg.norm(weights @ (here - there), axis=1).max() <= errors["mssd"][sample] + 1e-9
 
 
-def test_a_cylinder_may_turn_about_its_axis_and_stand_on_either_end() -> None:
-    """The angle between the axes is what is left; MSSD within what 36 steps of a turn allow."""
+@pytest.mark.parametrize("centre", [np.zeros(3), np.array([0.01, -0.02, 0.03])], ids=["centred", "off the origin"])
+def test_a_cylinder_may_turn_about_its_axis_and_stand_on_either_end(centre: np.ndarray) -> None:
+    """The angle between the axes is what is left, and nothing at all of a perfect estimate."""
     flip = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
-    target = structs.replace(
-        scene("block").object, symmetries=Symmetries(rotations=flip, axes=np.array([[0.0, 0.0, 1.0]]))
-    )
+    symmetries = Symmetries(rotations=flip, axes=np.array([[0.0, 0.0, 1.0]]), centre=centre)
+    target = structs.replace(scene("block").object, symmetries=symmetries)
     rng = np.random.default_rng(2)
     true = Rotation.random(50, random_state=1)
     tilt = Rotation.from_rotvec(np.deg2rad(7.0) * np.pad(unit(rng.normal(size=(50, 2))), ((0, 0), (0, 1))))
     about = Rotation.from_euler("z", rng.uniform(0, 360, (50, 1)), degrees=True)
     ends = Rotation.from_euler("x", 180 * rng.integers(0, 2, (50, 1)), degrees=True)
-    here, there = (np.roll(turn.as_quat(), 1, axis=1) for turn in (true, true * tilt * about * ends))
-    errors = pose_errors(target, np.zeros((50, 3)), here, np.zeros((50, 3)), there)
+    cameras = tuple(np.tile(array, (50, 1, 1, 1)) for array in (rig(200).nominal.intrinsics, rig().nominal.extrinsics))
+
+    def errors_of(turned: Rotation) -> PoseErrors:
+        """Of estimates whose rotation is another, while the point that no symmetry moves is in its place."""
+        there = CENTRE + true.apply(centre) - turned.apply(centre)
+        quaternions = (np.roll(turn.as_quat(), 1, axis=1) for turn in (true, turned))
+        here = np.tile(CENTRE, (50, 1))
+        return pose_errors(target, here, next(quaternions), there, next(quaternions), cameras)  # type: ignore[arg-type]
+
+    errors = errors_of(true * tilt * about * ends)
     np.testing.assert_allclose(errors.rotation_deg, 7.0, atol=1e-9)
-    radius, half_step = 0.0285 * np.sqrt(2), np.pi / 36
-    assert errors["mssd"].max() < 1000 * (0.0285 * np.sqrt(3) * np.deg2rad(7.0) + radius * half_step)
+    reach = np.linalg.norm(target.points - centre, axis=1).max()
+    assert errors["mssd"].max() < 1000 * reach * np.deg2rad(7.0)
     assert not errors["face_confusion"].any()
+    perfect = errors_of(true * about * ends)
+    for key in ("rotation", "position", "mssd", "mspd"):
+        np.testing.assert_allclose(perfect[key], 0, atol=1e-5, err_msg=key)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add() -> None:
-    """A block without letters: a quarter turn about one of its axes looks the same."""
-    target = structs.replace(scene("block").object, symmetries=Symmetries(rotations=cube_rotations()))
+@pytest.mark.parametrize("centre", [np.zeros(3), np.array([0.01, -0.02, 0.03])], ids=["centred", "off the origin"])
+def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add(centre: np.ndarray) -> None:
+    """A block without letters: a quarter turn about one of its axes looks the same, wherever its frame's origin is."""
+    block = scene("block").object
+    symmetries = Symmetries(rotations=cube_rotations(), centre=centre)
+    target = structs.replace(block, symmetries=symmetries, points=block.points + centre)
     position, quaternion = random_poses(1, 24)
     position = position + CENTRE
-    turned = (Rotation.from_quat(np.roll(quaternion, -1, axis=1)) * Rotation.from_matrix(cube_rotations())).as_quat()
+    true = Rotation.from_quat(np.roll(quaternion, -1, axis=1))
+    turned = true * Rotation.from_matrix(cube_rotations())
+    there = position + true.apply(centre) - turned.apply(centre)
     cameras = (np.tile(array, (24, 1, 1, 1)) for array in (rig(200).nominal.intrinsics, rig().nominal.extrinsics))
-    errors = pose_errors(target, position, quaternion, position, np.roll(turned, 1, axis=1), tuple(cameras))  # type: ignore[arg-type]
+    estimate = there, np.roll(turned.as_quat(), 1, axis=1)
+    errors = pose_errors(target, position, quaternion, *estimate, tuple(cameras))  # type: ignore[arg-type]
+    np.testing.assert_allclose(errors["position"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mssd"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mspd"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["add_s"], 0, atol=1e-9)

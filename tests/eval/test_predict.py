@@ -66,6 +66,18 @@ def test_each_protocol_tells_its_cameras(oracle: Oracle, dataset: TripletDataset
         np.testing.assert_allclose(errors, 3.0, atol=1e-3)
 
 
+def test_each_sample_is_estimated_by_the_cameras_found_for_it(
+    oracle: Oracle, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = [dataset.label(number) for number in range(11)]
+    found = tuple(np.stack([label[f"camera_{key}"] for label in labels]) for key in ("intrinsics", "extrinsics"))
+    monkeypatch.setattr("eval.scoring.predict.found_cameras", lambda *_: found)
+    for numbers in (None, [2, 3, 7, 9, 10]):
+        columns = predict(oracle, dataset, Condition("self-calibrated"), 4, numbers)
+        errors = position_error_mm(columns["true_position"], columns["predicted_position"])
+        np.testing.assert_allclose(errors, 2.0, atol=1e-3)
+
+
 def test_some_samples_only(oracle: Oracle, dataset: TripletDataset, tmp_path: Path) -> None:
     predictions, _ = obtain(oracle, dataset, tmp_path / "a.parquet", numbers=[0, 5, 10])
     np.testing.assert_array_equal(predictions.columns["index"], dataset.indices[[0, 5, 10]])

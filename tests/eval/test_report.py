@@ -22,17 +22,18 @@ import eval.evaluate
 from dactyl.cli import main
 from eval.cli import main_report
 from eval.evaluate import evaluate
-from eval.report.charts import Curve, error_curves
+from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
-from eval.report.sections.studies import CONFIDENT_DEG, confidence_quarters, rank_correlation
+from eval.report.sections.studies import CONFIDENT_DEG, _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import EvaluateConfig
-from eval.scoring.record import RECORD, Scored
+from eval.scoring.record import RECORD, Scored, load_evaluation
+from eval.scoring.samples import TRAINING_DISTANCE
 from eval.scoring.trial_results import ClosedLoopRecord
 from tests.datasets import reseal
 from tests.eval.oracle import Oracle
@@ -150,6 +151,20 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     report(ReportConfig(folders, tmp_path, title="A <title>"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
+
+
+def test_of_different_training_sets_each_has_its_constant(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["coarse"], tmp_path / "far")
+    reseal(tmp_path / "far" / RECORD, lambda record: record["constant"].update(position=[1.5, 0.87, 0.15]))
+    rows = report(ReportConfig({**folders, "far": tmp_path / "far"}, tmp_path / "out"))
+    means = {row.estimator: row.position.mean for row in rows if row.constant and row.position}
+    assert [*means] == ["constant (good)", "constant (far)"]
+    assert means["constant (far)"] > 400 > means["constant (good)"]
+    assert not any(row.measured for row in rows if row.constant)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "good, best constant pose" in page
+    assert "far, best constant pose" in page
+    assert "coarse, best constant pose" not in page
 
 
 @pytest.mark.parametrize("column", ["predicted_position", "predicted_quaternion"])
@@ -357,6 +372,36 @@ def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:
         x, means = axes.lines[1].get_data()
         np.testing.assert_allclose(means, [part.mean() for part in np.split(np.sort(values)[::-1], 8)])
         assert np.all(np.diff(x) > 0)
+
+
+def test_facts_of_samples_stand_with_their_errors(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Whatever their order in the file of predictions."""
+    shutil.copytree(folders["good"], tmp_path / "a")
+    path = tmp_path / "a" / "predictions" / "made-nominal.parquet"
+    columns, origin = read_table(path, PREDICTIONS)
+    order = np.random.default_rng(0).permutation(12)
+    write_table(path, {key: values[order] for key, values in columns.items()}, PREDICTIONS, origin)
+    reseal(tmp_path / "a" / RECORD, lambda record: _predictions(record).update(sha256=sha256(path)))
+    evaluation = load_evaluation("a", tmp_path / "a")
+    facts = evaluation.sets[0].columns[TRAINING_DISTANCE]
+    mixed, straight = (values for _, _, values, _ in _scored([evaluation], TRAINING_DISTANCE))
+    np.testing.assert_array_equal(mixed, facts[order])
+    np.testing.assert_array_equal(straight, facts)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("distance", "error"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_charts_of_zeros_warn_of_nothing(distance: float, error: float) -> None:
+    """A test set may be the training set, and an estimate the truth."""
+    errors = PoseErrors({"rotation": np.full(8, error), "position": np.full(8, error)})
+    zeros = Scatter("zeros", np.full(8, distance), errors, np.arange(8))
+    figures = [
+        trends([zeros], "x", log=True),
+        confidence([zeros], CONFIDENT_DEG),
+        mean_marks([Mark("zeros", (error, error), (None, None), False)]),
+    ]
+    assert all(svg(figure) for figure in figures)
+    assert figures[0].axes[0].get_xscale() == ("log" if distance else "linear")
 
 
 def test_the_angle_of_the_confidence_is_the_model_s() -> None:

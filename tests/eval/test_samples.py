@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from eval.scoring.samples import nearest_pose_mm, quartiles
+from tests.scene.test_symmetries import SYMMETRIES
 from tests.scenes import scene
 
 
@@ -32,6 +34,37 @@ def test_nearest_pose_equals_the_loop(name: str) -> None:
             distances.append(1000 * np.sqrt(((here - there) ** 2).sum(axis=1).mean()))
         assert found[sample] == pytest.approx(min(distances))
     np.testing.assert_allclose(nearest_pose_mm(target, training_p, -training_q, training_p, training_q), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", SYMMETRIES)
+def test_a_pose_that_looks_like_one_of_the_training_is_not_far_from_it(kind: str) -> None:
+    """The distance is the least over all turns, of a body whose symmetries do not leave its frame's origin in place."""
+    symmetries = structs.replace(SYMMETRIES[kind], centre=np.array([0.01, -0.02, 0.03]))
+    block = scene("block").object
+    target = structs.replace(block, symmetries=symmetries, points=block.points + symmetries.centre)
+    rng = np.random.default_rng(0)
+    training, near = Rotation.random(20, rng=rng), Rotation.from_rotvec(rng.normal(0, 0.1, (20, 3)))
+    place, shift = rng.normal(1, 0.5, (20, 3)), rng.normal(0, 0.002, (20, 3))
+
+    def quaternions(rotation: Rotation) -> np.ndarray:
+        return np.roll(rotation.as_quat(), 1, axis=1)
+
+    seen = place, quaternions(training)
+    alike = symmetries.transforms(120 if len(symmetries.axes) == 1 else 36)
+    for motion in alike[:: max(1, len(alike) // 30)]:
+        turned = training * Rotation.from_matrix(motion[:3, :3])
+        there = place + training.apply(motion[:3, 3])
+        np.testing.assert_allclose(nearest_pose_mm(target, there, quaternions(turned), *seen), 0, atol=1e-9)
+    moved = near * training
+    found = nearest_pose_mm(target, place + shift, quaternions(moved), *seen)
+    for sample in range(20):
+        here = moved[sample].apply(target.points) + (place + shift)[sample]
+        points = target.points @ np.swapaxes(alike[:, :3, :3], 1, 2) + alike[:, None, :3, 3]
+        there = np.array([points @ turn.T + at for turn, at in zip(training.as_matrix(), place, strict=True)])
+        least = 1000 * np.sqrt(((there - here) ** 2).sum(axis=-1).mean(axis=-1).min())
+        if kind == "ball":
+            least = 1000 * np.linalg.norm((here - there[sample, 0]).mean(axis=0))
+        assert least - 0.2 < found[sample] < least + 1e-6, "three degrees of spin are between two steps of the grid"
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0])))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from eval.evaluate import evaluate
 from eval.laboratory import self_calibration
@@ -18,8 +19,11 @@ from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
+from eval.scoring.bootstrap import Interval, mean_interval
+from eval.scoring.comparison import compare
 from eval.scoring.found_cameras import found_cameras, recordings
 from eval.scoring.predict import EvaluateConfig
+from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
 from tests.scenes import rig, scene
@@ -125,6 +129,23 @@ def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDatase
         assert directions_off(*nominal, index // GROUP) > 3
 
 
+def _intervals_are_over_recordings(folder: Path, said: Interval | None) -> None:
+    """Of the set that has several, in the table and in a comparison; of a single one they are over its episodes."""
+    evaluation = load_evaluation("ours", folder)
+    lab, apart = evaluation.sets
+    assert (lab.resampled, apart.resampled) == ("recordings", "episodes")
+    errors = lab.scored["nominal"].errors["position"]
+    assert said == mean_interval(errors, np.arange(2 * GROUP) // GROUP, np.random.default_rng(0))
+    np.testing.assert_array_equal(apart.clusters, apart.columns["episode"])
+    assert "bootstrap over episodes or, of lab, recordings)" in (folder / "table.md").read_text()
+    pairs = {one.test_set: (one.clusters, one.resampled) for one in compare(evaluation, evaluation)}
+    assert pairs["lab"] == (2, "recordings")
+    single = evaluation.record.test_sets["lab"]
+    single.config["render"]["recording_size"] = 1_000
+    alone = Evaluation("ours", folder, structs.replace(evaluation.record, test_sets={"lab": single})).sets[0]
+    assert alone.resampled == "episodes"
+
+
 def test_a_set_of_no_recordings_is_left_out(
     dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +171,7 @@ def test_a_set_of_no_recordings_is_left_out(
         ("apart", "calibrated", "true"),
     ]
     assert "without self-calibrated" not in capsys.readouterr().err  # nobody asked for it
+    _intervals_are_over_recordings(config.output, rows[0].intervals["position"])
     evaluate(replace(config, protocols=("self-calibrated", "calibrated")))
     assert (
         "test_sets.apart: without self-calibrated: there is nothing to find its cameras from" in capsys.readouterr().err

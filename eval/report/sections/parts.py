@@ -17,6 +17,7 @@ from eval.report.table_text import figure_text
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import PoseErrors, table_metrics
 from eval.scoring.record import EvaluatedSet, Evaluation
+from eval.scoring.record_types import ConstantRecord
 from eval.scoring.table import NONE, measured
 from vision.errors import DactylError
 from vision.io.files import read_file
@@ -29,9 +30,9 @@ def short_titles() -> list[str]:
     return ["n", *(title for metric in table_metrics() for title in _short_titles(metric))]
 
 
-def short(errors: PoseErrors, episodes: np.ndarray) -> list[str]:
+def short(errors: PoseErrors, clusters: np.ndarray) -> list[str]:
     """Return the figures of the main table, in fewer columns."""
-    found = measured(errors, episodes)
+    found = measured(errors, clusters)
     texts = [f"{found['samples']:,}"]
     for metric in table_metrics():
         figure = found["figures"].get(metric.key)
@@ -51,6 +52,15 @@ def drawing(figure: Figure, caption: str) -> Drawing:
 
 def each(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, EvaluatedSet]]:
     return [(evaluation, test_set) for evaluation in evaluations for test_set in evaluation.sets]
+
+
+def different_constants(evaluations: Sequence[Evaluation], test_set: str) -> list[tuple[str, EvaluatedSet]]:
+    """Return the evaluations' names and their test set of a name, one for each best constant pose that differs."""
+    found: dict[ConstantRecord, tuple[str, EvaluatedSet]] = {}
+    for evaluation, one in each(evaluations):
+        if one.name == test_set and one.constant is not None and evaluation.record.constant is not None:
+            found.setdefault(evaluation.record.constant, (evaluation.name, one))
+    return list(found.values())
 
 
 def absent(title: str, why: str) -> Section:

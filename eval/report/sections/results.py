@@ -8,16 +8,14 @@ import numpy as np
 
 from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.page import Paragraph, Section, Table
-from eval.report.sections.parts import drawing
+from eval.report.sections.parts import different_constants, drawing
 from eval.report.table_text import cells, figure_text, header
+from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
-from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, table_notes
-
-_INTERVALS = "Confidence intervals: 2,000 resamples of whole episodes with replacement, percentiles of the mean."
-
+from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, intervals_over, table_notes
 
 _BESIDE_PUBLISHED = (
     " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "
@@ -34,7 +32,7 @@ def results_section(rows: Sequence[Row]) -> Section:
             not row.measured,
         )
         for row in rows
-        if row.rotation and row.position and row.estimator != "constant"
+        if row.rotation and row.position and not row.constant
     ]
     styles = ["ours" if row.measured else "missing" if row.estimator == "missing" else "published" for row in rows]
     published = any(row.estimator in PUBLISHED for row in rows)
@@ -47,7 +45,7 @@ def results_section(rows: Sequence[Row]) -> Section:
         4,
         styles,
     )
-    caption = "Mean errors with 95 % confidence intervals over episodes (bars)"
+    caption = f"Mean errors with 95 % confidence intervals over {intervals_over(rows)} (bars)"
     chart = drawing(mean_marks(marks), caption + ("; hollow: published." if published else "."))
     return Section("Results", [table, chart])
 
@@ -71,7 +69,7 @@ def curves_section(evaluations: Sequence[Evaluation]) -> Section:
             for name, test in members
             for one in test.study("protocol")
         ]
-        shown = members if len(evaluations) == 1 else members[:1]
+        shown = members if len(evaluations) == 1 else different_constants(evaluations, title)
         curves += [Curve(name, None, test.constant) for name, test in shown if test.constant is not None]
         means = published_means(evaluations[0].scene)
         caption = f"{title}: share of samples with an error below each value." + (
@@ -117,7 +115,7 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
                 ]
                 line.append(_both(_joined(found)) if found else NONE)
                 average = np.concatenate([errors.rotation_deg for errors in found]).mean() if found else None
-                shade.append(None if average is None else float(np.log(average / 2.0) / np.log(45.0)))
+                shade.append(None if average is None else float(np.log(max(average, 0.01) / 2.0) / np.log(45.0)))
             body.append(line)
             shades.append(shade)
         if any(cell != NONE for line in body for cell in line[2:]):
@@ -129,7 +127,11 @@ def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
 
 def definitions_section(rows: Sequence[Row]) -> Section:
     others = [metric.sentence for metric in metrics().values() if not metric.in_table]
-    return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, _INTERVALS)])
+    intervals = (
+        f"Confidence intervals: {RESAMPLES:,} resamples of whole {intervals_over(rows)} with replacement, percentiles "
+        "of the mean."
+    )
+    return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, intervals)])
 
 
 def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:

@@ -27,7 +27,7 @@ def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
         for scored in [*filter(None, [test_set.scored.get("calibrated")]), *test_set.study("subset")]:
             if test_set.study("subset"):
                 seen = f"without {scored.condition.without}" if scored.condition.without else "all"
-                body.append([evaluation.name, test_set.name, seen, *short(scored.errors, scored.episodes)])
+                body.append([evaluation.name, test_set.name, seen, *short(scored.errors, scored.clusters)])
     if not body:
         return absent(title, "no evaluation has camera subsets; evaluate a geometric head with --camera_subsets true")
     caption = "Each camera taken away in turn, pictures and all; calibrated cameras. Only a geometric head can do so."
@@ -48,7 +48,7 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
             for lines, field in zip(rows, ("rotation_deg", "position_mm"), strict=True):
                 values = [getattr(one.errors, field) for one in found]
                 intervals = [
-                    mean_interval(one, scored.episodes, np.random.default_rng(0))
+                    mean_interval(one, scored.clusters, np.random.default_rng(0))
                     for one, scored in zip(values, found, strict=True)
                 ]
                 amounts = [one.condition.amount for one in found]
@@ -79,7 +79,7 @@ def visibility_section(evaluations: Sequence[Evaluation]) -> Section:
             "the labels of these test sets do not say how much of the object is seen; render with --view_labels true",
         )
     shares = [(whose, label, 100.0 * values.mean(axis=-1), scored) for whose, label, values, scored in found]
-    groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in shares]
+    groups = [Scatter(label, values, scored.errors, scored.clusters) for _, label, values, scored in shares]
     what = "share of the object that nothing hides, mean of the cameras"
     chart = drawing(
         trends(groups, f"{what} (%)"),
@@ -96,7 +96,7 @@ def distance_section(evaluations: Sequence[Evaluation]) -> Section:
     found = _scored(evaluations, TRAINING_DISTANCE)
     if not found:
         return absent(title, "the evaluation named no training set")
-    groups = [Scatter(label, values, scored.errors, scored.episodes) for _, label, values, scored in found]
+    groups = [Scatter(label, values, scored.errors, scored.clusters) for _, label, values, scored in found]
     what = "root mean square distance of the object's corners to the nearest training pose"
     chart = drawing(trends(groups, "distance to the nearest training pose (mm)", log=True), f"Errors by the {what}.")
     caption = f"Errors by the {what}, in quartiles."
@@ -110,10 +110,10 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
     for whose, label, scored in _protocols(evaluations):
         if np.ptp(scored.confidence) == 0:
             continue
-        groups.append(Scatter(label, scored.confidence, scored.errors, scored.episodes))
+        groups.append(Scatter(label, scored.confidence, scored.errors, scored.clusters))
         rank = rank_correlation(scored)
         for place, group in enumerate(confidence_quarters(scored)):
-            figures = short(scored.errors.of(group.samples), scored.episodes[group.samples])
+            figures = short(scored.errors.of(group.samples), scored.clusters[group.samples])
             told = NONE if rank is None else f"{rank:+.2f}"
             body.append([*whose, group.label, *figures, told if place == 0 else ""])
     if not body:
@@ -176,7 +176,7 @@ def _scored(evaluations: Sequence[Evaluation], fact: str) -> list[tuple[list[str
 def _quartile_rows(found: Sequence[tuple[list[str], str, np.ndarray, Scored]], unit: str) -> list[list[str]]:
     """Return rows of errors by the quartiles of a fact from :func:`_scored`."""
     return [
-        [*whose, group.label, *short(scored.errors.of(group.samples), scored.episodes[group.samples])]
+        [*whose, group.label, *short(scored.errors.of(group.samples), scored.clusters[group.samples])]
         for whose, _, values, scored in found
         for group in quartiles(values, unit)
     ]
