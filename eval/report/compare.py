@@ -52,9 +52,9 @@ def main_compare(argv: Sequence[str]) -> None:
     """Compare two evaluations: every error of both, the difference, and whether it is more than chance.
 
     Compares each test set and protocol that both have. If both used the same samples, the 95 % confidence interval is
-    that of paired differences, by resampling whole episodes (or recordings); otherwise it is that of a difference of two means, and the
-    notes say so. Runs that cannot be compared are refused: other objects, no test set in common, another renderer under
-    one name.
+    that of paired differences, by resampling whole episodes or recordings; otherwise it is that of a difference of two
+    means, and the notes say so. Runs that cannot be compared are refused: other objects, no test set in common, another
+    renderer under one name.
 
     examples:
       dactyl compare --baseline runs/paper/evaluation --candidate runs/best/evaluation
