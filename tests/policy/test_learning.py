@@ -208,6 +208,29 @@ def test_an_anchor_holds_the_given_actor() -> None:
     assert moved[1] < 0.3 * moved[0]
 
 
+def test_an_actor_ascends_the_least_of_its_critics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One critic praises actions for being large, the other blames them for it even more: only both together hold the
+    actor where it is."""
+
+    def opinions(inputs: torch.Tensor, members: int | None = None) -> torch.Tensor:
+        size = inputs[:, -20:].square().sum(dim=1, keepdim=True)
+        return torch.stack([size, -2 * size])[:members]
+
+    grown = []
+    for count in (1, 2):
+        learner, rng = Learner(replace(LEARNING, actor_critics=count), SHADOW, HIDDEN, seed=0), np.random.default_rng(0)
+        now = tensors(view(rng, 64), learner.normaliser, learner.device)
+        before = act(learner.actor, now).square().mean().item()
+        monkeypatch.setattr(learner.critics, "forward", opinions)
+        for _ in range(20):
+            learner._improve(now, 0.0)
+        grown.append(act(learner.actor, now).square().mean().item() / before)
+    assert grown[0] > 2
+    assert grown[1] < 0.5
+    with pytest.raises(ValueError, match="actor_critics: must be at most critic"):
+        Learning(actor_critics=3)
+
+
 def test_targets_are_made_of_actions_near_the_actors(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = Learner(replace(LEARNING, smoothing=0.1), SHADOW, HIDDEN, seed=0)
     rng, asked = np.random.default_rng(0), list[torch.Tensor]()
