@@ -192,7 +192,9 @@ def test_a_node_that_is_killed_costs_nothing(
     cluster: Any, states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = local_run(config_of(states, tmp_path / "local", count=40), monkeypatch)
+    handler = signal.getsignal(signal.SIGTERM)
     second = cluster.add_node(**node())
+    signal.signal(signal.SIGTERM, handler)  # Ray leaves one of each node's
     done_when_killed: list[int] = []
 
     def kill() -> None:

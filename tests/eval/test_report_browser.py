@@ -36,7 +36,8 @@ class Uneven(Oracle):
         kept, parts = self.angle_deg, []
         for number in range(len(images)):
             self.angle_deg = kept * (1 + number)
-            parts.append(super().predict(images[number : number + 1], *(one[number : number + 1] for one in cameras)))
+            row = slice(number, number + 1)
+            parts.append(super().predict(images[row], *(one[row] for one in cameras), **options))
         self.angle_deg = kept
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
