@@ -120,6 +120,7 @@ class Observer:
         """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
         found = self.estimator.predict(images, *self.views.cameras, nominal=self.nominal)
+        found["camera_covariance"] = self._covariance_of_cameras(found, len(shots))
         contrasts = self._contrasts(images)
         return [
             self._estimate(shot, images[row], contrasts[row], {key: values[row] for key, values in found.items()})
@@ -131,11 +132,11 @@ class Observer:
         self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
         self._found, self.nominal = found, False
 
-    def _covariance_of_cameras(self, found: dict[str, Any]) -> FloatArray:
-        """Return what the errors of found cameras add to the covariance (6, 6) of a pose."""
+    def _covariance_of_cameras(self, found: dict[str, FloatArray], count: int) -> FloatArray:
+        """Return what the errors of found cameras add to the covariances of poses, (N, 6, 6)."""
         if self._found is None:
-            return np.zeros((6, 6))
-        tensors = {key: torch.from_numpy(value)[None] for key, value in found.items() if isinstance(value, np.ndarray)}
+            return np.zeros((count, 6, 6))
+        tensors = {key: torch.from_numpy(value) for key, value in found.items()}
         return pose_covariance_of_cameras(
             torch.from_numpy(self.estimator.object.keypoints),
             tensors["keypoint_scale"],
@@ -143,7 +144,7 @@ class Observer:
             quaternion_to_matrix(tensors["quaternion"]),
             tensors["position"],
             self._found.covariance,
-        )[0].numpy()
+        ).numpy()
 
     def _contrasts(self, images: np.ndarray) -> np.ndarray:
         """Return the contrast (N, C) of each camera's image, without the padding."""
@@ -153,16 +154,14 @@ class Observer:
     def _estimate(self, shot: Shot, images: np.ndarray, contrasts: np.ndarray, found: dict[str, Any]) -> Estimate:
         rig, usual = self.estimator.rig, self.estimator.usual_spread
         cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
-        camera_covariance = np.zeros((6, 6))
         turn, shift = self._world_from_frame[:3, :3], self._world_from_frame[:3, 3]
+        both = np.kron(np.eye(2), turn.T)
         if usual is not None:
             scale, matrices, transforms = found["keypoint_scale"], found["intrinsics"], found["extrinsics"]
             numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
             cameras = {name: SeenBy(*row) for name, row in zip(rig.names, rows, strict=True)}
-            both = np.kron(np.eye(2), turn.T)
             covariance = both @ found["covariance"] @ both.T
-            camera_covariance = both @ self._covariance_of_cameras(found) @ both.T
         return Estimate(
             shot.key,
             shot.time_s,
@@ -171,7 +170,7 @@ class Observer:
             quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"])),
             float(found["confidence"]),
             covariance,
-            camera_covariance,
+            both @ found["camera_covariance"] @ both.T,
             cameras,
             reasons(contrasts, rig.names, None if usual is None else float(found["spread"]), usual),
             images,
