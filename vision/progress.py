@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -13,6 +15,7 @@ from vision.errors import printable
 
 Advance = Callable[[int], None]
 """Reports that this many more items are done."""
+_FIRST_LINE_S, _RAREST_LINE_S = 30.0, 600.0
 
 
 class _RateColumn(ProgressColumn):
@@ -29,7 +32,8 @@ class _RateColumn(ProgressColumn):
 def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Show a bar on standard error; yields the function that advances it.
 
-    If standard error is not a terminal (a log file), one line at the end replaces the bar.
+    If standard error is not a terminal (a log file), lines replace the bar: every half minute at first, later after
+    each tenth of the time so far, at least every ten minutes, and one at the end.
 
     Args:
         description: what is being done, for example ``rendering``.
@@ -47,4 +51,34 @@ def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(printable(description), total=total, completed=done)
-        yield lambda count: bar.update(task, advance=count)
+        lines = None if console.is_terminal else _Lines(bar, bar.tasks[0], unit)
+
+        def advance(count: int) -> None:
+            bar.update(task, advance=count)
+            if lines is not None:
+                lines.write()
+
+        yield advance
+
+
+class _Lines:
+    """Lines of a log: done, rate and time left."""
+
+    def __init__(self, bar: Progress, task: Task, unit: str) -> None:
+        self._bar, self._task, self._unit = bar, task, unit
+        self._done = task.completed
+        self._start = self._last = time.monotonic()
+
+    def write(self) -> None:
+        """Write a line if it is time for one."""
+        now, task = time.monotonic(), self._task
+        seconds, done = now - self._start, task.completed - self._done
+        due = min(max(_FIRST_LINE_S, seconds / 10), _RAREST_LINE_S)
+        if now - self._last < due or done <= 0 or task.remaining is None:
+            return
+        self._last = now
+        left = timedelta(seconds=round(task.remaining * seconds / done))
+        self._bar.console.print(
+            f"{task.description}: {task.completed:,.0f} of {task.total:,.0f} {self._unit}, "
+            f"{done / seconds:,.1f} {self._unit}/s, {left} left"
+        )
