@@ -26,6 +26,8 @@ class EstimateConfig:
             near the network's cameras (the nominal protocol).
         lenses: instead of a calibration, each camera's lens without a pose, from OpenCV or ROS (camera_info), by its
             name: images are undistorted, and the cameras are assumed near the network's.
+        rectified: whether the images are undistorted already, as those of a dataset are. Without calibration or lenses,
+            others are undistorted with the lenses in the network's scene, if it has any.
         self_calibrate: largest number of triplets from which the cameras, which must not move, are found; a hundred are
             plenty. The search starts at the calibration, or at the network's cameras. With live, it is repeated as
             triplets arrive. Null estimates each triplet separately.
@@ -54,6 +56,7 @@ class EstimateConfig:
     checkpoint: Path = Path("block")
     calibration: Path | None = None
     lenses: dict[str, Path] = field(default_factory=dict)
+    rectified: bool = False
     self_calibrate: int | None = None
     output: Path | None = None
     overlays: Path | None = None
@@ -76,6 +79,8 @@ class EstimateConfig:
             raise ValueError("pictures or cameras: expected one of them, for example --pictures lab/recording")
         if self.calibration is not None and self.lenses:
             raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
+        if self.rectified and (self.calibration is not None or self.lenses):
+            raise ValueError("rectified: a calibration or lenses tell the distortion; leave one of them out")
         refuse_shared("cameras", self.cameras)
         check_bits("picture_bits", self.picture_bits)
         given = [key for key in ("limit", "self_calibrate") if getattr(self, key) is not None]

@@ -21,6 +21,7 @@ from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quater
 from vision.hardware import torch_device
 from vision.solvers.camera_errors import pose_covariance_of_cameras
 from vision.solvers.self_calibration import RigSolution
+from vision.storage.folders import MANIFEST
 
 PoseFrame = Literal["world", "capture"]
 
@@ -113,7 +114,8 @@ class Observer:
             calibration = read_lenses(config.lenses, rig)
         if self.nominal and (fault := self.estimator.nominal_fault) is not None:
             raise DactylError(f"calibration: {fault}")
-        self.views = NetworkViews(rig, calibration, self._world_from_frame)
+        rectified = config.rectified or (config.pictures is not None and (config.pictures / MANIFEST).exists())
+        self.views = NetworkViews(rig, calibration, self._world_from_frame, rectified)
         self._found: RigSolution | None = None
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:

@@ -115,6 +115,9 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             say(f"{page.url} shows the pictures with the estimate over them; Ctrl-C ends")
         try:
             first = list(itertools.islice(arrivals, 1))
+            for arrival in first:
+                for remark in observer.views.remarks(arrival.shot.pictures):
+                    say(remark)
             # Write nothing before the first shot, so that a camera that cannot be opened neither overwrites earlier
             # poses nor leaves an empty recording.
             write = stack.enter_context(_lines_to(config))

@@ -112,8 +112,8 @@ def _estimates(config: EstimateConfig, observer: Observer, source: Source, summa
     drawn = _Drawing(config, observer, len(numbers))
     with progress(f"estimating {source.name}", len(numbers), "triplets") as advance:
         while batch := list(itertools.islice(shots, config.batch_size)):
-            if not summary.triplets and (cropped := observer.views.cropped(batch[0].pictures)):
-                summary.remarks.append(cropped)
+            if not summary.triplets:
+                summary.remarks += observer.views.remarks(batch[0].pictures)
             for estimate in observer(batch):
                 drawn.add(estimate)
                 summary.triplets += 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.laboratory.opencv import opencv
 from eval.laboratory.poses import inverse
-from eval.laboratory.undistortion import make_view
+from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
@@ -23,8 +23,9 @@ class NetworkViews:
     Args:
         rig: rig of the network.
         calibration: the laboratory's cameras; None if the images are of the rig's own cameras, in any size: their
-            middle is then cropped to the shape of the rig's images.
+            middle is then cropped to the shape of the rig's images, and undistorted if the rig has lenses.
         world_from_capture: (4, 4) capture to world; None if the calibration is in the world frame.
+        rectified: whether images without a calibration are undistorted already, whatever lenses the rig has.
 
     Raises:
         DactylError: the calibration lacks a camera of the rig.
@@ -35,47 +36,54 @@ class NetworkViews:
         rig: Rig,
         calibration: Mapping[str, CalibratedCamera] | None = None,
         world_from_capture: FloatArray | None = None,
+        rectified: bool = False,
     ) -> None:
         self.rig, self.calibration = rig, calibration
         self._world_from_capture = np.eye(4) if world_from_capture is None else world_from_capture
+        self._rectified = rectified
+        self._views: dict[tuple[str, int, int], View] = {}
         self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
         """K (C, 3, 3) and T (C, 4, 4) of the images: calibrated cameras, or without calibration the nominal ones."""
-        self._views = None
         if calibration is not None:
             if absent := [name for name in rig.names if name not in calibration]:
                 raise DactylError(
                     f"calibration: camera '{absent[0]}' is missing (it has {', '.join(calibration) or 'none'}); the "
                     f"network sees through {', '.join(rig.names)}"
                 )
-            capture_from_world = inverse(self._world_from_capture)
-            self._views = [make_view(calibration[each.name], capture_from_world, each, True) for each in rig.cameras]
-            self.cameras = (
-                np.stack([view.matrix for view in self._views]),
-                np.stack([view.transform for view in self._views]),
-            )
+            taken = ((camera, calibration[camera.name]) for camera in rig.cameras)
+            views = [self._view(camera, by.width, by.height) for camera, by in taken]
+            self.cameras = np.stack([view.matrix for view in views]), np.stack([view.transform for view in views])
 
     def __call__(self, pictures: Sequence[np.ndarray], where: Sequence[Path | str]) -> np.ndarray:
         """Convert images of any size, (h, w, 3) uint8, one for each camera in rig order, to (C, H, W, 3) uint8."""
         if len(pictures) != len(self.rig):
             raise DactylError(f"{len(pictures)} pictures for the {len(self.rig)} cameras {', '.join(self.rig.names)}")
         images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
-        for number, (camera, picture, place) in enumerate(zip(self.rig.cameras, pictures, where, strict=True)):
-            seen = _middle(camera, picture) if self._views is None else self._views[number](picture, Path(place))
-            images[number, : camera.height, : camera.width] = seen
+        for image, camera, picture, place in zip(images, self.rig.cameras, pictures, where, strict=True):
+            if self.calibration is None and self._lens(camera) is None:
+                seen = _middle(camera, picture)
+            else:
+                seen = self._view(camera, picture.shape[1], picture.shape[0])(picture, Path(place))
+            image[: camera.height, : camera.width] = seen
         return images
 
-    def cropped(self, pictures: Sequence[np.ndarray]) -> str | None:
-        """Return a remark if images are cropped because their aspect ratio differs from the network's images."""
-        if self._views is not None:
-            return None
+    def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
+        """Return what happens to such images without a calibration, where their user may not expect it."""
+        if self.calibration is not None:
+            return []
+        found = []
+        if lenses := [camera.name for camera in self.rig.cameras if self._lens(camera) is not None]:
+            found.append(
+                f"{', '.join(lenses)}: undistorted with the lenses of the network's scene; if the pictures are "
+                "already, add --rectified true"
+            )
         for camera, picture in zip(self.rig.cameras, pictures, strict=True):
             height, width, _ = picture.shape
             _, _, wide, high = _cut(camera, width, height)
             if (width - wide) + (height - high) > 1:
-                return (
-                    f"{camera.name}: of {width}x{height} pixels the middle {wide}x{high} is seen, without calibration"
-                )
-        return None
+                seen = f"of {width}x{height} pixels the middle {wide}x{high} is seen, without calibration"
+                return [*found, f"{camera.name}: {seen}"]
+        return found
 
     def calibrated(
         self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray
@@ -89,25 +97,40 @@ class NetworkViews:
             distortion: (C,) radial coefficient k1 of the network's images.
         """
         found = {}
-        for number, name in enumerate(self.rig.names):
-            width, height = sizes[number]
-            if self.calibration is None:
-                camera = self.rig.cameras[number]
-                left, top, cut, _ = _cut(camera, width, height)
-                scale = cut / camera.width
-                matrix = np.diag([scale, scale, 1.0]) @ matrices[number]
-                matrix[:2, 2] += np.array([left, top]) - 0.5  # OpenCV's pixel centres are whole numbers
-                lens = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
-                transform = transforms[number]
-            else:
-                before = self.calibration[name]
-                matrix, lens = before.matrix.copy(), before.lens
-                matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
-                # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
-                moved = inverse(self.cameras[1][number]) @ transforms[number]  # of the world
-                transform = before.transform @ inverse(self._world_from_capture) @ moved @ self._world_from_capture
-            found[name] = CalibratedCamera(matrix, lens, width, height, transform)
+        for number, (camera, size) in enumerate(zip(self.rig.cameras, sizes, strict=True)):
+            before = self._taken_by(camera, *size)
+            matrix = before.matrix.copy()
+            matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
+            # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
+            moved = inverse(self.cameras[1][number]) @ transforms[number]  # of the world
+            transform = before.transform @ inverse(self._world_from_capture) @ moved @ self._world_from_capture
+            radial = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
+            lens = radial if before.lens.is_pinhole else before.lens
+            found[camera.name] = CalibratedCamera(matrix, lens, *size, transform)
         return found
+
+    def _lens(self, camera: Camera) -> Lens | None:
+        """Return the lens of images without a calibration; None if they are taken for undistorted."""
+        return None if self._rectified else camera.distortion
+
+    def _taken_by(self, camera: Camera, width: int, height: int) -> CalibratedCamera:
+        """Return the camera that takes images of that size: the calibrated one, or the rig's, which sees their
+        middle."""
+        if self.calibration is not None:
+            return self.calibration[camera.name]
+        left, top, cut, _ = _cut(camera, width, height)
+        scale = cut / camera.width
+        matrix = np.diag([scale, scale, 1.0]) @ camera.intrinsics
+        matrix[:2, 2] += np.array([left, top]) - 0.5  # OpenCV's pixel centres are whole numbers
+        return CalibratedCamera(matrix, self._lens(camera) or Lens(), width, height, camera.extrinsics)
+
+    def _view(self, camera: Camera, width: int, height: int) -> View:
+        """Return the mapping of a camera's images of that size, made once."""
+        key = camera.name, width, height
+        if key not in self._views:
+            taken_by = self._taken_by(camera, width, height)
+            self._views[key] = make_view(taken_by, inverse(self._world_from_capture), camera, True)
+        return self._views[key]
 
 
 def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:

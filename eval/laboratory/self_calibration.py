@@ -38,6 +38,8 @@ class SelfCalibrateConfig:
         triplets: largest number of triplets to use, evenly spaced.
         tolerance_s: largest time between the images of a triplet of a recording.
         distortion: also find each lens's radial distortion (without an earlier calibration).
+        rectified: whether the images are undistorted already, as those of a dataset are. Without an earlier
+            calibration, others are undistorted with the lenses in the network's scene, if it has any.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
     """
 
@@ -48,6 +50,7 @@ class SelfCalibrateConfig:
     triplets: int = 300
     tolerance_s: float = 0.01
     distortion: bool = False
+    rectified: bool = False
     picture_bits: int | None = None
 
     def __post_init__(self) -> None:
@@ -58,6 +61,8 @@ class SelfCalibrateConfig:
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
         if self.distortion and self.calibration is not None:
             raise ValueError("distortion: the earlier calibration has it already; leave one of them out")
+        if self.rectified and self.calibration is not None:
+            raise ValueError("rectified: the earlier calibration tells the lenses; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,10 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
 
     estimator = PoseEstimator.load(str(config.checkpoint))
     if config.calibration is None:
-        views = NetworkViews(estimator.rig)
+        rectified = config.rectified or (config.recording / MANIFEST).exists()
+        if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
+            raise DactylError("distortion: the network's scene has the lenses already; leave it out")
+        views = NetworkViews(estimator.rig, rectified=rectified)
     else:
         before = read_calibration(config.calibration, estimator.rig)
         views = NetworkViews(estimator.rig, before, find_capture_frame(config.calibration, before, estimator.rig))

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.laboratory.network_views import NetworkViews
 from tests.eval.lab import write_csv
 from tests.eval.rendered import rendered_set
+from vision.estimator import PoseEstimator
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
 from vision.scene.calibration import CalibratedCamera, save_calibration
+from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 
 COUNT = 16
@@ -241,6 +245,38 @@ def test_lenses_alone_undistort_for_nominal_cameras(
     (line,) = estimate(capsys, "--pictures", tmp_path, *lenses)
     assert (line["key"], line["frame"]) == ("7", "world")
     assert errors([line], dataset)[0] == pytest.approx([0, 0], abs=4.0)
+
+
+def test_lenses_of_the_networks_scene_undistort(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without calibration or lenses; not pictures of a dataset, which have none, nor such as are said to have none."""
+    lens = Lens("radial-tangential", (-2.0, 0.0, 0.05, -0.05))  # much, for a view as narrow as 20 degrees
+    rig = Rig(cameras=tuple(msgspec.structs.replace(camera, distortion=lens) for camera in dataset.rig.cameras))
+    for number, camera in enumerate(rig.cameras):
+        K = dataset[0]["camera_intrinsics"][number] * 600 / camera.height
+        K[:, 2] = 400.0 - 0.5, 300.0 - 0.5, 1.0  # the middle, with pixel centres at whole numbers
+        taken_by = CalibratedCamera(K, lens, 800, 600, dataset[0]["camera_extrinsics"][number] @ CAPTURE)
+        save(photographed(dataset, 0, number, taken_by), tmp_path / f"{camera.name}.png")
+    pictures = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in NAMES]
+    views = (NetworkViews(rig), NetworkViews(rig, rectified=True), NetworkViews(dataset.rig))
+    rendered = dataset[0]["images"].astype(np.float64)
+    flat, bent, unaware = (np.abs(view(pictures, NAMES) - rendered)[:, 10:-10, 10:-10].mean() for view in views)
+    assert (flat < 4.0, bent > 4 * flat, bent) == (True, True, unaware), (flat, bent)
+
+    estimator = PoseEstimator.load("block")
+    monkeypatch.setattr(PoseEstimator, "load", lambda *_: estimator)
+    assert main(["estimate", "--pictures", str(dataset.folder)]) == 0
+    before = capsys.readouterr()
+    estimator.rig = rig
+    assert main(["estimate", "--pictures", str(dataset.folder)]) == 0
+    assert capsys.readouterr().out == before.out
+    for rectified in ("false", "true"):
+        assert main(["estimate", "--pictures", str(tmp_path), "--rectified", rectified]) == 0
+        said = "left, top, right: undistorted with the lenses of the network's scene"
+        assert (said in capsys.readouterr().err) == (rectified == "false")
+    assert main(["estimate", "--pictures", str(tmp_path), "--rectified", "true", "--lenses.left", "left.yaml"]) == 2
+    assert "rectified: a calibration or lenses tell the distortion" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,20 @@ def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
         views([picture] * 2, ["-"] * 2)
 
 
+def test_a_rig_with_lenses_undistorts_and_its_calibration_keeps_them() -> None:
+    lens = Lens("radial-tangential", (-0.2, 0.05, 0.001, -0.002))
+    bent = Rig(cameras=tuple(structs.replace(camera, distortion=lens) for camera in RIG.cameras))
+    matrices, transforms = true_cameras(0)
+    found = NetworkViews(bent).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
+    flat = NetworkViews(bent, rectified=True).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
+    straight = NetworkViews(RIG).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
+    for name, camera in found.items():
+        assert (camera.lens, flat[name].lens.is_pinhole) == (lens, True)
+        for other in (flat[name], straight[name]):
+            np.testing.assert_allclose(camera.matrix, other.matrix)
+            np.testing.assert_allclose(camera.transform, other.transform)
+
+
 CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
 """Capture to world: as far from each other as a board on a table is from a simulation."""
 

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from tests.scenes import scene
 from vision.errors import DactylError
+from vision.geometry.distortion import Lens
+from vision.scene.rig import Rig
 from vision.scene.scene import Scene, require_same
 
 BLOCK = scene("block")
@@ -40,3 +42,12 @@ def test_what_differs_is_named() -> None:
     assert "hand is none, expected shadow" in said(replace(BLOCK, hand=None), to_a_network=True)
     assert "object is prism, expected block" in said(replace(BLOCK, object=scene("prism").object))
     assert "image size is 100x100 pixels, expected 200x200" in said(BLOCK.with_rig(BLOCK.rig.resized(100)))
+
+
+def test_lenses_of_real_pictures_make_no_difference() -> None:
+    """Nothing that is drawn or learned depends on them."""
+    bent = [replace(camera, distortion=Lens(coefficients=(-0.2, 0.0, 0.0, 0.0))) for camera in BLOCK.rig.cameras]
+    require_same(BLOCK, BLOCK.with_rig(Rig(cameras=tuple(bent))), "there")
+    require_same(BLOCK, BLOCK.with_rig(Rig(cameras=tuple(bent))), "there", to_a_network=True)
+    moved = [replace(camera, extrinsics=bent[0].extrinsics) for camera in bent]
+    assert "stands elsewhere" in said(BLOCK.with_rig(Rig(cameras=tuple(moved))))

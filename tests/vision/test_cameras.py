@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.scenes import rig
 from vision.geometry import cameras
+from vision.geometry.distortion import Lens
 from vision.geometry.rotations import rigid_transform
 from vision.scene.plain import from_plain, to_plain
 from vision.scene.rig import Camera, Rig
@@ -178,10 +179,13 @@ def test_a_rig_refuses_no_camera_and_equal_names() -> None:
 
 def test_a_resized_rig_sees_the_same_and_keeps_its_shape() -> None:
     wide = CameraFile(name="wide", width=640, height=480, fx=600.0, cx=300.0, cy=250.0, **POSE).build()  # type: ignore[arg-type]
-    small = CameraFile(name="small", width=320, height=240, fx=300.0, fy=290.0, **POSE).build()  # type: ignore[arg-type]
+    small = CameraFile(
+        name="small", width=320, height=240, fx=300.0, fy=290.0, distortion=Lens("equidistant", (0.1, 0, 0, 0)), **POSE
+    ).build()  # type: ignore[arg-type]
     before = Rig(cameras=(wide, small))
     after = before.resized(200)
     assert [(camera.width, camera.height) for camera in after.cameras] == [(200, 150), (100, 75)]
+    assert [camera.distortion for camera in after.cameras] == [None, small.distortion]
     points = np.array([[0.1, 0.05, -1.0]])
     for one, other in zip(before.cameras, after.cameras, strict=True):
         pixels = [cameras.project(points, camera.intrinsics, camera.extrinsics)[0] for camera in (one, other)]

@@ -31,7 +31,7 @@ class Camera(Plain, frozen=True):
         height: of its images, pixels.
         intrinsics: (3, 3) K, pixels, without skew.
         extrinsics: (4, 4) rigid transform, world to camera, metres.
-        distortion: of its real images; None for a pinhole.
+        distortion: of its real images, in any size; None for a pinhole.
     """
 
     name: str
@@ -133,8 +133,7 @@ class Rig(Plain, frozen=True):
         return [image[: camera.height, : camera.width] for image, camera in zip(images, self.cameras, strict=True)]
 
     def resized(self, longest: int) -> Rig:
-        """Return the same cameras with images whose longest side, over all of them, has ``longest`` pixels; without
-        distortion."""
+        """Return the same cameras with images whose longest side, over all of them, has ``longest`` pixels."""
         scale = longest / max(self.width, self.height)
         cameras = []
         for camera in self.cameras:
@@ -147,6 +146,7 @@ class Rig(Plain, frozen=True):
                     height=height,
                     intrinsics=factors @ camera.intrinsics,
                     extrinsics=camera.extrinsics,
+                    distortion=camera.distortion,
                 )
             )
         return Rig(cameras=tuple(cameras))
