@@ -14,6 +14,7 @@ from eval.estimation.sources import Shot
 from eval.estimation.unusual import contrast, reasons, recognised
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
 from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -129,8 +130,14 @@ class Observer:
             for row, shot in enumerate(shots)
         ]
 
-    def take_cameras(self, found: RigSolution) -> None:
-        """Use the found cameras for the network's images from now on; their errors are part of the covariances."""
+    def take_cameras(self, found: RigSolution, motion: FloatArray) -> None:
+        """Use the found cameras for the network's images from now on; their errors are part of the covariances.
+
+        Args:
+            found: the cameras.
+            motion: (4, 4), from the world in which they are to that of the cameras until now.
+        """
+        self._world_from_frame = inverse(motion) @ self._world_from_frame
         self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
         self._found, self.nominal = found, False
 

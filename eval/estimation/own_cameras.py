@@ -8,6 +8,7 @@ import numpy as np
 
 from eval.estimation.estimates import Observer
 from eval.estimation.sources import Source
+from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from vision.errors import DactylError
 from vision.estimator import Observations
 from vision.progress import progress
@@ -33,7 +34,7 @@ class OwnCameras:
                 "cameras are; calibrate them with a board (dactyl calibrate)"
             )
         self._observer, self._most = observer, most
-        self._given = observer.views.cameras
+        self._given, self._frame_known = observer.views.cameras, observer.views.frame_known
         self._seen: list[Observations] = []
         self._next, self._last = min(_FIRST, most), -np.inf
 
@@ -48,8 +49,9 @@ class OwnCameras:
             DactylError: the triplets leave a camera undetermined, or do not agree.
         """
         seen = Observations.joined(self._seen)
-        solution = self._observer.estimator.self_calibrate(seen, *self._given)
-        self._observer.take_cameras(solution)
+        solution, motion = self_calibrate_with_frame(self._observer.estimator, seen, self._given, self._frame_known)
+        self._given = self._given[0], self._given[1] @ motion
+        self._observer.take_cameras(solution, motion)
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""

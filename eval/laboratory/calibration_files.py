@@ -17,6 +17,7 @@ from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera, Rig
 from vision.scene.rig_readers import read_intrinsics, read_rig
 
+_PARALLEL = 0.98  # cosine between optical axes
 _SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, only the cameras are displaced
 
 
@@ -70,7 +71,11 @@ def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], 
     """
     nominal = rig.nominal.extrinsics
     true = np.stack([calibration[name].transform for name in rig.names])
-    turn: Rotation = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()
+    turn: Rotation
+    if float((nominal[:, 2, :3] @ nominal[:, 2, :3].T).min()) < _PARALLEL:
+        turn, _ = Rotation.align_vectors(nominal[:, 2, :3], true[:, 2, :3])  # a camera may be mounted upside down
+    else:  # of parallel optical axes, or a single camera's, only whole orientations tell
+        turn = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()
     there, here = (-np.einsum("cji,cj->ci", each[:, :3, :3], each[:, :3, 3]) for each in (nominal, true))
     shift = (there - turn.apply(here)).mean(axis=0)
     world_from_capture = rigid_transform(turn.as_matrix(), shift)

@@ -67,6 +67,17 @@ class NetworkViews:
             image[: camera.height, : camera.width] = seen
         return images
 
+    @property
+    def frame_known(self) -> bool:
+        """Whether the calibration is in the world frame, or there is none."""
+        return np.array_equal(self._world_from_capture, np.eye(4))
+
+    def move_world(self, motion: FloatArray) -> None:
+        """Correct the world, in which ``cameras`` are, by a rigid motion (4, 4) from the corrected to the former one;
+        the images remain the same."""
+        self._world_from_capture = inverse(motion) @ self._world_from_capture
+        self.cameras = self.cameras[0], self.cameras[1] @ motion
+
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
         """Return what happens to such images without a calibration, where their user may not expect it."""
         if self.calibration is not None:

@@ -19,10 +19,17 @@ _FAR_M, _FAR_DEG = 0.3, 45.0  # beyond this from the trained camera, the frame i
 
 @dataclass(frozen=True)
 class Displacement:
-    """Distance of a camera from the trained one: millimetres between their centres, degrees between their axes."""
+    """Distance of a camera from the trained one.
+
+    Attributes:
+        mm: between their centres, millimetres.
+        degrees: between their orientations.
+        axis_deg: between their optical axes alone, degrees: what remains when images are rotated.
+    """
 
     mm: float
     degrees: float
+    axis_deg: float
 
 
 def displacements(
@@ -34,7 +41,8 @@ def displacements(
         true = calibration[name].transform @ capture_from_world
         between = inverse(true)[:3, 3] - inverse(nominal)[:3, 3]
         turn = np.rad2deg(geodesic_distance(true[:3, :3], nominal[:3, :3]))
-        found[name] = Displacement(1000 * float(np.linalg.norm(between)), float(turn))
+        axis = np.rad2deg(np.arccos(np.clip(true[2, :3] @ nominal[2, :3], -1.0, 1.0)))
+        found[name] = Displacement(1000 * float(np.linalg.norm(between)), float(turn), float(axis))
     return found
 
 
@@ -72,13 +80,13 @@ def require_near(where: Path, found: Mapping[str, Displacement], mend: str) -> N
     name, worst = max(found.items(), key=lambda item: _farness(item[1]))  # the frame's alignment moves the others, too
     if _is_far(worst):
         raise DactylError(
-            f"{where}: camera '{name}' is {worst.mm:.0f} mm and {worst.degrees:.0f} degrees from the trained one, "
+            f"{where}: camera '{name}' is {worst.mm:.0f} mm and {worst.axis_deg:.0f} degrees from the trained one, "
             f"expected at most {1000 * _FAR_M:.0f} and {_FAR_DEG:.0f}; {mend}"
         )
 
 
 def _farness(displacement: Displacement) -> float:
-    return max(displacement.mm / (1000 * _FAR_M), displacement.degrees / _FAR_DEG)
+    return max(displacement.mm / (1000 * _FAR_M), displacement.axis_deg / _FAR_DEG)
 
 
 def _is_far(displacement: Displacement) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration
+from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
@@ -114,11 +115,14 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
 
     seen = estimator.observe(triplets(), _BATCH)
     try:
-        solution = estimator.self_calibrate(seen, *views.cameras, config.distortion)
+        solution, motion = self_calibrate_with_frame(
+            estimator, seen, views.cameras, views.frame_known, config.distortion
+        )
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
     found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
     matrices, transforms, distortion = (tensor.numpy() for tensor in found)
+    views.move_world(motion)
     cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
     save_calibration(config.output, cameras)
     moved = np.linalg.norm(solution.drift_deg.numpy(), axis=1) * solution.drifted().numpy()

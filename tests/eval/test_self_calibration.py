@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from msgspec import structs
+from scipy.spatial.transform import Rotation
 
 from eval.evaluate import evaluate
 from eval.laboratory import self_calibration
 from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
+from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
 from eval.scoring.bootstrap import Interval, mean_interval
@@ -31,7 +33,7 @@ from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import project
 from vision.geometry.distortion import Lens
-from vision.geometry.rotations import matrix_from_quaternion
+from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
@@ -207,6 +209,28 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     assert views.cameras[0].shape == (3, 3, 3)
 
 
+def test_the_frame_of_a_board_calibration_is_found_with_its_cameras(dataset: TripletDataset) -> None:
+    """Its first alignment takes the cameras' displacements for the frame's; all cameras then turned by as much."""
+    seer = Seer([dataset])
+    seen = seer.observe([dataset[number]["images"] for number in range(GROUP)], 1)
+    matrices, transforms = true_cameras(0)
+    misplaced = rigid_transform(Rotation.from_rotvec([0.012, -0.008, 0.015]).as_matrix(), [0.004, -0.003, 0.002])
+
+    def farthest(frame_known: bool) -> tuple[float, float]:
+        """Degrees and metres by which the found cameras, in the given world, differ from the exact ones."""
+        given = matrices, transforms @ misplaced
+        solution, motion = self_calibrate_with_frame(seer, seen, given, frame_known)  # type: ignore[arg-type]
+        found = solution.cameras.extrinsics.numpy() @ np.linalg.inv(motion)
+        off = found @ np.linalg.inv(given[1])
+        return np.rad2deg(geodesic_distance(off[:, :3, :3], np.eye(3))).max(), np.linalg.norm(
+            off[:, :3, 3], axis=1
+        ).max()
+
+    assert farthest(frame_known=True)[0] > 0.5
+    degrees, metres = farthest(frame_known=False)
+    assert (degrees < 0.1, metres < 0.002) == (True, True), (degrees, metres)
+
+
 def test_pictures_of_a_dataset_are_of_their_cameras_size(tmp_path: Path) -> None:
     """A dataset pads images to the size of the largest: what is beyond a smaller one is no picture."""
     width, height = 160, 120
@@ -328,6 +352,23 @@ def test_the_camera_that_is_far_is_named() -> None:
         find_capture_frame(Path("lab.json"), cameras, RIG)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_camera_may_be_mounted_upside_down(count: int) -> None:
+    """Its images are rotated to the trained camera's."""
+    upright = Rig(cameras=RIG.cameras[:count])
+    roll = rigid_transform(np.diag([-1.0, -1.0, 1.0]), [0, 0, 0])
+    cameras = {each.name: CalibratedCamera(_opencv(each.intrinsics), Lens(), SIZE, SIZE, each.extrinsics @ CAPTURE)
+               for each in upright.cameras}  # fmt: skip
+    if count > 1:
+        first = cameras["left"]
+        cameras["left"] = replace(first, transform=roll @ first.transform)
+    np.testing.assert_allclose(find_capture_frame(Path("lab.json"), cameras, upright), CAPTURE, atol=1e-6)
+    picture = np.zeros((SIZE, SIZE, 3), np.uint8)
+    picture[: SIZE // 2] = 200  # the upper half of what it delivers is the lower one of what it sees
+    seen = NetworkViews(upright, cameras, CAPTURE)([picture] * count, ["-"] * count)[0]
+    assert (seen[: SIZE // 4].mean() < 10, seen[-SIZE // 4 :].mean() > 190) == (count > 1, count > 1)
+
+
 def test_a_calibration_stays_in_its_own_frame() -> None:
     """Cameras found near a calibration whose frame is not the world: moved as the network's were, in that frame."""
     world_from_capture = CAPTURE
@@ -361,7 +402,12 @@ def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
         asked["extrinsics"] = extrinsics
         raise DactylError("enough")
 
-    monkeypatch.setattr(Seer, "observe", lambda self, triplets, size: list(triplets))
+    def observe(self: Seer, triplets: Iterable[np.ndarray], size: int) -> Observations:
+        list(triplets)
+        pixels = np.stack([project(LANDMARKS.points, *camera) for camera in zip(*RIG.nominal[:2], strict=True)])[None]
+        return Observations(pixels, np.ones(pixels.shape[:-1]), pixels, np.ones(pixels.shape[:-1]))
+
+    monkeypatch.setattr(Seer, "observe", observe)
     monkeypatch.setattr(Seer, "self_calibrate", find)
     output, board = tmp_path / "calibration.json", tmp_path / "board.json"
     with pytest.raises(DactylError, match="enough; nothing was written"):
