@@ -51,5 +51,5 @@ def main_report(argv: Sequence[str]) -> None:
     config = parse(ReportConfig, argv, "dactyl report", main_report.__doc__ or "")
     report(config)
     console = Console()
-    console.print((config.output / SUMMARY).read_text(), highlight=False)
+    console.print((config.output / SUMMARY).read_text(encoding="utf-8"), highlight=False)
     console.print(f"{config.output}: report.html, report.md, report.csv, report.json, {SUMMARY}")

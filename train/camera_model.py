@@ -211,5 +211,5 @@ def _normalised(kernels: Tensor) -> Tensor:
 
 def _square_of_distance(height: int, width: int, device: torch.device) -> Tensor:
     """Return the squared distance (H, W) from the image's centre; 1 in its corners."""
-    y, x = (((torch.arange(size, device=device) + 0.5) * 2 / size - 1) ** 2 for size in (height, width))
-    return (y[:, None] + x) / 2
+    y, x = ((torch.arange(size, device=device) + 0.5 - size / 2) ** 2 for size in (height, width))
+    return (y[:, None] + x) * 4 / (height**2 + width**2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import lightning
 
@@ -15,10 +15,11 @@ from train.precision import AUTO
 from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
 from vision.io.files import exclusive_folder
 
-# Set by us: they determine output locations and batches.
+# Set by us, because they determine output locations and batches, or would change the batches unseen.
 _OWN_TRAINER_KEYS = {
     "logger", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "max_epochs", "min_epochs",
     "reload_dataloaders_every_n_epochs", "num_sanity_val_steps", "check_val_every_n_epoch", "barebones", "precision",
+    "limit_train_batches", "overfit_batches", "fast_dev_run",
 }  # fmt: skip
 _TRAINER_DEFAULTS = {
     "max_steps": 400_000,
@@ -60,7 +61,7 @@ def parse(argv: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
     keys = parser.add_class_arguments(lightning.Trainer, "trainer", skip=_OWN_TRAINER_KEYS, instantiate=False)
     parser.add_argument(
         "--trainer.precision",
-        type=Literal["auto"] | get_type_hints(lightning.Trainer.__init__)["precision"],
+        type=Literal["auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16],
         default=AUTO,
         help="auto: bf16-mixed where that is faster, else 32-true; a resumed training keeps its own",
     )

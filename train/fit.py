@@ -33,7 +33,7 @@ from train.progress import Rates, TrainingBar
 from train.resume import refuse_misfit, steps_done
 from vision.config import format_error
 from vision.console import Console
-from vision.errors import DactylError, UsageError
+from vision.errors import DactylError, UsageError, printable
 from vision.io.json_values import fingerprint, to_jsonable
 from vision.network_files import read_checkpoint
 from vision.storage.folders import reserve_output
@@ -53,7 +53,11 @@ def rank() -> int:
     """Return 0 in the first of the processes that train together and a higher number in each of the others, according
     to their launcher."""
     # Lightning reads RANK, LOCAL_RANK and SLURM's variables; if it is started by hand on each node, NODE_RANK is set.
-    return rank_zero_only.rank or int(os.environ.get("NODE_RANK", 0))  # type: ignore[attr-defined]
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return rank_zero_only.rank  # type: ignore[attr-defined,no-any-return]
+    if not (node := os.environ.get("NODE_RANK", "0")).isdecimal():
+        raise DactylError(f"NODE_RANK: expected this node's number, got '{printable(node)}'")
+    return int(node)
 
 
 def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> None:

@@ -31,11 +31,12 @@ def begin_from(model: PoseModel, weights: str) -> str:
     measured = {name for name, _ in model.named_buffers(recurse=False)}
     learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
-    if any(name.startswith("tower.") for name in set(learned) - set(taken)):
-        there, here = (to_jsonable(each.config.backbone) for each in (source, model))
+    towers = [to_jsonable(each.config.backbone) for each in (source, model)]
+    # Not every difference shows in names and shapes: a shorter tower, other strides.
+    if other := differences(*towers, "model.backbone."):
         raise DactylError(
-            f"init: {weights}: its tower is another ({'; '.join(differences(there, here, 'model.backbone.'))}); choose "
-            "the model.backbone that it was trained with"
+            f"init: {weights}: its tower is another ({'; '.join(other)}); choose the model.backbone that it was "
+            "trained with"
         )
     model.load_state_dict({name: given[name] for name in taken}, strict=False)
     fresh = sorted({name.split(".", 1)[0] for name in set(learned) - set(taken)})

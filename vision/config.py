@@ -25,7 +25,7 @@ from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
-from vision.config_files import config_file
+from vision.config_files import CONFIGS, PREFIX, config_file
 from vision.errors import DactylError, UsageError
 from vision.help_format import HelpFormatter
 from vision.io.outputs import refuse_lost_inputs
@@ -33,7 +33,7 @@ from vision.io.store import Location, is_remote, local_path, locate
 
 Config = TypeVar("Config")
 
-CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError)
+CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError, OverflowError)
 """Errors raised by a parser of :func:`new_parser` and by the dataclasses that it fills; :func:`format_error` formats
 them."""
 
@@ -170,7 +170,9 @@ def _read(path: Path) -> str:
     """Read a YAML file, or what the shell passes in place of one: ``<(...)`` and ``/dev/stdin``."""
     # Named pipes are refused: opening one without a writer would block.
     if not (path.is_file() or (path.exists() and str(path).startswith(_OPEN_DESCRIPTORS) and not path.is_dir())):
-        raise ValueError("expected a YAML file, got none; check the path")
+        ours = CONFIGS / path.parent.name / path.name
+        known = f", or give {PREFIX}{path.parent.name}/{path.stem}, which comes along" if ours.is_file() else ""
+        raise ValueError(f"expected a YAML file, got none; check the path{known}")
     with path.open("rb") as file:
         content = file.read(_MAX_FILE_BYTES + 1)
     if len(content) > _MAX_FILE_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich import console
@@ -9,13 +10,18 @@ from rich.text import Text
 
 from vision.errors import printable
 
+_LEAST_COLUMNS = 20
+
 
 class Console(console.Console):
     """Rich's console, but it prints ``[red]`` and ``:smile:`` literally, escapes control sequences, and breaks no line:
     what reads a pipe finds each path whole, and terminals break lines themselves."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False, "soft_wrap": True, **options})
+        environment = dict(os.environ)
+        if (columns := environment.get("COLUMNS", "")).isdecimal() and int(columns) < _LEAST_COLUMNS:
+            del environment["COLUMNS"]  # Rich would print nothing
+        super().__init__(**{"markup": False, "emoji": False, "soft_wrap": True, "_environ": environment, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Render as Rich does; called for every text that is printed, in tables, too."""

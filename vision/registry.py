@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from vision.errors import DactylError
+from vision.errors import DactylError, printable
 
 
 class Registry:
@@ -44,8 +44,26 @@ class Registry:
             return found[name].load()
         try:
             return found[name].load()
-        except (ImportError, AttributeError) as error:
-            raise DactylError(f"{self.kind} '{name}' ({found[name].value}) cannot be loaded: {error}") from error
+        except Exception as error:  # another package's code may raise anything
+            raise self._fault(name, "loaded", error) from error
+
+    def build(self, name: str) -> Any:
+        """Call the part of that name, which takes no arguments.
+
+        Raises:
+            DactylError: as :meth:`load`, or the part cannot be made.
+        """
+        part = self.load(name)
+        if name in self._ours:
+            return part()
+        try:
+            return part()
+        except Exception as error:
+            raise self._fault(name, "made", error) from error
+
+    def _fault(self, name: str, done: str, error: Exception) -> DactylError:
+        target, reason = self._found()[name].value, printable(str(error)) or type(error).__name__
+        return DactylError(f"{self.kind} '{name}' ({target}) cannot be {done}: {reason}")
 
     def _found(self) -> dict[str, EntryPoint]:
         importlib.invalidate_caches()

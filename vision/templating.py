@@ -31,7 +31,7 @@ def render(folder: Path, template: str, /, **values: Any) -> str:
 def inline_script(folder: Path, name: str) -> dict[str, str]:
     """Return a script of a template folder to embed in a page, and the page's content security ``policy``, under which
     nothing is fetched and only this script runs, whatever text the page contains."""
-    script = (folder / name).read_text()
+    script = (folder / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return {"text": script, "policy": policy}

@@ -180,11 +180,11 @@ def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) ->
         if has_masks
         else "mask is the silhouette. What hides it was not recorded: no mask_visib, visib_fract or bbox_visib.",
     )
-    (folder / "dataset_info.md").write_text(about)
+    (folder / "dataset_info.md").write_text(about, encoding="utf-8")
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _write_mask(path: Path, mask: NDArray[np.bool_]) -> None:

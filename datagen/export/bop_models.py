@@ -37,7 +37,9 @@ def write_models(target: PoseObject, folder: Path) -> None:
     for name, shape in (("models", mesh), ("models_eval", fine)):
         (folder / name).mkdir()
         (folder / name / f"obj_{OBJECT_ID:06d}.ply").write_bytes(_ply(shape))
-        (folder / name / "models_info.json").write_text(json.dumps({str(OBJECT_ID): info}, indent=1) + "\n")
+        (folder / name / "models_info.json").write_text(
+            json.dumps({str(OBJECT_ID): info}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def object_mesh(target: PoseObject) -> trimesh.Trimesh:

@@ -15,7 +15,7 @@ _MIN_FRAME_STD = 1.0
 
 def is_blank(image: NDArray[np.uint8]) -> bool:
     """Return whether an image (H, W, 3) has only one colour, or nearly."""
-    return float(image.std()) < _MIN_FRAME_STD
+    return float(image.std(axis=(0, 1)).max()) < _MIN_FRAME_STD
 
 
 class FrameGuard:

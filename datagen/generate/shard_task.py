@@ -25,7 +25,9 @@ from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
 from datagen.states.files import States, load_states
 from datagen.variation import generator
+from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
@@ -61,6 +63,7 @@ def make_samples(
                 states.joint_position[row], position, quaternion, appearance.camera_extrinsics
             )
             appearance = replace(appearance, clutter=draw_clutter(clutter, room, config.seed, index))
+        _refuse_behind(scene, index, row, position, quaternion, appearance.camera_extrinsics)
         label = {
             "index": index,
             "state_index": row,
@@ -73,6 +76,19 @@ def make_samples(
             "camera_extrinsics": appearance.camera_extrinsics,
         }
         yield Sample(index, states.joint_position[row], position, quaternion, appearance), label
+
+
+def _refuse_behind(
+    scene: Scene, index: int, row: int, position: FloatArray, quaternion: FloatArray, extrinsics: FloatArray
+) -> None:
+    """Raise DactylError if the object reaches behind a camera, where nothing of it has a place in the image."""
+    surface = scene.object.mesh.vertices @ matrix_from_quaternion(quaternion).T + position
+    depth = (extrinsics[:, 2, :3] @ surface.T).min(axis=1) + extrinsics[:, 2, 3]
+    if (depth <= 0).any():
+        raise DactylError(
+            f"sample {index}: in state {row} the object reaches behind camera {scene.rig.names[int(depth.argmin())]}; "
+            "move the camera out of the object's way (dactyl scene check), or collect states in front of it"
+        )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ _BEHIND = np.packbits([False, False, False, False, True])[0]
 class Views:
     """Labels of an object's views, computed with the renderers' own meshes of the hand.
 
-    Clutter may hide the object; the background, which lies below and behind it, never does.
+    The hand, clutter and the background may hide the object: a bowl's wall, or the floor into which a pose was moved.
+    Triangles that reach behind a camera are left out, such as a floor's that the camera stands over.
     """
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
@@ -34,8 +35,7 @@ class Views:
         self._object = scene.object.mesh
         self._keypoints = scene.object.keypoints
         model, compiled = self._stage.model, self._stage.scene
-        left_out = np.concatenate([compiled.object_geoms, compiled.background_geoms])
-        others = np.setdiff1d(np.arange(model.ngeom), left_out)
+        others = np.setdiff1d(np.arange(model.ngeom), compiled.object_geoms)
         vertices, geoms, faces, count = [], [], [], 0
         for geom in others:
             shape = geom_mesh(model, int(geom))

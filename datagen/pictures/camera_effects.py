@@ -214,5 +214,5 @@ def _convolved(light: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
 
 def _square_of_distance(height: int, width: int) -> FloatArray:
     """Return squared distances from the image's centre, (H, W), scaled to 1 in the corners."""
-    y, x = (((np.arange(size) + 0.5) * 2 / size - 1) ** 2 for size in (height, width))
-    return np.asarray((y[:, None] + x) / 2)
+    y, x = ((np.arange(size) + 0.5 - size / 2) ** 2 for size in (height, width))
+    return np.asarray((y[:, None] + x) * 4 / (height**2 + width**2))

@@ -1,6 +1,6 @@
 """Pools of images that consecutive samples share, and the sources by which samples store them.
 
-A source is "<kind>:<seed>:<number>" for a procedural image, or "picture:<file>".
+A source is "<kind>:<seed>:<number>" for a procedural image, or "picture:<absolute path>".
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def source_of(config: PoolConfig, what: str, seed: int, number: int, files_of: C
     if config.folder is None or not from_folder:
         return f"{kind}:{seed}:{number}"
     paths = files_of(config.folder)
-    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))]}"
+    return f"{_PICTURE}:{paths[int(rng.integers(len(paths)))].absolute()}"  # it may be read again from another folder
 
 
 def opened(

@@ -19,6 +19,7 @@ from vision.scene.scene import Scene
 # Half of a light's cone. It is just wide enough to keep its rim, a dark arc on the background, out of nearly all
 # images; a wider one would stretch the texels of the shadow map.
 _LIGHT_CONE_DEG = 40.0
+_LEAST_NEAR = 0.002  # m, least distance of a near clip plane
 
 
 class Stage:
@@ -46,6 +47,7 @@ class Stage:
             sky_size=sky_size,
         )
         self.rig = scene.rig
+        self._object_radius = float(np.linalg.norm(scene.object.mesh.vertices, axis=1).max())
         self._light_centre = np.array(scene.workspace.light_centre)
         self.model: mujoco.MjModel = self.scene.model
         self.model.light_cutoff[self.scene.light_ids] = _LIGHT_CONE_DEG
@@ -79,9 +81,15 @@ class Stage:
         mujoco.mj_camlight(model, self.data)
 
     def frustum(self, sample: Sample, camera: int) -> tuple[Frustum, float, float]:
-        """Return the frustum at 1 m of camera number ``camera`` of a sample, and its near and far clip planes (m)."""
+        """Return the frustum at 1 m of camera number ``camera`` of a sample, and near and far clip planes (m) between
+        which the whole object lies."""
         model, one = self.model, self.rig.cameras[camera]
         near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
+        transform = sample.appearance.camera_extrinsics[camera]
+        depth = float(transform[2, :3] @ sample.object_position + transform[2, 3])
+        if depth > 0:
+            near = min(near, max((depth - self._object_radius) / 2, _LEAST_NEAR))
+            far = max(far, 2 * (depth + self._object_radius))
         return frustum(sample.appearance.camera_intrinsics[camera], one.width, one.height), float(near), float(far)
 
     def _check(self, sample: Sample) -> None:

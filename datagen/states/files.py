@@ -86,11 +86,13 @@ class StatesManifest(Record, frozen=True):
     def __post_init__(self) -> None:
         if (count := sum(part.states for part in self.parts)) != self.states:
             raise ValueError(f"lists parts of {count} states, and says {self.states}")
+        if type(worlds := self.config.get("worlds", 1)) is not int or worlds < 1:
+            raise ValueError(f"config.worlds: expected a number of at least 1, got {worlds!r}")
 
     @property
     def begun_episodes(self) -> int:
         """Number of begun episodes, including those without kept states."""
-        return len(self.parts) * int(self.config.get("worlds", 1))
+        return len(self.parts) * self.config.get("worlds", 1)
 
 
 REJECTIONS = Rejected.__struct_fields__

@@ -188,7 +188,7 @@ def _lines_to(config: EstimateConfig) -> Iterator[Callable[[str], None]]:
         if config.output is not None:
             try:
                 config.output.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(config.output.open("w"))
+                file = stack.enter_context(config.output.open("w", encoding="utf-8"))
             except OSError as error:
                 raise DactylError(f"{config.output}: cannot write: {error.strerror}; choose another place") from error
 

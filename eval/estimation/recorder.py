@@ -53,7 +53,7 @@ class Recorder:
         with _writing(self.folder):
             for name in self.names:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-                file = self._files.enter_context((self.folder / f"{name}.csv").open("w", newline=""))
+                file = self._files.enter_context((self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8"))
                 writer = csv.writer(file)
                 writer.writerow(["time_s", "file"])
                 self._tables.append((file, writer))

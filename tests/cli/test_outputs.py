@@ -75,3 +75,13 @@ def test_texts_do_not_act_on_the_terminal() -> None:
     console.print(odd)
     console.print(table)
     assert shown.getvalue().count("[red]x[/blue] :smile: \\x1b[2J\\u202e") == 2
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "19"])
+def test_a_terminal_without_width_shows_tables_all_the_same(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = io.StringIO()
+    table = Table("what")
+    table.add_row("12,800 triplets")
+    Console(file=shown).print(table)
+    assert "12,800 triplets" in shown.getvalue()

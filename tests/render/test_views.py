@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
+from msgspec import structs
 from scipy.spatial import ConvexHull
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
@@ -21,6 +22,10 @@ from tests.render.looks import uneven_rig
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.scene.lettered import BoxFile, FaceLook
+from vision.scene.rig import Rig
+from vision.scene.rig_files import CameraFile
+from vision.scene.surroundings import Background
 from vision.storage.shards import mask_box
 
 OPTIONS = RenderOptions(image_size=100)
@@ -102,6 +107,59 @@ def test_masks_through_any_lens_are_what_rays_hit() -> None:
             assert not masks[number, :, camera.width :].any()
             shown += seen.sum() > 100
     assert shown >= 6
+
+
+def test_the_background_may_hide_the_object() -> None:
+    """A block behind the wall of a bowl, and one that was moved into the floor."""
+    bowl = Background(kind="bowl", centre=(1.0, 0.87, 0.0), floor_radius=0.1, rim_radius=0.15, rim_height=0.1)
+    cameras_at = {"low": (0.4, 0.87, 0.02), "high": (0.7, 0.87, 1.0)}
+    rig = Rig(
+        cameras=tuple(
+            CameraFile(name=name, width=100, height=100, fovy_deg=20, position=at, look_at=(1.0, 0.87, 0.03)).build()
+            for name, at in cameras_at.items()
+        )
+    )
+    drawn = structs.replace(SCENE, hand=None, background=bowl, rig=rig)
+    stage, views = Stage(drawn, OPTIONS), Views(drawn, OPTIONS)
+    look = draw_appearance(AppearanceConfig(), drawn, stage.scene.materials, 0, 0)
+    look = replace(look, camera_extrinsics=rig.nominal.extrinsics, camera_intrinsics=rig.nominal.intrinsics)
+    for height in (0.03, 0.0):
+        sample = Sample(0, np.zeros(0), np.array([1.0, 0.87, height]), np.array([1.0, 0.0, 0.0, 0.0]), look)
+        label, masks = views(sample, cameras(sample))
+        for camera in range(2):
+            assert np.count_nonzero(seen_by_rays(stage, sample, camera) != masks[camera]) <= 2, (height, camera)
+        assert label["visibility"][0] < 0.1
+        assert (label["visibility"][1] > 0.99) == (height > 0)
+
+
+@pytest.mark.parametrize("name", ["classic", "filament"])
+@pytest.mark.parametrize(("distance", "side", "fovy_deg"), [(0.05, 0.016, 40), (13.0, 1.5, 12)])
+def test_an_object_just_before_a_camera_or_far_away_is_drawn_whole(
+    name: str, distance: float, side: float, fovy_deg: float
+) -> None:
+    at = np.array([1.0, 0.87, 0.3])
+    only = CameraFile(
+        name="only", width=100, height=100, fovy_deg=fovy_deg, position=(1 - distance, 0.87, 0.3), look_at=tuple(at)
+    )
+    faces = {sign + axis: FaceLook(color=(1, 1, 1)) for sign in "+-" for axis in "xyz"}
+    drawn = structs.replace(
+        SCENE,
+        hand=None,
+        object=BoxFile(name="die", size=(side, side, side), mass=0.01, faces=faces).build(),
+        background=Background(kind="none"),
+        rig=Rig(cameras=(only.build(),)),
+    )
+    stage, (K, T, *_) = Stage(drawn, OPTIONS), drawn.rig.nominal
+    look = draw_appearance(AppearanceConfig(), drawn, stage.scene.materials, 0, 0)
+    look = replace(look, camera_extrinsics=T, camera_intrinsics=K)
+    looks = [replace(look, material_rgb=np.full_like(look.material_rgb, level)) for level in (0, 1)]
+    samples = [Sample(index, np.zeros(0), at, np.array([1.0, 0, 0, 0]), one) for index, one in enumerate(looks)]
+    with create_renderer(name, drawn, OPTIONS) as renderer:
+        dark, light = renderer.render(samples).astype(int)
+    _, masks = Views(drawn, OPTIONS)(samples[0], cameras(samples[0]))
+    changed = np.abs(light[0] - dark[0]).max(axis=-1) > 15
+    assert masks[0].sum() > 100
+    assert np.count_nonzero(changed != masks[0]) < 0.1 * masks[0].sum()
 
 
 def test_masks_are_where_pictures_change_with_the_object(stage: Stage, views: Views) -> None:

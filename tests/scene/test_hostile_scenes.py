@@ -15,6 +15,7 @@ from PIL import Image
 
 from vision.errors import DactylError
 from vision.scene import mesh_files
+from vision.scene.lettered import BoxFile, FaceLook
 from vision.scene.load import load_scene
 from vision.scene.mesh_reading import read_geometries
 
@@ -243,3 +244,9 @@ def glb(folder: Path, **changes: Any) -> Path:
 def test_a_glb_says_nothing_that_is_passed_over(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     assert len(read_geometries(glb(tmp_path))) == 1
     assert said in unreadable(glb(tmp_path, **changes))
+
+
+def test_a_box_thinner_than_anything_is_refused() -> None:
+    faces = {sign + axis: FaceLook(color=(1, 1, 1)) for sign in "+-" for axis in "xyz"}
+    with pytest.raises(ValueError, match=r"size: expected metres from 0\.0001"):
+        BoxFile(name="sheet", size=(0.05, 0.05, 1e-300), mass=0.01, faces=faces)

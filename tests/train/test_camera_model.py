@@ -15,6 +15,8 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
+from datagen.pictures import camera_effects
+from train import camera_model
 from train.camera_model import (
     CameraConfig,
     CameraModel,
@@ -32,8 +34,8 @@ def camera(seed: int = 0, **values: Any) -> CameraModel:
     return CameraModel(CameraConfig(**values), torch.Generator().manual_seed(seed))
 
 
-def flat(level: int, count: int = 400, size: int = 8) -> Tensor:
-    return torch.full((count, 3, size, size), level, dtype=torch.uint8)
+def flat(level: int, count: int = 400, size: int = 8, width: int | None = None) -> Tensor:
+    return torch.full((count, 3, size, width or size), level, dtype=torch.uint8)
 
 
 def pictures(count: int = 4, size: int = 72) -> Tensor:
@@ -115,6 +117,15 @@ def test_vignette_darkens_the_corners_alone() -> None:
     assert 0.4 < corners.min() < 0.43
     edge = found[:, 50, 0]  # half the square of the distance
     assert ((1 - edge) - (1 - corners[:, 0]) / 2).abs().max() < 0.02
+
+
+def test_vignette_is_round_in_wide_images() -> None:
+    found = linear_from_srgb(camera(vignette=1.0)(flat(200, 50, 120, 160)))[:, 0] / _light(200)
+    loss = 1 - found[:, [60, 0, 0], [-1, 80, -1]]  # the middles of the right and the upper edge, a corner
+    ratios = loss[:, :2] / loss[:, 2:]
+    assert torch.allclose(ratios[loss[:, 2] > 0.3], torch.tensor([0.64, 0.36]), atol=0.03)
+    ours, rendering = camera_model._square_of_distance, camera_effects._square_of_distance
+    assert torch.allclose(ours(12, 16, found.device).double(), torch.from_numpy(rendering(12, 16)))
 
 
 @pytest.mark.parametrize("chroma", [0.0, 0.5, 1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_layers_that_differ_begin_anew() -> None:
             assert torch.equal(tensor, given[name]), name
         elif not same_shape:
             assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize(("key", "value"), [("blocks", 1), ("norm", "group"), ("width", 32), ("pool_stride", 2)])
+def test_another_tower_is_refused(key: str, value: object) -> None:
+    """One whose tensors are some of the given ones, too."""
+    config = ModelConfig(**shipped_config())
+    other = replace(config, backbone=replace(config.backbone, **{key: value}))
+    with pytest.raises(DactylError, match=rf"init: block: its tower is another \(model\.backbone\.{key}"):
+        begin_from(build_model(other, load_scene("block")), "block")
 
 
 def test_what_was_measured_on_other_pictures_is_left_behind(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from train.fit import rank
+from vision.errors import DactylError
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "slurm" / "train.sbatch"
 
 
@@ -26,3 +29,9 @@ def test_a_training_that_made_way_is_queued_again(status: int, tmp_path: Path) -
     assert "train --output a b --trainer.num_nodes 2 --trainer.devices 8" in (tmp_path / "run").read_text()
     asked = tmp_path / "asked"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 17\n" if status == 143 else "")
+
+
+def test_a_node_rank_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_RANK", "abc")
+    with pytest.raises(DactylError, match="NODE_RANK: expected this node's number, got 'abc'"):
+        rank()

@@ -8,16 +8,24 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from msgspec import structs
 
+from tests.scenes import scene
 from tests.synthetic import make_dataset
+from train.camera_model import CameraConfig
 from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
-from train.module import OptimizerConfig
+from train.image_augmentation import ImageAugment, ImageAugmentConfig
+from train.module import OptimizerConfig, PoseTask
 from train.progress import held_out_errors
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
+from vision.networks.backbones import BackboneConfig
+from vision.networks.losses import LossConfig
+from vision.networks.model_config import ModelConfig
+from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import read_reservation
 
@@ -328,3 +336,28 @@ def test_configurations_that_ship_can_be_read(name: str) -> None:
             "quaternion",
         )
         assert (config.augment.contrast, config.augment.noise) == ((0.5, 1.5), 0.1)
+
+
+def test_camera_effects_leave_the_padding_of_smaller_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays black, and the effects are those of each camera's own image."""
+    whole = scene("block", 64)
+    small = whole.rig.cameras[1]
+    K = np.diag([0.75, 0.5, 1.0]) @ small.intrinsics
+    small = structs.replace(small, width=48, height=32, intrinsics=K)
+    rig = Rig(cameras=(whole.rig.cameras[0], small, whole.rig.cameras[2]))
+    model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1))
+    effects = ImageAugmentConfig(camera=CameraConfig(vignette=1.0, read_noise=0.1, defocus=2.0, jpeg_quality=(20, 30)))
+    task = PoseTask(model, whole.with_rig(rig), LossConfig(), effects, OptimizerConfig(), 0)
+    images = torch.full((2, 3, 3, 64, 64), 200, dtype=torch.uint8)
+    images[:, 1, :, 32:], images[:, 1, :, :, 48:] = 0, 0
+    before, taken = images.clone(), []
+    monkeypatch.setattr(task.model, "losses", lambda batch, *_: taken.append(batch["images"]))
+    task.losses({"images": images}, ImageAugment(effects, torch.Generator().manual_seed(0)))
+    assert torch.equal(images, before)
+    (seen,) = taken
+    assert not seen[:, 1, :, 32:].any()
+    assert not seen[:, 1, :, :, 48:].any()
+    own = seen[:, 1, :, :32, :48].float().mean(dim=(0, 1))
+    corners = own[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.max() - corners.min() < 60
+    assert corners.max() < own[12:20, 20:28].mean() - 20  # the middle of its own image is the brightest

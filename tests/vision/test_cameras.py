@@ -158,6 +158,7 @@ POSE = {"position": (0.0, 0.0, 0.0), "quaternion": (1.0, 0.0, 0.0, 0.0)}
         ({"position": (0.0, 0.0, math.nan)}, "finite"),
         ({"width": 0}, "16 to 8192 pixels, got 0 x 200"),
         ({"name": "../left"}, "letters, digits"),
+        ({"name": "a" * 61}, "at most 60 letters"),
         ({"fovy_deg": None, "fx": -5.0}, "positive fx, fy"),
         ({"fovy_deg": None, "fx": 500.0, "cx": 900.0}, "principal point"),
         ({"position": None, "quaternion": None, "extrinsics": 2 * np.eye(4)}, "rotation"),

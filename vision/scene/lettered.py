@@ -20,6 +20,8 @@ _BOX_NORMALS = {
     "-y": (0.0, -1.0, 0.0), "+z": (0.0, 0.0, 1.0), "-z": (0.0, 0.0, -1.0),
 }  # fmt: skip
 
+_LEAST_SIZE = 1e-4  # metres
+
 
 class FaceLook(Plain, frozen=True):
     """Colour and letter of a face.
@@ -65,8 +67,10 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
     letter_height: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 < side < 2 for side in self.size):
-            raise ValueError(f"size: expected metres above 0 and below 2, got {self.size}; are these millimetres?")
+        if not all(_LEAST_SIZE <= side < 2 for side in self.size):
+            raise ValueError(
+                f"size: expected metres from {_LEAST_SIZE:g} and below 2, got {self.size}; are these millimetres?"
+            )
         if self.faces.keys() != _BOX_NORMALS.keys():
             raise ValueError(f"faces: expected {', '.join(_BOX_NORMALS)}, got {', '.join(self.faces)}")
         _check_letters(letter_height=self.letter_height)
@@ -111,8 +115,10 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
     def __post_init__(self) -> None:
         if not 3 <= self.sides <= 64 or len(self.side_looks) != self.sides:
             raise ValueError(f"sides: expected 3 to 64 and a look for each, got {self.sides}, {len(self.side_looks)}")
-        if not (0 < self.apothem < 1 and 0 < self.half_length < 1):
-            raise ValueError("apothem and half_length: expected metres above 0 and below 1; are these millimetres?")
+        if not (_LEAST_SIZE <= self.apothem < 1 and _LEAST_SIZE <= self.half_length < 1):
+            raise ValueError(
+                f"apothem and half_length: expected metres from {_LEAST_SIZE:g} and below 1; are these millimetres?"
+            )
         _check_letters(letter_height=self.letter_height, end_letter_height=self.end_letter_height)
 
     def build(self) -> PoseObject:

@@ -110,7 +110,7 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
         if _is_file(path):
             return _finished(from_plain(_read(path), kind, str(path)), path.parent, str(path))
     if registry is not None and value in registry.names():
-        return registry.load(value)()
+        return registry.build(value)
     there = sorted(path.stem for path in (SCENES / folder).glob("*.yaml"))
     there += list(registry.names()) if registry is not None else []
     what = folder.removesuffix("s")

@@ -20,6 +20,7 @@ from vision.scene.calibration import FOCAL_LENGTHS
 from vision.scene.plain import Plain, checked_array
 
 Given = TypeVar("Given")
+_LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name of a file in a shard
 
 
 class Camera(Plain, frozen=True):
@@ -45,6 +46,8 @@ class Camera(Plain, frozen=True):
         here = f"camera {self.name}"
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
             raise ValueError(f"{here}: a name has only letters, digits, - and _: it becomes part of file names")
+        if len(self.name) > _LONGEST_NAME:
+            raise ValueError(f"camera {self.name[:20]}...: a name has at most {_LONGEST_NAME} letters")
         if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
             raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
         try:
