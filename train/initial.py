@@ -31,9 +31,9 @@ def begin_from(model: PoseModel, weights: str) -> str:
     measured = {name for name, _ in model.named_buffers(recurse=False)}
     learned = [name for name in ours if name not in measured]
     taken = [name for name in learned if name in given and given[name].shape == ours[name].shape]
-    towers = [to_jsonable(each.config.backbone) for each in (source, model)]
+    there, here = (to_jsonable(each.config.backbone) for each in (source, model))
     # Not every difference shows in names and shapes: a shorter tower, other strides.
-    if other := differences(*towers, "model.backbone."):
+    if other := differences(there, here, "model.backbone."):
         raise DactylError(
             f"init: {weights}: its tower is another ({'; '.join(other)}); choose the model.backbone that it was "
             "trained with"

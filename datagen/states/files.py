@@ -92,7 +92,7 @@ class StatesManifest(Record, frozen=True):
     @property
     def begun_episodes(self) -> int:
         """Number of begun episodes, including those without kept states."""
-        return len(self.parts) * self.config.get("worlds", 1)
+        return len(self.parts) * int(self.config.get("worlds", 1))
 
 
 REJECTIONS = Rejected.__struct_fields__
