@@ -9,7 +9,7 @@ import numpy as np
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray, Observation, Worlds
 from datagen.sim.scene import SimScene
-from datagen.sim.trials import STEP_SECONDS
+from vision.published import STEP_SECONDS
 
 _CORRELATION_TIME = 0.6  # s: fingers sweep rather than tremble
 _SPREAD = 0.8  # standard deviation of a joint's target around the grasp, in half control ranges

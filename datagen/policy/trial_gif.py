@@ -20,11 +20,11 @@ from datagen.render.sample import Appearance, Sample
 from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
-from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.progress import progress
+from vision.published import STEP_SECONDS
 from vision.scene.rig import Camera, Rig
 from vision.scene.scene import Scene
 

@@ -10,10 +10,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.scoring.trial_results import STEP_SECONDS
 from vision.drawing.gif import save_gif
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
+from vision.published import STEP_SECONDS
 from vision.scene.objects import PoseObject
 
 _BAR = 26  # pixels below the images, for the caption
