@@ -17,7 +17,6 @@ from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
-from datagen.sim.environment import hand_start
 from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
 from datagen.variation import Uniform
@@ -80,7 +79,7 @@ def film_camera(scene: Scene) -> Camera:
     """
     compiled = compile_scene(scene)
     data = mujoco.MjData(compiled.model)
-    data.qpos[compiled.hand_qpos] = hand_start(compiled)
+    data.qpos[compiled.hand_qpos] = scene.initial_joints
     mujoco.mj_kinematics(compiled.model, data)
     points = np.vstack([scene.workspace.start, data.site_xpos[compiled.fingertip_sites]])
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
