@@ -33,12 +33,12 @@ def sample_with_faces(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
     return np.einsum("nc,ncx->nx", weight, solid.triangles[faces]), faces
 
 
-def farthest(candidates: FloatArray, count: int, first: list[int]) -> list[int]:
-    """Return indices of up to ``count`` candidates (N, 3): those given, then always the one farthest from all
-    before."""
+def farthest(candidates: FloatArray, count: int, first: list[int], spacing: float = 0.0) -> list[int]:
+    """Return indices of up to ``count`` candidates (N, 3), more than ``spacing`` apart: those given, then always the
+    one farthest from all before."""
     chosen = list(first)
     distance = np.min([np.linalg.norm(candidates - candidates[i], axis=1) for i in chosen], axis=0)
-    while len(chosen) < min(count, len(candidates)) and distance.max() > 0:
+    while len(chosen) < min(count, len(candidates)) and distance.max() > spacing:
         chosen.append(int(distance.argmax()))
         distance = np.minimum(distance, np.linalg.norm(candidates - candidates[chosen[-1]], axis=1))
     return chosen
