@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from eval.spacing import evenly_spaced
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 
 _STARTS = 2_000  # random rotations all over SO(3): any rotation has one of them within about 11 degrees
+_OWN_STARTS = 200  # among the labels
 _DESCENTS = 5
 _PARTS = ("position", "quaternion")
 _MAX_LABELS = 20_000  # more would move the medians by only a tenth of a millimetre or degree
@@ -78,7 +79,7 @@ def rotation_median(quaternions: ArrayLike, symmetries: Symmetries) -> FloatArra
     quaternions = np.asarray(quaternions, dtype=np.float64)
     alike = _alike(quaternions, symmetries)
     random = Rotation.random(_STARTS, random_state=0)  # seeded: serves as a fixed grid
-    own = rotation_from_quaternion(quaternions[np.linspace(0, len(quaternions) - 1, 200).astype(int)])
+    own = rotation_from_quaternion(quaternions[evenly_spaced(len(quaternions), _OWN_STARTS)])
     starts = Rotation.concatenate([random, own, rotation_from_quaternion(quaternions).mean()])
     costs = np.array([_mean_angle(alike, candidate) for candidate in quaternion_from_rotation(starts)])
     best = min(
