@@ -83,12 +83,8 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
         return
     # Everything is written before anything is printed: a reader, such as head, may close the pipe.
     output = config.output or config.dataset / "contact-sheet.png"
-    save_png(
-        dataset_sheet(
-            dataset, evenly_spaced(len(dataset), config.samples), config.columns, config.scale, config.wireframe
-        ),
-        output,
-    )
+    numbers = evenly_spaced(len(dataset), config.samples)
+    save_png(dataset_sheet(dataset, numbers, config.columns, config.scale, config.wireframe), output)
     written = [f"contact sheet: {output}"]
     if config.page_samples:
         output = config.page or config.dataset / "browse.html"

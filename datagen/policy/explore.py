@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.interface import Observation, Worlds
 from datagen.sim.scene import SimScene
+from vision.geometry.rotations import FloatArray
 from vision.published import STEP_SECONDS
 
 _CORRELATION_TIME = 0.6  # s: fingers sweep rather than tremble

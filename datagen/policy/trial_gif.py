@@ -17,11 +17,11 @@ from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
-from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
+from vision.geometry.rotations import FloatArray
 from vision.progress import progress
 from vision.published import STEP_SECONDS
 from vision.scene.rig import Camera, Rig

@@ -24,13 +24,18 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.goals import orientation_near, random_orientation
-from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.interface import Observation, Worlds
 from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
 from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
 from datagen.sim.scene import compile_scene
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import (
+    FloatArray,
+    canonical_quaternion,
+    quaternion_from_rotation,
+    rotation_from_quaternion,
+)
 from vision.hardware import usable_cores
 from vision.scene.scene import Scene
 from vision.scene.symmetries import least_turn
