@@ -53,6 +53,11 @@ class Scene(Plain, frozen=True):
         return None if self.hand is None else self.hand.landmarks
 
     @property
+    def joints(self) -> int:
+        """Number of the hand's joints, J; 0 without a hand."""
+        return 0 if self.hand is None else len(self.hand.joints)
+
+    @property
     def initial_joints(self) -> np.ndarray:
         """Joint positions of the hand at the start, (J,), radians or metres; empty without a hand."""
         return np.zeros(0) if self.hand is None else self.hand.start

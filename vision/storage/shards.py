@@ -109,8 +109,8 @@ def encode_sample(
         if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
             raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
         members |= {
-            mask_suffix(camera.name): _encode_mask(mask[: camera.height, : camera.width])
-            for camera, mask in zip(rig.cameras, masks, strict=True)
+            mask_suffix(name): _encode_mask(mask)
+            for name, mask in zip(rig.names, rig.without_padding(masks), strict=True)
         }
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
     members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
@@ -121,9 +121,9 @@ def encode_sample(
 def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
     """Encode images (C, H, W, 3) uint8 as stored in a shard, by their suffixes, each in its camera's size."""
     members = {}
-    for image, camera in zip(images, rig.cameras, strict=True):
-        own = np.ascontiguousarray(image[: camera.height, : camera.width])
-        members[f"{camera.name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+    for name, image in zip(rig.names, rig.without_padding(images), strict=True):
+        own = np.ascontiguousarray(image)
+        members[f"{name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
     return members
 
 
