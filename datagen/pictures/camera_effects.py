@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from datagen.variation import Uniform, UniformInt, generator
 from vision.bounds import fraction
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.rig import Rig
 
 _ZERO = Uniform(0.0, 0.0)

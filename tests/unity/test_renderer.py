@@ -35,8 +35,8 @@ from tests.render.test_surroundings_drawn import rays, use_of, write
 from tests.scenes import scene
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
 
 @pytest.mark.parametrize(

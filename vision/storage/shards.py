@@ -31,6 +31,7 @@ from vision.errors import DactylError
 from vision.io import store
 from vision.io.decode import Count, Name, Record, Sha256, Text
 from vision.io.files import atomic_write, sha256
+from vision.io.png import png_bytes
 from vision.io.store import Location, is_remote
 from vision.scene.rig import Rig
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
@@ -109,7 +110,7 @@ def encode_sample(
         if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
             raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
         members |= {
-            mask_suffix(name): _encode_mask(mask)
+            mask_suffix(name): png_bytes(Image.fromarray(mask))  # one bit a pixel: some 300 bytes for 200 x 200
             for name, mask in zip(rig.names, rig.without_padding(masks), strict=True)
         }
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
@@ -125,13 +126,6 @@ def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
         own = np.ascontiguousarray(image)
         members[f"{name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
     return members
-
-
-def _encode_mask(mask: np.ndarray) -> bytes:
-    """Encode a mask with one bit a pixel: some 300 bytes for 200 x 200."""
-    file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG")
-    return file.getvalue()
 
 
 def write_shard(
