@@ -29,7 +29,6 @@ from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samp
 from eval.scoring.record_types import (
     CheckpointFile,
     CheckpointRecord,
-    ConstantRecord,
     EvaluationRecord,
     PredictionsRecord,
     TestSetRecord,
@@ -90,7 +89,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
             config=to_jsonable(config),
             checkpoint=run.checkpoint_record(),
             training_set=dataset_origin(training_set) if training_set else None,
-            constant=ConstantRecord(**best_constant(training_set).to_json()) if training_set else None,
+            constant=best_constant(training_set) if training_set else None,
             test_sets=sets,
         )
         evaluation = Evaluation("ours", config.output, record)
