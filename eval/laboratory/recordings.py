@@ -23,7 +23,8 @@ from eval.laboratory.pictures import read_picture
 from eval.laboratory.placement import check_placement, displacements
 from eval.laboratory.posed_triplets import find_world, synchronise
 from eval.laboratory.poses import inverse
-from eval.laboratory.undistortion import Triplet, View, make_view
+from eval.laboratory.triplets import Triplet
+from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
