@@ -80,7 +80,8 @@ def change_field_of_view(matrix: ArrayLike, height: ArrayLike, degrees: ArrayLik
 def camera_centres(extrinsics: ArrayLike) -> FloatArray:
     """Return the centres (..., 3) of cameras in the world, metres, from their transforms T (..., 4, 4)."""
     T = np.asarray(extrinsics, dtype=np.float64)
-    return -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
+    centres: FloatArray = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
+    return centres
 
 
 def camera_centres_torch(extrinsics: Tensor) -> Tensor:
