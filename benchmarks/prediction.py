@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.machine import describe
 from datagen.states.files import States, load_states
-from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.published import STEP_SECONDS
 from vision.tracking import Tracker, TrackingConfig
 
 DECAYS = (np.inf, 0.5, 0.25, 0.18, 0.13, 0.1, 0.07)  # s

@@ -29,7 +29,6 @@ from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samp
 from eval.scoring.record_types import (
     CheckpointFile,
     CheckpointRecord,
-    ConstantRecord,
     EvaluationRecord,
     PredictionsRecord,
     TestSetRecord,
@@ -37,11 +36,11 @@ from eval.scoring.record_types import (
 from eval.scoring.samples import describe_samples
 from eval.scoring.table import Row, evaluation_rows, missing_rows, table_notes
 from eval.scoring.usable_conditions import usable_conditions, wanted_conditions
-from eval.spacing import evenly_spaced
 from vision.console import Console
 from vision.drawing.sheets import save_png
 from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.io.json_values import to_jsonable
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
 from vision.versions import package_version
@@ -90,7 +89,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
             config=to_jsonable(config),
             checkpoint=run.checkpoint_record(),
             training_set=dataset_origin(training_set) if training_set else None,
-            constant=ConstantRecord(**best_constant(training_set).to_json()) if training_set else None,
+            constant=best_constant(training_set) if training_set else None,
             test_sets=sets,
         )
         evaluation = Evaluation("ours", config.output, record)

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from train.jpeg import compressed
+from vision import color
 from vision.bounds import fraction
+
+_LIGHT = color.linear_from_srgb(np.arange(256) / 255)
 
 
 @dataclass(frozen=True)
@@ -160,9 +164,7 @@ class CameraModel:
 
 def linear_from_srgb(images: Tensor) -> Tensor:
     """Return light from 0 to 1, float32, for uint8 levels, by a table of all 256."""
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    table = torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-    return table.float().to(images.device)[images.int()]
+    return torch.from_numpy(_LIGHT).float().to(images.device)[images.int()]
 
 
 def srgb_from_linear(light: Tensor) -> Tensor:

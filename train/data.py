@@ -17,6 +17,7 @@ from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
 from vision.scene.scene import require_same
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
 
@@ -120,8 +121,7 @@ class TripletDataModule(lightning.LightningDataModule):
         if self.streamed is not None and self.config.stored_per_batch:
             positions = self.streamed.positions(_STATISTICS_SAMPLES)
         elif self.source is not None and self.config.stored_per_batch:
-            spread = np.linspace(0, len(self.train_numbers) - 1, min(len(self.train_numbers), _STATISTICS_SAMPLES))
-            numbers = self.train_numbers[spread.astype(np.int64)]
+            numbers = self.train_numbers[evenly_spaced(len(self.train_numbers), _STATISTICS_SAMPLES)]
             positions = np.stack([self.source.label(int(number))["object_position"] for number in numbers])
         else:
             assert self.online is not None

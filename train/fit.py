@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -36,6 +35,7 @@ from vision.console import Console
 from vision.errors import DactylError, UsageError, printable
 from vision.io.json_values import fingerprint, to_jsonable
 from vision.network_files import read_checkpoint
+from vision.spacing import evenly_spaced
 from vision.storage.folders import reserve_output
 
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -190,8 +190,8 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
         Rates(data),
     ]
     if config.log.pictures:
-        spread = np.linspace(0, len(data.val_numbers) - 1, min(config.log.pictures, len(data.val_numbers)))
-        callbacks.append(ValidationPictures(data.val_source, data.val_numbers[spread.astype(np.int64)].tolist()))
+        shown = data.val_numbers[evenly_spaced(len(data.val_numbers), config.log.pictures)]
+        callbacks.append(ValidationPictures(data.val_source, shown.tolist()))
     if options.pop("enable_progress_bar") is not False:
         callbacks.append(TrainingBar())
     plugins = [SafeCheckpointIO(), *_list(options.pop("plugins"))]

@@ -179,7 +179,5 @@ def decode(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
     """Return ``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
     label = json.loads(members["label.json"])
     sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}
-    images = np.zeros((len(rig), rig.height, rig.width, 3), np.uint8)
-    for image, camera in zip(images, rig.cameras, strict=True):
-        image[: camera.height, : camera.width] = simplejpeg.decode_jpeg(members[f"{camera.name}.jpg"], "RGB")
-    return sample | {"images": images}
+    images = [simplejpeg.decode_jpeg(members[f"{name}.jpg"], "RGB") for name in rig.names]
+    return sample | {"images": rig.padded(images)}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+STEP_SECONDS = 0.08
+"""Section 4.1: one step of the environment, in which each camera takes one image, s."""
+
 CAMERA_POSITION_M = 0.0015
 CAMERA_ROTATION_DEG = 3.0
 CAMERA_FOVY_DEG = 1.0

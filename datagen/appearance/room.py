@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datagen.render.clutter import Piece
 from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.scene import compile_scene
+from vision.geometry.cameras import camera_centres
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
@@ -166,7 +167,7 @@ class Surfaces:
         turns = data.geom_xmat[self._geoms].reshape(-1, 3, 3)
         hand = data.geom_xpos[self._geoms] + np.einsum("nij,nj->ni", turns, self._hand)
         target = self._object @ matrix_from_quaternion(object_quaternion).T + object_position
-        cameras = -np.einsum("cji,cj->ci", extrinsics[:, :3, :3], extrinsics[:, :3, 3])
+        cameras = camera_centres(extrinsics)
         return Room(cameras, target, hand, np.array(self._scene.workspace.light_centre), self._scene.background)
 
 

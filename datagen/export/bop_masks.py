@@ -11,6 +11,7 @@ from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.geometry.triangles import fill_triangles
 from vision.scene.rig import Camera
+from vision.storage.shards import mask_box
 
 
 class Silhouette(NamedTuple):
@@ -68,8 +69,5 @@ class Silhouette(NamedTuple):
 
 def _box(mask: NDArray[np.bool_], origin: tuple[int, int]) -> list[int]:
     """Return x, y, width and height of a mask; all -1 if it is empty, as in BOP."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return [-1, -1, -1, -1]
-    x, y = int(columns[0]) + origin[0], int(rows[0]) + origin[1]
-    return [x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]
+    left, top, right, bottom = mask_box(mask)
+    return [left + origin[0], top + origin[1], right - left, bottom - top] if right else [-1, -1, -1, -1]

@@ -15,6 +15,7 @@ from datagen.render.stage import Stage
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.triangles import pixels_of_boxes
 from vision.scene.objects import joined
 from vision.scene.scene import Scene
 from vision.storage.shards import mask_box
@@ -113,12 +114,7 @@ def _nearness(
     with np.errstate(divide="ignore", invalid="ignore"):
         weight_b = np.stack([cy - ay, ax - cx, cx * ay - ax * cy]) / area
         weight_c = np.stack([ay - by, bx - ax, ax * by - bx * ay]) / area
-    # Every pixel of every triangle's bounding box, in one flat list.
-    width, height = (last - first + 1).clip(0).T
-    pixels = width * height
-    owner = np.repeat(np.arange(len(pixels)), pixels)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(pixels) - pixels, pixels)
-    column, row = first[owner, 0] + place % width[owner], first[owner, 1] + place // width[owner]
+    owner, column, row = pixels_of_boxes(first, (last - first + 1).clip(0))
     x, y = column + 0.5, row + 0.5
     b = weight_b[0, owner] * x + weight_b[1, owner] * y + weight_b[2, owner]
     c = weight_c[0, owner] * x + weight_c[1, owner] * y + weight_c[2, owner]

@@ -7,11 +7,12 @@ import io
 import re
 from pathlib import Path
 
-from datagen.inspection.info import facts, spread
+from datagen.inspection.info import facts
 from vision.drawing.sheets import dataset_sheet
 from vision.io import store
 from vision.io.files import atomic_write, read_start
 from vision.io.store import Location
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import IMAGES, LABEL, MASKS
 from vision.templating import render
@@ -42,7 +43,7 @@ def write_card(dataset: TripletDataset) -> bool:
         return False
     if not store.is_remote(dataset.folder):  # a preview would fetch shards from the whole dataset
         picture = io.BytesIO()
-        sheet = dataset_sheet(dataset, spread(len(dataset), _PICTURED), columns=2, named=False)
+        sheet = dataset_sheet(dataset, evenly_spaced(len(dataset), _PICTURED), columns=2, named=False)
         sheet.convert("RGB").save(picture, "JPEG", quality=85)
         atomic_write(dataset.folder / PREVIEW, picture.getvalue())
     atomic_write(path, text.encode())

@@ -134,7 +134,7 @@ def _sample(scene: Scene, materials: tuple[str, ...], index: int, grey: float) -
         camera_intrinsics=scene.rig.nominal.intrinsics,
         camera_extrinsics=scene.rig.nominal.extrinsics,
     )
-    joints = np.zeros(len(scene.hand.joints) if scene.hand else 0)
+    joints = np.zeros(scene.joints)
     return Sample(index, joints, _ABOVE_HAND, np.array([1.0, 0.0, 0.0, 0.0]), look)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from datagen.inspection.filters import SampleErrors, filter_table
-from datagen.inspection.info import spread
 from vision.drawing.wireframes import LABEL_COLOR, visible_edges
 from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.templating import inline_script, render
 
@@ -37,7 +37,7 @@ def page_numbers(dataset: TripletDataset, count: int, errors: SampleErrors | Non
     """Return up to ``count`` sample numbers, spread evenly; if errors are known, half of them are the worst."""
     worst = [] if errors is None else np.argsort(-errors.severity, kind="stable")[: -(-count // 2)].tolist()
     others = [number for number in range(len(dataset)) if number not in worst]
-    return sorted([*worst, *(others[place] for place in spread(len(others), count - len(worst)))])
+    return sorted([*worst, *(others[place] for place in evenly_spaced(len(others), count - len(worst)))])
 
 
 def _values(dataset: TripletDataset, number: int, errors: SampleErrors | None) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from vision.errors import printable
 from vision.geometry.rotations import count_by_cube_rotation
 from vision.io.json_values import to_jsonable
 from vision.io.store import Location
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION
 
@@ -38,16 +39,11 @@ class InfoConfig:
 
 def summary(dataset: TripletDataset) -> Table:
     """Return counts, sizes, renderer, and the distribution of a thousand labels spread evenly."""
-    labels = [dataset.label(number) for number in spread(len(dataset), _MOST_LABELS)]
+    labels = [dataset.label(number) for number in evenly_spaced(len(dataset), _MOST_LABELS)]
     table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")
     for key, value in (facts(dataset) | _distributions(labels)).items():
         table.add_row(Text(printable(key)), Text(printable(value)))  # others' text must not act as codes or markup
     return table
-
-
-def spread(total: int, count: int) -> list[int]:
-    """Return at most ``count`` evenly spaced numbers below ``total``, including the first and the last."""
-    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int)).tolist() if total else []
 
 
 def facts(dataset: TripletDataset) -> dict[str, str]:

@@ -9,12 +9,13 @@ from typing import Literal
 
 from datagen.inspection.filters import SampleErrors
 from datagen.inspection.gallery import page, page_numbers
-from datagen.inspection.info import spread, summary
+from datagen.inspection.info import summary
 from vision.bounds import at_least_one, not_negative
 from vision.console import Console
 from vision.drawing.sheets import dataset_sheet, save_png
 from vision.io.files import atomic_write
 from vision.io.store import Location
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 
 
@@ -76,16 +77,14 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
         from datagen.inspection.viewer import view_in_rerun
 
         console.print(summary(dataset))
-        view_in_rerun(dataset, spread(len(dataset), config.page_samples), config.save)
+        view_in_rerun(dataset, evenly_spaced(len(dataset), config.page_samples), config.save)
         if config.save is not None:
             console.print(f"recording: {config.save}; open it with: rerun {config.save}")
         return
     # Everything is written before anything is printed: a reader, such as head, may close the pipe.
     output = config.output or config.dataset / "contact-sheet.png"
-    save_png(
-        dataset_sheet(dataset, spread(len(dataset), config.samples), config.columns, config.scale, config.wireframe),
-        output,
-    )
+    numbers = evenly_spaced(len(dataset), config.samples)
+    save_png(dataset_sheet(dataset, numbers, config.columns, config.scale, config.wireframe), output)
     written = [f"contact sheet: {output}"]
     if config.page_samples:
         output = config.page or config.dataset / "browse.html"

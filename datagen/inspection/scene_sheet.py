@@ -65,7 +65,7 @@ def _pictures(scene: Scene, renderer: str) -> np.ndarray:
         look = draw_appearance(AppearanceConfig(), scene, drawing.materials, 0, 0)
         nominal = scene.rig.nominal
         look = replace(look, camera_intrinsics=nominal.intrinsics, camera_extrinsics=nominal.extrinsics)
-        joints = np.zeros(0) if scene.hand is None else scene.hand.start
+        joints = scene.initial_joints
         position = np.array(scene.workspace.start)
         return np.asarray(drawing.render([Sample(0, joints, position, np.array([1.0, 0.0, 0.0, 0.0]), look)])[0])
 

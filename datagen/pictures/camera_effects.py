@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from datagen.variation import Uniform, UniformInt, generator
 from vision.bounds import fraction
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.rig import Rig
 
 _ZERO = Uniform(0.0, 0.0)
@@ -178,10 +178,7 @@ def photographed(images: NDArray[np.uint8], effects: Sequence[CameraEffects], ri
         return images
     if len(effects) != len(rig):
         raise DactylError(f"effects on {len(effects)} images, there are {len(rig)} cameras; make the dataset again")
-    taken = images.copy()
-    for place, (one, camera) in enumerate(zip(effects, rig.cameras, strict=True)):
-        taken[place, : camera.height, : camera.width] = one(images[place, : camera.height, : camera.width])
-    return taken
+    return rig.padded([one(image) for one, image in zip(effects, rig.without_padding(images), strict=True)])
 
 
 def disc_kernel(radius: float) -> FloatArray:

@@ -8,11 +8,11 @@ import numpy as np
 
 from datagen.pictures.surroundings import Surroundings, normalised, resized
 from datagen.pictures.texture_files import bytes_hash, decode_picture, unreadable
+from vision.color import linear_from_srgb
 from vision.errors import DactylError
 from vision.extras import optional
 from vision.geometry.rotations import FloatArray
 from vision.io.files import read_file
-from vision.scene.objects import linear_from_srgb
 
 SUFFIXES = (".hdr", ".exr", ".jpg", ".jpeg", ".png")
 _MAX_BYTES = 512 * 2**20

@@ -48,7 +48,7 @@ def read_texture(path: Path, size: int) -> Texture:
     """
     data = read_file(path, _MAX_BYTES, "picture")
     square = ImageOps.fit(decode_picture(path, data, _MAX_PIXELS), (size, size), Image.Resampling.BOX)
-    return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square), tileable=False)
+    return Texture(f"{path.stem}-{bytes_hash(data)}", np.asarray(square))
 
 
 def decode_picture(path: Path, data: bytes, most_pixels: int) -> Image.Image:

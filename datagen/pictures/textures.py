@@ -31,12 +31,10 @@ class Texture:
     Attributes:
         name: kind and hash of the pixels, or file and hash of its bytes; equal names mean equal pixels.
         pixels: uint8 (S, S, 3), sRGB-encoded.
-        tileable: whether it tiles without a seam.
     """
 
     name: str
     pixels: Pixels
-    tileable: bool = True
 
 
 def draw_texture(rng: np.random.Generator, size: int, kind: str) -> Texture:

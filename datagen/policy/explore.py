@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.sim.environment import hand_start
-from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.interface import Observation, Worlds
 from datagen.sim.scene import SimScene
-from datagen.sim.trials import STEP_SECONDS
+from vision.geometry.rotations import FloatArray
+from vision.published import STEP_SECONDS
 
 _CORRELATION_TIME = 0.6  # s: fingers sweep rather than tremble
 _SPREAD = 0.8  # standard deviation of a joint's target around the grasp, in half control ranges
@@ -29,7 +29,7 @@ class RandomExploration:
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
         self._spread = _SPREAD * scene.scene.workspace.random_motion
-        self._grasp = self._controls.present(hand_start(scene))
+        self._grasp = self._controls.present(scene.scene.initial_joints)
         self._noise = np.zeros((worlds, scene.actions))
         self._generators: dict[int, np.random.Generator] = {}
 

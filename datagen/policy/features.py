@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.sim.interface import FloatArray, Observation
+from datagen.sim.interface import Observation
 from datagen.sim.scene import SimScene
-from vision.geometry.rotations import rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, rotation_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries, least_turn
 

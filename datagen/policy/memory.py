@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.sim.interface import FloatArray, Worlds
-from vision.geometry.rotations import rotation_from_quaternion
+from datagen.sim.interface import Worlds
+from vision.geometry.rotations import FloatArray, rotation_from_quaternion
 
 FRAME_INPUTS = ("fingertip_position", "object_position", "joint_position", "last_action")
 """Parts of the state vector that a frame holds, besides the object's rotation since then."""

@@ -21,7 +21,6 @@ from datagen.policy.memory import History
 from datagen.policy.network import Normaliser
 from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
-from datagen.sim.environment import hand_start
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 from vision.hardware import one_thread
@@ -86,7 +85,7 @@ class Player:
         self.starts = start_states(config.output, self.environment, config.start_states)
         scene, worlds = self.environment.scene, config.worlds
         self.targets = JointTargets(scene, config.learning.servo)
-        self.grasp = self.targets.holding(hand_start(scene)[None])
+        self.grasp = self.targets.holding(scene.scene.initial_joints[None])
         layout = layout_of(scene)
         self.actor = config.learning.actor(layout, self.environment.hidden().shape[1])
         self.normaliser = Normaliser(layout.state)

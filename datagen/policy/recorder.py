@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.sim.interface import FloatArray, Observation
+from datagen.sim.interface import Observation
+from vision.geometry.rotations import FloatArray
 
 _TRIALS = 16  # number of recorded trials
 _MOST_FRAMES = 150  # 12 s, which stays below 3 MB as a GIF

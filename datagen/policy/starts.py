@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.sim.environment import Environment
-from datagen.sim.interface import FloatArray
+from vision.geometry.rotations import FloatArray
 from vision.io.files import atomic_write
 from vision.progress import progress
 

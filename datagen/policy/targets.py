@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datagen.sim.interface import FloatArray
 from datagen.sim.scene import SimScene
+from vision.geometry.rotations import FloatArray
 
 
 @dataclass(frozen=True)

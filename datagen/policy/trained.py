@@ -23,9 +23,10 @@ from datagen.policy.layout import layout_of
 from datagen.policy.memory import History
 from datagen.policy.network import Actor, Normaliser, load_policy_for
 from datagen.policy.targets import JointTargets
-from datagen.sim.interface import FloatArray, Observation, Policy, Worlds
+from datagen.sim.interface import Observation, Policy, Worlds
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
 from vision.hardware import one_thread
 
 

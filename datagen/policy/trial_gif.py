@@ -17,14 +17,13 @@ from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
-from datagen.sim.environment import hand_start
-from datagen.sim.interface import FloatArray
 from datagen.sim.scene import compile_scene
-from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
+from vision.geometry.rotations import FloatArray
 from vision.progress import progress
+from vision.published import STEP_SECONDS
 from vision.scene.rig import Camera, Rig
 from vision.scene.scene import Scene
 
@@ -80,7 +79,7 @@ def film_camera(scene: Scene) -> Camera:
     """
     compiled = compile_scene(scene)
     data = mujoco.MjData(compiled.model)
-    data.qpos[compiled.hand_qpos] = hand_start(compiled)
+    data.qpos[compiled.hand_qpos] = scene.initial_joints
     mujoco.mj_kinematics(compiled.model, data)
     points = np.vstack([scene.workspace.start, data.site_xpos[compiled.fingertip_sites]])
     middle = (points.min(axis=0) + points.max(axis=0)) / 2

@@ -22,9 +22,9 @@ from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
 from vision.scene.scene import Scene
 
 _MULTISAMPLING = 4

@@ -10,7 +10,7 @@ from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.phong import reflected
 from datagen.render.sample import Sample
 from datagen.render.stage import Stage
-from vision.scene.objects import linear_from_srgb
+from vision.color import linear_from_srgb
 
 
 class ClassicTextures:

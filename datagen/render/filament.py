@@ -27,6 +27,7 @@ from datagen.render.sample import Sample, refuse_textures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.errors import DactylError
+from vision.geometry.cameras import camera_centres
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 
@@ -168,9 +169,13 @@ class FilamentRenderer:
             self._apply(sample)
             with without_idle_warnings():
                 self._context.wait_for_frame(self._context.render(self._requests, [self._read]))
-            for image, camera, left in zip(images[number], self._stage.rig.cameras, self._left, strict=True):
-                # Viewports are aligned with the target's lower edge.
-                image[: camera.height, : camera.width] = self._frame[-camera.height :, left : left + camera.width]
+            rig = self._stage.rig
+            images[number] = rig.padded(  # viewports are aligned with the target's lower edge
+                [
+                    self._frame[-camera.height :, left : left + camera.width]
+                    for camera, left in zip(rig.cameras, self._left, strict=True)
+                ]
+            )
         return images
 
     def _apply(self, sample: Sample) -> None:
@@ -215,7 +220,7 @@ class FilamentRenderer:
         T = sample.appearance.camera_extrinsics[camera]
         (left, right, bottom, top), near, far = self._stage.frustum(sample, camera)
         return self._mjrf.Camera(
-            pos=(-T[:3, :3].T @ T[:3, 3]).astype(np.float32),
+            pos=camera_centres(T).astype(np.float32),
             forward=T[2, :3].astype(np.float32),
             up=-T[1, :3].astype(np.float32),
             frustum_center=near * (left + right) / 2,

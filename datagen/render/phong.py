@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import srgb_from_linear
 
 GAMMA = 2.2
 NON_METAL_REFLECTANCE = 0.04

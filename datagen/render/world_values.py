@@ -16,8 +16,8 @@ from datagen.render.encoded_light import encoded_light
 from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.sample import Sample, refuse_clutter, refuse_surroundings
 from datagen.render.stage import Stage
+from vision.color import linear_from_srgb
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import linear_from_srgb
 from vision.scene.scene import Scene
 
 Values = dict[str, NDArray[np.float32]]

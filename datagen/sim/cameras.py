@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vision.geometry.cameras import camera_centres
 from vision.geometry.rotations import FloatArray, quaternion_from_matrix
 
 _OPENCV_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
@@ -34,5 +35,4 @@ def frustum(matrix: ArrayLike, width: int, height: int) -> Frustum:
 def mujoco_pose(extrinsics: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return positions (..., 3) in metres and camera-to-world quaternions (..., 4), w x y z, of T (..., 4, 4)."""
     T = np.asarray(extrinsics, dtype=np.float64)
-    position = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
-    return position, quaternion_from_matrix(np.swapaxes(T[..., :3, :3], -1, -2) @ _OPENCV_TO_MUJOCO)
+    return camera_centres(T), quaternion_from_matrix(np.swapaxes(T[..., :3, :3], -1, -2) @ _OPENCV_TO_MUJOCO)

@@ -24,13 +24,18 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.goals import orientation_near, random_orientation
-from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.interface import Observation, Worlds
 from datagen.sim.outcome import DROP_REWARD, GOAL_REWARD, GOAL_THRESHOLD, Outcome
 from datagen.sim.randomization import NOTHING, Randomization, SimRandomizer
-from datagen.sim.scene import SimScene, compile_scene
+from datagen.sim.scene import compile_scene
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.geometry.rotations import canonical_quaternion, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import (
+    FloatArray,
+    canonical_quaternion,
+    quaternion_from_rotation,
+    rotation_from_quaternion,
+)
 from vision.hardware import usable_cores
 from vision.scene.scene import Scene
 from vision.scene.symmetries import least_turn
@@ -76,7 +81,7 @@ class Environment:
         self.effects = None if randomization == NOTHING else SimRandomizer(randomization, self.scene, self.batch)
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")
-        self._hand_start = hand_start(self.scene)
+        self._hand_start = scene.initial_joints
         self._low, self._high = self.scene.control_range.T
         self._smoothed = np.zeros((worlds, self.scene.actions))
         self._warnings = np.zeros(worlds, dtype=np.int64)
@@ -291,9 +296,3 @@ class Environment:
         """Return the smallest rotations after which each world's object looks as in its goal."""
         present, goal = rotation_from_quaternion(self._orientation()), rotation_from_quaternion(self.goal)
         return least_turn(self.scene.object.symmetries, present, goal)
-
-
-def hand_start(scene: SimScene) -> FloatArray:
-    """Return the hand's joint positions at the start of an episode, (J,)."""
-    pose = {} if scene.hand is None else scene.hand.initial_pose
-    return np.array([pose.get(name, 0.0) for name in scene.joint_names])

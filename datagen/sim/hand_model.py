@@ -9,6 +9,7 @@ from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.landmarks import Landmarks
+from vision.scene.mesh_points import farthest
 from vision.scene.rig import Rig
 
 _MOST_LANDMARKS, _FEWEST_LANDMARKS = 16, 6
@@ -82,20 +83,11 @@ def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landm
             found.append(vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
     points = np.concatenate(found)
     points = np.unique(points[_in_an_image(points, rig)].round(4), axis=0)  # each once, in an order of their own
-    chosen = _farthest_points(points)
+    if len(points) < _FEWEST_LANDMARKS:
+        return None
+    outermost = int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())
+    chosen = points[farthest(points, _MOST_LANDMARKS, [outermost], _LANDMARK_SPACING)]
     return Landmarks(points=chosen, level=(0,) * len(chosen)) if len(chosen) >= _FEWEST_LANDMARKS else None
-
-
-def _farthest_points(points: FloatArray) -> FloatArray:
-    """Choose points of (N, 3), first the one farthest from the mean, then always the one farthest from those chosen."""
-    chosen: list[int] = []
-    if len(points):
-        distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
-        while len(chosen) < _MOST_LANDMARKS and distance.max() > _LANDMARK_SPACING:
-            chosen.append(int(distance.argmax()))
-            away = np.linalg.norm(points - points[chosen[-1]], axis=1)
-            distance = away if len(chosen) == 1 else np.minimum(distance, away)
-    return points[chosen]
 
 
 def _in_an_image(points: FloatArray, rig: Rig) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from vision.geometry.rotations import FloatArray
+
 Worlds = Sequence[int] | NDArray[np.integer[Any]]
 """Numbers of the worlds that a call concerns."""
 

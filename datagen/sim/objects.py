@@ -17,6 +17,7 @@ OBJECT = "object"
 """Name of its body, its joint and its first colliding geom; further geoms append a colon and a number."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
 """Size factors of an object that is a mesh, with one mesh for each."""
+_SMOOTH_DEG = 40.0  # between the normals of triangles that a smooth surface rounds off
 _THINNEST = 1e-7  # m: mean distance of a surface's planes from its centre, of which rounded coordinates leave 1e-9
 
 
@@ -107,9 +108,9 @@ def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
     texture.data = pixels.tobytes()
 
 
-def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
+def corner_normals(triangles: FloatArray) -> FloatArray:
     """Return unit normals (3 F, 3) of the corners of triangles (F, 3, 3): the area-weighted mean over the triangles
-    that meet there and whose normals differ by less than ``degrees``."""
+    that meet there and whose normals differ by less than 40 degrees."""
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     flat = _normals(triangles)
     place = np.unique(triangles.reshape(-1, 3).round(7), axis=0, return_inverse=True)[1].reshape(-1)
@@ -121,7 +122,7 @@ def corner_normals(triangles: FloatArray, degrees: float = 40.0) -> FloatArray:
         present = step < count[place]
         mine = np.flatnonzero(present)
         other = face[order[start[place[mine]] + step]]
-        alike = (flat[face[mine]] * flat[other]).sum(axis=1) > np.cos(np.deg2rad(degrees))
+        alike = (flat[face[mine]] * flat[other]).sum(axis=1) > np.cos(np.deg2rad(_SMOOTH_DEG))
         total[mine[alike]] += cross[other[alike]]
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return np.where(length > 0, total / np.maximum(length, 1e-30), flat[face])

@@ -19,9 +19,9 @@ from datagen.sim.physics import Generators, Physics, PhysicsRandomization
 from datagen.sim.scene import PHYSICS_TIMESTEP, SimScene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.sim.trials import STEP_SECONDS
 from datagen.variation import LogUniform, Uniform
 from vision.geometry.rotations import FloatArray
+from vision.published import STEP_SECONDS
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ class SimScene:
     Attributes:
         scene: scene that it was compiled from, with its hand completed.
         model: the compiled model.
-        purpose: "physics" or "render".
         joint_names: the hand's J joints without prefix, in the order of the model and of every stored state.
         hand_qpos, hand_dof: indices of the hand's joints in qpos and qvel, (J,) each.
         object_qpos, object_dof: index of the first of the object's 7 values in qpos (position, quaternion w x y z) and
@@ -56,7 +55,6 @@ class SimScene:
 
     scene: Scene
     model: mujoco.MjModel
-    purpose: Purpose
     joint_names: tuple[str, ...]
     hand_qpos: np.ndarray
     hand_dof: np.ndarray
@@ -167,7 +165,6 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
     return SimScene(
         scene=scene,
         model=model,
-        purpose=purpose,
         joint_names=names,
         hand_qpos=np.array([joint.qposadr[0] for joint in joints], dtype=np.int64),
         hand_dof=np.array([joint.dofadr[0] for joint in joints], dtype=np.int64),

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from datagen.sim.interface import Worlds
 from datagen.sim.outcome import Outcome
 from vision.bounds import at_least_one
-
-STEP_SECONDS = 0.08  # s, one environment step
+from vision.published import STEP_SECONDS
 
 
 @dataclass(frozen=True)

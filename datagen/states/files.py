@@ -118,7 +118,7 @@ class States:
     fingertip_position: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        joints, there = 0 if self.scene.hand is None else len(self.scene.hand.joints), self.joint_position.shape[1]
+        joints, there = self.scene.joints, self.joint_position.shape[1]
         if joints != there:
             raise DactylError(
                 f"states of {there} joints, and a scene whose hand has {joints}; collect the states again"

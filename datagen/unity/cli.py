@@ -136,7 +136,7 @@ def check(argv: Sequence[str]) -> None:
         samples = [
             Sample(
                 index,
-                np.zeros(len(scene.hand.joints) if scene.hand else 0),
+                np.zeros(scene.joints),
                 np.array(scene.workspace.start),
                 np.array([1.0, 0.0, 0.0, 0.0]),
                 draw_appearance(AppearanceConfig(), scene, renderer.materials, 0, index),

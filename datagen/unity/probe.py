@@ -15,7 +15,6 @@ them; the cameras look towards one side of the world after the other.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import cache
 
@@ -29,6 +28,7 @@ from datagen.pictures.surroundings import directions
 from datagen.unity import records, wire
 from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+from vision.io.png import png_bytes
 
 # Borders of a camera's view at 1 m: left, right, bottom, top. They are off-centre, and the same for images of any
 # shape, so pixels are only square if the images are.
@@ -60,9 +60,7 @@ RADIANCE = 0.4  # factor on the surroundings' radiance
 def _four_colors() -> bytes:
     """Return a PNG file with the first four colours: upper left, upper right, lower left, lower right."""
     levels = np.rint(255 * COLORS[:4]).astype(np.uint8).reshape(2, 2, 3)
-    file = io.BytesIO()
-    Image.fromarray(levels.repeat(64, axis=0).repeat(64, axis=1)).save(file, "PNG")
-    return file.getvalue()
+    return png_bytes(Image.fromarray(levels.repeat(64, axis=0).repeat(64, axis=1)))
 
 
 def _surroundings() -> bytes:

@@ -27,7 +27,7 @@ from datagen.unity.probe import (
     patch_colors,
     side_views,
 )
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
+from vision.color import linear_from_srgb, srgb_from_linear
 
 # Unity's Standard shader, rough and not metallic: diffuse reflectance, and half of the largest highlight.
 _DIFFUSE, _HIGHLIGHT = 0.96, 0.005

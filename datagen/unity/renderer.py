@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,8 +21,9 @@ from datagen.unity.clutter_records import clutter_records, solid_count
 from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
 from datagen.unity.scene_export import export_scene
+from vision.color import linear_from_srgb
 from vision.errors import DactylError
-from vision.scene.objects import linear_from_srgb
+from vision.io.png import png_bytes
 from vision.scene.scene import Scene
 
 _MAX_REPLY = 2**27  # bytes of images in one message, which a player, gRPC and Python hold at the same time
@@ -208,9 +208,7 @@ def _content(key: _Key) -> bytes:
 @lru_cache(maxsize=512)
 def _png(source: str, name: str) -> bytes:
     """Return the PNG file of a sample's texture."""
-    file = io.BytesIO()
-    Image.fromarray(TextureUse(0, source, name).pixels().pixels).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return png_bytes(Image.fromarray(TextureUse(0, source, name).pixels().pixels), compress_level=1)
 
 
 @lru_cache(maxsize=32)

@@ -6,8 +6,6 @@ the poses of a state.
 
 from __future__ import annotations
 
-import io
-
 import mujoco
 import numpy as np
 from PIL import Image
@@ -19,6 +17,7 @@ from datagen.sim.texture_coordinates import box_coordinates
 from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
+from vision.io.png import png_bytes
 
 _SHARP_COSINE = 0.8  # least cosine between a corner's normal and its triangle's, as in MuJoCo's OpenGL renderer
 _VISIBLE_GROUPS = 3  # MuJoCo shows geom groups 0, 1 and 2 by default
@@ -130,6 +129,4 @@ def _png(model: mujoco.MjModel, texture: int) -> bytes:
         raise DactylError(f"texture {model.texture(texture).name}: a scene pack holds flat (2d) textures only")
     start = int(model.tex_adr[texture])
     pixels = model.tex_data[start : start + height * width * channels].reshape(height, width, channels)
-    file = io.BytesIO()
-    Image.fromarray(pixels[::-1, :, :3]).save(file, "PNG")  # MuJoCo's row 0 is at v = 0
-    return file.getvalue()
+    return png_bytes(Image.fromarray(pixels[::-1, :, :3]))  # MuJoCo's row 0 is at v = 0

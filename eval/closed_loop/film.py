@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from eval.scoring.trial_results import STEP_SECONDS
 from vision.drawing.gif import save_gif
+from vision.drawing.sheets import font
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
+from vision.published import STEP_SECONDS
 from vision.scene.objects import PoseObject
 
 _BAR = 26  # pixels below the images, for the caption
@@ -65,7 +65,6 @@ def _compose(frame: FilmFrame) -> Image.Image:
         sheet.paste(Image.fromarray(image), (left, 0))
     pen = ImageDraw.Draw(sheet)
     pen.line([(edges[-1], 0), (edges[-1], height)], "#16181c", 3)
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 13)
-    pen.text((8, height + _BAR / 2), frame.caption, "#e8eaed", font, anchor="lm")
-    pen.text((edges[-1] + 8, height + _BAR / 2), "goal", "#e8eaed", font, anchor="lm")
+    pen.text((8, height + _BAR / 2), frame.caption, "#e8eaed", font(13), anchor="lm")
+    pen.text((edges[-1] + 8, height + _BAR / 2), "goal", "#e8eaed", font(13), anchor="lm")
     return sheet

@@ -18,17 +18,11 @@ from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from eval.scoring.predict import Estimator
-from eval.scoring.trial_results import (
-    STEP_SECONDS,
-    TRACE,
-    EstimatesRecord,
-    OverTimeRecord,
-    Simulation,
-    over_time,
-)
+from eval.scoring.trial_results import TRACE, EstimatesRecord, OverTimeRecord, Simulation, over_time
 from vision.drawing.wireframes import crop
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray
+from vision.published import STEP_SECONDS
 from vision.storage.tables import read_table
 
 _GOAL_HEIGHT = 0.12  # m above the hand, where a film shows the object in its goal orientation

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.sim.interface import Observation
-from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.closed_loop.policy_view import PolicyView, Seen
-from eval.scoring.trial_results import STEP_SECONDS
 from vision.geometry.rotations import rotation_from_quaternion
+from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries
 from vision.tracking import Tracker, TrackingConfig
 

@@ -17,10 +17,10 @@ from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import Source, open_source
-from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.progress import progress
+from vision.spacing import evenly_spaced
 
 
 @dataclass

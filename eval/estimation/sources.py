@@ -18,9 +18,9 @@ from eval.laboratory.triplets import (
     recorded_triplets,
     sample_pictures,
 )
-from eval.spacing import evenly_spaced
 from vision.errors import DactylError
 from vision.scene.scene import Scene, require_same
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key

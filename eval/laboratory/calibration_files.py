@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from eval.laboratory.placement import displacements, require_near
 from eval.laboratory.poses import inverse
 from vision.errors import DactylError
+from vision.geometry.cameras import camera_centres
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
 from vision.scene.calibration import CalibratedCamera
@@ -76,7 +77,7 @@ def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], 
         turn, _ = Rotation.align_vectors(nominal[:, 2, :3], true[:, 2, :3])  # a camera may be mounted upside down
     else:  # of parallel optical axes, or a single camera's, only whole orientations tell
         turn = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()
-    there, here = (-np.einsum("cji,cj->ci", each[:, :3, :3], each[:, :3, 3]) for each in (nominal, true))
+    there, here = (camera_centres(each) for each in (nominal, true))
     shift = (there - turn.apply(here)).mean(axis=0)
     world_from_capture = rigid_transform(turn.as_matrix(), shift)
     off_deg = np.rad2deg(geodesic_distance(world_from_capture[:3, :3], np.eye(3)))

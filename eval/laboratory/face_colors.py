@@ -18,12 +18,13 @@ from scipy.spatial.transform import Rotation
 from eval.laboratory.orders import other_orders
 from eval.laboratory.pictures import read_picture
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
-from eval.laboratory.undistortion import Triplet, View
-from eval.spacing import evenly_spaced
+from eval.laboratory.triplets import Triplet
+from eval.laboratory.undistortion import View
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.scene.objects import PoseObject
+from vision.spacing import evenly_spaced
 
 Verdict = Literal["fit", "cannot tell"]
 

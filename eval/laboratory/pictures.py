@@ -24,6 +24,7 @@ BIT_DEPTHS = (10, 12, 14, 16)
 LONGEST_STEP_S = 5.0
 """Largest median time from image to image of a recording, seconds."""
 
+_SHOWN = 3  # names in a message
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _MAX_PIXELS = 50_000_000  # more than any camera has; 150 MB as RGB
 _MAX_BYTES = 6 * _MAX_PIXELS  # of 16 bits, uncompressed
@@ -134,7 +135,7 @@ def _eight_bits(picture: np.ndarray, bits: int | None, path: Path) -> np.ndarray
     return np.round(picture * (255.0 / white)).astype(np.uint8)
 
 
-def shown(names: Sequence[str], most: int = 3) -> str:
+def shown(names: Sequence[str]) -> str:
     """Join the first names of a list for a message, with the number of the others."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -11,8 +11,8 @@ import numpy as np
 from eval.laboratory.capture import PictureStream, PoseStream, read_poses
 from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.poses import transform_from_pose
-from eval.laboratory.triplets import picture_streams, recorded_triplets
-from eval.laboratory.undistortion import Triplet, View
+from eval.laboratory.triplets import Triplet, picture_streams, recorded_triplets
+from eval.laboratory.undistortion import View
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
 from vision.scene.objects import PoseObject

@@ -23,7 +23,8 @@ from eval.laboratory.pictures import read_picture
 from eval.laboratory.placement import check_placement, displacements
 from eval.laboratory.posed_triplets import find_world, synchronise
 from eval.laboratory.poses import inverse
-from eval.laboratory.undistortion import Triplet, View, make_view
+from eval.laboratory.triplets import Triplet
+from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
@@ -104,7 +105,6 @@ def _write_shards(
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
     rig = scene.rig
-    joints = 0 if scene.hand is None else len(scene.hand.joints)
     matrices = np.stack([views[name].matrix for name in rig.names])
     transforms = np.stack([views[name].transform for name in rig.names])
     renderer = {"name": "real", "version": opencv().__version__, "device": f"{len(rig)} cameras", "api": "recording"}
@@ -118,15 +118,16 @@ def _write_shards(
                 "augmentation": "none",
                 "object_position": triplet.pose[:3, 3],
                 "object_quaternion": quaternion_from_matrix(triplet.pose[:3, :3]),
-                "joint_position": np.zeros(joints),  # not measured, as the manifest states
+                "joint_position": np.zeros(scene.joints),  # not measured, as the manifest states
                 "camera_intrinsics": matrices,
                 "camera_extrinsics": transforms,
             }
-            images = np.zeros((len(rig), rig.height, rig.width, 3), np.uint8)
-            for image, camera, file in zip(images, rig.cameras, triplet.files, strict=True):
-                image[: camera.height, : camera.width] = views[camera.name](
-                    read_picture(file, config.picture_bits), file
-                )
+            images = rig.padded(
+                [
+                    views[name](read_picture(file, config.picture_bits), file)
+                    for name, file in zip(rig.names, triplet.files, strict=True)
+                ]
+            )
             about = {
                 "time_s": triplet.time,
                 "files": [str(file.relative_to(config.recording)) for file in triplet.files],

@@ -13,12 +13,12 @@ from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
-from eval.spacing import evenly_spaced
 from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.progress import progress
 from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
 from vision.scene.scene import Scene, require_same
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 

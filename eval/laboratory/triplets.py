@@ -12,6 +12,7 @@ import numpy as np
 from eval.laboratory.capture import PictureStream, read_pictures
 from eval.laboratory.pictures import list_pictures
 from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 
@@ -29,6 +30,15 @@ class TripletFiles:
     key: str
     files: tuple[Path, ...]
     time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Image files of one moment, in rig order, with its time and the object's pose in the world, (4, 4)."""
+
+    files: tuple[Path, ...]
+    time: float
+    pose: FloatArray
 
 
 @dataclass(frozen=True)

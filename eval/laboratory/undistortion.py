@@ -18,15 +18,6 @@ _SUPERSAMPLING = 3  # images are warped at three times their size and then avera
 
 
 @dataclass(frozen=True)
-class Triplet:
-    """Image files of one moment, in rig order, with its time and the object's pose in the world, (4, 4)."""
-
-    files: tuple[Path, ...]
-    time: float
-    pose: FloatArray
-
-
-@dataclass(frozen=True)
 class View:
     """Mapping of a camera's images to a dataset's.
 

@@ -35,16 +35,14 @@ def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, in
     return [(kind, number) for number, kind in chosen.items()]
 
 
-def predictions_sheet(
-    dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str, each: int = SHOWN
-) -> Image.Image:
+def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str) -> Image.Image:
     """Draw best, typical and worst test triplets with the true and the estimated object, seen by the true cameras."""
     columns = predictions.columns
     cameras = dataset.rig.cameras
     side = min(round(max(window_sides(dataset.scene))), *(min(camera.width, camera.height) for camera in cameras))
     scale = max(1, round(_SIDE / side))
     tiles = []
-    for kind, number in telling_samples(errors, each):
+    for kind, number in telling_samples(errors, SHOWN):
         sample = dataset[number]
         pictures, transforms = dataset.rig.without_padding(sample["images"]), sample["camera_extrinsics"]
         centres = project(sample["object_position"][None], sample["camera_intrinsics"], transforms)[:, 0]
@@ -63,4 +61,4 @@ def predictions_sheet(
         caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
         tiles.append(Tile(draw_triplet(images, wireframes, matrices, transforms, scale), caption))
     legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
-    return contact_sheet(tiles, each, title, legend, dataset.rig.names)
+    return contact_sheet(tiles, SHOWN, title, legend, dataset.rig.names)

@@ -10,8 +10,8 @@ import numpy as np
 
 from eval.report.table_text import table_text
 from eval.scoring.bootstrap import Interval, mean_interval
-from eval.scoring.trial_results import STEP_SECONDS, ClosedLoop, Play
-from vision.published import TRIALS, ConsecutiveGoals
+from eval.scoring.trial_results import ClosedLoop, Play
+from vision.published import STEP_SECONDS, TRIALS, ConsecutiveGoals
 
 
 @dataclass(frozen=True)

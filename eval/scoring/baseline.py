@@ -9,44 +9,26 @@ and scored on the test set, like a network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from eval.spacing import evenly_spaced
+from eval.scoring.record_types import ConstantRecord
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 
 _STARTS = 2_000  # random rotations all over SO(3): any rotation has one of them within about 11 degrees
+_OWN_STARTS = 200  # among the labels
 _DESCENTS = 5
 _PARTS = ("position", "quaternion")
 _MAX_LABELS = 20_000  # more would move the medians by only a tenth of a millimetre or degree
 
 
-@dataclass(frozen=True)
-class ConstantPose:
-    """One pose that is the estimate for every sample.
-
-    Attributes:
-        position: (3,) metres, world frame.
-        quaternion: (4,) w x y z, object to world.
-        labels: number of training labels it was fitted to.
-    """
-
-    position: FloatArray
-    quaternion: FloatArray
-    labels: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"position": self.position.tolist(), "quaternion": self.quaternion.tolist(), "labels": self.labels}
-
-
-def best_constant(training_set: TripletDataset) -> ConstantPose:
+def best_constant(training_set: TripletDataset) -> ConstantRecord:
     """Fit the constant pose of least mean error to the labels of a training set (evenly spaced ones of a large set)."""
     labels = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
     positions, quaternions = (np.array([label[f"object_{part}"] for label in labels]) for part in _PARTS)
@@ -54,7 +36,7 @@ def best_constant(training_set: TripletDataset) -> ConstantPose:
     centres = positions + rotation_from_quaternion(quaternions).apply(symmetries.centre)
     quaternion = rotation_median(quaternions, symmetries)
     position = geometric_median(centres) - rotation_from_quaternion(quaternion).apply(symmetries.centre)
-    return ConstantPose(position, quaternion, len(labels))
+    return ConstantRecord(tuple(position.tolist()), tuple(quaternion.tolist()), len(labels))
 
 
 def geometric_median(points: ArrayLike) -> FloatArray:
@@ -78,7 +60,7 @@ def rotation_median(quaternions: ArrayLike, symmetries: Symmetries) -> FloatArra
     quaternions = np.asarray(quaternions, dtype=np.float64)
     alike = _alike(quaternions, symmetries)
     random = Rotation.random(_STARTS, random_state=0)  # seeded: serves as a fixed grid
-    own = rotation_from_quaternion(quaternions[np.linspace(0, len(quaternions) - 1, 200).astype(int)])
+    own = rotation_from_quaternion(quaternions[evenly_spaced(len(quaternions), _OWN_STARTS)])
     starts = Rotation.concatenate([random, own, rotation_from_quaternion(quaternions).mean()])
     costs = np.array([_mean_angle(alike, candidate) for candidate in quaternion_from_rotation(starts)])
     best = min(

@@ -40,7 +40,6 @@ def difference_interval(
     less: tuple[ArrayLike, ArrayLike],
     values: tuple[ArrayLike, ArrayLike],
     generator: np.random.Generator,
-    level: float = LEVEL,
 ) -> Interval | None:
     """Compute the interval of the mean of ``values`` minus that of ``less``, each with its own samples.
 
@@ -51,7 +50,7 @@ def difference_interval(
         The interval; None if either has a single cluster.
     """
     found = [_resampled_means(*one, generator) for one in (values, less)]
-    return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], level)
+    return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], LEVEL)
 
 
 def _resampled_means(values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:

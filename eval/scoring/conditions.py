@@ -18,14 +18,15 @@ Two studies vary the calibrated protocol: ``without-<camera>`` removes one camer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import change_field_of_view
 from vision.geometry.rotations import FloatArray
+from vision.io.decode import Name, Record
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.rig import Rig
 
@@ -49,8 +50,7 @@ AMOUNTS: dict[Displaced, tuple[float, ...]] = {
 """From the error of a careful calibration to beyond :data:`LARGEST_DISPLACEMENT`."""
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Record, frozen=True, omit_defaults=False):
     """One condition under which an estimator is evaluated.
 
     Attributes:
@@ -61,9 +61,9 @@ class Condition:
     """
 
     camera_knowledge: ProtocolName
-    without: str | None = None
+    without: Name | None = None
     displaced: Displaced | None = None
-    amount: float = 0.0
+    amount: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
 
     @property
     def name(self) -> str:

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from msgspec.structs import asdict
 
 from eval.scoring.conditions import Condition
 from eval.scoring.found_cameras import recordings_of
 from eval.scoring.metrics import PoseErrors, pose_errors
-from eval.scoring.record_types import ConditionRecord, EvaluationRecord, PredictionsRecord, TestSetRecord
+from eval.scoring.record_types import EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
 from vision.io.files import sha256
@@ -124,7 +123,7 @@ class Evaluation:
         scored: dict[str, Scored] = {}
         constant = None
         for entry in about.predictions:
-            condition = Condition(**asdict(entry.condition))
+            condition = entry.condition
             one = self._score(entry, condition, columns, clusters)
             scored[condition.name] = one
             if self.record.constant and constant is None and len(one.errors) == len(columns["index"]):
@@ -191,7 +190,7 @@ def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> di
 
 def prediction_entry(folder: Path, file: Path, condition: Condition) -> PredictionsRecord:
     """Return the record's entry for a predictions file."""
-    return PredictionsRecord(ConditionRecord(**vars(condition)), str(file.relative_to(folder)), sha256(file))
+    return PredictionsRecord(condition, str(file.relative_to(folder)), sha256(file))
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import field
 
-from eval.scoring.conditions import Displaced, ProtocolName
+from eval.scoring.conditions import Condition
 from vision.io.decode import Count, Name, Record, Sha256, Text
 
 SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
@@ -47,19 +47,10 @@ class ConstantRecord(Record, frozen=True):
     labels: Count
 
 
-class ConditionRecord(Record, frozen=True, omit_defaults=False):
-    """A stored :class:`eval.scoring.conditions.Condition`."""
-
-    camera_knowledge: ProtocolName
-    without: Name | None = None
-    displaced: Displaced | None = None
-    amount: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.0
-
-
 class PredictionsRecord(Record, frozen=True):
     """A file of predictions, below the evaluation's folder."""
 
-    condition: ConditionRecord
+    condition: Condition
     file: Annotated[str, msgspec.Meta(pattern=r"\Apredictions/[0-9A-Za-z._-]{1,250}\Z")]
     sha256: Sha256
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
-from eval.spacing import evenly_spaced
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import PoseObject
+from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import LABEL, UNBOUNDED, Field
 

@@ -28,12 +28,12 @@ from eval.scoring.metrics import PoseErrors
 from eval.scoring.record_types import CheckpointFile, SoftwareRecord
 from vision.errors import DactylError
 from vision.io.decode import Count, Record, Text, convert
+from vision.published import STEP_SECONDS
 from vision.scene.scene import Scene
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
 
 RESULTS = "results.json"
-STEP_SECONDS = 0.08  # s, one step of the environment, one image of each camera
 
 Simulation = Literal["plain", "randomized"]
 ObservationSource = Literal["state", "vision"]

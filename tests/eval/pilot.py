@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from datagen.render.sample import Sample
-from datagen.sim.interface import FloatArray, Observation, Worlds
+from datagen.sim.interface import Observation, Worlds
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene
-from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 
 class Pilot:

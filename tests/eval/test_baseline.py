@@ -132,6 +132,6 @@ def test_the_constant_is_fitted_to_the_labels_of_the_set(tmp_path: Path) -> None
     error = position_error_mm(positions, constant.position).mean()
     assert error <= position_error_mm(positions, positions.mean(axis=0)).mean()
     assert (
-        mean_rotation_error(quaternions, constant.quaternion[None])[0]
+        mean_rotation_error(quaternions, np.array([constant.quaternion]))[0]
         <= mean_rotation_error(quaternions, quaternions).min() + 1e-6
     )

@@ -30,7 +30,7 @@ from eval.closed_loop.policy_view import Seen, observation_by_sight, with_differ
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
 from eval.closed_loop.tracked import TrackedWorlds
-from eval.scoring.trial_results import RESULTS, STEP_SECONDS, TRACE, load_closed_loop
+from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop
 from tests.datasets import reseal
 from tests.eval.pilot import Canvas, Eye, Pilot
 from tests.scenes import rig, scene
@@ -41,6 +41,7 @@ from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
+from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table

@@ -26,7 +26,7 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
-from eval.report.sections.studies import CONFIDENT_DEG, _scored, confidence_quarters, rank_correlation
+from eval.report.sections.studies import _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
@@ -42,10 +42,9 @@ from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.io.decode import convert
 from vision.io.files import sha256
-from vision.networks.confidence import CONFIDENT_ANGLE
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
-from vision.storage.schema import PREDICTIONS
+from vision.storage.schema import CONFIDENT_DEG, PREDICTIONS
 from vision.storage.tables import read_table, write_table
 
 
@@ -402,10 +401,6 @@ def test_charts_of_zeros_warn_of_nothing(distance: float, error: float) -> None:
     ]
     assert all(svg(figure) for figure in figures)
     assert figures[0].axes[0].get_xscale() == ("log" if distance else "linear")
-
-
-def test_the_angle_of_the_confidence_is_the_model_s() -> None:
-    assert np.deg2rad(CONFIDENT_DEG) == pytest.approx(CONFIDENT_ANGLE)
 
 
 def test_what_a_pointer_reads_off_a_figure_is_what_is_drawn() -> None:

@@ -25,7 +25,7 @@ from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.training import train
 from datagen.policy.trial_gif import film_camera
 from datagen.sim.complete import complete_scene
-from datagen.sim.environment import Environment, hand_start
+from datagen.sim.environment import Environment
 from datagen.sim.interface import blank_observation
 from datagen.sim.randomization import EVERYTHING
 from datagen.sim.scene import SimScene, compile_scene
@@ -104,7 +104,7 @@ def test_a_film_shows_what_the_hand_does(name: str, tmp_path: Path) -> None:
     compiled = compile_scene(complete_scene(source))
     scene, data = compiled.scene, mujoco.MjData(compiled.model)
     camera = film_camera(scene)
-    data.qpos[compiled.hand_qpos] = hand_start(compiled)
+    data.qpos[compiled.hand_qpos] = scene.initial_joints
     mujoco.mj_kinematics(compiled.model, data)
     start = np.array(scene.workspace.start)
     shown = np.concatenate([data.site_xpos[compiled.fingertip_sites], scene.object.points + start])

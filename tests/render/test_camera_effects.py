@@ -24,8 +24,8 @@ from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
 from tests.scenes import rig, scene
 from train.camera_model import disc_kernels, line_kernels
+from vision.color import linear_from_srgb
 from vision.errors import DactylError
-from vision.scene.objects import linear_from_srgb
 from vision.scene.rig import Rig
 
 NOTHING = CameraEffects(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0)

@@ -25,8 +25,8 @@ from datagen.pictures.surroundings import (
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import picture_files
 from tests.render.looks import irradiance
+from vision.color import srgb_from_linear
 from vision.errors import DactylError
-from vision.scene.objects import srgb_from_linear
 
 UP = np.array([0.0, 0.0, 1.0])
 

@@ -30,9 +30,9 @@ from datagen.render.world_values import WorldValues
 from datagen.variation import LogUniform
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
 from tests.scenes import scene as scene_of
+from vision.color import srgb_from_linear
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import srgb_from_linear
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
@@ -27,7 +28,7 @@ from vision.scene import baking
 from vision.scene.convex import convex_pieces
 from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.scene.meshes import MeshFile
-from vision.scene.objects import Mesh, PoseObject, linear_from_srgb, srgb_from_linear
+from vision.scene.objects import Mesh, PoseObject
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.solvers.bundle import solve_pose

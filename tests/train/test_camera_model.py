@@ -27,7 +27,7 @@ from train.camera_model import (
     srgb_from_linear,
 )
 from train.jpeg import compressed
-from vision.scene import objects
+from vision import color
 
 
 def camera(seed: int = 0, **values: Any) -> CameraModel:
@@ -72,7 +72,7 @@ def test_equal_generators_give_equal_pictures() -> None:
 def test_light_and_levels_are_those_of_the_renderers() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     light = linear_from_srgb(levels)
-    np.testing.assert_allclose(light.numpy(), objects.linear_from_srgb(np.arange(256) / 255), atol=1e-6)
+    np.testing.assert_allclose(light.numpy(), color.linear_from_srgb(np.arange(256) / 255), atol=1e-6)
     assert torch.equal((255 * srgb_from_linear(light)).round().to(torch.uint8), levels)
 
 
@@ -194,7 +194,7 @@ def test_blur_mixes_light_not_levels() -> None:
     model = camera(motion=20.0)
     model._uniform = lambda *shape: torch.ones(shape)  # type: ignore[method-assign]  # the longest path, along x
     middle = model(stripes)[..., 15:25, 15:25].float()
-    assert (middle.mean() - 255 * objects.srgb_from_linear(np.array(0.5))).abs() < 3  # 188; of levels it would be 128
+    assert (middle.mean() - 255 * color.srgb_from_linear(np.array(0.5))).abs() < 3  # 188; of levels it would be 128
 
 
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 92, 100])
@@ -236,4 +236,4 @@ def test_impossible_values_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def _light(level: int) -> float:
-    return float(objects.linear_from_srgb(np.array(level / 255)))
+    return float(color.linear_from_srgb(np.array(level / 255)))

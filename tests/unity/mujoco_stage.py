@@ -29,7 +29,7 @@ from datagen.sim.cameras import Frustum
 from datagen.unity import records
 from datagen.unity.environment import MAGIC, EnvironmentPicture
 from datagen.unity.scene_pack import ScenePack
-from vision.scene.objects import srgb_from_linear
+from vision.color import srgb_from_linear
 
 _LIGHTS = 6
 _LIGHT_TYPES = {

@@ -21,8 +21,8 @@ from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from tests.unity.mujoco_stage import MujocoStage
 from tests.unity.standin import ReadyPictures, StandIn
+from vision.color import linear_from_srgb
 from vision.errors import DactylError
-from vision.scene.objects import linear_from_srgb
 
 PACK = small_pack().encode()
 SIZES = ((48, 48),) * 3

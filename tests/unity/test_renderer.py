@@ -35,8 +35,8 @@ from tests.render.test_surroundings_drawn import rays, use_of, write
 from tests.scenes import scene
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
-from vision.scene.objects import linear_from_srgb, srgb_from_linear
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,11 @@ def test_any_scene_is_what_a_direct_render_shows(player_options: Callable[..., P
     unity = UnityOptions(player=player_options())
     options = RenderOptions(image_size=96, mesh_fraction=0.2, shadows=False, textures=True, unity=unity)
     drawn = rendered_scene(complete_scene(name), options)
-    joints = 0 if drawn.hand is None else len(drawn.hand.joints)
     quaternion = np.array([0.8, 0.36, 0.48, 0.0])
     with create_renderer("unity", drawn, options) as renderer, create_renderer("classic", drawn, options) as direct:
         looks = AppearanceConfig(textures=TextureConfig(background=1.0), light_total_intensity=Uniform(15.0, 15.0))
         look = draw_appearance(looks, drawn, renderer.materials, 0, 1)
-        samples = [Sample(0, np.zeros(joints), np.array(drawn.workspace.start), quaternion, look)]
+        samples = [Sample(0, np.zeros(drawn.joints), np.array(drawn.workspace.start), quaternion, look)]
         images, expected = (one.render(samples) for one in (renderer, direct))
         assert direct.materials == renderer.materials
     assert expected.std() > 20, "shows nothing"

@@ -11,9 +11,10 @@ import yaml
 from scipy.spatial import ConvexHull
 
 from tests.scenes import scene
+from vision.color import linear_from_srgb, srgb_from_linear
 from vision.scene.lettered import LETTER_RELIEF, BoxFile, FaceLook
 from vision.scene.load import SCENES
-from vision.scene.objects import PoseObject, linear_from_srgb, srgb_from_linear
+from vision.scene.objects import PoseObject
 
 
 @pytest.fixture(params=["block", "prism"])

@@ -6,13 +6,13 @@ import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_triplet
 from vision.extras import optional
+from vision.fonts import font_file
 from vision.io.files import atomic_write
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
@@ -57,8 +57,8 @@ def contact_sheet(
     below = round(1.35 * size * max(text.count("\n") + 1 for text in captions) + 0.5 * size) if any(captions) else 0
     top = gap + (2 * size if title or legend else 0) + (round(1.5 * size) if headings else 0)
     rows = -(-len(tiles) // columns)
-    large = _font(round(1.2 * size), bold=True)
-    over = large.getlength(title) + sum(_font(size).getlength(text) + 3.7 * size for text, _ in legend)
+    large = font(round(1.2 * size), bold=True)
+    over = large.getlength(title) + sum(font(size).getlength(text) + 3.7 * size for text, _ in legend)
     whole = max(gap + min(columns, len(tiles)) * (inner + gap), round(2 * gap + over))
     sheet = Image.new("RGB", (whole, top + rows * (height + below + gap)), _BACKGROUND)
     pen = ImageDraw.Draw(sheet)
@@ -69,11 +69,11 @@ def contact_sheet(
         left, upper = gap + column * (inner + gap), top + row * (height + below + gap)
         for camera, image in enumerate(tile.images):
             sheet.paste(Image.fromarray(image), (left + camera * (width + seam), upper))
-        pen.text((left, upper + height + 0.4 * size), caption, _TEXT, _font(size), spacing=0.3 * size)
+        pen.text((left, upper + height + 0.4 * size), caption, _TEXT, font(size), spacing=0.3 * size)
         if row == 0:
             for camera, heading in enumerate(headings):
                 place = (left + camera * (width + seam), upper - 0.4 * size)
-                pen.text(place, heading, _FAINT_TEXT, _font(size), anchor="ls")
+                pen.text(place, heading, _FAINT_TEXT, font(size), anchor="ls")
     return sheet
 
 
@@ -115,8 +115,8 @@ def _draw_legend(
     pen: ImageDraw.ImageDraw, legend: Sequence[tuple[str, str]], right: float, top: float, size: int
 ) -> None:
     for text, color in reversed(legend):
-        right -= _font(size).getlength(text)
-        pen.text((right, top), text, _TEXT, _font(size), anchor="lt")
+        right -= font(size).getlength(text)
+        pen.text((right, top), text, _TEXT, font(size), anchor="lt")
         right -= 2.2 * size
         pen.line([(right, top + 0.45 * size), (right + 1.7 * size, top + 0.45 * size)], color, max(2, size // 4))
         right -= 1.5 * size
@@ -124,14 +124,13 @@ def _draw_legend(
 
 def _wrap(text: str, width: int, size: int) -> str:
     """Return ``text`` with line breaks so that no line is wider than ``width`` pixels."""
-    characters = max(8, int(width / (_font(size).getlength("n"))))
+    characters = max(8, int(width / (font(size).getlength("n"))))
     return "\n".join(piece for line in text.split("\n") for piece in textwrap.wrap(line, characters) or [""])
 
 
 @functools.cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which matplotlib ships."""
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans in a size, pixels."""
     with optional("matplotlib", "text in a picture"):
-        import matplotlib
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+        file = font_file(bold)
+    return ImageFont.truetype(str(file), size)

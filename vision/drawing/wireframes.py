@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageColor, ImageDraw
 
-from vision.geometry.cameras import project
+from vision.geometry.cameras import camera_centres, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.scene.objects import PoseObject
 
@@ -94,9 +94,8 @@ def visible_edges(target: PoseObject, position: ArrayLike, quaternion: ArrayLike
     """Return which of the object's edges a camera sees, (E,) bool: those of a face that faces it. Occlusion by other
     parts of a non-convex body is ignored."""
     rotation = matrix_from_quaternion(quaternion)
-    transform = np.asarray(transform, dtype=np.float64)
-    camera = -transform[:3, :3].T @ transform[:3, 3]
-    eye = rotation.T @ (camera - np.asarray(position, dtype=np.float64))  # the camera in the object's frame
+    from_object = camera_centres(transform) - np.asarray(position, dtype=np.float64)
+    eye = rotation.T @ from_object  # the camera in the object's frame
     towards = eye - target.edges[:, :1]  # (E, 1, 3)
     return np.asarray(((target.edge_normals * towards).sum(axis=-1) > 0).any(axis=1))
 

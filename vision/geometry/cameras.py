@@ -77,6 +77,18 @@ def change_field_of_view(matrix: ArrayLike, height: ArrayLike, degrees: ArrayLik
     return matrix
 
 
+def camera_centres(extrinsics: ArrayLike) -> FloatArray:
+    """Return the centres (..., 3) of cameras in the world, metres, from their transforms T (..., 4, 4)."""
+    T = np.asarray(extrinsics, dtype=np.float64)
+    centres: FloatArray = -np.einsum("...ji,...j->...i", T[..., :3, :3], T[..., :3, 3])
+    return centres
+
+
+def camera_centres_torch(extrinsics: Tensor) -> Tensor:
+    """Return the centres (..., 3) of cameras as :func:`camera_centres` does, of tensors."""
+    return -(extrinsics[..., :3, :3].mT @ extrinsics[..., :3, 3:]).squeeze(-1)
+
+
 def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> FloatArray:
     """Return world-to-camera transforms (..., 4, 4) of cameras that are rotated about their centres and then
     translated.
@@ -88,7 +100,7 @@ def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> Fl
     """
     before = np.asarray(extrinsics, dtype=np.float64)
     camera_from_world = before[..., :3, :3] @ np.swapaxes(np.asarray(rotation, dtype=np.float64), -1, -2)
-    centre = -np.einsum("...ji,...j->...i", before[..., :3, :3], before[..., :3, 3]) + np.asarray(shift)
+    centre = camera_centres(before) + np.asarray(shift)
     return rigid_transform(camera_from_world, -np.einsum("...ij,...j->...i", camera_from_world, centre))
 
 

@@ -10,6 +10,20 @@ from vision.geometry.rotations import FloatArray
 _AT_ONCE = 1 << 22  # pixels of the triangles' bounding boxes that are tested together
 
 
+def pixels_of_boxes(first: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Return every pixel of boxes in one flat list: the number of its box, its column and its row, (P,) each.
+
+    Args:
+        first: column and row of each box's first pixel, (B, 2).
+        size: width and height of each box, pixels, (B, 2); none is negative.
+    """
+    pixels = size.prod(axis=1)
+    box = np.repeat(np.arange(len(pixels)), pixels)
+    place = np.arange(len(box)) - np.repeat(np.cumsum(pixels) - pixels, pixels)
+    width = size[box, 0]
+    return box, first[box, 0] + place % width, first[box, 1] + place // width
+
+
 def fill_triangles(triangles: FloatArray, height: int, width: int) -> NDArray[np.bool_]:
     """Return a mask (height, width) of the pixels whose centre lies in one of the triangles.
 
@@ -28,9 +42,8 @@ def fill_triangles(triangles: FloatArray, height: int, width: int) -> NDArray[np
     groups = np.cumsum(pixels) // _AT_ONCE
     for group in np.unique(groups[pixels > 0]):
         (chosen,) = np.nonzero((groups == group) & (pixels > 0))
-        owner = np.repeat(chosen, pixels[chosen])
-        place = np.arange(len(owner)) - np.repeat(np.cumsum(pixels[chosen]) - pixels[chosen], pixels[chosen])
-        column, row = first[owner, 0] + place % size[owner, 0], first[owner, 1] + place // size[owner, 0]
+        box, column, row = pixels_of_boxes(first[chosen], size[chosen])
+        owner = chosen[box]
         offset = np.stack([column + 0.5, row + 0.5], axis=-1)[:, None] - triangles[owner]  # (P, 3, 2)
         side = edges[owner, :, 0] * offset[..., 1] - edges[owner, :, 1] * offset[..., 0]
         inside = (side >= 0).all(axis=1) | (side <= 0).all(axis=1)

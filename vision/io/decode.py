@@ -23,9 +23,6 @@ T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 """A number of things, or the index of one."""
 
-ImageSize = Annotated[int, msgspec.Meta(ge=1, le=4096)]
-"""Side of a square image, pixels."""
-
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z][0-9A-Za-z._ -]{0,99}\Z")]
 """Name of something, for example ``block``; part of file names, so neither a path nor hidden."""
 

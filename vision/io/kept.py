@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 _Result = TypeVar("_Result")
 _Stamp = tuple[int, ...]
+_MOST_KEPT = 8  # results of a function
 _opened: ContextVar[dict[Path, _Stamp] | None] = ContextVar("opened", default=None)
 
 
@@ -27,8 +28,8 @@ class KeptWhileFilesStay(Generic[_Result]):
     Files are those that :func:`vision.io.files.open_regular` opens.
     """
 
-    def __init__(self, function: Callable[[str], _Result], most: int = 8) -> None:
-        self._function, self._most = function, most
+    def __init__(self, function: Callable[[str], _Result]) -> None:
+        self._function = function
         self._kept: dict[str, tuple[_Result, dict[Path, _Stamp]]] = {}
         functools.update_wrapper(self, function)
 
@@ -42,7 +43,7 @@ class KeptWhileFilesStay(Generic[_Result]):
             finally:
                 _opened.reset(token)
         self._kept[name] = kept
-        while len(self._kept) > self._most:
+        while len(self._kept) > _MOST_KEPT:
             self._kept.pop(next(iter(self._kept)), None)
         outer = _opened.get()
         if outer is not None:

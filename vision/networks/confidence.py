@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-CONFIDENT_ANGLE = math.radians(2.0)
-"""A geometric confidence is the network's probability that the rotation error is below this angle: narrow enough that a
-good network is sometimes unsure, or all its confidences would be one."""
+from vision.storage.schema import CONFIDENT_DEG
+
+CONFIDENT_ANGLE = math.radians(CONFIDENT_DEG)
 _MEDIAN = 1.5382  # of the length of a standard normal vector in three dimensions
 _POWERS = torch.linspace(1.0, 2.0, 41)  # below 1, hard samples would be surer than the network itself claims
 _PRIOR = 0.5  # standard deviation about 1: a handful of samples does not determine a power

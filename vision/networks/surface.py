@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, camera_centres_torch
 from vision.geometry.rotations import FloatArray
 from vision.networks.heads import cell_centres
 from vision.networks.windows import to_image
@@ -52,10 +52,9 @@ class SurfaceTargets(nn.Module):
         centres = (cell_centres(cells, windows.device) + 1) * (side / 2)
         pixels = to_image(windows, centres.expand(*windows.shape[:2], -1, -1))
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-        to_camera, shift = cameras.extrinsics[..., :3, :3], cameras.extrinsics[..., :3, 3:]
         in_camera = torch.linalg.solve(cameras.intrinsics, homogeneous.mT).mT
-        direction = in_camera @ to_camera @ rotation[:, None]  # object frame, (B, C, cells, 3)
-        origin = ((-to_camera.mT @ shift).squeeze(-1) - position[:, None]) @ rotation  # (B, C, 3)
+        direction = in_camera @ cameras.extrinsics[..., :3, :3] @ rotation[:, None]  # object frame, (B, C, cells, 3)
+        origin = (camera_centres_torch(cameras.extrinsics) - position[:, None]) @ rotation  # (B, C, 3)
         nearest = self._nearest(origin.flatten(0, 1), direction.flatten(0, 1)).unflatten(0, windows.shape[:2])
         hit = torch.isfinite(nearest)
         points = origin[:, :, None] + torch.where(hit, nearest, 0.0)[..., None] * direction

@@ -7,7 +7,6 @@ blends the texture, it blends what belongs together.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from vision.geometry.rotations import FloatArray
+from vision.io.png import png_bytes
 from vision.scene.mesh_points import sample_with_faces
 from vision.scene.objects import Mesh
 
@@ -66,10 +66,9 @@ def baked(mesh: Mesh, scan: Any) -> tuple[Mesh, bytes]:
         nearest = tree.query(np.einsum("tc,ncx->ntx", weight, corners[here]), workers=-1)[1]
         texel = places[here][:, None] + np.floor(at).astype(np.int64)
         texture[-1 - texel[..., 1], texel[..., 0]] = colors[nearest]  # texture coordinates begin at the bottom
-    file = io.BytesIO()
-    Image.fromarray(texture).save(file, "PNG")
     faces = np.arange(3 * len(corners)).reshape(-1, 3)
-    return Mesh(vertices=corners.reshape(-1, 3), faces=faces, uv=uv.reshape(-1, 2) / (cells * size)), file.getvalue()
+    mesh = Mesh(vertices=corners.reshape(-1, 3), faces=faces, uv=uv.reshape(-1, 2) / (cells * size))
+    return mesh, png_bytes(Image.fromarray(texture))
 
 
 def _colors(scan: Any, points: FloatArray, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:

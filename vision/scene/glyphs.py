@@ -8,17 +8,17 @@ matplotlib ships.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import cast
 
-import matplotlib
 import numpy as np
 import shapely
 import trimesh
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+from vision.fonts import font_file
+
+FONT = font_file(bold=True)
 
 _OUTLINE_SIZE = 1000.0  # font size at which outlines are taken; a capital is then about 730 units tall
 _TOLERANCE = 2.0  # largest deviation of a simplified outline from the curve, in the same units (0.1 mm on the block)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray, cube_rotations
-from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject, srgb_from_linear
+from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject
 from vision.scene.plain import Plain, Vector3
 from vision.scene.symmetries import Symmetries
 

@@ -16,6 +16,7 @@ _MOST_HULL_POINTS = 200  # among the points over which errors are computed
 _MOST_EDGES = 400
 _FEWEST_EDGES = 8  # with fewer, the body is round and a coarse net of it is drawn
 _NET_TRIANGLES = 160
+_MOST_ROTATIONS = 60  # of a group: those of the icosahedron
 _NEAR_AXIS = 0.03  # of the diameter: points of one orbit that lie closer are merged
 
 
@@ -33,12 +34,12 @@ def sample_with_faces(solid: Any, count: int) -> tuple[FloatArray, np.ndarray]:
     return np.einsum("nc,ncx->nx", weight, solid.triangles[faces]), faces
 
 
-def farthest(candidates: FloatArray, count: int, first: list[int]) -> list[int]:
-    """Return indices of up to ``count`` candidates (N, 3): those given, then always the one farthest from all
-    before."""
+def farthest(candidates: FloatArray, count: int, first: list[int], spacing: float = 0.0) -> list[int]:
+    """Return indices of up to ``count`` candidates (N, 3), more than ``spacing`` apart: those given, then always the
+    one farthest from all before."""
     chosen = list(first)
     distance = np.min([np.linalg.norm(candidates - candidates[i], axis=1) for i in chosen], axis=0)
-    while len(chosen) < min(count, len(candidates)) and distance.max() > 0:
+    while len(chosen) < min(count, len(candidates)) and distance.max() > spacing:
         chosen.append(int(distance.argmax()))
         distance = np.minimum(distance, np.linalg.norm(candidates - candidates[chosen[-1]], axis=1))
     return chosen
@@ -116,17 +117,17 @@ def wireframe(solid: Any) -> tuple[FloatArray, FloatArray]:
     return lines[kept], normals[kept]
 
 
-def group(generators: list[FloatArray], most: int = 60) -> FloatArray:
+def group(generators: list[FloatArray]) -> FloatArray:
     """Return all products (S, 3, 3) of rotations (3, 3), the identity first; ValueError if there are more than
-    ``most``."""
+    60."""
     found = [np.eye(3)]
     for rotation in found:  # grows during the loop
         for product in (generator @ rotation for generator in generators):
             if not any(np.allclose(product, other, atol=1e-6) for other in found):
                 found.append(product)
-        if len(found) > most:
+        if len(found) > _MOST_ROTATIONS:
             raise ValueError(
-                f"symmetries: together these make more than {most} rotations; "
+                f"symmetries: together these make more than {_MOST_ROTATIONS} rotations; "
                 "an angle that is no fraction of a turn? Write a continuous one as an axis"
             )
     return np.array(found)

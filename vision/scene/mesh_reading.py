@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray
+from vision.io.png import png_bytes
 from vision.scene.baking import baked
 from vision.scene.mesh_files import (
     VERTEX_COLORS,
@@ -20,7 +22,7 @@ from vision.scene.mesh_files import (
     refuse_odd_geometry,
 )
 from vision.scene.mesh_reduction import reduced
-from vision.scene.objects import Color, Mesh, Part, joined, srgb_from_linear
+from vision.scene.objects import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
@@ -164,9 +166,7 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
     image = checked_texture(image)
     while max(image.size) > _LONGEST_TEXTURE:
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue(), np.asarray(uv, np.float64)
+    return png_bytes(image), np.asarray(uv, np.float64)
 
 
 def _color(geometry: Any) -> Color:

@@ -7,13 +7,13 @@ datasets are undistorted: lens distortion belongs to the real cameras' own image
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from vision.errors import DactylError
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, camera_centres
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import is_rotation
 from vision.scene.calibration import FOCAL_LENGTHS
@@ -72,7 +72,7 @@ class Camera(Plain, frozen=True):
     @property
     def position(self) -> np.ndarray:
         """Its centre in the world, (3,) metres."""
-        return np.asarray(-self.extrinsics[:3, :3].T @ self.extrinsics[:3, 3])
+        return camera_centres(self.extrinsics)
 
 
 class Rig(Plain, frozen=True):
@@ -134,6 +134,14 @@ class Rig(Plain, frozen=True):
     def without_padding(self, images: np.ndarray) -> list[np.ndarray]:
         """Return each camera's own image (h, w, ...) from an array (C, H, W, ...) that holds them all."""
         return [image[: camera.height, : camera.width] for image, camera in zip(images, self.cameras, strict=True)]
+
+    def padded(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the array (C, H, W, ...) that holds each camera's own image (h, w, ...), zero right of and below it:
+        the inverse of :meth:`without_padding`."""
+        whole = np.zeros((len(self), self.height, self.width, *images[0].shape[2:]), images[0].dtype)
+        for place, image in zip(self.without_padding(whole), images, strict=True):
+            place[:] = image
+        return whole
 
     def resized(self, longest: int) -> Rig:
         """Return the same cameras with images whose longest side, over all of them, has ``longest`` pixels."""

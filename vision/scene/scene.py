@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from vision.errors import DactylError
@@ -50,6 +51,16 @@ class Scene(Plain, frozen=True):
     def landmarks(self) -> Landmarks | None:
         """Points of the hand for finding cameras; None without a hand, or without points that are fixed."""
         return None if self.hand is None else self.hand.landmarks
+
+    @property
+    def joints(self) -> int:
+        """Number of the hand's joints, J; 0 without a hand."""
+        return 0 if self.hand is None else len(self.hand.joints)
+
+    @property
+    def initial_joints(self) -> np.ndarray:
+        """Joint positions of the hand at the start, (J,), radians or metres; empty without a hand."""
+        return np.zeros(0) if self.hand is None else self.hand.start
 
     def identity(self) -> dict[str, str]:
         """Return the values by which configurations compare scenes."""

@@ -10,7 +10,7 @@ import roma
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, camera_centres_torch
 from vision.scene.landmarks import Landmarks
 from vision.solvers.landmarks import locate
 from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
@@ -88,7 +88,7 @@ class Problem:
     ) -> None:
         self.points, self.landmarks, self.nominal = points, landmarks, cameras
         self.pixels, self.weight, self.camera_precision = pixels, weight, precision
-        self.centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
+        self.centre = camera_centres_torch(cameras.extrinsics)
         limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
         spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # standard deviation of a uniform distribution

@@ -6,7 +6,7 @@ import roma
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, camera_centres_torch
 
 _THIN = 1e-6  # of the points' extent along the line
 
@@ -32,7 +32,7 @@ def mirrored(line: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, p
     """
     best = weight.sum(dim=-1).argmax(dim=1)
     extrinsics = cameras.extrinsics[torch.arange(len(best), device=best.device), best]
-    centre = -(extrinsics[:, :3, :3].mT @ extrinsics[:, :3, 3:]).squeeze(-1)
+    centre = camera_centres_torch(extrinsics)
     sight = torch.nn.functional.normalize(position - centre, dim=-1)
     axis = rotation @ line
     other = axis - 2 * (axis * sight).sum(dim=-1, keepdim=True) * sight

@@ -9,7 +9,7 @@ import roma
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras
+from vision.geometry.cameras import Cameras, camera_centres_torch
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State, camera_numbers, damped, moved
 
 _DISTORTION_DEVIATION = 0.3  # prior standard deviation of k1
@@ -58,7 +58,7 @@ class RigProblem:
         """Return what the frames' cameras (N, C, ...) have in common: the median of each number."""
         nominal = self.frames.nominal
         turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
-        centre = -(cameras.extrinsics[..., :3, :3].mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)
+        centre = camera_centres_torch(cameras.extrinsics)
         zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
         vector = roma.rotmat_to_rotvec(turn).median(dim=0).values
         further = zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)

@@ -41,6 +41,7 @@ _ITERATIONS = 30  # at most
 _PRIOR_FRAMES = 20  # number of frames that the model's own covariance counts for, against the frames' scatter
 _MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotation; a triplet leaves about 0.3 degrees
 _ANGLES = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
+_LEAST_DRIFT_DEG, _CERTAIN_DRIFT = 0.02, 4.0  # what counts as one, at least: degrees, and its own deviations
 _LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point with an expected error above 10 pixels counts as not seen
 
 
@@ -55,7 +56,6 @@ class RigSolution:
             world) and logarithm of the focal length, one camera after the other.
         deviation: (C, 7) square roots of its diagonal.
         direction_deviation_deg: (C,) deviation of each camera's rotation about all axes together, degrees.
-        prior_deviation: (C, 7) prior deviations of the same numbers.
         poses: of the object in each of the N frames, by the estimated cameras.
         drift_deg: (C, 3) rotation of each camera from the first frame to the last, about the world's axes, degrees.
         drift_deviation_deg: (C, 3) deviations of these.
@@ -66,7 +66,6 @@ class RigSolution:
     cameras: Cameras
     distortion: Tensor
     covariance: Tensor
-    prior_deviation: Tensor
     poses: PoseSolution
     drift_deg: Tensor
     drift_deviation_deg: Tensor
@@ -82,10 +81,10 @@ class RigSolution:
         deviation: Tensor = torch.rad2deg(torch.linalg.vector_norm(self.deviation[:, :3], dim=1))
         return deviation
 
-    def drifted(self, least_deg: float = 0.02, certainty: float = 4.0) -> Tensor:
-        """Return (C,), which cameras rotated by more than ``least_deg`` and by more than ``certainty`` deviations."""
+    def drifted(self) -> Tensor:
+        """Return (C,), which cameras certainly rotated, and by more than 0.02 degrees."""
         surprise = self.drift_deg.abs() / self.drift_deviation_deg.clamp_min(1e-9)
-        return ((surprise > certainty) & (self.drift_deg.abs() > least_deg)).any(dim=1)
+        return ((surprise > _CERTAIN_DRIFT) & (self.drift_deg.abs() > _LEAST_DRIFT_DEG)).any(dim=1)
 
 
 def self_calibrate(
@@ -200,7 +199,6 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
         Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
         rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.zoom),
         covariance[seven][:, seven],
-        problem.precision[:, :7] ** -0.5,
         _poses(frames, cameras, state.rotation, state.position),
         torch.rad2deg(drift).unflatten(0, (-1, 3)),
         torch.rad2deg(deviation).unflatten(0, (-1, 3)),

@@ -14,7 +14,7 @@ import roma
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras, project_torch
+from vision.geometry.cameras import Cameras, camera_centres_torch, project_torch
 
 CAUCHY_SCALE = 3.0
 """Number of scales beyond which residuals lose weight: a corner mistaken for another must not pull the pose."""
@@ -93,7 +93,7 @@ def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
     weight (B, C, K), 1 / pixels^2, means the same in every camera. A point on a single ray falls to the anchor's depth.
     """
     rotation = cameras.extrinsics[..., :3, :3]
-    origin = -(rotation.mT @ cameras.extrinsics[..., :3, 3:]).squeeze(-1)  # (B, C, 3)
+    origin = camera_centres_torch(cameras.extrinsics)  # (B, C, 3)
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
     direction = torch.linalg.solve(cameras.intrinsics, homogeneous.mT).mT @ rotation  # to the world: R^T d
     direction = direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)  # (B, C, K, 3)

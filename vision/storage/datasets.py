@@ -68,11 +68,13 @@ class TripletDataset(DatasetFolder):
         """Return ``LABEL`` of sample ``number`` as NumPy values, and its ``images``."""
         record = self.label(number)
         where = self.where(number)
-        images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
-        for image, camera in zip(images, self.rig.cameras, strict=True):
-            data = self.member(number, f"{camera.name}.jpg")
-            image[: camera.height, : camera.width] = _decode_jpeg(data, camera, f"{where}.{camera.name}.jpg")
-        record["images"] = images
+        names = [f"{name}.jpg" for name in self.rig.names]
+        record["images"] = self.rig.padded(
+            [
+                _decode_jpeg(self.member(number, name), camera, f"{where}.{name}")
+                for name, camera in zip(names, self.rig.cameras, strict=True)
+            ]
+        )
         return record
 
     def label(self, number: int) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class TripletDataset(DatasetFolder):
             if key in record
         }
         check_cameras(found["camera_intrinsics"], found["camera_extrinsics"], where)
-        joints = 0 if self.scene.hand is None else len(self.scene.hand.joints)
+        joints = self.scene.joints
         if len(found["joint_position"]) != joints:
             raise DactylError(
                 f"{where}: joint_position: {len(found['joint_position'])} numbers, the scene's hand has {joints} joints"
@@ -101,12 +103,13 @@ class TripletDataset(DatasetFolder):
         masks."""
         if not self._optional <= set(self._layouts[self._shard_of(number)].members):
             return None
-        masks = np.zeros((len(self.rig), self.rig.height, self.rig.width), np.bool_)
-        for mask, camera in zip(masks, self.rig.cameras, strict=True):
-            name = mask_suffix(camera.name)
-            content = _decode_mask(self.member(number, name), camera, f"{self.where(number)}.{name}")
-            mask[: camera.height, : camera.width] = content
-        return masks
+        where, names = self.where(number), map(mask_suffix, self.rig.names)
+        return self.rig.padded(
+            [
+                _decode_mask(self.member(number, name), camera, f"{where}.{name}")
+                for name, camera in zip(names, self.rig.cameras, strict=True)
+            ]
+        )
 
     def appearance(self, number: int) -> dict[str, Any]:
         """Return every value drawn for sample ``number``."""

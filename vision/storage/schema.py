@@ -110,6 +110,10 @@ PREDICTIONS: dict[str, Field] = {
     "confidence": Field("float64", (), "1", "", (0.0, 1.0), "the estimator's own; higher is better"),
 }
 
+CONFIDENT_DEG = 2.0
+"""A geometric confidence is the network's probability that the rotation error is below this angle: narrow enough that a
+good network is sometimes unsure, or all its confidences would be one."""
+
 
 def check_record(record: Mapping[str, Any], table: Mapping[str, Field], where: str) -> None:
     """Check a record against its table; ``where`` names it in the error (file and key).

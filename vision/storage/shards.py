@@ -31,6 +31,7 @@ from vision.errors import DactylError
 from vision.io import store
 from vision.io.decode import Count, Name, Record, Sha256, Text
 from vision.io.files import atomic_write, sha256
+from vision.io.png import png_bytes
 from vision.io.store import Location, is_remote
 from vision.scene.rig import Rig
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
@@ -109,8 +110,8 @@ def encode_sample(
         if masks.dtype != np.bool_ or masks.shape != images.shape[:3]:
             raise ValueError(f"sample {key}: expected masks {images.shape[:3]} bool, got {masks.shape} {masks.dtype}")
         members |= {
-            mask_suffix(camera.name): _encode_mask(mask[: camera.height, : camera.width])
-            for camera, mask in zip(rig.cameras, masks, strict=True)
+            mask_suffix(name): png_bytes(Image.fromarray(mask))  # one bit a pixel: some 300 bytes for 200 x 200
+            for name, mask in zip(rig.names, rig.without_padding(masks), strict=True)
         }
     plain = {key: np.asarray(value).tolist() for key, value in label.items()}
     members["label.json"] = json.dumps({"schema_version": SCHEMA_VERSION, **plain}, allow_nan=False).encode()
@@ -121,17 +122,10 @@ def encode_sample(
 def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
     """Encode images (C, H, W, 3) uint8 as stored in a shard, by their suffixes, each in its camera's size."""
     members = {}
-    for image, camera in zip(images, rig.cameras, strict=True):
-        own = np.ascontiguousarray(image[: camera.height, : camera.width])
-        members[f"{camera.name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+    for name, image in zip(rig.names, rig.without_padding(images), strict=True):
+        own = np.ascontiguousarray(image)
+        members[f"{name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
     return members
-
-
-def _encode_mask(mask: np.ndarray) -> bytes:
-    """Encode a mask with one bit a pixel: some 300 bytes for 200 x 200."""
-    file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG")
-    return file.getvalue()
 
 
 def write_shard(

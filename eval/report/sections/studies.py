@@ -14,10 +14,7 @@ from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.scoring.table import NONE
-
-CONFIDENT_DEG = 2.0
-"""A geometric head's confidence is the probability that the rotation is right to this angle
-(``vision.networks.confidence.CONFIDENT_ANGLE``; not imported, because no report needs torch)."""
+from vision.storage.schema import CONFIDENT_DEG
 
 
 def subsets_section(evaluations: Sequence[Evaluation]) -> Section:
