@@ -57,7 +57,7 @@ class HerConfig:
         widen_at: fraction of the last 500 goals that must be reached for that angle to grow by a tenth.
         start_states: number of states that episodes start from, each made by the paper's 100 random actions.
         log_steps: environment steps between rows of the log.
-        checkpoint_seconds: seconds between checkpoints.
+        checkpoint_s: time between checkpoints, seconds.
         learning: the networks and how they learn.
     """
 
@@ -90,7 +90,7 @@ class HerConfig:
     widen_at: float = 0.6
     start_states: int = 256
     log_steps: int = 50_000
-    checkpoint_seconds: float = 300.0
+    checkpoint_s: float = 300.0
     learning: Learning = field(default_factory=Learning)
 
     def __post_init__(self) -> None:
@@ -137,6 +137,6 @@ class HerConfig:
     def identity(self) -> dict[str, Any]:
         """Return the keys that a resumed training must keep."""
         free = (
-            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
+            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_s",
         )  # fmt: skip
         return {key: value for key, value in to_jsonable(self).items() if key not in free}

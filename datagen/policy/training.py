@@ -90,7 +90,7 @@ class Training:
                     with signals_held():  # a signal then finds a consistent state between two chunks
                         self._advance()
                     advance(config.steps_per_chunk)
-                    if time.monotonic() - saved > config.checkpoint_seconds:
+                    if time.monotonic() - saved > config.checkpoint_s:
                         self.save()
                         saved = time.monotonic()
             except BaseException as stop:

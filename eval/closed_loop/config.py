@@ -47,7 +47,7 @@ class ClosedLoopConfig:
         hold_out: groups of randomizations to leave out: physics, observation, unmodelled (Table 4).
         appearance: ranges of the appearance in the randomized simulation, drawn once for each trial, camera
             displacement included.
-        film_seconds: length of the film of the trial with the most goals; 0 for none.
+        film_s: length of the film of the trial with the most goals, seconds; 0 for none.
         workers: number of processes that play; null takes all cores.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
     """
@@ -70,13 +70,13 @@ class ClosedLoopConfig:
     randomization: Randomization = EVERYTHING
     hold_out: tuple[Group, ...] = ()
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    film_seconds: float = 10.0
+    film_s: float = 10.0
     workers: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         at_least_one(self, "trials", "calibration_triplets")
-        not_negative(self, "latency_steps", "film_seconds")
+        not_negative(self, "latency_steps", "film_s")
         all_cores_or_some(self, "workers")
         known_device(self, "device")
         if not (self.plain or self.randomized):
@@ -102,7 +102,7 @@ class ClosedLoopConfig:
 
     def identity(self, scene: Scene) -> dict[str, Any]:
         """Return the keys that determine what happens in a trial in the estimator's scene."""
-        free = ("output", "trials", "state", "plain", "randomized", "film_seconds", "workers")
+        free = ("output", "trials", "state", "plain", "randomized", "film_s", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}
