@@ -108,7 +108,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert "examples:" in text
     assert f"dactyl {name}" in text
@@ -130,7 +130,7 @@ def test_help_says_what_has_to_be_given_and_every_keys_type(capsys: pytest.Captu
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_key_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--no_such_key", "1"]) == 2
+    assert main([*name.split(), "--no_such_key", "1"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -185,3 +185,19 @@ def test_devices_have_the_same_names_everywhere(command: str, key: str, capsys: 
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rendr"]) == 2
     assert "unknown command 'rendr'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", sorted({name.partition(" ")[0] for name in COMMANDS if " " in name}))
+def test_commands_of_two_words(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [name for name in COMMANDS if name.startswith(f"{group} ")]
+    for option in ("-h", "--help"):
+        assert main([group, option]) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        assert all(f"  {name} " in said.out for name in names)
+    for arguments, got in (([], "nothing"), (["nonsense"], "'nonsense'")):
+        assert main([group, *arguments]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"dactyl {group}: expected ")
+        assert said.err.endswith(f"{names[-1].split()[1]}, got {got}; --help explains them\n")
