@@ -28,7 +28,7 @@ PARTS = ("sensing", "policy", "step", "bare")
 
 
 def measure(
-    name: str, policy_name: str, randomized: bool, worlds: int, steps: int, runs: int, threads: int
+    name: str, policy_name: str, randomized: bool, worlds: int, steps: int, runs: int, threads: int | None
 ) -> Iterator[dict[str, float]]:
     """Yield seconds of each part of each run: observations, policy actions, the environment's step, the bare step."""
     randomization = EVERYTHING if randomized else NOTHING
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", default=["block", "prism"])
     parser.add_argument("--steps", type=int, default=20, help="environment steps of each run")
     parser.add_argument("--runs", type=int, default=5, help="medians are printed; one more run warms up")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     print(describe())
     print(

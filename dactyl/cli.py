@@ -11,7 +11,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dactyl import __version__
 from dactyl.signals import Terminated, received, signals_raise
@@ -22,16 +22,20 @@ from vision.hardware import usable_cores
 from vision.processes import collection_paused
 
 COMMANDS = {
-    "scene": ("datagen.cli:main_scene", "check a scene file: hand, object and cameras, in words and an image"),
+    "scene check": (
+        "datagen.cli:main_scene_check",
+        "check a scene file, in words and an image",
+    ),
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
-    "policy": ("datagen.policy.cli:main_policy", "train a policy that turns the object, or play the paper's trials"),
+    "policy train": ("datagen.policy.cli:main_train", "train a policy that turns the object"),
+    "policy evaluate": ("datagen.policy.cli:main_evaluate", "play the paper's trials of a policy"),
     "render": ("datagen.cli:main_render", "render randomised image triplets of collected states"),
     "info": ("datagen.cli:main_info", "print what a dataset holds: counts, renderer, distributions"),
     "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
     "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, images, samples rendered again"),
     "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
-    "export": ("datagen.export.cli:main_export", "export a dataset in another format: BOP"),
+    "export bop": ("datagen.export.cli:main_bop", "export a dataset in the format of the BOP benchmark"),
     "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
     "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in images: recordings, files, datasets"),
     "evaluate": ("eval.cli:main_evaluate", "measure a network's rotation and position errors"),
@@ -48,14 +52,17 @@ COMMANDS = {
         "calibrate cameras from a ChArUco board, or from the hand at work (--from)",
     ),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
-    "unity": ("datagen.unity.cli:main_unity", "export a scene for Unity, or check a Unity player"),
+    "unity export-scene": ("datagen.unity.cli:export_scene", "write a scene pack: what Unity shows of a scene"),
+    "unity check": ("datagen.unity.cli:check", "start a Unity player, and see whether its pictures can be trusted"),
     "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
 
+"""Function and summary of each command, by its name of one word or two."""
+
 NEEDS = {
     **dict.fromkeys(("coverage", "inspect", "evaluate", "compare", "report", "package-model", "calibrate"), ("lab",)),
-    **dict.fromkeys(("scene", "states", "policy", "render", "doctor", "export", "closed-loop"), ("sim",)),
-    **dict.fromkeys(("import-recording", "unity"), ("sim",)),
+    **dict.fromkeys(("scene check", "states", "policy train", "policy evaluate", "render", "doctor"), ("sim",)),
+    **dict.fromkeys(("export bop", "closed-loop", "import-recording", "unity export-scene", "unity check"), ("sim",)),
     "train": ("train",),
     "demo": ("sim", "train"),
 }
@@ -74,6 +81,14 @@ commands:
 dactyl COMMAND --help lists a command's options with examples;
 dactyl COMMAND ... --print_config shows the resulting configuration;
 dactyl --version prints the version.
+"""
+
+_GROUP_USAGE = """usage: dactyl {group} COMMAND [--config FILE] [--key value ...]
+
+commands:
+{commands}
+
+dactyl {group} COMMAND --help lists a command's options with examples.
 """
 
 _GRAPHICS_PLATFORMS = (
@@ -107,15 +122,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        commands = "\n".join(f"  {name:18}{summary}" for name, (_, summary) in COMMANDS.items())
-        sys.stdout.write(_USAGE.format(commands=commands))
+        sys.stdout.write(_USAGE.format(commands=_listed(COMMANDS)))
         return 0 if arguments else 2
     if arguments[0] == "--version":
         sys.stdout.write(f"dactyl-vision {__version__}\n")
         return 0
-    name = arguments[0]
-    if name not in COMMANDS:
-        return _fail(f"dactyl: unknown command '{name}'; choose one of {', '.join(COMMANDS)}", 2)
+    if arguments[1:2] in (["-h"], ["--help"]) and (names := _group(arguments[0])):
+        sys.stdout.write(_GROUP_USAGE.format(group=arguments[0], commands=_listed(names)))
+        return 0
+    try:
+        name, _ = _split(arguments)
+    except UsageError as error:
+        return _fail(str(error), 2)
     try:
         with signals_raise():
             _refuse_odd_environment(arguments)
@@ -124,14 +142,14 @@ def _main(arguments: list[str]) -> int:
     except UsageError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, Terminated):
-        return _stopped(arguments)
+        return _stopped(name)
     except SystemExit as stop:
         return stop.code or 0 if isinstance(stop.code, int | None) else _fail(f"dactyl {name}: {stop.code}", 1)
     except OutputError:
         raise
     except Exception as error:
         if received:  # native code turned our exception into an error of its own
-            return _stopped(arguments)
+            return _stopped(name)
         if (line := _explained(error)) is None:
             raise
         return _fail(f"dactyl {name}: {line}", 1)
@@ -155,16 +173,36 @@ def _explained(error: Exception) -> str | None:
     return str(error) if ours else None
 
 
-def _stopped(arguments: list[str]) -> int:
+def _group(word: str) -> list[str]:
+    """Return the commands of two words that begin with this one."""
+    return [name for name in COMMANDS if name.startswith(f"{word} ")]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "\n".join(f"  {name:20}{COMMANDS[name][1]}" for name in names)
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of a command and its own arguments; raise UsageError if there is no such command."""
+    for words in (1, 2):
+        if (name := " ".join(arguments[:words])) in COMMANDS:
+            return name, list(arguments[words:])
+    first, second = arguments[0], f"'{arguments[1]}'" if arguments[1:] else "nothing"
+    if names := [name.partition(" ")[2] for name in _group(first)]:
+        one_of = "one of " if names[1:] else ""
+        raise UsageError(f"dactyl {first}: expected {one_of}{', '.join(names)}, got {second}; --help explains them")
+    raise UsageError(f"dactyl: unknown command '{first}'; choose one of {', '.join(COMMANDS)}")
+
+
+def _stopped(name: str) -> int:
     what, status = ("terminated", 143) if signal.SIGTERM in received else ("interrupted", 130)
-    resumes = arguments[0] in RESUMABLE or " ".join(arguments[:2]) in RESUMABLE
-    again = "resumes" if resumes else "begins again"
-    return _fail(f"dactyl {arguments[0]}: {what}; the same command {again}", status)
+    again = "resumes" if name in RESUMABLE else "begins again"
+    return _fail(f"dactyl {name}: {what}; the same command {again}", status)
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run one command by its arguments, and let its errors propagate."""
-    name, *rest = arguments
+    name, rest = _split(arguments)
     command(name)(rest)
 
 

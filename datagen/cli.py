@@ -1,4 +1,4 @@
-"""``dactyl scene``, ``states``, ``coverage``, ``render``, ``info``, ``check`` and ``doctor``."""
+"""``dactyl scene check``, ``states``, ``coverage``, ``render``, ``info``, ``check`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from vision.config import parse
 from vision.console import Console
-from vision.errors import DactylError, UsageError
+from vision.errors import DactylError
 
 
-def main_scene(argv: Sequence[str]) -> None:
+def main_scene_check(argv: Sequence[str]) -> None:
     """Print how a scene file was read, warn of likely mistakes, and draw a sheet of it.
 
     Exit status 1 if the scene cannot be used; warnings leave it at 0.
@@ -29,14 +29,9 @@ def main_scene(argv: Sequence[str]) -> None:
     from vision.drawing.sheets import save_png
 
     arguments = list(argv)
-    if arguments and arguments[0] == "check":
-        del arguments[0]
-    elif arguments[:1] not in (["-h"], ["--help"]):
-        got = f"'{arguments[0]}'" if arguments else "nothing"
-        raise UsageError(f"dactyl scene: expected check, got {got}")
     if arguments and not arguments[0].startswith("-"):
         arguments.insert(0, "--scene")
-    config = parse(SceneConfig, arguments, "dactyl scene check", main_scene.__doc__ or "")
+    config = parse(SceneConfig, arguments, "dactyl scene check", main_scene_check.__doc__ or "")
     scene = complete_scene(config.scene)
     compiled = compile_scene(scene)
     console = Console(highlight=False)

@@ -51,7 +51,7 @@ def commands() -> str:
     os.environ["COLUMNS"] = "100"
     parts = ["# Commands", "What `dactyl COMMAND --help` prints."]
     for name, (_, summary) in COMMANDS.items():
-        parts += [f"## dactyl {name}", f"{summary[0].upper()}{summary[1:]}.", f"```text\n{_help([name])}```"]
+        parts += [f"## dactyl {name}", f"{summary[0].upper()}{summary[1:]}.", f"```text\n{_help(name.split())}```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from train.data_config import DataConfig
 from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
-from vision.bounds import at_least_one, not_negative
+from vision.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
 
@@ -45,7 +45,7 @@ class TrainConfig:
         log: images and loggers beside the curves.
         seed: seed of the initial weights, the order of the samples and the augmentation.
         save_every: batches between checkpoints, in addition to those at each validation.
-        threads: number of CPU threads of torch; one per core when null.
+        threads: number of CPU threads of torch; null takes all cores, or OMP_NUM_THREADS.
     """
 
     output: Path
@@ -62,4 +62,5 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         not_negative(self, "seed")
-        at_least_one(self, "save_every", "threads")
+        at_least_one(self, "save_every")
+        all_cores_or_some(self, "threads")

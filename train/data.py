@@ -16,6 +16,7 @@ from train.data_config import DataConfig
 from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
+from vision.hardware import count_or_cores
 from vision.scene.scene import require_same
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
@@ -67,10 +68,10 @@ class TripletDataModule(lightning.LightningDataModule):
         self._rendering: OnlineBatches | DeviceBatches | None = None
         self._loaders: list[Loading | StreamedBatches] = []
         self.waiting = Waiting()
-        self._shared = True
+        self._workers, self._shared = count_or_cores(config.workers), True
 
     def prepare_loading(self, processes: int) -> bool:
-        """Determine and return whether loading processes can pass batches through shared memory.
+        """Determine the number of loading processes; return whether they can pass batches through shared memory.
 
         Args:
             processes: number of training processes on this machine, each with its own loading processes.
@@ -80,8 +81,9 @@ class TripletDataModule(lightning.LightningDataModule):
         """
         rig = self.scene.rig
         batch = -(-self.config.batch_size // processes) * len(rig) * rig.height * rig.width * 3
-        if self.config.workers:
-            self._shared = shares_memory(self.config.workers, batch, 2 * processes)  # training and validation
+        self._workers = count_or_cores(self.config.workers, processes)
+        if self._workers:
+            self._shared = shares_memory(self._workers, batch, 2 * processes)  # training and validation
         return self._shared
 
     @property
@@ -137,7 +139,7 @@ class TripletDataModule(lightning.LightningDataModule):
         stored: Iterable[Batch] | None = None
         if config.stored_per_batch and self.streamed is not None:
             size = _share(config.stored_per_batch, world, "stored")
-            loading = (config.workers, self._shared, config.timeout_s, self.waiting)
+            loading = (self._workers, self._shared, config.timeout_s, self.waiting)
             stored = streamed = self.streamed.batches(size, first, batches, rank, world, *loading)
             self._loaders.append(streamed)
         elif config.stored_per_batch:
@@ -204,8 +206,7 @@ class TripletDataModule(lightning.LightningDataModule):
             require_same(self.scene, self.online.scene, "data.online", to_a_network=True)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> Loading:
-        workers = self.config.workers
-        loader = Loading(dataset, workers, self._shared, self.config.timeout_s, self.waiting, **options)
+        loader = Loading(dataset, self._workers, self._shared, self.config.timeout_s, self.waiting, **options)
         self._loaders.append(loader)
         return loader
 

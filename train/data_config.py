@@ -18,7 +18,8 @@ class DataConfig:
         val_fraction: fraction of the training set's episodes that is kept for validation if val is null.
         online: render triplets while training; null takes all from the training set.
         batch_size: triplets in a batch, over all devices together.
-        workers: processes that decode images, for each device; 0 decodes in the training process.
+        workers: number of processes that decode images, for each training process; 0 decodes in that process itself,
+            null takes all cores, shared out among the training processes.
         timeout_s: seconds without a batch after which a loading process is assumed to hang, and the training ends.
         cache: keep decoded images in memory (0.36 MB per triplet at 200 x 200). Each worker keeps all of them, so a set
             that fits once may not fit several times.
@@ -33,7 +34,7 @@ class DataConfig:
     val_fraction: float = 0.05
     online: OnlineConfig | None = None
     batch_size: int = 64
-    workers: int = 0
+    workers: int | None = 0
     timeout_s: float = 300.0
     cache: bool = False
     verify: bool = True

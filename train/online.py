@@ -28,12 +28,13 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.value_batches import ValueBatches
 from datagen.render import picture_options
 from datagen.states.files import states_fingerprint
-from datagen.workers.pool import TaskFailedError, default_workers
+from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
 from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
 from vision.errors import DactylError
+from vision.hardware import count_or_cores
 from vision.io.json_values import to_jsonable
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
@@ -108,11 +109,12 @@ class OnlineTriplets:
             device: device that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
-        workers = config.workers or max(1, default_workers() // processes)
+        workers = count_or_cores(config.workers, processes)
         if config.renderer == "warp":
             keys = tuple(key for key in BATCH_KEYS if key != "images")
             values = ValueBatches(self._described, self.scene, self._held_out, per_batch, rank, world, keys)
-            return DeviceBatches(values, range(first, end), _drawing(config, device), workers, config.timeout_s)
+            drawing = device if config.device == "auto" else torch.device(config.device)
+            return DeviceBatches(values, range(first, end), drawing, workers, config.timeout_s)
         chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
         return OnlineBatches(chunks, workers, config.timeout_s)
 
@@ -161,14 +163,6 @@ class OnlineBatches:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
-
-
-def _drawing(config: OnlineConfig, training: torch.device) -> torch.device:
-    """Return the device that renders."""
-    try:
-        return training if config.device is None else torch.device(config.device)
-    except RuntimeError:
-        raise DactylError(f"data.online.device: {config.device} is no device; choose cuda:0 or cpu") from None
 
 
 def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
-from vision.bounds import at_least_one, fraction, not_negative, positive
+from vision.bounds import all_cores_or_some, at_least_one, fraction, known_device, not_negative, positive
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class OnlineConfig:
         seed: seed of every drawn value; it must differ from that of a stored set of the same states, or the same
             samples come again.
         chunk: consecutive triplets that one render process draws.
-        workers: render processes for each training process; null shares out the cores.
+        workers: number of render processes for each training process; null takes all cores, shared out among the
+            training processes.
         timeout_s: seconds without a finished sample after which a render process is assumed to hang and is replaced.
         renderer: filament, warp (on the training's GPU), unity or another package's; classic is for test sets.
-        device: where warp draws, for example cuda:1; null for the device that trains.
+        device: device on which warp draws: cpu, cuda or cuda:N; auto is the one that trains.
         appearance: ranges of the visual randomizations (Table 9).
         augmentation: changes of the object's pose before rendering (appendix D.2).
         render: options of the renderer.
@@ -40,7 +41,7 @@ class OnlineConfig:
     workers: int | None = None
     timeout_s: float = 120.0
     renderer: str = "filament"
-    device: str | None = None
+    device: str = "auto"
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     augmentation: PoseAugmentConfig = field(default_factory=PoseAugmentConfig)
     render: RenderOptions = field(default_factory=RenderOptions)
@@ -49,7 +50,9 @@ class OnlineConfig:
         fraction(self, "fraction")
         positive(self, "fraction", "timeout_s")
         not_negative(self, "seed")
-        at_least_one(self, "chunk", "workers")
+        at_least_one(self, "chunk")
+        all_cores_or_some(self, "workers")
+        known_device(self, "device")
         if self.renderer not in RENDERERS.names():
             raise ValueError(f"renderer: expected one of {', '.join(RENDERERS.names())}, got {self.renderer}")
         require_drawable(self.appearance, self.render, self.renderer)

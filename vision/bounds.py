@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -10,6 +11,22 @@ def at_least_one(config: Any, *names: str) -> None:
     for name in names:
         if (value := getattr(config, name)) is not None and not value >= 1:
             raise ValueError(f"{name}: must be at least 1, got {value}")
+
+
+def all_cores_or_some(config: Any, *names: str) -> None:
+    """Raise a ValueError for the first of these attributes (numbers of processes or threads, of which None takes all
+    cores) that is below 1, with its value."""
+    for name in names:
+        if (value := getattr(config, name)) is not None and value < 1:
+            raise ValueError(f"{name}: must be at least 1, got {value}; null takes all cores")
+
+
+def known_device(config: Any, *names: str) -> None:
+    """Raise a ValueError for the first of these attributes that is none of auto, cpu, cuda and cuda:N, with its
+    value."""
+    for name in names:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value := getattr(config, name)):
+            raise ValueError(f"{name}: expected auto, cpu, cuda or a GPU by its number, such as cuda:1, got '{value}'")
 
 
 def not_negative(config: Any, *names: str) -> None:

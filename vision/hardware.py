@@ -88,6 +88,15 @@ def usable_cores(process: Path = Path("/proc/self/cgroup"), groups: Path = Path(
     return cores
 
 
+def count_or_cores(count: int | None, sharers: int = 1) -> int:
+    """Return a configured number of processes or threads; for None, one for each core that this process may use.
+
+    Args:
+        sharers: number of processes that share the cores; each gets one at least.
+    """
+    return max(1, usable_cores() // sharers) if count is None else count
+
+
 def memory_limit_gb() -> float | None:
     """Return the limit on this process's address space (``ulimit -v``, which batch systems set) in GB; None without
     one."""
@@ -114,14 +123,18 @@ def one_thread() -> Iterator[None]:
 
 
 def torch_device(device: str) -> str:
-    """Return ``cpu`` or ``cuda`` for a requested device: auto uses a GPU if there is one.
+    """Return torch's name of a configured device: ``auto`` is a GPU if there is one, ``cuda:1`` the second GPU.
 
     Raises:
-        DactylError: ``cuda`` was requested, and there is no GPU.
+        DactylError: a GPU was requested that is not there.
     """
     import torch
 
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise DactylError("device: cuda was asked for, but torch finds no GPU; use cpu or auto")
-    return "cuda" if gpu and device != "cpu" else "cpu"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if gpus else "cpu"
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= gpus:
+        found = "no GPU" if not gpus else "one GPU" if gpus == 1 else f"{gpus} GPUs"
+        raise DactylError(f"device: {device} was asked for, but torch finds {found}; use cpu or auto")
+    return device

@@ -1,4 +1,4 @@
-"""``dactyl export``: datasets in other formats."""
+"""``dactyl export bop``: datasets in other formats."""
 
 from __future__ import annotations
 
@@ -6,28 +6,6 @@ from collections.abc import Sequence
 
 from vision.config import parse
 from vision.console import Console
-from vision.errors import UsageError
-
-_USAGE = """usage: dactyl export {bop} [--key value ...]
-
-bop   the format of the BOP benchmark: scenes with cameras, poses, masks, and the object's model
-
-examples:
-  dactyl export bop --dataset data/test-filament --output bop/dactyl
-
-dactyl export FORMAT --help lists a format's options with examples.
-"""
-
-
-def main_export(argv: Sequence[str]) -> None:
-    """Export a dataset of image triplets; `dactyl export-model` exports a network."""
-    name, *rest = argv or [""]
-    if name in ("-h", "--help"):
-        Console().out(_USAGE, end="")
-    elif name == "bop":
-        main_bop(rest)
-    else:
-        raise UsageError(f"dactyl export: expected the format bop, got '{name}'; --help explains it")
 
 
 def main_bop(argv: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from datagen.render import RENDERERS, ours_where, picture_options, traits_of
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
-from vision.bounds import at_least_one, not_negative, positive
+from vision.bounds import all_cores_or_some, at_least_one, not_negative, positive
 from vision.io.json_values import to_jsonable
 from vision.io.store import Location
 from vision.scene.load import check_scene
@@ -33,7 +33,7 @@ class RenderConfig:
             surroundings; null for the scene of the states.
         renderer: filament (physically based, Vulkan), classic (MuJoCo's OpenGL), warp (rays on a GPU; the extra warp)
             or unity (a Unity player).
-        workers: render processes; null for one per core.
+        workers: number of render processes; null takes all cores.
         devices: number of this machine's GPUs that draw, counted from the first; null for all (renderer warp).
         executor: local (processes of this machine) or ray (a Ray cluster, one task per shard; docs/scale.md).
         ray_address: address of the cluster, host:port, or auto for the one that this machine belongs to; null starts
@@ -66,7 +66,8 @@ class RenderConfig:
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "count", "shard_size", "workers", "devices")
+        at_least_one(self, "count", "shard_size", "devices")
+        all_cores_or_some(self, "workers")
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError("ray_address: is of use only with executor ray")
         positive(self, "timeout_s")

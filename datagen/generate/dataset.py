@@ -13,8 +13,9 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
 from datagen.render import traits_of
 from datagen.states.files import load_states
-from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, default_workers, run
+from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, run
 from vision.errors import DactylError
+from vision.hardware import count_or_cores
 from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.io.json_values import fingerprint
@@ -114,7 +115,7 @@ def _execute(
     config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
 ) -> Iterator[tuple[int, ShardRecord]]:
     """Make the shards with the configured executor."""
-    workers = config.workers or default_workers()
+    workers = count_or_cores(config.workers)
     if config.executor == "local":
         # Drivers leak, so processes are recycled. Reusable renderers do not leak, and are slow to start.
         lives = _REUSED_TASKS if traits_of(config.renderer).reusable else TASKS_PER_PROCESS

@@ -6,27 +6,6 @@ from collections.abc import Sequence
 
 from vision.config import parse
 from vision.console import Console
-from vision.errors import UsageError
-
-_USAGE = """Train a policy that turns the object, or measure one.
-
-examples:
-  dactyl policy train --config configs/policy/her.yaml --output runs/her
-  dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation
-
-dactyl policy train --help and dactyl policy evaluate --help list their keys."""
-
-
-def main_policy(argv: Sequence[str]) -> None:
-    """Train a policy that turns the object, or measure one."""
-    commands = {"train": main_train, "evaluate": main_evaluate}
-    if argv and argv[0] in ("-h", "--help"):
-        Console().print(_USAGE, highlight=False)
-        return
-    if not argv or argv[0] not in commands:
-        got = f"'{argv[0]}'" if argv else "nothing"
-        raise UsageError(f"dactyl policy: expected one of {', '.join(commands)}, got {got}")
-    commands[argv[0]](argv[1:])
 
 
 def main_train(argv: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
-from vision.bounds import at_least_one
+from vision.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json, to_jsonable
 from vision.progress import Advance, progress
@@ -44,7 +44,7 @@ class EvaluateConfig:
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
         trials: number of trials of each kind.
         seed: seed of every random draw.
-        threads: simulation threads; 0 uses all processors.
+        threads: number of simulation threads; null takes all cores.
         plain: play in the simulation without randomization.
         randomized: play in the randomized simulation.
         baseline: play the same trials with random exploration, for comparison.
@@ -59,7 +59,7 @@ class EvaluateConfig:
     locked_wrist: bool = False
     trials: int = 100
     seed: int = 0
-    threads: int = 0
+    threads: int | None = None
     plain: bool = True
     randomized: bool = True
     baseline: bool = True
@@ -70,6 +70,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         check_scene(self.scene)
         at_least_one(self, "trials")
+        all_cores_or_some(self, "threads")
         if self.gif is not None and self.gif.suffix != ".gif":
             raise ValueError(f"gif: must end in .gif, got {self.gif}")
         if not (self.plain or self.randomized):

@@ -48,7 +48,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
             paper's.
         rules: rules that end a trial.
         locked_wrist: hold the hand's wrist joints still (``wrist`` in its file).
-        threads: simulation threads; 0 for all processors.
+        threads: number of simulation threads; None takes all cores.
         starts: number of states that episodes begin from, each made by the paper's 100 random actions at the first
             reset.
     """
@@ -60,11 +60,12 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         randomization: Randomization = NOTHING,
         rules: TrialRules = TRAINING,
         locked_wrist: bool = False,
-        threads: int = 0,
+        threads: int | None = None,
         starts: int = 64,
     ) -> None:
-        if num_envs < 1 or starts < 1:
-            raise ValueError(f"num_envs and starts: must be at least 1, got {num_envs} and {starts}")
+        for name, value in (("num_envs", num_envs), ("starts", starts), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: must be at least 1, got {value}")
         self.num_envs, self._starts_wanted = num_envs, starts
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.environment = Environment(complete_scene(scene), 0, num_envs, threads, randomization, locked_wrist)

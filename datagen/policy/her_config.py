@@ -11,7 +11,8 @@ from datagen.policy.her import Learning
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
-from vision.bounds import at_least_one, not_negative
+from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
+from vision.hardware import count_or_cores
 from vision.io.json_values import to_jsonable
 from vision.scene.load import check_scene
 
@@ -33,13 +34,13 @@ class HerConfig:
         widening: growth of the randomizations' width, as goals are reached by the worlds that act without exploration.
         seed: seed of every random draw.
         steps: environment steps in all worlds together.
-        players: processes that simulate while the learner learns; 0 simulates in the learner's process, in turns with
-            it.
+        players: number of processes that simulate while the learner learns; 0 simulates in the learner's process, in
+            turns with it. The result depends on it, so it is not null.
         worlds: worlds of each player, simulated in parallel.
         clean_worlds: number of worlds that act without exploration, for the reported figures.
-        threads: simulation threads of each player; 0 uses all processors.
-        torch_threads: threads of the learner.
-        device: device of the learner, as torch names it: cpu, cuda.
+        threads: number of simulation threads of each player; null takes all cores, shared out among the players.
+        torch_threads: number of CPU threads of torch in the learner; null takes all cores, or OMP_NUM_THREADS.
+        device: device on which the learner runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         chunk: steps that are played and learnt from at a time; the acting policy is up to two chunks old.
         updates: updates of the networks for each step of all worlds of a player.
         replay_steps: capacity for each world; some 2 kB per step.
@@ -56,7 +57,7 @@ class HerConfig:
         widen_at: fraction of the last 500 goals that must be reached for that angle to grow by a tenth.
         start_states: number of states that episodes start from, each made by the paper's 100 random actions.
         log_steps: environment steps between rows of the log.
-        checkpoint_seconds: seconds between checkpoints.
+        checkpoint_s: time between checkpoints, seconds.
         learning: the networks and how they learn.
     """
 
@@ -73,8 +74,8 @@ class HerConfig:
     players: int = 1
     worlds: int = 64
     clean_worlds: int = 8
-    threads: int = 1
-    torch_threads: int = 1
+    threads: int | None = 1
+    torch_threads: int | None = 1
     device: str = "cpu"
     chunk: int = 16
     updates: int = 6
@@ -89,7 +90,7 @@ class HerConfig:
     widen_at: float = 0.6
     start_states: int = 256
     log_steps: int = 50_000
-    checkpoint_seconds: float = 300.0
+    checkpoint_s: float = 300.0
     learning: Learning = field(default_factory=Learning)
 
     def __post_init__(self) -> None:
@@ -100,14 +101,14 @@ class HerConfig:
         not_negative(
             self,
             "players",
-            "threads",
-            "torch_threads",
             "warmup",
             "critics_first",
             "first_updates",
             "anchor",
             "anchor_steps",
         )
+        all_cores_or_some(self, "threads", "torch_threads")
+        known_device(self, "device")
         if not self.clean_worlds < self.worlds:
             raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:
@@ -128,13 +129,14 @@ class HerConfig:
 
     def environment(self) -> Environment:
         """Create the worlds of one player."""
+        threads = count_or_cores(self.threads, max(1, self.players))
         return Environment(
-            complete_scene(self.scene), self.seed, self.worlds, self.threads, self.randomization, self.locked_wrist
+            complete_scene(self.scene), self.seed, self.worlds, threads, self.randomization, self.locked_wrist
         )
 
     def identity(self) -> dict[str, Any]:
         """Return the keys that a resumed training must keep."""
         free = (
-            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_seconds",
+            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_s",
         )  # fmt: skip
         return {key: value for key, value in to_jsonable(self).items() if key not in free}

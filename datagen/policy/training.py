@@ -39,6 +39,7 @@ from datagen.policy.student import Student
 from datagen.sim.complete import complete_scene
 from datagen.variation import generator
 from vision.errors import DactylError
+from vision.hardware import torch_device
 from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
 from vision.storage.folders import reserve_output
@@ -58,11 +59,7 @@ class Training:
         environment = config.environment()
         self.layout, self.target = layout_of(environment.scene), environment.scene.object
         widths = Widths(self.layout.state, environment.hidden().shape[1], self.layout.actuators)
-        try:
-            self.learner = self._learner(widths.hidden)
-        except (RuntimeError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DactylError(f"device {config.device}: {reason}; choose another") from None
+        self.learner = self._learner(widths.hidden)
         self.steps, self.seconds, self.core_seconds, self.turn = 0, 0.0, 0.0, config.first_turn
         self.width = Curriculum(config.widening, 1.0 if config.randomized else 0.0)
         players = max(1, config.players)
@@ -93,7 +90,7 @@ class Training:
                     with signals_held():  # a signal then finds a consistent state between two chunks
                         self._advance()
                     advance(config.steps_per_chunk)
-                    if time.monotonic() - saved > config.checkpoint_seconds:
+                    if time.monotonic() - saved > config.checkpoint_s:
                         self.save()
                         saved = time.monotonic()
             except BaseException as stop:
@@ -168,13 +165,13 @@ class Training:
     def _learner(self, hidden: int) -> Learner | Student:
         config = self.config
         if not config.teacher:
-            return Learner(config.learning, self.layout, hidden, config.seed, config.device)
+            return Learner(config.learning, self.layout, hidden, config.seed, torch_device(config.device))
         actor, normaliser = self._weights(config.teacher)
         if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
         if actor.servo != config.learning.servo:
             raise DactylError(f"{config.teacher}: made for {actor.servo}; give learning.servo the same")
-        return Student(config.learning, actor, normaliser, hidden, config.seed, config.device)
+        return Student(config.learning, actor, normaliser, hidden, config.seed, torch_device(config.device))
 
     def _weights(self, source: str) -> tuple[Actor, Normaliser]:
         actor, normaliser, _ = load_policy_for(shipped().get(source, Path(source)), self.layout, self.target.name)
@@ -228,7 +225,8 @@ def train(config: HerConfig) -> None:
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
-    torch.set_num_threads(max(1, config.torch_threads))
+    if config.torch_threads is not None:
+        torch.set_num_threads(config.torch_threads)
     with exclusive_folder(config.output):
         scene = complete_scene(config.scene).identity()  # its name alone would not reveal an edited file
         reserve_output(config.output, config.identity() | {"scene": scene}, STARTS)

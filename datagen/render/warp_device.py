@@ -61,7 +61,8 @@ class WarpDevice:
         self._rig, self._rays = stage.rig, options.warp.rays
         try:
             gpus = [device.alias for device in wp.get_cuda_devices()]
-            self.device = wp.get_device(options.warp.device or device_of_worker(gpus, options.warp.devices))
+            chosen = options.warp.device
+            self.device = wp.get_device(device_of_worker(gpus, options.warp.devices) if chosen == "auto" else chosen)
         except (RuntimeError, ValueError) as error:
             raise DactylError(f"render.warp.device: {options.warp.device}: {error}; choose cpu or cuda:0") from None
         self.worlds = options.warp.worlds or (_WORLDS_ON_GPU if self.device.is_cuda else _WORLDS_ON_CPU)

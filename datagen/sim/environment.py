@@ -36,7 +36,7 @@ from vision.geometry.rotations import (
     quaternion_from_rotation,
     rotation_from_quaternion,
 )
-from vision.hardware import usable_cores
+from vision.hardware import count_or_cores
 from vision.scene.scene import Scene
 from vision.scene.symmetries import least_turn
 from vision.storage.schema import STATES
@@ -56,7 +56,7 @@ class Environment:
         scene: scene to simulate.
         seed: seed of every random draw, together with an episode's number.
         worlds: number of worlds, N.
-        threads: threads that step the worlds; 0 uses all processors. Results do not depend on it.
+        threads: number of threads that step the worlds; None takes all cores. Results do not depend on it.
         randomization: randomization of physics, actions and sensors.
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
     """
@@ -66,7 +66,7 @@ class Environment:
         scene: Scene,
         seed: int,
         worlds: int,
-        threads: int = 0,
+        threads: int | None = None,
         randomization: Randomization = NOTHING,
         locked_wrist: bool = False,
     ) -> None:
@@ -77,7 +77,7 @@ class Environment:
         self._lowest_start = floor.centre[2] + scene.object.diameter / 2 if solid else -np.inf
         self.seed = seed
         self.worlds = worlds
-        self.batch = Batch(self.scene.model, nsim=worlds, nthread=threads or usable_cores())
+        self.batch = Batch(self.scene.model, nsim=worlds, nthread=count_or_cores(threads))
         self.effects = None if randomization == NOTHING else SimRandomizer(randomization, self.scene, self.batch)
         self._sensed: dict[str, FloatArray] | None = None
         self._fingertips = self.batch.bind("site_xpos")

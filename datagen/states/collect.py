@@ -26,10 +26,11 @@ from datagen.states.files import (
     write_part,
 )
 from datagen.states.parts import Part, PartTask
-from datagen.workers.pool import TaskFailedError, default_workers
+from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
-from vision.bounds import at_least_one, not_negative
+from vision.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.errors import DactylError
+from vision.hardware import count_or_cores, usable_cores
 from vision.io.files import exclusive_folder, remove
 from vision.io.json_values import to_jsonable
 from vision.progress import progress
@@ -61,9 +62,10 @@ class StatesConfig:
             drop, and after 8 s at one goal. Long episodes make up for the 100 steps that each takes to begin.
         stride: keep one state of every so many steps; a larger stride makes neighbours less alike, and takes longer.
         worlds: episodes simulated in parallel, which make one part.
-        workers: processes that simulate parts in parallel; 0 for as many as there are cores and parts to make.
-        threads: simulation threads of each process; 0 shares out the cores. Neither workers nor threads change the
-            result.
+        workers: number of processes that simulate parts in parallel; null takes all cores, for as many parts as there
+            are to make.
+        threads: number of simulation threads of each process; null takes all cores, shared out among those. Neither
+            workers nor threads change the result.
     """
 
     output: Path
@@ -76,12 +78,13 @@ class StatesConfig:
     episode_steps: int = 400
     stride: int = 1
     worlds: int = 128
-    workers: int = 0
-    threads: int = 0
+    workers: int | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         at_least_one(self, "count", "episode_steps", "stride", "worlds")
-        not_negative(self, "seed", "workers", "threads")
+        not_negative(self, "seed")
+        all_cores_or_some(self, "workers", "threads")
         check_scene(self.scene)
         try:
             policy_label(self.policy, load_scene(self.scene))
@@ -141,10 +144,10 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
 def _make_missing(config: StatesConfig, scene: Scene, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, simulated or found after a gap."""
     most = config.worlds * -(-config.episode_steps // config.stride)  # states of a part in which nothing is dropped
-    cores, parts = default_workers(), -(-(config.count - _total(records)) // most)
+    cores, parts = usable_cores(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
     workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
-    task = PartTask(config, config.threads or max(1, cores // workers))
+    task = PartTask(config, count_or_cores(config.threads, workers))
     with (
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
         contextlib.ExitStack() as stack,

@@ -12,32 +12,8 @@ from datagen.render.unity_options import PlayerOptions, UnityOptions
 from vision.bounds import at_least_one, drawable_size
 from vision.config import parse
 from vision.console import Console
-from vision.errors import UsageError
 from vision.io.files import atomic_write
 from vision.scene.load import check_scene
-
-_USAGE = """usage: dactyl unity {export-scene,check} [--key value ...]
-
-export-scene  write a scene pack: what Unity shows, exported from the MuJoCo model
-check         start a Unity player and see whether its pictures can be trusted
-
-examples:
-  dactyl unity export-scene --scene prism --output prism.pack
-  dactyl unity check --player.executable unity_project/Build/stage.x86_64
-
-dactyl unity COMMAND --help lists a command's options with examples.
-"""
-
-
-def main_unity(argv: Sequence[str]) -> None:
-    """Commands that concern only Unity; `dactyl render --renderer unity` renders with it."""
-    name, *rest = argv or [""]
-    if name in ("-h", "--help"):
-        Console().out(_USAGE, end="")
-        return
-    if name not in _COMMANDS:
-        raise UsageError(f"dactyl unity: expected one of {', '.join(_COMMANDS)}, got '{name}'; --help explains them")
-    _COMMANDS[name](rest)
 
 
 @dataclass(frozen=True)
@@ -149,6 +125,3 @@ def check(argv: Sequence[str]) -> None:
             renderer.render(samples)
         rate = config.batches * len(samples) / (time.perf_counter() - start)
         console.print(f"{rate:,.0f} triplets/s: players {config.player.players}, batch_size {config.player.batch_size}")
-
-
-_COMMANDS = {"export-scene": export_scene, "check": check}

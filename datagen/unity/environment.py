@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from datagen.pictures.surroundings import Map
 from datagen.render.environment_map import Blurring, prefiltered
-from datagen.unity.wire import WireError
 from vision.geometry.rotations import FloatArray
 
 MAGIC = b"UVEM"
@@ -61,21 +60,3 @@ class EnvironmentPicture:
     def encode(self) -> bytes:
         header = _HEADER.pack(MAGIC, self.levels[0].shape[1], len(self.levels))
         return b"".join([header, self.harmonics.astype("<f4").tobytes(), *(level.tobytes() for level in self.levels)])
-
-    @classmethod
-    def decode(cls, data: bytes) -> EnvironmentPicture:
-        """Decode as a player does; raise :class:`WireError` for anything else."""
-        if len(data) < _HEADER.size or not data.startswith(MAGIC):
-            raise WireError("this is no picture of surroundings")
-        _, size, count = _HEADER.unpack_from(data)
-        sides = [size >> level for level in range(count)]
-        if not sides or size & (size - 1) or sides[-1] != 1:
-            raise WireError(f"surroundings of {size} pixels and {count} levels: expected all levels of a power of two")
-        if len(data) != _HEADER.size + 9 * 3 * 4 + sum(6 * side * side * 4 * 2 for side in sides):
-            raise WireError("surroundings do not have the stated size")
-        harmonics = np.frombuffer(data, "<f4", 27, _HEADER.size).reshape(9, 3).astype(np.float64)
-        start, levels = _HEADER.size + 27 * 4, []
-        for side in sides:
-            levels.append(np.frombuffer(data, "<f2", 24 * side * side, start).reshape(6, side, side, 4))
-            start += levels[-1].nbytes
-        return cls(harmonics, tuple(levels))

@@ -8,8 +8,6 @@ from enum import IntEnum
 
 import numpy as np
 
-from datagen.unity.wire import WireError
-
 
 class Form(IntEnum):
     """Form of returned images: visual observations of the agents (PNG), or raw in the reply."""
@@ -133,11 +131,6 @@ class RenderBatch:
             start += 3 * width * height
         return padded
 
-    def pixels(self, images: np.ndarray) -> np.ndarray:
-        """Return a reply's pixels (N,) of images, as a player does."""
-        parts = [images[:, camera, :height, :width] for camera, (width, height) in enumerate(self.sizes)]
-        return np.concatenate([part.reshape(len(self), -1) for part in parts], axis=1).reshape(-1)
-
     def encode(self) -> bytes:
         """Return the payload of a RENDER request."""
         sections = [getattr(self, name) for name in SECTIONS]
@@ -147,32 +140,3 @@ class RenderBatch:
         sizes = [_SIZE.pack(*size) for size in self.sizes]
         pictures = [_PICTURE.pack(picture) for picture in self.pictures]
         return b"".join([block, *sizes, *pictures, *(section.tobytes() for section in sections)])
-
-    @classmethod
-    def decode(cls, payload: bytes) -> RenderBatch:
-        """Decode as a player does; raise :class:`WireError` if sizes do not add up."""
-        if len(payload) < _RENDER.size:
-            raise WireError("render block is short")
-        start, samples, *numbers = _RENDER.unpack_from(payload)
-        counts, strides, pictures = [*numbers[:5], 1], numbers[6:12], numbers[5]
-        form, msaa, shadow_size = numbers[12:15]
-        if form not in iter(Form):
-            raise WireError(f"unknown form {form} of images")
-        if start < _RENDER.size or any(s < d.itemsize for s, d in zip(strides, SECTIONS.values(), strict=True)):
-            raise WireError("record sizes are too small")
-        lists = start + counts[0] * _SIZE.size, counts[0] * _SIZE.size + pictures * _PICTURE.size
-        if start + lists[1] + samples * sum(c * s for c, s in zip(counts, strides, strict=True)) != len(payload):
-            raise WireError("payload does not have the stated size")
-        sizes = tuple(_SIZE.iter_unpack(payload[start : lists[0]]))
-        hashes = tuple(number for (number,) in _PICTURE.iter_unpack(payload[lists[0] : start + lists[1]]))
-        start += lists[1]
-        sections: dict[str, np.ndarray] = {}
-        for (name, dtype), count, stride in zip(SECTIONS.items(), counts, strides, strict=True):
-            shape = (samples,) if name == "frames" else (samples, count)
-            padded = np.frombuffer(payload, np.uint8, samples * count * stride, start).reshape(-1, stride)
-            known = np.ascontiguousarray(padded[:, : dtype.itemsize])
-            sections[name] = known.view(dtype).reshape(shape)
-            start += samples * count * stride
-        return cls(
-            **sections, sizes=sizes, pictures=hashes, form=Form(form), msaa=msaa, shadow_size=shadow_size
-        )  # fmt: skip

@@ -18,11 +18,8 @@ import struct
 import zlib
 from collections.abc import Sized
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-
-from datagen.unity.wire import VersionError, WireError
 
 MAJOR, MINOR = 2, 0
 
@@ -101,29 +98,6 @@ class ScenePack:
         payload = b"".join(chunks)
         return _HEADER.pack(_MAGIC, MAJOR, MINOR, len(payload), zlib.crc32(payload)) + payload
 
-    @classmethod
-    def decode(cls, data: bytes) -> ScenePack:
-        """Decode as a player does; raise :class:`WireError` for anything else."""
-        if len(data) < _HEADER.size or not data.startswith(_MAGIC):
-            raise WireError("this is no scene pack")
-        _, major, _, length, checksum = _HEADER.unpack_from(data)
-        if major != MAJOR:
-            raise VersionError(f"scene pack of version {major}, this side reads {MAJOR}")
-        payload = data[_HEADER.size :]
-        if len(payload) != length or zlib.crc32(payload) != checksum:
-            raise WireError("scene pack is damaged")
-        reader = _Reader(payload)
-        bodies = tuple(PackBody(reader.string(), reader.numbers("7f")) for _ in range(reader.number("H")))
-        textures = tuple((reader.string(), reader.take(reader.number("I"))) for _ in range(reader.number("H")))
-        materials = tuple(
-            PackMaterial(reader.string(), reader.numbers("3f"), reader.number("h"), reader.numbers("2f"))
-            for _ in range(reader.number("H"))
-        )
-        parts = tuple(reader.part(len(bodies), len(materials)) for _ in range(reader.number("H")))
-        if any(not -1 <= material.texture < len(textures) for material in materials):
-            raise WireError("a material's texture is not in the pack")
-        return cls(bodies, textures, materials, parts)
-
 
 def _count(items: Sized) -> bytes:
     return struct.pack("<H", len(items))
@@ -132,38 +106,3 @@ def _count(items: Sized) -> bytes:
 def _string(text: str) -> bytes:
     encoded = text.encode()
     return struct.pack("<H", len(encoded)) + encoded
-
-
-class _Reader:
-    """Parser of a pack's payload that never reads beyond its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.position = data, 0
-
-    def take(self, size: int) -> bytes:
-        if self.position + size > len(self.data):
-            raise WireError("scene pack ends early")
-        self.position += size
-        return self.data[self.position - size : self.position]
-
-    def numbers(self, codes: str) -> tuple[Any, ...]:
-        return struct.unpack(f"<{codes}", self.take(struct.calcsize(f"<{codes}")))
-
-    def number(self, code: str) -> int:
-        number: int = self.numbers(code)[0]
-        return number
-
-    def string(self) -> str:
-        return self.take(self.number("H")).decode("utf-8", "replace")
-
-    def array(self, dtype: str, rows: int, columns: int) -> np.ndarray:
-        return np.frombuffer(self.take(4 * rows * columns), dtype).reshape(rows, columns)
-
-    def part(self, bodies: int, materials: int) -> Part:
-        name = self.string()
-        body, material, casts_shadow, vertices, triangles = self.numbers("HHHII")
-        positions, normals, uv = (self.array("<f4", vertices, columns) for columns in (3, 3, 2))
-        corners = self.array("<u4", triangles, 3)
-        if body >= bodies or material >= materials or (triangles and corners.max() >= vertices):
-            raise WireError(f"part {name} refers to what is not there")
-        return Part(name, body, material, positions, normals, uv, corners, bool(casts_shadow))

@@ -98,17 +98,6 @@ class Request:
         unsigned = _REQUEST.pack(*header, 0) + self.payload
         return _REQUEST.pack(*header, _checksum(unsigned)) + self.payload
 
-    @classmethod
-    def decode(cls, message: bytes) -> Request:
-        """Decode as a player does; raise :class:`WireError` for anything else."""
-        size, (kind, request_id, hash_, length, checksum) = _open(message, _REQUEST, _REQUEST_MAGIC)
-        payload = message[size:]
-        if len(payload) != length or _checksum(message) != checksum:
-            raise WireError("request is damaged")
-        if kind not in iter(Kind):
-            raise WireError(f"unknown kind {kind}")
-        return cls(Kind(kind), request_id, hash_, payload)
-
 
 def _checksum(request: bytes) -> int:
     """Return the CRC-32 of a request without its last header field, which holds it."""
@@ -124,14 +113,6 @@ def pieces(content: bytes, piece_size: int = 2**20) -> list[bytes]:
     """Return the payloads of the LOAD or PICTURE requests that send a scene pack or a picture, in order."""
     offsets = range(0, len(content), piece_size)
     return [_PIECE.pack(len(content), offset) + content[offset : offset + piece_size] for offset in offsets]
-
-
-def open_piece(payload: bytes) -> tuple[int, int, bytes]:
-    """Return (total bytes, offset, piece) of a LOAD or PICTURE request's payload."""
-    if len(payload) < _PIECE.size:
-        raise WireError("piece is short")
-    whole, offset = _PIECE.unpack_from(payload)
-    return whole, offset, payload[_PIECE.size :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +132,6 @@ class Reply:
     shape: tuple[int, int, int, int, int] = (0, 0, 0, 0, 3)
     pixels: np.ndarray | None = None
     text: str = ""
-
-    def encode(self) -> bytes:
-        payload: bytes | memoryview = self.text.encode()
-        form = _TEXT if payload else _NO_PAYLOAD
-        if self.pixels is not None:
-            payload, form = np.ascontiguousarray(self.pixels).data, _RGB
-        header = (_REPLY_MAGIC, MAJOR, MINOR, _REPLY.size, self.status, self.id, *self.shape[:4], form, 0)
-        return b"".join((_REPLY.pack(*header, len(payload)), payload))
 
     @classmethod
     def decode(cls, message: bytes) -> Reply:

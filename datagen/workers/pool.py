@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from datagen.workers.child import end, send_error, spawn
 from vision.errors import DactylError
-from vision.hardware import memory_limit_gb, usable_cores
+from vision.hardware import memory_limit_gb
 from vision.progress import Advance
 
 Result = TypeVar("Result")
@@ -51,11 +51,6 @@ class TaskFailedError(DactylError):
     def __init__(self, reason: str, number: int, done: int) -> None:
         super().__init__(reason)
         self.number, self.done = number, done
-
-
-def default_workers() -> int:
-    """Return the default number of workers: one per core that this process may use."""
-    return usable_cores()
 
 
 def run(

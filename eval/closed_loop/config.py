@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
@@ -13,7 +13,7 @@ from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Random
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
-from vision.bounds import at_least_one
+from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.io.files import sha256
 from vision.io.json_values import to_jsonable
 from vision.scene.scene import Scene
@@ -47,9 +47,9 @@ class ClosedLoopConfig:
         hold_out: groups of randomizations to leave out: physics, observation, unmodelled (Table 4).
         appearance: ranges of the appearance in the randomized simulation, drawn once for each trial, camera
             displacement included.
-        film_seconds: length of the film of the trial with the most goals; 0 for none.
-        workers: number of processes; 0 for one per processor.
-        device: device on which the network runs; auto uses a GPU if there is one.
+        film_s: length of the film of the trial with the most goals, seconds; 0 for none.
+        workers: number of processes that play; null takes all cores.
+        device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
     """
 
     checkpoint: Path
@@ -70,14 +70,15 @@ class ClosedLoopConfig:
     randomization: Randomization = EVERYTHING
     hold_out: tuple[Group, ...] = ()
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
-    film_seconds: float = 10.0
-    workers: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    film_s: float = 10.0
+    workers: int | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         at_least_one(self, "trials", "calibration_triplets")
-        if min(self.latency_steps, self.workers, self.film_seconds) < 0:
-            raise ValueError("latency_steps, workers, film_seconds: must not be negative")
+        not_negative(self, "latency_steps", "film_s")
+        all_cores_or_some(self, "workers")
+        known_device(self, "device")
         if not (self.plain or self.randomized):
             raise ValueError("plain, randomized: at least one of them must be true")
         if self.appearance.clutter.any:
@@ -101,7 +102,7 @@ class ClosedLoopConfig:
 
     def identity(self, scene: Scene) -> dict[str, Any]:
         """Return the keys that determine what happens in a trial in the estimator's scene."""
-        free = ("output", "trials", "state", "plain", "randomized", "film_seconds", "workers")
+        free = ("output", "trials", "state", "plain", "randomized", "film_s", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}

@@ -52,8 +52,8 @@ def picture_play(
     seconds = single["index"] * STEP_SECONDS
     figure = trial_errors(course, (seconds, errors.of(rows)), f"trial {filmed}")
     save_figure(figure, config.output / f"errors-{simulation}.png")
-    if config.film_seconds:
-        shown = seconds < config.film_seconds
+    if config.film_s:
+        shown = seconds < config.film_s
         look = {key: values[shown] for key, values in single.items()}
         frames = _frames(config, simulation, estimator, look, errors.of(rows[shown]))
         save_film(config.output / f"film-{simulation}.gif", frames)

@@ -10,7 +10,7 @@ from datagen.policy import create_policy
 from datagen.policy.layout import layout_of
 from datagen.sim.complete import as_installed
 from datagen.sim.scene import compile_scene
-from datagen.workers.pool import TaskFailedError, default_workers, run
+from datagen.workers.pool import TaskFailedError, run
 from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
@@ -19,6 +19,7 @@ from eval.scoring.found_cameras import can_self_calibrate
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.errors import DactylError
+from vision.hardware import count_or_cores
 from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.io.json_values import fingerprint, to_jsonable
 from vision.network_files import weights_file
@@ -84,7 +85,7 @@ def _play_missing(task: BlockTask) -> dict[int, BlockRecord]:
     missing = [number for number in numbers if number not in records]
     if missing:
         total, done = (sum(len(task.trials(number)) for number in some) for some in (numbers, records))
-        workers = min(config.workers or default_workers(), len(missing))
+        workers = min(count_or_cores(config.workers), len(missing))
         with progress(f"playing {config.output.name}", total, "trials", done) as advance:
             try:
                 for number, record in run(task, missing, workers, advance, timeout_s=_TIMEOUT_S):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
-from vision.bounds import at_least_one, at_most_seconds, positive
+from vision.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.tracking import TrackingConfig
 
 _NO_SHEETS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".svg", ".html", ".txt", ".csv")
@@ -48,7 +47,7 @@ class EstimateConfig:
         record: folder to keep the images in as a recording, with live; null for none.
         stall_s: number of seconds without an image after which a camera is reported to have stopped.
         batch_size: number of triplets in one call of the network.
-        device: device on which the network runs; auto uses a GPU if there is one.
+        device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
     """
 
     pictures: Path | None = None
@@ -72,7 +71,7 @@ class EstimateConfig:
     record: Path | None = None
     stall_s: float = 2.0
     batch_size: int = 16
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if (self.pictures is None) == (not self.cameras):
@@ -85,6 +84,7 @@ class EstimateConfig:
         check_bits("picture_bits", self.picture_bits)
         given = [key for key in ("limit", "self_calibrate") if getattr(self, key) is not None]
         at_least_one(self, "sheet", "batch_size", *given)
+        known_device(self, "device")
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s", "interval_s")
         if self.port is not None and not 0 <= self.port < 1 << 16:

@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
-from vision.bounds import at_least_one, not_negative
+from vision.bounds import at_least_one, known_device, not_negative
 from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.hardware import torch_device
@@ -49,7 +49,7 @@ class EvaluateConfig:
         calibrations: files of dactyl calibrate --from by the test set's name, each with the cameras of all of the set's
             images: the self-calibrated protocol then uses those and finds none itself.
         batch_size: number of triplets in one call of the estimator.
-        device: device on which the network runs; auto uses a GPU if there is one.
+        device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
         miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are
             wrong by set amounts (calibrated; as above); 0 for none.
@@ -61,7 +61,7 @@ class EvaluateConfig:
     training_set: Location | None = None
     protocols: tuple[ProtocolName, ...] = PROTOCOLS
     batch_size: int = 32
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     camera_subsets: bool = False
     miscalibration_samples: int = 0
     calibrations: dict[str, Path] = field(default_factory=dict)
@@ -80,6 +80,7 @@ class EvaluateConfig:
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
         at_least_one(self, "batch_size")
+        known_device(self, "device")
         not_negative(self, "miscalibration_samples")
 
 
@@ -110,7 +111,7 @@ class Estimator(Protocol):
 
 
 def load_estimator(checkpoint: Path, device: str) -> Estimator:
-    """Load the checkpoint's network onto a device: auto, cpu or cuda."""
+    """Load the checkpoint's network onto a device, auto for a GPU if there is one."""
     from vision.estimator import PoseEstimator  # slow: mistakes in the command line are reported before this import
 
     return PoseEstimator.from_checkpoint(checkpoint, torch_device(device))

@@ -108,7 +108,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert "examples:" in text
     assert f"dactyl {name}" in text
@@ -123,20 +123,81 @@ def test_help_says_what_has_to_be_given_and_every_keys_type(capsys: pytest.Captu
     )
     assert text.count("required") == 2
     assert "--appearance.lights.low LOW (int, default: 4)" in text
-    assert "null for one per core. (int or null, default: null)" in text
+    assert "null takes all cores. (int or null, default: null)" in text
     assert "<class" not in text
     assert "Path to a configuration file" not in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_key_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--no_such_key", "1"]) == 2
+    assert main([*name.split(), "--no_such_key", "1"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert "no_such_key" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("states --output o", "workers"),
+        ("states --output o", "threads"),
+        ("render --states s --output o", "workers"),
+        ("train --data.train t --data.online.states s --output o", "data.online.workers"),
+        ("train --data.train t --output o", "threads"),
+        ("closed-loop --checkpoint block --output o", "workers"),
+        ("policy train --output o", "threads"),
+        ("policy train --output o", "torch_threads"),
+        ("policy evaluate --output o", "threads"),
+    ],
+)
+def test_no_workers_where_some_are_needed(command: str, key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Null takes all cores in every command; 0 does so in none."""
+    assert main([*command.split(), f"--{key}", "0"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert f"{key.rpartition('.')[2]}: must be at least 1, got 0; null takes all cores" in line
+    assert main([*command.split(), f"--{key}", "null", "--print_config"]) == 0
+    assert f"{key.rpartition('.')[2]}: null\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("render --states s --output o", "render.warp.device"),
+        ("train --data.train t --data.online.states s --output o", "data.online.device"),
+        ("estimate --pictures p", "device"),
+        ("evaluate --checkpoint block --test_sets.a t --output o", "device"),
+        ("closed-loop --checkpoint block --output o", "device"),
+        ("policy train --output o", "device"),
+    ],
+)
+def test_devices_have_the_same_names_everywhere(command: str, key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("auto", "cpu", "cuda", "cuda:1"):
+        assert main([*command.split(), f"--{key}", name, "--print_config"]) == 0
+        assert f"device: {name}\n" in capsys.readouterr().out
+    assert main([*command.split(), f"--{key}", "gpu"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "device: expected auto, cpu, cuda or a GPU by its number, such as cuda:1, got 'gpu'" in line
+
+
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rendr"]) == 2
     assert "unknown command 'rendr'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", sorted({name.partition(" ")[0] for name in COMMANDS if " " in name}))
+def test_commands_of_two_words(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [name for name in COMMANDS if name.startswith(f"{group} ")]
+    for option in ("-h", "--help"):
+        assert main([group, option]) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        assert all(f"  {name} " in said.out for name in names)
+    for arguments, got in (([], "nothing"), (["nonsense"], "'nonsense'")):
+        assert main([group, *arguments]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"dactyl {group}: expected ")
+        assert said.err.endswith(f"{names[-1].split()[1]}, got {got}; --help explains them\n")

@@ -170,8 +170,8 @@ def test_a_signal_that_native_code_makes_an_error_of(
             raise ValueError("Invalid bounding box") from None
 
     monkeypatch.setattr("datagen.cli.main_info", native)
-    monkeypatch.setattr("datagen.policy.cli.main_policy", native)
-    for command, again in ((["info"], "begins again"), (["policy", "train"], "resumes"), (["policy"], "begins again")):
+    monkeypatch.setattr("datagen.policy.cli.main_train", native)
+    for command, again in ((["info"], "begins again"), (["policy", "train"], "resumes")):
         assert main(command) == status
         assert capsys.readouterr().err.endswith(f"; the same command {again}\n")
     monkeypatch.setattr("datagen.cli.main_info", lambda arguments: 1 / 0)

@@ -47,7 +47,7 @@ packages = {package for packages in EXTRAS.values() for package in packages}
 found = {"there": [name for name in packages if importlib.util.find_spec(name)], "commands": {}, "refused": {}}
 for name in COMMANDS:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-        status = main([name, "--help"])
+        status = main([*name.split(), "--help"])
     found["commands"][name] = status, said.getvalue()
 for room in ("vision", "datagen", "train", "eval", "dactyl"):
     for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):

@@ -258,7 +258,7 @@ def config(tmp_path: Path) -> ClosedLoopConfig:
         *(tmp_path / "best.ckpt", tmp_path / "out", "tests.eval.pilot:build"),
         trials=3,
         rules=RULES,
-        film_seconds=0.4,
+        film_s=0.4,
     )
 
 
@@ -374,7 +374,7 @@ def test_the_command_from_files_with_real_pictures(tmp_path: Path, capsys: pytes
     arguments = ["--policy", "random-exploration", "--checkpoint", str(tmp_path / "untrained.ckpt"), "--trials", "1"]
     arguments += ["--output", str(tmp_path / "out"), "--rules.seconds", "0.4", "--workers", "1", "--state", "false"]
     arguments += ["--randomized", "false", "--device", "cpu"]
-    assert main(["closed-loop", *arguments, "--film_seconds", "0.2"]) == 0
+    assert main(["closed-loop", *arguments, "--film_s", "0.2"]) == 0
     assert "block (vision) | plain | 1 |" in capsys.readouterr().out
     record = json.loads((tmp_path / "out" / RESULTS).read_text())
     assert {play["policy"] for play in record["plays"]} == {"random-exploration"}

@@ -112,10 +112,9 @@ def test_stored_triplets_join_them(whole: list[Batch], held_out: TripletDataset)
 
 def test_what_cannot_draw_is_named(states: Path, held_out: TripletDataset) -> None:
     config = OnlineConfig(states, seed=5, workers=1, renderer="warp", render=OPTIONS)
-    for device, named in (("cuda:63", "cuda:63"), ("nothing", r"data\.online\.device: nothing")):
-        online = OnlineTriplets(replace(config, device=device), held_out, np.arange(2))
-        with pytest.raises(DactylError, match=named):
-            list(online.batches(2, 0, 1, 0, 1, 1, torch.device("cpu")))
+    online = OnlineTriplets(replace(config, device="cuda:63"), held_out, np.arange(2))
+    with pytest.raises(DactylError, match="cuda:63"):
+        list(online.batches(2, 0, 1, 0, 1, 1, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -29,6 +29,7 @@ from datagen.sim.cameras import Frustum
 from datagen.unity import records
 from datagen.unity.environment import MAGIC, EnvironmentPicture
 from datagen.unity.scene_pack import ScenePack
+from tests.unity.codec import decode_picture
 from vision.color import srgb_from_linear
 
 _LIGHTS = 6
@@ -56,7 +57,7 @@ class MujocoStage:
 
     def add_picture(self, number: int, content: bytes) -> None:
         if content.startswith(MAGIC):
-            self._pictures[number] = EnvironmentPicture.decode(content)
+            self._pictures[number] = decode_picture(content)
         else:
             self._pictures[number] = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 

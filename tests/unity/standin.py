@@ -30,6 +30,7 @@ from PIL import Image
 
 from datagen.unity import records, wire
 from datagen.unity.scene_pack import ScenePack
+from tests.unity.codec import decode_batch, decode_pack, decode_request, encode_reply, open_piece, pixels_of
 
 BEHAVIOR = "Stage?team=0"
 FAULTS = (
@@ -92,21 +93,21 @@ class StandIn:
     def answer(self, message: bytes) -> tuple[list[bytes], wire.Reply, np.ndarray | None]:
         """(messages for the side channel, the reply among them, pictures that go back as observations)."""
         try:
-            request = wire.Request.decode(message)
+            request = decode_request(message)
             reply, observed = self._obey(request)
         except wire.WireError as error:
             request = wire.Request(wire.Kind.DESCRIBE, 0)
             reply, observed = wire.Reply(0, wire.Status.MALFORMED, text=str(error)), None
         self._id_error = 0
         if request.kind != wire.Kind.RENDER or not self._misbehaves():
-            return [reply.encode()], reply, observed
+            return [encode_reply(reply)], reply, observed
         return self._wrong(reply), reply, observed
 
     def _obey(self, request: wire.Request) -> tuple[wire.Reply, np.ndarray | None]:
         if request.kind == wire.Kind.DESCRIBE:
             return wire.Reply(request.id, wire.Status.OK, text=self._content.describe()), None
         if request.kind in (wire.Kind.LOAD, wire.Kind.PICTURE):
-            whole, offset, piece = wire.open_piece(request.payload)
+            whole, offset, piece = open_piece(request.payload)
             self._pieces[offset:] = piece
             if len(self._pieces) == whole:
                 content = bytes(self._pieces)
@@ -120,17 +121,17 @@ class StandIn:
             return wire.Reply(request.id, wire.Status.OK), None
         if request.hash != self._scene:
             return wire.Reply(request.id, wire.Status.SCENE, text="another scene is loaded"), None
-        batch = records.RenderBatch.decode(request.payload)
+        batch = decode_batch(request.payload)
         if not self._pictures.issuperset(batch.pictures):
             return wire.Reply(request.id, wire.Status.SCENE, text="a picture is not here"), None
         images = self.distorted(self._content.render(batch))
         if batch.form == records.Form.RGB:
-            return wire.Reply(request.id, wire.Status.OK, images.shape, batch.pixels(images)), None
+            return wire.Reply(request.id, wire.Status.OK, images.shape, pixels_of(batch, images)), None
         return wire.Reply(request.id, wire.Status.OK, images.shape), images
 
     def _take(self, request: wire.Request, content: bytes) -> None:
         if request.kind == wire.Kind.LOAD:
-            self._content.load(ScenePack.decode(content))
+            self._content.load(decode_pack(content))
             self._scene = request.hash
         else:
             self._content.add_picture(request.hash, content)
@@ -147,7 +148,7 @@ class StandIn:
         return True
 
     def _wrong(self, reply: wire.Reply) -> list[bytes]:
-        message = reply.encode()
+        message = encode_reply(reply)
         if self._fault == "die":
             os._exit(3)
         if self._fault == "hang":
@@ -161,7 +162,7 @@ class StandIn:
         if self._fault == "other-version":
             return [message[:4] + (wire.MAJOR + 1).to_bytes(2, "little") + message[6:]]
         if self._fault == "fail":
-            return [wire.Reply(reply.id, wire.Status.FAILED, text="out of memory\n  at Draw()").encode()]
+            return [encode_reply(wire.Reply(reply.id, wire.Status.FAILED, text="out of memory\n  at Draw()"))]
         if self._fault == "forget-scene":
             self._scene = -1
         if self._fault == "wrong-observations":

@@ -10,8 +10,8 @@ import pytest
 
 from dactyl.cli import main
 from datagen.states.collect import StatesConfig, collect
-from datagen.unity.scene_pack import ScenePack
 from tests.eval.oracle import Oracle
+from tests.unity.codec import decode_pack
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 
@@ -105,7 +105,7 @@ def test_a_player_that_keeps_dying_leaves_no_dataset(
 def test_export_scene_writes_a_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "prism.pack"
     assert main(["unity", "export-scene", "--scene", "prism", "--mesh_fraction", "0.1", "--output", str(output)]) == 0
-    pack = ScenePack.decode(output.read_bytes())
+    pack = decode_pack(output.read_bytes())
     assert pack.bodies[-1].name == "object"
     assert "face/side0" in [material.name for material in pack.materials]
     assert "44 materials" in capsys.readouterr().out

@@ -26,13 +26,13 @@ from datagen.sim.complete import complete_scene
 from datagen.unity import probe, probe_verdict
 from datagen.unity.player import Player
 from datagen.unity.scene_export import export_scene
-from datagen.unity.scene_pack import ScenePack
 from datagen.variation import Uniform, UniformInt
 from tests.render.looks import ABOVE_HAND, JOINTS, plain_look, random_sample, uneven_rig
 from tests.render.test_renderers import assert_silhouettes_are_the_labels
 from tests.render.test_surroundings_drawn import OPTIONS as SURROUNDED
 from tests.render.test_surroundings_drawn import rays, use_of, write
 from tests.scenes import scene
+from tests.unity.codec import decode_pack
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
 from vision.color import linear_from_srgb, srgb_from_linear
@@ -257,7 +257,7 @@ def test_textures_of_the_model_go_along() -> None:
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="tetrahedron", material="noisy")
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.3, 0.2, 0.1), pos=(0.6, 0.6, 0.5), material="noisy")
     model = spec.compile()
-    pack = ScenePack.decode(export_scene(scene_of(model, "noisy")).encode())
+    pack = decode_pack(export_scene(scene_of(model, "noisy")).encode())
     assert [name for name, _ in pack.textures] == ["noise"]
     rebuilt = PackStage(pack, [])
     rebuilt.data.mocap_pos[0], rebuilt.data.mocap_quat[0] = pack.bodies[0].pose[:3], pack.bodies[0].pose[3:]

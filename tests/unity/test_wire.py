@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from datagen.unity import records, wire
 from tests.unity.batches import random_batch
+from tests.unity.codec import decode_batch, decode_request, encode_reply, open_piece, pixels_of
 
 SIZES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
 
@@ -22,7 +23,7 @@ def test_a_batch_survives_the_wire(
     hashes = tuple(2**64 - 1 - number for number in range(pictures))
     rng = np.random.default_rng(seed)
     batch = random_batch(rng, samples, sizes=tuple(sizes), lights=lights, solids=lights, pictures=hashes)
-    again = records.RenderBatch.decode(batch.encode())
+    again = decode_batch(batch.encode())
     for name in records.SECTIONS:
         np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
     assert (again.sizes, again.pictures, again.form, again.msaa, again.shadow_size) == (
@@ -37,7 +38,7 @@ def test_images_travel_without_padding(samples: int, sizes: list[tuple[int, int]
     images = batch.images(pixels)
     assert images.shape == batch.image_shape == (samples, len(sizes), *np.max(sizes, axis=0)[::-1], 3)
     assert (images > 0).sum() == len(pixels)
-    np.testing.assert_array_equal(batch.pixels(images), pixels)
+    np.testing.assert_array_equal(pixels_of(batch, images), pixels)
     start = 0
     for sample in range(samples):  # the definition: one image after another, row by row from the top
         for camera, (width, height) in enumerate(sizes):
@@ -48,7 +49,7 @@ def test_images_travel_without_padding(samples: int, sizes: list[tuple[int, int]
 
 def test_a_request_survives_the_wire() -> None:
     request = wire.Request(wire.Kind.LOAD, 77, 2**63 + 5, b"payload")
-    assert wire.Request.decode(request.encode()) == request
+    assert decode_request(request.encode()) == request
 
 
 @given(st.data())
@@ -58,15 +59,15 @@ def test_a_request_with_one_flipped_bit_is_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(message) - 1))
     message[place] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(wire.WireError):
-        wire.Request.decode(bytes(message))
+        decode_request(bytes(message))
 
 
 @given(st.integers(0, 200))
 def test_a_cut_message_is_refused(length: int) -> None:
     request = wire.Request(wire.Kind.RENDER, 5, 9, random_batch(np.random.default_rng(1), 1).encode()).encode()
     with pytest.raises(wire.WireError):
-        wire.Request.decode(request[:length])
-    reply = wire.Reply(3, wire.Status.OK, (1, 1, 8, 8, 3), np.zeros(192, np.uint8)).encode()
+        decode_request(request[:length])
+    reply = encode_reply(wire.Reply(3, wire.Status.OK, (1, 1, 8, 8, 3), np.zeros(192, np.uint8)))
     with pytest.raises(wire.WireError):
         wire.Reply.decode(reply[:length])
 
@@ -84,14 +85,14 @@ def test_a_cut_message_is_refused(length: int) -> None:
     ],
 )
 def test_a_wrong_reply_is_refused(place: int, value: bytes, error: type[Exception]) -> None:
-    reply = wire.Reply(3, wire.Status.OK, (1, 2, 8, 8, 3), np.zeros(384, np.uint8)).encode()
+    reply = encode_reply(wire.Reply(3, wire.Status.OK, (1, 2, 8, 8, 3), np.zeros(384, np.uint8)))
     with pytest.raises(error):
         wire.Reply.decode(reply[:place] + value + reply[place + 1 :])
 
 
 def test_records_of_a_newer_minor_version_are_read_as_far_as_known() -> None:
     batch = random_batch(np.random.default_rng(2), 2, pictures=(7,))
-    again = records.RenderBatch.decode(lengthened(batch))
+    again = decode_batch(lengthened(batch))
     for name in records.SECTIONS:
         np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
 
@@ -112,7 +113,7 @@ def lengthened(batch: records.RenderBatch) -> bytes:
 
 def test_pieces_of_a_pack_make_it_whole() -> None:
     pack = np.random.default_rng(0).bytes(2500)
-    pieces = [wire.open_piece(piece) for piece in wire.pieces(pack, piece_size=1000)]
+    pieces = [open_piece(piece) for piece in wire.pieces(pack, piece_size=1000)]
     assert [(whole, offset) for whole, offset, _ in pieces] == [(2500, 0), (2500, 1000), (2500, 2000)]
     assert b"".join(piece for _, _, piece in pieces) == pack
 

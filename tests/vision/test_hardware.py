@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from vision import hardware
-from vision.hardware import fast_bfloat16, processor_flags, processor_name, usable_cores
+from vision.errors import DactylError
+from vision.hardware import (
+    count_or_cores,
+    fast_bfloat16,
+    processor_flags,
+    processor_name,
+    torch_device,
+    usable_cores,
+)
 
 
 @pytest.fixture
@@ -107,3 +115,24 @@ def test_a_quota_counts_as_cores(
         (groups / name / "cpu.max").write_text(limit + "\n")
     assert usable_cores(process, groups) == cores
     assert usable_cores(tmp_path / "absent", groups) == 8
+
+
+def test_none_takes_the_cores_or_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 8)
+    assert [count_or_cores(count) for count in (None, 0, 3)] == [8, 0, 3]
+    assert [count_or_cores(None, sharers) for sharers in (2, 3, 9)] == [4, 2, 1]
+    assert count_or_cores(3, 2) == 3
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_a_device_is_there_or_refused(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert torch_device("cpu") == "cpu"
+    assert torch_device("auto") == ("cuda" if gpus else "cpu")
+    for least, name in enumerate(("cuda", "cuda:1"), 1):
+        if gpus >= least:
+            assert torch_device(name) == name
+        else:
+            with pytest.raises(DactylError, match=f"device: {name} was asked for, but torch finds"):
+                torch_device(name)
