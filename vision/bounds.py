@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
+_MOST = 1 << 53
+"""Numbers from here on have no meaning as a count, a seed, a rate or a time, and overflow elsewhere."""
+
+
+def _refuse_huge(name: str, value: Any) -> None:
+    if value >= _MOST:
+        raise ValueError(f"{name}: must be below 2^53, got {value if value < 10**40 else 'one of very many digits'}")
+
 
 def at_least_one(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that is below 1, with its value; None passes."""
     for name in names:
         if (value := getattr(config, name)) is not None and not value >= 1:
             raise ValueError(f"{name}: must be at least 1, got {value}")
+        if value is not None:
+            _refuse_huge(name, value)
 
 
 def all_cores_or_some(config: Any, *names: str) -> None:
@@ -34,6 +44,8 @@ def not_negative(config: Any, *names: str) -> None:
     for name in names:
         if (value := getattr(config, name)) is not None and not value >= 0:
             raise ValueError(f"{name}: must not be negative, got {value}")
+        if value is not None:
+            _refuse_huge(name, value)
 
 
 def positive(config: Any, *names: str) -> None:
@@ -41,6 +53,8 @@ def positive(config: Any, *names: str) -> None:
     for name in names:
         if (value := getattr(config, name)) is not None and not value > 0:
             raise ValueError(f"{name}: must be positive, got {value}")
+        if value is not None:
+            _refuse_huge(name, value)
 
 
 def at_most_seconds(config: Any, most: float, *names: str) -> None:

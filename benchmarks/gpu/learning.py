@@ -112,7 +112,7 @@ def evaluate(plan: Plan) -> None:
     dataset = TripletDataset(plan.folder / "val")
     estimator = load_estimator(plan.folder / "training-stored" / "best.ckpt", device)
     for protocol in ("nominal", "calibrated"):
-        condition = Condition(protocol, protocol)
+        condition = Condition(protocol)
         predict(estimator, dataset, condition, 32)
         began = time.perf_counter()
         predict(estimator, dataset, condition, 32)

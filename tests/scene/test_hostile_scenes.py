@@ -18,6 +18,7 @@ from vision.scene import mesh_files
 from vision.scene.lettered import BoxFile, FaceLook
 from vision.scene.load import load_scene
 from vision.scene.mesh_reading import read_geometries
+from vision.scene.plain import Plain, from_plain
 
 SCENE = """hand: null
 object: {kind: box, name: die, size: [0.05, 0.05, 0.05], mass: 0.06,
@@ -250,3 +251,14 @@ def test_a_box_thinner_than_anything_is_refused() -> None:
     faces = {sign + axis: FaceLook(color=(1, 1, 1)) for sign in "+-" for axis in "xyz"}
     with pytest.raises(ValueError, match=r"size: expected metres from 0\.0001"):
         BoxFile(name="sheet", size=(0.05, 0.05, 1e-300), mass=0.01, faces=faces)
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**12), int("1" * 401), "0.5"])
+def test_what_is_no_number_of_metres_is_refused_in_an_array(value: object, tmp_path: Path) -> None:
+    """Whole numbers have the limits of others, and texts are no numbers."""
+    with pytest.raises(DactylError, match=r"there: .*(within 1e\+09|expected numbers)"):
+        from_plain({"extrinsics": [[value, 0.0], [0.0, 1.0]]}, _Placed, "there")
+
+
+class _Placed(Plain, frozen=True):
+    extrinsics: np.ndarray

@@ -79,8 +79,10 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
         shape: required shape; None for a length that is free.
 
     Raises:
-        ValueError: another shape, or a number that is not finite.
+        ValueError: another shape, something that is no number, or a number that is not finite.
     """
+    if np.asarray(value).dtype.kind not in "fiu":  # NumPy would take texts for numbers
+        raise ValueError("expected numbers")
     array = np.array(value, dtype=dtype)
     if shape is not None and (
         array.ndim != len(shape)
@@ -96,8 +98,9 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
 def _refuse_odd_numbers(value: Any, key: str = "") -> None:
     """Raise ValueError for a number that is not finite, or so large that it must be a mistake: no range would catch
     it."""
-    if isinstance(value, float) and not abs(value) <= _LARGEST:  # true for NaN, too
-        raise ValueError(f"key '{key}': expected a number within {_LARGEST:g}, got {value}")
+    if isinstance(value, (int, float)) and not abs(value) <= _LARGEST:  # true for NaN, too
+        shown = str(value) if len(str(value)) < _LONGEST_NAME else "one of very many digits"
+        raise ValueError(f"key '{key}': expected a number within {_LARGEST:g}, got {shown}")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
     for name, inner in items:
         place = f"{key}[{name}]" if isinstance(name, int) else f"{key}.{name}" if key else str(name)

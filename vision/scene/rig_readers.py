@@ -73,7 +73,7 @@ def read_intrinsics(path: Path) -> Intrinsics:
         model = content.get("distortion_model", unsaid)
         size = _size(content)
         return Intrinsics(*size, _shifted(matrix), _lens(model, distortion))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DactylError(f"{path}: no calibration of OpenCV or ROS: {_reason(error)}") from None
 
 
@@ -91,7 +91,7 @@ def read_rig(path: Path) -> Rig | None:
             return Rig(cameras=tuple(_ours(*named) for named in load_calibration(path).items()))
         if "cam0" in content:
             return Rig(cameras=tuple(_kalibrs(content)))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DactylError(f"{path}: {_reason(error)}") from None
     if any(key in content for key in _MATRIX_KEYS):
         raise DactylError(
@@ -118,7 +118,7 @@ def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
             if number:
                 transform = _numbers(about, "T_cn_cnm1", (4, 4)) @ transform
             seen = _kalibrs_lens(about)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"{name}: {_reason(error)}") from None
         cameras.append(_camera(name, seen, transform))
     return cameras
@@ -210,7 +210,7 @@ def _numbers(content: Mapping[str, Any], key: str, shape: tuple[int, ...] | None
         elif shape == (3, 3) and np.shape(value) == (9,):
             value = np.array(value, np.float64).reshape(3, 3)
         return checked_array(value, shape=shape)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"{key}: {_reason(error)}") from None
 
 
@@ -241,7 +241,7 @@ def _load(path: Path) -> Mapping[str, Any]:
             if re.search(r"\S.*\n---\s*\n", text):
                 raise ValueError("several documents; keep one camera's message (ros2 topic echo --once)")
             content = strict_yaml.load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError, OverflowError) as error:
         raise DactylError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise DactylError(f"{path}: expected keys with values")
