@@ -22,10 +22,7 @@ from vision.hardware import usable_cores
 from vision.processes import collection_paused
 
 COMMANDS = {
-    "scene check": (
-        "datagen.cli:main_scene_check",
-        "check a scene file, in words and an image",
-    ),
+    "scene check": ("datagen.cli:main_scene_check", "check a scene file, in words and an image"),
     "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
     "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
     "policy train": ("datagen.policy.cli:main_train", "train a policy that turns the object"),
@@ -56,7 +53,6 @@ COMMANDS = {
     "unity check": ("datagen.unity.cli:check", "start a Unity player, and see whether its pictures can be trusted"),
     "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
-
 """Function and summary of each command, by its name of one word or two."""
 
 NEEDS = {
