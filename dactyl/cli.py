@@ -57,10 +57,10 @@ COMMANDS = {
 
 NEEDS = {
     **dict.fromkeys(("coverage", "inspect", "evaluate", "compare", "report", "package-model", "calibrate"), ("lab",)),
-    **dict.fromkeys(("scene check", "states", "policy train", "policy evaluate", "render", "doctor"), ("sim",)),
+    **dict.fromkeys(("scene check", "states", "policy evaluate", "render", "doctor"), ("sim",)),
     **dict.fromkeys(("export bop", "closed-loop", "import-recording", "unity export-scene", "unity check"), ("sim",)),
     "train": ("train",),
-    "demo": ("sim", "train"),
+    **dict.fromkeys(("policy train", "demo"), ("sim", "train")),
 }
 """Extras of pyproject.toml that a command always needs. Other commands need extras only for some of their options."""
 
