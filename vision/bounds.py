@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ _MOST = 1 << 53
 
 
 def _refuse_huge(name: str, value: Any) -> None:
-    if value >= _MOST:
+    if _MOST <= value < math.inf:  # what is not finite is refused in other words
         raise ValueError(f"{name}: must be below 2^53, got {value if value < 10**40 else 'one of very many digits'}")
 
 
