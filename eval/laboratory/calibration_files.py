@@ -73,8 +73,9 @@ def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], 
     nominal = rig.nominal.extrinsics
     true = np.stack([calibration[name].transform for name in rig.names])
     turn: Rotation
-    if float((nominal[:, 2, :3] @ nominal[:, 2, :3].T).min()) < _PARALLEL:
-        turn, _ = Rotation.align_vectors(nominal[:, 2, :3], true[:, 2, :3])  # a camera may be mounted upside down
+    axes, seen_along = nominal[:, 2, :3], true[:, 2, :3]
+    if max(float((each @ each.T).min()) for each in (axes, seen_along)) < _PARALLEL:
+        turn, _ = Rotation.align_vectors(axes, seen_along)  # a camera may be mounted upside down
     else:  # of parallel optical axes, or a single camera's, only whole orientations tell
         turn = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()
     there, here = (camera_centres(each) for each in (nominal, true))
