@@ -6,13 +6,16 @@ import math
 import re
 from typing import Any
 
-_MOST = 1 << 53
-"""Numbers from here on have no meaning as a count, a seed, a rate or a time, and overflow elsewhere."""
+_MOST_COUNT, _MOST_NUMBER = 1 << 53, 1e37
+"""From here on, whole numbers and others overflow elsewhere: as float64 and float32."""
 
 
 def _refuse_huge(name: str, value: Any) -> None:
-    if _MOST <= value < math.inf:  # what is not finite is refused in other words
-        raise ValueError(f"{name}: must be below 2^53, got {value if value < 10**40 else 'one of very many digits'}")
+    most = _MOST_COUNT if isinstance(value, int) else _MOST_NUMBER
+    if most <= value < math.inf:  # what is not finite is refused in other words
+        raise ValueError(
+            f"{name}: must be below {most:g}, got {value if value < 10**40 else 'one of very many digits'}"
+        )
 
 
 def at_least_one(config: Any, *names: str) -> None:
