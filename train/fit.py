@@ -53,8 +53,8 @@ def rank() -> int:
     """Return 0 in the first of the processes that train together and a higher number in each of the others, according
     to their launcher."""
     # Lightning reads RANK, LOCAL_RANK and SLURM's variables; if it is started by hand on each node, NODE_RANK is set.
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return rank_zero_only.rank  # type: ignore[attr-defined,no-any-return]
+    if launched := int(rank_zero_only.rank):  # type: ignore[attr-defined]
+        return launched
     if not (node := os.environ.get("NODE_RANK", "0")).isdecimal():
         raise DactylError(f"NODE_RANK: expected this node's number, got '{printable(node)}'")
     return int(node)

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _MOST_COUNT, _MOST_NUMBER = 1 << 53, 1e37
 """From here on, whole numbers and others overflow elsewhere: as float64 and float32."""
 
 
-def _refuse_huge(name: str, value: Any) -> None:
-    most = _MOST_COUNT if isinstance(value, int) else _MOST_NUMBER
-    if most <= value < math.inf:  # what is not finite is refused in other words
-        raise ValueError(
-            f"{name}: must be below {most:g}, got {value if value < 10**40 else 'one of very many digits'}"
-        )
-
-
 def at_least_one(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that is below 1, with its value; None passes."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and not value >= 1:
-            raise ValueError(f"{name}: must be at least 1, got {value}")
-        if value is not None:
-            _refuse_huge(name, value)
+    _require(config, names, lambda value: value >= 1, "must be at least 1, got {}")
 
 
 def all_cores_or_some(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes (numbers of processes or threads, of which None takes all
     cores) that is below 1, with its value."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise ValueError(f"{name}: must be at least 1, got {value}; null takes all cores")
+    _require(config, names, lambda value: value >= 1, "must be at least 1, got {}; null takes all cores")
 
 
 def known_device(config: Any, *names: str) -> None:
@@ -45,20 +32,12 @@ def known_device(config: Any, *names: str) -> None:
 
 def not_negative(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that is below 0, with its value."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and not value >= 0:
-            raise ValueError(f"{name}: must not be negative, got {value}")
-        if value is not None:
-            _refuse_huge(name, value)
+    _require(config, names, lambda value: value >= 0, "must not be negative, got {}")
 
 
 def positive(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that is 0 or below, with its value."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and not value > 0:
-            raise ValueError(f"{name}: must be positive, got {value}")
-        if value is not None:
-            _refuse_huge(name, value)
+    _require(config, names, lambda value: value > 0, "must be positive, got {}")
 
 
 def at_most_seconds(config: Any, most: float, *names: str) -> None:
@@ -72,22 +51,30 @@ def at_most_seconds(config: Any, most: float, *names: str) -> None:
 def drawable_size(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes (longest sides of images, pixels) that lies outside [16,
     2048], with its value; None passes."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and not 16 <= value <= 2048:
-            raise ValueError(f"{name}: must lie between 16 and 2048 pixels, got {value}")
+    _require(config, names, lambda value: 16 <= value <= 2048, "must lie between 16 and 2048 pixels, got {}")
 
 
 def fraction(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes (probabilities, fractions, colours) that lies outside [0,
     1], with its value."""
-    for name in names:
-        if (value := getattr(config, name)) is not None and not 0 <= value <= 1:
-            raise ValueError(f"{name}: must lie in [0, 1], got {value}")
+    _require(config, names, lambda value: 0 <= value <= 1, "must lie in [0, 1], got {}")
 
 
 def inner_fraction(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that does not lie strictly between 0 and 1, with its
     value."""
+    _require(config, names, lambda value: 0 < value < 1, "must lie between 0 and 1, got {}")
+
+
+def _require(config: Any, names: Sequence[str], holds: Callable[[Any], bool], words: str) -> None:
+    """Raise a ValueError for the first of these attributes that does not hold, with its value, or that is huge; None
+    passes."""
     for name in names:
-        if (value := getattr(config, name)) is not None and not 0 < value < 1:
-            raise ValueError(f"{name}: must lie between 0 and 1, got {value}")
+        if (value := getattr(config, name)) is None:
+            continue
+        if not holds(value):
+            raise ValueError(f"{name}: {words.format(value)}")
+        most = _MOST_COUNT if isinstance(value, int) else _MOST_NUMBER
+        if most <= value < math.inf:  # what is not finite is refused in other words
+            shown = value if value < 10**40 else "one of very many digits"
+            raise ValueError(f"{name}: must be below {most:g}, got {shown}")

@@ -14,7 +14,6 @@ from eval.estimation.sources import Shot
 from eval.estimation.unusual import contrast, reasons, recognised
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
 from eval.laboratory.network_views import NetworkViews
-from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -22,7 +21,7 @@ from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quater
 from vision.hardware import torch_device
 from vision.solvers.camera_errors import pose_covariance_of_cameras
 from vision.solvers.self_calibration import RigSolution
-from vision.storage.folders import MANIFEST
+from vision.storage.folders import has_manifest
 
 PoseFrame = Literal["world", "capture"]
 
@@ -104,19 +103,18 @@ class Observer:
         self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device))
         rig = self.estimator.rig
         calibration, self.nominal = None, True
-        self.frame: PoseFrame = "world"
-        self._world_from_frame = np.eye(4)
+        world_from_capture = None
         if config.calibration is not None:
             calibration = read_calibration(config.calibration, rig)
-            self._world_from_frame = find_capture_frame(config.calibration, calibration, rig)
-            self.frame = "world" if np.array_equal(self._world_from_frame, np.eye(4)) else "capture"
+            world_from_capture = find_capture_frame(config.calibration, calibration, rig)
             self.nominal = False
         elif config.lenses:
             calibration = read_lenses(config.lenses, rig)
         if self.nominal and (fault := self.estimator.nominal_fault) is not None:
             raise DactylError(f"calibration: {fault}")
-        rectified = config.rectified or (config.pictures is not None and (config.pictures / MANIFEST).exists())
-        self.views = NetworkViews(rig, calibration, self._world_from_frame, rectified)
+        rectified = config.rectified or (config.pictures is not None and has_manifest(config.pictures))
+        self.views = NetworkViews(rig, calibration, world_from_capture, rectified)
+        self.frame: PoseFrame = "world" if self.views.frame_known else "capture"
         self._found: RigSolution | None = None
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
@@ -137,7 +135,7 @@ class Observer:
             found: the cameras.
             motion: (4, 4), from the world in which they are to that of the cameras until now.
         """
-        self._world_from_frame = inverse(motion) @ self._world_from_frame
+        self.views.move_world(motion)
         self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
         self._found, self.nominal = found, False
 
@@ -163,7 +161,8 @@ class Observer:
     def _estimate(self, shot: Shot, images: np.ndarray, contrasts: np.ndarray, found: dict[str, Any]) -> Estimate:
         rig, usual = self.estimator.rig, self.estimator.usual_spread
         cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
-        turn, shift = self._world_from_frame[:3, :3], self._world_from_frame[:3, 3]
+        world_from_frame = self.views.world_from_capture
+        turn, shift = world_from_frame[:3, :3], world_from_frame[:3, 3]
         both = np.kron(np.eye(2), turn.T)
         if usual is not None:
             scale, matrices, transforms = found["keypoint_scale"], found["intrinsics"], found["extrinsics"]
@@ -184,7 +183,7 @@ class Observer:
             reasons(contrasts, rig.names, None if usual is None else float(found["spread"]), usual),
             images,
             matrices,
-            transforms @ self._world_from_frame,
+            transforms @ world_from_frame,
         )
 
 

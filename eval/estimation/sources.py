@@ -22,7 +22,7 @@ from vision.errors import DactylError
 from vision.scene.scene import Scene, require_same
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
-from vision.storage.folders import MANIFEST
+from vision.storage.folders import has_manifest
 from vision.storage.layout import sample_key
 
 
@@ -89,7 +89,7 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
     assert folder is not None
     if not folder.is_dir():
         raise DactylError(f"{folder}: no such folder of pictures; check the path, or name files with --cameras")
-    if (folder / MANIFEST).exists():
+    if has_manifest(folder):
         return _dataset(folder, scene)
     if any((folder / f"{name}.csv").exists() for name in rig.names):
         return _files(

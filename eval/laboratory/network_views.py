@@ -39,7 +39,8 @@ class NetworkViews:
         rectified: bool = False,
     ) -> None:
         self.rig, self.calibration = rig, calibration
-        self._world_from_capture = np.eye(4) if world_from_capture is None else world_from_capture
+        self.world_from_capture = np.eye(4) if world_from_capture is None else world_from_capture
+        """(4, 4) from the calibration's frame to the world; the identity without one."""
         self._rectified = rectified
         self._views: dict[tuple[str, int, int], View] = {}
         self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
@@ -70,12 +71,12 @@ class NetworkViews:
     @property
     def frame_known(self) -> bool:
         """Whether the calibration is in the world frame, or there is none."""
-        return np.array_equal(self._world_from_capture, np.eye(4))
+        return np.array_equal(self.world_from_capture, np.eye(4))
 
     def move_world(self, motion: FloatArray) -> None:
         """Correct the world, in which ``cameras`` are, by a rigid motion (4, 4) from the corrected to the former one;
         the images remain the same."""
-        self._world_from_capture = inverse(motion) @ self._world_from_capture
+        self.world_from_capture = inverse(motion) @ self.world_from_capture
         self.cameras = self.cameras[0], self.cameras[1] @ motion
 
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
@@ -114,7 +115,7 @@ class NetworkViews:
             matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
             # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
             moved = inverse(self.cameras[1][number]) @ transforms[number]  # of the world
-            transform = before.transform @ inverse(self._world_from_capture) @ moved @ self._world_from_capture
+            transform = before.transform @ inverse(self.world_from_capture) @ moved @ self.world_from_capture
             radial = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
             lens = radial if before.lens.is_pinhole else before.lens
             found[camera.name] = CalibratedCamera(matrix, lens, *size, transform)
@@ -140,7 +141,7 @@ class NetworkViews:
         key = camera.name, width, height
         if key not in self._views:
             taken_by = self._taken_by(camera, width, height)
-            self._views[key] = make_view(taken_by, inverse(self._world_from_capture), camera, True)
+            self._views[key] = make_view(taken_by, inverse(self.world_from_capture), camera, True)
         return self._views[key]
 
 

@@ -20,7 +20,7 @@ from vision.scene.calibration import CalibratedCamera, check_calibration_name, s
 from vision.scene.scene import Scene, require_same
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
-from vision.storage.folders import MANIFEST
+from vision.storage.folders import has_manifest
 
 _BATCH = 16
 
@@ -95,7 +95,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
 
     estimator = PoseEstimator.load(str(config.checkpoint))
     if config.calibration is None:
-        rectified = config.rectified or (config.recording / MANIFEST).exists()
+        rectified = config.rectified or has_manifest(config.recording)
         if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
             raise DactylError("distortion: the network's scene has the lenses already; leave it out")
         views = NetworkViews(estimator.rig, rectified=rectified)
@@ -135,7 +135,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:
     """Yield the images of each triplet in rig order, and their origins; ``scene`` is the network's."""
-    if (config.recording / MANIFEST).exists():
+    if has_manifest(config.recording):
         dataset = TripletDataset(config.recording)
         require_same(
             scene, dataset.scene, f"{config.recording}: not what the network was trained on", to_a_network=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from vision.errors import DactylError
@@ -30,6 +31,11 @@ class Reservation(Record, frozen=True):
     """
 
     config: dict[str, Any]
+
+
+def has_manifest(folder: Path) -> bool:
+    """Return whether a folder holds a finished output, such as a dataset, in place of a user's own files."""
+    return (folder / MANIFEST).exists()
 
 
 def read_reservation(folder: Location) -> dict[str, Any]:
