@@ -58,8 +58,7 @@ COMMANDS = {
 NEEDS = {
     **dict.fromkeys(("coverage", "inspect", "evaluate", "compare", "report", "package-model", "calibrate"), ("lab",)),
     **dict.fromkeys(("scene check", "states", "policy evaluate", "render", "doctor"), ("sim",)),
-    **dict.fromkeys(("export bop", "closed-loop", "import-recording", "unity export-scene"), ("sim",)),
-    "unity check": ("sim", "unity"),
+    **dict.fromkeys(("export bop", "closed-loop", "import-recording", "unity export-scene", "unity check"), ("sim",)),
     "train": ("train",),
     **dict.fromkeys(("policy train", "demo"), ("sim", "train")),
 }

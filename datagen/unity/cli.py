@@ -99,9 +99,10 @@ def check(argv: Sequence[str]) -> None:
     from datagen.render.base import RenderOptions, rendered_scene
     from datagen.render.sample import Sample
     from datagen.sim.complete import complete_scene
-    from datagen.unity.renderer import UnityRenderer
 
     config = parse(PlayerCheckConfig, argv, "dactyl unity check", check.__doc__ or "")
+    from datagen.unity.renderer import UnityRenderer  # needs the extra unity, which --help does not
+
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))
     console = Console()
     scene = rendered_scene(complete_scene(config.scene), options)

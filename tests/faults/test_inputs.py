@@ -23,12 +23,13 @@ from PIL import Image
 
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import committed_part, load_states, states_fingerprint
-from datagen.unity import records, wire
+from datagen.unity import wire
 from eval.laboratory.capture import read_pictures, read_poses
 from eval.laboratory.pictures import read_picture
 from tests.eval.lab import cameras, write_csv
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, misworded, outcome
+from tests.unity import codec
 from tests.unity.batches import random_batch
 from vision.errors import DactylError
 from vision.scene.calibration import load_calibration, save_calibration
@@ -191,11 +192,14 @@ def messages(seed: int) -> dict[str, tuple[bytes, Callable[[bytes], Any]]]:
     batch = random_batch(rng, 2, pictures=(1, 2))
     pictures = rng.integers(0, 255, (2, 3, 4, 5, 3), dtype=np.uint8)
     return {
-        "request": (wire.Request(wire.Kind.RENDER, 5, 9, batch.encode()).encode(), wire.Request.decode),
-        "batch": (batch.encode(), records.RenderBatch.decode),
-        "reply": (wire.Reply(3, wire.Status.OK, pictures.shape, pictures.ravel()).encode(), wire.Reply.decode),  # type: ignore[arg-type]
-        "words": (wire.Reply(3, wire.Status.FAILED, text="out of memory").encode(), wire.Reply.decode),
-        "piece": (wire.pieces(rng.bytes(300), 100)[1], wire.open_piece),
+        "request": (wire.Request(wire.Kind.RENDER, 5, 9, batch.encode()).encode(), codec.decode_request),
+        "batch": (batch.encode(), codec.decode_batch),
+        "reply": (
+            codec.encode_reply(wire.Reply(3, wire.Status.OK, pictures.shape, pictures.ravel())),
+            wire.Reply.decode,
+        ),
+        "words": (codec.encode_reply(wire.Reply(3, wire.Status.FAILED, text="out of memory")), wire.Reply.decode),
+        "piece": (wire.pieces(rng.bytes(300), 100)[1], codec.open_piece),
     }
 
 
