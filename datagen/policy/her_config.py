@@ -25,8 +25,8 @@ class HerConfig:
         output: folder; an unfinished training there is resumed, a larger ``steps`` extends it.
         scene: name or file of the scene (configs/scenes).
         locked_wrist: hold the hand's wrist joints still (`wrist` in its file).
-        init: weights to start from, a policy.pt of a training or the name of a shipped one; null starts from random
-            weights.
+        init: weights to start from, a policy.pt of a training or the name of a shipped one, for this hand and this or
+            another object that is described alike (docs/policy.md); null starts from random weights.
         teacher: weights of an actor whose actions are learnt on the states that the trained one reaches
             (`datagen.policy.student`); null learns from goals, by hindsight.
         randomized: train in the paper's randomized simulation.

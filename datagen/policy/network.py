@@ -199,14 +199,15 @@ def load_policy(path: Path) -> tuple[Actor, Normaliser, dict[str, Any]]:
     return actor.eval(), normaliser.eval(), about
 
 
-def load_policy_for(path: Path, layout: Layout, target: str) -> tuple[Actor, Normaliser, dict[str, Any]]:
-    """Load a policy as :func:`load_policy` does, for a scene of that layout and an object of that name.
+def load_policy_for(path: Path, layout: Layout, target: str | None) -> tuple[Actor, Normaliser, dict[str, Any]]:
+    """Load a policy as :func:`load_policy` does, for a scene of that layout and an object of that name; None stands for
+    any object.
 
     Raises:
         DactylError: as :func:`load_policy`, or the policy is for another layout or object.
     """
     actor, normaliser, about = load_policy(path)
-    if about["object"] != target:
+    if target is not None and about["object"] != target:
         raise DactylError(f"{path}: a policy for the {about['object']}, not the {target}; choose another")
     if actor.layout != layout:
         raise DactylError(f"{path}: a policy for {actor.layout}, where the scene has {layout}; choose another")

@@ -166,19 +166,19 @@ class Training:
         config = self.config
         if not config.teacher:
             return Learner(config.learning, self.layout, hidden, config.seed, torch_device(config.device))
-        actor, normaliser = self._weights(config.teacher)
+        actor, normaliser = self._weights(config.teacher, self.target.name)
         if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")
         if actor.servo != config.learning.servo:
             raise DactylError(f"{config.teacher}: made for {actor.servo}; give learning.servo the same")
         return Student(config.learning, actor, normaliser, hidden, config.seed, torch_device(config.device))
 
-    def _weights(self, source: str) -> tuple[Actor, Normaliser]:
-        actor, normaliser, _ = load_policy_for(shipped().get(source, Path(source)), self.layout, self.target.name)
+    def _weights(self, source: str, target: str | None) -> tuple[Actor, Normaliser]:
+        actor, normaliser, _ = load_policy_for(shipped().get(source, Path(source)), self.layout, target)
         return actor, normaliser
 
     def _take_on(self, source: str) -> None:
-        actor, normaliser = self._weights(source)
+        actor, normaliser = self._weights(source, None)  # what turns one object is a beginning for another
         try:
             self.learner.take_on(actor, normaliser)
         except ValueError as error:

@@ -169,6 +169,25 @@ def test_a_policy_of_another_hand_is_one_line(can: SimScene, folder: Path, tmp_p
         create_policy(str(path), can, 2)
 
 
+def test_a_training_begins_with_a_policy_for_another_object(
+    policy: Path, can: SimScene, folder: Path, tmp_path: Path
+) -> None:
+    learnt, normaliser, about = load_policy(policy)
+    path = tmp_path / "another.pt"
+    save_policy(path, learnt, normaliser, about | {"object": "another"})
+    with pytest.raises(DactylError, match=r"another\.pt: a policy for the another, not the can"):
+        create_policy(str(path), can, 2)
+    learning = replace(TINY.learning, memory=Memory("gru", 2, 8))
+    config = replace(
+        TINY, scene=str(folder / "tray-can.yaml"), randomized=True, learning=learning, critics_first=10_000
+    )
+    config = replace(config, output=tmp_path / "run", init=str(path))
+    train(config)
+    after, _, about = load_policy(tmp_path / "run/policy.pt")
+    assert about["object"] == "can"
+    torch.testing.assert_close(after.state_dict(), learnt.state_dict())  # only the critics have learnt yet
+
+
 def test_a_checkpoint_of_other_networks_is_one_line(policy: Path, folder: Path, tmp_path: Path) -> None:
     """As there is one where the scene's file named another hand before."""
     checkpoint = torch.load(policy.parent / "checkpoint.pt")
