@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +21,11 @@ class Seen(NamedTuple):
     quaternion: FloatArray
     covariance: FloatArray
 
-    def updated(self, worlds: NDArray[np.int64], found: Mapping[str, np.ndarray]) -> Seen:
+    def updated(self, worlds: NDArray[np.int64], found: Seen) -> Seen:
         """Return a copy with what was ``found`` in some worlds (K,)."""
-        arrays = [getattr(self, name).copy() for name in self._fields]
-        for name, array in zip(self._fields, arrays, strict=True):
-            array[worlds] = found[name]
+        arrays = [array.copy() for array in self]
+        for array, new in zip(arrays, found, strict=True):
+            array[worlds] = new
         return Seen(*arrays)
 
 

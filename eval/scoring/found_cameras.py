@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.scoring.estimator import Estimator
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.progress import progress
@@ -45,11 +46,6 @@ def recordings_of(indices: np.ndarray, config: Mapping[str, Any], recording: obj
     return indices // size
 
 
-def can_self_calibrate(estimator: object) -> bool:
-    """Return whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
-    return getattr(estimator, "finds_cameras", False) and hasattr(estimator, "self_calibrate")
-
-
 def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[FloatArray, FloatArray]:
     """Read K (N, C, 3, 3) and T (N, C, 4, 4) from a calibration file, the same for each sample.
 
@@ -80,7 +76,7 @@ class CamerasNotFoundError(DactylError):
     """A recording does not determine its cameras."""
 
 
-def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
+def found_cameras(estimator: Estimator, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
     """Find K (N, C, 3, 3) and T (N, C, 4, 4) of each sample with the estimator, from all of the sample's recording.
 
     Raises:

@@ -178,6 +178,8 @@ def test_a_lost_object_is_where_it_was_seen_last() -> None:
 class _Surveyor(Eye):
     """Finds cameras: those of the rig, moved along x by a millimetre for each recording it has seen."""
 
+    finds_cameras = True
+
     def observe(self, triplets: Iterable[np.ndarray], batch_size: int) -> list[np.ndarray]:
         drawn: list[Any] = []  # a call of the renderer after the other, each as it comes
         for _ in triplets:

@@ -21,14 +21,14 @@ from eval.laboratory.cli import main_calibrate
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import NetworkViews
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
-from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.comparison import compare
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.found_cameras import found_cameras, recordings
-from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
 from tests.scenes import rig, scene
+from eval.scoring.bootstrap import Interval, mean_interval
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import project
@@ -86,7 +86,7 @@ class Seer(Oracle):
 
     def __init__(self, datasets: Iterable[TripletDataset], error_px: float = 0.1) -> None:
         super().__init__(datasets, distance_mm=2.0)
-        self.error_px = error_px
+        self.error_px, self.finds_cameras = error_px, True
         self.rig = self.scene.rig
         model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1), window=WindowConfig())
         self.network = PoseEstimator(build_model(model, scene("block", SIZE)))
