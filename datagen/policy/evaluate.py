@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
@@ -21,6 +20,7 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
+from vision.bootstrap import Interval, mean_interval
 from vision.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json, to_jsonable
@@ -100,12 +100,10 @@ class Result:
         return float(np.median(self.goals))
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian."""
-        if len(set(self.goals)) == 1:
-            return self.mean, self.mean
-        draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
-        return float(draws.confidence_interval.low), float(draws.confidence_interval.high)
+        found = mean_interval(self.goals, np.arange(len(self.goals)), np.random.default_rng(0))
+        return found or Interval(self.mean, self.mean)
 
 
 def play(

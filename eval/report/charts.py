@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from eval.report.plots import COLORS, PARTS, log_axis, log_scale, new_figure, plain_axes
-from eval.scoring.bootstrap import Interval
 from eval.scoring.metrics import PoseErrors
+from vision.bootstrap import Interval
 
 _STYLES = {"nominal": "-", "self-calibrated": (0, (5, 1.5, 1, 1.5)), "calibrated": (0, (5, 1.5)), None: (0, (1, 2))}
 

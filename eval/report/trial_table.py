@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.report.table_text import table_text
-from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.trial_results import ClosedLoop, Play
+from vision.bootstrap import Interval, mean_interval
 from vision.published import STEP_SECONDS, TRIALS, ConsecutiveGoals
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.comparison import Difference
 from eval.scoring.metrics import PoseErrors, Summary, metrics, summarise, table_metrics
 from eval.scoring.record import Evaluation
+from vision.bootstrap import Interval, mean_interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
 """Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""

@@ -28,7 +28,7 @@ from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
 from tests.scenes import rig, scene
-from eval.scoring.bootstrap import Interval, mean_interval
+from vision.bootstrap import Interval, mean_interval
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import project
