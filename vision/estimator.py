@@ -179,9 +179,9 @@ class PoseEstimator:
 
     @property
     def usual_spread(self) -> float | None:
-        """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.Views.spread`), in images like those
-        the network was validated on; a hundredth of the window around the object if it was never measured. None if the
-        model has none."""
+        """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.ViewAgreement.spread`), in images like
+        those the network was validated on; a hundredth of the window around the object if it was never measured. None
+        if the model has none."""
         return self.model.typical_spread
 
     def observe(self, triplets: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> Observations:

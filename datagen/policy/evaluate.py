@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
-from datagen.policy.recorder import Recorder
+from datagen.policy.recorder import TrialRecorder
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
@@ -34,7 +34,7 @@ Ending = Literal["dropped", "late", "complete"]
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluatePolicyConfig:
     """What to play.
 
     Attributes:
@@ -107,12 +107,12 @@ class Result:
 
 
 def play(
-    config: EvaluateConfig,
+    config: EvaluatePolicyConfig,
     scene: Scene,
     policy: str,
     randomization: Randomization,
     label: str,
-    recorder: Recorder | None = None,
+    recorder: TrialRecorder | None = None,
 ) -> Result:
     """Play all trials in parallel, each until it is over."""
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
@@ -167,13 +167,13 @@ def play_trials(
     return trials.reached.tolist(), endings
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, Result]:
+def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     """Play the configured trials, and write ``results.json`` and the GIF."""
     scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
-    recorder = Recorder() if config.gif else None
+    recorder = TrialRecorder() if config.gif else None
     results: dict[str, Result] = {}
     for kind, randomization in kinds.items():
         wanted = recorder if not results else None
@@ -200,7 +200,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     return results
 
 
-def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
+def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
     """Return a Markdown table of consecutive goals next to the paper's Table 3."""
     scene = load_scene(config.scene)
     target = scene.object.name

@@ -292,9 +292,10 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
     for one in loop.plays:
         assert set(one.endings) <= {"dropped", "late", "complete"}
         if one.observation_source == "vision":
-            assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+            assert one.errors is not None
+            assert one.errors.means == pytest.approx((4.0, 2.0), abs=1e-6)
             assert one.over_time is not None
-            assert one.over_time["trials"][0] == 3
+            assert one.over_time.trials[0] == 3
             for name in (f"errors-{one.simulation}.png", f"film-{one.simulation}.gif"):
                 with Image.open(config.output / name) as picture:
                     assert min(picture.size) > SIZE
@@ -326,12 +327,13 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
 def test_tracked_trials_say_what_the_policy_was_told(config: ClosedLoopConfig, played: list[int]) -> None:
     config = replace(config, track=True, latency_steps=1, state=False, randomized=False)
     (one,) = run.closed_loop(config).plays
-    assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+    assert one.errors is not None
+    assert one.errors.means == pytest.approx((4.0, 2.0), abs=1e-6)
     assert one.told is not None
-    assert one.told != one.errors
+    assert one.told.means != one.errors.means
     text = (config.output / "table.md").read_text()
     assert "estimates 0.08 s late, tracked, and predicted for the moment when they arrive" in text
-    assert f"off by {one.told[0]:.2f}° and {one.told[1]:.2f} mm" in text
+    assert f"off by {one.told.means[0]:.2f}° and {one.told.means[1]:.2f} mm" in text
 
 
 def test_bad_input_is_one_line_before_anything_is_played(config: ClosedLoopConfig, played: list[int]) -> None:

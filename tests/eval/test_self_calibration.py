@@ -39,7 +39,7 @@ from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
 from vision.scene.rig import Camera, Rig
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
@@ -101,7 +101,7 @@ class Seer(Oracle):
             turn = matrix_from_quaternion(sample["object_quaternion"])
             rng = np.random.default_rng(int(sample["index"]))
             angles = torch.from_numpy(sample["joint_position"][None, :2])
-            hand = locate(LANDMARKS, angles)[0][0].numpy()
+            hand = locate_landmarks(LANDMARKS, angles)[0][0].numpy()
             for points, seen in (
                 (self.scene.object.keypoints @ turn.T + sample["object_position"], corners),
                 (hand, landmarks),

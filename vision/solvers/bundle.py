@@ -9,7 +9,7 @@ finds the most probable set of
 - and, where cameras are free, the wrist's angles (2) and for each camera a rotation about its centre, a translation and
   a zoom (7),
 
-given all pixels with their scales and the priors of camera displacements (:class:`vision.solvers.given.Displacement`)
+given all pixels with their scales and the priors of camera displacements (:class:`vision.solvers.given.CameraPrior`)
 and wrist angles. Levenberg-Marquardt in float64; each camera's seven numbers are eliminated from the equations of the
 others (the Schur complement, as in any bundle adjustment). No input gives NaN: whatever the pixels do not determine
 stays at its prior, and the returned deviations show it.
@@ -25,7 +25,7 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle_problem import Problem, State
-from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.given import CameraPrior, PointObservations, Subject
 from vision.solvers.lines import line_through, mirrored
 from vision.solvers.look_alikes import agree
 from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
@@ -116,7 +116,7 @@ def solve_bundle(
         points, landmarks, anchor, permutations = subject
         count = len(points)
         pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        precision = Displacement().precision(nominal)
+        precision = CameraPrior().precision(nominal)
         problem = Problem(points, pixels, weight, nominal, precision, landmarks)
         state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
         if permutations is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
 from vision.scene.landmarks import Landmarks
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
 
 _TINY = 1e-9
@@ -73,7 +73,7 @@ class Problem:
         pixels: (B, C, N, 2) observed pixels of the points and landmarks in each camera.
         weight: (B, C, N) weight of each, 1 / pixels^2.
         cameras: the true ones, or nominal ones that are free.
-        precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.Displacement`); None if they are fixed.
+        precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.CameraPrior`); None if they are fixed.
         landmarks: the hand's landmarks; None without.
     """
 
@@ -132,7 +132,7 @@ class Problem:
         arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
-            landmarks, derivative = locate(self.landmarks, state.angles)
+            landmarks, derivative = locate_landmarks(self.landmarks, state.angles)
             world = torch.cat([world, landmarks], dim=1)
         turn, centre, focal = self._placed(state)
         ray = world[:, None] - centre[:, :, None]

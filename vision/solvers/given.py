@@ -15,8 +15,8 @@ from vision.scene.landmarks import Landmarks
 
 
 @dataclass(frozen=True)
-class Displacement:
-    """Standard deviations of a true camera about the nominal one; the defaults are those of Table 9.
+class CameraPrior:
+    """Prior of a true camera: its standard deviations about the nominal one; the defaults are those of Table 9.
 
     Attributes:
         rotation: radians about each axis: up to 3 degrees about a random axis.

@@ -29,7 +29,7 @@ class RigProblem:
 
     Args:
         frames: the problem of all frames, in which cameras have no prior.
-        precision: (C, 7) of the cameras (:meth:`vision.solvers.given.Displacement.precision`).
+        precision: (C, 7) of the cameras (:meth:`vision.solvers.given.CameraPrior.precision`).
         landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames; 0
             for none.
         distortion: whether to estimate each camera's radial distortion, too.

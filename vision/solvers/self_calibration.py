@@ -30,11 +30,11 @@ from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
-from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.given import CameraPrior, PointObservations, Subject
 from vision.solvers.look_alikes import named_by
 from vision.solvers.rig_problem import RigProblem, RigState
 from vision.solvers.triangulate import PoseSolution, with_weights
-from vision.solvers.views import Views
+from vision.solvers.views import ViewAgreement
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most
@@ -59,8 +59,8 @@ class RigSolution:
         poses: of the object in each of the N frames, by the estimated cameras.
         drift_deg: (C, 3) rotation of each camera from the first frame to the last, about the world's axes, degrees.
         drift_deviation_deg: (C, 3) deviations of these.
-        spread: (N,) pixels, :attr:`vision.solvers.views.Views.spread` of each frame: how far the object's points
-            scatter about their projections by these cameras and poses.
+        spread: (N,) pixels, :attr:`vision.solvers.views.ViewAgreement.spread` of each frame: how far the object's
+            points scatter about their projections by these cameras and poses.
     """
 
     cameras: Cameras
@@ -124,7 +124,7 @@ def self_calibrate(
         if subject.permutations is not None:
             named = named_by(subject.points, *named, first.cameras, *pose, subject.permutations)
         pixels, weight = (torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True))
-        precision = Displacement().precision(nominal)
+        precision = CameraPrior().precision(nominal)
         nothing = torch.zeros_like(precision)  # no prior in a single frame; the recording has it once
         frames = Problem(subject.points, pixels, weight, everywhere, nothing, subject.landmarks)
         frames.body_precision = frames.body_precision * _ANGLES
@@ -218,7 +218,7 @@ def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
     count = len(frames.points)
     off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
     scale = frames.weight[:, :, :count].clamp_min(1e-12).rsqrt()
-    return Views(cameras, scale, off).spread
+    return ViewAgreement(cameras, scale, off).spread
 
 
 def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:
