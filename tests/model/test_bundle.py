@@ -153,7 +153,7 @@ def test_error_grows_as_confidence_falls() -> None:
         )
         for pixels, scale in truth.sights(0.0, 0.0)
     ]
-    calibrated = solve_pose(BLOCK, sights[0].pixels, sights[0].scale, truth.cameras, ANCHOR)
+    calibrated = solve_pose(BLOCK, sights[0], truth.cameras, ANCHOR)
     for pose in (truth.solve(sights[0], sights[1]).pose, calibrated):
         turn, shift = truth.errors(pose)
         for error, promised in ((turn, pose.rotation_deviation), (shift, position_deviation(pose))):

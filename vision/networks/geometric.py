@@ -113,7 +113,7 @@ class GeometricModel(PointNetwork):
             solution, cameras = bundle.pose, bundle.cameras
         else:
             solution = solve_pose(
-                self.keypoints, *corners, cameras, self.position_mean, self.config.iterations, self.permutations
+                self.keypoints, corners, cameras, self.position_mean, self.config.iterations, self.permutations
             )
         axes = self.object.symmetries.axes
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
