@@ -11,7 +11,7 @@ from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from eval.closed_loop.looks import TrialAppearance, sample_of
-from eval.closed_loop.policy_view import PolicyView, Seen, observation_by_sight, with_differences
+from eval.closed_loop.policy_view import PolicyView, WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
 from eval.scoring.estimator import Estimator
 from eval.scoring.predict import unit_quaternion
@@ -51,7 +51,7 @@ class VisionObserver:
         self.symmetries = estimator.scene.object.symmetries
         self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds, self.symmetries)
         self.rows: list[dict[str, np.ndarray]] = []
-        self._seen: list[Seen] = []  # of each step
+        self._seen: list[WorldEstimates] = []  # of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
         """Observe the worlds that are still running, ``going`` (K,); the others keep their last estimate."""
@@ -76,12 +76,12 @@ class VisionObserver:
         )
         return observation_by_sight(self.environment.sense(), view, self.symmetries)
 
-    def _latest(self, true: Observation) -> Seen:
+    def _latest(self, true: Observation) -> WorldEstimates:
         """Return the last estimates; before the first, the worlds' true poses with unknown covariance."""
         if self._seen:
             return self._seen[-1]
         unknown = np.full((self.environment.worlds, 6, 6), np.nan)
-        return Seen(true["object_position"], true["object_quaternion"], unknown)
+        return WorldEstimates(true["object_position"], true["object_quaternion"], unknown)
 
     def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
         """Return what has arrived of the object at a step; the first estimate arrives without latency."""
@@ -92,7 +92,7 @@ class VisionObserver:
             self.tracked.take(arrived, self._seen[arrived], going)
         return self.tracked.at(step)
 
-    def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[Seen, FloatArray]:
+    def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:
         """Return estimates in the worlds that are still running, ``going`` (K,), and the confidence of each, (K,)."""
         samples = [sample_of(true, world, self.trials[world], self.look.appearances[world]) for world in going]
         known = self.look.known
@@ -102,5 +102,5 @@ class VisionObserver:
         if self.tracked is not None and "covariance" not in found:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         unknown = np.full((len(going), 6, 6), np.nan)
-        seen = Seen(found["position"], unit_quaternion(found["quaternion"]), found.get("covariance", unknown))
+        seen = WorldEstimates(found["position"], unit_quaternion(found["quaternion"]), found.get("covariance", unknown))
         return seen, found["confidence"]

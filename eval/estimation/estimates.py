@@ -27,7 +27,7 @@ PoseFrame = Literal["world", "capture"]
 
 
 @dataclass(frozen=True)
-class SeenBy:
+class ViewQuality:
     """What one camera contributes to an estimate.
 
     Attributes:
@@ -71,7 +71,7 @@ class Estimate:
     confidence: float
     covariance: FloatArray | None
     camera_covariance: FloatArray
-    cameras: dict[str, SeenBy]
+    cameras: dict[str, ViewQuality]
     unusual: tuple[str, ...]
     images: np.ndarray
     matrices: FloatArray
@@ -177,7 +177,7 @@ class Observer:
             matrices, transforms = found["intrinsics"][row], found["extrinsics"][row]
             numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"][row])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
-            cameras = {name: SeenBy(*row) for name, row in zip(rig.names, rows, strict=True)}
+            cameras = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
             covariance = both @ found["covariance"][row] @ both.T
         return Estimate(
             shot.key,

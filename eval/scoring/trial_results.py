@@ -132,10 +132,10 @@ class ClosedLoopRecord(Record, frozen=True):
     plays: Annotated[tuple[PlayRecord, ...], msgspec.Meta(min_length=1)]
 
 
-class HowPlayed(msgspec.Struct, frozen=True):
+class TrialConditions(msgspec.Struct, frozen=True):
     """The part of ``config`` that a table of trials states."""
 
-    rules: HowLong
+    rules: TrialLimits
     protocol: ProtocolName
     latency_steps: Count
     hold_out: tuple[Text, ...]
@@ -143,7 +143,7 @@ class HowPlayed(msgspec.Struct, frozen=True):
     calibration_triplets: Count = 0
 
 
-class HowLong(msgspec.Struct, frozen=True):
+class TrialLimits(msgspec.Struct, frozen=True):
     """The part of the rules of a trial that a table states."""
 
     goals: Count
@@ -166,9 +166,9 @@ class ClosedLoop:
         return self.scene.object.name
 
     @property
-    def played(self) -> HowPlayed:
+    def played(self) -> TrialConditions:
         """How the trials were played."""
-        return convert(self.record.config, HowPlayed, f"{self.folder / RESULTS}: key 'config'")
+        return convert(self.record.config, TrialConditions, f"{self.folder / RESULTS}: key 'config'")
 
     @property
     def plays(self) -> tuple[PlayRecord, ...]:
