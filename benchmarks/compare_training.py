@@ -41,7 +41,8 @@ from benchmarks.train import Contender, made_up_batch
 from benchmarks.variants import LOOKS, VARIANTS
 from datagen.cli import main_render
 from eval.scoring.conditions import Condition, ProtocolName
-from eval.scoring.predict import load_estimator, predict
+from eval.scoring.estimator import load_estimator
+from eval.scoring.predict import predict
 from train.cli import parse
 from train.config import TrainConfig
 from vision.errors import DactylError

@@ -28,7 +28,7 @@ from vision.networks.geometric import GeometricModel
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.model import build_model
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
     found = model(images)
     points = {
         "corners": model.keypoints.float()[None] + torch.tensor([1.02, 0.87, 0.145]),
-        "landmarks": locate(hand.landmarks, torch.tensor([[-0.17, -0.33]]))[0],
+        "landmarks": locate_landmarks(hand.landmarks, torch.tensor([[-0.17, -0.33]]))[0],
     }
     seen = {}
     for what, world in points.items():

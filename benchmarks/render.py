@@ -31,7 +31,7 @@ from benchmarks.machine import describe  # noqa: E402
 from benchmarks.samples import make_samples  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
 from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E402
-from datagen.generate.view_labels import Views  # noqa: E402
+from datagen.generate.view_labels import ViewLabeller  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
 from datagen.render.base import Renderer, RenderOptions, rendered_scene  # noqa: E402
 from datagen.render.filament import FilamentRenderer  # noqa: E402
@@ -126,7 +126,7 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
         spent[stage] = spent.get(stage, 0.0) + time.process_time() - start
 
     scene = drawn(options)
-    views = Views(scene, options)
+    views = ViewLabeller(scene, options)
     members = []
     with timed("a new context, and its shaders"):
         renderer: Renderer = create_renderer("filament", scene, options)

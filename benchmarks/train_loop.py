@@ -31,7 +31,7 @@ from benchmarks.train import made_up_batch, sized_scene
 from train.batches import Batch, MixedBatches, StepSampler, collate
 from train.cli import parse
 from train.config import TrainConfig
-from train.data import _Triplets
+from train.data import Triplets
 from train.fit import make_trainer
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
@@ -120,7 +120,7 @@ def bare(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int)
 def by_number(folder: Path, batch_size: int, batches: int, workers: int) -> Iterator[Batch]:
     """Return the batches that training on a map-style dataset gets."""
     source = TripletDataset(folder)
-    triplets = _Triplets(source, np.arange(len(source)), cache=False)
+    triplets = Triplets(source, np.arange(len(source)), cache=False)
     sampler = StepSampler(len(triplets), batch_size, batches, seed=0)
     return iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from datagen.unity import records, wire
-from datagen.unity.player import Player
+from datagen.unity.player import UnityPlayer
 from tests.unity.batches import random_batch, small_pack
 
 PACK = small_pack().encode()
@@ -38,7 +38,7 @@ def processor_time(process: int) -> float:
 
 
 def measure(
-    player: Player, process: int, form: records.Form, samples: int, triplets: int, runs: int
+    player: UnityPlayer, process: int, form: records.Form, samples: int, triplets: int, runs: int
 ) -> Iterator[tuple[float, float, float]]:
     """Yield for each run: triplets per second, and milliseconds of processor time per triplet in Python and player."""
     scene = wire.content_hash(PACK)
@@ -75,7 +75,7 @@ def main() -> None:
         for name, form in FORMS.items():
             shape = f"{max(arguments.samples)}:" + ",".join([f"{SIZE}x{SIZE}"] * CAMERAS)
             options = ("--observations", shape) if form == records.Form.OBSERVATIONS else ()
-            player = Player(executable, options, log=Path(folder) / "log", start_timeout_s=60, reply_timeout_s=60)
+            player = UnityPlayer(executable, options, log=Path(folder) / "log", start_timeout_s=60, reply_timeout_s=60)
             process = int(player.ask(wire.Kind.DESCRIBE).text.rpartition("process: ")[2])
             try:
                 player.load(PACK)

@@ -49,8 +49,11 @@ COMMANDS = {
         "calibrate cameras from a ChArUco board, or from the hand at work (--from)",
     ),
     "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
-    "unity export-scene": ("datagen.unity.cli:export_scene", "write a scene pack: what Unity shows of a scene"),
-    "unity check": ("datagen.unity.cli:check", "start a Unity player, and see whether its pictures can be trusted"),
+    "unity export-scene": ("datagen.unity.cli:main_export_scene", "write a scene pack: what Unity shows of a scene"),
+    "unity check": (
+        "datagen.unity.cli:main_check",
+        "start a Unity player, and see whether its pictures can be trusted",
+    ),
     "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
 """Function and summary of each command, by its name of one word or two."""

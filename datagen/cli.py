@@ -20,7 +20,7 @@ def main_scene_check(argv: Sequence[str]) -> None:
       dactyl scene check my-scene.yaml --output sheet.png
       dactyl scene check my-scene.yaml --renderer null           in words only
     """
-    from datagen.inspection.scene import SceneConfig, camera_table, summary
+    from datagen.inspection.scene import SceneConfig, camera_table, scene_table
     from datagen.inspection.scene_contacts import model_warnings
     from datagen.inspection.scene_sheet import scene_sheet
     from datagen.inspection.scene_warnings import warnings
@@ -35,7 +35,7 @@ def main_scene_check(argv: Sequence[str]) -> None:
     scene = complete_scene(config.scene)
     compiled = compile_scene(scene)
     console = Console(highlight=False)
-    console.print(summary(scene), camera_table(scene))
+    console.print(scene_table(scene), camera_table(scene))
     found = 0
     for warning in (*warnings(scene), *model_warnings(compiled)):
         console.print(f"warning: {warning}")
@@ -120,10 +120,12 @@ def main_info(argv: Sequence[str]) -> None:
     examples:
       dactyl info --dataset data/train
     """
-    from datagen.inspection.info import InfoConfig, summary
+    from datagen.inspection.info import InfoConfig, dataset_table
     from vision.storage.datasets import TripletDataset
 
-    Console().print(summary(TripletDataset(parse(InfoConfig, argv, "dactyl info", main_info.__doc__ or "").dataset)))
+    Console().print(
+        dataset_table(TripletDataset(parse(InfoConfig, argv, "dactyl info", main_info.__doc__ or "").dataset))
+    )
 
 
 def main_check(argv: Sequence[str]) -> None:

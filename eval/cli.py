@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eval.evaluate import evaluate
 from eval.report.table_text import print_table
 from eval.report.write import SUMMARY, ReportConfig, report
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from vision.config import parse
 from vision.console import Console
 

@@ -13,16 +13,10 @@ from eval.report.plots import save_figure
 from eval.report.table_text import comma_separated, markdown
 from eval.scoring.baseline import best_constant
 from eval.scoring.conditions import PROTOCOLS, Condition
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
-from eval.scoring.predict import (
-    Estimator,
-    EvaluateConfig,
-    Predictions,
-    load_estimator,
-    obtain_predictions,
-    refuse_mismatch,
-    renderer_of,
-)
+from eval.scoring.predict import Predictions, obtain_predictions, refuse_mismatch, renderer_of
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software
 from eval.scoring.published import published_means, published_rows
 from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
@@ -85,7 +79,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
             sets[name] = TestSetRecord(**origin, renderer=renderer_of(dataset), predictions=entries)
         record = EvaluationRecord(
             software=software(),
-            device=str(getattr(estimator, "device", "cpu")),
+            device=str(estimator.device),
             config=to_jsonable(config),
             checkpoint=run.checkpoint_record(),
             training_set=dataset_origin(training_set) if training_set else None,

@@ -11,7 +11,7 @@ from vision.console import Console
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportModelConfig:
     """What to export.
 
     Attributes:
@@ -38,7 +38,7 @@ def main_export_model(argv: Sequence[str]) -> None:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
       dactyl export-model --checkpoint block --output network.pt2
     """
-    config = parse(ExportConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
+    config = parse(ExportModelConfig, argv, "dactyl export-model", main_export_model.__doc__ or "")
     from vision.estimator import PoseEstimator  # imports torch: mistakes in the command line are reported first
     from vision.networks.export import export_onnx, export_program
 

@@ -68,10 +68,11 @@ class CameraConfig:
     @property
     def on(self) -> bool:
         """Whether any effect is enabled."""
-        return self.fraction > 0 and (self._touches_light or self.jpeg_quality is not None)
+        return self.fraction > 0 and (self.touches_light or self.jpeg_quality is not None)
 
     @property
-    def _touches_light(self) -> bool:
+    def touches_light(self) -> bool:
+        """Whether any effect but compression is enabled."""
         return any(getattr(self, name) for name in ("vignette", *_LARGEST))
 
 
@@ -109,7 +110,7 @@ class CameraModel:
 
     def _taken(self, images: Tensor) -> Tensor:
         config, count = self.config, len(images)
-        if config._touches_light:
+        if config.touches_light:
             light = linear_from_srgb(images)
             if config.defocus:
                 light = convolved(light, disc_kernels(config.defocus * self._uniform(count), config.defocus))

@@ -144,7 +144,7 @@ class TripletDataModule(lightning.LightningDataModule):
             self._loaders.append(streamed)
         elif config.stored_per_batch:
             assert self.source is not None
-            triplets = _Triplets(self.source, self.train_numbers, config.cache)
+            triplets = Triplets(self.source, self.train_numbers, config.cache)
             size = _share(config.stored_per_batch, world, "stored")
             sampler = StepSampler(len(triplets), size, batches, self.seed, first, rank, world)
             stored = self._loader(triplets, batch_sampler=sampler)
@@ -160,7 +160,7 @@ class TripletDataModule(lightning.LightningDataModule):
         assert self.trainer is not None
         # Every sample once, without padding: each process takes its part.
         numbers = self.val_numbers[self.trainer.global_rank :: self.trainer.world_size]
-        triplets = _Triplets(self.val_source, numbers, self.config.cache)
+        triplets = Triplets(self.val_source, numbers, self.config.cache)
         return self._loader(triplets, batch_size=max(1, self.config.batch_size // self.trainer.world_size))
 
     @property
@@ -211,7 +211,7 @@ class TripletDataModule(lightning.LightningDataModule):
         return loader
 
 
-class _Triplets(Dataset[Any]):
+class Triplets(Dataset[Any]):
     """Some samples of a dataset as training needs them, optionally kept in memory; an unreadable sample is its error.
 
     ``numbers`` stays an array: worker processes share its memory, which is impossible for a list's numbers.

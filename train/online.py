@@ -166,10 +166,10 @@ class OnlineBatches:
 
 
 def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
-    return [decode(members, rig) for members in encoded]
+    return [decode_sample(members, rig) for members in encoded]
 
 
-def decode(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
+def decode_sample(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
     """Return ``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
     label = json.loads(members["label.json"])
     sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}

@@ -62,7 +62,7 @@ class DeviceBatches:
             self._values, self._numbers, self._workers, lambda made: made, timeout_s=self._timeout_s
         )
         try:
-            ahead: _Drawing | None = None
+            ahead: _PendingBatch | None = None
             for values, labels in stream:
                 following = queue.draw(values, labels)
                 if ahead is not None:
@@ -90,7 +90,7 @@ class _Queue:
         self._wp, _ = import_warp()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def draw(self, values: Values, labels: Labels) -> _Drawing:
+    def draw(self, values: Values, labels: Labels) -> _PendingBatch:
         """Start rendering."""
         wp, stream, count = self._wp, self._stream, len(values["geom_xpos"])
         with (
@@ -105,10 +105,10 @@ class _Queue:
                 part = {name: value[rows] for name, value in values.items()}
                 self._renderer.draw(part, wp.from_torch(images[rows], dtype=wp.uint8))
             drawn = None if stream is None else stream.record_event()
-        return _Drawing(images.unflatten(2, self._size), labels, drawn)
+        return _PendingBatch(images.unflatten(2, self._size), labels, drawn)
 
 
-class _Drawing:
+class _PendingBatch:
     """A batch whose rendering may not have finished."""
 
     def __init__(self, images: Tensor, labels: Labels, drawn: Any) -> None:

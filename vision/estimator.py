@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,33 @@ class Observations(NamedTuple):
     def joined(cls, parts: Sequence[Observations]) -> Observations:
         """Concatenate the observations of several calls."""
         return cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+class PoseEstimates(TypedDict):
+    """Estimated poses of the object in B triplets of C images; all arrays are float64.
+
+    Attributes:
+        position: (B, 3) metres, world frame.
+        quaternion: (B, 4) w x y z, object to world, unit, w >= 0.
+        confidence: (B,) in [0, 1] (defined in :class:`vision.networks.prediction.PosePrediction`).
+        covariance: (B, 6, 6) of the error, radians about the world's axes, then metres. This key and the following ones
+            are there only if a geometric head made the estimates.
+        keypoint_scale: (B, C, K) pixels, the expected error of each keypoint in each image.
+        residual: (B, C) pixels, the median distance of keypoints from those of the pose.
+        spread: (B,) pixels, expected errors and residuals combined.
+        intrinsics: (B, C, 3, 3) pixels, OpenCV K of the cameras, estimated if only nominal ones were given.
+        extrinsics: (B, C, 4, 4) metres, world to camera, likewise.
+    """
+
+    position: NDArray[np.float64]
+    quaternion: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    covariance: NotRequired[NDArray[np.float64]]
+    keypoint_scale: NotRequired[NDArray[np.float64]]
+    residual: NotRequired[NDArray[np.float64]]
+    spread: NotRequired[NDArray[np.float64]]
+    intrinsics: NotRequired[NDArray[np.float64]]
+    extrinsics: NotRequired[NDArray[np.float64]]
 
 
 class PoseEstimator:
@@ -104,8 +131,8 @@ class PoseEstimator:
         extrinsics: NDArray[np.floating],
         batch_size: int = 64,
         nominal: bool = False,
-    ) -> dict[str, NDArray[np.float64]]:
-        """Predict poses of the object in the world.
+    ) -> PoseEstimates:
+        """Predict poses of the object in the world, one for each triplet.
 
         Args:
             images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, undistorted, cameras in the order of ``rig``; smaller
@@ -116,15 +143,6 @@ class PoseEstimator:
             batch_size: number of triplets computed at once.
             nominal: whether the given cameras are only nominal; the true ones, displaced by up to 1.5 mm, 3 degrees and
                 1 degree of their field of view (Table 9), are then estimated with the pose.
-
-        Returns:
-            ``position`` (B, 3) metres, world frame; ``quaternion`` (B, 4) w x y z, object to world, unit, w >= 0;
-                ``confidence`` (B,) in [0, 1] (defined in :class:`vision.networks.prediction.PosePrediction`); from a
-                geometric head ``covariance`` (B, 6, 6) of the error, radians about the world's axes then metres;
-                ``keypoint_scale`` (B, C, K) pixels, the expected error of each keypoint in each image, ``residual`` (B,
-                C) pixels, the median distance of keypoints from those of the pose, and ``spread`` (B,) pixels, both
-                combined; ``intrinsics`` (B, C, 3, 3) and ``extrinsics`` (B, C, 4, 4) of the cameras, estimated if only
-                nominal ones were given.
 
         Raises:
             ValueError: an array has another shape or type.
@@ -151,18 +169,19 @@ class PoseEstimator:
                 more = (found.covariance, views.scale, views.residual, views.spread, *views.cameras[:2])
             parts.append(tuple(part.cpu() for part in (found.position, found.rotation, found.confidence, *more)))
         keypoints = len(self.object.keypoints) if self.model.compares_views else None
-        shapes = _answer_shapes(cameras, keypoints)
+        shapes = _estimate_shapes(cameras, keypoints)
         if not parts:
             parts = [tuple(torch.zeros(0, *shape) for shape in shapes.values())]
         arrays = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
         poses = dict(zip(shapes, arrays, strict=True))
-        return poses | {"quaternion": canonical_quaternion(quaternion_from_matrix(poses.pop("rotation")))}
+        poses["quaternion"] = canonical_quaternion(quaternion_from_matrix(poses.pop("rotation")))
+        return cast(PoseEstimates, poses)
 
     @property
     def usual_spread(self) -> float | None:
-        """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.Views.spread`), in images like those
-        the network was validated on; a hundredth of the window around the object if it was never measured. None if the
-        model has none."""
+        """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.ViewAgreement.spread`), in images like
+        those the network was validated on; a hundredth of the window around the object if it was never measured. None
+        if the model has none."""
         return self.model.typical_spread
 
     def observe(self, triplets: Iterable[NDArray[np.uint8]], batch_size: int = 64) -> Observations:
@@ -228,9 +247,9 @@ class PoseEstimator:
         return torch.from_numpy(np.array(array)).to(self.device)
 
 
-def _answer_shapes(cameras: int, keypoints: int | None) -> dict[str, tuple[int, ...]]:
-    """Return the parts of an answer for a triplet of ``cameras`` cameras and the shape of each; ``keypoints`` is None
-    for a regression."""
+def _estimate_shapes(cameras: int, keypoints: int | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of one triplet's :class:`PoseEstimates`, in the order of a prediction's tensors and with a
+    rotation matrix for the quaternion; ``keypoints`` is None for a regression."""
     shapes: dict[str, tuple[int, ...]] = {"position": (3,), "rotation": (3, 3), "confidence": ()}
     if keypoints is not None:
         shapes |= {"covariance": (6, 6), "keypoint_scale": (cameras, keypoints), "residual": (cameras,), "spread": ()}

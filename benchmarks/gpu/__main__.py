@@ -36,7 +36,7 @@ _GRACE = 1.3  # multiple of its planned seconds after which a part is ended
 
 
 @dataclass(frozen=True)
-class Part:
+class BenchmarkPart:
     """A module of this package that measures, and the seconds it should take on a GPU node, including its start."""
 
     module: str
@@ -45,11 +45,11 @@ class Part:
 
 # The order matters: expensive parts come last, after the parts that they need.
 PARTS = (
-    Part("doctor", 40.0),
-    Part("training", 95.0),
-    Part("states", 45.0),
-    Part("renderers", 110.0),
-    Part("learning", 250.0),
+    BenchmarkPart("doctor", 40.0),
+    BenchmarkPart("training", 95.0),
+    BenchmarkPart("states", 45.0),
+    BenchmarkPart("renderers", 110.0),
+    BenchmarkPart("learning", 250.0),
 )
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     shutil.rmtree(folder)
 
 
-def measure(part: Part, left_s: float, tiny: bool, folder: Path) -> list[dict[str, Any]]:
+def measure(part: BenchmarkPart, left_s: float, tiny: bool, folder: Path) -> list[dict[str, Any]]:
     """Run a part and return its rows; if it ended early, those so far and a last one that states why."""
     seconds = min(part.seconds, left_s / _GRACE)
     if seconds < 5.0:

@@ -15,7 +15,8 @@ from benchmarks.gpu.rows import Plan, emit, emit_error, run_part
 from benchmarks.gpu.training import TINY
 from benchmarks.train import CONFIGS, Contender, load_config, made_up_batch
 from eval.scoring.conditions import Condition
-from eval.scoring.predict import load_estimator, predict
+from eval.scoring.estimator import load_estimator
+from eval.scoring.predict import predict
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter_shapes import KINDS, chain
-from datagen.render.clutter import ClutterPart, Piece, Place
+from datagen.render.clutter import ClutterPart, ClutterPiece, Place
 from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
 from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray
@@ -122,7 +122,7 @@ class ClutterConfig:
         return self.probability > 0 and any(count.high > 0 for count in counts)
 
 
-def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tuple[Piece, ...]:
+def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tuple[ClutterPiece, ...]:
     """Draw the clutter of sample ``index`` of the dataset with ``seed``; the result depends on nothing else.
 
     A piece for which no free place is found in many attempts is left out.
@@ -134,10 +134,10 @@ def draw_clutter(config: ClutterConfig, room: Room, seed: int, index: int) -> tu
     """
     if not config.any or generator(seed, index, "clutter").random() >= config.probability:
         return ()
-    pieces: list[Piece] = []
+    pieces: list[ClutterPiece] = []
     hidden = room.nothing_hidden()
 
-    def place(name: str, make: Callable[[np.random.Generator], list[Piece]]) -> None:
+    def place(name: str, make: Callable[[np.random.Generator], list[ClutterPiece]]) -> None:
         nonlocal hidden
         rng = generator(seed, index, f"clutter/{name}")
         for _ in range(_ATTEMPTS):
@@ -184,19 +184,23 @@ def _site(config: ClutterConfig, place: Place, room: Room, size: float, rng: np.
     return site
 
 
-def _piece(config: ClutterConfig, place: Place, room: Room, rng: np.random.Generator) -> Piece:
+def _piece(config: ClutterConfig, place: Place, room: Room, rng: np.random.Generator) -> ClutterPiece:
     kind = str(rng.choice(_THIN if place == "front" else list(KINDS)))
     size, thickness = room.scale * float(config.size(rng)), room.scale * float(config.thickness(rng))
     turn = Rotation.from_quat(rng.normal(size=4))
     parts = tuple(KINDS[kind](rng, _site(config, place, room, size, rng), turn, size, thickness))
-    return Piece(kind, place, parts, _color(config, rng), float(config.metallic(rng)), float(config.glossiness(rng)))
+    return ClutterPiece(
+        kind, place, parts, _color(config, rng), float(config.metallic(rng)), float(config.glossiness(rng))
+    )
 
 
 def _color(config: ClutterConfig, rng: np.random.Generator) -> FloatArray:
     return np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.beta(1, 1.5), float(config.value(rng))))
 
 
-def _finger(config: ClutterConfig, room: Room, azimuth: float, plain: float, rng: np.random.Generator) -> list[Piece]:
+def _finger(
+    config: ClutterConfig, room: Room, azimuth: float, plain: float, rng: np.random.Generator
+) -> list[ClutterPiece]:
     """Draw a finger with links from above to a knee and on to a tip near the object: two pieces, links and tip.
 
     Args:
@@ -231,8 +235,8 @@ def _finger(config: ClutterConfig, room: Room, azimuth: float, plain: float, rng
     gloss = rng.uniform(0.2, 0.8)
     grey = np.full(3, rng.uniform(0.25, 0.55))
     return [
-        Piece("finger", "above", tuple(links), rgb, float(rng.uniform(0.0, 0.2)), float(gloss)),
-        Piece("fingertip", "above", tuple(chain(np.stack([tip, collar]), tip_radius)), grey, 0.0, 0.2),
+        ClutterPiece("finger", "above", tuple(links), rgb, float(rng.uniform(0.0, 0.2)), float(gloss)),
+        ClutterPiece("fingertip", "above", tuple(chain(np.stack([tip, collar]), tip_radius)), grey, 0.0, 0.2),
     ]
 
 

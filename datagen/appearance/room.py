@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from datagen.render.clutter import Piece
+from datagen.render.clutter import ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.scene import compile_scene
 from vision.geometry.cameras import camera_centres
@@ -73,7 +73,7 @@ class Room:
         floor = self.floor(self.axis)
         return floor if np.isfinite(floor) else float(self.axis[2])
 
-    def is_clear(self, piece: Piece, clearance: float) -> bool:
+    def is_clear(self, piece: ClutterPiece, clearance: float) -> bool:
         """Return whether a piece touches nothing, and blocks a camera only if it stands in front or comes from above.
 
         Args:
@@ -104,7 +104,7 @@ class Room:
         return points.reshape(-1, 3), np.tile(way * self.radius, len(self.cameras))
 
     @staticmethod
-    def _apart(piece: Piece, surface: FloatArray, clearance: float) -> bool:
+    def _apart(piece: ClutterPiece, surface: FloatArray, clearance: float) -> bool:
         middle, radius = piece.ball
         near = surface[((surface - middle) ** 2).sum(axis=1) < (radius + clearance) ** 2]
         return len(near) == 0 or bool(piece.distance(near).min() >= clearance)
@@ -113,7 +113,7 @@ class Room:
         """Return a mask (C, K), all False: without clutter, none of K points of the object is hidden from a camera."""
         return np.zeros((len(self.cameras), len(self._seen)), dtype=np.bool_)
 
-    def hides(self, piece: Piece) -> NDArray[np.bool_]:
+    def hides(self, piece: ClutterPiece) -> NDArray[np.bool_]:
         """Return which of these points a piece hides from which camera, (C, K)."""
         if piece.place in ("behind", "beside"):
             return self.nothing_hidden()

@@ -18,7 +18,7 @@ from datagen.appearance.pose_augmentation import augment_pose
 from datagen.appearance.room import Surfaces
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
-from datagen.generate.view_labels import Views
+from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.camera_effects import photographed
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
@@ -151,7 +151,7 @@ def encoded_samples(
 
 
 _cached_states = functools.lru_cache(maxsize=1)(load_states)
-_cached_views = functools.lru_cache(maxsize=1)(Views)
+_cached_views = functools.lru_cache(maxsize=1)(ViewLabeller)
 _cached_surfaces = functools.lru_cache(maxsize=1)(Surfaces)
 _kept: dict[tuple[str, Scene, RenderOptions], Renderer] = {}
 

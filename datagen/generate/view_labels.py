@@ -23,7 +23,7 @@ from vision.storage.shards import mask_box
 _BEHIND = np.packbits([False, False, False, False, True])[0]
 
 
-class Views:
+class ViewLabeller:
     """Labels of an object's views, computed with the renderers' own meshes of the hand.
 
     The hand, clutter and the background may hide the object: a bowl's wall, or the floor into which a pose was moved.

@@ -32,7 +32,7 @@ from vision.storage.schema import LABEL
 from vision.storage.shards import encode_images, mask_box, mask_suffix
 
 if TYPE_CHECKING:
-    from datagen.generate.view_labels import Views
+    from datagen.generate.view_labels import ViewLabeller
 
 _OTHER_DEVICE_TOLERANCE = 4.0  # levels, mean over an image: other drivers round and dither differently
 _OUTLINE_TOLERANCE = 2  # pixels of a mask
@@ -158,7 +158,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
         return
     # Late, because reading a dataset does not need the simulator.
     from datagen.generate.shard_task import shard_renderer
-    from datagen.generate.view_labels import Views
+    from datagen.generate.view_labels import ViewLabeller
 
     config = dataset.manifest.config
     name = config.get("renderer")
@@ -170,7 +170,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
             f"version {RENDERING}; check it without rerender"
         )
     options = convert(config.get("render"), RenderOptions, f"{dataset.folder / MANIFEST}: key 'config.render'")
-    views = functools.cache(lambda: Views(dataset.scene, options))  # compiles a scene
+    views = functools.cache(lambda: ViewLabeller(dataset.scene, options))  # compiles a scene
     first = np.cumsum([0] + [shard.samples for shard in dataset.shards])
     chosen = np.sort(generator(seed, 0, "rerender").permutation(len(dataset))[:count])
     with progress("rendering again", len(chosen), "samples") as advance:
@@ -199,7 +199,7 @@ def _differences(dataset: TripletDataset, number: int, images: np.ndarray, same_
 
 
 def _view_differences(
-    dataset: TripletDataset, number: int, sample: Sample, views: Callable[[], Views]
+    dataset: TripletDataset, number: int, sample: Sample, views: Callable[[], ViewLabeller]
 ) -> Iterator[str]:
     """Compute the masks again; other processors may round a pixel on the outline to the other side."""
     stored = dataset.masks(number)

@@ -37,7 +37,7 @@ class InfoConfig:
     dataset: Location
 
 
-def summary(dataset: TripletDataset) -> Table:
+def dataset_table(dataset: TripletDataset) -> Table:
     """Return counts, sizes, renderer, and the distribution of a thousand labels spread evenly."""
     labels = [dataset.label(number) for number in evenly_spaced(len(dataset), _MOST_LABELS)]
     table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from datagen.inspection.filters import SampleErrors
 from datagen.inspection.gallery import page, page_numbers
-from datagen.inspection.info import summary
+from datagen.inspection.info import dataset_table
 from vision.bounds import at_least_one, not_negative
 from vision.console import Console
 from vision.drawing.sheets import dataset_sheet, save_png
@@ -76,7 +76,7 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
     if config.viewer is not None:
         from datagen.inspection.viewer import view_in_rerun
 
-        console.print(summary(dataset))
+        console.print(dataset_table(dataset))
         view_in_rerun(dataset, evenly_spaced(len(dataset), config.page_samples), config.save)
         if config.save is not None:
             console.print(f"recording: {config.save}; open it with: rerun {config.save}")
@@ -90,5 +90,5 @@ def inspect(config: InspectConfig, errors_of: Callable[[Path, TripletDataset], S
         output = config.page or config.dataset / "browse.html"
         atomic_write(output, page(dataset, page_numbers(dataset, config.page_samples, errors), errors).encode())
         written.append(f"page: {output}")
-    console.print(summary(dataset))
+    console.print(dataset_table(dataset))
     console.print("\n".join(written))

@@ -18,7 +18,7 @@ from vision.scene.hand import Hand
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SceneConfig:
     renderer: Literal["filament", "classic"] | None = "filament"
 
 
-def summary(scene: Scene) -> Table:
+def scene_table(scene: Scene) -> Table:
     """Return a table of the scene's parts in readable words and units."""
     table = Table(show_header=False, title=f"scene {scene.name}", title_justify="left")
     for key, value in (_hand_facts(scene.hand) | _object_facts(scene.object)).items():
@@ -60,7 +60,7 @@ def landmark_points(scene: Scene) -> FloatArray:
     if hand is None or hand.landmarks is None:
         return np.zeros((0, 3))
     angles = torch.from_numpy(hand.start[list(hand.landmark_joints)])[None]
-    return np.asarray(locate(hand.landmarks, angles)[0][0].numpy())
+    return np.asarray(locate_landmarks(hand.landmarks, angles)[0][0].numpy())
 
 
 def inside(camera: Camera, points: FloatArray) -> FloatArray:

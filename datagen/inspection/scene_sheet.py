@@ -90,7 +90,7 @@ def frusta(scene: Scene, size: int) -> Image.Image:
             axes.plot(*edge.T, color=LABEL_COLOR, linewidth=0.8)
         axes.plot(*landmark_points(scene).T, ".", color=_LANDMARK_COLOR, markersize=3)
         for camera in scene.rig.cameras:
-            corners = frustum(camera, 0.5 * float(np.linalg.norm(camera.position - start)))
+            corners = frustum_corners(camera, 0.5 * float(np.linalg.norm(camera.position - start)))
             for first, second in ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)):
                 axes.plot(*corners[[first, second]].T, color="#9aa0a6", linewidth=0.8)
             axes.text(*corners[0], camera.name)
@@ -104,7 +104,7 @@ def frusta(scene: Scene, size: int) -> Image.Image:
     return Image.open(buffer, formats=["PNG"]).convert("RGB")
 
 
-def frustum(camera: Camera, depth: float) -> FloatArray:
+def frustum_corners(camera: Camera, depth: float) -> FloatArray:
     """Return a camera's centre and the points seen by its image's corners (upper left, upper right, lower right, lower
     left) at a depth along its axis, (5, 3), metres, world frame."""
     pixels = np.array([[0, 0, 1], [camera.width, 0, 1], [camera.width, camera.height, 1], [0, camera.height, 1.0]])

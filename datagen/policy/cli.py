@@ -36,7 +36,7 @@ def main_evaluate(argv: Sequence[str]) -> None:
       dactyl policy evaluate --policy random-exploration --output runs/floor --trials 20
       dactyl policy evaluate --policy mine.pt2 --output runs/mine --randomization.backlash null
     """
-    from datagen.policy.evaluate import EvaluateConfig, evaluate, table
+    from datagen.policy.evaluate import EvaluatePolicyConfig, evaluate_policy, table
 
-    config = parse(EvaluateConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
-    Console().print(table(config, evaluate(config)), highlight=False)
+    config = parse(EvaluatePolicyConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
+    Console().print(table(config, evaluate_policy(config)), highlight=False)

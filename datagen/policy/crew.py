@@ -13,7 +13,7 @@ from datagen.workers.child import end, send_error, spawn
 from vision.errors import DactylError
 
 
-class Here:
+class LocalPlayer:
     """Single player in this process, which plays when its result is requested."""
 
     def __init__(self, player: Player) -> None:
@@ -26,7 +26,7 @@ class Here:
         return [self._player.play(*self._asked)]
 
 
-class Processes:
+class PlayerProcesses:
     """Players in separate processes."""
 
     def __init__(self, connections: list[Connection]) -> None:
@@ -59,10 +59,10 @@ class Processes:
 
 
 @contextlib.contextmanager
-def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | Processes]:
+def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[LocalPlayer | PlayerProcesses]:
     """Provide the players; ``episodes`` are the numbers of their next episodes, ``steps`` the steps trained so far."""
     if not config.players:
-        yield Here(Player(config, 0, episodes[0], steps))
+        yield LocalPlayer(Player(config, 0, episodes[0], steps))
         return
     with contextlib.ExitStack() as stack:
         connections = []
@@ -70,7 +70,7 @@ def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[Here | 
             process, connection = spawn(_play, config, number, episode, steps)
             stack.callback(end, process, connection)
             connections.append(connection)
-        yield Processes(connections)
+        yield PlayerProcesses(connections)
 
 
 def _play(connection: Connection, config: HerConfig, number: int, episode: int, steps: int) -> None:

@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
-from datagen.policy.recorder import Recorder
+from datagen.policy.recorder import TrialRecorder
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
+from vision.bootstrap import Interval, mean_interval
 from vision.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json, to_jsonable
@@ -34,7 +34,7 @@ Ending = Literal["dropped", "late", "complete"]
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluatePolicyConfig:
     """What to play.
 
     Attributes:
@@ -100,21 +100,19 @@ class Result:
         return float(np.median(self.goals))
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian."""
-        if len(set(self.goals)) == 1:
-            return self.mean, self.mean
-        draws = stats.bootstrap((self.goals,), np.mean, method="percentile", rng=np.random.default_rng(0))
-        return float(draws.confidence_interval.low), float(draws.confidence_interval.high)
+        found = mean_interval(self.goals, np.arange(len(self.goals)), np.random.default_rng(0))
+        return found or Interval(self.mean, self.mean)
 
 
 def play(
-    config: EvaluateConfig,
+    config: EvaluatePolicyConfig,
     scene: Scene,
     policy: str,
     randomization: Randomization,
     label: str,
-    recorder: Recorder | None = None,
+    recorder: TrialRecorder | None = None,
 ) -> Result:
     """Play all trials in parallel, each until it is over."""
     environment = Environment(scene, config.seed, config.trials, config.threads, randomization, config.locked_wrist)
@@ -169,13 +167,13 @@ def play_trials(
     return trials.reached.tolist(), endings
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, Result]:
+def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     """Play the configured trials, and write ``results.json`` and the GIF."""
     scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
-    recorder = Recorder() if config.gif else None
+    recorder = TrialRecorder() if config.gif else None
     results: dict[str, Result] = {}
     for kind, randomization in kinds.items():
         wanted = recorder if not results else None
@@ -202,7 +200,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Result]:
     return results
 
 
-def table(config: EvaluateConfig, results: dict[str, Result]) -> str:
+def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
     """Return a Markdown table of consecutive goals next to the paper's Table 3."""
     scene = load_scene(config.scene)
     target = scene.object.name

@@ -27,7 +27,7 @@ class RecordedStep:
     reached: int
 
 
-class Recorder:
+class TrialRecorder:
     """Recorder of the first trials, step by step."""
 
     def __init__(self) -> None:

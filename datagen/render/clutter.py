@@ -49,7 +49,7 @@ class ClutterPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class ClutterPiece:
     """Piece of clutter with one material.
 
     Attributes:
@@ -120,7 +120,7 @@ class Piece:
         return {"kind": self.kind, "place": self.place, "parts": parts, **material}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> Piece:
+    def from_json(cls, values: dict[str, Any], where: str) -> ClutterPiece:
         """Restore a piece; raise DactylError, which names ``where``, if the values are not one."""
         try:
             parts = tuple(_checked_part(part) for part in values["parts"])

@@ -59,8 +59,8 @@ FILAMENT = Blurring(SIZE, LEVELS, 2, lambda level: 1.0 - float(np.sqrt(1.0 - lev
 
 
 @dataclass(frozen=True, eq=False)
-class Environment:
-    """Light of the surroundings, blurred for an engine.
+class ImageBasedLight:
+    """Light of the surroundings, blurred for the image-based lighting of an engine.
 
     Attributes:
         levels: radiance for each roughness, (6, n, n, 3); one number for an even sky.
@@ -71,11 +71,11 @@ class Environment:
     harmonics: FloatArray
 
 
-EVEN_SKY = Environment((1.0,) * LEVELS, np.eye(9)[0][:, None])
+EVEN_SKY = ImageBasedLight((1.0,) * LEVELS, np.eye(9)[0][:, None])
 """Even white sky of radiance 1."""
 
 
-def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
+def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> ImageBasedLight:
     """Blur a map (H, 2 H, 3) in the world frame into an environment in the engine's frame."""
     coarse = resized(radiance, 32).astype(np.float64)
     towards = map_directions(32).reshape(-1, 3) @ blurring.from_world.T
@@ -92,7 +92,7 @@ def prefiltered(radiance: Map, blurring: Blurring = FILAMENT) -> Environment:
         # Narrow lobes cover few pixels of the map; normalising keeps an even sky even.
         even = lobes @ np.repeat(solid_angles(32)[:, 0], 64)
         levels.append(lobes @ light / even[..., None])
-    return Environment(tuple(levels), harmonics(towards, light))
+    return ImageBasedLight(tuple(levels), harmonics(towards, light))
 
 
 def cube_map(radiance: Map, size: int, from_world: FloatArray = _FROM_WORLD) -> FloatArray:
@@ -106,7 +106,7 @@ def seen_sky(radiance: Map) -> bytes:
     return _ktx([cube_map(radiance, SKY_SIZE)], EVEN_SKY.harmonics)
 
 
-def environment_map(directions: FloatArray, illuminance: FloatArray, environment: Environment = EVEN_SKY) -> bytes:
+def environment_map(directions: FloatArray, illuminance: FloatArray, environment: ImageBasedLight = EVEN_SKY) -> bytes:
     """Encode surroundings, and white lights so far away that each is a direction, as a KTX file.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.render.clutter import Piece
+from datagen.render.clutter import ClutterPiece
 from datagen.render.sample import Sample
 from vision.geometry.rotations import FloatArray, quaternion_from_z
 
@@ -30,7 +30,7 @@ class FilamentClutter:
             self._scene.remove_renderable(renderable)
         self._drawn = [self._add(piece) for piece in sample.appearance.clutter]
 
-    def _add(self, piece: Piece) -> tuple[Any, Any, Any]:
+    def _add(self, piece: ClutterPiece) -> tuple[Any, Any, Any]:
         """Return a renderable, its mesh, and the mesh's data, which Filament reads while it draws."""
         mjrf = self._mjrf
         usage, kind = mjrf.VertexAttributeUsage, mjrf.VertexAttributeType

@@ -10,7 +10,7 @@ import numpy as np
 from datagen.pictures.camera_effects import CameraEffects
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.clutter import Piece
+from datagen.render.clutter import ClutterPiece
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 
@@ -43,7 +43,7 @@ class Appearance:
     camera_intrinsics: FloatArray
     camera_extrinsics: FloatArray
     textures: tuple[TextureUse, ...] = ()
-    clutter: tuple[Piece, ...] = ()
+    clutter: tuple[ClutterPiece, ...] = ()
     surroundings: SurroundingsUse | None = None
     camera_effects: tuple[CameraEffects, ...] = ()
 
@@ -73,7 +73,7 @@ class Appearance:
         """Restore an appearance; raise DactylError, which names ``where``, if the values are not one."""
         try:
             textures = tuple(TextureUse.from_json(use) for use in values.get("textures", ()))
-            clutter = tuple(Piece.from_json(piece, where) for piece in values.get("clutter", ()))
+            clutter = tuple(ClutterPiece.from_json(piece, where) for piece in values.get("clutter", ()))
             around = SurroundingsUse.from_json(values["surroundings"]) if "surroundings" in values else None
             effects = tuple(CameraEffects.from_json(one) for one in values.get("camera_effects", ()))
             arrays = {key: np.asarray(value, np.float64) for key, value in values.items() if key not in _NO_ARRAYS}

@@ -12,7 +12,7 @@ from datagen.render.environment_map import (
     KTX,
     SIZE,
     SKY_SIZE,
-    Environment,
+    ImageBasedLight,
     environment_map,
     prefiltered,
     seen_sky,
@@ -40,7 +40,7 @@ class Sky:
         self._mjrf, self._context, self._scene = mjrf, context, scene
         self._light: Any = None
         self._white = False
-        self._known: dict[tuple[str, float], tuple[Environment, Any]] = {}
+        self._known: dict[tuple[str, float], tuple[ImageBasedLight, Any]] = {}
         self._shine_white()
 
     def hold(
@@ -74,7 +74,7 @@ class Sky:
         self._shine(*self._texture(SIZE, picture), luminance)
         self._white = False
 
-    def _environment(self, use: SurroundingsUse) -> tuple[Environment, Any]:
+    def _environment(self, use: SurroundingsUse) -> tuple[ImageBasedLight, Any]:
         """Return the environment that lights the scene, and the texture that cameras see."""
         key = use.name, use.turn
         if key not in self._known:

@@ -117,7 +117,7 @@ class WarpDevice:
         if count > self.worlds:
             raise ValueError(f"{count} samples, room for {self.worlds}")
         with wp.ScopedDevice(self.device):
-            self._put(values, count)
+            self._put(values)
             self._data.nworld = count  # worlds beyond are not drawn
             mjw.refit_bvh(self._model, self._data, self._context)
             mjw.render(self._model, self._data, self._context)
@@ -131,7 +131,7 @@ class WarpDevice:
             )
             return images
 
-    def _put(self, values: Values, count: int) -> None:
+    def _put(self, values: Values) -> None:
         wp = self._wp
         for name, rows in values.items():
             owner = self._data if name in _OF_DATA else self._model

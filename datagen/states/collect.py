@@ -25,7 +25,7 @@ from datagen.states.files import (
     write_manifest,
     write_part,
 )
-from datagen.states.parts import Part, PartTask
+from datagen.states.parts import PartTask, StatesPart
 from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
 from vision.bounds import all_cores_or_some, at_least_one, not_negative
@@ -154,7 +154,7 @@ def _make_missing(config: StatesConfig, scene: Scene, records: list[PartRecord])
     ):
         # The number of parts that the count needs is only known once they are made, so workers go on until stopped.
         numbers = range(len(records), len(records) + _MOST_PARTS)
-        stream: OrderedStream[Part] | None = None
+        stream: OrderedStream[StatesPart] | None = None
         if workers > 1:
             stream = stack.enter_context(OrderedStream(task, numbers, workers, lambda part: part))
         while (room := config.count - _total(records)) > 0:
@@ -178,7 +178,7 @@ def _make_missing(config: StatesConfig, scene: Scene, records: list[PartRecord])
             records.append(record)
 
 
-def _next_part(stream: Iterator[Part], config: StatesConfig, number: int) -> Part | None:
+def _next_part(stream: Iterator[StatesPart], config: StatesConfig, number: int) -> StatesPart | None:
     """Return the part of that number from the workers; None if they make no more."""
     try:
         return next(stream, None)

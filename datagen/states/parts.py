@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def simulate_part(
     config: StatesConfig, environment: Environment, policy: Policy, part: int, limit: int, advance: Advance
-) -> Part:
+) -> StatesPart:
     """Run the part's episodes in lockstep, each until it ends by the paper's rules of training (a drop, 8 s at one
     goal, which also ends stuck episodes, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
 
@@ -37,7 +37,7 @@ def simulate_part(
     rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
     policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
     trials = Trials(TRAINING, config.worlds)
-    made = Part([], [], rejected, policy.name)
+    made = StatesPart([], [], rejected, policy.name)
     workspace = environment.scene.scene.workspace
     room = limit
     for step in range(config.episode_steps):
@@ -64,7 +64,7 @@ def simulate_part(
 
 
 @dataclass(frozen=True)
-class Part:
+class StatesPart:
     """Kept states of one batch of episodes, step by step.
 
     Attributes:
@@ -105,10 +105,10 @@ class PartTask:
         self._config, self._threads = config, threads
         self._simulation: tuple[Environment, Policy] | None = None
 
-    def __call__(self, part: int, advance: Advance) -> Part:
+    def __call__(self, part: int, advance: Advance) -> StatesPart:
         return self.simulate(part, self._config.count, advance)
 
-    def simulate(self, part: int, limit: int, advance: Advance) -> Part:
+    def simulate(self, part: int, limit: int, advance: Advance) -> StatesPart:
         """Simulate the part up to the step at which ``limit`` states are kept."""
         return simulate_part(self._config, *self._worlds_and_policy(), part, limit, advance)
 

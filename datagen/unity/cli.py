@@ -17,7 +17,7 @@ from vision.scene.load import check_scene
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportSceneConfig:
     """What to export.
 
     Attributes:
@@ -36,7 +36,7 @@ class ExportConfig:
             raise ValueError(f"mesh_fraction: must lie in (0, 1], got {self.mesh_fraction}")
 
 
-def export_scene(argv: Sequence[str]) -> None:
+def main_export_scene(argv: Sequence[str]) -> None:
     """Write a scene pack: the geometry, bodies and materials that Unity shows, from the compiled MuJoCo model.
 
     Rendering needs no file: it sends the same bytes to the player. The file is for a look at the scene in the editor.
@@ -50,7 +50,7 @@ def export_scene(argv: Sequence[str]) -> None:
     from datagen.unity import scene_export
     from datagen.unity.wire import content_hash
 
-    config = parse(ExportConfig, argv, "dactyl unity export-scene", export_scene.__doc__ or "")
+    config = parse(ExportSceneConfig, argv, "dactyl unity export-scene", main_export_scene.__doc__ or "")
     scene = compile_scene(complete_scene(config.scene), "render", mesh_fraction=config.mesh_fraction)
     pack = scene_export.export_scene(scene)
     encoded = pack.encode()
@@ -84,7 +84,7 @@ class PlayerCheckConfig:
         at_least_one(self, "batches")
 
 
-def check(argv: Sequence[str]) -> None:
+def main_check(argv: Sequence[str]) -> None:
     """Start a Unity player, see whether its pictures can be trusted, and time it on random samples of a scene.
 
     examples:
@@ -100,7 +100,7 @@ def check(argv: Sequence[str]) -> None:
     from datagen.render.sample import Sample
     from datagen.sim.complete import complete_scene
 
-    config = parse(PlayerCheckConfig, argv, "dactyl unity check", check.__doc__ or "")
+    config = parse(PlayerCheckConfig, argv, "dactyl unity check", main_check.__doc__ or "")
     from datagen.unity.renderer import UnityRenderer  # needs the extra unity, which --help does not
 
     options = RenderOptions(image_size=config.image_size, unity=UnityOptions(player=config.player))

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.render.clutter import Piece
+from datagen.render.clutter import ClutterPiece
 from datagen.unity import records
 
 _SHAPES = {"box": records.SolidShape.BOX, "capsule": records.SolidShape.CAPSULE, "sphere": records.SolidShape.SPHERE}
 
 
-def solid_count(clutter: Sequence[Piece]) -> int:
+def solid_count(clutter: Sequence[ClutterPiece]) -> int:
     """Return the number of solids in all pieces of a sample."""
     return sum(len(piece.parts) for piece in clutter)
 
 
-def clutter_records(clutter: Sequence[Sequence[Piece]]) -> np.ndarray:
+def clutter_records(clutter: Sequence[Sequence[ClutterPiece]]) -> np.ndarray:
     """Return records (B, S) of the pieces of each sample; rows with fewer solids are padded with the shape NONE."""
     rows = np.zeros((len(clutter), max(map(solid_count, clutter))), records.SOLID)  # of shape NONE
     rows["quaternion"][..., 0] = 1.0

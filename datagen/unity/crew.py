@@ -15,7 +15,7 @@ import numpy as np
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, probe_verdict, records, wire
-from datagen.unity.player import EDITOR_PORT, Player, PlayerFault
+from datagen.unity.player import EDITOR_PORT, PlayerFault, UnityPlayer
 from vision.console import Console
 from vision.errors import DactylError
 
@@ -25,7 +25,7 @@ class _Seat:
     """Place for a player; empty after a failure."""
 
     number: int
-    player: Player | None = None
+    player: UnityPlayer | None = None
 
 
 class Crew:
@@ -117,7 +117,7 @@ class Crew:
             raise DactylError(f"the Unity player does not work: {self._blame(seat, fault)}") from None
         self._idle.put(seat)
 
-    def _fill(self, seat: _Seat) -> Player:
+    def _fill(self, seat: _Seat) -> UnityPlayer:
         """Start a player, probe it, and load the scene into it."""
         options = self._options
         if options.executable is None:
@@ -127,7 +127,7 @@ class Crew:
         if self.form == records.Form.OBSERVATIONS:
             sizes = ",".join(f"{width}x{height}" for width, height in self._sizes)
             arguments = (*arguments, "--observations", f"{max(options.batch_size, probe.SAMPLES)}:{sizes}")
-        player = seat.player = Player(
+        player = seat.player = UnityPlayer(
             options.executable,
             arguments,
             log=self._log(seat),
@@ -146,7 +146,7 @@ class Crew:
             raise
         return player
 
-    def _probe(self, player: Player) -> None:
+    def _probe(self, player: UnityPlayer) -> None:
         pack = probe.probe_pack(len(self._sizes)).encode()
         player.load(pack)
         player.give(probe.pictures())

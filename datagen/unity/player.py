@@ -31,7 +31,7 @@ class PlayerFault(Exception):
     """Fault of a player that died, hangs or sends invalid data; a new one may work."""
 
 
-class Player:
+class UnityPlayer:
     """Running player. Use it from one thread at a time; the thread that started it must live as long as the player.
 
     Args:

@@ -27,7 +27,7 @@ from scipy.spatial.transform import Rotation
 from datagen.pictures.surroundings import directions
 from datagen.unity import records, wire
 from datagen.unity.environment import EnvironmentPicture
-from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+from datagen.unity.scene_pack import PackBody, PackMaterial, PackPart, ScenePack
 from vision.io.png import png_bytes
 
 # Borders of a camera's view at 1 m: left, right, bottom, top. They are off-centre, and the same for images of any
@@ -197,14 +197,14 @@ def side_views() -> Rotation:
     return Rotation.concatenate(sides)
 
 
-def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre: NDArray[np.float64]) -> Part:
+def _box(name: str, body: int, material: int, size: NDArray[np.float64], centre: NDArray[np.float64]) -> PackPart:
     """Build a box whose front, towards +z, shows a texture once, upright."""
     box = trimesh.creation.box(extents=size)
     positions = (np.asarray(box.triangles).reshape(-1, 3) + centre).astype(np.float32)
     normals = np.repeat(box.face_normals, 3, axis=0).astype(np.float32)
     triangles = np.arange(len(positions), dtype=np.uint32).reshape(-1, 3)
     uv = ((positions - centre) / size + 0.5)[:, :2].astype(np.float32)
-    return Part(name, body, material, positions, normals, uv, triangles)
+    return PackPart(name, body, material, positions, normals, uv, triangles)
 
 
 def patch_colors(cameras: int) -> NDArray[np.float64]:

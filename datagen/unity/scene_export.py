@@ -14,7 +14,7 @@ from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.objects import corner_normals
 from datagen.sim.scene import SimScene
 from datagen.sim.texture_coordinates import box_coordinates
-from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+from datagen.unity.scene_pack import PackBody, PackMaterial, PackPart, ScenePack
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.io.png import png_bytes
@@ -44,7 +44,7 @@ def export_scene(scene: SimScene) -> ScenePack:
         body, material = int(model.geom_bodyid[geom]), int(model.geom_matid[geom])
         arrays = _in_body_frame(model, geom, *_triangles(model, geom))
         casts_shadow = bool(model.geom_castshadow[geom])
-        parts.append(Part(name, body_ids.index(body), material_ids.index(material), *arrays, casts_shadow))
+        parts.append(PackPart(name, body_ids.index(body), material_ids.index(material), *arrays, casts_shadow))
     return ScenePack(
         bodies=tuple(PackBody(model.body(b).name, (*data.xpos[b].tolist(), *data.xquat[b].tolist())) for b in body_ids),
         textures=tuple((model.texture(t).name or f"texture{t}", _png(model, t)) for t in textures),

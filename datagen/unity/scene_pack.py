@@ -28,7 +28,7 @@ _MAGIC = b"UVSP"
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PackPart:
     """Triangles of one body in one material.
 
     Attributes:
@@ -76,7 +76,7 @@ class ScenePack:
     bodies: tuple[PackBody, ...]
     textures: tuple[tuple[str, bytes], ...]
     materials: tuple[PackMaterial, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[PackPart, ...]
 
     def encode(self) -> bytes:
         chunks = [_count(self.bodies)]

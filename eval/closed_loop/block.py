@@ -20,7 +20,7 @@ from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, draw_look
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
-from eval.scoring.predict import Estimator, load_estimator
+from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
 from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text

@@ -12,7 +12,7 @@ from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
 from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName
-from eval.scoring.predict import Estimator
+from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
 

@@ -16,9 +16,9 @@ from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.film import FilmFrame, draw_estimate, save_film
 from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
+from eval.scoring.estimator import Estimator
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
-from eval.scoring.predict import Estimator
-from eval.scoring.trial_results import TRACE, EstimatesRecord, OverTimeRecord, Simulation, over_time
+from eval.scoring.trial_results import TRACE, EstimatesRecord, Simulation, over_time
 from vision.drawing.wireframes import crop
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray
@@ -60,7 +60,7 @@ def picture_play(
     return {
         "errors": _summary(errors),
         "told": _summary(told),
-        "over_time": OverTimeRecord(**{name: tuple(values) for name, values in course.items()}),
+        "over_time": course,
         "filmed": filmed,
     }
 

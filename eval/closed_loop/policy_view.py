@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
 
-class Seen(NamedTuple):
+class WorldEstimates(NamedTuple):
     """Estimates in N worlds at one step: position (N, 3), quaternion (N, 4), and covariance (N, 6, 6) of the error,
     radians about the world's axes, then metres; NaN if the estimator gives none."""
 
@@ -22,12 +21,12 @@ class Seen(NamedTuple):
     quaternion: FloatArray
     covariance: FloatArray
 
-    def updated(self, worlds: NDArray[np.int64], found: Mapping[str, np.ndarray]) -> Seen:
+    def updated(self, worlds: NDArray[np.int64], found: WorldEstimates) -> WorldEstimates:
         """Return a copy with what was ``found`` in some worlds (K,)."""
-        arrays = [getattr(self, name).copy() for name in self._fields]
-        for name, array in zip(self._fields, arrays, strict=True):
-            array[worlds] = found[name]
-        return Seen(*arrays)
+        arrays = [array.copy() for array in self]
+        for array, new in zip(arrays, found, strict=True):
+            array[worlds] = new
+        return WorldEstimates(*arrays)
 
 
 class PolicyView(NamedTuple):
@@ -40,7 +39,7 @@ class PolicyView(NamedTuple):
     angular_velocity: FloatArray
 
 
-def with_differences(now: Seen, before: Seen, symmetries: Symmetries) -> PolicyView:
+def with_differences(now: WorldEstimates, before: WorldEstimates, symmetries: Symmetries) -> PolicyView:
     """Return the estimates, with velocities from the differences to those one step before.
 
     For an object with symmetries these are the least differences, because it may be estimated in any of the poses that

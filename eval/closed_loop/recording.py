@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from datagen.sim.interface import Observation
 from datagen.variation import generator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, sample_of
-from eval.scoring.predict import Estimator
+from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
 
@@ -91,6 +90,6 @@ def _find(
         renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH)
     )
     nominal = estimator.scene.rig.nominal
-    found: Any = estimator
-    solution = found.self_calibrate(found.observe(images, _BATCH), nominal.intrinsics, nominal.extrinsics)
+    seen = estimator.observe(images, _BATCH)
+    solution = estimator.self_calibrate(seen, nominal.intrinsics, nominal.extrinsics)
     return solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy()

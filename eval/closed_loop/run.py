@@ -15,7 +15,6 @@ from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
 from eval.report.trial_table import trial_table
-from eval.scoring.found_cameras import can_self_calibrate
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.errors import DactylError
@@ -42,7 +41,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     scene = compile_scene(as_installed(estimator.scene))
     layout_of(scene)  # refuse a wrong scene or policy before anything is written
     create_policy(config.policy, scene, 1)
-    if config.protocol == "self-calibrated" and not can_self_calibrate(estimator):
+    if config.protocol == "self-calibrated" and not estimator.finds_cameras:
         raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
     identity = config.identity(estimator.scene)
     task = BlockTask(config, fingerprint(identity))

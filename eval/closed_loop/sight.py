@@ -11,10 +11,12 @@ from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from eval.closed_loop.looks import TrialAppearance, sample_of
-from eval.closed_loop.policy_view import PolicyView, Seen, observation_by_sight, with_differences
+from eval.closed_loop.policy_view import PolicyView, WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
-from eval.scoring.predict import Estimator, unit_quaternion
+from eval.scoring.estimator import Estimator
+from eval.scoring.predict import unit_quaternion
 from vision.errors import DactylError
+from vision.geometry.rotations import FloatArray
 from vision.tracking import TrackingConfig
 
 
@@ -49,12 +51,12 @@ class VisionObserver:
         self.symmetries = estimator.scene.object.symmetries
         self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds, self.symmetries)
         self.rows: list[dict[str, np.ndarray]] = []
-        self._seen: list[Seen] = []  # of each step
+        self._seen: list[WorldEstimates] = []  # of each step
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
         """Observe the worlds that are still running, ``going`` (K,); the others keep their last estimate."""
         true, step = self.environment.observe(), len(self._seen)
-        found = self._estimate(true, going)
+        found, confidence = self._estimate(true, going)
         self._seen.append(self._latest(true).updated(going, found))
         view = self._view(step, going)
         self.rows.append(
@@ -63,9 +65,9 @@ class VisionObserver:
                 "episode": np.asarray(self.trials)[going],
                 "true_position": true["object_position"][going],
                 "true_quaternion": true["object_quaternion"][going],
-                "predicted_position": found["position"],
-                "predicted_quaternion": found["quaternion"],
-                "confidence": found["confidence"],
+                "predicted_position": found.position,
+                "predicted_quaternion": found.quaternion,
+                "confidence": confidence,
                 "joint_position": true["joint_position"][going],
                 "goal_quaternion": true["goal_quaternion"][going],
                 "told_position": view.position[going],
@@ -74,12 +76,12 @@ class VisionObserver:
         )
         return observation_by_sight(self.environment.sense(), view, self.symmetries)
 
-    def _latest(self, true: Observation) -> Seen:
+    def _latest(self, true: Observation) -> WorldEstimates:
         """Return the last estimates; before the first, the worlds' true poses with unknown covariance."""
         if self._seen:
             return self._seen[-1]
         unknown = np.full((self.environment.worlds, 6, 6), np.nan)
-        return Seen(true["object_position"], true["object_quaternion"], unknown)
+        return WorldEstimates(true["object_position"], true["object_quaternion"], unknown)
 
     def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
         """Return what has arrived of the object at a step; the first estimate arrives without latency."""
@@ -90,7 +92,8 @@ class VisionObserver:
             self.tracked.take(arrived, self._seen[arrived], going)
         return self.tracked.at(step)
 
-    def _estimate(self, true: Observation, going: NDArray[np.int64]) -> dict[str, np.ndarray]:
+    def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:
+        """Return estimates in the worlds that are still running, ``going`` (K,), and the confidence of each, (K,)."""
         samples = [sample_of(true, world, self.trials[world], self.look.appearances[world]) for world in going]
         known = self.look.known
         found = self.estimator.predict(
@@ -98,9 +101,6 @@ class VisionObserver:
         )
         if self.tracked is not None and "covariance" not in found:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
-        return {
-            "position": np.asarray(found["position"], np.float64),
-            "quaternion": unit_quaternion(found["quaternion"]),
-            "confidence": np.asarray(found["confidence"], np.float64),
-            "covariance": np.asarray(found.get("covariance", np.full((len(going), 6, 6), np.nan)), np.float64),
-        }
+        unknown = np.full((len(going), 6, 6), np.nan)
+        seen = WorldEstimates(found["position"], unit_quaternion(found["quaternion"]), found.get("covariance", unknown))
+        return seen, found["confidence"]

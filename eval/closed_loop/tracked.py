@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.closed_loop.policy_view import PolicyView, Seen
+from eval.closed_loop.policy_view import PolicyView, WorldEstimates
 from vision.geometry.rotations import rotation_from_quaternion
 from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries
@@ -17,9 +17,9 @@ class TrackedWorlds:
 
     def __init__(self, config: TrackingConfig, worlds: int, symmetries: Symmetries) -> None:
         self._trackers = [Tracker(config, symmetries) for _ in range(worlds)]
-        self._seen: Seen | None = None
+        self._seen: WorldEstimates | None = None
 
-    def take(self, step: int, seen: Seen, going: NDArray[np.int64]) -> None:
+    def take(self, step: int, seen: WorldEstimates, going: NDArray[np.int64]) -> None:
         """Update with the estimates from images of a step, in the worlds that are still running, ``going`` (K,)."""
         self._seen = seen
         for world in going:

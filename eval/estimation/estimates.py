@@ -15,7 +15,7 @@ from eval.estimation.unusual import contrast, reasons, recognised
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
 from eval.laboratory.network_views import NetworkViews
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator
+from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, quaternion_to_matrix
 from vision.hardware import torch_device
@@ -27,7 +27,7 @@ PoseFrame = Literal["world", "capture"]
 
 
 @dataclass(frozen=True)
-class SeenBy:
+class ViewQuality:
     """What one camera contributes to an estimate.
 
     Attributes:
@@ -71,7 +71,7 @@ class Estimate:
     confidence: float
     covariance: FloatArray | None
     camera_covariance: FloatArray
-    cameras: dict[str, SeenBy]
+    cameras: dict[str, ViewQuality]
     unusual: tuple[str, ...]
     images: np.ndarray
     matrices: FloatArray
@@ -121,10 +121,9 @@ class Observer:
         """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
         found = self.estimator.predict(images, *self.views.cameras, nominal=self.nominal)
-        found["camera_covariance"] = self._covariance_of_cameras(found, len(shots))
-        contrasts = self._contrasts(images)
+        of_cameras, contrasts = self._covariance_of_cameras(found), self._contrasts(images)
         return [
-            self._estimate(shot, images[row], contrasts[row], {key: values[row] for key, values in found.items()})
+            self._estimate(shot, images[row], contrasts[row], of_cameras[row], found, row)
             for row, shot in enumerate(shots)
         ]
 
@@ -139,17 +138,16 @@ class Observer:
         self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
         self._found, self.nominal = found, False
 
-    def _covariance_of_cameras(self, found: dict[str, FloatArray], count: int) -> FloatArray:
+    def _covariance_of_cameras(self, found: PoseEstimates) -> FloatArray:
         """Return what the errors of found cameras add to the covariances of poses, (N, 6, 6)."""
         if self._found is None:
-            return np.zeros((count, 6, 6))
-        tensors = {key: torch.from_numpy(value) for key, value in found.items()}
+            return np.zeros((len(found["position"]), 6, 6))
         return pose_covariance_of_cameras(
             torch.from_numpy(self.estimator.object.keypoints),
-            tensors["keypoint_scale"],
-            Cameras(tensors["intrinsics"], tensors["extrinsics"]),
-            quaternion_to_matrix(tensors["quaternion"]),
-            tensors["position"],
+            torch.from_numpy(found["keypoint_scale"]),
+            Cameras(torch.from_numpy(found["intrinsics"]), torch.from_numpy(found["extrinsics"])),
+            quaternion_to_matrix(torch.from_numpy(found["quaternion"])),
+            torch.from_numpy(found["position"]),
             self._found.covariance,
         ).numpy()
 
@@ -158,29 +156,40 @@ class Observer:
         cameras = enumerate(self.estimator.rig.cameras)
         return np.stack([contrast(images[:, number, : each.height, : each.width]) for number, each in cameras], axis=1)
 
-    def _estimate(self, shot: Shot, images: np.ndarray, contrasts: np.ndarray, found: dict[str, Any]) -> Estimate:
+    def _estimate(
+        self,
+        shot: Shot,
+        images: np.ndarray,
+        contrasts: np.ndarray,
+        of_cameras: FloatArray,
+        found: PoseEstimates,
+        row: int,
+    ) -> Estimate:
+        """Return the estimate of one shot: its own images, contrasts and covariance that comes from found cameras, and
+        its row of the estimates of all shots."""
         rig, usual = self.estimator.rig, self.estimator.usual_spread
         cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
         world_from_frame = self.views.world_from_capture
         turn, shift = world_from_frame[:3, :3], world_from_frame[:3, 3]
         both = np.kron(np.eye(2), turn.T)
         if usual is not None:
-            scale, matrices, transforms = found["keypoint_scale"], found["intrinsics"], found["extrinsics"]
-            numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"])
+            scale = found["keypoint_scale"][row]
+            matrices, transforms = found["intrinsics"][row], found["extrinsics"][row]
+            numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"][row])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
-            cameras = {name: SeenBy(*row) for name, row in zip(rig.names, rows, strict=True)}
-            covariance = both @ found["covariance"] @ both.T
+            cameras = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
+            covariance = both @ found["covariance"][row] @ both.T
         return Estimate(
             shot.key,
             shot.time_s,
             self.frame,
-            turn.T @ (found["position"] - shift),
-            quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"])),
-            float(found["confidence"]),
+            turn.T @ (found["position"][row] - shift),
+            quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"][row])),
+            float(found["confidence"][row]),
             covariance,
-            both @ found["camera_covariance"] @ both.T,
+            both @ of_cameras @ both.T,
             cameras,
-            reasons(contrasts, rig.names, None if usual is None else float(found["spread"]), usual),
+            reasons(contrasts, rig.names, None if usual is None else float(found["spread"][row]), usual),
             images,
             matrices,
             transforms @ world_from_frame,

@@ -21,7 +21,7 @@ from eval.estimation.following import NO_COVARIANCE, Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.own_cameras import OwnCameras
 from eval.estimation.page import Page
-from eval.estimation.recorder import Recorder
+from eval.estimation.recorder import ShotRecorder
 from eval.estimation.run import json_line, refuse_lost_pictures
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
@@ -106,7 +106,7 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
         say("poses go to the terminal; send them to a pipe or to --output")
     summary, target = LiveSummary(), observer.estimator.object
     with contextlib.ExitStack() as stack:
-        recorder = None if config.record is None else Recorder(config.record, observer.estimator.rig.names)
+        recorder = None if config.record is None else ShotRecorder(config.record, observer.estimator.rig.names)
         arrivals, missed = _stream(config, observer, stack)
         page = None
         if config.port is not None:

@@ -31,9 +31,7 @@ def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, 
         scale = _SIDE / max(image.shape[:2])
         large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)[..., ::-1].copy()
         if pose is not None:
-            _draw(
-                large, target, pose.position, pose.quaternion, np.diag([scale, scale, 1.0]) @ matrix, transform, color
-            )
+            _draw(large, target, pose, np.diag([scale, scale, 1.0]) @ matrix, transform, color)
         tiles.append(large)
     sheet = np.concatenate(tiles, axis=1)
     text = f"{status}  {rate:.1f} Hz  confidence {estimate.confidence:.2f}"
@@ -48,16 +46,15 @@ def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, 
 def _draw(
     picture: np.ndarray,
     target: PoseObject,
-    position: FloatArray,
-    quaternion: FloatArray,
+    pose: TrackedPose,
     matrix: FloatArray,
     transform: FloatArray,
     color: tuple[int, int, int],
 ) -> None:
     cv2 = opencv()
-    corners = target.edges.reshape(-1, 3) @ matrix_from_quaternion(quaternion).T + position
+    corners = target.edges.reshape(-1, 3) @ matrix_from_quaternion(pose.quaternion).T + pose.position
     lines = project(corners, matrix, transform).reshape(-1, 2, 2)
-    seen = visible_edges(target, position, quaternion, transform)
+    seen = visible_edges(target, pose.position, pose.quaternion, transform)
     whole = np.isfinite(lines).all(axis=(1, 2)) & (np.abs(lines) < 1e4).all(axis=(1, 2))
     for line, before in sorted(zip(lines[whole], seen[whole], strict=True), key=lambda each: each[1]):
         ends = np.rint((line - 0.5) * (1 << _BITS)).astype(int).tolist()

@@ -15,7 +15,7 @@ from vision.errors import DactylError
 _QUALITY = 95
 
 
-class Recorder:
+class ShotRecorder:
     """Writes images as JPEG, and each camera's table line by line. Entering the context manager begins the tables.
 
     Args:
@@ -49,7 +49,7 @@ class Recorder:
                 file.flush()
         self.count += 1
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> ShotRecorder:
         with _writing(self.folder):
             for name in self.names:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)

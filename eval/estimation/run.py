@@ -24,7 +24,7 @@ from vision.spacing import evenly_spaced
 
 
 @dataclass
-class Summary:
+class EstimationSummary:
     """Summary of a run.
 
     Attributes:
@@ -42,7 +42,7 @@ class Summary:
     remarks: list[str] = field(default_factory=list)
 
 
-def estimate_all(config: EstimateConfig) -> Summary:
+def estimate_all(config: EstimateConfig) -> EstimationSummary:
     """Estimate the triplets of a configuration, and write lines and overlays.
 
     Raises:
@@ -51,7 +51,7 @@ def estimate_all(config: EstimateConfig) -> Summary:
     observer = Observer(config)
     source = open_source(config, observer.estimator.scene)
     refuse_lost_pictures(config, source)
-    summary = Summary(source.name, remarks=[*source.remarks])
+    summary = EstimationSummary(source.name, remarks=[*source.remarks])
     if config.self_calibrate is not None:
         summary.remarks.append(find_own_cameras(observer, source, config.self_calibrate, config.batch_size))
     if config.output is None:
@@ -88,7 +88,7 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
 
-def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[str]:
+def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: EstimationSummary) -> Iterator[str]:
     """Yield the JSON line of each triplet, with the tracked pose if ``track`` is set."""
     symmetries = observer.estimator.object.symmetries
     follow = Follower(config.tracking, config.interval_s, symmetries) if config.track else None
@@ -106,10 +106,12 @@ def json_line(value: dict[str, Any]) -> str:
     return json.dumps(value, allow_nan=False) + "\n"
 
 
-def _estimates(config: EstimateConfig, observer: Observer, source: Source, summary: Summary) -> Iterator[Estimate]:
+def _estimates(
+    config: EstimateConfig, observer: Observer, source: Source, summary: EstimationSummary
+) -> Iterator[Estimate]:
     """Yield estimates in order; draw and count each."""
     numbers, shots = source.shots(config.limit)
-    drawn = _Drawing(config, observer, len(numbers))
+    drawn = _Overlays(config, observer, len(numbers))
     with progress(f"estimating {source.name}", len(numbers), "triplets") as advance:
         while batch := list(itertools.islice(shots, config.batch_size)):
             if not summary.triplets:
@@ -123,7 +125,7 @@ def _estimates(config: EstimateConfig, observer: Observer, source: Source, summa
     drawn.finish(source.name)
 
 
-class _Drawing:
+class _Overlays:
     """Draws the configured overlays of a known number of estimates."""
 
     def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:

@@ -1,9 +1,9 @@
 """Detection of images unlike those that a network was trained on, from the network's own output.
 
 A network predicts its error in pixels at each keypoint, and the keypoints of all cameras deviate from one pose by some
-pixels more. Both together, in the cameras' geometric mean (``vision.solvers.views.Views.spread``), have a median over
-the held-out triplets of the training. Images whose spread is more than five times that are unusual: either nothing in
-them is recognised, or the cameras contradict each other.
+pixels more. Both together, in the cameras' geometric mean (``vision.solvers.views.ViewAgreement.spread``), have a
+median over the held-out triplets of the training. Images whose spread is more than five times that are unusual: either
+nothing in them is recognised, or the cameras contradict each other.
 
 docs/evaluation.md states how often this happens on unchanged test sets and on images that were degraded on purpose.
 A single image without contrast among good ones would pass, so each image's contrast is checked, too.

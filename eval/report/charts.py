@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from eval.report.plots import COLORS, PARTS, log_axis, log_scale, new_figure, plain_axes
-from eval.scoring.bootstrap import Interval
 from eval.scoring.metrics import PoseErrors
+from eval.scoring.trial_results import OverTimeRecord
+from vision.bootstrap import Interval
 
 _STYLES = {"nominal": "-", "self-calibrated": (0, (5, 1.5, 1, 1.5)), "calibrated": (0, (5, 1.5)), None: (0, (1, 2))}
 
@@ -101,31 +102,31 @@ def mean_marks(marks: Sequence[Mark]) -> Figure:
 
 
 def trial_errors(
-    course: Mapping[str, Sequence[float]], single: tuple[np.ndarray, PoseErrors] | None = None, label: str = ""
+    course: OverTimeRecord, single: tuple[np.ndarray, PoseErrors] | None = None, label: str = ""
 ) -> Figure:
     """Plot an estimator's errors over the time of the trials in which a policy used it.
 
     Args:
-        course: result of ``eval.scoring.trial_results.over_time``.
+        course: errors of all trials for each second.
         single: seconds (n,) and errors (n,) of one trial.
         label: label of that trial.
     """
     figure = new_figure(11, 5.2)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
     for axes, (field, what, _) in zip(panels[:2], PARTS, strict=True):
-        low, middle, high = (course[f"{field}_{name}"] for name in ("p10", "p50", "p90"))
-        axes.fill_between(course["seconds"], low, high, color=COLORS[0], alpha=0.18, linewidth=0, label="10 % to 90 %")
-        axes.plot(course["seconds"], middle, color=COLORS[0], linewidth=1.8, label="median of all trials")
+        low, middle, high = (getattr(course, f"{field}_{name}") for name in ("p10", "p50", "p90"))
+        axes.fill_between(course.seconds, low, high, color=COLORS[0], alpha=0.18, linewidth=0, label="10 % to 90 %")
+        axes.plot(course.seconds, middle, color=COLORS[0], linewidth=1.8, label="median of all trials")
         if single is not None:
             axes.plot(single[0], getattr(single[1], field), color=COLORS[1], linewidth=0.7, alpha=0.8, label=label)
         log_scale(axes.yaxis)
         axes.set_ylabel(what.replace(" error", "\nerror"))
         plain_axes(axes)
-    panels[2].step(course["seconds"], course["trials"], where="mid", color="0.35", label="trials")
+    panels[2].step(course.seconds, course.trials, where="mid", color="0.35", label="trials")
     panels[2].set_ylim(bottom=0)
     panels[2].set_ylabel("trials\ngoing")
     panels[2].set_xlabel("seconds since the trial began")
-    panels[2].set_xlim(0, max(course["seconds"]) + 0.5)
+    panels[2].set_xlim(0, max(course.seconds) + 0.5)
     plain_axes(panels[2])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)

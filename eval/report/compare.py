@@ -16,11 +16,11 @@ from rich.text import Text
 from eval.report.page import Paragraph, Section, Table, to_html, to_markdown
 from eval.report.sections import evidence, results
 from eval.report.table_text import csv_text
-from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import NONE, intervals_over
+from vision.bootstrap import RESAMPLES
 from vision.config import parse
 from vision.console import Console
 from vision.errors import printable

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.report.plots import COLORS, PARTS, log_scale, new_figure, plain_axes
-from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.metrics import PoseErrors
+from vision.bootstrap import Interval, mean_interval
 
 _GROUPS = 8  # groups of samples, whose means form a trend
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from eval.report.page import TEMPLATES
 from eval.scoring.metric_rows import Metric
-from eval.scoring.metrics import MAIN, Summary, metrics, table_metrics
+from eval.scoring.metrics import MAIN, ErrorSummary, metrics, table_metrics
 from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
 from vision.console import Console
 from vision.templating import render
@@ -25,7 +25,7 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
     return table_text(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary_markdown(rows: Sequence[Row]) -> str:
     """Format the paper's rows, ours and the constant pose's in Markdown, with the few columns that fit a README."""
     titles = ("estimator", "test set", "head", "protocol", "n", "rotation (°)", "position (mm)")
     body = []
@@ -151,14 +151,14 @@ def _cells(metric: Metric, row: Row) -> list[str]:
     return [figure_text(metric, figure), between, *others]
 
 
-def figure_text(metric: Metric, figure: Summary | None) -> str:
+def figure_text(metric: Metric, figure: ErrorSummary | None) -> str:
     """Format a figure for one cell: mean and standard deviation, the mean, or the fraction in percent."""
     if figure is None:
         return NONE
     return f"{100 * figure.mean:.1f} %" if metric.kind == "share" else mean_and_spread(figure)
 
 
-def mean_and_spread(summary: Summary) -> str:
+def mean_and_spread(summary: ErrorSummary) -> str:
     """Format ``mean ± standard deviation``, or only the mean if the standard deviation is unknown."""
     known = summary.std is not None and math.isfinite(summary.std)
     return f"{summary.mean:.2f} ± {summary.std:.2f}" if known else f"{summary.mean:.2f}"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.report.table_text import table_text
-from eval.scoring.bootstrap import Interval, mean_interval
-from eval.scoring.trial_results import ClosedLoop, Play
+from eval.scoring.trial_results import ClosedLoop, PlayRecord
+from vision.bootstrap import Interval, mean_interval
 from vision.published import STEP_SECONDS, TRIALS, ConsecutiveGoals
 
 
@@ -49,7 +49,7 @@ TRIAL_NOTES = (
 )
 
 
-def play_row(play: Play, name: str) -> TrialRow:
+def play_row(play: PlayRecord, name: str) -> TrialRow:
     """Return a play's line of the table, for a policy and object called ``name``."""
     goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
     label = f"{name} ({play.observation_source})"
@@ -58,7 +58,7 @@ def play_row(play: Play, name: str) -> TrialRow:
         ConsecutiveGoals(label, play.simulation, len(goals), mean, std, median),
         mean_interval(goals, np.arange(len(goals)), np.random.default_rng(0)),
         (ended["dropped"], ended["late"], ended["complete"]),
-        play.errors,
+        None if play.errors is None else play.errors.means,
     )
 
 
@@ -108,8 +108,8 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
             f"late{tracked}" + (f"; not randomized: {held_out}." if held_out else ".")
         )
         for play in loop.plays:
-            if play.told is not None and play.told != play.errors:
-                turn, shift = play.told
+            if play.told is not None and play.errors is not None and play.told.means != play.errors.means:
+                turn, shift = play.told.means
                 notes.append(
                     f"{name or 'Here'}, {play.simulation}: what the policy was told of the object was at each moment "
                     f"off by {turn:.2f}° and {shift:.2f} mm (means)."

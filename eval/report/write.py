@@ -16,7 +16,7 @@ import msgspec
 from eval.report.page import to_html, to_markdown
 from eval.report.sections import evidence, results, studies, trials
 from eval.report.sections.parts import different_constants
-from eval.report.table_text import comma_separated, flat, summary
+from eval.report.table_text import comma_separated, flat, summary_markdown
 from eval.scoring.metrics import metrics
 from eval.scoring.published import published_rows
 from eval.scoring.record import Evaluation, load_evaluation
@@ -108,7 +108,7 @@ def report(config: ReportConfig) -> list[Row]:
         ("report.html", to_html(config.title, subtitle, chapters).encode()),
         ("report.md", to_markdown(config.title, subtitle, chapters).encode()),
         ("report.csv", comma_separated(rows).encode()),
-        (SUMMARY, summary(rows).encode()),
+        (SUMMARY, summary_markdown(rows).encode()),
         ("report.json", canonical_json(record)),
     ):
         atomic_write(config.output / name, content)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.scoring.bootstrap import Interval, difference_interval, mean_interval
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import metrics
 from eval.scoring.record import EvaluatedSet, Evaluation, Scored
+from vision.bootstrap import Interval, difference_interval, mean_interval
 from vision.errors import DactylError, printable
 
 

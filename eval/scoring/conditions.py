@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.cameras import change_field_of_view
+from vision.geometry.cameras import Cameras, change_field_of_view
 from vision.geometry.rotations import FloatArray
 from vision.io.decode import Name, Record
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
@@ -88,7 +88,7 @@ def miscalibrations() -> list[Condition]:
 
 
 def estimator_inputs(
-    condition: Condition, batch: Mapping[str, Any], rig: Rig, found: tuple[FloatArray, FloatArray] | None = None
+    condition: Condition, batch: Mapping[str, Any], rig: Rig, found: Cameras | None = None
 ) -> tuple[np.ndarray, FloatArray, FloatArray]:
     """Return images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, from a batch of samples.
 
@@ -102,7 +102,7 @@ def estimator_inputs(
         matrices, transforms = (np.broadcast_to(array, (len(images), *array.shape)) for array in nominal)
     elif condition.camera_knowledge == "self-calibrated":
         assert found is not None
-        matrices, transforms = found
+        matrices, transforms = found.intrinsics, found.extrinsics
     else:
         matrices, transforms = batch["camera_intrinsics"], batch["camera_extrinsics"]
     if condition.displaced:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from eval.scoring.estimator import Estimator
 from vision.errors import DactylError
-from vision.geometry.rotations import FloatArray
+from vision.geometry.cameras import Cameras
 from vision.progress import progress
+from vision.scene.rig import Rig
 from vision.scene.rig_readers import read_rig
 from vision.storage.datasets import TripletDataset
 
@@ -45,12 +47,7 @@ def recordings_of(indices: np.ndarray, config: Mapping[str, Any], recording: obj
     return indices // size
 
 
-def can_self_calibrate(estimator: object) -> bool:
-    """Return whether an estimator finds cameras from what it sees (``vision.estimator.PoseEstimator``)."""
-    return getattr(estimator, "finds_cameras", False) and hasattr(estimator, "self_calibrate")
-
-
-def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[FloatArray, FloatArray]:
+def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> Cameras:
     """Read K (N, C, 3, 3) and T (N, C, 4, 4) from a calibration file, the same for each sample.
 
     Raises:
@@ -70,17 +67,15 @@ def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> tuple[Floa
                 f"{calibration}: camera '{camera.name}' is of {there}, images of {dataset.folder} of {here}; "
                 "import the recording again with this file, or calibrate from the set"
             )
-    matrices, transforms = (
-        np.stack([getattr(camera, key) for camera in cameras]) for key in ("intrinsics", "extrinsics")
-    )
-    return tuple(np.broadcast_to(array, (len(dataset), *array.shape)) for array in (matrices, transforms))  # type: ignore[return-value]
+    one = Rig(cameras=tuple(cameras)).nominal[:2]
+    return Cameras(*(np.broadcast_to(array, (len(dataset), *array.shape)) for array in one))
 
 
 class CamerasNotFoundError(DactylError):
     """A recording does not determine its cameras."""
 
 
-def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> tuple[FloatArray, FloatArray]:
+def found_cameras(estimator: Estimator, dataset: TripletDataset, batch_size: int) -> Cameras:
     """Find K (N, C, 3, 3) and T (N, C, 4, 4) of each sample with the estimator, from all of the sample's recording.
 
     Raises:
@@ -106,4 +101,4 @@ def found_cameras(estimator: Any, dataset: TripletDataset, batch_size: int) -> t
             matrices[rows] = solution.cameras.intrinsics.numpy()
             transforms[rows] = solution.cameras.extrinsics.numpy()
             advance(len(rows))
-    return matrices, transforms
+    return Cameras(matrices, transforms)

@@ -75,7 +75,7 @@ class PoseErrors:
 
 
 @dataclass(frozen=True)
-class Summary:
+class ErrorSummary:
     """Summary of the errors of a test set, in their own unit.
 
     Attributes:
@@ -137,12 +137,12 @@ def _measured(metric: Metric, pairs: PosePairs) -> np.ndarray | None:
     return values
 
 
-def summarise(errors: ArrayLike) -> Summary:
+def summarise(errors: ArrayLike) -> ErrorSummary:
     """Compute mean, standard deviation, median and 90th percentile of at least one error, (N,)."""
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"expected at least one error in a row, got shape {values.shape}")
     with np.errstate(invalid="ignore"):  # an infinite error makes the standard deviation NaN
-        return Summary(
+        return ErrorSummary(
             float(values.mean()), float(values.std()), float(np.median(values)), float(np.percentile(values, 90))
         )

@@ -8,113 +8,27 @@ Predictions are a cache: those of another checkpoint, test set or version are ma
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, estimator_inputs
+from eval.scoring.conditions import Condition, estimator_inputs
+from eval.scoring.estimator import Estimator
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
-from vision.bounds import at_least_one, known_device, not_negative
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion
-from vision.hardware import torch_device
 from vision.io.files import sha256
 from vision.io.json_values import differences
-from vision.io.store import Location
 from vision.progress import progress
-from vision.scene.scene import Scene, require_same
+from vision.scene.scene import require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
 from vision.versions import package_versions
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Which checkpoint to evaluate, and on what.
-
-    Attributes:
-        checkpoint: checkpoint file that dactyl train wrote, or the name of shipped weights.
-        test_sets: datasets (folders or URLs) by name, for example {filament: data/test-filament, real: null}; null for
-            one that does not exist yet.
-        output: folder for predictions, table and images.
-        training_set: dataset whose labels give the best constant pose, the baseline; null omits that row.
-        protocols: what the estimator knows of the cameras: nominal (the rig's, as in the paper), self-calibrated (those
-            that it found from all triplets of a recording; only on sets of recordings), calibrated (each sample's true
-            ones).
-        calibrations: files of dactyl calibrate --from by the test set's name, each with the cameras of all of the set's
-            images: the self-calibrated protocol then uses those and finds none itself.
-        batch_size: number of triplets in one call of the estimator.
-        device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
-        camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
-        miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are
-            wrong by set amounts (calibrated; as above); 0 for none.
-    """
-
-    checkpoint: Path
-    test_sets: dict[str, Location | None]
-    output: Path
-    training_set: Location | None = None
-    protocols: tuple[ProtocolName, ...] = PROTOCOLS
-    batch_size: int = 32
-    device: str = "auto"
-    camera_subsets: bool = False
-    miscalibration_samples: int = 0
-    calibrations: dict[str, Path] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if unknown := [name for name in self.calibrations if not self.test_sets.get(name)]:
-            raise ValueError(f"calibrations: there is no test set '{unknown[0]}'")
-        if not any(self.test_sets.values()):
-            raise ValueError("test_sets: name at least one, for example --test_sets.filament data/test-filament")
-        for name in self.test_sets:
-            if not re.fullmatch(r"[0-9a-z_-]+", name):
-                raise ValueError(f"test_sets: a name has small letters, digits, - and _ only, got '{name}'")
-        if clash := [name for name in self.test_sets if f"{name}-self" in self.test_sets]:
-            # X under self-calibrated and X-self under calibrated would be one file.
-            raise ValueError(f"test_sets: '{clash[0]}' and '{clash[0]}-self' cannot be together; rename one")
-        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
-            raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
-        at_least_one(self, "batch_size")
-        known_device(self, "device")
-        not_negative(self, "miscalibration_samples")
-
-
-class Estimator(Protocol):
-    """Interface of what is evaluated, such as ``vision.estimator.PoseEstimator``.
-
-    ``predict`` takes images (B, C, H, W, 3) uint8, K (B, C, 3, 3) and T (B, C, 4, 4), and whether these are only the
-    nominal cameras. It returns position (B, 3) in metres, quaternion (B, 4), w x y z, object to world, and confidence
-    (B,).
-    """
-
-    @property
-    def scene(self) -> Scene: ...
-    @property
-    def head(self) -> str: ...
-    @property
-    def uses_cameras(self) -> bool: ...
-    @property
-    def finds_cameras(self) -> bool: ...
-    @property
-    def any_number_of_cameras(self) -> bool: ...
-    @property
-    def nominal_fault(self) -> str | None: ...
-
-    def predict(
-        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
-    ) -> Mapping[str, np.ndarray]: ...
-
-
-def load_estimator(checkpoint: Path, device: str) -> Estimator:
-    """Load the checkpoint's network onto a device, auto for a GPU if there is one."""
-    from vision.estimator import PoseEstimator  # slow: mistakes in the command line are reported before this import
-
-    return PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
 
 
 @dataclass(frozen=True)
@@ -216,16 +130,16 @@ def predict(
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
             some = list(numbers[first : first + batch_size])
-            found = cameras and (cameras[0][some], cameras[1][some])
+            found = cameras and Cameras(cameras.intrinsics[some], cameras.extrinsics[some])
             told = estimator_inputs(condition, batch, dataset.rig, found)
-            answer = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
+            estimates = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])
             parts["true_quaternion"].append(batch["object_quaternion"])
-            parts["predicted_position"].append(np.asarray(answer["position"], np.float64))
-            parts["predicted_quaternion"].append(unit_quaternion(answer["quaternion"]))
-            parts["confidence"].append(np.asarray(answer["confidence"], np.float64))
+            parts["predicted_position"].append(estimates["position"])
+            parts["predicted_quaternion"].append(unit_quaternion(estimates["quaternion"]))
+            parts["confidence"].append(estimates["confidence"])
             advance(len(samples))
     return {key: np.concatenate(arrays) for key, arrays in parts.items()}
 
@@ -243,6 +157,5 @@ def renderer_of(dataset: TripletDataset) -> str:
 
 
 def unit_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """Normalise quaternions in float64, the precision of files, because estimators may return float32."""
-    quaternion = np.asarray(quaternion, np.float64)
+    """Return quaternions (N, 4) of length one to the last bit, with w >= 0, as files hold them."""
     return canonical_quaternion(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True))

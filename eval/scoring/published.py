@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from eval.scoring.metrics import Summary
+from eval.scoring.metrics import ErrorSummary
 from eval.scoring.table import Row
 from vision.scene.scene import Scene
 
 
 def _published(
-    whose: str, test_set: str, renderer: str, samples: int | None, rotation: Summary, position: Summary
+    whose: str, test_set: str, renderer: str, samples: int | None, rotation: ErrorSummary, position: ErrorSummary
 ) -> Row:
     figures = {"rotation": rotation, "position": position}
     return Row(whose, test_set, renderer, "regression", "nominal", "none", samples, figures)
 
 
 PAPER_ROWS = (
-    _published("paper", "Unity renders", "unity", None, Summary(2.71, 1.62), Summary(3.12, 1.52)),
-    _published("paper", "MuJoCo renders", "mujoco", None, Summary(3.23, 2.91), Summary(3.71, 4.07)),
-    _published("paper", "real images", "real", 992, Summary(5.01, 2.47), Summary(9.27, 4.02)),
+    _published("paper", "Unity renders", "unity", None, ErrorSummary(2.71, 1.62), ErrorSummary(3.12, 1.52)),
+    _published("paper", "MuJoCo renders", "mujoco", None, ErrorSummary(3.23, 2.91), ErrorSummary(3.71, 4.07)),
+    _published("paper", "real images", "real", 992, ErrorSummary(5.01, 2.47), ErrorSummary(9.27, 4.02)),
 )
 """OpenAI et al., arXiv 1808.00177, Table 6: mean and standard deviation; no other figure is published."""
 
 SUCCESSOR_ROWS = (
-    _published("successor", "sim, tuned by hand", "orrb", None, Summary(1.99), Summary(4.03)),
-    _published("successor", "sim, automatic", "orrb", None, Summary(1.85), Summary(5.18)),
-    _published("successor", "real, tuned by hand", "real", None, Summary(5.19), Summary(8.53)),
-    _published("successor", "real, automatic", "real", None, Summary(5.09), Summary(7.85)),
+    _published("successor", "sim, tuned by hand", "orrb", None, ErrorSummary(1.99), ErrorSummary(4.03)),
+    _published("successor", "sim, automatic", "orrb", None, ErrorSummary(1.85), ErrorSummary(5.18)),
+    _published("successor", "real, tuned by hand", "real", None, ErrorSummary(5.19), ErrorSummary(8.53)),
+    _published("successor", "real, automatic", "real", None, ErrorSummary(5.09), ErrorSummary(7.85)),
 )
 """OpenAI et al., "Solving Rubik's Cube with a Robot Hand", arXiv 1910.07113, for the block, with randomizations tuned
 by hand and found automatically: means only."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.scoring.bootstrap import Interval, mean_interval
 from eval.scoring.comparison import Difference
-from eval.scoring.metrics import PoseErrors, Summary, metrics, summarise, table_metrics
+from eval.scoring.metrics import ErrorSummary, PoseErrors, metrics, summarise, table_metrics
 from eval.scoring.record import Evaluation
+from vision.bootstrap import Interval, mean_interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
 """Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""
@@ -44,17 +44,17 @@ class Row:
     protocol: str = NONE
     cameras: str = NONE
     samples: int | None = None
-    figures: Mapping[str, Summary] = field(default_factory=dict)
+    figures: Mapping[str, ErrorSummary] = field(default_factory=dict)
     intervals: Mapping[str, Interval | None] = field(default_factory=dict)
     resampled: str = "episodes"
 
     @property
-    def rotation(self) -> Summary | None:
+    def rotation(self) -> ErrorSummary | None:
         """The rotation errors in degrees; None if there are none."""
         return self.figures.get("rotation")
 
     @property
-    def position(self) -> Summary | None:
+    def position(self) -> ErrorSummary | None:
         """The position errors in millimetres; None if there are none."""
         return self.figures.get("position")
 
@@ -165,7 +165,7 @@ def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
     """
     known = {key: metric for key, metric in metrics().items() if key in errors.values}
     figures = {
-        key: summarise(errors[key]) if metric.kind == "distribution" else Summary(float(errors[key].mean()))
+        key: summarise(errors[key]) if metric.kind == "distribution" else ErrorSummary(float(errors[key].mean()))
         for key, metric in known.items()
     }
     intervals = {

@@ -14,14 +14,13 @@ Reading them needs no simulator.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec.structs import asdict
 
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import PoseErrors
@@ -50,29 +49,6 @@ TRACE: dict[str, Field] = {
 pose that the policy observed then, which may be delayed or tracked."""
 
 
-@dataclass(frozen=True)
-class Play:
-    """All trials of one simulation with one observation source.
-
-    Attributes:
-        simulation: plain or randomized.
-        observation_source: state or vision: where the policy's object poses come from.
-        goals: number of consecutive goals of each trial.
-        endings: ending of each trial: dropped, late or complete.
-        errors: mean rotation (degrees) and position error (mm) of all estimates; None for the state.
-        told: the same for the poses that the policy observed, at the time of observation; None for the state.
-        over_time: result of :func:`over_time`; None for the state.
-    """
-
-    simulation: Simulation
-    observation_source: ObservationSource
-    goals: Sequence[int]
-    endings: Sequence[str]
-    errors: tuple[float, float] | None = None
-    told: tuple[float, float] | None = None
-    over_time: Mapping[str, Sequence[float]] | None = None
-
-
 class EstimatesRecord(Record, frozen=True):
     """Errors of all estimates of a play, in degrees and millimetres."""
 
@@ -86,9 +62,21 @@ class EstimatesRecord(Record, frozen=True):
     position_mm_median: Error
     position_mm_p90: Error
 
+    @property
+    def means(self) -> tuple[float, float]:
+        """Mean rotation (degrees) and position error (mm)."""
+        return self.rotation_deg_mean, self.position_mm_mean
+
 
 class OverTimeRecord(Record, frozen=True):
-    """The result of :func:`over_time`."""
+    """Errors of a play's estimates for each second of its trials (:func:`over_time`).
+
+    Attributes:
+        seconds: since the start, the middle of each second.
+        trials: number of trials still running.
+        rotation_deg_p10, rotation_deg_p50, rotation_deg_p90, position_mm_p10, position_mm_p50, position_mm_p90:
+            percentiles over all estimates in that second.
+    """
 
     seconds: tuple[float, ...]
     trials: tuple[float, ...]
@@ -105,7 +93,19 @@ class OverTimeRecord(Record, frozen=True):
 
 
 class PlayRecord(Record, frozen=True, omit_defaults=False):
-    """A stored :class:`Play`; ``filmed`` is the trial shown in the film."""
+    """All trials of one simulation with one observation source.
+
+    Attributes:
+        simulation: plain or randomized.
+        observation_source: state or vision: where the policy's object poses come from.
+        policy: name of the policy.
+        goals: number of consecutive goals of each trial.
+        endings: ending of each trial.
+        errors: errors of all estimates; None for the state.
+        told: errors of the poses that the policy observed, at the time of observation; None for the state.
+        over_time: errors as a function of the time in a trial; None for the state.
+        filmed: the trial shown in the film; None for the state.
+    """
 
     simulation: Simulation
     observation_source: ObservationSource
@@ -132,10 +132,10 @@ class ClosedLoopRecord(Record, frozen=True):
     plays: Annotated[tuple[PlayRecord, ...], msgspec.Meta(min_length=1)]
 
 
-class HowPlayed(msgspec.Struct, frozen=True):
+class TrialConditions(msgspec.Struct, frozen=True):
     """The part of ``config`` that a table of trials states."""
 
-    rules: HowLong
+    rules: TrialLimits
     protocol: ProtocolName
     latency_steps: Count
     hold_out: tuple[Text, ...]
@@ -143,7 +143,7 @@ class HowPlayed(msgspec.Struct, frozen=True):
     calibration_triplets: Count = 0
 
 
-class HowLong(msgspec.Struct, frozen=True):
+class TrialLimits(msgspec.Struct, frozen=True):
     """The part of the rules of a trial that a table states."""
 
     goals: Count
@@ -166,34 +166,16 @@ class ClosedLoop:
         return self.scene.object.name
 
     @property
-    def played(self) -> HowPlayed:
+    def played(self) -> TrialConditions:
         """How the trials were played."""
-        return convert(self.record.config, HowPlayed, f"{self.folder / RESULTS}: key 'config'")
+        return convert(self.record.config, TrialConditions, f"{self.folder / RESULTS}: key 'config'")
 
     @property
-    def plays(self) -> list[Play]:
-        plays = []
-        for one in self.record.plays:
-            course = None if one.over_time is None else asdict(one.over_time)
-            plays.append(
-                Play(
-                    one.simulation,
-                    one.observation_source,
-                    one.goals,
-                    one.endings,
-                    _means(one.errors),
-                    _means(one.told),
-                    course,
-                )
-            )
-        return plays
+    def plays(self) -> tuple[PlayRecord, ...]:
+        return self.record.plays
 
     def film(self, simulation: Simulation) -> Path:
         return self.folder / f"film-{simulation}.gif"
-
-
-def _means(errors: EstimatesRecord | None) -> tuple[float, float] | None:
-    return None if errors is None else (errors.rotation_deg_mean, errors.position_mm_mean)
 
 
 def load_closed_loop(folder: Path) -> ClosedLoop:
@@ -210,17 +192,14 @@ def load_closed_loop(folder: Path) -> ClosedLoop:
     return found
 
 
-def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> dict[str, list[float]]:
+def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> OverTimeRecord:
     """Compute the estimator's errors as a function of the time in a trial.
+
+    Seconds that fewer than two trials reached are omitted, unless there is only one trial.
 
     Args:
         columns: of :data:`TRACE`, (N, ...).
         errors: of the same estimates.
-
-    Returns:
-        For each second of the trials: ``seconds`` since the start (the middle of the second), ``trials`` still running,
-        and ``<error>_<p10|p50|p90>`` for rotation_deg and position_mm, percentiles over all estimates in that second.
-        Seconds that fewer than two trials reached are omitted, unless there is only one trial.
     """
     second = (columns["index"] * STEP_SECONDS).astype(np.int64)
     needed = min(2, len(np.unique(columns["episode"])))
@@ -238,4 +217,4 @@ def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> dict[str
             values = getattr(errors, part)[here]
             for name, value in zip(("p10", "p50", "p90"), np.percentile(values, [10, 50, 90]), strict=True):
                 found[f"{part}_{name}"].append(float(value))
-    return found
+    return OverTimeRecord(**{name: tuple(values) for name, values in found.items()})

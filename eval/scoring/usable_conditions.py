@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
-from eval.scoring.found_cameras import can_self_calibrate, recordings
-from eval.scoring.predict import Estimator, EvaluateConfig
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.estimator import Estimator
+from eval.scoring.found_cameras import recordings
 from vision.console import Console
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
@@ -20,7 +21,7 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
     """
     lost = estimator.nominal_fault
     means = {"nominal": lost is None, "calibrated": estimator.uses_cameras}
-    means["self-calibrated"] = can_self_calibrate(estimator) or (given and estimator.uses_cameras)
+    means["self-calibrated"] = estimator.finds_cameras or (given and estimator.uses_cameras)
     usable = [protocol for protocol in wanted if means[protocol]]
     if lost and not usable:
         raise DactylError(f"protocols: {lost}")
@@ -59,7 +60,7 @@ def usable_conditions(
     Raises:
         DactylError: no condition is left.
     """
-    findable = can_self_calibrate(estimator) and recordings(dataset) is not None
+    findable = estimator.finds_cameras and recordings(dataset) is not None
     if findable or name in config.calibrations:
         return list(wanted)
     usable = [condition for condition in wanted if condition.camera_knowledge != "self-calibrated"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu.__main__ import ROOT, Part, measure
+from benchmarks.gpu.__main__ import ROOT, BenchmarkPart, measure
 from vision.versions import package_version, package_versions
 
 EXPECTED = {
@@ -62,14 +62,14 @@ def test_a_part_that_fails_or_hangs_costs_its_own_figures_alone(
     (fake / "hanging.py").write_text(row + "import time\ntime.sleep(600)\n")
     monkeypatch.setattr("benchmarks.gpu.__main__.ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
-    first, failed = measure(Part("failing", 60.0), 500.0, False, tmp_path)
+    first, failed = measure(BenchmarkPart("failing", 60.0), 500.0, False, tmp_path)
     assert first["value"] == 1.0
     assert failed["value"] is None
     assert "status 1: no driver" in failed["error"]
-    first, failed = measure(Part("hanging", 5.0), 500.0, False, tmp_path)
+    first, failed = measure(BenchmarkPart("hanging", 5.0), 500.0, False, tmp_path)
     assert (first["value"], failed["value"]) == (1.0, None)
     assert "longer" in failed["error"]
-    (late,) = measure(Part("failing", 60.0), 3.0, False, tmp_path)
+    (late,) = measure(BenchmarkPart("failing", 60.0), 3.0, False, tmp_path)
     assert late["error"] == "no time was left"
 
 

@@ -11,7 +11,7 @@ import eval.evaluate
 from dactyl.cli import main
 from dactyl.inspection import sample_errors
 from eval.evaluate import evaluate
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset

@@ -14,7 +14,7 @@ from datagen.generate.config import RenderConfig
 from datagen.policy.her_config import HerConfig
 from datagen.states.collect import StatesConfig
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from train.cli import parse as parse_train
 from vision.config import parse
 from vision.scene.load import load_scene

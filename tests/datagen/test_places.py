@@ -19,7 +19,7 @@ from datagen.generate import shard_task
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
-from datagen.inspection.info import summary
+from datagen.inspection.info import dataset_table
 from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
 from vision.config import parse
@@ -91,7 +91,7 @@ def test_the_same_bytes_as_in_a_folder(states: Path, place: UPath, tmp_path: Pat
     assert files(place) == files(local.folder)
     assert remote.fingerprint == local.fingerprint
     assert not list(faults(CheckConfig(place)))
-    assert summary(remote).row_count == summary(local).row_count
+    assert dataset_table(remote).row_count == dataset_table(local).row_count
     shutil.rmtree(tmp_path / "cache")  # the forked workers fetch
     loader = DataLoader(remote, batch_size=None, num_workers=2, multiprocessing_context="fork")
     assert [int(sample["index"]) for sample in loader] == list(range(10))

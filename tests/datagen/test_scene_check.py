@@ -16,7 +16,7 @@ from PIL import Image
 from dactyl.cli import main
 from datagen.inspection.scene import landmark_points
 from datagen.inspection.scene_contacts import model_warnings
-from datagen.inspection.scene_sheet import frusta, frustum
+from datagen.inspection.scene_sheet import frusta, frustum_corners
 from datagen.inspection.scene_warnings import warnings
 from datagen.sim.complete import completed
 from datagen.sim.scene import compile_scene
@@ -227,7 +227,7 @@ def test_a_fine_pattern_that_a_symmetry_keeps_is_not_warned_of() -> None:
 
 def test_a_frustum_projects_to_the_corners_of_its_image() -> None:
     for camera in scene("block").rig.cameras:
-        corners = frustum(camera, 0.4)
+        corners = frustum_corners(camera, 0.4)
         np.testing.assert_allclose(corners[0], camera.position, atol=1e-12)
         pixels = project(corners[1:], camera.intrinsics, camera.extrinsics)
         np.testing.assert_allclose(pixels, [[0, 0], [200, 0], [200, 200], [0, 200]], atol=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
@@ -25,7 +26,7 @@ class Oracle:
         uses_cameras: bool = True,
     ) -> None:
         datasets = list(datasets)
-        self.scene, self.finds_cameras = datasets[0].scene, uses_cameras
+        self.scene, self.device, self.finds_cameras = datasets[0].scene, torch.device("cpu"), False
         self.head, self.uses_cameras = head, uses_cameras
         self.any_number_of_cameras, self.nominal_fault = head == "geometric", None
         self.angle_deg, self.distance_mm = angle_deg, distance_mm
@@ -50,7 +51,7 @@ class Oracle:
         elif of_rig:
             assert self._true(images, intrinsics, extrinsics), "nobody said that these are only the rig's cameras"
         parts = [self._one(*triplet) for triplet in zip(images, intrinsics, extrinsics, strict=True)]
-        position, quaternion = (np.stack(values).astype(np.float32) for values in zip(*parts, strict=True))
+        position, quaternion = (np.stack(values) for values in zip(*parts, strict=True))
         return {"position": position, "quaternion": quaternion, "confidence": np.linspace(0.2, 0.8, len(images))}
 
     def _one(self, images: np.ndarray, matrices: np.ndarray, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

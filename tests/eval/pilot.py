@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -62,7 +63,7 @@ class Eye:
     """An estimator that sees what a :class:`Canvas` was asked for, wrong by ``turn_deg`` about z and ``shift_mm``
     along x."""
 
-    head, uses_cameras, finds_cameras, device = "geometric", True, True, "cpu"
+    head, uses_cameras, finds_cameras, device = "geometric", True, False, torch.device("cpu")
     any_number_of_cameras, nominal_fault = True, None
 
     def __init__(self, canvas: Canvas, turn_deg: float = 0.0, shift_mm: float = 0.0) -> None:

@@ -17,8 +17,10 @@ from eval.cli import main_evaluate
 from eval.evaluate import evaluate
 from eval.report.figures import telling_samples
 from eval.scoring.conditions import Condition
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.estimator import load_estimator
 from eval.scoring.metrics import PoseErrors
-from eval.scoring.predict import EvaluateConfig, load_estimator, predict
+from eval.scoring.predict import predict
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError

@@ -26,7 +26,7 @@ from datagen.sim.trials import TrialRules
 from eval.closed_loop import block, pictures, run
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, draw_look
-from eval.closed_loop.policy_view import Seen, observation_by_sight, with_differences
+from eval.closed_loop.policy_view import WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
 from eval.closed_loop.tracked import TrackedWorlds
@@ -101,8 +101,8 @@ def test_an_eye_that_errs_errs_in_all_that_concerns_the_object() -> None:
 
 def test_velocities_are_those_of_the_estimates() -> None:
     turn = Rotation.from_rotvec([[0.0, 0.0, 0.4]])
-    before = Seen(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
-    now = Seen(np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn), np.zeros((1, 6, 6)))
+    before = WorldEstimates(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
+    now = WorldEstimates(np.array([[0.008, 0, 0]]), quaternion_from_rotation(turn), np.zeros((1, 6, 6)))
     sensed: Any = {
         "goal_quaternion": now.quaternion,
         "fingertip_position": "kept",
@@ -125,10 +125,12 @@ def test_a_look_alike_that_is_seen_is_no_velocity() -> None:
     """Half a turn about a point beside the origin, after which the object looks the same, and a small one."""
     half = np.diag([-1.0, -1.0, 1.0])
     symmetries = Symmetries(rotations=np.stack([np.eye(3), half]), centre=np.array([0.01, 0, 0]))
-    before = Seen(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
+    before = WorldEstimates(np.zeros((1, 3)), np.array([[1.0, 0, 0, 0]]), np.zeros((1, 6, 6)))
     turn = Rotation.from_matrix(half) * Rotation.from_rotvec([[0, 0, 0.04]])
     position = np.array([[0.01, 0, 0.008]]) - turn.apply([0.01, 0, 0])
-    told = with_differences(Seen(position, quaternion_from_rotation(turn), before.covariance), before, symmetries)
+    told = with_differences(
+        WorldEstimates(position, quaternion_from_rotation(turn), before.covariance), before, symmetries
+    )
     np.testing.assert_allclose(told.angular_velocity, [[0, 0, 0.5]], atol=1e-9)
     np.testing.assert_allclose(told.velocity, [[0, -0.005, 0.1]], atol=2e-4)
 
@@ -152,7 +154,7 @@ def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
         turn = Rotation.from_rotvec(spin * STEP_SECONDS * step) * Rotation.from_euler("x", [[0.3], [1.2]])
         true.append(turn)
         quaternion = quaternion_from_rotation(turn)
-        seen.append(Seen(np.tile(speed * STEP_SECONDS * step, (2, 1)), quaternion, covariance))
+        seen.append(WorldEstimates(np.tile(speed * STEP_SECONDS * step, (2, 1)), quaternion, covariance))
     worlds = TrackedWorlds(TrackingConfig(velocity_decay_s=np.inf), 2, scene().object.symmetries)
     for step in range(steps):
         arrived = max(step - latency, 0)
@@ -169,7 +171,7 @@ def test_a_tracked_object_is_told_where_it_is_by_now(latency: int) -> None:
 def test_a_lost_object_is_where_it_was_seen_last() -> None:
     place, unsure = np.array([[0.1, 0.2, 0.3]]), np.eye(6)[None]
     worlds = TrackedWorlds(TrackingConfig(), 1, scene().object.symmetries)
-    worlds.take(0, Seen(place, np.array([[1.0, 0, 0, 0]]), unsure), np.array([0]))
+    worlds.take(0, WorldEstimates(place, np.array([[1.0, 0, 0, 0]]), unsure), np.array([0]))
     told = worlds.at(3)
     np.testing.assert_array_equal(told.position, place)
     np.testing.assert_array_equal(told.velocity, np.zeros((1, 3)))
@@ -177,6 +179,8 @@ def test_a_lost_object_is_where_it_was_seen_last() -> None:
 
 class _Surveyor(Eye):
     """Finds cameras: those of the rig, moved along x by a millimetre for each recording it has seen."""
+
+    finds_cameras = True
 
     def observe(self, triplets: Iterable[np.ndarray], batch_size: int) -> list[np.ndarray]:
         drawn: list[Any] = []  # a call of the renderer after the other, each as it comes
@@ -290,9 +294,10 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
     for one in loop.plays:
         assert set(one.endings) <= {"dropped", "late", "complete"}
         if one.observation_source == "vision":
-            assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+            assert one.errors is not None
+            assert one.errors.means == pytest.approx((4.0, 2.0), abs=1e-6)
             assert one.over_time is not None
-            assert one.over_time["trials"][0] == 3
+            assert one.over_time.trials[0] == 3
             for name in (f"errors-{one.simulation}.png", f"film-{one.simulation}.gif"):
                 with Image.open(config.output / name) as picture:
                     assert min(picture.size) > SIZE
@@ -324,12 +329,13 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
 def test_tracked_trials_say_what_the_policy_was_told(config: ClosedLoopConfig, played: list[int]) -> None:
     config = replace(config, track=True, latency_steps=1, state=False, randomized=False)
     (one,) = run.closed_loop(config).plays
-    assert one.errors == pytest.approx((4.0, 2.0), abs=1e-6)
+    assert one.errors is not None
+    assert one.errors.means == pytest.approx((4.0, 2.0), abs=1e-6)
     assert one.told is not None
-    assert one.told != one.errors
+    assert one.told.means != one.errors.means
     text = (config.output / "table.md").read_text()
     assert "estimates 0.08 s late, tracked, and predicted for the moment when they arrive" in text
-    assert f"off by {one.told[0]:.2f}° and {one.told[1]:.2f} mm" in text
+    assert f"off by {one.told.means[0]:.2f}° and {one.told.means[1]:.2f} mm" in text
 
 
 def test_bad_input_is_one_line_before_anything_is_played(config: ClosedLoopConfig, played: list[int]) -> None:

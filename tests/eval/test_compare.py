@@ -18,7 +18,7 @@ import eval.evaluate
 from dactyl.cli import main
 from eval.evaluate import evaluate
 from eval.scoring.comparison import Difference, compare
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
 from tests.datasets import reseal
 from tests.eval.oracle import Oracle

@@ -30,7 +30,7 @@ from eval.estimation.following import Follower
 from eval.estimation.live import LiveSummary, run_live
 from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
-from eval.estimation.recorder import Recorder
+from eval.estimation.recorder import ShotRecorder
 from eval.estimation.run import estimate_all
 from eval.estimation.sources import open_source
 from tests.eval.lab import write_csv
@@ -282,7 +282,7 @@ def test_each_picture_of_live_cameras_has_its_own_time(monkeypatch: pytest.Monke
     arrival = cameras.take(1.0)
     assert 0.05 <= arrival.shot.spread_s < 1
     assert arrival.shot.time_s == pytest.approx(sum(arrival.shot.times_s) / 2)
-    with Recorder(tmp_path / "kept", ["left", "right"]) as recorder:
+    with ShotRecorder(tmp_path / "kept", ["left", "right"]) as recorder:
         recorder.keep(arrival.shot)
     rows = [(tmp_path / "kept" / f"{name}.csv").read_text().splitlines()[1] for name in ("left", "right")]
     assert [float(row.split(",")[0]) for row in rows] == pytest.approx(arrival.shot.times_s, abs=1e-5)

@@ -10,7 +10,8 @@ import pytest
 from msgspec import structs
 
 from eval.scoring.conditions import Condition
-from eval.scoring.predict import EvaluateConfig, obtain_predictions, predict
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.predict import obtain_predictions, predict
 from tests.datasets import write_dataset
 from tests.eval.errors import position_error_mm, rotation_error_deg
 from tests.eval.oracle import Oracle

@@ -30,8 +30,8 @@ from eval.report.sections.studies import _scored, confidence_quarters, rank_corr
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.metrics import PoseErrors
-from eval.scoring.predict import EvaluateConfig
 from eval.scoring.record import RECORD, Scored, load_evaluation
 from eval.scoring.samples import TRAINING_DISTANCE
 from eval.scoring.trial_results import ClosedLoopRecord

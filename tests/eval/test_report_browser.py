@@ -17,7 +17,7 @@ import pytest
 import eval.evaluate
 from dactyl.cli import main
 from eval.evaluate import evaluate
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from eval.report.table_text import comma_separated, markdown, print_table
-from eval.scoring.metrics import PoseErrors, Summary
+from eval.scoring.metrics import ErrorSummary, PoseErrors
 from eval.scoring.published import PAPER_ROWS, SUCCESSOR_ROWS, published_means, published_rows
 from eval.scoring.table import Row, baseline_row, missing_rows, our_row, table_notes
 from tests.scenes import scene
@@ -109,7 +109,7 @@ def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
 
 def test_a_kind_is_missing_until_it_was_measured(rows: list[Row]) -> None:
     """The paper's rows and the constant's do not count, and a set's own name does not either."""
-    named = [Row("ours", "unity", "filament", samples=1, figures={"rotation": Summary(1, 1)})]
+    named = [Row("ours", "unity", "filament", samples=1, figures={"rotation": ErrorSummary(1, 1)})]
     assert [row.renderer for row in missing_rows([*PAPER_ROWS, *named])] == ["classic", "unity", "real"]
     assert len(missing_rows([baseline_row("a", "real", make_errors(), EPISODES)])) == 4
 

@@ -10,7 +10,7 @@ import pytest
 import eval.evaluate
 from eval.evaluate import evaluate
 from eval.report.write import ReportConfig, report
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from eval.scoring.samples import VISIBILITY
 from tests.eval.oracle import Oracle

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dactyl.cli import main
 from datagen.generate.config import RenderConfig
 from datagen.states.collect import StatesConfig
-from eval.scoring.predict import EvaluateConfig
+from eval.scoring.config import EvaluateConfig
 from tests.faults.conftest import Trials
 from tests.faults.harness import memory_bounded, misworded, outcome
 from vision import strict_yaml

@@ -17,8 +17,8 @@ from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
 from vision.scene.symmetries import Symmetries
 from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
-from vision.solvers.given import Displacement, PointObservations, Subject
-from vision.solvers.landmarks import locate
+from vision.solvers.given import CameraPrior, PointObservations, Subject
+from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.triangulate import PoseSolution
 
 SIZE = 200
@@ -67,7 +67,7 @@ class Truth:
     def sights(self, corner_noise: float, landmark_noise: float) -> tuple[PointObservations, PointObservations]:
         world = BLOCK @ self.rotation.mT + self.position[:, None]
         seen = []
-        for points, noise in ((world, corner_noise), (locate(LANDMARKS, self.angles)[0], landmark_noise)):
+        for points, noise in ((world, corner_noise), (locate_landmarks(LANDMARKS, self.angles)[0], landmark_noise)):
             pixels = project_torch(points[:, None], *self.cameras[:2])
             pixels = pixels + noise * self.noise(*pixels.shape)
             seen.append(PointObservations(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
@@ -153,7 +153,7 @@ def test_error_grows_as_confidence_falls() -> None:
         )
         for pixels, scale in truth.sights(0.0, 0.0)
     ]
-    calibrated = solve_pose(BLOCK, sights[0].pixels, sights[0].scale, truth.cameras, ANCHOR)
+    calibrated = solve_pose(BLOCK, sights[0], truth.cameras, ANCHOR)
     for pose in (truth.solve(sights[0], sights[1]).pose, calibrated):
         turn, shift = truth.errors(pose)
         for error, promised in ((turn, pose.rotation_deviation), (shift, position_deviation(pose))):
@@ -190,7 +190,7 @@ def test_no_small_change_is_more_probable() -> None:
     truth = Truth(1, seed=4)
     corners, landmarks = truth.sights(1.0, 1.0)
     found = truth.solve(corners, landmarks, iterations=30)
-    prior, limits = Displacement(), LANDMARKS.limits
+    prior, limits = CameraPrior(), LANDMARKS.limits
     matrices, transforms = (array[0].numpy() for array in truth.nominal[:2])
     found_matrices, found_transforms = (array[0].numpy() for array in found.cameras[:2])
     body = np.concatenate([np.zeros(3), found.pose.position[0].numpy(), found.angles[0].numpy()])
@@ -205,7 +205,7 @@ def test_no_small_change_is_more_probable() -> None:
     def surprise(x: np.ndarray) -> float:
         """Minus the logarithm of the probability, up to a constant."""
         rotation = Rotation.from_rotvec(x[:3]).as_matrix() @ found.pose.rotation[0].numpy()
-        hand = locate(LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
+        hand = locate_landmarks(LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
         total = (((x[6:8] - limits.mean(axis=1)) / (np.ptp(limits, axis=1) / np.sqrt(12))) ** 2).sum() / 2
         for number, camera in enumerate(x[8:].reshape(3, 7)):
             transform = np.eye(4)

@@ -11,7 +11,7 @@ import torch
 from tests.model.test_model import model_and_cameras, pictures
 from tests.scenes import rig
 from vision.errors import DactylError
-from vision.estimator import PoseEstimator
+from vision.estimator import PoseEstimates, PoseEstimator
 from vision.network_files import checkpoint_record, export_weights, read_model
 from vision.networks.pose_model import PoseModel
 
@@ -50,6 +50,8 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
         "confidence": ((2,), np.float64),
         **(GEOMETRIC if estimator.head == "geometric" else {}),
     }
+    if estimator.head == "geometric":
+        assert found.keys() == PoseEstimates.__annotations__.keys()
     assert np.abs(np.linalg.norm(found["quaternion"], axis=-1) - 1).max() < 1e-9
     assert (found["quaternion"][:, 0] >= 0).all()
     assert estimator.scene == model.scene

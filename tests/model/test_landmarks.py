@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from scipy.spatial.transform import Rotation
 
 from tests.scenes import scene
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 
 HAND = scene().hand
 assert HAND is not None
@@ -17,7 +17,7 @@ LANDMARKS = HAND.landmarks
 
 def test_forearm_stays_and_the_palm_turns_about_both_hinges() -> None:
     angles = torch.tensor([[0.0, 0.0], [0.1, -0.3]], dtype=torch.float64)
-    points, _ = locate(LANDMARKS, angles)
+    points, _ = locate_landmarks(LANDMARKS, angles)
     torch.testing.assert_close(points[0], torch.tensor(LANDMARKS.points))
     level = np.array(LANDMARKS.level)
     np.testing.assert_array_equal(points[1, level == 0], LANDMARKS.points[level == 0])
@@ -31,8 +31,8 @@ def test_forearm_stays_and_the_palm_turns_about_both_hinges() -> None:
 
 def test_derivative_is_that_of_the_points() -> None:
     angles = torch.tensor([[-0.2, 0.3]], dtype=torch.float64)
-    _, derivative = locate(LANDMARKS, angles)
-    expected = torch.autograd.functional.jacobian(lambda a: locate(LANDMARKS, a)[0], angles)[..., 0, :]
+    _, derivative = locate_landmarks(LANDMARKS, angles)
+    expected = torch.autograd.functional.jacobian(lambda a: locate_landmarks(LANDMARKS, a)[0], angles)[..., 0, :]
     torch.testing.assert_close(derivative, expected)
     assert derivative.abs().amax(dim=(0, 1, 2)).min() > 0.01
 

@@ -14,7 +14,7 @@ from tests.model.test_bundle import ALIKE, ANCHOR, BLOCK, LANDMARKS, PERMUTATION
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle import solve_bundle
-from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.given import CameraPrior, PointObservations, Subject
 from vision.solvers.self_calibration import RigSolution, self_calibrate
 
 
@@ -26,7 +26,7 @@ class Recording(Truth):
         super().__init__(frames, seed=seed)
         self.rig, self.nominal = (Cameras(*(tensor[0] for tensor in one[:2])) for one in (self.cameras, self.nominal))
         if normal:
-            spread = Displacement().precision(self.nominal._replace(height=SIZE)) ** -0.5
+            spread = CameraPrior().precision(self.nominal._replace(height=SIZE)) ** -0.5
             self.rig = displaced(self.nominal, spread * self.noise(3, 7))
         drift = torch.zeros(frames, 3, 7, dtype=torch.float64)
         drift[:, 0, 2] = torch.deg2rad(torch.linspace(-drift_deg / 2, drift_deg / 2, frames, dtype=torch.float64))

@@ -15,11 +15,11 @@ from PIL import Image
 
 from datagen import policy as policies
 from datagen.policy import RandomExploration, create_policy, policy_label
-from datagen.policy.evaluate import EvaluateConfig, Result, evaluate, table
+from datagen.policy.evaluate import EvaluatePolicyConfig, Result, evaluate_policy, table
 from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
-from datagen.policy.recorder import RecordedStep, Recorder
+from datagen.policy.recorder import RecordedStep, TrialRecorder
 from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
@@ -58,8 +58,8 @@ def test_an_object_without_a_policy_gets_exploration_and_a_line(
 
 
 def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
-    config = EvaluateConfig(tmp_path / "out", trials=2, threads=1, rules=TrialRules(2, 0.4))
-    results = evaluate(config)
+    config = EvaluatePolicyConfig(tmp_path / "out", trials=2, threads=1, rules=TrialRules(2, 0.4))
+    results = evaluate_policy(config)
     labels = ["plain", "randomized"]
     assert list(results) == [*labels, *(f"{kind}, random-exploration" for kind in labels)]
     content = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -70,7 +70,7 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     text = table(config, results)
     assert "| paper, block (state) | 100 | 43.4 | | 13.8 | 50 |" in text
     assert "random-exploration" in text
-    again = evaluate(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
+    again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
 
 
@@ -94,11 +94,11 @@ def test_results_count_as_they_should() -> None:
     assert result.std == pytest.approx(np.sqrt(6))
     many = Result("mine", np.random.default_rng(0).poisson(9, 400).tolist(), 400, 0, 0)
     assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
-    assert Result("mine", [50, 50], 0, 0, 2).interval == (50, 50)
+    assert Result("mine", [50, 50], 0, 0, 2).interval == Result("mine", [50], 0, 0, 1).interval == (50, 50)
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:
-    recorder = Recorder()
+    recorder = TrialRecorder()
     observation: Observation = blank_observation(3, 5, 24)
     for step in range(400):
         goal = 0 if step < 200 else step // 10  # from step 200 on, a new goal every ten steps

@@ -16,7 +16,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from datagen.policy import create_policy
-from datagen.policy.crew import Processes
+from datagen.policy.crew import PlayerProcesses
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
 from datagen.policy.experience import Moments, Transitions
@@ -393,7 +393,7 @@ def test_a_player_that_dies_is_one_line() -> None:
     ours, theirs = multiprocessing.Pipe()
     theirs.close()
     with pytest.raises(DactylError, match="last checkpoint"):
-        Processes([ours]).finish()
+        PlayerProcesses([ours]).finish()
 
 
 @pytest.mark.parametrize(("key", "value"), [("init", "absent.pt"), ("teacher", "absent.pt"), ("device", "cuda:99")])

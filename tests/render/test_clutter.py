@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig, FingerConfig, draw_clutter
 from datagen.appearance.room import Room, Surfaces
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
 from datagen.variation import LogUniform, Uniform, UniformInt
 from tests.render.looks import JOINTS
@@ -38,7 +38,9 @@ def room(radius: float = RADIUS, hand: FloatArray = NO_HAND, **changes: Backgrou
     return Room(CAMERAS, ball, hand, OBJECT, changes.get("background", Background(kind="none")))
 
 
-def drawn(config: ClutterConfig = FULL, index: int = 0, seed: int = 0, radius: float = RADIUS) -> tuple[Piece, ...]:
+def drawn(
+    config: ClutterConfig = FULL, index: int = 0, seed: int = 0, radius: float = RADIUS
+) -> tuple[ClutterPiece, ...]:
     return draw_clutter(config, room(radius), seed, index)
 
 
@@ -68,7 +70,7 @@ def test_distances_are_those_to_the_surface(shape: str, size: tuple[float, ...],
     turn = Rotation.random(random_state=rng)
     centre = np.array([0.3, -0.2, 0.5])
     solid = ClutterPart(shape, centre, quaternion_from_rotation(turn), np.array(size))  # type: ignore[arg-type]
-    part = Piece("one", "behind", (solid,), np.zeros(3), 0.0, 0.0)
+    part = ClutterPiece("one", "behind", (solid,), np.zeros(3), 0.0, 0.0)
     points = rng.uniform(-0.15, 0.15, (400, 3)) + centre
     exact, _ = cKDTree(surface(solid, 200_000)).query(points)
     found = part.distance(points)
@@ -304,7 +306,7 @@ def test_a_ring_closes_and_a_cable_hangs_together() -> None:
 def test_values_survive_json_and_others_are_refused() -> None:
     for piece in drawn():
         values = json.loads(json.dumps(piece.to_json()))
-        assert Piece.from_json(values, "here").to_json() == piece.to_json()
+        assert ClutterPiece.from_json(values, "here").to_json() == piece.to_json()
     for wrong in (
         {"place": "inside"},
         {"rgb": [1, 2]},
@@ -315,9 +317,9 @@ def test_values_survive_json_and_others_are_refused() -> None:
         {"metallic": None},
     ):
         with pytest.raises(DactylError, match=r"^here: not a piece of clutter"):
-            Piece.from_json({**values, **wrong}, "here")
+            ClutterPiece.from_json({**values, **wrong}, "here")
     with pytest.raises(DactylError, match="not a piece of clutter"):
-        Piece.from_json({}, "here")
+        ClutterPiece.from_json({}, "here")
 
 
 @pytest.mark.parametrize(

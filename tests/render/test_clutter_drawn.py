@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from datagen.appearance.clutter import ClutterConfig
 from datagen.appearance.draw import AppearanceConfig, require_drawable
 from datagen.generate.config import RenderConfig
-from datagen.generate.view_labels import Views
+from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.surroundings_pool import SurroundingsConfig
 from datagen.render import RENDERERS, create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.sample import Appearance, Sample
 from datagen.render.world_values import WorldValues
 from datagen.variation import UniformInt
@@ -37,10 +37,10 @@ def scene() -> Scene:
     return rendered_scene(scene_of(), OPTIONS)
 
 
-def piece(shape: str, offset: tuple[float, ...], size: tuple[float, ...], rgb: tuple[float, ...]) -> Piece:
+def piece(shape: str, offset: tuple[float, ...], size: tuple[float, ...], rgb: tuple[float, ...]) -> ClutterPiece:
     """One solid beside the object; the tilt tells its axes apart."""
     part = ClutterPart(shape, ABOVE_HAND + offset, TILTED, np.array(size))  # type: ignore[arg-type]
-    return Piece("one", "beside", (part,), np.array(rgb), 0.1, 0.1)
+    return ClutterPiece("one", "beside", (part,), np.array(rgb), 0.1, 0.1)
 
 
 PIECES = (
@@ -50,11 +50,11 @@ PIECES = (
 )
 
 
-def look_of(materials: tuple[str, ...], pieces: tuple[Piece, ...]) -> Appearance:
+def look_of(materials: tuple[str, ...], pieces: tuple[ClutterPiece, ...]) -> Appearance:
     return dataclasses.replace(plain_look(scene(), materials, 12.0), clutter=pieces)
 
 
-def pictures(name: str, pieces: tuple[Piece, ...], options: RenderOptions = OPTIONS) -> NDArray[np.int64]:
+def pictures(name: str, pieces: tuple[ClutterPiece, ...], options: RenderOptions = OPTIONS) -> NDArray[np.int64]:
     """The three cameras' pictures."""
     with create_renderer(name, scene(), options) as made:
         return made.render([at(0, UPRIGHT, look_of(made.materials, pieces))])[0].astype(int)
@@ -74,11 +74,13 @@ def test_labels_count_clutter_as_what_hides() -> None:
     T = scene().rig.nominal.extrinsics
     camera = -T[0, :3, :3].T @ T[0, :3, 3]
     middle = 0.7 * camera + 0.3 * ABOVE_HAND
-    rod = Piece("rod", "front", (ClutterPart("capsule", middle, TILTED, np.array([0.004, 0.2, 0])),), np.ones(3), 0, 0)
+    rod = ClutterPiece(
+        "rod", "front", (ClutterPart("capsule", middle, TILTED, np.array([0.004, 0.2, 0])),), np.ones(3), 0, 0
+    )
     with create_renderer("classic", scene(), OPTIONS) as made:
         samples = [at(0, UPRIGHT, look_of(made.materials, pieces)) for pieces in ((), (rod,))]
         bare, shown = made.render(samples).astype(int)
-    views = Views(scene(), OPTIONS)
+    views = ViewLabeller(scene(), OPTIONS)
     cameras = Cameras(samples[0].appearance.camera_intrinsics, samples[0].appearance.camera_extrinsics)
     (before, whole), (after, rest) = (views(sample, cameras) for sample in samples)
     assert (rest <= whole).all()
@@ -107,20 +109,20 @@ def test_clutter_casts_shadows(name: str) -> None:
     """A plate over the object darkens what of it is still seen."""
     options = dataclasses.replace(OPTIONS, shadows=True)
     above = ABOVE_HAND + np.array([0, 0, 0.11])
-    roof = Piece(
+    roof = ClutterPiece(
         "box", "beside", (ClutterPart("box", above, UPRIGHT, np.array([0.15, 0.15, 0.005])),), np.ones(3), 0, 0
     )
     with create_renderer(name, scene(), options) as made:
         samples = [at(0, UPRIGHT, look_of(made.materials, pieces)) for pieces in ((), (roof,))]
         bare, dark = made.render(samples).astype(int)
     cameras = Cameras(samples[0].appearance.camera_intrinsics, samples[0].appearance.camera_extrinsics)
-    _, seen = Views(scene(), options)(samples[1], cameras)
+    _, seen = ViewLabeller(scene(), options)(samples[1], cameras)
     assert seen.sum() > 300
     assert dark[seen].mean() < 0.85 * bare[seen].mean()
 
 
 def test_a_hand_made_sample_of_very_many_solids_is_refused_by_classic() -> None:
-    many = Piece("heap", "beside", PIECES[0].parts * 3_000, np.ones(3), 0.0, 0.0)
+    many = ClutterPiece("heap", "beside", PIECES[0].parts * 3_000, np.ones(3), 0.0, 0.0)
     with (
         create_renderer("classic", scene(), OPTIONS) as made,
         pytest.raises(DactylError, match="sample 0: more than 2048 solids"),

@@ -23,7 +23,7 @@ from datagen.pictures.surroundings_pool import (
 )
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
 from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
@@ -63,7 +63,7 @@ def use_of(path: Path, turn: float = 0.0, brightness: float = 1.0, bare: bool = 
 def look_of(materials: tuple[str, ...], use: SurroundingsUse | None, grey: float = 0.6) -> Appearance:
     """No lights but the surroundings', and a matt ball."""
     parts = (ClutterPart("sphere", BALL, UPRIGHT, np.array([RADIUS, 0.0, 0.0])),)
-    ball = Piece("sphere", "beside", parts, np.full(3, grey), 0.0, 0.0)
+    ball = ClutterPiece("sphere", "beside", parts, np.full(3, grey), 0.0, 0.0)
     plain = plain_look(scene(), materials, 0.0)
     return dataclasses.replace(plain, surroundings=use, clutter=(ball,))
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from scipy.spatial import ConvexHull
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.generate.view_labels import Views, _nearness
+from datagen.generate.view_labels import ViewLabeller, _nearness
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Sample
@@ -40,8 +40,8 @@ def stage() -> Stage:
 
 
 @pytest.fixture(scope="module")
-def views() -> Views:
-    return Views(SCENE, OPTIONS)
+def views() -> ViewLabeller:
+    return ViewLabeller(SCENE, OPTIONS)
 
 
 def make_sample(stage: Stage, index: int, position: FloatArray = IN_HAND) -> Sample:
@@ -78,7 +78,7 @@ def seen_by_rays(stage: Stage, sample: Sample, camera: int) -> FloatArray:
     return np.isin(hit, stage.scene.object_geoms).reshape(one.height, one.width)
 
 
-def test_masks_are_what_rays_through_pixel_centres_hit(stage: Stage, views: Views) -> None:
+def test_masks_are_what_rays_through_pixel_centres_hit(stage: Stage, views: ViewLabeller) -> None:
     """MuJoCo's own ray casting, on everything that is in the picture, letters and background included."""
     hidden = 0
     for index in range(4):
@@ -94,7 +94,7 @@ def test_masks_are_what_rays_through_pixel_centres_hit(stage: Stage, views: View
 def test_masks_through_any_lens_are_what_rays_hit() -> None:
     """Cameras of different sizes: what is beyond the smaller one's image is empty, and counts for nothing."""
     drawn = SCENE.with_rig(uneven_rig(IN_HAND).resized(120))
-    stage, views = Stage(drawn, OPTIONS), Views(drawn, OPTIONS)
+    stage, views = Stage(drawn, OPTIONS), ViewLabeller(drawn, OPTIONS)
     shown = 0
     for index in range(4):
         sample = make_sample(stage, index)
@@ -120,7 +120,7 @@ def test_the_background_may_hide_the_object() -> None:
         )
     )
     drawn = structs.replace(SCENE, hand=None, background=bowl, rig=rig)
-    stage, views = Stage(drawn, OPTIONS), Views(drawn, OPTIONS)
+    stage, views = Stage(drawn, OPTIONS), ViewLabeller(drawn, OPTIONS)
     look = draw_appearance(AppearanceConfig(), drawn, stage.scene.materials, 0, 0)
     look = replace(look, camera_extrinsics=rig.nominal.extrinsics, camera_intrinsics=rig.nominal.intrinsics)
     for height in (0.03, 0.0):
@@ -156,13 +156,13 @@ def test_an_object_just_before_a_camera_or_far_away_is_drawn_whole(
     samples = [Sample(index, np.zeros(0), at, np.array([1.0, 0, 0, 0]), one) for index, one in enumerate(looks)]
     with create_renderer(name, drawn, OPTIONS) as renderer:
         dark, light = renderer.render(samples).astype(int)
-    _, masks = Views(drawn, OPTIONS)(samples[0], cameras(samples[0]))
+    _, masks = ViewLabeller(drawn, OPTIONS)(samples[0], cameras(samples[0]))
     changed = np.abs(light[0] - dark[0]).max(axis=-1) > 15
     assert masks[0].sum() > 100
     assert np.count_nonzero(changed != masks[0]) < 0.1 * masks[0].sum()
 
 
-def test_masks_are_where_pictures_change_with_the_object(stage: Stage, views: Views) -> None:
+def test_masks_are_where_pictures_change_with_the_object(stage: Stage, views: ViewLabeller) -> None:
     """The same sample with a white and a black block in even light: what differs most shows the block."""
     sample = make_sample(stage, 1)
     look = sample.appearance
@@ -186,7 +186,7 @@ def test_masks_are_where_pictures_change_with_the_object(stage: Stage, views: Vi
     assert label["visibility"].min() < 0.95
 
 
-def test_an_object_in_the_open_is_its_outline(stage: Stage, views: Views) -> None:
+def test_an_object_in_the_open_is_its_outline(stage: Stage, views: ViewLabeller) -> None:
     sample = make_sample(stage, 2, np.array([1.01, 0.88, 0.25]))
     label, masks = views(sample, cameras(sample))
     np.testing.assert_array_equal(label["visibility"], 1.0)
@@ -227,7 +227,7 @@ def test_depth_is_perspective_and_what_is_behind_a_camera_is_left_out() -> None:
     assert (drawn > 0).sum() > 10
 
 
-def test_partly_out_of_the_picture(stage: Stage, views: Views) -> None:
+def test_partly_out_of_the_picture(stage: Stage, views: ViewLabeller) -> None:
     """Only pixels in the picture count: an object at the border, hidden by nothing, is wholly visible."""
     sample = make_sample(stage, 3, np.array([1.01, 0.70, 0.30]))
     label, masks = views(sample, cameras(sample))

@@ -32,6 +32,7 @@ from vision.scene.objects import Mesh, PoseObject
 from vision.scene.plain import from_plain
 from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.solvers.bundle import solve_pose
+from vision.solvers.given import PointObservations
 
 ROOT = Path(__file__).parents[2]
 QUARTER = {"discrete": [{"axis": [0, 0, 1], "degrees": 90}]}
@@ -411,7 +412,7 @@ def test_cameras_that_see_different_look_alikes_are_made_to_agree(folder: Path) 
     onto = box.symmetries.permutations(box.keypoints)
     pixels[:, 1] = pixels[:, 1, onto[2]]  # the second camera takes it for half a turn further
     seen, points = torch.tensor(pixels), torch.tensor(box.keypoints)
-    arguments = points, seen, torch.ones(seen.shape[:-1]), cameras, torch.zeros(3)
+    arguments = points, PointObservations(seen, torch.ones(seen.shape[:-1])), cameras, torch.zeros(3)
     found = solve_pose(*arguments, permutations=torch.tensor(onto)).rotation.numpy()
     assert symmetric_distance(box.symmetries, rotation[None], found)[0] < 1e-4
     torn = solve_pose(*arguments).rotation.numpy()
@@ -445,7 +446,7 @@ def test_on_the_axis_of_a_cylinder_a_pose_and_its_certainty_are_found(folder: Pa
     cameras, pixels = scene_of(cylinder, rotation)
     seen = torch.tensor(pixels)
     points = torch.tensor(cylinder.keypoints)
-    found = solve_pose(points, seen, torch.ones(seen.shape[:-1]), cameras, torch.zeros(3))
+    found = solve_pose(points, PointObservations(seen, torch.ones(seen.shape[:-1])), cameras, torch.zeros(3))
     assert symmetric_distance(cylinder.symmetries, rotation[None], found.rotation.numpy())[0] < 1e-4
     assert torch.linalg.vector_norm(found.position) < 1e-5
     assert found.deviation_across(torch.tensor(cylinder.symmetries.axes)).item() < 0.1 < found.rotation_deviation.item()

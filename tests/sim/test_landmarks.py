@@ -8,7 +8,7 @@ import torch
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene
 from vision.geometry.rotations import FloatArray
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 
 HAND = scene().hand
 assert HAND is not None
@@ -38,7 +38,7 @@ def found(hand: SimScene, angles: tuple[float, float]) -> tuple[FloatArray, Floa
 @pytest.mark.parametrize("angles", [(0.0, 0.0), (-0.4, 0.3), (0.1, -0.6)])
 def test_landmarks_lie_on_the_simulated_hand(hand: SimScene, angles: tuple[float, float]) -> None:
     forearm, joints = found(hand, angles)
-    landmarks = locate(LANDMARKS, torch.tensor([angles], dtype=torch.float64))[0][0].numpy()
+    landmarks = locate_landmarks(LANDMARKS, torch.tensor([angles], dtype=torch.float64))[0][0].numpy()
     off = np.linalg.norm(landmarks[:FOREARM, None] - forearm, axis=-1).min(axis=1)
     assert off.max() < 2e-4
     np.testing.assert_allclose(landmarks[FOREARM:], joints, atol=1e-5)

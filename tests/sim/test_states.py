@@ -28,7 +28,7 @@ from datagen.sim.interface import Observation
 from datagen.sim.outcome import Outcome
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import REJECTIONS, Columns, load_states, states_fingerprint
-from datagen.states.parts import Part, PartTask, _rejections
+from datagen.states.parts import PartTask, StatesPart, _rejections
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
 from vision.errors import DactylError
@@ -133,12 +133,12 @@ def test_a_scene_that_is_edited_meanwhile_does_not_matter(tmp_path: Path, monkey
     path.write_text((SCENES / "block.yaml").read_text().replace("object: block", "object: prism"))
     expected = complete_scene(str(path)).identity()
 
-    def edit(part: Part, limit: int) -> tuple[Columns, dict[str, int], bool]:
+    def edit(part: StatesPart, limit: int) -> tuple[Columns, dict[str, int], bool]:
         path.write_text((SCENES / "block.yaml").read_text())
         return cut(part, limit)
 
-    cut = Part.cut
-    monkeypatch.setattr(Part, "cut", edit)
+    cut = StatesPart.cut
+    monkeypatch.setattr(StatesPart, "cut", edit)
     states = collect(StatesConfig(tmp_path / "states", scene=str(path), count=4, **SMALL))
     assert states.scene.identity() == expected
     assert complete_scene(str(path)).identity() != expected
@@ -155,7 +155,7 @@ def test_a_part_is_cut_where_simulation_would_have_stopped(
         outcome = step(self, action, worlds)
         return replace(outcome, dropped=outcome.dropped | (3 * np.arange(self.worlds) == steps[0]))
 
-    def simulate(limit: int) -> Part:
+    def simulate(limit: int) -> StatesPart:
         steps[0] = 0
         return task.simulate(3, limit, lambda _: None)
 

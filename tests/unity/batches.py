@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from datagen.unity import records
-from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+from datagen.unity.scene_pack import PackBody, PackMaterial, PackPart, ScenePack
 
 
 def random_batch(
@@ -59,9 +59,9 @@ def small_pack(bodies: tuple[str, ...] = ("world", "größe")) -> ScenePack:
     file = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (3, 5, 3), dtype=np.uint8)).save(file, "PNG")
 
-    def part(name: str, body: int, material: int, vertices: int) -> Part:
+    def part(name: str, body: int, material: int, vertices: int) -> PackPart:
         positions, normals, uv = (rng.normal(size=(vertices, n)).astype("<f4") for n in (3, 3, 2))
-        return Part(name, body, material, positions, normals, uv, rng.integers(0, vertices, (4, 3)).astype("<u4"))
+        return PackPart(name, body, material, positions, normals, uv, rng.integers(0, vertices, (4, 3)).astype("<u4"))
 
     return ScenePack(
         bodies=tuple(PackBody(name, tuple(rng.normal(size=7).astype("<f4").tolist())) for name in bodies),

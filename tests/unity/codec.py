@@ -16,7 +16,7 @@ from datagen.unity.records import _PICTURE, _RENDER, _SIZE, SECTIONS, Form, Rend
 from datagen.unity.scene_pack import _HEADER as _PACK_HEADER
 from datagen.unity.scene_pack import _MAGIC as _PACK_MAGIC
 from datagen.unity.scene_pack import MAJOR as PACK_MAJOR
-from datagen.unity.scene_pack import PackBody, PackMaterial, Part, ScenePack
+from datagen.unity.scene_pack import PackBody, PackMaterial, PackPart, ScenePack
 from datagen.unity.wire import (
     _NO_PAYLOAD,
     _PIECE,
@@ -150,14 +150,14 @@ class _Reader:
     def array(self, dtype: str, rows: int, columns: int) -> np.ndarray:
         return np.frombuffer(self.take(4 * rows * columns), dtype).reshape(rows, columns)
 
-    def part(self, bodies: int, materials: int) -> Part:
+    def part(self, bodies: int, materials: int) -> PackPart:
         name = self.string()
         body, material, casts_shadow, vertices, triangles = self.numbers("HHHII")
         positions, normals, uv = (self.array("<f4", vertices, columns) for columns in (3, 3, 2))
         corners = self.array("<u4", triangles, 3)
         if body >= bodies or material >= materials or (triangles and corners.max() >= vertices):
             raise WireError(f"part {name} refers to what is not there")
-        return Part(name, body, material, positions, normals, uv, corners, bool(casts_shadow))
+        return PackPart(name, body, material, positions, normals, uv, corners, bool(casts_shadow))
 
 
 def decode_picture(data: bytes) -> EnvironmentPicture:

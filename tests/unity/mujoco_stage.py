@@ -23,7 +23,7 @@ from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render import phong
 from datagen.render.base import RenderOptions
 from datagen.render.classic import ClassicRenderer
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.cameras import Frustum
 from datagen.unity import records
@@ -181,11 +181,11 @@ def _meeting_point(lights: np.ndarray) -> np.ndarray:
     return np.asarray(meeting)
 
 
-def _pieces(solids: np.ndarray) -> tuple[Piece, ...]:
+def _pieces(solids: np.ndarray) -> tuple[ClutterPiece, ...]:
     """Clutter as the OpenGL renderer takes it: each solid is a piece."""
     shapes: dict[int, Any] = {1: "box", 2: "capsule", 3: "sphere"}
     return tuple(
-        Piece(
+        ClutterPiece(
             "one",
             "beside",
             (ClutterPart(shapes[int(solid["shape"])], solid["position"], solid["quaternion"], solid["size"]),),

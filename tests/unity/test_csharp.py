@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.unity import probe, records, wire
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack
@@ -503,7 +503,7 @@ class TestSolids:
     def test_triangles_lie_on_the_solids(self, surfaces: list[Surface]) -> None:
         for part, (triangles, _) in zip(self.PARTS, surfaces, strict=True):
             unit = part.quaternion / np.linalg.norm(part.quaternion)
-            piece = Piece("one", "beside", (replace(part, quaternion=unit),), np.ones(3), 0.0, 0.0)
+            piece = ClutterPiece("one", "beside", (replace(part, quaternion=unit),), np.ones(3), 0.0, 0.0)
             corners, centres = triangles.reshape(-1, 3)[:, [0, 2, 1]], triangles.mean(axis=1)[:, [0, 2, 1]]
             distance = piece.distance(corners)
             assert distance.max() < 1e-5, part.shape

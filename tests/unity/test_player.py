@@ -18,7 +18,7 @@ import pytest
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import records, wire
-from datagen.unity.player import Player, PlayerFault
+from datagen.unity.player import PlayerFault, UnityPlayer
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from vision.errors import DactylError
@@ -26,13 +26,15 @@ from vision.errors import DactylError
 PACK = small_pack().encode()
 
 
-def start(options: PlayerOptions, **changes: float) -> Player:
+def start(options: PlayerOptions, **changes: float) -> UnityPlayer:
     timeouts = {"start_timeout_s": 60.0, "reply_timeout_s": 60.0} | changes
     assert options.logs is not None
-    return Player(options.executable, options.arguments, log=options.logs / "player.log", port=options.port, **timeouts)
+    return UnityPlayer(
+        options.executable, options.arguments, log=options.logs / "player.log", port=options.port, **timeouts
+    )
 
 
-def load(player: Player) -> None:
+def load(player: UnityPlayer) -> None:
     for piece in wire.pieces(PACK, piece_size=100):
         player.ask(wire.Kind.LOAD, piece, wire.content_hash(PACK))
 
@@ -47,7 +49,7 @@ def made_up(
     return random_batch(np.random.default_rng(0), samples, sizes=SIZES, form=form, pictures=pictures)
 
 
-def draw(player: Player, samples: int = 2, form: records.Form = records.Form.RGB) -> np.ndarray:
+def draw(player: UnityPlayer, samples: int = 2, form: records.Form = records.Form.RGB) -> np.ndarray:
     return player.draw(made_up(samples, form), wire.content_hash(PACK))
 
 
@@ -77,8 +79,8 @@ def test_pictures_are_brought_once_and_forgotten_before_they_are_too_many(
 ) -> None:
     monkeypatch.setattr(wire, "MAX_PICTURES", 3)
     asked: list[wire.Kind] = []
-    ask = Player.ask
-    monkeypatch.setattr(Player, "ask", lambda player, kind, *rest: asked.append(kind) or ask(player, kind, *rest))
+    ask = UnityPlayer.ask
+    monkeypatch.setattr(UnityPlayer, "ask", lambda player, kind, *rest: asked.append(kind) or ask(player, kind, *rest))
     contents = {wire.content_hash(name): name for name in (b"a", b"b" * 2**21, b"c", b"d")}
     first, large, third, fourth = contents
     player = start(player_options("--content", "ready"))
@@ -179,11 +181,11 @@ def test_a_fault_at_the_start(
 def test_what_cannot_be_started(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "player.log"
     with pytest.raises(DactylError, match="no such player; build it"):
-        Player(tmp_path / "nothing", log=log, start_timeout_s=1, reply_timeout_s=1)
+        UnityPlayer(tmp_path / "nothing", log=log, start_timeout_s=1, reply_timeout_s=1)
     forbidden = tmp_path / "forbidden"
     forbidden.write_text("#!/bin/sh\n")
     with pytest.raises(DactylError, match="may not be run; chmod"):
-        Player(forbidden, log=log, start_timeout_s=1, reply_timeout_s=1)
+        UnityPlayer(forbidden, log=log, start_timeout_s=1, reply_timeout_s=1)
 
 
 def test_a_port_that_is_taken() -> None:
@@ -192,7 +194,7 @@ def test_a_port_that_is_taken() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(DactylError, match=f"port {port} is in use"):
-            Player(None, log=Path("unused"), start_timeout_s=1, reply_timeout_s=1, port=port)
+            UnityPlayer(None, log=Path("unused"), start_timeout_s=1, reply_timeout_s=1, port=port)
 
 
 def test_the_editor_connects_by_itself(executable: Path, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ def test_the_editor_connects_by_itself(executable: Path, tmp_path: Path) -> None
         port = free.getsockname()[1]
     editor = subprocess.Popen([executable, "--mlagents-port", str(port), "--content", "ready"])
     try:
-        player = Player(None, log=tmp_path / "log", start_timeout_s=60, reply_timeout_s=60, port=port)
+        player = UnityPlayer(None, log=tmp_path / "log", start_timeout_s=60, reply_timeout_s=60, port=port)
         load(player)
         assert draw(player).any()
         player.close()
@@ -218,7 +220,7 @@ def test_waiting_ends_when_told(player_options: Callable[..., PlayerOptions]) ->
     assert options.logs is not None
     began = time.monotonic()
     with pytest.raises(PlayerFault, match="told to stop"):
-        Player(options.executable, options.arguments, log=options.logs / "log", start_timeout_s=60,
+        UnityPlayer(options.executable, options.arguments, log=options.logs / "log", start_timeout_s=60,
                reply_timeout_s=60, stop=stop)  # fmt: skip
     assert time.monotonic() - began < 20
 
@@ -229,7 +231,7 @@ def test_players_end_when_python_is_killed(player_options: Callable[..., PlayerO
     program = f"""if True:
         from pathlib import Path
         from tests.unity.test_player import *
-        player = Player(Path({str(options.executable)!r}), {options.arguments!r},
+        player = UnityPlayer(Path({str(options.executable)!r}), {options.arguments!r},
                         log=Path({str(options.logs)!r}) / "log", start_timeout_s=60, reply_timeout_s=60)
         load(player)
         print("ready", flush=True)

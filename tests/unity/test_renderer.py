@@ -18,13 +18,13 @@ from datagen.pictures.surroundings import directions, radiance_towards
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, Piece
+from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.drivers import choose_opengl
 from datagen.render.sample import Sample
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.sim.complete import complete_scene
 from datagen.unity import probe, probe_verdict
-from datagen.unity.player import Player
+from datagen.unity.player import UnityPlayer
 from datagen.unity.scene_export import export_scene
 from datagen.variation import Uniform, UniformInt
 from tests.render.looks import ABOVE_HAND, JOINTS, plain_look, random_sample, uneven_rig
@@ -182,9 +182,9 @@ def test_very_much_clutter_travels_in_parts_or_is_refused(
     player_options: Callable[..., PlayerOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    draw = Player.draw
+    draw = UnityPlayer.draw
     monkeypatch.setattr(
-        Player, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
+        UnityPlayer, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
     )
     monkeypatch.setattr(probe_verdict, "complaint", lambda images, sizes: None)
     drawn = scene("block", 48)
@@ -194,7 +194,7 @@ def test_very_much_clutter_travels_in_parts_or_is_refused(
         sample = random_sample(drawn, renderer.materials, 5)
 
         def with_solids(count: int) -> Sample:
-            pieces = (Piece("heap", "beside", (part,) * count, np.ones(3), 0.0, 0.0),)
+            pieces = (ClutterPiece("heap", "beside", (part,) * count, np.ones(3), 0.0, 0.0),)
             return replace(sample, appearance=replace(sample.appearance, clutter=pieces))
 
         assert len(renderer.render([with_solids(20_000)] * 7)) == 7
@@ -209,9 +209,9 @@ def test_large_batches_travel_in_parts(
     """No message holds more bytes of images than is meant, be it one sample."""
     monkeypatch.setattr("datagen.unity.renderer._MAX_REPLY", 5 * 3 * 3 * 48 * 48)
     sent: list[int] = []
-    draw = Player.draw
+    draw = UnityPlayer.draw
     monkeypatch.setattr(
-        Player, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
+        UnityPlayer, "draw", lambda player, batch, scene: sent.append(len(batch)) or draw(player, batch, scene)
     )
     drawn = scene("block", 48)
     options = RenderOptions(mesh_fraction=0.1, shadows=False, unity=UnityOptions(player=player_options(batch_size=8)))

@@ -27,7 +27,7 @@ from vision.scene.landmarks import NO_LANDMARKS
 from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.given import PointObservations, Subject
-from vision.solvers.landmarks import locate
+from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution, self_calibrate
 from vision.solvers.views import UNUSUAL, compare_views
 
@@ -51,8 +51,8 @@ class GeometricModel(PointNetwork):
     Attributes:
         error_scale, error_power: (2,) buffers, for true and for nominal cameras: relation of real errors to expected
             ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
-        usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.Views.spread` of held-out triplets, with
-            which that of other images is compared; 0 if it was never measured.
+        usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.ViewAgreement.spread` of held-out
+            triplets, with which that of other images is compared; 0 if it was never measured.
     """
 
     error_scale: Tensor
@@ -113,7 +113,7 @@ class GeometricModel(PointNetwork):
             solution, cameras = bundle.pose, bundle.cameras
         else:
             solution = solve_pose(
-                self.keypoints, *corners, cameras, self.position_mean, self.config.iterations, self.permutations
+                self.keypoints, corners, cameras, self.position_mean, self.config.iterations, self.permutations
             )
         axes = self.object.symmetries.axes
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
@@ -234,7 +234,7 @@ class GeometricModel(PointNetwork):
         assert hand is not None
         assert hand.landmarks is not None
         with torch.autocast(batch["joint_position"].device.type, enabled=False):
-            points, _ = locate(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
+            points, _ = locate_landmarks(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
             return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
 
     def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vision.solvers.views import Views
+from vision.solvers.views import ViewAgreement
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,4 @@ class PosePrediction:
     confidence: Tensor
     deviation: Tensor | None = None
     covariance: Tensor | None = None
-    views: Views | None = None
+    views: ViewAgreement | None = None

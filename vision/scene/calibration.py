@@ -32,7 +32,8 @@ FOCAL_LENGTHS = (0.1, 100.0)
 
 @dataclass(frozen=True)
 class CalibratedCamera:
-    """A camera of the laboratory.
+    """A real camera as a calibration file states it: its own distorted images, OpenCV's pixels, the capture's frame.
+    A scene's nominal camera is a :class:`vision.scene.rig.Camera`; ``vision.scene.rig_readers`` makes one of this.
 
     Attributes:
         matrix: (3, 3) pixels, OpenCV's convention, without skew.

@@ -24,7 +24,8 @@ _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name
 
 
 class Camera(Plain, frozen=True):
-    """One nominal camera.
+    """One nominal camera of a scene: of undistorted images, in the world's frame, as functions expect it. What a
+    laboratory's calibration says of the real camera is a :class:`vision.scene.calibration.CalibratedCamera`.
 
     Attributes:
         name: its name in models, shards and reports.

@@ -9,7 +9,7 @@ finds the most probable set of
 - and, where cameras are free, the wrist's angles (2) and for each camera a rotation about its centre, a translation and
   a zoom (7),
 
-given all pixels with their scales and the priors of camera displacements (:class:`vision.solvers.given.Displacement`)
+given all pixels with their scales and the priors of camera displacements (:class:`vision.solvers.given.CameraPrior`)
 and wrist angles. Levenberg-Marquardt in float64; each camera's seven numbers are eliminated from the equations of the
 others (the Schur complement, as in any bundle adjustment). No input gives NaN: whatever the pixels do not determine
 stays at its prior, and the returned deviations show it.
@@ -25,10 +25,10 @@ from torch import Tensor
 from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle_problem import Problem, State
-from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.given import CameraPrior, PointObservations, Subject, WeightedPixels
 from vision.solvers.lines import line_through, mirrored
 from vision.solvers.look_alikes import agree
-from vision.solvers.triangulate import PoseSolution, initial_pose, with_weights
+from vision.solvers.triangulate import PoseSolution, initial_pose
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation: a smaller change ends the iterations
 _LANDMARK_ITERATIONS = 4  # without the object: enough to reduce 40 pixels to one
@@ -46,8 +46,7 @@ class BundleSolution:
 
 def solve_pose(
     points: Tensor,
-    pixels: Tensor,
-    scale: Tensor,
+    corners: PointObservations,
     cameras: Cameras,
     anchor: Tensor,
     iterations: int = 10,
@@ -60,43 +59,33 @@ def solve_pose(
 
     Args:
         points: (K, 3) metres, body frame. If they lie on one line, the rotation about it is arbitrary.
-        pixels: (B, C, K, 2) observed pixels in each camera.
-        scale: (B, C, K) pixels, the expected error of each.
+        corners: observations of the points in each camera.
         cameras: the cameras that took them.
         anchor: (3,) metres, world: the body's usual position.
         iterations: maximum number of refinement iterations.
         permutations: (S, K) of a body with symmetries, which each camera may see in another pose that looks the same.
     """
-    pixels, weight = with_weights(pixels, scale)
+    seen = corners.weighted()
     points, anchor, cameras = points.double(), anchor.double(), cameras.double()
     with one_thread():
         if permutations is not None:
-            pixels, weight = agree(points, pixels, weight, cameras, anchor, permutations)
-        rotation, position = initial_pose(points, pixels, weight, cameras, anchor)
-        problem = Problem(points, pixels, weight, cameras)
+            seen = agree(points, seen, cameras, anchor, permutations)
+        rotation, position = initial_pose(points, seen, cameras, anchor)
+        problem = Problem(points, seen, cameras)
         state = problem.start()._replace(rotation=rotation, position=position)
-        return _solution(problem, *_minimize_from_both_sides(problem, state, weight, iterations))
+        return _solution(problem, *_minimize_from_both_sides(problem, state, seen.weight, iterations))
 
 
 def refine(
-    points: Tensor,
-    pixels: Tensor,
-    weight: Tensor,
-    cameras: Cameras,
-    rotation: Tensor,
-    position: Tensor,
-    iterations: int,
-    tolerance: float = _CONVERGED,
+    points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor, iterations: int
 ) -> PoseSolution:
     """Find the pose of least robust (Cauchy) reprojection error near ``rotation`` (B, 3, 3) and ``position`` (B, 3).
 
-    Float64, ``weight`` (B, C, K) in 1 / pixels^2, otherwise as in :func:`solve_pose`. The iterations end with a step
-    that changes the cost by less than ``tolerance``.
+    Float64, otherwise as in :func:`solve_pose`.
     """
-    problem = Problem(points, pixels, weight, cameras)
+    problem = Problem(points, seen, cameras)
     state = problem.start()._replace(rotation=rotation, position=position)
-    state, cost = _minimize(problem, state, weight, iterations, tolerance)
-    return _solution(problem, state, cost)
+    return _solution(problem, *_minimize(problem, state, seen.weight, iterations))
 
 
 def solve_bundle(
@@ -115,23 +104,18 @@ def solve_bundle(
         subject, nominal = subject.double(), nominal.double()
         points, landmarks, anchor, permutations = subject
         count = len(points)
-        pixels, weight = with_weights(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True)))
-        precision = Displacement().precision(nominal)
-        problem = Problem(points, pixels, weight, nominal, precision, landmarks)
+        both = PointObservations(*(torch.cat(pair, dim=2) for pair in zip(corners, seen, strict=True))).weighted()
+        precision = CameraPrior().precision(nominal)
+        problem = Problem(points, both, nominal, precision, landmarks)
         state, _ = _minimize(problem, problem.start(), problem.without_object(), _LANDMARK_ITERATIONS)
         if permutations is not None:
-            seen_as = pixels[:, :, :count], weight[:, :, :count]
-            found = agree(points, *seen_as, problem.cameras(state), anchor, permutations)
-            pixels, weight = (
-                torch.cat([renamed, whole[:, :, count:]], dim=2)
-                for renamed, whole in zip(found, (pixels, weight), strict=True)
-            )
-            problem = Problem(points, pixels, weight, nominal, precision, landmarks)
-        rotation, position = initial_pose(
-            points, pixels[:, :, :count], weight[:, :, :count], problem.cameras(state), anchor
-        )
+            found = agree(points, both.first(count), problem.cameras(state), anchor, permutations)
+            pairs = zip(found, both, strict=True)
+            both = WeightedPixels(*(torch.cat([renamed, whole[:, :, count:]], dim=2) for renamed, whole in pairs))
+            problem = Problem(points, both, nominal, precision, landmarks)
+        rotation, position = initial_pose(points, both.first(count), problem.cameras(state), anchor)
         state = state._replace(rotation=rotation, position=position)
-        state, cost = _minimize_from_both_sides(problem, state, weight, iterations)
+        state, cost = _minimize_from_both_sides(problem, state, both.weight, iterations)
         return BundleSolution(_solution(problem, state, cost), problem.cameras(state), state.angles)
 
 
@@ -148,9 +132,7 @@ def _minimize_from_both_sides(problem: Problem, state: State, weight: Tensor, it
     return _chosen(better, other, state), torch.where(better, other_cost, cost)
 
 
-def _minimize(
-    problem: Problem, state: State, weight: Tensor, iterations: int, tolerance: float = _CONVERGED
-) -> tuple[State, Tensor]:
+def _minimize(problem: Problem, state: State, weight: Tensor, iterations: int) -> tuple[State, Tensor]:
     """Return the state of lowest cost near ``state``, and that cost (B,)."""
     damping = torch.full_like(state.position[:, 0], 1e-3)
     view = problem.linearize(state)
@@ -160,7 +142,7 @@ def _minimize(
         moved_view = problem.linearize(moved)
         moved_cost = problem.cost(moved, moved_view, weight)
         better = moved_cost < cost
-        converged = bool(((cost - moved_cost).abs() < tolerance).all())
+        converged = bool(((cost - moved_cost).abs() < _CONVERGED).all())
         if bool(better.all()):
             state, view, cost = moved, moved_view, moved_cost
         else:
@@ -178,7 +160,7 @@ def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
     residuals show."""
     # Errors of the shipped networks grow with the fourth root of the residuals' mean square. With its root, which is
     # right if all scales are wrong by the same factor, confidences of the block were up to 21 points off instead of 17.
-    shown = 2.0 * cost / (problem.weight > 0).sum(dim=(1, 2)).clamp_min(1)
+    shown = 2.0 * cost / (problem.seen.weight > 0).sum(dim=(1, 2)).clamp_min(1)
     factor = shown.clamp_min(_LEAST_SHOWN).sqrt()
     return PoseSolution(state.position, state.rotation, problem.covariance(state) * factor[:, None, None])
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
 from vision.scene.landmarks import Landmarks
-from vision.solvers.landmarks import locate
+from vision.solvers.given import WeightedPixels
+from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.triangulate import CAUCHY_SCALE, robust_cost, skew
 
 _TINY = 1e-9
@@ -70,24 +71,22 @@ class Problem:
 
     Args:
         points: (K, 3) metres, object frame.
-        pixels: (B, C, N, 2) observed pixels of the points and landmarks in each camera.
-        weight: (B, C, N) weight of each, 1 / pixels^2.
+        seen: observations of the points and landmarks in each camera.
         cameras: the true ones, or nominal ones that are free.
-        precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.Displacement`); None if they are fixed.
+        precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.CameraPrior`); None if they are fixed.
         landmarks: the hand's landmarks; None without.
     """
 
     def __init__(
         self,
         points: Tensor,
-        pixels: Tensor,
-        weight: Tensor,
+        seen: WeightedPixels,
         cameras: Cameras,
         precision: Tensor | None = None,
         landmarks: Landmarks | None = None,
     ) -> None:
         self.points, self.landmarks, self.nominal = points, landmarks, cameras
-        self.pixels, self.weight, self.camera_precision = pixels, weight, precision
+        self.seen, self.camera_precision = seen, precision
         self.centre = camera_centres_torch(cameras.extrinsics)
         limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
@@ -96,8 +95,8 @@ class Problem:
 
     def start(self) -> State:
         """Return the initial state: cameras as given, the wrist at its usual angles, no pose."""
-        batch, cameras = self.pixels.shape[:2]
-        zeros = self.pixels.new_zeros(batch, cameras, 3)
+        batch, cameras = self.seen.weight.shape[:2]
+        zeros = self.seen.pixels.new_zeros(batch, cameras, 3)
         eye = torch.eye(3, dtype=zeros.dtype, device=zeros.device)
         return State(
             eye.expand(batch, 3, 3), zeros[:, 0], self.usual_angles.expand(batch, -1),
@@ -106,7 +105,7 @@ class Problem:
 
     def without_object(self) -> Tensor:
         """Return weights (B, C, N) with those of the object's points set to zero."""
-        weight = self.weight.clone()
+        weight = self.seen.weight.clone()
         weight[:, :, : len(self.points)] = 0
         return weight
 
@@ -132,7 +131,7 @@ class Problem:
         arm = self.points @ state.rotation.mT
         world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
-            landmarks, derivative = locate(self.landmarks, state.angles)
+            landmarks, derivative = locate_landmarks(self.landmarks, state.angles)
             world = torch.cat([world, landmarks], dim=1)
         turn, centre, focal = self._placed(state)
         ray = world[:, None] - centre[:, :, None]
@@ -140,7 +139,7 @@ class Problem:
         depth = local[..., 2:].clamp_min(1e-3)
         slope = local[..., :2] / depth
         off_axis = slope @ focal.mT
-        residual = off_axis + self.nominal.intrinsics[..., None, :2, 2] - self.pixels
+        residual = off_axis + self.nominal.intrinsics[..., None, :2, 2] - self.seen.pixels
         return Linearization(world, arm, derivative, turn, focal, ray, slope, depth, off_axis, residual)
 
     def cost(self, state: State, view: Linearization, weight: Tensor) -> Tensor:
@@ -206,7 +205,7 @@ class Problem:
     def covariance(self, state: State) -> Tensor:
         """Return the covariance of the pose (B, 6, 6), marginalised over all other unknowns: radians about the world's
         axes, then metres."""
-        _, matrix, _, camera, coupling = self.equations(state, self.linearize(state), self.weight)
+        _, matrix, _, camera, coupling = self.equations(state, self.linearize(state), self.seen.weight)
         if self.camera_precision is not None:
             matrix = matrix - (coupling @ torch.linalg.solve_ex(camera, coupling.mT)[0]).sum(dim=1)
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)

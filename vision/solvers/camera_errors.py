@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle_problem import Problem
-from vision.solvers.triangulate import with_weights
+from vision.solvers.given import PointObservations
 
 
 def pose_covariance_of_cameras(
@@ -29,11 +29,12 @@ def pose_covariance_of_cameras(
     points, rotation, position, covariance = (each.double() for each in (points, rotation, position, covariance))
     cameras = cameras.double()
     world = points @ rotation.mT + position[:, None]
-    pixels, weight = with_weights(project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics), scale)
-    free = torch.zeros(*weight.shape[:2], 7, dtype=torch.float64)
-    problem = Problem(points, pixels, weight, cameras, free)
+    pixels = project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
+    seen = PointObservations(pixels, scale).weighted()
+    free = torch.zeros(*scale.shape[:2], 7, dtype=torch.float64)
+    problem = Problem(points, seen, cameras, free)
     state = problem.start()._replace(rotation=rotation, position=position)
-    found = problem.equations(state, problem.linearize(state), weight)
+    found = problem.equations(state, problem.linearize(state), seen.weight)
     coupling = found.coupling.transpose(1, 2).flatten(2)  # (B, 6, 7 C)
     follows = torch.linalg.pinv(found.matrix, hermitian=True) @ coupling
     result: Tensor = follows @ covariance @ follows.mT

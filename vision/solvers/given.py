@@ -13,10 +13,12 @@ from vision.geometry.cameras import Cameras
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.landmarks import Landmarks
 
+_MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
+
 
 @dataclass(frozen=True)
-class Displacement:
-    """Standard deviations of a true camera about the nominal one; the defaults are those of Table 9.
+class CameraPrior:
+    """Prior of a true camera: its standard deviations about the nominal one; the defaults are those of Table 9.
 
     Attributes:
         rotation: radians about each axis: up to 3 degrees about a random axis.
@@ -68,3 +70,22 @@ class PointObservations(NamedTuple):
 
     pixels: Tensor
     scale: Tensor
+
+    def weighted(self) -> WeightedPixels:
+        """Return the same as a solver takes them."""
+        seen = torch.isfinite(self.pixels).all(dim=-1) & torch.isfinite(self.scale)
+        pixels = torch.where(seen[..., None], self.pixels, torch.zeros_like(self.pixels)).double()
+        scale = torch.where(seen, self.scale, torch.ones_like(self.scale)).double().clamp(_MIN_SCALE, _MAX_SCALE)
+        return WeightedPixels(pixels, seen.double() / scale.square())
+
+
+class WeightedPixels(NamedTuple):
+    """Observations as a solver takes them: pixels (B, C, N, 2) in float64, and the weight of each, (B, C, N) 1 /
+    pixels^2: zero where pixel or expected error is not finite."""
+
+    pixels: Tensor
+    weight: Tensor
+
+    def first(self, count: int) -> WeightedPixels:
+        """Return those of the first ``count`` points."""
+        return WeightedPixels(self.pixels[:, :, :count], self.weight[:, :, :count])

@@ -9,7 +9,7 @@ from torch import Tensor
 from vision.scene.landmarks import Landmarks
 
 
-def locate(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
+def locate_landmarks(landmarks: Landmarks, angles: Tensor) -> tuple[Tensor, Tensor]:
     """Return landmarks (B, L, 3) in the world with hinges at ``angles`` (B, P), and their derivatives (B, L, 3, P)."""
     points = torch.tensor(landmarks.points, dtype=angles.dtype, device=angles.device).expand(len(angles), -1, -1)
     if not len(landmarks.joints):

@@ -6,53 +6,50 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, project_torch
+from vision.solvers.given import WeightedPixels
 from vision.solvers.triangulate import initial_cost, robust_cost
 
 
 def agree(
-    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor, permutations: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera but the first renamed by a
-    symmetry: the one with which the cameras so far best explain one pose.
+    points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor, permutations: Tensor
+) -> WeightedPixels:
+    """Return observations with the points of each camera but the first renamed by a symmetry: the one with which the
+    cameras so far best explain one pose.
 
     Args:
-        points, pixels, weight, cameras, anchor: as in :func:`vision.solvers.triangulate.initial_pose`.
+        points, seen, cameras, anchor: as in :func:`vision.solvers.triangulate.initial_pose`.
         permutations: (S, K), the point onto which each symmetry takes each point; they form a group.
     """
+    pixels, weight = (tensor.clone() for tensor in seen)
     batch, tried = len(pixels), len(permutations)
     each = torch.arange(batch, device=pixels.device)
-    pixels, weight = pixels.clone(), weight.clone()
     for camera in range(1, pixels.shape[1]):
-        seen = slice(0, camera + 1)
-        trial_pixels = pixels[None, :, seen].repeat(tried, 1, 1, 1, 1)
-        trial_weight = weight[None, :, seen].repeat(tried, 1, 1, 1)
+        first = slice(0, camera + 1)
+        trial_pixels = pixels[None, :, first].repeat(tried, 1, 1, 1, 1)
+        trial_weight = weight[None, :, first].repeat(tried, 1, 1, 1)
         trial_pixels[:, :, camera] = pixels[:, camera][:, permutations].transpose(0, 1)
         trial_weight[:, :, camera] = weight[:, camera][:, permutations].transpose(0, 1)
-        some = Cameras(*(tensor[:, seen].repeat(tried, 1, 1, 1) for tensor in cameras[:2]))
-        cost = initial_cost(points, trial_pixels.flatten(0, 1), trial_weight.flatten(0, 1), some, anchor)
+        some = Cameras(*(tensor[:, first].repeat(tried, 1, 1, 1) for tensor in cameras[:2]))
+        trial = WeightedPixels(trial_pixels.flatten(0, 1), trial_weight.flatten(0, 1))
+        cost = initial_cost(points, trial, some, anchor)
         best = cost.unflatten(0, (tried, batch)).argmin(dim=0)
         pixels[:, camera] = trial_pixels[best, each, camera]
         weight[:, camera] = trial_weight[best, each, camera]
-    return pixels, weight
+    return WeightedPixels(pixels, weight)
 
 
 def named_by(
-    points: Tensor,
-    pixels: Tensor,
-    weight: Tensor,
-    cameras: Cameras,
-    rotation: Tensor,
-    position: Tensor,
-    permutations: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return pixels (B, C, K, 2) and weights (B, C, K) with the points of each camera renamed by the symmetry that
-    brings them nearest to those of a known pose.
+    points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor, permutations: Tensor
+) -> WeightedPixels:
+    """Return observations with the points of each camera renamed by the symmetry that brings them nearest to those of a
+    known pose.
 
     Args:
-        points, pixels, weight, cameras: as in :func:`agree`.
+        points, seen, cameras: as in :func:`agree`.
         rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
         permutations: as in :func:`agree`.
     """
+    pixels, weight = seen
     world = points @ rotation.mT + position[:, None]
     expected = project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
     # Treat cameras as a batch of single ones, so that each makes its own choice.
@@ -62,4 +59,4 @@ def named_by(
     ]
     best = torch.stack(costs).argmin(dim=0).unflatten(0, pixels.shape[:2])
     onto = permutations[best]  # (B, C, K)
-    return pixels.gather(2, onto[..., None].expand_as(pixels)), weight.gather(2, onto)
+    return WeightedPixels(pixels.gather(2, onto[..., None].expand_as(pixels)), weight.gather(2, onto))

@@ -29,7 +29,7 @@ class RigProblem:
 
     Args:
         frames: the problem of all frames, in which cameras have no prior.
-        precision: (C, 7) of the cameras (:meth:`vision.solvers.given.Displacement.precision`).
+        precision: (C, 7) of the cameras (:meth:`vision.solvers.given.CameraPrior.precision`).
         landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames; 0
             for none.
         distortion: whether to estimate each camera's radial distortion, too.
@@ -42,7 +42,7 @@ class RigProblem:
     def __init__(self, frames: Problem, precision: Tensor, landmark_offset: float, distortion: bool) -> None:
         self.frames, self.cameras, self.distortion = frames, len(precision), distortion
         count = len(frames.points)
-        hand = frames.pixels.shape[2] - count
+        hand = frames.seen.weight.shape[2] - count
         offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # one for each landmark, and one for all together
         further = precision.new_full((self.cameras, offsets), max(landmark_offset, 1e-9) ** -2)
         if distortion:
@@ -85,7 +85,7 @@ class RigProblem:
 
     def cost(self, state: State, rig: RigState, view: Linearization) -> Tensor:
         """Return half the squared residuals of all frames' pixels and of the rig's numbers that have a prior."""
-        pixels = self.frames.cost(state, view, self.frames.weight).sum()
+        pixels = self.frames.cost(state, view, self.frames.seen.weight).sum()
         return pixels + 0.5 * (self.numbers(rig).square() * self.precision).sum()
 
     def numbers(self, rig: RigState) -> Tensor:
@@ -97,7 +97,7 @@ class RigProblem:
     def equations(self, state: State, view: Linearization, more: Tensor | None) -> Equations:
         """Return gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations`
         does."""
-        return self.frames.equations(state, view, self.frames.weight, more)
+        return self.frames.equations(state, view, self.frames.seen.weight, more)
 
     def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
         """Take a damped Gauss-Newton step, which may increase the cost."""

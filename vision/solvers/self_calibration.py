@@ -30,11 +30,11 @@ from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
-from vision.solvers.given import Displacement, PointObservations, Subject
+from vision.solvers.given import CameraPrior, PointObservations, Subject, WeightedPixels
 from vision.solvers.look_alikes import named_by
 from vision.solvers.rig_problem import RigProblem, RigState
-from vision.solvers.triangulate import PoseSolution, with_weights
-from vision.solvers.views import Views
+from vision.solvers.triangulate import PoseSolution
+from vision.solvers.views import ViewAgreement
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most
@@ -59,8 +59,8 @@ class RigSolution:
         poses: of the object in each of the N frames, by the estimated cameras.
         drift_deg: (C, 3) rotation of each camera from the first frame to the last, about the world's axes, degrees.
         drift_deviation_deg: (C, 3) deviations of these.
-        spread: (N,) pixels, :attr:`vision.solvers.views.Views.spread` of each frame: how far the object's points
-            scatter about their projections by these cameras and poses.
+        spread: (N,) pixels, :attr:`vision.solvers.views.ViewAgreement.spread` of each frame: how far the object's
+            points scatter about their projections by these cameras and poses.
     """
 
     cameras: Cameras
@@ -120,20 +120,21 @@ def self_calibrate(
     with one_thread():
         first = solve_bundle(subject, corners, seen, everywhere)
         pose = first.pose.rotation, first.pose.position
-        named, hand = with_weights(*corners), with_weights(*seen)
+        named, hand = corners.weighted(), seen.weighted()
         if subject.permutations is not None:
-            named = named_by(subject.points, *named, first.cameras, *pose, subject.permutations)
-        pixels, weight = (torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True))
-        precision = Displacement().precision(nominal)
+            named = named_by(subject.points, named, first.cameras, *pose, subject.permutations)
+        observed = WeightedPixels(*(torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True)))
+        precision = CameraPrior().precision(nominal)
         nothing = torch.zeros_like(precision)  # no prior in a single frame; the recording has it once
-        frames = Problem(subject.points, pixels, weight, everywhere, nothing, subject.landmarks)
+        frames = Problem(subject.points, observed, everywhere, nothing, subject.landmarks)
         frames.body_precision = frames.body_precision * _ANGLES
         problem = RigProblem(frames, precision, landmark_offset, distortion)
         rig = problem.shared(first.cameras)
         found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)
         body = frames.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
         solution = _minimize(problem, body, rig)
-    _refuse_open(solution, weight, len(subject.points), names or [str(number + 1) for number in range(weight.shape[1])])
+    names = names or [str(number + 1) for number in range(observed.weight.shape[1])]
+    _refuse_open(solution, observed.weight, len(subject.points), names)
     return solution
 
 
@@ -208,17 +209,16 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
 
 def _poses(frames: Problem, cameras: Cameras, rotation: Tensor, position: Tensor) -> PoseSolution:
     """Return the object's pose in each frame for known cameras, near a rotation and a position."""
-    count = len(frames.points)
-    own = frames.pixels[:, :, :count], frames.weight[:, :, :count]
-    return refine(frames.points, *own, cameras, rotation, position, iterations=5)
+    own = frames.seen.first(len(frames.points))
+    return refine(frames.points, own, cameras, rotation, position, iterations=5)
 
 
 def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
     """Return the spread (N,) in pixels of the object's points in each frame."""
     count = len(frames.points)
     off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
-    scale = frames.weight[:, :, :count].clamp_min(1e-12).rsqrt()
-    return Views(cameras, scale, off).spread
+    scale = frames.seen.weight[:, :, :count].clamp_min(1e-12).rsqrt()
+    return ViewAgreement(cameras, scale, off).spread
 
 
 def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:

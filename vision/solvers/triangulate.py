@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch, project_torch
+from vision.solvers.given import WeightedPixels
 
 CAUCHY_SCALE = 3.0
 """Number of scales beyond which residuals lose weight: a corner mistaken for another must not pull the pose."""
 _ANCHOR_DEVIATION = 1.0  # metres; so weak that it only decides what is otherwise undetermined
-_MIN_SCALE, _MAX_SCALE = 0.02, 1e4  # pixels
 _TINY = 1e-9
 
 
@@ -55,43 +55,32 @@ class PoseSolution:
         return variance.clamp_min(0).sqrt()
 
 
-def with_weights(pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return pixels (..., 2) in float64 and their weights (...), 1 / pixels^2: zero where pixel or scale is not
-    finite."""
-    seen = torch.isfinite(pixels).all(dim=-1) & torch.isfinite(scale)
-    pixels = torch.where(seen[..., None], pixels, torch.zeros_like(pixels)).double()
-    scale = torch.where(seen, scale, torch.ones_like(scale)).double().clamp(_MIN_SCALE, _MAX_SCALE)
-    return pixels, seen.double() / scale.square()
-
-
-def initial_pose(
-    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor
-) -> tuple[Tensor, Tensor]:
+def initial_pose(points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
     """Return rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
+    pixels, weight = seen
     batch, kept = len(pixels), _camera_subsets(pixels.shape[1], pixels.device)
     # All sets of cameras in one batch, (S * B, ...): more tiny matrices take no longer.
     many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras[:2]))
     subset = weight.repeat(len(kept), 1, 1) * kept.repeat_interleave(batch, dim=0)[..., None]
-    targets, trust = triangulate(pixels.repeat(len(kept), 1, 1, 1), subset, many, anchor)
+    targets, trust = triangulate(WeightedPixels(pixels.repeat(len(kept), 1, 1, 1), subset), many, anchor)
     rotation, position = (tensor.unflatten(0, (len(kept), batch)) for tensor in align(points, targets, trust))
-    cost = torch.stack(
-        [_cost(points, pixels, weight, cameras, *start) for start in zip(rotation, position, strict=True)]
-    )
+    cost = torch.stack([_cost(points, seen, cameras, *start) for start in zip(rotation, position, strict=True)])
     best, each = cost.argmin(dim=0), torch.arange(batch, device=pixels.device)
     return rotation[best, each], position[best, each]
 
 
-def initial_cost(points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> Tensor:
+def initial_cost(points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> Tensor:
     """Return the robust cost (B,) of :func:`initial_pose`."""
-    return _cost(points, pixels, weight, cameras, *initial_pose(points, pixels, weight, cameras, anchor))
+    return _cost(points, seen, cameras, *initial_pose(points, seen, cameras, anchor))
 
 
-def triangulate(pixels: Tensor, weight: Tensor, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
+def triangulate(seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
     """Return the points (B, K, 3) nearest to their rays, and their weights (B, K) for an alignment.
 
-    Minimises the sum of squared distances to the rays, each in units of its pixel's size at the anchor, so that the
-    weight (B, C, K), 1 / pixels^2, means the same in every camera. A point on a single ray falls to the anchor's depth.
+    Minimises the sum of squared distances to the rays, each in units of its pixel's size at the anchor, so that a
+    weight means the same in every camera. A point on a single ray falls to the anchor's depth.
     """
+    pixels, weight = seen
     rotation = cameras.extrinsics[..., :3, :3]
     origin = camera_centres_torch(cameras.extrinsics)  # (B, C, 3)
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
@@ -136,10 +125,8 @@ def _reproject(points: Tensor, cameras: Cameras, rotation: Tensor, position: Ten
     return project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
 
 
-def _cost(
-    points: Tensor, pixels: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor
-) -> Tensor:
-    return robust_cost(_reproject(points, cameras, rotation, position) - pixels, weight)
+def _cost(points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
+    return robust_cost(_reproject(points, cameras, rotation, position) - seen.pixels, seen.weight)
 
 
 def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:

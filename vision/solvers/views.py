@@ -14,7 +14,7 @@ UNUSUAL = 5.0
 """Multiple of a network's usual spread beyond which images are unusual, or a keypoint is not recognised."""
 
 
-class Views(NamedTuple):
+class ViewAgreement(NamedTuple):
     """What B triplets of C cameras show.
 
     Attributes:
@@ -47,7 +47,7 @@ def compare_views(
     rotation: Tensor,
     position: Tensor,
     permutations: Tensor | None = None,
-) -> Views:
+) -> ViewAgreement:
     """Compare observed keypoints with those of a pose.
 
     Args:
@@ -63,4 +63,4 @@ def compare_views(
     alike = [pixels] if permutations is None else [pixels[:, :, order] for order in permutations]
     seen = corners.pixels.double()
     off = torch.stack([torch.linalg.vector_norm(seen - each, dim=-1).median(dim=-1).values for each in alike])
-    return Views(cameras, corners.scale.double(), off.min(dim=0).values)
+    return ViewAgreement(cameras, corners.scale.double(), off.min(dim=0).values)

@@ -10,12 +10,12 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.page import Paragraph, Section, Table
 from eval.report.sections.parts import different_constants, drawing
 from eval.report.table_text import cells, figure_text, header
-from eval.scoring.bootstrap import RESAMPLES
 from eval.scoring.conditions import PROTOCOLS
 from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
 from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, intervals_over, table_notes
+from vision.bootstrap import RESAMPLES
 
 _BESIDE_PUBLISHED = (
     " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "

@@ -9,11 +9,11 @@ import numpy as np
 from eval.report.page import Section, Table
 from eval.report.sections.parts import absent, drawing, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
-from eval.scoring.bootstrap import mean_interval
 from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.scoring.table import NONE
+from vision.bootstrap import mean_interval
 from vision.storage.schema import CONFIDENT_DEG
 
 

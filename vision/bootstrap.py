@@ -1,4 +1,5 @@
-"""Confidence intervals of means, over clusters of samples: episodes, or recordings that were made with other cameras.
+"""Confidence intervals of means, over clusters of samples: trials, episodes, or recordings that were made with other
+cameras.
 
 The samples of one episode show nearly the same grasp, and those of one recording share their cameras' errors, so they
 are not independent: resampling them one by one would give far too narrow intervals. The cluster bootstrap draws whole
