@@ -8,14 +8,15 @@ contradict the prediction are left out, and after several in a row the object co
 next estimate that is certain enough.
 
 If several poses of an object look the same, the one nearest to the prediction is tracked. Rotations about a continuous
-symmetry's axis, which no image shows, are ignored.
+symmetry's axis, which no image shows, are ignored. The filter follows the symmetries' centre, which all these poses
+share; elsewhere the errors of rotation and position would be correlated, differently in each of them.
 
 Only NumPy and SciPy are needed: one frame takes less than a millisecond.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from scipy.special import gammaincinv
 
 from vision.bounds import at_least_one, inner_fraction, positive
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries, nearest_alike
+from vision.scene.symmetries import Symmetries, least_turn
 
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
 
@@ -101,16 +102,14 @@ class Tracker:
         self.config = config or TrackingConfig()
         self._symmetries = symmetries or Symmetries(rotations=np.eye(3)[None])
         self._gate = 2 * float(gammaincinv(3, self.config.gate))  # chi-squared of six numbers; scipy.stats takes 0.5 s
-        self._now: TrackedPose | None = None
+        self._now: TrackedPose | None = None  # of the symmetries' centre, as all poses within
         self._time = 0.0
         self._left_out = 0
 
     def predict(self, time_s: float) -> TrackedPose | None:
         """Predict the pose at a time without an estimate, for example to compensate latency; None while the object is
         lost."""
-        if self._now is None:
-            return None
-        return self._moved(self._now, time_s - self._time)
+        return self._of_origin(self._predicted(time_s))
 
     def update(
         self, time_s: float, position: ArrayLike, quaternion: ArrayLike, covariance: ArrayLike
@@ -131,25 +130,26 @@ class Tracker:
         turn = rotation_from_quaternion(quaternion)
         if not (np.isfinite(place).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, noise)
+        lever = turn.apply(self._symmetries.centre)
+        place, moved = place + lever, np.eye(6)
+        moved[3:, :3] = -_cross(lever)
+        sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, moved @ noise @ moved.T)
         before = self._advanced(time_s)
         if before is None:
             self._now = self._begun(place, turn, noise) if sure else None
-            return self._now
+            return self._of_origin(self._now)
         predicted = rotation_from_quaternion(before.quaternion)
         reference, seen = (Rotation.concatenate([each]) for each in (predicted, turn))
-        (place,), alike = nearest_alike(self._symmetries, reference, place[None], seen)
-        turn = alike[0]
-        off = np.concatenate([(turn * predicted.inv()).as_rotvec(), place - before.position])
+        off = np.concatenate([least_turn(self._symmetries, reference, seen)[0].as_rotvec(), place - before.position])
         innovation = before.covariance[:6, :6] + noise
         if off @ np.linalg.solve(innovation, off) < self._gate:
             self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
-            return self._now
+            return self._of_origin(self._now)
         # Restart at once if this estimate is certain: the prediction was wrong.
         self._leave_out(before)
         if self._now is None and sure:
             self._now = self._begun(place, turn, noise)
-        return self._now
+        return self._of_origin(self._now)
 
     def miss(self, time_s: float) -> TrackedPose | None:
         """Return the pose at the time of a frame without a usable estimate; None if the object is lost.
@@ -159,15 +159,34 @@ class Tracker:
         """
         if (before := self._advanced(time_s)) is not None:
             self._leave_out(before)
-        return self._now
+        return self._of_origin(self._now)
 
     def _advanced(self, time_s: float) -> TrackedPose | None:
         """Advance the present to a later time and return the pose predicted for it."""
         if self._now is not None and time_s <= self._time:
             raise ValueError(f"time must rise: {time_s} s after {self._time} s")
-        before = self.predict(time_s)
+        before = self._predicted(time_s)
         self._time = time_s
         return before
+
+    def _predicted(self, time_s: float) -> TrackedPose | None:
+        return None if self._now is None else self._moved(self._now, time_s - self._time)
+
+    def _of_origin(self, pose: TrackedPose | None) -> TrackedPose | None:
+        """Return a pose of the symmetries' centre as one of the object's origin."""
+        if pose is None or not self._symmetries.centre.any():
+            return pose
+        turn = rotation_from_quaternion(pose.quaternion)
+        lever, moved = -turn.apply(self._symmetries.centre), np.eye(12)
+        swung = _cross(lever) @ self._shown(turn)  # a rotation that does not show is no error of the position either
+        moved[3:6, :3] = moved[9:, 6:9] = -swung
+        moved[9:, :3] = -_cross(pose.angular_velocity) @ swung
+        return replace(
+            pose,
+            position=pose.position + lever,
+            velocity=pose.velocity + np.cross(pose.angular_velocity, lever),
+            covariance=moved @ pose.covariance @ moved.T,
+        )
 
     def _leave_out(self, before: TrackedPose) -> None:
         """Keep the prediction only, or give up."""
@@ -246,6 +265,11 @@ class Tracker:
             covariance,
             "tracked",
         )
+
+
+def _cross(vector: FloatArray) -> FloatArray:
+    """Return the matrix (3, 3) of the cross product with a vector (3,)."""
+    return np.cross(vector, -np.eye(3))
 
 
 def _ornstein_uhlenbeck(seconds: float, decay_s: float) -> tuple[float, float, FloatArray]:

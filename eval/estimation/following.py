@@ -60,7 +60,7 @@ class Follower:
             pose = self.tracker.miss(time)
         else:
             pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
-        self.losses += followed and pose is None
+        self.losses += followed and (pose is None or pose.status == "found")  # found again in the same frame
         return replace(estimate, time_s=time), pose
 
 

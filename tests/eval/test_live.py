@@ -25,7 +25,7 @@ from dactyl.cli import main
 from eval.estimation import live as live_module
 from eval.estimation import streams
 from eval.estimation.config import EstimateConfig
-from eval.estimation.estimates import Observer
+from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower
 from eval.estimation.live import LiveSummary, run_live
 from eval.estimation.live_view import draw_live
@@ -152,6 +152,23 @@ def test_live_cameras_find_themselves(tmp_path: Path) -> None:
     off = [np.linalg.norm(line["position"] - place) for line, place in zip(lines, true, strict=True)]
     assert np.mean(off[-4:]) < 0.0015
     assert np.mean(off[-4:]) < np.mean(off[1:9])
+
+
+def test_a_loss_that_is_found_again_in_the_same_frame_is_one() -> None:
+    """An object that is carried 30 cm away between two frames, and back: certain estimates begin anew at once."""
+    follow, statuses, nothing = Follower(TrackingConfig(), 0.04), [], np.zeros((3, 4, 4))
+    covariance = np.diag([1e-4] * 3 + [1e-6] * 3)
+    for frame in range(30):
+        place = np.array([0.3 * (10 <= frame < 20), 0.0, 0.0])
+        estimate = Estimate(
+            str(frame), None, "world", place, np.eye(4)[0], 1.0, covariance, np.zeros((6, 6)), {}, (),
+            np.zeros((3, 8, 8, 3), np.uint8), nothing[:, :3, :3], nothing,
+        )  # fmt: skip
+        _, pose = follow(estimate)
+        statuses.append(pose.status if pose else "lost")
+    assert statuses.count("found") == 3
+    assert "lost" not in statuses
+    assert follow.losses == 2
 
 
 def test_the_page_shows_the_newest_picture_and_line(recording: Path) -> None:

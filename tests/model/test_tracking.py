@@ -169,13 +169,15 @@ def test_an_object_is_followed_whichever_of_its_look_alikes_is_seen(kind: str) -
     motion, tracker, rng = Motion(60, 3), Tracker(GENTLE, symmetries), np.random.default_rng(0)
     poses = []
     for number, (time, place, turn) in enumerate(zip(motion.time, motion.seen_places, motion.seen_turns, strict=True)):
-        open_axes = turn.apply(axes) if kind == "bottle" else np.eye(3)[: 3 * len(axes) // 2]
-        noise = NOISE.copy()
-        noise[:3, :3] += 1e9 * open_axes.T @ open_axes
         motions = symmetries.transforms()
         alike = motions[rng.integers(len(motions))] if number else np.eye(4)
-        seen = quaternion_from_rotation(turn * Rotation.from_matrix(alike[:3, :3]))
-        poses.append(tracker.update(time, place + turn.apply(alike[:3, 3]), seen, noise))
+        looks = turn * Rotation.from_matrix(alike[:3, :3])
+        # The solver sees points of the axis, or the ball's centre: an unknown rotation swings the origin about them.
+        spin, levers = np.zeros((6, 6)), lever_matrix(looks.apply(symmetries.centre))
+        open_axes = turn.apply(axes) if kind == "bottle" else np.eye(3)[: 3 * len(axes) // 2]
+        spin[:3, :3] = 1e9 * open_axes.T @ open_axes
+        noise = NOISE + levers @ spin @ levers.T
+        poses.append(tracker.update(time, place + turn.apply(alike[:3, 3]), quaternion_from_rotation(looks), noise))
     assert [pose.status for pose in poses if pose is not None] == ["found"] + 59 * ["tracked"]
     found = rotation_from_quaternion(np.stack([pose.quaternion for pose in poses if pose is not None]))
     middle = found.apply(symmetries.centre) + [pose.position for pose in poses if pose is not None]
@@ -183,6 +185,44 @@ def test_an_object_is_followed_whichever_of_its_look_alikes_is_seen(kind: str) -
     assert off[10:].max() < 2
     turned = np.rad2deg(symmetric_distance(symmetries, motion.turns.as_matrix(), found.as_matrix()))
     assert turned[10:].max() < 3
+
+
+@pytest.mark.parametrize("kind", ["box", "bottle"])
+def test_where_a_file_puts_the_origin_changes_nothing(kind: str) -> None:
+    """Estimates jump between poses that look alike; told of the symmetries' centre, or of a point 52 mm beside it with
+    the errors that then go together, the filter follows the centre alike, and knows as well how far it is off."""
+    halves = np.concatenate([np.eye(3)[None], Rotation.from_rotvec(np.pi * np.eye(3)).as_matrix()])
+    axes, rotations = (np.zeros((0, 3)), halves) if kind == "box" else (np.eye(3)[2:], np.eye(3)[None])
+    beside = np.full(3, 0.03)
+    about_centre, about_origin = (Symmetries(rotations=rotations, axes=axes, centre=c) for c in (np.zeros(3), beside))
+    motion, rng = Motion(60, 4), np.random.default_rng(0)
+    one, other = Tracker(GENTLE, about_centre), Tracker(GENTLE, about_origin)
+    for time, place, turn in zip(motion.time, motion.seen_places, motion.seen_turns, strict=True):
+        alike = about_centre.discretised()
+        seen = turn * Rotation.from_matrix(alike[rng.integers(len(alike))])
+        levers = lever_matrix(seen.apply(beside))
+        origin = place - seen.apply(beside)
+        pose = one.update(time, place, quaternion_from_rotation(seen), NOISE)
+        moved = other.update(time, origin, quaternion_from_rotation(seen), levers @ NOISE @ levers.T)
+        assert pose is not None
+        assert moved is not None
+        assert (pose.status, moved.status) == (("tracked", "tracked") if time > STEP else ("found", "found"))
+        lever = rotation_from_quaternion(moved.quaternion).apply(beside)
+        np.testing.assert_allclose(moved.quaternion, pose.quaternion, atol=1e-9)
+        np.testing.assert_allclose(moved.position + lever, pose.position, atol=1e-9)
+        np.testing.assert_allclose(moved.velocity + np.cross(moved.angular_velocity, lever), pose.velocity, atol=1e-9)
+    if kind == "box":  # the covariance is the origin's, by the same levers
+        levers = lever_matrix(rotation_from_quaternion(moved.quaternion).apply(beside))
+        np.testing.assert_allclose(moved.covariance[:6, :6], levers @ pose.covariance[:6, :6] @ levers.T, atol=1e-12)
+    assert np.sqrt(np.diag(moved.covariance)[3:6].max()) < 0.002, "a spin that no image shows moves nothing"
+
+
+def lever_matrix(lever: np.ndarray) -> np.ndarray:
+    """(6, 6) from the errors of a rotation and of a point to those of the point from which the lever leads there."""
+    x, y, z = lever
+    matrix = np.eye(6)
+    matrix[3:, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
+    return matrix
 
 
 def test_nobody_begins_with_a_guess() -> None:
