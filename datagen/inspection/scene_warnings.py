@@ -76,10 +76,10 @@ def _object_warnings(target: PoseObject) -> Iterator[str]:
     if target.faces:  # its symmetries follow from the colours and letters of its sides
         return
     yield from _facing_warnings(target)
-    if plain and (turn := undeclared_symmetry(target)):
+    if turn := undeclared_symmetry(target):
         yield (
-            f"object: one colour and no texture, and {turn} leaves its shape as it is, which its symmetries do not "
-            "say: orientations that look alike will count as errors"
+            f"object: {turn} leaves its shape and colours as they are, which its symmetries do not say: orientations "
+            "that look alike will count as errors"
         )
     if symmetries_change_colors(target):
         yield (

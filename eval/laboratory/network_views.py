@@ -130,9 +130,8 @@ class NetworkViews:
         middle."""
         if self.calibration is not None:
             return self.calibration[camera.name]
-        left, top, cut, _ = _cut(camera, width, height)
-        scale = cut / camera.width
-        matrix = np.diag([scale, scale, 1.0]) @ camera.intrinsics
+        left, top, wide, high = _cut(camera, width, height)
+        matrix = np.diag([wide / camera.width, high / camera.height, 1.0]) @ camera.intrinsics
         matrix[:2, 2] += np.array([left, top]) - 0.5  # OpenCV's pixel centres are whole numbers
         return CalibratedCamera(matrix, self._lens(camera) or Lens(), width, height, camera.extrinsics)
 
@@ -158,5 +157,9 @@ def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
 def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:
     """Return left, top, width and height of the crop of :func:`_middle`."""
     scale = min(width / camera.width, height / camera.height)
-    wide, high = round(scale * camera.width), round(scale * camera.height)
+    # The camera's own sides were rounded to whole pixels: less than one of them is no other shape, and nothing to crop.
+    wide, high = (
+        side if side - scale * across < scale else round(scale * across)
+        for side, across in ((width, camera.width), (height, camera.height))
+    )
     return (width - wide) // 2, (height - high) // 2, wide, high

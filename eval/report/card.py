@@ -35,7 +35,8 @@ class PackageConfig:
         checkpoint: checkpoint file that dactyl train wrote.
         evaluation: folder of dactyl evaluate for this very checkpoint.
         output: folder for <name>.pt and <name>.md; null for the package's own folder of weights.
-        name: name by which PoseEstimator.from_pretrained finds the weights; null for the object's name.
+        name: name of the files, by which PoseEstimator.from_pretrained finds those in the package's own folder; null
+            for the object's name.
     """
 
     checkpoint: Path
@@ -92,16 +93,17 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         if (size := exported.stat().st_size) > MOST_BYTES:
             raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
         description = PoseEstimator.from_checkpoint(exported).description
-        card = model_card(name, description, evaluation, sha256(exported), size)
+        load = f'from_checkpoint("{weights.name}")' if config.output else f'from_pretrained("{name}")'
+        card = model_card(name, load, description, evaluation, sha256(exported), size)
         atomic_write(weights, exported.read_bytes())
     atomic_write(weights.with_suffix(".md"), card.encode())
     return weights, weights.with_suffix(".md")
 
 
-def model_card(name: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:
+def model_card(name: str, load: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:
     """Return the card in Markdown, for weights with this name, SHA-256 and size in bytes.
 
-    ``description`` states how the network computes a pose.
+    ``load`` is the call of PoseEstimator that reads them; ``description`` states how the network computes a pose.
     """
     rows, record = evaluation_rows(evaluation), evaluation.record
     training, front = record.training_set, {"license": "mit", "library_name": "dactyl-vision"}
@@ -109,6 +111,7 @@ def model_card(name: str, description: str, evaluation: Evaluation, digest: str,
         TEMPLATES,
         "card.md",
         name=name,
+        load=load,
         description=description,
         evaluation=evaluation,
         nominal=_knows_nominal(rows),

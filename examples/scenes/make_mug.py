@@ -2,7 +2,8 @@
 
     python examples/scenes/make_mug.py my-scene
 
-It is in millimetres with z up, as a CAD program would write it, and 60 mm high. It needs only NumPy and trimesh.
+It is in millimetres with z up, as a CAD program would write it, and 60 mm high. It needs this package
+and trimesh.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def test_weights_can_have_a_name_of_their_own(
     package(measured, tmp_path, "--name", "my-block")
     monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
     assert PoseEstimator.from_pretrained("my-block").object.name == "block"
-    assert 'from_pretrained("my-block")' in (tmp_path / "my-block.md").read_text()
+    assert 'from_checkpoint("my-block.pt")' in (tmp_path / "my-block.md").read_text()
 
 
 def test_a_network_too_large_to_ship_leaves_what_ships(
@@ -116,6 +116,8 @@ def test_the_cards_figures_are_the_evaluations(measured: tuple[Path, Path, Path]
     assert f"off by more than {np.quantile(turn, 0.9):.1f}°" in card
     assert "never tested on images of these kinds: filament, classic, unity, real" in card
     assert "No record of the training was found" in card
+    assert 'PoseEstimator.from_checkpoint("block.pt")' in card, "they are in a folder of their own"
+    assert "`None`" not in card
     assert TripletDataset(measured[2]).fingerprint[:12] in card
 
 

@@ -325,6 +325,25 @@ def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
         views([picture] * 2, ["-"] * 2)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720), (640, 512)])
+def test_pictures_of_the_scenes_own_size_are_not_cut(width: int, height: int) -> None:
+    """The network's images have whole pixels, 200 x 112 of 1920 x 1080: its cameras' two focal lengths are scaled each
+    by its own factor, and so are they on the way back."""
+    camera = structs.replace(
+        RIG.cameras[0], width=width, height=height,
+        intrinsics=np.array([[1400.0, 0.0, width / 2], [0.0, 1400.0, height / 2], [0.0, 0.0, 1.0]]),
+    )  # fmt: skip
+    small = Rig(cameras=(camera,)).resized(200)
+    views = NetworkViews(small)
+    found = views.calibrated(*views.cameras, [(width, height)], np.zeros(1))[camera.name]
+    np.testing.assert_allclose(found.matrix, _opencv(camera.intrinsics), rtol=1e-12)
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[-height // 50 :] = 250
+    assert not views.remarks([picture])
+    image = views([picture], ["-"])[0].astype(float)
+    assert image[..., 0].mean() == pytest.approx(picture[..., 0].mean(), rel=0.01), "no row is lost"
+
+
 def test_a_rig_with_lenses_undistorts_and_its_calibration_keeps_them() -> None:
     lens = Lens("radial-tangential", (-0.2, 0.05, 0.001, -0.002))
     bent = Rig(cameras=tuple(structs.replace(camera, distortion=lens) for camera in RIG.cameras))

@@ -379,6 +379,20 @@ def test_a_symmetry_that_changes_colours_is_noticed(folder: Path) -> None:
         assert symmetries_change_colors(build(folder, "two.glb", symmetries=symmetries)) == changes
 
 
+@pytest.mark.parametrize(("right", "found"), [([200, 30, 30], True), ([30, 30, 200], False)])
+def test_a_symmetry_that_nobody_declared_is_found_under_a_texture(right: list[int], found: bool, folder: Path) -> None:
+    """A box of three lengths whose texture is one colour everywhere, or has a mark on 4 % of its surface that tells all
+    its turns apart."""
+    texels = np.full((16, 16, 3), [200, 30, 30], np.uint8)
+    texels[:5, :4] = right
+    box = trimesh.creation.box((0.05, 0.06, 0.08)).subdivide().subdivide()
+    uv = box.vertices[:, :2] / [0.05, 0.06] + 0.5
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texels))
+    box.visual = trimesh.visual.TextureVisuals(uv=uv * 0.98 + 0.01, material=material)
+    box.export(folder / "marked.glb")
+    assert (undeclared_symmetry(build(folder, "marked.glb", symmetries={})) is not None) == found
+
+
 def test_a_mug_keeps_its_texture_where_it_was(tmp_path: Path) -> None:
     script = ROOT / "examples" / "scenes" / "make_mug.py"
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, env={"PYTHONPATH": str(ROOT)})

@@ -30,6 +30,7 @@ _ROUGH = 0.08  # of the diameter: a larger deviation needs no exact test
 _ROUGH_SAMPLES = 4000
 _COLOR_SAMPLES = 4000
 _OTHER_COLOR = 0.06  # mean difference of channels in [0, 1]; texels do not fall onto each other exactly
+_MARK_COLOR, _MARK_AREA = 0.1, 0.02  # a difference that tells orientations apart: of a point's channels, and its area
 
 
 def middle_of(solid: Any) -> FloatArray:
@@ -46,13 +47,13 @@ def distance_beside(solid: Any, rotation: FloatArray, centre: FloatArray) -> flo
 
 
 def undeclared_symmetry(target: PoseObject) -> str | None:
-    """Describe a rotation that keeps an object's shape and is not among its symmetries; None if none was found.
-    Fractions of a turn, and any rotation, are tried about its own axes and the principal ones of its surface."""
+    """Describe a rotation that keeps an object's shape and colours and is not among its symmetries; None if none was
+    found. Fractions of a turn, and any rotation, are tried about its own axes and the principal ones of its surface."""
     import trimesh
 
     solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
     centre, rough = middle_of(solid), sample_surface(solid, _ROUGH_SAMPLES)
-    tree = cKDTree(rough)
+    tree, colors = cKDTree(rough), _Colors(target)
 
     def same(axis: FloatArray, angle: float) -> bool:
         rotation = Rotation.from_rotvec(angle * axis).as_matrix()
@@ -60,7 +61,9 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
             return False  # declared, or the identity
         if np.max(tree.query(_turned(rough[:300], rotation, centre))[0]) > _ROUGH * target.diameter:
             return False
-        return distance_beside(solid, rotation, centre) < TOLERANCE * target.diameter
+        if distance_beside(solid, rotation, centre) >= TOLERANCE * target.diameter:
+            return False
+        return bool((colors.differences(rotation, centre) > _MARK_COLOR).mean() < _MARK_AREA)
 
     for axis in np.concatenate([np.eye(3), _principal_axes(solid, centre)]):
         about = f"about ({', '.join(f'{value:.3g}' for value in axis.round(3) + 0.0)})"
@@ -83,22 +86,32 @@ def _principal_axes(solid: Any, centre: FloatArray) -> FloatArray:
 
 def symmetries_change_colors(target: PoseObject) -> bool:
     """Return whether a declared symmetry of an object takes its colours and textures onto others."""
-    import trimesh
-
-    solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
-    points, colors = [], []
-    for part, solid in zip(target.parts, solids, strict=True):
-        found, faces = sample_with_faces(solid, max(1, _COLOR_SAMPLES // len(target.parts)))
-        points.append(found)
-        colors.append(_colors(part, found, faces))
-    symmetries = target.symmetries
+    symmetries, colors = target.symmetries, _Colors(target)
     turns = [Rotation.from_rotvec(GOLDEN * axis).as_matrix() for axis in symmetries.axes]
-    there = np.concatenate(colors)
-    for rotation in (*symmetries.rotations[1:], *turns):
-        turned = _turned(np.concatenate(points), rotation, symmetries.centre)
-        if np.abs(there - _colors_at(target.parts, solids, turned)).mean() > _OTHER_COLOR:
-            return True
-    return False
+    return any(
+        colors.differences(rotation, symmetries.centre).mean() > _OTHER_COLOR
+        for rotation in (*symmetries.rotations[1:], *turns)
+    )
+
+
+class _Colors:
+    """Colours of an object at points sampled on its surface."""
+
+    def __init__(self, target: PoseObject) -> None:
+        import trimesh
+
+        self._parts = target.parts
+        self._solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
+        each = max(1, _COLOR_SAMPLES // len(self._parts))
+        sampled = [sample_with_faces(solid, each) for solid in self._solids]
+        self._points = np.concatenate([points for points, _ in sampled])
+        self._colors = np.concatenate([_colors(part, *one) for part, one in zip(self._parts, sampled, strict=True)])
+
+    def differences(self, rotation: FloatArray, centre: FloatArray) -> FloatArray:
+        """Return by how much the colour at each point (N,) differs from the one that a rotation (3, 3) about a centre
+        (3,) carries there: the mean of the channels, in [0, 1]."""
+        there = _colors_at(self._parts, self._solids, _turned(self._points, rotation, centre))
+        return np.asarray(np.abs(self._colors - there).mean(axis=1))
 
 
 def _colors_at(parts: Sequence[Part], solids: Sequence[Any], points: FloatArray) -> FloatArray:

@@ -33,7 +33,7 @@ class CameraFile(Plain, frozen=True):
         cy: principal point, as cx.
         position: centre in the world, metres; with
         quaternion: w x y z, camera to world, of a camera that looks along its -z with +y up (OpenGL's and MuJoCo's); or
-        look_at: a point in the world that the image shows in its middle, upright (world's z up); or
+        look_at: a point in the world that the image shows at its principal point, upright (world's z up); or
         extrinsics: (4, 4) world to camera, OpenCV's axes, in place of position.
         distortion: of its real images.
     """
