@@ -32,10 +32,10 @@ from train.batches import Batch, MixedBatches, StepSampler, collate
 from train.cli import parse
 from train.config import TrainConfig
 from train.data import Triplets
-from train.fit import make_trainer
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
 from train.precision import resolve_precision
+from train.trainer import make_trainer
 from vision.storage.datasets import TripletDataset
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"

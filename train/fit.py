@@ -1,41 +1,36 @@
-"""One training run: its callbacks, loggers and checkpoints; its start, resumption and end."""
+"""One training run: its start, resumption and end."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 import signal
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from train import initial
 from train.camera_model import CameraConfig
-from train.checkpoints import BEST, LAST, SafeCheckpointIO, SaveLast, save_best
+from train.checkpoints import BEST, LAST
 from train.config import TrainConfig
 from train.data import TripletDataModule
 from train.faults import LossNotFiniteError
 from train.loading import loading_fault
 from train.module import PoseTask
-from train.pictures import ValidationPictures
 from train.precision import resolve_precision
-from train.preemption import StopOnSignal, Stopped
-from train.progress import Rates, TrainingBar
+from train.preemption import Stopped
 from train.resume import refuse_misfit, steps_done
+from train.trainer import make_trainer
 from vision.config import format_error
 from vision.console import Console
-from vision.errors import DactylError, UsageError, printable
-from vision.io.json_values import fingerprint, to_jsonable
+from vision.errors import DactylError, printable
+from vision.io.json_values import to_jsonable
 from vision.network_files import read_checkpoint
-from vision.spacing import evenly_spaced
 from vision.storage.folders import reserve_output
 
 _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -105,7 +100,22 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if not data.prepare_loading(trainer.num_devices):
         console.print("data.workers: batches go through pipes, for lack of room in /dev/shm or a short TMPDIR")
     try:
-        _fit(trainer, task, data, last if done else None)
+        with _faults_named(config):
+            _fit(trainer, task, data, last if done else None)
+    finally:
+        data.close()
+    best = trainer.checkpoint_callback
+    if trainer.is_global_zero and isinstance(best, ModelCheckpoint) and best.best_model_score is not None:
+        console.print(
+            f"{config.output / BEST}: mean rotation error {best.best_model_score:.2f} deg on held-out triplets"
+        )
+
+
+@contextlib.contextmanager
+def _faults_named(config: TrainConfig) -> Iterator[None]:
+    """Turn what ends a training into one line that says what to do."""
+    try:
+        yield
     except LossNotFiniteError as error:
         raise DactylError(f"{error}; all of the batch: {error.write(config.output)}") from None
     except OSError as error:  # from the logs, which other libraries write
@@ -115,13 +125,6 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
         if (fault := loading_fault(error)) is None:
             raise
         raise fault from None
-    finally:
-        data.close()
-    best = trainer.checkpoint_callback
-    if trainer.is_global_zero and isinstance(best, ModelCheckpoint) and best.best_model_score is not None:
-        console.print(
-            f"{config.output / BEST}: mean rotation error {best.best_model_score:.2f} deg on held-out triplets"
-        )
 
 
 def _refuse_unknown_joints(data: TripletDataModule) -> None:
@@ -168,80 +171,6 @@ def _signal_behind(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:
-    """Make Lightning's trainer with our callbacks, loggers and checkpoints; ``options`` are its own.
-
-    Raises:
-        UsageError: it refuses an option.
-        DactylError: a logger's package is missing.
-    """
-    # Lightning advises on workers and logging; the configuration has decided those.
-    if options.get("limit_val_batches") == 0:
-        raise UsageError("dactyl train: trainer.limit_val_batches: 0 leaves no validation to choose best.ckpt by")
-    warnings.filterwarnings("ignore", module="lightning.*")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    options = {**options, "val_check_interval": validation_interval(options)}
-    stop = StopOnSignal(data.waiting)
-    callbacks = [
-        stop,
-        save_best(config.output, "val/rotation_mean_deg"),
-        SaveLast(config.output / LAST, config.save_every, stop),
-        LearningRateMonitor("step"),
-        Rates(data),
-    ]
-    if config.log.pictures:
-        shown = data.val_numbers[evenly_spaced(len(data.val_numbers), config.log.pictures)]
-        callbacks.append(ValidationPictures(data.val_source, shown.tolist()))
-    if options.pop("enable_progress_bar") is not False:
-        callbacks.append(TrainingBar())
-    plugins = [SafeCheckpointIO(), *_list(options.pop("plugins"))]
-    if SLURMEnvironment.detect() and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-        # Lightning would save elsewhere and requeue the job; here last.ckpt and the exit status serve that purpose.
-        plugins.append(SLURMEnvironment(auto_requeue=False))
-    try:
-        return lightning.Trainer(
-            **{**options, "callbacks": [*callbacks, *_list(options["callbacks"])]},
-            enable_progress_bar=any(isinstance(callback, TrainingBar) for callback in callbacks),
-            plugins=plugins,
-            logger=_loggers(config),
-            default_root_dir=config.output,
-            max_epochs=-1,
-            num_sanity_val_steps=0,
-            check_val_every_n_epoch=None,
-            use_distributed_sampler=False,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(f"dactyl train: trainer: {format_error(error)}") from error
-
-
-def _loggers(config: TrainConfig) -> list[Logger]:
-    loggers: list[Logger] = [
-        CSVLogger(config.output, name="csv"),
-        TensorBoardLogger(config.output, name="tensorboard"),
-    ]
-    if config.log.wandb is not None:
-        try:
-            name, folder = config.output.name, str(config.output.resolve())
-            # Derive the W&B run id from the output folder, so that a resumed training continues the same run.
-            number, project = fingerprint(folder)[:16], config.log.wandb
-            loggers.append(WandbLogger(name, folder, id=number, project=project, resume="allow"))
-        except ModuleNotFoundError:
-            raise DactylError("log.wandb: the package wandb is missing; pip install wandb, or leave it null") from None
-    return loggers
-
-
-def validation_interval(options: dict[str, Any]) -> int:
-    """Return the number of batches between validations, about as many as requested, in whole steps of the optimiser:
-    the last validation then falls on the training's end, or a few steps before it. Anything learnt after the last
-    validation would not be in the best checkpoint."""
-    interval = options["val_check_interval"]
-    if type(interval) is not int or interval < 1:
-        raise UsageError(f"dactyl train: trainer.val_check_interval: expected a number of batches, got {interval!r}")
-    steps, batches_per_step = int(options["max_steps"]), int(options["accumulate_grad_batches"])
-    validations = min(steps, max(1, round(steps * batches_per_step / interval)))
-    return steps // validations * batches_per_step
-
-
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
     """Return the configuration and data that determine the resulting weights."""
     identity: dict[str, Any] = to_jsonable(config)
@@ -258,7 +187,3 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
     identity["trainer"] = {key: options[key] for key in decisive}
     return identity
-
-
-def _list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from train.cli import main_train, parse
-from train.fit import validation_interval
+from train.trainer import validation_interval
 from vision.config import UsageError
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
