@@ -100,10 +100,10 @@ class Result:
         return float(np.median(self.goals))
 
     @property
-    def interval(self) -> Interval:
-        """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian."""
-        found = mean_interval(self.goals, np.arange(len(self.goals)), np.random.default_rng(0))
-        return found or Interval(self.mean, self.mean)
+    def interval(self) -> Interval | None:
+        """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian. None for one
+        trial, which says nothing about others."""
+        return mean_interval(self.goals, np.arange(len(self.goals)), np.random.default_rng(0))
 
 
 def play(
@@ -210,8 +210,8 @@ def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, result in results.items():
-        low, high = result.interval
-        figures = f"{result.mean:.1f} | {low:.1f} to {high:.1f} | {result.std:.1f} | {result.median:g}"
+        between = "–" if result.interval is None else "{:.1f} to {:.1f}".format(*result.interval)
+        figures = f"{result.mean:.1f} | {between} | {result.std:.1f} | {result.median:g}"
         figures += f" | {result.dropped} | {result.late}"
         rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
     for row in TRIALS.get((scene.hand.name if scene.hand else "", target), ()):
