@@ -48,7 +48,7 @@ test-extras: $(READY)
 
 docs: $(READY)
 	VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/uv pip install --quiet --editable ".[docs]"
-	.venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 	@echo build/site/index.html
 
 # SHARE=0.1 for a tenth of the loops, MINUTES=6 of the hours
