@@ -18,7 +18,7 @@ from tests.eval.oracle import Oracle
 from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.geometry.cameras import look_at
+from vision.geometry.cameras import Cameras, look_at
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
@@ -71,7 +71,7 @@ def test_each_sample_is_estimated_by_the_cameras_found_for_it(
     oracle: Oracle, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = [dataset.label(number) for number in range(11)]
-    found = tuple(np.stack([label[f"camera_{key}"] for label in labels]) for key in ("intrinsics", "extrinsics"))
+    found = Cameras(*(np.stack([label[f"camera_{key}"] for label in labels]) for key in ("intrinsics", "extrinsics")))
     monkeypatch.setattr("eval.scoring.predict.found_cameras", lambda *_: found)
     for numbers in (None, [2, 3, 7, 9, 10]):
         columns = predict(oracle, dataset, Condition("self-calibrated"), 4, numbers)

@@ -89,12 +89,12 @@ FAULTY = """
 import os, signal, sys, time
 from train import data
 from dactyl.cli import main
-read, first = data._Triplets._read, os.getpid()
+read, first = data.Triplets._read, os.getpid()
 def fail(self, number):
     if os.getpid() != first and {when}:
         {act}
     return read(self, number)
-data._Triplets._read = fail
+data.Triplets._read = fail
 sys.exit(main(sys.argv[1:]))
 """
 
