@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
+from datagen.sim.overlaps import placed_at_start
 from datagen.sim.scene import SimScene
 
 _OVERLAP = 0.002  # m: more than a contact yields
@@ -16,7 +17,7 @@ _STIFF, _LOOSE = 0.1, 4 * np.pi  # rad: every hand's widest hinge turns more tha
 
 def model_warnings(compiled: SimScene) -> Iterator[str]:
     """Yield a sentence for each likely mistake: a hand with its own floor, odd limits or controls, one below the
-    background, or one that encloses the object's start.
+    background, one whose links overlap, or one that encloses the object's start.
 
     Args:
         compiled: scene compiled for physics.
@@ -24,10 +25,7 @@ def model_warnings(compiled: SimScene) -> Iterator[str]:
     scene, model, hand = compiled.scene, compiled.model, compiled.hand
     if hand is None:
         return
-    data = mujoco.MjData(model)
-    data.qpos[compiled.hand_qpos] = hand.start
-    data.qpos[compiled.object_qpos :][:7] = (*scene.workspace.start, 1.0, 0.0, 0.0, 0.0)
-    mujoco.mj_forward(model, data)
+    data = placed_at_start(compiled)
     ours = {*compiled.object_geoms, *compiled.background_geoms}
     links = [geom for geom in range(model.ngeom) if geom not in ours]
     if floors := [geom for geom in links if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]:
@@ -54,11 +52,33 @@ def model_warnings(compiled: SimScene) -> Iterator[str]:
                 f"hand: {body} reaches {1000 * (floor - lowest[geom]):.0f} mm below the {scene.background.kind}, which "
                 "hides it; raise hand.position, or lower background.centre"
             )
+    yield from _overlap_warnings(compiled, data, links)
     depth = max((-each.dist for each in data.contact if _between(each.geom, compiled.object_geoms, links)), default=0.0)
     if depth > _OVERLAP:
         yield (
             f"workspace: the object starts {1000 * depth:.0f} mm inside the hand, which will throw it out; raise "
             "workspace.start, or open the hand by hand.initial_pose"
+        )
+
+
+def _overlap_warnings(compiled: SimScene, data: mujoco.MjData, links: list[int]) -> Iterator[str]:
+    """Warn of links that overlap each other where the hand starts."""
+    model, hand = compiled.model, compiled.hand
+    assert hand is not None
+    deepest: dict[tuple[str, str], float] = {}
+    for contact in data.contact:
+        if contact.geom[0] in links and contact.geom[1] in links:
+            first, second = (
+                model.body(body).name.removeprefix(hand.prefix) for body in model.geom_bodyid[contact.geom]
+            )
+            deepest[first, second] = max(deepest.get((first, second), 0.0), -float(contact.dist))
+    overlapping = {pair: depth for pair, depth in deepest.items() if depth > _OVERLAP}
+    if overlapping:
+        (first, second), depth = max(overlapping.items(), key=lambda item: item[1])
+        more = f", and so do {len(overlapping) - 1} more pairs" if len(overlapping) > 1 else ""
+        yield (
+            f"hand: {first} and {second} overlap by {1000 * depth:.0f} mm where it starts{more}; they push each other "
+            "apart. If they always overlap, exclude the pair from contacts in the model, else change hand.initial_pose"
         )
 
 

@@ -26,6 +26,7 @@ _NUMBERS = (
     *("actuator_gainprm", "actuator_biasprm", "actuator_gear", "actuator_ctrlrange"),
 )
 """Arrays of a compiled model that must be finite."""
+_MOST_BODIES = 1_000
 _LONGEST_NAME = 200  # letters of a name in a model, with room for a prefix
 _OURS = (OBJECT, FLOOR)  # names, or beginnings of names, of what a scene adds
 
@@ -74,6 +75,11 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
+    if len(spec.bodies) > _MOST_BODIES:
+        raise DactylError(
+            f"hand {hand.name}: {path} has {len(spec.bodies):,} bodies; expected at most {_MOST_BODIES:,}: join those "
+            "that do not move against each other"
+        )
     spec.compiler.fusestatic = spec.compiler.discardvisual = False  # links keep their names and visual geometry
     for name in hand.remove:
         named = 0

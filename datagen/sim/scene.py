@@ -18,6 +18,7 @@ from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import load_hand
 from datagen.sim.hand_purposes import keep_for_physics, keep_for_rendering
 from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_parts
+from datagen.sim.overlaps import placed_at_start
 from datagen.sim.picture_parts import LIGHTS, add_cameras_and_lights, add_sky, add_white_textures
 from datagen.sim.texture_coordinates import add_missing_coordinates
 from vision.errors import DactylError
@@ -110,7 +111,8 @@ def compile_scene(
         sky_size: for "render", width in texels of the faces of a cube map "sky"; 0 for none.
 
     Raises:
-        DactylError: the hand's model is missing or has no wrist to lock, or MuJoCo cannot compile the whole.
+        DactylError: the hand's model is missing or has no wrist to lock, its links overlap in hundreds of places, or
+            MuJoCo cannot compile the whole.
     """
     hand = scene.hand
     spec = mujoco.MjSpec() if hand is None else load_hand(hand)
@@ -137,7 +139,10 @@ def compile_scene(
         model = spec.compile()
     except ValueError as error:
         raise DactylError(f"scene {scene.name}: MuJoCo cannot compile it: {' '.join(str(error).split())}") from None
-    return _index(model, scene, purpose, materials)
+    compiled = _index(model, scene, purpose, materials)
+    if purpose == "physics":
+        placed_at_start(compiled)  # refuses a hand that cannot be simulated
+    return compiled
 
 
 def _set_options(spec: mujoco.MjSpec) -> None:

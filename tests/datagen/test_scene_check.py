@@ -172,6 +172,40 @@ def test_a_servo_led_by_degrees_is_warned_of(tmp_path: Path, actuators: str, sai
     assert said is None or re.search(f"{said}.*are these degrees", found[0]), found
 
 
+@pytest.mark.parametrize(
+    ("count", "excluded", "said"),
+    [(2, "", "b0 and b1 overlap by 20 mm"), (4, "", ", and so do 5 more pairs"), (2, "b0 b1", None)],
+)
+def test_links_that_overlap_are_warned_of(tmp_path: Path, count: int, excluded: str, said: str | None) -> None:
+    given = completed(changed(hand=overlapping_hand(tmp_path, count, excluded)))
+    found = list(model_warnings(compile_scene(given)))
+    assert len(found) == (said is not None), found
+    assert said is None or said in found[0]
+
+
+@pytest.mark.timeout(30)
+def test_a_hand_that_mujoco_would_simulate_for_ever_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for count in (50, 320):  # and more than MuJoCo's memory holds
+        given = completed(changed(hand=overlapping_hand(tmp_path, count)))
+        with pytest.raises(DactylError, match=r"touch each other in [\d,]+ places where it starts, first b0 and b\d+"):
+            compile_scene(given)
+    assert not any(capfd.readouterr())  # nothing from MuJoCo itself
+
+
+def overlapping_hand(folder: Path, count: int, excluded: str = "") -> Hand:
+    """Make a hand of balls of 1 cm on hinges, half a millimetre apart on a palm that does not collide."""
+    balls = "".join(
+        f'<body name="b{n}" pos="{n * 5e-4} 0 0"><joint axis="0 1 0"/><geom size=".01"/></body>' for n in range(count)
+    )
+    pair = 'contact><exclude body1="{}" body2="{}"/></contact'.format(*excluded.split()) if excluded else "contact/"
+    (folder / "hand.xml").write_text(
+        f'<mujoco><worldbody><body pos="1 .8 .1">{balls}</body></worldbody><{pair}></mujoco>'
+    )
+    return Hand(name="it", source=str(folder / "hand.xml"))
+
+
 def test_a_hands_mocap_body_is_warned_of(tmp_path: Path) -> None:
     link = '<body pos="1 .8 .1"><joint name="j" axis="0 1 0"/><geom size=".01"/></body>'
     target = '<body name="target" mocap="true" pos="1 .8 .5"><geom size=".01" contype="0" conaffinity="0"/></body>'

@@ -80,6 +80,12 @@ def with_parts(folder: Path) -> Scene:
     return with_hand(folder, '<include file="assets.xml"/>', body)
 
 
+@pytest.mark.timeout(20)
+def test_a_hand_of_thousands_of_bodies_is_refused(tmp_path: Path) -> None:
+    body = BODY + '<body><geom size=".01"/></body>' * 3000
+    assert "has 3,002 bodies; expected at most 1,000" in refused(with_hand(tmp_path, body=body))
+
+
 def test_a_model_is_all_the_files_that_it_names(tmp_path: Path) -> None:
     given = with_parts(tmp_path / "one")
     assert set(model_files(tmp_path / "one" / "hand.xml")) == {"hand.xml", "assets.xml", "link.stl"}
