@@ -225,8 +225,10 @@ def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
     text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
     text = text.replace("Problems parsing config: ", "").replace(' in "<unicode string>",', " in")
+    text = re.sub(r"unrecognized arguments: (?!-)(\S+).*", r"unexpected '\1'; values follow keys: --key value", text)
+    text = re.sub(r"([\w.]+): Expected a dict\. Got value: ", r"\1: expected names, as in --\1.name value; got ", text)
     unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Option) '(.+?)'(?: is not accepted)?$", text)
-    unknown = unknown or re.search(r"()unrecognized arguments: (?:--)?([\w.]+)", text)
+    unknown = unknown or re.search(r"()unrecognized arguments: --([\w.]+)", text)
     if unknown:
         key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
         near = difflib.get_close_matches(key, list(keys), n=1)
