@@ -96,7 +96,13 @@ def test_print_config_shows_what_results(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_plain_and_differences() -> None:
     first, second = Outer(Path("a"), inner=Inner(0, 1)), Outer(Path("a"), count=4, inner=Inner(0, 2))
-    assert to_jsonable(first) == {"output": "a", "count": 3, "kind": "one", "inner": {"low": 0, "high": 1}}
+    assert to_jsonable(first) == {
+        "output": "a",
+        "count": 3,
+        "kind": "one",
+        "inner": {"low": 0, "high": 1},
+        "places": {},
+    }
     assert differences(to_jsonable(first), to_jsonable(first)) == []
     assert differences(to_jsonable(first), to_jsonable(second)) == [
         "count: 3 there, 4 here",
