@@ -131,7 +131,8 @@ class PointNetwork(PoseModel):
         return corners, PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
 
     def exported(self, output: GeometricOutput) -> dict[str, Tensor]:
-        found = {"pixels": output.corners.pixels, "scale": output.corners.log_scale.exp()}
-        if output.landmarks is None:
+        corners, landmarks = self.observations(output)
+        found = {"pixels": corners.pixels, "scale": corners.scale}
+        if landmarks is None:
             return found
-        return found | {"landmarks": output.landmarks.pixels, "landmark_scale": output.landmarks.log_scale.exp()}
+        return found | {"landmarks": landmarks.pixels, "landmark_scale": landmarks.scale}
