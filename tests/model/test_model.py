@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from msgspec import structs
@@ -21,6 +22,8 @@ from vision.networks.regression import RegressionModel
 from vision.networks.windows import make_windows
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
+from vision.scene.symmetries import Symmetries
+from vision.solvers.bundle import solve_pose
 
 SMALL = BackboneConfig("pyramid", width=8, blocks=1)
 CONFIGS = {
@@ -296,3 +299,22 @@ def test_impossible_configurations_are_refused(wrong: dict) -> None:
     for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}, {"locator_width": 20}):
         with pytest.raises(ValueError, match="must"):
             WindowConfig(**window)
+
+
+def test_the_covariance_of_a_balls_position_is_the_solvers() -> None:
+    """None of its rotations shows: held-out errors of zero say nothing of how large those of its position are."""
+    block = scene("block", 64)
+    ball = structs.replace(block.object, symmetries=Symmetries(rotations=np.eye(3)[None], axes=np.eye(3)[1:]))
+    model = build_model(CONFIGS["geometric"], structs.replace(block, object=ball)).eval()
+    assert isinstance(model, GeometricModel)
+    _, cameras = model_and_cameras("geometric")
+    with torch.no_grad():
+        output = model(pictures())
+    before = model.pose(output, cameras)
+    assert before.deviation is not None
+    model.calibrate(torch.zeros(2), before.deviation, nominal=False)
+    for prediction in (before, model.pose(output, cameras)):
+        corners, _ = model.observations(output)
+        solution = solve_pose(model.keypoints, corners, cameras, model.position_mean)
+        torch.testing.assert_close(prediction.covariance, solution.covariance)
+        assert (prediction.confidence == 1).all()

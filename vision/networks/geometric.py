@@ -119,7 +119,9 @@ class GeometricModel(PointNetwork):
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
         honest = honest_deviation(deviation, self.error_scale[int(nominal)], self.error_power[int(nominal)])
         confidence = probability_within(CONFIDENT_ANGLE, honest)
-        covariance = solution.covariance * (honest / deviation.clamp_min(1e-6)).square()[:, None, None]
+        # Of a ball no rotation shows, which tells nothing of the position's errors.
+        factor = torch.where(deviation > 0, honest / deviation.clamp_min(1e-6), 1.0)
+        covariance = solution.covariance * factor.square()[:, None, None]
         views = compare_views(self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations)
         return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
 
@@ -162,14 +164,15 @@ class GeometricModel(PointNetwork):
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
-        """Set ``error_scale`` and ``error_power`` for true or nominal cameras.
+        """Set ``error_scale`` and ``error_power`` for true or nominal cameras; keep them if no rotation shows (a ball).
 
         Args:
             errors: (N,) rotation errors in radians, on held-out samples.
             deviations: (N,) deviations predicted for them.
             nominal: whether only the nominal cameras were known.
         """
-        self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
+        if bool((deviations > 0).any()):
+            self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
 
     def set_usual_spread(self, spread: Tensor) -> None:
         """Set ``usual_spread`` from the spreads of held-out triplets, (N,) pixels."""
