@@ -10,7 +10,7 @@ from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
 from vision.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
-from vision.networks.model_config import ModelConfig
+from vision.networks.model_config import MODELS, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -64,3 +64,4 @@ class TrainConfig:
         not_negative(self, "seed")
         at_least_one(self, "save_every")
         all_cores_or_some(self, "threads")
+        MODELS.load(self.model.head).check_loss(self.loss)

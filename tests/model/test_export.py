@@ -28,7 +28,8 @@ SIZE = 64
 def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
     torch.manual_seed(0)
     window = WindowConfig(size=48, locator_size=32) if head == "geometric" else None
-    config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8, window=window)
+    hidden = {} if head == "geometric" else {"hidden": 8}
+    config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), window=window, **hidden)
     model = build_model(config, scene("block", SIZE))
     model.set_position_statistics(torch.tensor([1.0, 0.9, 0.15]), torch.tensor([0.01, 0.02, 0.03]))
     return model.eval()

@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 from tests.model.test_bundle import Truth
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
+from vision.network_files import checkpoint_record, read_model
 from vision.networks.backbones import BackboneConfig
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric import GeometricModel
@@ -299,6 +302,22 @@ def test_impossible_configurations_are_refused(wrong: dict) -> None:
     for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}, {"locator_width": 20}):
         with pytest.raises(ValueError, match="must"):
             WindowConfig(**window)
+
+
+@pytest.mark.parametrize(
+    ("head", "key", "value"),
+    [("geometric", "rotation", "six_d"), ("geometric", "hidden", 999), ("regression", "iterations", 3)],
+)
+def test_a_key_that_the_model_does_not_use_is_refused(head: str, key: str, value: Any, tmp_path: Path) -> None:
+    """But read from files of versions that did not refuse it."""
+    with pytest.raises(ValueError, match=f"^{key}: head {head} does not use it"):
+        ModelConfig(head=head, **{key: value})
+    model = build_model(ModelConfig(head, SMALL), scene("block", 64))
+    record = checkpoint_record(model)
+    record["hyper_parameters"]["model"][key] = value
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({**record, "state_dict": weights}, tmp_path / "old.ckpt")
+    assert read_model(tmp_path / "old.ckpt").config == model.config
 
 
 def test_the_covariance_of_a_balls_position_is_the_solvers() -> None:

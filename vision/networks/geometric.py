@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import ClassVar
 
@@ -60,6 +60,8 @@ class GeometricModel(PointNetwork):
     usual_spread: Tensor
     any_number_of_cameras: ClassVar[bool] = True
     compares_views: ClassVar[bool] = True
+    config_keys: ClassVar[Collection[str]] = ("image_size", "window", "iterations")
+    loss_keys: ClassVar[Collection[str]] = ("surface", "landmarks")
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
@@ -69,11 +71,11 @@ class GeometricModel(PointNetwork):
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
+        if config.camera_input:
+            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
         super().check_config(config)
         if config.window is not None and config.image_size is not None:
             raise ValueError("a window needs no image_size: its size takes that one's place")
-        if config.camera_input:
-            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
 
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vision.networks.backbones import BackboneConfig
@@ -84,3 +84,14 @@ class ModelConfig:
         if self.head not in MODELS.names():
             raise ValueError(f"head: expected one of {', '.join(MODELS.names())}, got {self.head}")
         MODELS.load(self.head).check_config(self)
+
+
+def used_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a file without known keys that its model does not use: earlier versions, which did
+    not refuse them, wrote any value there."""
+    head = values.get("head")
+    keys = MODELS.load(head).config_keys if isinstance(head, str) and head in MODELS.names() else None
+    if keys is None:
+        return values
+    unused = {each.name for each in fields(ModelConfig)} - {"head", "backbone", "options", *keys}
+    return {key: value for key, value in values.items() if key not in unused}
