@@ -41,10 +41,10 @@ class TrainConfig:
             that differ, such as the last one for an object with other keypoints, are initialised at random.
         loss: the losses to minimise.
         augment: random changes of the images.
-        optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
+        optimizer: optimiser and schedule; the number of steps is ``trainer.max_steps``.
         log: images and loggers beside the curves.
         seed: seed of the initial weights, the order of the samples and the augmentation.
-        save_every: batches between checkpoints, in addition to those at each validation.
+        save_every: steps of the optimiser between checkpoints, in addition to those at each validation.
         threads: number of CPU threads of torch; null takes all cores, or OMP_NUM_THREADS.
     """
 
