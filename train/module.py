@@ -182,7 +182,9 @@ class PoseTask(lightning.LightningModule):
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Return the loss of every sample, (B,)."""
-        images = batch["images"].clone() if augment.camera.config.on else batch["images"]
+        if not augment.camera.config.on:
+            return self.model.losses(batch, augment, self.loss_config)
+        images = batch["images"].clone()
         for size, numbers in self._cameras_by_size.items():
             own = images[:, numbers, :, : size[0], : size[1]]  # without the padding to the largest camera's size
             images[:, numbers, :, : size[0], : size[1]] = augment.camera(own.flatten(0, 1)).view(own.shape)
