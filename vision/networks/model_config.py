@@ -30,7 +30,7 @@ class WindowConfig:
         size: side of the window in the tower's pixels; a window of a multiple of it in image pixels is reduced first,
             by averaging.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
-        locator_width: channels of the locator's finest level, a multiple of 8.
+        locator_width: channels of the locator's first layer, as a pyramid's ``width``, a multiple of 8.
     """
 
     side: float | None = None
