@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
@@ -84,13 +82,10 @@ def draw_look(
         else draw_appearance(appearance, scene, materials, seed, trial)
         for trial in trials
     ]
-    true = Cameras(
-        np.stack([look.camera_intrinsics for look in looks]), np.stack([look.camera_extrinsics for look in looks])
-    )
+    true = Cameras.stacked([Cameras(look.camera_intrinsics, look.camera_extrinsics) for look in looks])
     if protocol == "calibrated":
         return TrialAppearance(looks, true, true, False)
-    nominal = Cameras(*(np.stack([array] * len(looks)) for array in scene.rig.nominal[:2]))
-    return TrialAppearance(looks, nominal, true, True)
+    return TrialAppearance(looks, scene.rig.nominal.repeated(len(looks)), true, True)
 
 
 def sample_of(state: Observation, world: int, number: int, appearance: Appearance) -> Sample:

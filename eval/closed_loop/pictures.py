@@ -82,7 +82,7 @@ def _frames(
     trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
     with plain_renderer(estimator) as renderer:
         look = look_of(config, simulation, estimator, renderer, [trial])
-        cameras = Cameras(look.true.intrinsics[0], look.true.extrinsics[0])
+        cameras = look.true.at(0)
 
         def draw(position: FloatArray, quaternion: FloatArray) -> list[NDArray[np.uint8]]:
             joints = columns["joint_position"][row]

@@ -95,10 +95,8 @@ class VisionObserver:
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:
         """Return estimates in the worlds that are still running, ``going`` (K,), and the confidence of each, (K,)."""
         samples = [sample_of(true, world, self.trials[world], self.look.appearances[world]) for world in going]
-        known = self.look.known
-        found = self.estimator.predict(
-            self.renderer.render(samples), known.intrinsics[going], known.extrinsics[going], nominal=self.look.nominal
-        )
+        images, known = self.renderer.render(samples), self.look.known.at(going)
+        found = self.estimator.predict(images, known.intrinsics, known.extrinsics, nominal=self.look.nominal)
         if self.tracked is not None and "covariance" not in found:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         unknown = np.full((len(going), 6, 6), np.nan)

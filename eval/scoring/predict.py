@@ -19,7 +19,6 @@ from eval.scoring.conditions import Condition, estimator_inputs
 from eval.scoring.estimator import Estimator
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
 from vision.errors import DactylError
-from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion
 from vision.io.files import sha256
 from vision.io.json_values import differences
@@ -129,10 +128,10 @@ def predict(
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            some = list(numbers[first : first + batch_size])
-            found = cameras and Cameras(cameras.intrinsics[some], cameras.extrinsics[some])
-            told = estimator_inputs(condition, batch, dataset.rig, found)
-            estimates = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
+            found = cameras and cameras.at(list(numbers[first : first + batch_size]))
+            images, given = estimator_inputs(condition, batch, dataset.rig, found)
+            nominal = condition.camera_knowledge == "nominal"
+            estimates = estimator.predict(images, given.intrinsics, given.extrinsics, nominal=nominal)
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])

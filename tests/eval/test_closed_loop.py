@@ -189,11 +189,11 @@ class _Surveyor(Eye):
                 drawn.append(self.canvas.asked)
         return [sample.object_position for asked in drawn for sample in asked]
 
-    def self_calibrate(self, seen: list[np.ndarray], intrinsics: np.ndarray, extrinsics: np.ndarray) -> Any:
+    def self_calibrate(self, seen: list[np.ndarray], nominal: Cameras) -> Any:
         self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
-        moved = torch.from_numpy(extrinsics.copy())
+        moved = torch.from_numpy(nominal.extrinsics.copy())
         moved[:, 0, 3] += len(self.surveyed) / 1000
-        return SimpleNamespace(cameras=SimpleNamespace(intrinsics=torch.from_numpy(intrinsics), extrinsics=moved))
+        return SimpleNamespace(cameras=Cameras(torch.from_numpy(nominal.intrinsics), moved))
 
 
 @pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("plain", 1)])
@@ -216,8 +216,7 @@ def test_cameras_are_found_from_a_recording_before_the_trials(
 
 def look_of_one(look: TrialAppearance, row: int) -> TrialAppearance:
     rows = slice(row, row + 1)
-    known, true = (Cameras(*(array[rows] for array in cameras[:2])) for cameras in (look.known, look.true))
-    return TrialAppearance(look.appearances[rows], known, true, look.nominal)
+    return TrialAppearance(look.appearances[rows], look.known.at(rows), look.true.at(rows), look.nominal)
 
 
 def test_trials_do_not_depend_on_their_block() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from vision.geometry.cameras import camera_matrix, look_at
@@ -139,5 +138,4 @@ class RigFile(Plain, frozen=True):
         if self.world is None:
             return rig
         world = checked_array(self.world, shape=(4, 4))
-        moved = (msgspec.structs.replace(camera, extrinsics=camera.extrinsics @ world) for camera in rig.cameras)
-        return Rig(cameras=tuple(moved))
+        return rig.with_extrinsics(rig.nominal.in_frame(world).extrinsics)
