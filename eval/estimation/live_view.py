@@ -10,7 +10,7 @@ import numpy as np
 from eval.estimation.estimates import Estimate
 from eval.laboratory.opencv import opencv
 from vision.drawing.wireframes import visible_edges
-from vision.geometry.cameras import Cameras, project
+from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.tracking import TrackedPose
@@ -54,5 +54,5 @@ def _draw(
     seen = visible_edges(target, pose.position, pose.quaternion, camera.extrinsics)
     whole = np.isfinite(lines).all(axis=(1, 2)) & (np.abs(lines) < 1e4).all(axis=(1, 2))
     for line, before in sorted(zip(lines[whole], seen[whole], strict=True), key=lambda each: each[1]):
-        ends = np.rint((line - 0.5) * (1 << _BITS)).astype(int).tolist()
+        ends = np.rint((line - OPENCV_OFFSET) * (1 << _BITS)).astype(int).tolist()
         cv2.line(picture, *ends, color if before else (128, 128, 128), 2 if before else 1, cv2.LINE_AA, _BITS)

@@ -9,7 +9,8 @@ import numpy as np
 from msgspec.structs import replace
 from scipy.spatial.transform import Rotation
 
-from eval.laboratory.placement import displacements, in_world, require_near
+from eval.laboratory.placement import displacements, require_near
+from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.geometry.cameras import camera_centres
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
@@ -82,6 +83,6 @@ def find_capture_frame(path: Path, calibration: Rig, rig: Rig) -> FloatArray:
     middle = there.mean(axis=0)
     if off_deg < _SAME_DEG and np.linalg.norm(world_from_capture[:3] @ [*middle, 1.0] - middle) < _SAME_M:
         world_from_capture = np.eye(4)
-    placed = displacements(in_world(calibration, world_from_capture), rig)
+    placed = displacements(calibration.nominal.in_frame(inverse(world_from_capture)), rig)
     require_near(path, placed, "the network knows the object as its own cameras see it: put them where those are")
     return world_from_capture

@@ -21,7 +21,7 @@ from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from eval.laboratory.triplets import Triplet
 from eval.laboratory.undistortion import View
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import camera_centres, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.scene.objects import PoseObject
 from vision.spacing import evenly_spaced
@@ -185,7 +185,8 @@ def _turn_text(turn: FloatArray) -> str:
 
 def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseObject) -> _Sighting:
     """Sample the faces in images (N, H, W, 3) at the pixels to which poses (N, 4, 4) project them."""
-    camera, eye = view.result, view.result.position
+    camera = view.result
+    eye = camera_centres(camera.extrinsics)
     rotation, place = poses[:, :3, :3], poses[:, :3, 3]
     faces, colors = [], []
     looked = np.zeros(len(poses), bool)

@@ -57,6 +57,9 @@ class NetworkViews(ABC):
             found: the cameras found, (C, 3, 3) and (C, 4, 4).
             sizes: (width, height) of the laboratory's images.
             distortion: (C,) radial coefficient k1 of the network's images.
+
+        Raises:
+            DactylError: what was found is no camera.
         """
         cameras = []
         for number, (camera, size) in enumerate(zip(self.rig.cameras, sizes, strict=True)):
@@ -69,7 +72,10 @@ class NetworkViews(ABC):
             lens = before.distortion
             if lens is None or lens.is_pinhole:
                 lens = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
-            cameras.append(replace(before, intrinsics=matrix, extrinsics=transform, distortion=lens))
+            try:
+                cameras.append(replace(before, intrinsics=matrix, extrinsics=transform, distortion=lens))
+            except ValueError as error:
+                raise DactylError(f"calibrated {error}") from None
         return Rig(cameras=tuple(cameras))
 
     @abstractmethod
@@ -99,8 +105,7 @@ class CalibratedViews(NetworkViews):
         pairs = zip(rig.cameras, in_world(calibration, world).cameras, strict=True)
         self._calibration = calibration
         self._views = {camera.name: make_view(source, camera, warp=True) for camera, source in pairs}
-        results = Rig(cameras=tuple(view.result for view in self._views.values()))
-        super().__init__(rig, results.nominal, world)
+        super().__init__(rig, Cameras.stacked([view.result for view in self._views.values()]), world)
 
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
         return []

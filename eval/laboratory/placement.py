@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, geodesic_distance
 from vision.scene.rig import Rig
 
@@ -31,15 +32,14 @@ class Displacement:
     axis_deg: float
 
 
-def displacements(cameras: Rig, nominal: Rig) -> dict[str, Displacement]:
-    """Compute the displacement of each camera, by name, from the trained one in the same place of another rig."""
+def displacements(cameras: Cameras, rig: Rig) -> dict[str, Displacement]:
+    """Compute the displacement of each of a rig's cameras, by name, from cameras in the world, (C, 4, 4)."""
     found = {}
-    for camera, trained in zip(cameras.cameras, nominal.cameras, strict=True):
-        true, expected = camera.extrinsics, trained.extrinsics
-        between = inverse(true)[:3, 3] - inverse(expected)[:3, 3]
-        turn = np.rad2deg(geodesic_distance(true[:3, :3], expected[:3, :3]))
-        axis = np.rad2deg(np.arccos(np.clip(true[2, :3] @ expected[2, :3], -1.0, 1.0)))
-        found[camera.name] = Displacement(1000 * float(np.linalg.norm(between)), float(turn), float(axis))
+    for name, true, nominal in zip(rig.names, cameras.extrinsics, rig.nominal.extrinsics, strict=True):
+        between = inverse(true)[:3, 3] - inverse(nominal)[:3, 3]
+        turn = np.rad2deg(geodesic_distance(true[:3, :3], nominal[:3, :3]))
+        axis = np.rad2deg(np.arccos(np.clip(true[2, :3] @ nominal[2, :3], -1.0, 1.0)))
+        found[name] = Displacement(1000 * float(np.linalg.norm(between)), float(turn), float(axis))
     return found
 
 
@@ -63,13 +63,14 @@ def check_placement(
     Raises:
         DactylError: a camera is far from the trained one; the message names the likely mistake.
     """
-    found = displacements(in_world(calibration, world_from_capture), rig)
+    cameras = calibration.nominal
+    found = displacements(cameras.in_frame(inverse(world_from_capture)), rig)
     far = [name for name, each in found.items() if _is_far(each)]
     if not far:
         return found
     likely = "check capture_in_world, or import with --warp false where the cameras are elsewhere"
-    for text, cameras in _changes(calibration, capture_in_world, world_from_capture):
-        if not any(map(_is_far, displacements(cameras, rig).values())):
+    for text, meant in _changes(cameras, capture_in_world, world_from_capture):
+        if not any(map(_is_far, displacements(meant, rig).values())):
             likely = text
             break
     require_near(recording, found, likely)
@@ -95,9 +96,9 @@ def _is_far(displacement: Displacement) -> bool:
 
 
 def _changes(
-    calibration: Rig, capture_in_world: Sequence[float], world_from_capture: FloatArray
-) -> Iterator[tuple[str, Rig]]:
-    """Yield what the user may have meant: a description, and the cameras in the world."""
+    cameras: Cameras, capture_in_world: Sequence[float], world_from_capture: FloatArray
+) -> Iterator[tuple[str, Cameras]]:
+    """Yield what the user may have meant by cameras in capture coordinates: a description, and cameras in the world."""
     configured = transform_from_pose(capture_in_world)
     from_base = inverse(configured) @ world_from_capture  # the inverse of the base's pose, else the identity
     base = inverse(reordered(inverse(from_base)))
@@ -106,7 +107,7 @@ def _changes(
         ("capture_in_world seems to be the inverse, expected capture in world", inverse(configured) @ from_base),
         ("the quaternions of base.csv seem to be x y z w, expected w x y z", configured @ base),
     ):
-        yield text, in_world(calibration, world)
-    turned = calibration.with_extrinsics(inverse(calibration.nominal.extrinsics))
+        yield text, cameras.in_frame(inverse(world))
+    turned = cameras._replace(extrinsics=inverse(cameras.extrinsics))
     text = "the calibration's transforms seem to be camera to capture, expected the inverse"
-    yield text, in_world(turned, world_from_capture)
+    yield text, turned.in_frame(inverse(world_from_capture))

@@ -25,6 +25,7 @@ from eval.laboratory.posed_triplets import find_world, synchronise
 from eval.laboratory.triplets import Triplet
 from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
 from vision.io.json_values import fingerprint, to_jsonable
@@ -59,7 +60,7 @@ def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset
     if config.warp:
         placed = check_placement(config.recording, calibration, config.capture_in_world, world_from_capture, rig)
     else:
-        placed = displacements(cameras, rig)
+        placed = displacements(cameras.nominal, rig)
     views = {
         camera.name: make_view(source, camera, config.warp)
         for camera, source in zip(rig.cameras, cameras.cameras, strict=True)
@@ -102,7 +103,7 @@ def _write_shards(
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
     rig = scene.rig
-    cameras = Rig(cameras=tuple(views[name].result for name in rig.names)).nominal
+    cameras = Cameras.stacked([views[name].result for name in rig.names])
     renderer = {"name": "real", "version": opencv().__version__, "device": f"{len(rig)} cameras", "api": "recording"}
 
     def samples(first: int, advance: Advance) -> Iterator[dict[str, Any]]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
 
 from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
-from vision.geometry.cameras import OPENCV_OFFSET, project
+from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.scene.rig import Camera
 
@@ -23,12 +22,12 @@ class View:
 
     Attributes:
         source: the camera that takes the images, in the world.
-        result: the camera without distortion that their conversion simulates, in the world.
+        result: K (3, 3) and T (4, 4) of the resulting images, in the world, and their size.
         maps: maps of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
     """
 
     source: Camera
-    result: Camera
+    result: Cameras
     maps: tuple[np.ndarray, np.ndarray]
 
     def holds(self, points: FloatArray) -> bool:
@@ -61,9 +60,6 @@ def make_view(source: Camera, nominal: Camera, warp: bool) -> View:
         source: the calibrated camera, in the world.
         nominal: the trained camera.
         warp: use the trained camera's direction and K; otherwise the largest central crop of its aspect ratio.
-
-    Raises:
-        DactylError: the principal point is far outside of that crop.
     """
     if warp:
         turn, matrix = nominal.extrinsics[:3, :3] @ source.extrinsics[:3, :3].T, nominal.intrinsics
@@ -72,15 +68,12 @@ def make_view(source: Camera, nominal: Camera, warp: bool) -> View:
         matrix, turn = source.intrinsics.copy(), np.eye(3)
         matrix[:2, 2] -= np.array([source.width - nominal.width / scale, source.height - nominal.height / scale]) / 2
         matrix = np.diag([scale, scale, 1.0]) @ matrix
-    try:
-        extrinsics = rigid_transform(turn, [0, 0, 0]) @ source.extrinsics
-        result = replace(nominal, intrinsics=matrix, extrinsics=extrinsics, distortion=None)
-    except ValueError as error:
-        raise DactylError(f"calibration: {error}") from None
+    extrinsics = rigid_transform(turn, [0, 0, 0]) @ source.extrinsics
+    result = Cameras(matrix, extrinsics, nominal.width, nominal.height)
     return View(source, result, _source_pixels(source, turn, result))
 
 
-def _source_pixels(source: Camera, turn: FloatArray, result: Camera) -> tuple[np.ndarray, np.ndarray]:
+def _source_pixels(source: Camera, turn: FloatArray, result: Cameras) -> tuple[np.ndarray, np.ndarray]:
     """Return the recorded image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
 
     Args:

@@ -385,6 +385,16 @@ def test_a_calibration_stays_in_its_own_frame() -> None:
     np.testing.assert_allclose(found.nominal.extrinsics, transforms @ world_from_capture, atol=1e-6)
 
 
+def test_a_rotation_of_four_decimals_is_good_enough() -> None:
+    """Its images are turned by it, so that its error counts twice, and a file may not be refused for that."""
+    rounded = RIG.nominal.extrinsics.copy()
+    rounded[:, :3, :3] *= 1 + 4e-5
+    before = RIG.with_extrinsics(rounded)
+    views = CalibratedViews(RIG, before)
+    found = views.calibrated(views.cameras, [(SIZE, SIZE)] * 3, np.zeros(3))
+    np.testing.assert_allclose(found.nominal.extrinsics, rounded, atol=1e-9)
+
+
 def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
     tmp_path: Path, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

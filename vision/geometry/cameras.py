@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class Cameras(NamedTuple):
-    """Pinhole cameras, as NumPy arrays or as tensors; dimensions before C, if any, are those of a batch.
+    """Pinhole cameras, as NumPy arrays or as tensors; dimensions before C, if any, are those of a batch. A single one
+    has no C.
 
     Attributes:
         intrinsics: (..., C, 3, 3) OpenCV K, pixels.
@@ -48,7 +49,7 @@ class Cameras(NamedTuple):
         return self._replace(intrinsics=self.intrinsics.numpy(), extrinsics=self.extrinsics.numpy())
 
     def at(self, rows: Any) -> Cameras:
-        """Return the cameras of some rows of a batch, or of one: ``rows`` indexes the first dimension."""
+        """Return the cameras in some rows of the first dimension, or in one: of a batch, or a single one of C."""
         return self._replace(intrinsics=self.intrinsics[rows], extrinsics=self.extrinsics[rows])
 
     def in_frame(self, motion: FloatArray) -> Cameras:
