@@ -37,14 +37,13 @@ def with_found_cameras(
     estimator: Estimator,
     renderer: Renderer,
     look: TrialAppearance,
-    trials: Sequence[int],
 ) -> TrialAppearance:
     """Return the appearance of trials, with the cameras that the estimator finds as the known ones.
 
     Raises:
         DactylError: a recording leaves a camera undetermined.
     """
-    alike = simulation == "plain"
+    alike, trials = simulation == "plain", look.trials
     recorded = _record(config, simulation, estimator, [0] if alike else trials)
     rows = range(1 if alike else len(trials))
     cameras = [_find(estimator, renderer, look.appearances[row], recorded, row) for row in rows]
