@@ -16,7 +16,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
 from vision.scene.calibration import CalibrationErrors, check_calibration_name, save_calibration
-from vision.scene.rig import Camera, Rig, check_camera_name
+from vision.scene.rig import Camera, Rig, check_camera_names
 
 _MIN_PICTURES = 5  # images that show the board, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # required angle between the two boards' normals that differ most
@@ -54,8 +54,7 @@ class CalibrateConfig:
         check_calibration_name(self.output)
         if not self.pictures or not self.reference:
             raise ValueError("pictures and reference: name at least one camera and one reference picture")
-        for name in self.pictures:
-            check_camera_name(name)
+        check_camera_names(self.pictures)
         refuse_shared("pictures", self.pictures)
         for name, pose in self.reference.items():
             check_pose(f"reference {name}", pose)

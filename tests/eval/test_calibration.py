@@ -232,3 +232,7 @@ def test_a_camera_is_named_so_that_others_can_read_its_calibration(tmp_path: Pat
     """Before an hour of pictures is searched for boards, and not when the file is read."""
     with pytest.raises(ValueError, match=r"camera my camera: a name has only letters, digits, - and _"):
         CalibrateConfig({"my camera": tmp_path}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD)
+    with pytest.raises(ValueError, match="camera names must differ in more than case, got top, Top"):
+        CalibrateConfig(
+            {"top": tmp_path, "Top": tmp_path / "2"}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD
+        )

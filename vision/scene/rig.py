@@ -7,7 +7,7 @@ datasets are undistorted: lens distortion belongs to the real cameras' own image
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -27,8 +27,15 @@ FOCAL_LENGTHS = (0.1, 100.0)
 """Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
 
 
-def check_camera_name(name: str) -> None:
-    """Raise ValueError unless a camera can have this name."""
+def check_camera_names(names: Collection[str]) -> None:
+    """Raise ValueError unless the cameras of a rig can have these names."""
+    for name in names:
+        _check_name(name)
+    if len({name.casefold() for name in names}) != len(names):
+        raise ValueError(f"camera names must differ in more than case, got {', '.join(names)}")
+
+
+def _check_name(name: str) -> None:
     if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
         raise ValueError(f"camera {name}: a name has only letters, digits, - and _: it becomes part of file names")
     if len(name) > _LONGEST_NAME:
@@ -56,7 +63,7 @@ class Camera(Plain, frozen=True):
 
     def __post_init__(self) -> None:
         here = f"camera {self.name}"
-        check_camera_name(self.name)
+        _check_name(self.name)
         if not all(SIDES[0] <= side <= SIDES[1] for side in (self.width, self.height)):
             limits = f"expected {SIDES[0]} to {SIDES[1]} pixels"
             raise ValueError(f"{here}: width and height: {limits}, got {self.width} x {self.height}")
@@ -101,8 +108,7 @@ class Rig(Plain, frozen=True):
     def __post_init__(self) -> None:
         if not self.cameras:
             raise ValueError("a rig needs at least one camera")
-        if len({name.casefold() for name in self.names}) != len(self.cameras):
-            raise ValueError(f"camera names must differ in more than case, got {', '.join(self.names)}")
+        check_camera_names(self.names)
 
     def __len__(self) -> int:
         return len(self.cameras)
