@@ -19,6 +19,8 @@ from vision.scene.plain import Plain, check_name, from_plain, to_plain
 from vision.scene.rig import Rig
 from vision.scene.surroundings import Background, Workspace
 
+_LONGEST_SIDE = 8192  # pixels: graphics cards draw no larger images
+
 
 class Scene(Plain, frozen=True):
     """A scene as plain data, without a simulator; simulation models are compiled from it.
@@ -41,6 +43,10 @@ class Scene(Plain, frozen=True):
 
     def check(self) -> None:
         check_name(self.name, "scene")
+        for camera in self.rig.cameras:
+            if max(size := (camera.width, camera.height)) > _LONGEST_SIDE:
+                expected = f"expected at most {_LONGEST_SIDE} pixels, got {size[0]} x {size[1]}"
+                raise ValueError(f"camera {camera.name}: width and height: {expected}")
 
     @functools.cached_property
     def fingerprint(self) -> str:
