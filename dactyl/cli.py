@@ -52,7 +52,7 @@ COMMANDS = {
     "unity export-scene": ("datagen.unity.cli:main_export_scene", "write a scene pack: what Unity shows of a scene"),
     "unity check": (
         "datagen.unity.cli:main_check",
-        "start a Unity player, and see whether its pictures can be trusted",
+        "start a Unity player, and see whether its images can be trusted",
     ),
     "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
@@ -77,7 +77,8 @@ Learn an object's pose in a robot hand from several cameras, trained on syntheti
 commands:
 {commands}
 
-dactyl COMMAND --help lists a command's options with examples;
+dactyl COMMAND --help lists a command's options with examples; where one is a group of its own,
+  --GROUP.help lists what is in it (dactyl train --data.online.help);
 dactyl COMMAND ... --print_config shows the resulting configuration;
 dactyl --version prints the version.
 """
