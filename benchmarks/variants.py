@@ -49,7 +49,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Arguments of ``dactyl render`` by name."""
 
-_REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100")
+_REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100", "--loss.surface=0")
 # For images like a laboratory's: these variants assume the training set of wide.yaml.
 _LAB = ("--loss.surface=0", "--augment.exposure=0.5", "--augment.gamma=0.4")
 _CAMERA = (

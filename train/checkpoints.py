@@ -30,8 +30,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(Checkpoint):
-    """Callback that saves ``last.ckpt``: after every ``every`` batches, before and after each validation, when asked to
-    stop, and at the end. List it after :func:`save_best`, so that it records which checkpoint is the best so far.
+    """Callback that saves ``last.ckpt``: after every ``every`` steps of the optimiser, before and after each
+    validation, when asked to stop, and at the end. List it after :func:`save_best`, so that it records which checkpoint
+    is the best so far.
 
     A checkpoint from before a validation records that, and a training resumed from it begins with that validation: none
     is skipped or repeated, wherever the training was stopped.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -49,6 +51,9 @@ def main_train(argv: Sequence[str]) -> None:
       dactyl train ... --model.backbone.name resnet50 --optimizer.learning_rate 1e-4
     """
     config, options = parse(argv)
+    # Lightning advises on workers and logging; the configuration has decided those.
+    warnings.filterwarnings("ignore", module="lightning.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     data = TripletDataModule(config.data, config.seed)
     # If several processes train together, the first one writes.
     with exclusive_folder(config.output) if rank() == 0 else contextlib.nullcontext():

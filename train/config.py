@@ -10,7 +10,7 @@ from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
 from vision.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
-from vision.networks.model_config import ModelConfig
+from vision.networks.model_config import MODELS, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class TrainConfig:
             that differ, such as the last one for an object with other keypoints, are initialised at random.
         loss: the losses to minimise.
         augment: random changes of the images.
-        optimizer: optimiser and schedule; the number of batches is ``trainer.max_steps``.
+        optimizer: optimiser and schedule; the number of steps is ``trainer.max_steps``.
         log: images and loggers beside the curves.
         seed: seed of the initial weights, the order of the samples and the augmentation.
-        save_every: batches between checkpoints, in addition to those at each validation.
+        save_every: steps of the optimiser between checkpoints, in addition to those at each validation.
         threads: number of CPU threads of torch; null takes all cores, or OMP_NUM_THREADS.
     """
 
@@ -64,3 +64,4 @@ class TrainConfig:
         not_negative(self, "seed")
         at_least_one(self, "save_every")
         all_cores_or_some(self, "threads")
+        MODELS.load(self.model.head).check_loss(self.loss)

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import simplejpeg
 import torch
 from numpy.typing import NDArray
 
@@ -36,10 +34,10 @@ from train.online_device import DeviceBatches
 from vision.errors import DactylError
 from vision.hardware import count_or_cores
 from vision.io.json_values import to_jsonable
-from vision.scene.rig import Rig
+from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
-from vision.storage.schema import LABEL
+from vision.storage.samples import SamplesInMemory
 
 
 class OnlineTriplets:
@@ -146,7 +144,7 @@ class OnlineBatches:
     def __iter__(self) -> Iterator[Batch]:
         self.close()
         chunks = self._chunks
-        decode_chunk = functools.partial(_decode_chunk, chunks.scene.rig)
+        decode_chunk = functools.partial(decoded, chunks.scene)
         stream = OrderedStream(chunks, chunks.numbers, self._workers, decode_chunk, timeout_s=self._timeout_s)
         self._stream = stream
         samples = itertools.chain.from_iterable(stream)
@@ -165,13 +163,7 @@ class OnlineBatches:
             self._stream.close()
 
 
-def _decode_chunk(rig: Rig, encoded: list[dict[str, bytes]]) -> list[dict[str, Any]]:
-    return [decode_sample(members, rig) for members in encoded]
-
-
-def decode_sample(members: dict[str, bytes], rig: Rig) -> dict[str, Any]:
-    """Return ``BATCH_KEYS`` of an encoded sample, as ``vision.storage.datasets`` reads them from a shard."""
-    label = json.loads(members["label.json"])
-    sample = {key: np.asarray(label[key], LABEL[key].dtype) for key in BATCH_KEYS if key != "images"}
-    images = [simplejpeg.decode_jpeg(members[f"{name}.jpg"], "RGB") for name in rig.names]
-    return sample | {"images": rig.padded(images)}
+def decoded(scene: Scene, encoded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return encoded samples of a scene as a dataset reads them from a shard."""
+    samples = SamplesInMemory(scene, encoded, "data.online")
+    return [samples[number] for number in range(len(samples))]

@@ -51,10 +51,10 @@ class ValidationPictures(Callback):
 
 
 def estimates_sheet(
-    model: PoseModel, device: torch.device, dataset: TripletDataset, numbers: Sequence[int], batch: int
+    model: PoseModel, device: torch.device, dataset: TripletDataset, numbers: Sequence[int], step: int
 ) -> NDArray[np.uint8]:
-    """Return a contact sheet (H, W, 3) of samples ``numbers``, predicted with their true cameras, at batch number
-    ``batch``."""
+    """Return a contact sheet (H, W, 3) of samples ``numbers``, predicted with their true cameras, after ``step``
+    steps of the optimiser."""
     samples = [dataset[number] for number in numbers]
     tensors = {key: value.to(device) for key, value in collate(samples).items()}
     training = model.training
@@ -64,7 +64,7 @@ def estimates_sheet(
     model.train(training)
     rotations, positions = found.rotation.double().cpu().numpy(), found.position.double().cpu().numpy()
     tiles = [_tile(dataset, *each) for each in zip(samples, positions, rotations, strict=True)]
-    title = f"{dataset.folder.name} · batch {batch:,}"
+    title = f"{dataset.folder.name} · step {step:,}"
     legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
     return np.asarray(contact_sheet(tiles, _COLUMNS, title, legend, dataset.rig.names))
 

@@ -88,7 +88,7 @@ def _is_score(value: Any) -> bool:
 
 def _optimiser_fault(checkpoint: Mapping[str, Any], task: PoseTask) -> str | None:
     optimiser = task.optimizer()
-    schedule = LambdaLR(optimiser, lambda batch: 1.0)
+    schedule = LambdaLR(optimiser, lambda step: 1.0)
     found: Any = checkpoint.get("lr_schedulers")
     misfit = _other_shape([schedule.state_dict()], found, "") is not None
     if misfit or found[0]["last_epoch"] != checkpoint["global_step"]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import Any
 
 import lightning
@@ -18,8 +16,7 @@ from train.data import TripletDataModule
 from train.pictures import ValidationPictures
 from train.preemption import StopOnSignal
 from train.progress import Rates, TrainingBar
-from vision.config import format_error
-from vision.errors import DactylError, UsageError
+from vision.errors import DactylError, UsageError, format_error
 from vision.io.json_values import fingerprint
 from vision.spacing import evenly_spaced
 
@@ -31,11 +28,8 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
         UsageError: it refuses an option.
         DactylError: a logger's package is missing.
     """
-    # Lightning advises on workers and logging; the configuration has decided those.
     if options.get("limit_val_batches") == 0:
         raise UsageError("dactyl train: trainer.limit_val_batches: 0 leaves no validation to choose best.ckpt by")
-    warnings.filterwarnings("ignore", module="lightning.*")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     options = {**options, "val_check_interval": validation_interval(options)}
     stop = StopOnSignal(data.waiting)
     callbacks = [

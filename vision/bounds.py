@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import MISSING, fields
 from typing import Any
 
 _MOST_COUNT, _MOST_NUMBER = 1 << 53, 1e37
@@ -64,6 +65,14 @@ def inner_fraction(config: Any, *names: str) -> None:
     """Raise a ValueError for the first of these attributes that does not lie strictly between 0 and 1, with its
     value."""
     _require(config, names, lambda value: 0 < value < 1, "must lie between 0 and 1, got {}")
+
+
+def changed_keys(config: Any, others: Collection[str]) -> Iterator[str]:
+    """Yield the keys of a configuration that are none of ``others`` and differ from their defaults."""
+    for field in fields(config):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if field.name not in others and getattr(config, field.name) != default:
+            yield field.name
 
 
 def _require(config: Any, names: Sequence[str], holds: Callable[[Any], bool], words: str) -> None:

@@ -8,25 +8,24 @@ own and Lightning's (a Trainer takes callbacks and strategies by name).
 
 from __future__ import annotations
 
-import difflib
+import functools
 import inspect
 import itertools
 import math
-import re
 from argparse import ArgumentError
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_loader, set_parsing_settings
 from jsonargparse.typing import register_type
 from upath import UPath
 from yaml import YAMLError
 
 from vision import strict_yaml
 from vision.config_files import CONFIGS, PREFIX, config_file
-from vision.errors import DactylError, UsageError
+from vision.errors import DactylError, UsageError, format_error
 from vision.help_format import HelpFormatter
 from vision.io.outputs import refuse_lost_inputs
 from vision.io.store import Location, is_remote, local_path, locate
@@ -34,19 +33,16 @@ from vision.io.store import Location, is_remote, local_path, locate
 Config = TypeVar("Config")
 
 CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, RecursionError, OverflowError)
-"""Errors raised by a parser of :func:`new_parser` and by the dataclasses that it fills; :func:`format_error` formats
-them."""
+"""Errors raised by a parser of :func:`new_parser` and by the dataclasses that it fills;
+:func:`vision.errors.format_error` formats them."""
 
 _MAX_FILE_BYTES = 1 << 16
-_MAX_MESSAGE = 600
+_YAML = "strict_yaml"  # parser mode that reads files and values by vision.strict_yaml
 _OPEN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 # By default a value that names a class imports its module, whatever that is. These packages contain only code that is
 # installed anyway.
 _IMPORTABLE = ["lightning", "vision", "datagen", "train", "eval"]
-set_parsing_settings(
-    import_path_denylist=["*"], import_path_allowlist=_IMPORTABLE, instantiate_subclass_spec_in_any=False
-)
 
 
 def _path_text(path: Any) -> str:
@@ -71,10 +67,6 @@ def _location_text(place: Location) -> str:
     if not isinstance(place, UPath | Path):
         raise ValueError(f"expected a location, got {place!r}")
     return str(place)
-
-
-register_type(Path, _path_text, _path, fail_already_registered=False)
-register_type(UPath, _location_text, locate)
 
 
 def parse(config_class: type[Config], argv: Sequence[str], command: str, description: str) -> Config:
@@ -114,18 +106,36 @@ def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: I
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
-    """Return a parser that has only the option ``--config``, raises its errors, and reads YAML strictly."""
+    """Return a parser that has only the option ``--config``, raises its errors, and reads YAML strictly.
+
+    The first one sets what all parsers of jsonargparse in the process share: a command's process has no others.
+    """
+    _set_up_parsing()
     parser = _Parser(
         prog=command,
         description=inspect.cleandoc(description),
         formatter_class=HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
-        parser_mode=strict_yaml.MODE,
+        parser_mode=_YAML,
     )
     ours = "YAML file with any of the keys below; dactyl:train/best is train/best.yaml of those that come along."
     parser.add_argument("--config", action=_ConfigFile, metavar="FILE", help=ours)
     return parser
+
+
+@functools.cache
+def _set_up_parsing() -> None:
+    """Restrict what values may import, and teach jsonargparse our types and our YAML.
+
+    Nothing of this happens on import: whoever imports us may have parsers, too.
+    """
+    set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=_IMPORTABLE, instantiate_subclass_spec_in_any=False
+    )
+    set_loader(_YAML, strict_yaml.load, exceptions=(YAMLError,))
+    register_type(Path, _path_text, _path, fail_already_registered=False)
+    register_type(UPath, _location_text, locate)
 
 
 class _Parser(ArgumentParser):
@@ -217,22 +227,6 @@ def refuse_not_finite(value: Any, key: str = "") -> None:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
     for name, inner in items:
         refuse_not_finite(inner, f"{key}.{name}" if key else str(name))
-
-
-def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
-    """Format a configuration error in one line, with the nearest known key for an unknown one."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
-    text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
-    text = text.replace("Problems parsing config: ", "").replace(' in "<unicode string>",', " in")
-    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Option) '(.+?)'(?: is not accepted)?$", text)
-    unknown = unknown or re.search(r"()unrecognized arguments: (?:--)?([\w.]+)", text)
-    if unknown:
-        key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
-        near = difflib.get_close_matches(key, list(keys), n=1)
-        text = f"{text[: unknown.start()]}unknown key '{key}'"
-        text += f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
-    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} ..."
 
 
 def known_keys(config_class: type, prefix: str = "") -> Iterator[str]:

@@ -1,9 +1,12 @@
 """The two errors that users see, and functions that make text safe to show."""
 
+import difflib
 import errno
 import re
+from collections.abc import Iterable
 
 _MAX_MESSAGE = 300  # characters
+_MAX_CONFIG_MESSAGE = 600  # of a configuration's: it may list what is possible
 
 _NO_MEMORY = (
     *("allocate memory", "not enough memory", "out of memory", "bad_alloc", "cannot map", "failed to map"),
@@ -62,6 +65,24 @@ def decoding_reason(error: BaseException) -> str:
         what = "nested too deep"
     place = key.rstrip("'").lstrip(".")
     return f"key '{place}': {what[:1].lower()}{what[1:]}" if place else f"{what[:1].lower()}{what[1:]}"
+
+
+def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
+    """Format a configuration error in one line, with the nearest known key for an unknown one."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"Parser key \"([\w.]+)\":", r"\1:", text)
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text).replace("typing.", "")
+    text = text.replace("Problems parsing config: ", "").replace(' in "<unicode string>",', " in")
+    text = re.sub(r"unrecognized arguments: (?!-)(\S+).*", r"unexpected '\1'; values follow keys: --key value", text)
+    text = re.sub(r"([\w.]+): Expected a dict\. Got value: ", r"\1: expected names, as in --\1.name value; got ", text)
+    unknown = re.search(r"(?:Group '([\w.]+)' does not accept option|Option) '(.+?)'(?: is not accepted)?$", text)
+    unknown = unknown or re.search(r"()unrecognized arguments: --([\w.]+)", text)
+    if unknown:
+        key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
+        near = difflib.get_close_matches(key, list(keys), n=1)
+        text = f"{text[: unknown.start()]}unknown key '{key}'"
+        text += f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+    return text if len(text) <= _MAX_CONFIG_MESSAGE else f"{text[:_MAX_CONFIG_MESSAGE]} ..."
 
 
 def memory_fault(error: BaseException | None) -> str | None:

@@ -17,7 +17,7 @@ from vision.io.decode import Record, convert
 from vision.io.files import atomic_write
 from vision.io.json_values import to_jsonable
 from vision.networks.model import build_model
-from vision.networks.model_config import MODELS, ModelConfig
+from vision.networks.model_config import MODELS, ModelConfig, used_keys
 from vision.networks.pose_model import PoseModel
 from vision.scene.scene import Scene
 from vision.storage.schema import check_version
@@ -114,7 +114,7 @@ def read_model(path: Path) -> PoseModel:
     """
     checkpoint = read_checkpoint(path)
     record = convert(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
-    config = convert(record.model, ModelConfig, f"{path}: hyper_parameters.model")
+    config = convert(used_keys(record.model), ModelConfig, f"{path}: hyper_parameters.model")
     weights = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()

@@ -1,11 +1,13 @@
 """Registries of parts that a laboratory can add: renderers, policies and the like, by name.
 
 Ours are listed where they are used. Those of other installed packages are found by entry point, one group per kind:
-``dactyl.renderers``, ``dactyl.policies`` and so on. A part is imported on first use.
+``dactyl.renderers``, ``dactyl.policies`` and so on. A part is imported on first use. Looking for entry points reads the
+metadata of all installed packages, so they are looked up once.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -29,7 +31,7 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         """Return our names in their order, then those of other packages, sorted."""
-        return tuple(self._found())
+        return tuple(self._found)
 
     def load(self, name: str) -> Any:
         """Load the part of that name.
@@ -37,7 +39,7 @@ class Registry:
         Raises:
             DactylError: there is none, or its package cannot be imported.
         """
-        found = self._found()
+        found = self._found
         if name not in found:
             raise DactylError(f"unknown {self.kind} '{name}': choose one of {', '.join(found)}")
         if name in self._ours:
@@ -62,10 +64,15 @@ class Registry:
             raise self._fault(name, "made", error) from error
 
     def _fault(self, name: str, done: str, error: Exception) -> DactylError:
-        target, reason = self._found()[name].value, printable(str(error)) or type(error).__name__
+        target, reason = self._found[name].value, printable(str(error)) or type(error).__name__
         return DactylError(f"{self.kind} '{name}' ({target}) cannot be {done}: {reason}")
 
-    def _found(self) -> dict[str, EntryPoint]:
+    def refresh(self) -> None:
+        """Look up entry points again on next use: a package was installed, or removed, after the first."""
         importlib.invalidate_caches()
+        self.__dict__.pop("_found", None)
+
+    @functools.cached_property
+    def _found(self) -> dict[str, EntryPoint]:
         others = {entry.name: entry for entry in sorted(entry_points(group=self.group), key=lambda entry: entry.name)}
         return self._ours | {name: entry for name, entry in others.items() if name not in self._ours}

@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from jsonargparse import get_loader, set_loader
-
-MODE = "strict_yaml"
-"""Parser mode of :class:`jsonargparse.ArgumentParser` that reads files and values by :func:`load`."""
+from jsonargparse import get_loader
 
 _MAX_DEPTH = 20
 _READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -99,4 +96,3 @@ def _refuse_odd_number(event: yaml.ScalarEvent, where: str) -> None:
 
 
 _load = get_loader("yaml")  # reads 1e-3 as a number
-set_loader(MODE, load, exceptions=(yaml.YAMLError,))

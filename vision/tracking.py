@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 from scipy.special import gammaincinv
 
 from vision.bounds import at_least_one, inner_fraction, positive
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
 
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
@@ -130,7 +130,7 @@ class Tracker:
         turn = rotation_from_quaternion(quaternion)
         if not (np.isfinite(place).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        lever = turn.apply(self._symmetries.centre)
+        lever = rotate(turn, self._symmetries.centre)
         place, moved = place + lever, np.eye(6)
         moved[3:, :3] = -_cross(lever)
         sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, moved @ noise @ moved.T)
@@ -177,7 +177,7 @@ class Tracker:
         if pose is None or not self._symmetries.centre.any():
             return pose
         turn = rotation_from_quaternion(pose.quaternion)
-        lever, moved = -turn.apply(self._symmetries.centre), np.eye(12)
+        lever, moved = -rotate(turn, self._symmetries.centre), np.eye(12)
         swung = _cross(lever) @ self._shown(turn)  # a rotation that does not show is no error of the position either
         moved[3:6, :3] = moved[9:, 6:9] = -swung
         moved[9:, :3] = -_cross(pose.angular_velocity) @ swung
@@ -211,7 +211,7 @@ class Tracker:
         axes = self._symmetries.axes
         if len(axes) > 1:
             return np.zeros((3, 3))
-        return np.eye(3) - sum((np.outer(axis, axis) for axis in turn.apply(axes)), np.zeros((3, 3)))
+        return np.eye(3) - sum((np.outer(axis, axis) for axis in rotate(turn, axes)), np.zeros((3, 3)))
 
     def _observable_covariance(self, turn: Rotation, noise: FloatArray) -> FloatArray:
         """Return the covariance (6, 6) of an estimate, with rotations that do not show set to unknown: a solver's own

@@ -20,7 +20,7 @@ from datagen.variation import generator
 from vision.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
-from vision.geometry.rotations import rotation_from_quaternion
+from vision.geometry.rotations import rotate, rotation_from_quaternion
 from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.progress import progress
@@ -121,7 +121,7 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
 
 
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
-    points = rotation_from_quaternion(sample["object_quaternion"]).apply(dataset.object.keypoints)
+    points = rotate(rotation_from_quaternion(sample["object_quaternion"]), dataset.object.keypoints)
     pixels = project(points + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
     sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
     inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # at least one keypoint, (C,)

@@ -143,7 +143,7 @@ class Observer:
         if self._found is None:
             return np.zeros((len(found["position"]), 6, 6))
         return pose_covariance_of_cameras(
-            torch.from_numpy(self.estimator.object.keypoints),
+            torch.tensor(self.estimator.object.keypoints),
             torch.from_numpy(found["keypoint_scale"]),
             Cameras(torch.from_numpy(found["intrinsics"]), torch.from_numpy(found["extrinsics"])),
             quaternion_to_matrix(torch.from_numpy(found["quaternion"])),

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from eval.scoring.record_types import ConstantRecord
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
@@ -33,9 +33,9 @@ def best_constant(training_set: TripletDataset) -> ConstantRecord:
     labels = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
     positions, quaternions = (np.array([label[f"object_{part}"] for label in labels]) for part in _PARTS)
     symmetries = training_set.object.symmetries
-    centres = positions + rotation_from_quaternion(quaternions).apply(symmetries.centre)
+    centres = positions + rotate(rotation_from_quaternion(quaternions), symmetries.centre)
     quaternion = rotation_median(quaternions, symmetries)
-    position = geometric_median(centres) - rotation_from_quaternion(quaternion).apply(symmetries.centre)
+    position = geometric_median(centres) - rotate(rotation_from_quaternion(quaternion), symmetries.centre)
     return ConstantRecord(tuple(position.tolist()), tuple(quaternion.tolist()), len(labels))
 
 

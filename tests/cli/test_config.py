@@ -32,12 +32,14 @@ class Outer:
         count: how many.
         kind: which.
         inner: a range.
+        places: one for each name.
     """
 
     output: Path
     count: int = 3
     kind: Literal["one", "two"] = "one"
     inner: Inner = field(default_factory=Inner)
+    places: dict[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -58,6 +60,8 @@ def test_yaml_then_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
+        (["--output", "x", "y"], "unexpected 'y'; values follow keys: --key value"),
+        (["--output", "x", "--places", "y"], "places: expected names, as in --places.name value; got y"),
         (["--output", "x", "--cuont", "3"], "unknown key 'cuont'; did you mean 'count'?"),
         (["--output", "x", "--coun", "3"], "unknown key 'coun'; did you mean 'count'?"),
         (["--output", "x", "--inner.hihg", "3"], "did you mean 'inner.high'?"),
@@ -92,7 +96,13 @@ def test_print_config_shows_what_results(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_plain_and_differences() -> None:
     first, second = Outer(Path("a"), inner=Inner(0, 1)), Outer(Path("a"), count=4, inner=Inner(0, 2))
-    assert to_jsonable(first) == {"output": "a", "count": 3, "kind": "one", "inner": {"low": 0, "high": 1}}
+    assert to_jsonable(first) == {
+        "output": "a",
+        "count": 3,
+        "kind": "one",
+        "inner": {"low": 0, "high": 1},
+        "places": {},
+    }
     assert differences(to_jsonable(first), to_jsonable(first)) == []
     assert differences(to_jsonable(first), to_jsonable(second)) == [
         "count: 3 there, 4 here",

@@ -52,6 +52,21 @@ def test_who_reads_datasets_keeps_the_settings_of_its_own_parser() -> None:
     assert "jsonargparse" not in imported("import vision.storage.datasets, vision.storage.folders")
 
 
+def test_who_drives_a_training_keeps_the_settings_of_its_own_parser() -> None:
+    """Found: after ``import train.fit`` no parser of the process took a class by its name, and paths were ours."""
+    imported(
+        "import calendar, pathlib, typing, jsonargparse, jsonargparse.typing as types\n"
+        "def registered(): return types.get_registered_type(pathlib.Path)\n"
+        "before = registered()\n"
+        "import train.cli, train.fit, train.trainer, vision.config, vision.estimator\n"
+        "assert registered() is before\n"
+        "parser = jsonargparse.ArgumentParser(exit_on_error=False)\n"
+        "parser.add_argument('--calendar', type=calendar.Calendar)\n"
+        "made = parser.instantiate(parser.parse_args(['--calendar', 'calendar.TextCalendar']))\n"
+        "assert isinstance(made.calendar, calendar.TextCalendar)"
+    )
+
+
 @pytest.mark.parametrize(
     "module",
     ["datagen.generate.shard_task", "datagen.generate.chunks", "datagen.render.filament", "datagen.render.classic"],

@@ -191,8 +191,10 @@ def test_a_real_checkpoint_from_file_to_table(
     dataset = TripletDataset(data / "first")
     torch.manual_seed(0)
     tower = BackboneConfig("pyramid", width=8, blocks=1)
-    window = WindowConfig(size=32, locator_size=32, locator_width=8) if head == "geometric" else None
-    config = ModelConfig(head=head, backbone=tower, hidden=8, window=window, camera_input=camera_input)
+    if head == "geometric":
+        config = ModelConfig(head, tower, window=WindowConfig(size=32, locator_size=32, locator_width=8))
+    else:
+        config = ModelConfig(head, tower, hidden=8, camera_input=camera_input)
     model = build_model(config, dataset.scene)
     checkpoint = tmp_path / "untrained.ckpt"
     torch.save(

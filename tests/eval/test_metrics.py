@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from tests.scenes import rig, scene
-from vision.geometry.rotations import cube_rotations
+from vision.geometry.rotations import cube_rotations, rotate
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries
 
@@ -63,7 +63,7 @@ def moved_points(target: PoseObject, pose: tuple[np.ndarray, np.ndarray], sample
     """The corners in the world, one by one, through scipy."""
     position, quaternion = pose
     turn = Rotation.from_quat(np.roll(quaternion[sample], -1))
-    return [turn.apply(point) + position[sample] for point in target.keypoints]
+    return [rotate(turn, point) + position[sample] for point in target.keypoints]
 
 
 def all_errors(target: PoseObject, count: int = 6) -> tuple[tuple, tuple, tuple, PoseErrors]:

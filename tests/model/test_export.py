@@ -10,11 +10,17 @@ import pytest
 import torch
 
 from tests.scenes import scene
+from vision.estimator import PoseEstimator
+from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig
+from vision.networks.confidence import honest_deviation
 from vision.networks.export import ExportedNetwork, export_onnx, export_program
+from vision.networks.geometric import GeometricModel
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.pose_model import PoseModel
+from vision.solvers.bundle import solve_bundle
+from vision.solvers.given import PointObservations, Subject
 
 SIZE = 64
 
@@ -22,7 +28,8 @@ SIZE = 64
 def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
     torch.manual_seed(0)
     window = WindowConfig(size=48, locator_size=32) if head == "geometric" else None
-    config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), hidden=8, window=window)
+    hidden = {} if head == "geometric" else {"hidden": 8}
+    config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), window=window, **hidden)
     model = build_model(config, scene("block", SIZE))
     model.set_position_statistics(torch.tensor([1.0, 0.9, 0.15]), torch.tensor([0.01, 0.02, 0.03]))
     return model.eval()
@@ -31,6 +38,31 @@ def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
 def pictures(samples: int) -> torch.Tensor:
     coarse = np.random.default_rng(samples).integers(0, 256, (samples, 3, 3, 8, 8)).astype(np.uint8)
     return torch.from_numpy(coarse.repeat(SIZE // 8, axis=-1).repeat(SIZE // 8, axis=-2))
+
+
+def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation() -> None:
+    """Of nominal cameras, which the landmarks correct: their scales are those that the solver needs."""
+    estimator, side = PoseEstimator.from_pretrained("block"), 200
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 3, side // 8, side // 8, 3)).astype(np.uint8)
+    images, nominal = coarse.repeat(8, axis=2).repeat(8, axis=3), estimator.rig.nominal
+    expected = estimator.predict(images, nominal.intrinsics, nominal.extrinsics, nominal=True)
+    model, landmarks = estimator.model, estimator.scene.landmarks
+    assert isinstance(model, GeometricModel)
+    assert landmarks is not None
+    network = ExportedNetwork(model)
+    with torch.no_grad():
+        answers = network(torch.from_numpy(images).permute(0, 1, 4, 2, 3))
+    found = dict(zip(network.outputs, answers, strict=True))
+    solution = solve_bundle(
+        Subject(torch.tensor(estimator.object.keypoints), landmarks, model.position_mean),
+        PointObservations(found["pixels"], found["scale"]),
+        PointObservations(found["landmarks"], found["landmark_scale"]),
+        Cameras(*(torch.tensor(array).expand(4, *array.shape) for array in nominal[:2]), height=torch.full((3,), side)),
+    ).pose
+    deviation = honest_deviation(solution.rotation_deviation, model.error_scale[1], model.error_power[1])
+    promised = np.sqrt(np.trace(expected["covariance"][:, :3, :3], axis1=1, axis2=2) / 3)
+    np.testing.assert_allclose(solution.position, expected["position"], atol=1e-5)
+    np.testing.assert_allclose(deviation, promised, rtol=1e-3)
 
 
 @pytest.mark.parametrize("head", ["regression", "geometric"])

@@ -1,5 +1,8 @@
 import math
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from msgspec import structs
@@ -9,6 +12,7 @@ from torch import Tensor
 from tests.model.test_bundle import Truth
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
+from vision.network_files import checkpoint_record, read_model
 from vision.networks.backbones import BackboneConfig
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric import GeometricModel
@@ -21,6 +25,8 @@ from vision.networks.regression import RegressionModel
 from vision.networks.windows import make_windows
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
+from vision.scene.symmetries import Symmetries
+from vision.solvers.bundle import solve_pose
 
 SMALL = BackboneConfig("pyramid", width=8, blocks=1)
 CONFIGS = {
@@ -296,3 +302,38 @@ def test_impossible_configurations_are_refused(wrong: dict) -> None:
     for window in ({"side": 0}, {"size": 8}, {"locator_size": 16}, {"locator_width": 20}):
         with pytest.raises(ValueError, match="must"):
             WindowConfig(**window)
+
+
+@pytest.mark.parametrize(
+    ("head", "key", "value"),
+    [("geometric", "rotation", "six_d"), ("geometric", "hidden", 999), ("regression", "iterations", 3)],
+)
+def test_a_key_that_the_model_does_not_use_is_refused(head: str, key: str, value: Any, tmp_path: Path) -> None:
+    """But read from files of versions that did not refuse it."""
+    with pytest.raises(ValueError, match=f"^{key}: head {head} does not use it"):
+        ModelConfig(head=head, **{key: value})
+    model = build_model(ModelConfig(head, SMALL), scene("block", 64))
+    record = checkpoint_record(model)
+    record["hyper_parameters"]["model"][key] = value
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({**record, "state_dict": weights}, tmp_path / "old.ckpt")
+    assert read_model(tmp_path / "old.ckpt").config == model.config
+
+
+def test_the_covariance_of_a_balls_position_is_the_solvers() -> None:
+    """None of its rotations shows: held-out errors of zero say nothing of how large those of its position are."""
+    block = scene("block", 64)
+    ball = structs.replace(block.object, symmetries=Symmetries(rotations=np.eye(3)[None], axes=np.eye(3)[1:]))
+    model = build_model(CONFIGS["geometric"], structs.replace(block, object=ball)).eval()
+    assert isinstance(model, GeometricModel)
+    _, cameras = model_and_cameras("geometric")
+    with torch.no_grad():
+        output = model(pictures())
+    before = model.pose(output, cameras)
+    assert before.deviation is not None
+    model.calibrate(torch.zeros(2), before.deviation, nominal=False)
+    for prediction in (before, model.pose(output, cameras)):
+        corners, _ = model.observations(output)
+        solution = solve_pose(model.keypoints, corners, cameras, model.position_mean)
+        torch.testing.assert_close(prediction.covariance, solution.covariance)
+        assert (prediction.confidence == 1).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
@@ -173,15 +173,15 @@ def test_an_object_is_followed_whichever_of_its_look_alikes_is_seen(kind: str) -
         alike = motions[rng.integers(len(motions))] if number else np.eye(4)
         looks = turn * Rotation.from_matrix(alike[:3, :3])
         # The solver sees points of the axis, or the ball's centre: an unknown rotation swings the origin about them.
-        spin, levers = np.zeros((6, 6)), lever_matrix(looks.apply(symmetries.centre))
-        open_axes = turn.apply(axes) if kind == "bottle" else np.eye(3)[: 3 * len(axes) // 2]
+        spin, levers = np.zeros((6, 6)), lever_matrix(rotate(looks, symmetries.centre))
+        open_axes = rotate(turn, axes) if kind == "bottle" else np.eye(3)[: 3 * len(axes) // 2]
         spin[:3, :3] = 1e9 * open_axes.T @ open_axes
         noise = NOISE + levers @ spin @ levers.T
         poses.append(tracker.update(time, place + turn.apply(alike[:3, 3]), quaternion_from_rotation(looks), noise))
     assert [pose.status for pose in poses if pose is not None] == ["found"] + 59 * ["tracked"]
     found = rotation_from_quaternion(np.stack([pose.quaternion for pose in poses if pose is not None]))
-    middle = found.apply(symmetries.centre) + [pose.position for pose in poses if pose is not None]
-    off = 1000 * np.linalg.norm(middle - motion.turns.apply(symmetries.centre) - motion.places, axis=1)
+    middle = rotate(found, symmetries.centre) + [pose.position for pose in poses if pose is not None]
+    off = 1000 * np.linalg.norm(middle - rotate(motion.turns, symmetries.centre) - motion.places, axis=1)
     assert off[10:].max() < 2
     turned = np.rad2deg(symmetric_distance(symmetries, motion.turns.as_matrix(), found.as_matrix()))
     assert turned[10:].max() < 3

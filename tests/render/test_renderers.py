@@ -24,7 +24,7 @@ from tests.scenes import rig
 from tests.scenes import scene as scene_of
 from vision.errors import DactylError
 from vision.geometry.cameras import project
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
 
@@ -55,7 +55,8 @@ def renderer(request: pytest.FixtureRequest) -> Iterator[Renderer]:
 def outline(sample: Sample, drawn: Scene, camera: int) -> shapely.Polygon:
     """Where the label puts the object: the hull of its projected corners, in pixels."""
     look = sample.appearance
-    corners = rotation_from_quaternion(sample.object_quaternion).apply(drawn.object.keypoints) + sample.object_position
+    turn = rotation_from_quaternion(sample.object_quaternion)
+    corners = rotate(turn, drawn.object.keypoints) + sample.object_position
     pixels = project(corners, look.camera_intrinsics[camera], look.camera_extrinsics[camera])
     return shapely.MultiPoint(pixels).convex_hull
 

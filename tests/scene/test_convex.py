@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import trimesh
 from vision.io.user_cache import keep, recall
 from vision.scene import convex
 from vision.scene.convex import convex_pieces
+from vision.scene.decomposition import decompose
 
 
 @pytest.fixture
@@ -27,13 +30,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What CoACD was asked for, in its place one that answers at once."""
     asked: list[int] = []
 
-    def run(mesh: object, max_convex_hull: int, **settings: object) -> list[tuple[np.ndarray, None]]:
-        asked.append(max_convex_hull)
+    def run(vertices: np.ndarray, faces: np.ndarray, settings: dict[str, object]) -> list[np.ndarray]:
+        asked.append(int(str(settings["max_convex_hull"])))
         corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
-        return [(corners, None), (corners + 2, None)]
+        return [corners, corners + 2]
 
-    stand_in = SimpleNamespace(set_log_level=lambda level: None, Mesh=lambda *_: None, run_coacd=run)
-    monkeypatch.setitem(__import__("sys").modules, "coacd", stand_in)
+    monkeypatch.setattr(convex, "decompose", run)
     return asked
 
 
@@ -89,6 +91,39 @@ def test_without_a_place_to_write_they_are_computed_each_time(
     monkeypatch.setenv("DACTYL_CACHE", str(tmp_path / "file" / "cache"))
     assert len(convex_pieces(two_boxes(), 8)) == len(convex_pieces(two_boxes(), 8)) == 2
     assert calls == [8, 8]
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_stops_coacd() -> None:
+    """In this process its native code would run on for minutes."""
+    pytest.importorskip("coacd")
+    body = trimesh.creation.torus(1.0, 0.3, major_sections=200, minor_sections=100)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(5, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            decompose(body.vertices, body.faces, {"threshold": 0.01, "mcts_iterations": 2000})
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGUSR1, before)
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    until = time.monotonic() + 5
+    while any(
+        b"decomposition" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()
+    ):
+        assert time.monotonic() < until, "it was told to stop, and runs on"
+        time.sleep(0.05)
+
+
+def test_what_coacd_cannot_decompose_is_one_line() -> None:
+    pytest.importorskip("coacd")
+    with pytest.raises(ValueError, match=r"CoACD found no convex pieces .* list files of convex pieces"):
+        decompose(np.zeros((3, 3)), np.array([[0, 1, 2]]), {"threshold": "much"})
 
 
 def test_the_least_recently_used_go_first(cache: Path) -> None:

@@ -24,7 +24,7 @@ from tests.synthetic import make_dataset
 from train.batches import BATCH_KEYS, MixedBatches, collate
 from train.data import TripletDataModule
 from train.data_config import DataConfig
-from train.online import OnlineTriplets, decode_sample
+from train.online import OnlineTriplets, decoded
 from train.online_config import OnlineConfig
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
@@ -82,9 +82,7 @@ def chunks(states: Path, first: int = 0, end: int = 12, per_batch: int = 3, rank
 
 
 def samples_of(task: Chunks) -> list[dict]:
-    return [
-        decode_sample(members, task.scene.rig) for number in task.numbers for members in task(number, lambda _: None)
-    ]
+    return [sample for number in task.numbers for sample in decoded(task.scene, task(number, lambda _: None))]
 
 
 @pytest.mark.usefixtures("dither")

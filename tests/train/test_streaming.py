@@ -30,6 +30,7 @@ from vision.errors import DactylError
 from vision.storage import streams
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
+from vision.storage.samples import SamplesInMemory
 from vision.storage.shards import shard_name, write_shard
 from vision.storage.streams import StreamOrder, read_shard
 
@@ -121,7 +122,7 @@ def test_a_loading_process_that_hangs_or_dies_is_named(
     """Found: a traceback, and a process that was waited for."""
     read_one, first = streams.read_shard, os.getpid()
 
-    def fail(*parts: Any) -> streams.ShardInMemory:
+    def fail(*parts: Any) -> SamplesInMemory:
         if os.getpid() != first:
             act()
         return read_one(*parts)
@@ -167,7 +168,7 @@ def test_samples_are_mixed_across_the_open_shards_and_no_others() -> None:
 def test_each_shard_is_read_once_an_epoch(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
 
-    def counted(dataset: DatasetFolder, shard: streams.ShardRecord) -> streams.ShardInMemory:
+    def counted(dataset: DatasetFolder, shard: streams.ShardRecord) -> SamplesInMemory:
         names.append(shard.name)
         return read_shard(dataset, shard)
 

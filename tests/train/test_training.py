@@ -338,6 +338,20 @@ def test_configurations_that_ship_can_be_read(name: str) -> None:
         assert (config.augment.contrast, config.augment.noise) == ((0.5, 1.5), 0.1)
 
 
+def test_images_are_not_copied_where_no_camera_changes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: without effects every batch was read out and written back, 50 to 110 ms of a core for 64 triplets."""
+    model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1))
+    task = PoseTask(model, scene("block", 64), LossConfig(), ImageAugmentConfig(), OptimizerConfig(), 0)
+    augment = ImageAugment(ImageAugmentConfig(), torch.Generator().manual_seed(0))
+    images = torch.zeros((2, 3, 3, 64, 64), dtype=torch.uint8)
+    taken: list[torch.Tensor] = []
+    monkeypatch.setattr(task.model, "losses", lambda batch, *_: taken.append(batch["images"]))
+    monkeypatch.setattr(type(augment.camera), "__call__", None)
+    task.losses({"images": images}, augment)
+    assert taken[0] is images
+    assert images._version == 0
+
+
 def test_camera_effects_leave_the_padding_of_smaller_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays black, and the effects are those of each camera's own image."""
     whole = scene("block", 64)

@@ -15,7 +15,7 @@ from tests.scenes import rig, scene
 from vision.drawing.sheets import Tile, contact_sheet, dataset_sheet, save_png
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, crop, draw_triplet, draw_wireframes, visible_edges
 from vision.geometry.cameras import project
-from vision.geometry.rotations import quaternion_from_rotation
+from vision.geometry.rotations import quaternion_from_rotation, rotate
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
@@ -31,7 +31,7 @@ def subject(request: pytest.FixtureRequest) -> PoseObject:
 
 
 def edges_in_image(subject: PoseObject, turn: Rotation, camera: int, matrix: np.ndarray) -> np.ndarray:
-    ends = turn.apply(subject.edges.reshape(-1, 3)) + POSITION
+    ends = rotate(turn, subject.edges.reshape(-1, 3)) + POSITION
     return project(ends, matrix, T[camera]).reshape(-1, 2, 2)
 
 

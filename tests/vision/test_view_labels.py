@@ -19,8 +19,11 @@ from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
+from vision.storage.manifest import DatasetFolder
+from vision.storage.samples import Samples
 from vision.storage.schema import LABEL
 from vision.storage.shards import encode_sample, mask_suffix, write_shard
+from vision.storage.streams import read_shard
 
 SIZE, COUNT = 32, 3
 VIEW_LABEL = {key: field for key, field in LABEL.items() if field.optional}
@@ -51,8 +54,16 @@ def write(folder: Path, spoil: Callable[[dict[str, Any], np.ndarray], None] = la
     return folder
 
 
-def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    dataset = TripletDataset(write(tmp_path))
+def streamed(folder: Path) -> Samples:
+    """The samples of the first shard, as a training reads those of a dataset that passes by."""
+    dataset = DatasetFolder(folder)
+    return read_shard(dataset, dataset.shards[0])
+
+
+@pytest.mark.parametrize("opened", [TripletDataset, streamed])
+def test_what_is_written_comes_back(opened: Callable[[Path], Samples], tmp_path: Path) -> None:
+    dataset = opened(write(tmp_path))
+    assert len(dataset) == COUNT
     for index in range(COUNT):
         label, masks = make_labelled(index)
         sample = dataset[index]
@@ -64,8 +75,9 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert list(faults(CheckConfig(tmp_path))) == []
 
 
-def test_datasets_without_them_stay_readable(tmp_path: Path) -> None:
-    dataset = TripletDataset(write_dataset(tmp_path, (3, 2)))
+@pytest.mark.parametrize("opened", [TripletDataset, streamed])
+def test_datasets_without_them_stay_readable(opened: Callable[[Path], Samples], tmp_path: Path) -> None:
+    dataset = opened(write_dataset(tmp_path, (3, 2)))
     assert dataset[1].keys() == LABEL.keys() - VIEW_LABEL.keys() | {"images"}
     assert dataset.masks(0) is None
 

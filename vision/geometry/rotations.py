@@ -41,6 +41,11 @@ def quaternion_from_rotation(rotation: Rotation) -> FloatArray:
     return canonical_quaternion(rotation.as_quat()[..., [3, 0, 1, 2]])
 
 
+def rotate(rotation: Rotation, vectors: ArrayLike) -> FloatArray:
+    """Rotate vectors (..., 3). SciPy's own ``apply`` refuses read-only arrays, which those of a scene are."""
+    return rotation.apply(np.array(vectors, dtype=np.float64))
+
+
 def matrix_from_quaternion(quaternion: ArrayLike) -> FloatArray:
     """Convert ``w x y z`` quaternions (..., 4) to rotation matrices (..., 3, 3)."""
     return rotation_from_quaternion(quaternion).as_matrix()

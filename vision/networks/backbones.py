@@ -2,13 +2,13 @@
 
 ``paper``
     Table 12. Convolutions without padding, a max-pool, four ResNet stages. The table's stride 3 for the pool and for
-        every stage, read literally, shrinks a 200-pixel image to one pixel (64, 22, 8, 3, 1), for which a spatial
-        softmax is meaningless. The default strides keep 16 x 16.
+    every stage, read literally, shrinks a 200-pixel image to one pixel (64, 22, 8, 3, 1), for which a spatial softmax
+    is meaningless. The default strides keep 16 x 16.
 ``resnet18``, ``resnet50``
     torchvision's, from random weights. With the default strides the map of a 200-pixel image is 13 x 13.
 ``pyramid``
-    Ours, for the geometric head on few cores: features at an eighth of the size with context from two coarser levels,
-        added back at a quarter of the size, where corners are found.
+    Ours, for the geometric head on few cores: features at a quarter of the size, where corners are found, to which
+    those of two coarser levels are added for context.
 
 The reference does not state how its ResNet is normalised. Batch normalisation, as in He et al., is the default; with
 group normalisation the demo's network trains at two thirds of the speed (``benchmarks/results/train.txt``).
@@ -37,7 +37,7 @@ class BackboneConfig:
         name: kind of tower.
         pool_stride: stride of the paper's max-pool.
         stage_strides: stride of each of the four stages of ``paper`` and the torchvision networks.
-        width: channels of the pyramid's finest level; the levels above have 2 and 4 times as many.
+        width: channels of the pyramid's first layer; its levels have 2, 3 and 4 times as many.
         blocks: residual blocks on each level of the pyramid.
         norm: normalisation, "batch", or "group" for very small batches.
     """

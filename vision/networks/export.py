@@ -5,8 +5,9 @@ all preprocessing. The model determines its outputs (:meth:`vision.networks.pose
 regression returns ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; with ``camera_input``, it
 does so as for unknown camera displacements. A geometric network returns ``pixels`` (B, C, K, 2) of the object's corners
 and ``scale`` (B, C, K), the expected error of each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand
-and ``landmark_scale`` (B, C, L). The pose follows by :func:`vision.solvers.bundle.solve_pose` from the true cameras, by
-:func:`vision.solvers.bundle.solve_bundle` from the nominal ones: float64 linear algebra that ONNX has no operators for.
+and ``landmark_scale`` (B, C, L), all as the solvers take them. The pose follows by
+:func:`vision.solvers.bundle.solve_pose` from the true cameras, by :func:`vision.solvers.bundle.solve_bundle` from the
+nominal ones: float64 linear algebra that ONNX has no operators for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import ClassVar
 
@@ -60,6 +60,8 @@ class GeometricModel(PointNetwork):
     usual_spread: Tensor
     any_number_of_cameras: ClassVar[bool] = True
     compares_views: ClassVar[bool] = True
+    config_keys: ClassVar[Collection[str]] = ("image_size", "window", "iterations")
+    loss_keys: ClassVar[Collection[str]] = ("surface", "landmarks")
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
@@ -69,11 +71,11 @@ class GeometricModel(PointNetwork):
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
+        if config.camera_input:
+            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
         super().check_config(config)
         if config.window is not None and config.image_size is not None:
             raise ValueError("a window needs no image_size: its size takes that one's place")
-        if config.camera_input:
-            raise ValueError("camera_input needs head: regression; the geometric one uses its cameras anyway")
 
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
@@ -119,7 +121,9 @@ class GeometricModel(PointNetwork):
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
         honest = honest_deviation(deviation, self.error_scale[int(nominal)], self.error_power[int(nominal)])
         confidence = probability_within(CONFIDENT_ANGLE, honest)
-        covariance = solution.covariance * (honest / deviation.clamp_min(1e-6)).square()[:, None, None]
+        # Of a ball no rotation shows, which tells nothing of the position's errors.
+        factor = torch.where(deviation > 0, honest / deviation.clamp_min(1e-6), 1.0)
+        covariance = solution.covariance * factor.square()[:, None, None]
         views = compare_views(self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations)
         return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
 
@@ -162,14 +166,15 @@ class GeometricModel(PointNetwork):
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
-        """Set ``error_scale`` and ``error_power`` for true or nominal cameras.
+        """Set ``error_scale`` and ``error_power`` for true or nominal cameras; keep them if no rotation shows (a ball).
 
         Args:
             errors: (N,) rotation errors in radians, on held-out samples.
             deviations: (N,) deviations predicted for them.
             nominal: whether only the nominal cameras were known.
         """
-        self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
+        if bool((deviations > 0).any()):
+            self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
 
     def set_usual_spread(self, spread: Tensor) -> None:
         """Set ``usual_spread`` from the spreads of held-out triplets, (N,) pixels."""

@@ -6,13 +6,13 @@ entry point ``dactyl.models``. ``forward`` returns what training compares with t
 
 regression
     Table 12: one tower for all cameras, spatial softmax, two linear layers. With ``camera_input``, our addition, it
-        also receives each camera's displacement from its nominal pose, or that it is unknown, which is the nominal
-        protocol.
+    also receives each camera's displacement from its nominal pose, or that it is unknown, which is the nominal
+    protocol.
 geometric
     One tower for all cameras finds the object's corners in each image, with an expected error each; the pose follows
-        from the cameras' calibration. With a window, a small locator first finds the object in the whole image, and the
-        tower sees only its surroundings, at full resolution. The locator also finds landmarks of the hand, from which
-        nominal cameras are corrected: the same weights serve both protocols.
+    from the cameras' calibration. With a window, a small locator first finds the object in the whole image, and the
+    tower sees only its surroundings, in all the detail that the window's size allows. The locator also finds landmarks
+    of the hand, from which nominal cameras are corrected: the same weights serve both protocols.
 
 Everything between an image's bytes and the pose is part of the model, so that a checkpoint alone determines how images
 and targets are scaled. Each image that enters a tower is normalised to zero mean and unit variance, as in the paper.

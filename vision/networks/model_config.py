@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vision.networks.backbones import BackboneConfig
@@ -27,9 +27,10 @@ class WindowConfig:
     Attributes:
         side: side of the window, as a fraction of the image's longer side; null fits it to the object, separately for
             each camera. (0.38 for the block: its corners lie within 0.19 of its centre.)
-        size: side of the window in the tower's pixels.
+        size: side of the window in the tower's pixels; a window of a multiple of it in image pixels is reduced first,
+            by averaging.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
-        locator_width: channels of the locator's finest level, a multiple of 8.
+        locator_width: channels of the locator's first layer, as a pyramid's ``width``, a multiple of 8.
     """
 
     side: float | None = None
@@ -83,3 +84,14 @@ class ModelConfig:
         if self.head not in MODELS.names():
             raise ValueError(f"head: expected one of {', '.join(MODELS.names())}, got {self.head}")
         MODELS.load(self.head).check_config(self)
+
+
+def used_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a file without known keys that its model does not use: earlier versions, which did
+    not refuse them, wrote any value there."""
+    head = values.get("head")
+    keys = MODELS.load(head).config_keys if isinstance(head, str) and head in MODELS.names() else None
+    if keys is None:
+        return values
+    unused = {each.name for each in fields(ModelConfig)} - {"head", "backbone", "options", *keys}
+    return {key: value for key, value in values.items() if key not in unused}

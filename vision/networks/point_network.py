@@ -13,7 +13,7 @@ from vision.networks.geometric_output import GeometricOutput, points_in_image, u
 from vision.networks.heads import PointHead, PointOutput
 from vision.networks.model_config import ModelConfig
 from vision.networks.pose_model import Augment, PoseModel, preprocess, resize
-from vision.networks.windows import cut, make_windows
+from vision.networks.windows import cut, cut_around, make_windows
 from vision.scene.framing import window_sides
 from vision.scene.scene import Scene
 from vision.solvers.given import PointObservations
@@ -80,7 +80,7 @@ class PointNetwork(PoseModel):
             centre, landmarks = found[:, :1], found[:, 1:]
             around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size)
             windows = around if windows is None else windows.flatten(0, 1)
-        corners, features = self._find(flat, windows, augment)
+        corners, features = self._find(flat, windows, shape[1], augment)
         return GeometricOutput(
             unflattened(corners, shape),
             None if centre is None else unflattened(centre, shape),
@@ -91,10 +91,13 @@ class PointNetwork(PoseModel):
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Return the sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
-        sides = torch.tensor(self.window_sides, dtype=torch.float32, device=self.keypoints.device)
-        if shape[1] != len(sides):  # other cameras than the rig's
-            sides = sides.max().expand(shape[1])
+        sides = torch.tensor(self._usual_sides(shape[1]), dtype=torch.float32, device=self.keypoints.device)
         return sides.expand(shape[0], shape[1])
+
+    def _usual_sides(self, cameras: int) -> Sequence[float]:
+        """Return the side of each camera's window, image pixels; the largest for other cameras than the rig's."""
+        sides = self.window_sides
+        return sides if cameras == len(sides) else [max(sides)] * cameras
 
     @property
     def input_size(self) -> int:
@@ -116,10 +119,16 @@ class PointNetwork(PoseModel):
             return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
         return points_in_image(found, scenes)
 
-    def _find(self, images: Tensor, windows: Tensor, augment: Augment | None) -> tuple[PointOutput, Tensor]:
-        """Return corners (N, K) in image pixels, and the tower's features, from whole images and windows (N, 2, 3)."""
+    def _find(
+        self, images: Tensor, windows: Tensor, cameras: int, augment: Augment | None
+    ) -> tuple[PointOutput, Tensor]:
+        """Return corners (N, K) in image pixels, and the tower's features, from whole images of so many cameras and
+        windows (N, 2, 3)."""
         size = self.input_size
-        seen = resize(images, size) if self.config.window is None else cut(images.float(), windows, size)
+        if self.config.window is None:
+            seen = resize(images, size)
+        else:
+            seen = cut_around(images, windows, size, self._usual_sides(cameras))
         features = self.tower(preprocess(seen, augment))
         return points_in_image(self.head(features, size), windows), features
 
@@ -131,7 +140,8 @@ class PointNetwork(PoseModel):
         return corners, PointObservations(output.landmarks.pixels, LANDMARK_DOUBT * output.landmarks.log_scale.exp())
 
     def exported(self, output: GeometricOutput) -> dict[str, Tensor]:
-        found = {"pixels": output.corners.pixels, "scale": output.corners.log_scale.exp()}
-        if output.landmarks is None:
+        corners, landmarks = self.observations(output)
+        found = {"pixels": corners.pixels, "scale": corners.scale}
+        if landmarks is None:
             return found
-        return found | {"landmarks": output.landmarks.pixels, "landmark_scale": output.landmarks.log_scale.exp()}
+        return found | {"landmarks": landmarks.pixels, "landmark_scale": landmarks.scale}

@@ -7,12 +7,13 @@ its own as a subclass of :class:`PoseModel` under the entry point ``dactyl.model
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vision.bounds import changed_keys
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.networks.losses import LossConfig
@@ -60,6 +61,9 @@ class PoseModel(nn.Module, ABC):
         motions: (N, 4, 4) buffer: motions that leave the object's appearance unchanged, object frame.
         any_number_of_cameras: whether it takes images of any number of any cameras.
         compares_views: whether its predictions have a covariance and views.
+        config_keys: keys of :class:`ModelConfig` that it uses beside ``head``, ``backbone`` and ``options``; None for
+            any.
+        loss_keys: keys of :class:`LossConfig` that it uses; None for any.
     """
 
     position_mean: Tensor
@@ -67,6 +71,8 @@ class PoseModel(nn.Module, ABC):
     motions: Tensor
     any_number_of_cameras: ClassVar[bool] = False
     compares_views: ClassVar[bool] = False
+    config_keys: ClassVar[Collection[str] | None] = None
+    loss_keys: ClassVar[Collection[str] | None] = None
 
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__()
@@ -87,9 +93,19 @@ class PoseModel(nn.Module, ABC):
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
-        """Raise ValueError for keys or values that this model does not support."""
+        """Raise ValueError for keys or values that this model does not support, or does not use."""
         if config.options:
             raise ValueError(f"options: head {config.head} has none, got {', '.join(config.options)}")
+        if cls.config_keys is not None:
+            for key in changed_keys(config, {"head", "backbone", "options", *cls.config_keys}):
+                raise ValueError(f"{key}: head {config.head} does not use it; leave it out")
+
+    @classmethod
+    def check_loss(cls, config: LossConfig) -> None:
+        """Raise ValueError for a key that the losses of this model do not use."""
+        if cls.loss_keys is not None:
+            for key in changed_keys(config, cls.loss_keys):
+                raise ValueError(f"loss.{key}: the network of this model.head does not use it; leave it out")
 
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:

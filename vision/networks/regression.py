@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import roma
 import torch
@@ -26,6 +27,9 @@ metres, radians, logarithm of the focal length, known or not."""
 class RegressionModel(PoseModel):
     """The paper's network (Table 12). Its first linear layer fixes the number of cameras."""
 
+    config_keys: ClassVar[Collection[str]] = ("rotation", "hidden", "image_size", "camera_input")
+    loss_keys: ClassVar[Collection[str]] = ("rotation",)
+
     def __init__(self, config: ModelConfig, scene: Scene) -> None:
         super().__init__(config, scene)
         self.tower = build_backbone(config.backbone)
@@ -34,9 +38,9 @@ class RegressionModel(PoseModel):
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
-        super().check_config(config)
         if config.window is not None:
             raise ValueError("a window needs head: geometric, and its size takes the place of image_size")
+        super().check_config(config)
 
     def forward(
         self, images: Tensor, augment: Augment | None = None, camera_features: Tensor | None = None

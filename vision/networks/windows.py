@@ -7,6 +7,7 @@ the image. It may be rotated about its centre, with which training augments its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -42,6 +43,34 @@ def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "b
     theta = torch.cat([linear, offset[..., None]], dim=-1)
     grid = functional.affine_grid(theta, [images.shape[0], 3, size, size], align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float]) -> Tensor:
+    """Crop windows as :func:`cut` does, from images that show them larger or smaller.
+
+    A bilinear crop reads four pixels for each of its own. Where a window spans more, its image is first reduced by a
+    whole factor, each pixel the mean of those that it replaces: else it would show some of them and lose the rest.
+
+    Args:
+        images: (B * C, 3, H, W) uint8 or float, the cameras in turn.
+        windows: (B * C, 2, 3).
+        size: side of the windows in their own pixels.
+        sides: usual side of each camera's windows in image pixels, C. (Factors follow from it, and not from the windows
+            at hand, so that a network sees all images of a camera in the same way.)
+    """
+    factors = [max(1, int(side / size)) for side in sides]
+    if max(factors) == 1:
+        return cut(images.float(), windows, size)
+    shape = (-1, len(factors))
+    each = zip(images.unflatten(0, shape).unbind(1), windows.unflatten(0, shape).unbind(1), factors, strict=True)
+    return torch.stack([cut(_reduced(own.float(), by), window / by, size) for own, window, by in each], 1).flatten(0, 1)
+
+
+def _reduced(images: Tensor, factor: int) -> Tensor:
+    """Average squares of ``factor`` x ``factor`` pixels of images (N, 3, H, W), which are zero beyond their edges."""
+    height, width = images.shape[-2:]
+    whole = functional.pad(images, (0, -width % factor, 0, -height % factor))
+    return functional.avg_pool2d(whole, factor)
 
 
 def to_image(windows: Tensor, pixels: Tensor) -> Tensor:

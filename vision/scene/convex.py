@@ -7,6 +7,7 @@ the user's cache, keyed by the body, the settings and CoACD's version.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import zipfile
 from typing import Any
@@ -18,6 +19,7 @@ from vision.extras import install
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
+from vision.scene.decomposition import decompose
 from vision.versions import package_version
 
 _GROUP = "convex-pieces"
@@ -41,13 +43,11 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
     hull = solid.convex_hull
     if solid.is_watertight and abs(solid.volume) > 0.99 * hull.volume:
         return [np.asarray(hull.vertices, np.float64)]
-    try:
-        import coacd
-    except ImportError:
+    if importlib.util.find_spec("coacd") is None:
         raise ValueError(
             f"a body that is not convex needs CoACD for its convex pieces: {install('meshes')}, or "
             "list files of convex pieces under pieces"
-        ) from None
+        )
     settings = _SETTINGS | {"max_convex_hull": most}
     vertices, faces = np.asarray(solid.vertices, "<f8"), np.asarray(solid.faces, "<i8")
     about = canonical_json({"settings": settings, "coacd": package_version("coacd"), "vertices": len(vertices)})
@@ -55,10 +55,8 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
     if (pieces := _unpacked(recall(_GROUP, key, _MOST_BYTES))) is not None:
         return pieces
     said = f"convex pieces of {len(faces):,} triangles by CoACD, once on this machine: half a minute or more"
-    Console(stderr=True).print(said)
-    coacd.set_log_level("error")
-    parts = coacd.run_coacd(coacd.Mesh(solid.vertices, solid.faces), **settings)
-    pieces = [np.asarray(piece, np.float64) for piece, _ in parts]
+    Console(stderr=True).print(f"{said} (none if files of pieces are given)")
+    pieces = decompose(solid.vertices, solid.faces, settings)
     keep(_GROUP, key, _packed(pieces), _MOST_BYTES_OF_ALL)
     return pieces
 

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from vision.scene.landmarks import Landmarks
-from vision.scene.plain import Plain, Vector3, check_name
+from vision.scene.plain import Plain, Vector3, check_name, read_only
 
 
 class Nail(Plain, frozen=True):
@@ -74,7 +74,7 @@ class Hand(Plain, frozen=True):
     backlash: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     landmarks: Landmarks | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name(self.name, "hand")
         if self.quaternion is not None and not any(self.quaternion):
             raise ValueError("quaternion: must not be zero")
@@ -92,8 +92,8 @@ class Hand(Plain, frozen=True):
 
     @functools.cached_property
     def start(self) -> np.ndarray:
-        """Joint positions at the start, (J,), in the order of ``joints``."""
-        return np.array([self.initial_pose.get(name, 0.0) for name in self.joints])
+        """Joint positions at the start, (J,), in the order of ``joints``; read-only."""
+        return read_only(np.array([self.initial_pose.get(name, 0.0) for name in self.joints]))
 
     @functools.cached_property
     def landmark_joints(self) -> tuple[int, ...]:

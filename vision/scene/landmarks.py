@@ -7,9 +7,11 @@ help. Metres and radians, world frame.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
-from vision.scene.plain import Plain, checked_array
+from vision.scene.plain import ArrayOf, Plain, Vectors
 
 NO_LANDMARKS = (
     "the nominal protocol needs landmarks on parts of the hand that stand still, to find where the cameras are, and "
@@ -31,19 +33,19 @@ class Landmarks(Plain, frozen=True):
         joints: (P,) the hinges' names among the hand's joints.
     """
 
-    points: np.ndarray
+    points: Vectors
     level: tuple[int, ...]
-    pivots: np.ndarray = checked_array(np.zeros((0, 3)))
-    axes: np.ndarray = checked_array(np.zeros((0, 3)))
-    limits: np.ndarray = checked_array(np.zeros((0, 2)))
+    pivots: Vectors = np.zeros((0, 3))
+    axes: Vectors = np.zeros((0, 3))
+    limits: Annotated[np.ndarray, ArrayOf((None, 2))] = np.zeros((0, 2))
     joints: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         hinges = len(self.joints)
-        if len(self.level) != len(checked_array(self.points, shape=(None, 3))):
+        if len(self.level) != len(self.points):
             raise ValueError(f"landmarks: {len(self.points)} points, {len(self.level)} levels")
         for name, width in (("pivots", 3), ("axes", 3), ("limits", 2)):
-            if (hinges or len(getattr(self, name))) and np.shape(getattr(self, name)) != (hinges, width):
+            if len(getattr(self, name)) != hinges:
                 raise ValueError(f"landmarks: {name}: expected {width} numbers for each of {hinges} joints")
         if hinges and (np.abs(np.linalg.norm(self.axes, axis=1) - 1) > _ROUNDING).any():
             raise ValueError("landmarks: axes: expected directions of length 1")

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray, cube_rotations
 from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject
-from vision.scene.plain import Plain, Vector3
+from vision.scene.plain import Plain, Vector3, read_only
 from vision.scene.symmetries import Symmetries
 
 LETTER_RELIEF = 0.0002  # m, height of a letter above its face: no z-fighting, same silhouette
@@ -39,7 +39,7 @@ class FaceLook(Plain, frozen=True):
     letter: str | None = None
     up: Vector3 | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if (self.color is None) == (self.color_linear is None):
             raise ValueError("a face has either color or color_linear")
 
@@ -67,7 +67,7 @@ class BoxFile(Plain, frozen=True, tag_field="kind", tag="box"):
     faces: dict[str, FaceLook]
     letter_height: float | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not all(_LEAST_SIZE <= side < 2 for side in self.size):
             raise ValueError(
                 f"size: expected metres from {_LEAST_SIZE:g} and below 2, got {self.size}; are these millimetres?"
@@ -113,7 +113,7 @@ class PrismFile(Plain, frozen=True, tag_field="kind", tag="prism"):
     letter_height: float | None = None
     end_letter_height: float | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not 3 <= self.sides <= 64 or len(self.side_looks) != self.sides:
             raise ValueError(f"sides: expected 3 to 64 and a look for each, got {self.sides}, {len(self.side_looks)}")
         if not (_LEAST_SIZE <= self.apothem < 1 and _LEAST_SIZE <= self.half_length < 1):
@@ -232,7 +232,7 @@ def _looks_the_same(rotation: FloatArray, faces: Sequence[Face], letters: dict[s
 
 @functools.cache
 def _dihedral_rotations(order: int) -> FloatArray:
-    """Return the 2 x order rotations of a regular prism about z, the identity first."""
+    """Return the 2 x order rotations of a regular prism about z, the identity first; read-only."""
     turns = Rotation.from_euler("z", 2 * np.pi / order * np.arange(order)[:, None]).as_matrix()
     flip = np.diag([1.0, -1.0, -1.0])
-    return np.concatenate([turns, turns @ flip])
+    return read_only(np.concatenate([turns, turns @ flip]))

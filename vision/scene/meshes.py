@@ -60,7 +60,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
     pieces: int | str | tuple[str, ...] | None = None
     symmetries: SymmetriesFile = SymmetriesFile()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not 0 < self.scale < np.inf:
             raise ValueError(f"scale: expected metres per unit, above 0, got {self.scale}")
         if isinstance(self.keypoints, int) and not _FEWEST_KEYPOINTS <= self.keypoints <= _MOST_KEYPOINTS:

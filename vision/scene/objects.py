@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.plain import Plain, Vector3, check_name, checked_array
+from vision.scene.plain import ArrayOf, Plain, Vector3, Vectors, check_name, read_only
 from vision.scene.symmetries import Symmetries
 
 Color = tuple[float, float, float]
@@ -28,19 +28,17 @@ class Mesh(Plain, frozen=True):
         uv: (V, 2) texture coordinates, (0, 0) at the texture's lower left corner; None without a texture.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray | None = None
+    vertices: Vectors
+    faces: Annotated[np.ndarray, ArrayOf((None, 3), "int64")]
+    uv: Annotated[np.ndarray, ArrayOf((None, 2))] | None = None
 
-    def __post_init__(self) -> None:
-        checked_array(self.vertices, shape=(None, 3))
-        checked_array(self.faces, "int64", (None, 3))
+    def check(self) -> None:
         if not len(self.faces):
             raise ValueError("a mesh needs at least one triangle")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
             raise ValueError(f"faces: an index is outside of the {len(self.vertices)} vertices")
-        if self.uv is not None:
-            checked_array(self.uv, shape=(len(self.vertices), 2))
+        if self.uv is not None and len(self.uv) != len(self.vertices):
+            raise ValueError(f"uv: expected one for each of the {len(self.vertices)} vertices, got {len(self.uv)}")
 
     @property
     def triangles(self) -> FloatArray:
@@ -67,7 +65,7 @@ class Part(Plain, frozen=True):
     smooth: bool = False
     casts_shadow: bool = True
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not all(0 <= channel <= 1 for channel in self.color):
             raise ValueError(f"part {self.name}: color: channels lie in [0, 1], got {self.color}")
         if self.texture is not None and self.mesh.uv is None:
@@ -84,14 +82,14 @@ class Piece(Plain, frozen=True):
     """
 
     kind: Literal["box", "hull"]
-    size: np.ndarray | None = None
-    vertices: np.ndarray | None = None
+    size: Annotated[np.ndarray, ArrayOf((3,))] | None = None
+    vertices: Vectors | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.kind == "box":
-            if self.size is None or checked_array(self.size, shape=(3,)).min() <= 0 or self.vertices is not None:
+            if self.size is None or self.size.min() <= 0 or self.vertices is not None:
                 raise ValueError("a box piece needs three positive half sizes and no vertices")
-        elif self.vertices is None or len(checked_array(self.vertices, shape=(None, 3))) < 4 or self.size is not None:
+        elif self.vertices is None or len(self.vertices) < 4 or self.size is not None:
             raise ValueError("a hull piece needs at least four vertices and no size")
 
     @functools.cached_property
@@ -147,15 +145,15 @@ class PoseObject(Plain, frozen=True):
     mass: float
     parts: tuple[Part, ...]
     pieces: tuple[Piece, ...]
-    keypoints: np.ndarray
-    points: np.ndarray
-    edges: np.ndarray
-    edge_normals: np.ndarray
+    keypoints: Vectors
+    points: Vectors
+    edges: Annotated[np.ndarray, ArrayOf((None, 2, 3))]
+    edge_normals: Annotated[np.ndarray, ArrayOf((None, 2, 3))]
     symmetries: Symmetries
-    shape_symmetries: np.ndarray
+    shape_symmetries: Annotated[np.ndarray, ArrayOf((None, 3, 3))]
     faces: tuple[Face, ...] = ()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name(self.name, "object")
         if not 0 < self.mass < 100:
             raise ValueError(f"mass: expected kilograms above 0 and below 100, got {self.mass}")
@@ -163,16 +161,6 @@ class PoseObject(Plain, frozen=True):
             raise ValueError("an object needs at least one part to see and one convex piece to touch")
         if len({part.name for part in self.parts}) < len(self.parts):
             raise ValueError("names of parts must differ")
-        for name, shape in (
-            ("keypoints", (None, 3)),
-            ("points", (None, 3)),
-            ("edges", (None, 2, 3)),
-            ("edge_normals", (None, 2, 3)),
-        ):
-            try:
-                checked_array(getattr(self, name), shape=shape)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
         if len(self.edges) != len(self.edge_normals):
             raise ValueError(f"edge_normals: {len(self.edge_normals)}, edges: {len(self.edges)}")
         if len(self.points) < 2:
@@ -203,7 +191,7 @@ class PoseObject(Plain, frozen=True):
         _, kinds, counts = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True, return_counts=True)
         outer = faces[counts[kinds.reshape(-1)] == 1]
         used, renumbered = np.unique(outer, return_inverse=True)
-        return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), colors[used]
+        return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), read_only(colors[used])
 
 
 def joined(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

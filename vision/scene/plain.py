@@ -1,4 +1,4 @@
-"""Plain data of scenes: typed, frozen, with arrays, and unchanged by a round trip through JSON.
+"""Plain data of scenes: typed, frozen, with read-only arrays, and unchanged by a round trip through JSON.
 
 Small arrays of float64 are lists of numbers, readable in any file; all others are packed. This is not the decoder of
 ``vision.io.decode``, through which these values have already passed: that one creates no arrays, and its errors advise
@@ -8,9 +8,11 @@ making a file again, while scenes are written and corrected by hand.
 from __future__ import annotations
 
 import base64
+import functools
 import math
 import zlib
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 import numpy as np
@@ -29,8 +31,63 @@ Vector3 = tuple[float, float, float]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class ArrayOf:
+    """Shape and type of an array in plain data, beside its type: ``Annotated[np.ndarray, ArrayOf((None, 3))]``.
+
+    Attributes:
+        shape: required shape, with None for a length that is free; None for any shape.
+        dtype: type of the numbers.
+    """
+
+    shape: tuple[int | None, ...] | None = None
+    dtype: str = "float64"
+
+
+Vectors = Annotated[np.ndarray, ArrayOf((None, 3))]
+"""Array of points, directions or axes, (N, 3) float64."""
+
+
 class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True, eq=False):
-    """Base class of plain data: numbers, texts, arrays, and other plain data."""
+    """Base class of plain data: numbers, texts, arrays, and other plain data.
+
+    Arrays become read-only copies of the type and shape that :class:`ArrayOf` states, however a value is made: in code,
+    from a file, or as a changed copy. Subclasses check the rest in :meth:`check`.
+
+    Raises:
+        ValueError: an array does not fit, or :meth:`check` refuses the values; from a file, a :class:`DactylError`.
+    """
+
+    def __post_init__(self) -> None:
+        for name, kind in _arrays(type(self)).items():
+            if (value := getattr(self, name)) is None:  # where that is allowed, which decoding and types ensure
+                continue
+            try:
+                array = checked_array(value, kind.dtype, kind.shape)
+            except ValueError as error:
+                raise ValueError(f"{self.here}: {name}: {error}" if self.here else f"{name}: {error}") from None
+            msgspec.structs.force_setattr(self, name, read_only(array))
+        self.check()
+
+    @property
+    def here(self) -> str:
+        """What messages call it, where its kind and key would not tell which of several it is."""
+        return ""
+
+    def check(self) -> None:
+        """Raise ValueError for values that are impossible, or do not go together."""
+
+
+@functools.cache
+def _arrays(kind: type[Plain]) -> dict[str, ArrayOf]:
+    """Return what is stated of each array of a class, by name."""
+    found: dict[str, ArrayOf] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        for option in (hint, *get_args(hint)):  # X | None
+            stated = [each for each in getattr(option, "__metadata__", ()) if isinstance(each, ArrayOf)]
+            if stated or option is np.ndarray:
+                found.setdefault(name, stated[0] if stated else ArrayOf())
+    return found
 
 
 def to_plain(value: Any) -> Any:
@@ -84,6 +141,8 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
     if np.asarray(value).dtype.kind not in "fiu":  # NumPy would take texts for numbers
         raise ValueError("expected numbers")
     array = np.array(value, dtype=dtype)
+    if array.shape == (0,) and shape is not None and shape[0] is None:  # an empty list does not show its shape
+        array = array.reshape([length or 0 for length in shape])
     if shape is not None and (
         array.ndim != len(shape)
         or any(size is not None and size != there for size, there in zip(shape, array.shape, strict=True))
@@ -92,6 +151,12 @@ def checked_array(value: Any, dtype: str = "float64", shape: tuple[int | None, .
         raise ValueError(f"expected {expected} numbers, got {' x '.join(map(str, array.shape)) or 'one'}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("expected finite numbers")
+    return array
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Make an array read-only and return it: one that many share must not be changed by one of them."""
+    array.flags.writeable = False
     return array
 
 
@@ -119,10 +184,8 @@ def _encode(value: Any) -> Any:
 def _decode(kind: type, value: Any) -> Any:
     if kind is not np.ndarray:
         raise NotImplementedError(f"no plain data: {kind.__name__}")
-    if isinstance(value, np.ndarray):
-        return checked_array(value, str(value.dtype))
-    if isinstance(value, list):
-        return checked_array(value)
+    if isinstance(value, (np.ndarray, list)):
+        return np.asarray(value)  # which the plain data that it belongs to checks
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "zlib"} or value["dtype"] not in _DTYPES:
         raise ValueError("expected numbers")
     shape = tuple(int(size) for size in value["shape"])
@@ -135,4 +198,4 @@ def _decode(kind: type, value: Any) -> Any:
         raise ValueError("a damaged array") from None
     if len(content) != size:
         raise ValueError("a damaged array")
-    return checked_array(np.frombuffer(content, value["dtype"]).reshape(shape), value["dtype"])
+    return np.frombuffer(content, value["dtype"]).reshape(shape)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from vision.geometry.cameras import Cameras, camera_centres
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import is_rotation
 from vision.scene.calibration import FOCAL_LENGTHS
-from vision.scene.plain import Plain, checked_array
+from vision.scene.plain import ArrayOf, Plain, read_only
 
 Given = TypeVar("Given")
 _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name of a file in a shard
@@ -39,23 +39,23 @@ class Camera(Plain, frozen=True):
     name: str
     width: int
     height: int
-    intrinsics: np.ndarray
-    extrinsics: np.ndarray
+    intrinsics: Annotated[np.ndarray, ArrayOf((3, 3))]
+    extrinsics: Annotated[np.ndarray, ArrayOf((4, 4))]
     distortion: Lens | None = None
 
-    def __post_init__(self) -> None:
-        here = f"camera {self.name}"
+    @property
+    def here(self) -> str:
+        return f"camera {self.name}"
+
+    def check(self) -> None:
+        here = self.here
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
             raise ValueError(f"{here}: a name has only letters, digits, - and _: it becomes part of file names")
         if len(self.name) > _LONGEST_NAME:
             raise ValueError(f"camera {self.name[:20]}...: a name has at most {_LONGEST_NAME} letters")
         if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
             raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
-        try:
-            K = checked_array(self.intrinsics, shape=(3, 3))
-            T = checked_array(self.extrinsics, shape=(4, 4))
-        except ValueError as error:
-            raise ValueError(f"{here}: intrinsics are 3 x 3 and extrinsics 4 x 4: {error}") from None
+        K, T = self.intrinsics, self.extrinsics
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
         if min(K[0, 0], K[1, 1]) < FOCAL_LENGTHS[0] * min(self.width, self.height):
@@ -81,7 +81,7 @@ class Rig(Plain, frozen=True):
 
     cameras: tuple[Camera, ...]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not self.cameras:
             raise ValueError("a rig needs at least one camera")
         if len({name.casefold() for name in self.names}) != len(self.cameras):
@@ -114,12 +114,12 @@ class Rig(Plain, frozen=True):
 
     @functools.cached_property
     def nominal(self) -> Cameras:
-        """All nominal cameras, (C, ...) arrays."""
+        """All nominal cameras, (C, ...) read-only arrays."""
         return Cameras(
-            np.stack([camera.intrinsics for camera in self.cameras]),
-            np.stack([camera.extrinsics for camera in self.cameras]),
-            np.array([camera.width for camera in self.cameras]),
-            np.array([camera.height for camera in self.cameras]),
+            read_only(np.stack([camera.intrinsics for camera in self.cameras])),
+            read_only(np.stack([camera.extrinsics for camera in self.cameras])),
+            read_only(np.array([camera.width for camera in self.cameras])),
+            read_only(np.array([camera.height for camera in self.cameras])),
         )
 
     @property

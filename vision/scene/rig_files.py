@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.plain import Plain, Vector3, checked_array
+from vision.scene.plain import ArrayOf, Plain, Vector3
 from vision.scene.rig import Camera, Rig
 from vision.scene.rig_readers import Intrinsics, read_intrinsics, read_rig
 
@@ -50,7 +51,7 @@ class CameraFile(Plain, frozen=True):
     position: Vector3 | None = None
     quaternion: tuple[float, float, float, float] | None = None
     look_at: Vector3 | None = None
-    extrinsics: np.ndarray | None = None
+    extrinsics: Annotated[np.ndarray, ArrayOf((4, 4))] | None = None
     distortion: Lens | None = None
 
     def build(self, folder: Path = Path()) -> Camera:
@@ -123,7 +124,7 @@ class RigFile(Plain, frozen=True):
 
     cameras: tuple[CameraFile, ...] = ()
     file: str | None = None
-    world: np.ndarray | None = None
+    world: Annotated[np.ndarray, ArrayOf((4, 4))] | None = None
 
     def build(self, folder: Path = Path()) -> Rig:
         """Build the rig; paths are relative to ``folder``, the scene file's."""
@@ -138,6 +139,5 @@ class RigFile(Plain, frozen=True):
             raise ValueError(f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain")
         if self.world is None:
             return rig
-        world = checked_array(self.world, shape=(4, 4))
-        moved = (msgspec.structs.replace(camera, extrinsics=camera.extrinsics @ world) for camera in rig.cameras)
+        moved = (msgspec.structs.replace(camera, extrinsics=camera.extrinsics @ self.world) for camera in rig.cameras)
         return Rig(cameras=tuple(moved))

@@ -39,7 +39,7 @@ class Scene(Plain, frozen=True):
     background: Background
     workspace: Workspace
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name(self.name, "scene")
 
     @functools.cached_property

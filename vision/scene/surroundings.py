@@ -31,7 +31,7 @@ class Background(Plain, frozen=True):
     rim_height: float = 0.2
     collides: bool = True
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if min(self.half_size) <= 0 or self.rim_height <= 0 or not 0 < self.floor_radius < self.rim_radius:
             raise ValueError("background: sizes must be positive, and rim_radius greater than floor_radius")
 
@@ -67,7 +67,7 @@ class Workspace(Plain, frozen=True):
     drop_height: float | None = None
     random_motion: float = 1.0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not 0 <= self.random_motion <= 1:
             raise ValueError(f"workspace: random_motion: expected 0 to 1, got {self.random_motion:g}")
         if self.start_std < 0 or self.lost_distance <= 0:

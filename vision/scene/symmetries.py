@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import Annotated
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation
-from vision.scene.plain import Plain, checked_array
+from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation, rotate
+from vision.scene.plain import ArrayOf, Plain, Vectors
 
 _SAME_POINT = 1e-4  # of the points' extent
 _SAME_AXIS_DEG = 6.0  # a body of revolution about two axes that are farther apart is a ball
@@ -24,14 +25,11 @@ class Symmetries(Plain, frozen=True):
         centre: (3,) metres, object frame: the fixed point of all of them (a body's centroid is one).
     """
 
-    rotations: np.ndarray
-    axes: np.ndarray = checked_array(np.zeros((0, 3)))
-    centre: np.ndarray = checked_array(np.zeros(3))
+    rotations: Annotated[np.ndarray, ArrayOf((None, 3, 3))]
+    axes: Vectors = np.zeros((0, 3))
+    centre: Annotated[np.ndarray, ArrayOf((3,))] = np.zeros(3)
 
-    def __post_init__(self) -> None:
-        checked_array(self.rotations, shape=(None, 3, 3))
-        checked_array(self.axes, shape=(None, 3))
-        checked_array(self.centre, shape=(3,))
+    def check(self) -> None:
         if not len(self.rotations) or not np.allclose(self.rotations[0], np.eye(3)):
             raise ValueError("symmetries: the first rotation must be the identity")
         if not is_rotation(self.rotations, 1e-5):
@@ -141,4 +139,4 @@ def nearest_alike(
         position, rotation: of the given poses, (N, 3) metres and N.
     """
     alike = least_turn(symmetries, reference, rotation) * reference
-    return position + rotation.apply(symmetries.centre) - alike.apply(symmetries.centre), alike
+    return position + rotate(rotation, symmetries.centre) - rotate(alike, symmetries.centre), alike

@@ -75,6 +75,7 @@ class Problem:
         cameras: the true ones, or nominal ones that are free.
         precision: (B, C, 7) prior of free cameras (:class:`vision.solvers.given.CameraPrior`); None if they are fixed.
         landmarks: the hand's landmarks; None without.
+        angles_weight: factor on the weight of the wrist's usual angles.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Problem:
         cameras: Cameras,
         precision: Tensor | None = None,
         landmarks: Landmarks | None = None,
+        angles_weight: float = 1.0,
     ) -> None:
         self.points, self.landmarks, self.nominal = points, landmarks, cameras
         self.seen, self.camera_precision = seen, precision
@@ -91,7 +93,7 @@ class Problem:
         limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
         spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # standard deviation of a uniform distribution
-        self.body_precision = torch.cat([points.new_zeros(6), spread**-2])
+        self.body_precision = torch.cat([points.new_zeros(6), spread**-2 * angles_weight])
 
     def start(self) -> State:
         """Return the initial state: cameras as given, the wrist at its usual angles, no pose."""
@@ -150,7 +152,8 @@ class Problem:
             off = state.angles - self.usual_angles
             cost = cost + 0.5 * (off.square() * self.body_precision[6:]).sum(dim=1)
         if self.camera_precision is not None:
-            cost = cost + 0.5 * (camera_numbers(state).square() * self.camera_precision).sum(dim=(1, 2))
+            numbers = camera_numbers(state.turn, state.shift, state.zoom)
+            cost = cost + 0.5 * (numbers.square() * self.camera_precision).sum(dim=(1, 2))
         return cost
 
     def equations(self, state: State, view: Linearization, weight: Tensor, more: Tensor | None = None) -> Equations:
@@ -196,7 +199,8 @@ class Problem:
         if self.camera_precision is None:
             return found._replace(gradient=gradient, matrix=matrix)
         further = (0, found.camera_gradient.shape[-1] - 7)  # additional numbers have no prior here
-        off = torch.nn.functional.pad(camera_numbers(state) * self.camera_precision, further)
+        numbers = camera_numbers(state.turn, state.shift, state.zoom)
+        off = torch.nn.functional.pad(numbers * self.camera_precision, further)
         camera_gradient = found.camera_gradient + off
         precision = torch.nn.functional.pad(self.camera_precision, further)
         camera_matrix = found.camera_matrix + torch.diag_embed(precision)
@@ -243,11 +247,12 @@ def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
     )
 
 
-def camera_numbers(state: State) -> Tensor:
-    """Return the seven numbers (B, C, 7) of each camera: rotation vector, translation, logarithm of the zoom."""
+def camera_numbers(turn: Tensor, shift: Tensor, zoom: Tensor) -> Tensor:
+    """Return seven numbers (..., 7) of cameras rotated by (..., 3, 3), translated by (..., 3) and zoomed by the
+    logarithms (...): rotation vector, translation, logarithm of the zoom."""
     # The antisymmetric part is the axis times the sine of the angle; at three degrees that differs by 1/2000.
-    odd = (state.turn - state.turn.mT).flatten(-2)[..., [7, 2, 3]] / 2
-    return torch.cat([odd, state.shift, state.zoom[..., None]], dim=-1)
+    odd = (turn - turn.mT).flatten(-2)[..., [7, 2, 3]] / 2
+    return torch.cat([odd, shift, zoom[..., None]], dim=-1)
 
 
 def damped(matrix: Tensor, damping: Tensor) -> Tensor:

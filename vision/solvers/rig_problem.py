@@ -90,9 +90,7 @@ class RigProblem:
 
     def numbers(self, rig: RigState) -> Tensor:
         """Return the rig's numbers (C, 7 + E), zero for nominal cameras."""
-        zeros = rig.zoom.new_zeros(1, 0)
-        state = State(zeros, zeros, zeros, rig.turn[None], rig.shift[None], rig.zoom[None])
-        return torch.cat([camera_numbers(state)[0], rig.further], dim=1)
+        return torch.cat([camera_numbers(rig.turn, rig.shift, rig.zoom), rig.further], dim=1)
 
     def equations(self, state: State, view: Linearization, more: Tensor | None) -> Equations:
         """Return gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations`

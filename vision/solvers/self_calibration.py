@@ -40,7 +40,7 @@ _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most
 _PRIOR_FRAMES = 20  # number of frames that the model's own covariance counts for, against the frames' scatter
 _MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotation; a triplet leaves about 0.3 degrees
-_ANGLES = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
+_ANGLES_WEIGHT = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
 _LEAST_DRIFT_DEG, _CERTAIN_DRIFT = 0.02, 4.0  # what counts as one, at least: degrees, and its own deviations
 _LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point with an expected error above 10 pixels counts as not seen
 
@@ -126,8 +126,7 @@ def self_calibrate(
         observed = WeightedPixels(*(torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True)))
         precision = CameraPrior().precision(nominal)
         nothing = torch.zeros_like(precision)  # no prior in a single frame; the recording has it once
-        frames = Problem(subject.points, observed, everywhere, nothing, subject.landmarks)
-        frames.body_precision = frames.body_precision * _ANGLES
+        frames = Problem(subject.points, observed, everywhere, nothing, subject.landmarks, _ANGLES_WEIGHT)
         problem = RigProblem(frames, precision, landmark_offset, distortion)
         rig = problem.shared(first.cameras)
         found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)

@@ -2,34 +2,27 @@
 
 Tars carry no checksum of their data, so the reader trusts only the manifest: sizes are compared when a dataset is
 opened, and a shard's hash before its first sample is returned, once in a process. Only plain files with the names that
-we write are accepted, and nothing in them is ever run: labels are JSON, images are JPEG whose header is checked before
-they are decoded.
+we write are accepted (``vision.storage.samples`` on what is in them).
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import simplejpeg
-from PIL import Image
 
 from vision.errors import DactylError
-from vision.io.decode import parse_json
 from vision.io.store import Location, is_remote
-from vision.scene.rig import Camera
 from vision.storage.layout import ShardLayout, read_member, sample_key
 from vision.storage.manifest import DatasetFolder
-from vision.storage.schema import LABEL, check_cameras, check_record, check_version
-from vision.storage.shards import ShardRecord, mask_suffix
+from vision.storage.samples import Samples
+from vision.storage.shards import ShardRecord
 
-_MAX_JSON_BYTES = 1 << 20
 _AT_ONCE = 16  # requests to a remote store
 
 
-class TripletDataset(DatasetFolder):
+class TripletDataset(DatasetFolder, Samples):
     """A finished dataset, read by sample number: ``dataset[i]`` has ``LABEL``'s keys and ``images`` (C, H, W, 3) uint8.
 
     Opening it compares the shards' sizes with the manifest and reads the position of each sample from their records (a
@@ -41,9 +34,6 @@ class TripletDataset(DatasetFolder):
     Args:
         folder: folder of the dataset, or its URL.
         verify: whether to compare shards with their hashes; False if that has been done already.
-
-    Attributes:
-        indices: ``LABEL``'s index of every sample, (N,) int64, all different.
 
     Raises:
         DactylError: the dataset is missing, unfinished or of another schema version, or a shard is missing, truncated
@@ -61,62 +51,7 @@ class TripletDataset(DatasetFolder):
         self.indices = np.concatenate(indices) if indices else np.zeros(0, np.int64)
         self._check_distinct()
 
-    def __len__(self) -> int:
-        return int(self._first[-1])
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """Return ``LABEL`` of sample ``number`` as NumPy values, and its ``images``."""
-        record = self.label(number)
-        where = self.where(number)
-        names = [f"{name}.jpg" for name in self.rig.names]
-        record["images"] = self.rig.padded(
-            [
-                _decode_jpeg(self.member(number, name), camera, f"{where}.{name}")
-                for name, camera in zip(names, self.rig.cameras, strict=True)
-            ]
-        )
-        return record
-
-    def label(self, number: int) -> dict[str, Any]:
-        """Return ``LABEL`` of sample ``number``, without decoding its images."""
-        where = f"{self.where(number)}.label.json"
-        record = _decode_json(self.member(number, "label.json"), where)
-        check_version(record.pop("schema_version", None), where)
-        check_record(record, LABEL, where)
-        if record["index"] != self.indices[number] or len(record["camera_intrinsics"]) != len(self.rig):
-            raise DactylError(f"{where}: label of another sample or rig; make the dataset again")
-        found = {
-            key: record[key] if spec.dtype == "str" else np.asarray(record[key], spec.dtype)
-            for key, spec in LABEL.items()
-            if key in record
-        }
-        check_cameras(found["camera_intrinsics"], found["camera_extrinsics"], where)
-        joints = self.scene.joints
-        if len(found["joint_position"]) != joints:
-            raise DactylError(
-                f"{where}: joint_position: {len(found['joint_position'])} numbers, the scene's hand has {joints} joints"
-            )
-        return found
-
-    def masks(self, number: int) -> np.ndarray | None:
-        """Return masks of the object in each image of sample ``number``, (C, H, W) bool; None if the dataset has no
-        masks."""
-        if not self._optional <= set(self._layouts[self._shard_of(number)].members):
-            return None
-        where, names = self.where(number), map(mask_suffix, self.rig.names)
-        return self.rig.padded(
-            [
-                _decode_mask(self.member(number, name), camera, f"{where}.{name}")
-                for name, camera in zip(names, self.rig.cameras, strict=True)
-            ]
-        )
-
-    def appearance(self, number: int) -> dict[str, Any]:
-        """Return every value drawn for sample ``number``."""
-        return _decode_json(self.member(number, "appearance.json"), f"{self.where(number)}.appearance.json")
-
     def member(self, number: int, suffix: str) -> bytes:
-        """Return a file of sample ``number`` as stored in its tar, for example ``left.jpg``."""
         shard = self._shard_of(number)
         if shard in self._unverified:
             self._check_hash(self.shards[shard])
@@ -127,8 +62,10 @@ class TripletDataset(DatasetFolder):
         path = self._shard_file(self.shards[shard])
         return read_member(path, name, int(layout.offsets[row, column]), int(layout.sizes[row, column]))
 
+    def members(self, number: int) -> Collection[str]:
+        return self._layouts[self._shard_of(number)].members
+
     def where(self, number: int) -> str:
-        """Return file and key of sample ``number``, for messages."""
         return f"{self.folder / self.shards[self._shard_of(number)].name}: {sample_key(int(self.indices[number]))}"
 
     def verify(self) -> None:
@@ -153,38 +90,3 @@ class TripletDataset(DatasetFolder):
         if not 0 <= number < len(self):
             raise IndexError(f"sample {number} of {len(self)}")
         return int(np.searchsorted(self._first, number, side="right")) - 1
-
-
-def _decode_json(data: bytes, where: str) -> dict[str, Any]:
-    if len(data) > _MAX_JSON_BYTES:
-        raise DactylError(f"{where}: {len(data)} bytes of JSON, more than {_MAX_JSON_BYTES}; make the dataset again")
-    value = parse_json(data, where)
-    if not isinstance(value, dict):
-        raise DactylError(f"{where}: not a record; make the dataset again")
-    return value
-
-
-def _decode_jpeg(data: bytes, camera: Camera, where: str) -> np.ndarray:
-    """Decode an image (H, W, 3) uint8. The header is checked before anything of its claimed size is allocated."""
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != (camera.height, camera.width):
-            expected = f"{camera.width}x{camera.height}"
-            raise DactylError(f"{where}: {width}x{height} pixels, expected {expected}; make the dataset again")
-        picture: np.ndarray = simplejpeg.decode_jpeg(data, "RGB")
-        return picture
-    except ValueError as error:
-        raise DactylError(f"{where}: not a readable JPEG ({error}); make the dataset again") from error
-
-
-def _decode_mask(data: bytes, camera: Camera, where: str) -> np.ndarray:
-    """Decode a mask (H, W) bool; as with JPEG, nothing of a merely claimed size is allocated."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if picture.size != (camera.width, camera.height) or picture.mode != "1":
-                raise DactylError(
-                    f"{where}: not a mask of {camera.width}x{camera.height} pixels; make the dataset again"
-                )
-            return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DactylError(f"{where}: not a readable PNG ({error}); make the dataset again") from error

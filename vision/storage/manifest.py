@@ -5,6 +5,7 @@ Tars carry no checksum of their data, so only the manifest is trusted: sizes and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,10 @@ class DatasetFolder:
         if said.shard != shard or ShardLayout.from_record(said.layout, shard.bytes) != layout:
             raise DactylError(f"{record}: is not of the shard beside it; delete it and rerun dactyl render")
 
+    def fits(self, members: Collection[str]) -> bool:
+        """Return whether a sample with these files is complete, and has no others."""
+        return len(set(members)) == len(members) and self._required <= set(members) <= self._required | self._optional
+
     def _read_manifest(self) -> DatasetManifest:
         path = self.folder / MANIFEST
         try:
@@ -151,9 +156,6 @@ class DatasetFolder:
         if said.shard.sha256 != shard.sha256:
             return None
         layout = ShardLayout.from_record(said.layout, shard.bytes)
-        if layout is None or len(layout.indices) != shard.samples or not self._fits(layout.members):
+        if layout is None or len(layout.indices) != shard.samples or not self.fits(layout.members):
             return None
         return layout
-
-    def _fits(self, members: tuple[str, ...]) -> bool:
-        return len(set(members)) == len(members) and self._required <= set(members) <= self._required | self._optional

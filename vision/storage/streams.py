@@ -21,9 +21,10 @@ from webdataset import tariterators
 
 from vision.errors import DactylError
 from vision.io.files import read_start
-from vision.storage.datasets import TripletDataset
+from vision.io.store import Location
 from vision.storage.layout import sample_key
 from vision.storage.manifest import DatasetFolder
+from vision.storage.samples import SamplesInMemory
 from vision.storage.shards import ShardRecord
 
 
@@ -83,57 +84,40 @@ class StreamOrder:
         return np.random.default_rng([self._seed, number, shard]).permutation(int(self.samples[shard]))
 
 
-class ShardInMemory(TripletDataset):
-    """A shard as a dataset that reads no file.
+def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> SamplesInMemory:
+    """Read a shard completely from its folder or URL, and check it against its hash and the manifest.
 
     Raises:
-        DactylError: the content is not the shard's, or not a shard.
+        DactylError: it cannot be read, differs, or is not a shard.
     """
-
-    def __init__(self, dataset: DatasetFolder, shard: ShardRecord, content: bytes) -> None:
-        vars(self).update(vars(dataset))  # from the manifest, without opening anything again
-        path = self.folder / shard.name
-        if hashlib.sha256(content).hexdigest() != shard.sha256:
-            raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
-        self.shards = (shard,)
-        self._first = np.array([0, shard.samples])
-        self._samples = self._unpack(content)
-        keys = [sample["__key__"] for sample in self._samples]
-        self.indices = np.array([int(key) if key.isdecimal() else -1 for key in keys], np.int64)
-        if [sample_key(int(index)) for index in self.indices] != keys or len(keys) != shard.samples:
-            raise DactylError(f"{path}: not the samples that the manifest lists; delete it and rerun dactyl render")
-        for key, sample in zip(keys, self._samples, strict=True):
-            if not self._fits(tuple(name for name in sample if not name.startswith("__"))):
-                raise DactylError(f"{path}: sample '{key}' is incomplete; delete it and rerun dactyl render")
-
-    def member(self, number: int, suffix: str) -> bytes:
-        content: bytes = self._samples[number][suffix]
-        return content
-
-    def _unpack(self, content: bytes) -> list[dict[str, Any]]:
-        shard = self.shards[0]
-        if content[257:262] != b"ustar":  # otherwise the library would unpack a compressed tar of any size
-            raise DactylError(f"{self.folder / shard.name}: not a readable tar; delete it and rerun dactyl render")
-        files = tariterators.tar_file_expander([{"url": shard.name, "stream": io.BytesIO(content)}])
-        try:
-            return list(tariterators.group_by_keys(files))
-        except Exception as error:  # the library may raise anything for a foreign tar
-            again = "delete it and rerun dactyl render"
-            raise DactylError(f"{self.folder / shard.name}: not a readable tar ({error}); {again}") from error
-
-
-def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> ShardInMemory:
-    """Read a shard from its folder or URL and check it against its hash.
-
-    Raises:
-        DactylError: it cannot be read, or differs.
-    """
-    path = dataset.folder / shard.name
+    path, again = dataset.folder / shard.name, "delete it and rerun dactyl render"
     try:
         content = read_start(path, shard.bytes + 1)  # one byte more gives a longer file another hash
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); was the dataset moved or deleted?") from error
-    return ShardInMemory(dataset, shard, content)
+    if hashlib.sha256(content).hexdigest() != shard.sha256:
+        raise DactylError(f"{path}: content differs from the manifest; {again}")
+    found = _unpacked(content, path)
+    if len(found) != shard.samples:
+        raise DactylError(f"{path}: {len(found)} samples, the manifest lists {shard.samples}; {again}")
+    samples = SamplesInMemory(dataset.scene, found, str(path))
+    for number in range(len(samples)):
+        if not dataset.fits(samples.members(number)):
+            key = sample_key(int(samples.indices[number]))
+            raise DactylError(f"{path}: sample '{key}' is incomplete; {again}")
+    return samples
+
+
+def _unpacked(content: bytes, path: Location) -> list[dict[str, Any]]:
+    """Return the files of each sample of a tar by name, with its key as ``__key__``."""
+    again = "delete it and rerun dactyl render"
+    if content[257:262] != b"ustar":  # otherwise the library would unpack a compressed tar of any size
+        raise DactylError(f"{path}: not a readable tar; {again}")
+    files = tariterators.tar_file_expander([{"url": path.name, "stream": io.BytesIO(content)}])
+    try:
+        return list(tariterators.group_by_keys(files))
+    except Exception as error:  # the library may raise anything for a foreign tar
+        raise DactylError(f"{path}: not a readable tar ({error}); {again}") from error
 
 
 class LaneReader:
@@ -141,8 +125,8 @@ class LaneReader:
 
     def __init__(self, dataset: DatasetFolder, order: StreamOrder, lane: int) -> None:
         self._dataset, self._order, self._lane = dataset, order, lane
-        self._open: tuple[int, int, ShardInMemory, NDArray[np.int64]] | None = None
-        self._ahead: tuple[int, int, Future[ShardInMemory]] | None = None
+        self._open: tuple[int, int, SamplesInMemory, NDArray[np.int64]] | None = None
+        self._ahead: tuple[int, int, Future[SamplesInMemory]] | None = None
 
     def sample(self, epoch: int, place: int) -> dict[str, Any]:
         """Return ``LABEL`` and ``images`` of the lane's sample at ``place`` in an epoch."""
@@ -155,7 +139,7 @@ class LaneReader:
         _, _, shard, rows = self._open
         return shard[int(rows[place - (ends[turn] - len(rows))])]
 
-    def _take(self, epoch: int, turn: int) -> ShardInMemory:
+    def _take(self, epoch: int, turn: int) -> SamplesInMemory:
         if self._ahead is not None and self._ahead[:2] == (epoch, turn):
             return self._ahead[2].result()
         return self._read(epoch, turn)
@@ -164,7 +148,7 @@ class LaneReader:
         if turn < len(self._order.epoch(epoch).shards[self._lane]):
             self._ahead = epoch, turn, self._thread.submit(self._read, epoch, turn)
 
-    def _read(self, epoch: int, turn: int) -> ShardInMemory:
+    def _read(self, epoch: int, turn: int) -> SamplesInMemory:
         number = int(self._order.epoch(epoch).shards[self._lane][turn])
         return read_shard(self._dataset, self._dataset.shards[number])
 
