@@ -52,7 +52,7 @@ COMMANDS = {
     "unity export-scene": ("datagen.unity.cli:main_export_scene", "write a scene pack: what Unity shows of a scene"),
     "unity check": (
         "datagen.unity.cli:main_check",
-        "start a Unity player, and see whether its images can be trusted",
+        "start a Unity player, and see whether its pictures can be trusted",
     ),
     "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
 }
