@@ -77,7 +77,8 @@ Learn an object's pose in a robot hand from several cameras, trained on syntheti
 commands:
 {commands}
 
-dactyl COMMAND --help lists a command's options with examples;
+dactyl COMMAND --help lists a command's options with examples; where one is a group of its own,
+  --GROUP.help lists what is in it (dactyl train --data.online.help);
 dactyl COMMAND ... --print_config shows the resulting configuration;
 dactyl --version prints the version.
 """

@@ -43,7 +43,8 @@ def main_train(argv: Sequence[str]) -> None:
     examples:
       dactyl train --config configs/train/paper.yaml --data.train data/train --output runs/paper
       dactyl train --config configs/train/best.yaml --data.train data/train --data.val data/val --output runs/best
-      dactyl train --config configs/train/online.yaml --data.val data/val --output runs/online
+      dactyl train --config configs/train/best.yaml --config configs/train/online.yaml --data.val data/val \\
+        --output runs/online
       dactyl train ... --data.train data/train --data.online.states data/states --data.online.fraction 0.25
       dactyl train ... --init block --trainer.max_steps 2000                begins with shipped weights
       dactyl train ... --trainer.devices 8 --trainer.strategy ddp

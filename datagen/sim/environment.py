@@ -5,7 +5,7 @@ actuators: the joint's target relative to its current angle, in half control ran
 begins with the object on the palm in a random orientation and 100 steps of random actions, and is redrawn if they lose
 the object. A goal is a random orientation, replaced as soon as the object looks as it would there.
 
-The calibrated simulation is the default; ``datagen.sim.randomization`` adds what the paper trains with. ``observe``
+The plain simulation is the default; ``datagen.sim.randomization`` adds what the paper trains with. ``observe``
 returns the true state, which stored states and value networks use; ``sense`` returns what the sensors of the randomized
 simulation report, on which policies act.
 

@@ -1,6 +1,6 @@
-"""Effects that separate the randomized simulation from the calibrated one; each can be switched off.
+"""Effects that separate the randomized simulation from the plain one; each can be switched off.
 
-Two constants: ``NOTHING``, the calibrated simulation, and ``EVERYTHING``, the paper's training environment. Every draw
+Two constants: ``NOTHING``, the plain simulation, and ``EVERYTHING``, the paper's training environment. Every draw
 comes from a generator keyed by (seed, episode, parameter), so switching an effect on or off changes no other's draws.
 """
 

@@ -85,7 +85,7 @@ class PlayerCheckConfig:
 
 
 def main_check(argv: Sequence[str]) -> None:
-    """Start a Unity player, see whether its pictures can be trusted, and time it on random samples of a scene.
+    """Start a Unity player, see whether its images can be trusted, and time it on random samples of a scene.
 
     examples:
       dactyl unity check --player.executable unity_project/Build/stage.x86_64

@@ -37,12 +37,14 @@ class PackageConfig:
         output: folder for <name>.pt and <name>.md; null for the package's own folder of weights.
         name: name of the files, by which PoseEstimator.from_pretrained finds those in the package's own folder; null
             for the object's name.
+        overwrite: whether other weights of that name in that folder, the shipped ones too, may be replaced.
     """
 
     checkpoint: Path
     evaluation: Path
     output: Path | None = None
     name: str | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
@@ -55,12 +57,13 @@ def main_package_model(argv: Sequence[str]) -> None:
     """Package a checkpoint for PoseEstimator.from_pretrained: only the network, and a model card.
 
     The card's figures come from the evaluation's predictions, its recipe from the training's own record; nothing is
-    typed by hand. An evaluation of another checkpoint is refused.
+    typed by hand. An evaluation of another checkpoint is refused, and other weights are replaced only if you say so.
 
     examples:
-      dactyl package-model --checkpoint runs/ship/training/best.ckpt --evaluation runs/ship/evaluation
+      dactyl package-model --checkpoint runs/best/best.ckpt --evaluation runs/best/evaluation --name my-block
+                                                         PoseEstimator.from_pretrained("my-block")
       dactyl package-model --checkpoint runs/best/best.ckpt --evaluation runs/best/evaluation --output weights
-      dactyl package-model ... --name my-block           PoseEstimator.from_pretrained("my-block")
+      dactyl package-model ... --overwrite true          replaces the weights shipped for the object
     """
     config = parse(PackageConfig, argv, "dactyl package-model", main_package_model.__doc__ or "")
     for path in package(config):
@@ -71,7 +74,8 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
     """Write weights and card, and return their paths.
 
     Raises:
-        DactylError: the evaluation is missing, damaged or of another checkpoint, or the network is too large to ship.
+        DactylError: the evaluation is missing, damaged or of another checkpoint, the network is too large to ship, or
+            another file has one of the names and may not be overwritten.
     """
     from vision.estimator import PoseEstimator  # imports torch
     from vision.network_files import WEIGHTS, export_weights
@@ -87,17 +91,22 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         )
     name = config.name or evaluation.object.name
     weights = (config.output or WEIGHTS) / f"{name}.pt"
+    card_path = weights.with_suffix(".md")
     with tempfile.TemporaryDirectory() as folder:  # existing files are replaced only if everything succeeds
         exported = Path(folder) / weights.name
         export_weights(config.checkpoint, exported)
         if (size := exported.stat().st_size) > MOST_BYTES:
             raise DactylError(f"{weights}: {size:,} bytes, more than {MOST_BYTES:,}; ship a smaller network")
+        digest = sha256(exported)
+        again = weights.is_file() and sha256(weights) == digest
+        if (taken := [path for path in (weights, card_path) if path.exists()]) and not (again or config.overwrite):
+            raise DactylError(f"{taken[0]}: exists; choose another --name, or replace it with --overwrite true")
         description = PoseEstimator.from_checkpoint(exported).description
         load = f'from_checkpoint("{weights.name}")' if config.output else f'from_pretrained("{name}")'
-        card = model_card(name, load, description, evaluation, sha256(exported), size)
+        card = model_card(name, load, description, evaluation, digest, size)
         atomic_write(weights, exported.read_bytes())
-    atomic_write(weights.with_suffix(".md"), card.encode())
-    return weights, weights.with_suffix(".md")
+    atomic_write(card_path, card.encode())
+    return weights, card_path
 
 
 def model_card(name: str, load: str, description: str, evaluation: Evaluation, digest: str, size: int) -> str:

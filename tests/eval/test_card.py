@@ -86,6 +86,29 @@ def test_a_network_too_large_to_ship_leaves_what_ships(
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("taken", ["block.pt", "block.md"])
+def test_other_weights_are_replaced_only_if_asked(
+    taken: str, measured: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a name, a network of the shipped object bears the name of the shipped weights."""
+    monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
+    given = ["--checkpoint", str(measured[0]), "--evaluation", str(measured[1])]
+    (tmp_path / taken).write_text("not ours")
+    with pytest.raises(DactylError, match=rf"{taken}: exists; choose another --name, or replace it with --overwrite"):
+        main_package_model(given)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(taken, "not ours")]
+    main_package_model([*given, "--overwrite", "true"])
+    assert PoseEstimator.from_pretrained("block").object.name == "block"
+
+
+def test_the_same_weights_may_be_packaged_again(measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    package(measured, tmp_path)
+    card = (tmp_path / "block.md").read_bytes()
+    (tmp_path / "block.md").unlink()  # as after a kill between the two files
+    package(measured, tmp_path)
+    assert (tmp_path / "block.md").read_bytes() == card
+
+
 @pytest.mark.parametrize("name", ["../block", "Block", "block.pt", "-block", "", "a b"])
 def test_other_names_are_refused(name: str, measured: tuple[Path, Path, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name must be lower-case letters and digits with hyphens between"):
