@@ -22,7 +22,8 @@ from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import others_that_draw, traits_of
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt, generator, unit_vector
+from datagen.variation import generator, unit_vector
+from vision.distributions import Uniform, UniformInt
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import to_jsonable

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.variation import Uniform, UniformInt, generator
+from datagen.variation import generator
 from vision.bounds import fraction
 from vision.color import linear_from_srgb, srgb_from_linear
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.rig import Rig

@@ -18,7 +18,7 @@ from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.scene import compile_scene
-from datagen.variation import Uniform
+from vision.distributions import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.rotations import FloatArray

@@ -10,10 +10,10 @@ import numpy as np
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
-from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
+from vision.distributions import Uniform, UniformInt
 from vision.geometry.cameras import Cameras
 
 

@@ -31,9 +31,9 @@ from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
-from datagen.variation import Uniform, UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset

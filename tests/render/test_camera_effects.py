@@ -20,11 +20,11 @@ from datagen.pictures.camera_effects import (
     photographed,
 )
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
 from tests.scenes import rig, scene
 from train.camera_model import disc_kernels, line_kernels
 from vision.color import linear_from_srgb
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.scene.rig import Rig
 
