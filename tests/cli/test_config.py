@@ -8,7 +8,8 @@ from typing import Literal
 
 import pytest
 
-from dactyl.cli import COMMANDS, main
+from dactyl.cli import main
+from dactyl.commands import COMMANDS
 from datagen.generate.config import RenderConfig
 from vision.config import UsageError, parse
 from vision.io.json_values import differences, to_jsonable
