@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datagen.pictures.camera_effects import CameraEffectsConfig
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,6 +32,7 @@ from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
+from vision.camera_effects import CameraEffectsConfig
 from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.io.store import Location
