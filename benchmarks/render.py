@@ -27,6 +27,7 @@ choose_opengl()  # before MuJoCo is imported: its Renderer would otherwise look 
 
 import numpy as np  # noqa: E402
 
+from benchmarks.configurations import render_config  # noqa: E402
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.samples import make_samples  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
@@ -43,8 +44,8 @@ from vision.scene.scene import Scene  # noqa: E402
 from vision.storage.shards import encode_sample, write_shard  # noqa: E402
 
 OURS = RenderOptions()
-ONE_CASTS = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256)
-FAST = dataclasses.replace(ONE_CASTS, environment_lights=True)  # configs/render/filament-fast.yaml
+FAST = render_config("filament-fast").render
+ONE_CASTS = dataclasses.replace(FAST, environment_lights=False)
 RENDERERS = {
     "filament": ("filament", OURS),
     "filament, one light casts, none on the background": ("filament", ONE_CASTS),

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.configurations import render_config
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.policy import TRAINED, create_policy
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions
 from datagen.render.sample import Sample
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import SUBSTEPS, Environment
+from datagen.sim.scene import PHYSICS_TIMESTEP
 from datagen.variation import generator
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import matrix_from_quaternion
@@ -35,8 +36,7 @@ from vision.scene.calibration import save_calibration
 from vision.scene.rig import Camera, Rig
 from vision.scene.scene import Scene
 
-_SUBSTEP_S = 0.008
-_OPTIONS = RenderOptions(shadow_lights=1, environment_lights=True, shadow_map_size=256, background_shadows=False)
+_OPTIONS = render_config("filament-fast").render
 
 
 @dataclass
@@ -120,7 +120,7 @@ def _motion(environment: Environment, frames: list[tuple[np.ndarray, np.ndarray]
     quaternion = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
     turn = matrix_from_quaternion(quaternion)
     return {
-        "time_s": steps * _SUBSTEP_S * np.arange(1, len(frames) + 1),
+        "time_s": steps * PHYSICS_TIMESTEP * np.arange(1, len(frames) + 1),
         "joint_position": qpos[:, environment.scene.hand_qpos],
         "position": qpos[:, place : place + 3],
         "quaternion": quaternion,

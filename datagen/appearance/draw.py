@@ -15,14 +15,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
-from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
+from datagen.pictures.numpy_effects import draw_effects
 from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render import others_that_draw, traits_of
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt, generator, unit_vector
+from datagen.variation import generator, unit_vector
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import to_jsonable

@@ -19,7 +19,7 @@ from datagen.appearance.room import Surfaces
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import ViewLabeller
-from datagen.pictures.camera_effects import photographed
+from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
@@ -142,7 +142,7 @@ def encoded_samples(
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
             guard.check(sample, images)
-            taken = photographed(images, sample.appearance.camera_effects, scene.rig)
+            taken = apply_effects(images, sample.appearance.camera_effects, scene.rig)
             masks = None
             if views is not None:
                 seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))

@@ -11,8 +11,9 @@ from datagen.pictures.pool import check_pool, draw_number, opened, source_of
 from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import picture_files
-from datagen.variation import LogUniform, generator
+from datagen.variation import generator
 from vision.bounds import fraction
+from vision.distributions import LogUniform
 from vision.errors import DactylError
 
 MAP_HEIGHT = 128

@@ -11,8 +11,9 @@ from typing import Any
 from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
 from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
-from datagen.variation import LogUniform, generator
+from datagen.variation import generator
 from vision.bounds import fraction
+from vision.distributions import LogUniform
 from vision.errors import DactylError
 from vision.io.json_values import to_jsonable
 

@@ -19,7 +19,7 @@ from datagen.sim.physics import Generators, Physics, PhysicsRandomization
 from datagen.sim.scene import PHYSICS_TIMESTEP, SimScene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.variation import LogUniform, Uniform
+from vision.distributions import LogUniform, Uniform
 from vision.geometry.rotations import FloatArray
 from vision.published import STEP_SECONDS
 

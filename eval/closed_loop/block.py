@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from vision.io.files import sha256
 from vision.progress import Advance
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
+from vision.trials import Ending
 
 BLOCK = 10  # trials in one task, stepped and estimated together
 
@@ -46,7 +46,7 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
     config_fingerprint: Text
     trials: tuple[Count, ...]
     goals: tuple[Count, ...]
-    endings: tuple[Literal["dropped", "late", "complete"], ...]
+    endings: tuple[Ending, ...]
     policy: Text
     trace_sha256: Sha256 | None
 

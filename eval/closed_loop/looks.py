@@ -5,43 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.draw import draw_appearance
+from datagen.appearance.plain import PLAIN_LOOK
 from datagen.render.base import Renderer
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
-from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
-
-
-def _always(value: float) -> Uniform:
-    return Uniform(value, value)
-
-
-PLAIN_LOOK = AppearanceConfig(
-    camera_position=_always(0.0),
-    camera_rotation_deg=_always(0.0),
-    camera_fovy_deg=_always(0.0),
-    robot_color=_always(0.5),
-    robot_metallic=_always(0.15),
-    robot_glossiness=_always(0.5),
-    object_hue=_always(0.0),
-    object_saturation=_always(0.0),
-    object_value=_always(0.0),
-    object_metallic=_always(0.1),
-    object_glossiness=_always(0.1),
-    letter_value=_always(1.0),
-    background_color=_always(0.3),
-    background_metallic=_always(0.15),
-    background_glossiness=_always(0.5),
-    lights=UniformInt(5, 5),
-    light_distance=_always(1.25),
-    light_relative_intensity=_always(1.0),
-    light_total_intensity=_always(7.5),
-)
-"""The middle of the ranges of Table 9: a grey hand on darker grey, calibrated object colours, nominal cameras."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
-from datagen.pictures.camera_effects import CameraEffectsConfig
 from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
 from datagen.pictures.texture_pool import TextureConfig, files_of
 from datagen.render import RENDERERS, others_that_draw, traits_of
@@ -31,9 +30,10 @@ from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
-from datagen.variation import Uniform, UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset

@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt
 from tests.scenes import scene
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.scene.rig import Camera, Rig
 

@@ -19,9 +19,9 @@ from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.sample import Appearance, Sample
 from datagen.render.world_values import WorldValues
-from datagen.variation import UniformInt
 from tests.render.looks import ABOVE_HAND, at, plain_look
 from tests.scenes import scene as scene_of
+from vision.distributions import UniformInt
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.scene.scene import Scene

@@ -27,10 +27,10 @@ from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
 from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
-from datagen.variation import LogUniform
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
 from tests.scenes import scene as scene_of
 from vision.color import srgb_from_linear
+from vision.distributions import LogUniform
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene

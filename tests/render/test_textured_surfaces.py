@@ -18,9 +18,9 @@ from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textur
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Appearance
-from datagen.variation import LogUniform
 from tests.render.looks import at, plain_look
 from tests.scenes import scene as scene_of
+from vision.distributions import LogUniform
 from vision.errors import DactylError
 from vision.scene.scene import Scene
 

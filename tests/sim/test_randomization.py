@@ -24,8 +24,9 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, Randomiz
 from datagen.sim.scene import SimScene, compile_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.variation import LogUniform, Normal, Uniform, generator
+from datagen.variation import generator
 from tests.scenes import scene
+from vision.distributions import LogUniform, Normal, Uniform
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.objects import Piece
 
