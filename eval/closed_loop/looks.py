@@ -10,6 +10,7 @@ import numpy as np
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
+from datagen.sim.materials import Material
 from datagen.variation import Uniform, UniformInt
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.estimator import Estimator
@@ -61,7 +62,7 @@ def draw_look(
     appearance: AppearanceConfig,
     protocol: ProtocolName,
     estimator: Estimator,
-    materials: Sequence[str],
+    materials: Sequence[Material],
     seed: int,
     trials: Sequence[int],
 ) -> TrialAppearance:
