@@ -18,6 +18,7 @@ from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
+from datagen.sim.materials import Material
 from datagen.sim.scene import compile_scene
 from vision.distributions import Uniform
 from vision.drawing.gif import save_gif
@@ -104,7 +105,7 @@ def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: 
     return Camera(name="film", width=_SIZE, height=_SIZE, intrinsics=intrinsics, extrinsics=extrinsics)
 
 
-def _look(scene: Scene, materials: Sequence[str]) -> Appearance:
+def _look(scene: Scene, materials: Sequence[Material]) -> Appearance:
     """Return the plain appearance on a light background, in even light."""
     light = replace(PLAIN_LOOK, background_color=Uniform(0.8, 0.8), background_glossiness=Uniform(0.1, 0.1))
     look = draw_appearance(light, scene, materials, seed=0, index=0)
