@@ -23,6 +23,7 @@ from datagen.pictures.camera_effects import photographed
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
+from datagen.sim.materials import Material
 from datagen.states.files import States, load_states
 from datagen.variation import generator
 from vision.errors import DactylError
@@ -40,7 +41,7 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 
 
 def make_samples(
-    config: RenderConfig, scene: Scene, states: States, materials: tuple[str, ...], indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: States, materials: tuple[Material, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
     """Yield samples to render and their labels, except labels of views; each depends only on (config, index)."""
     for index in indices:

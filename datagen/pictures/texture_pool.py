@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
 from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
+from datagen.sim.materials import Material
 from datagen.variation import LogUniform, generator
 from vision.bounds import fraction
 from vision.errors import DactylError
@@ -117,20 +118,19 @@ class TextureUse:
 
 
 def draw_textures(
-    config: TextureConfig, materials: Sequence[str], seed: int, index: int, plain: Collection[str] = ()
+    config: TextureConfig, materials: Sequence[Material], seed: int, index: int
 ) -> tuple[TextureUse, ...]:
     """Draw the textures of sample ``index`` of the dataset with ``seed``, on some of the scene's materials, but not on
-    ``plain`` ones, which have their own texture."""
+    letters or parts of the object with their own texture."""
     if not config.any:
         return ()
+    probability = {"link": config.links, "surface": config.object, "letter": 0.0, "background": config.background}
     uses = []
     for number, material in enumerate(materials):
-        group = material.partition("/")[0]
-        probability = {"link": config.links, "background": config.background, "letter": 0.0}.get(group, config.object)
-        if material in plain:
+        if material.part is not None and material.part.texture is not None:
             continue
         rng = generator(seed, index, f"texture/{material}")
-        if rng.random() < probability:
+        if rng.random() < probability[material.group]:
             source = source_of(config, _WHAT, seed, draw_number(config, index, rng), files_of)
             scale = float(config.scale(generator(seed, index, f"texture.scale/{material}")))
             uses.append(TextureUse(number, source, texture_from(source).name, scale))

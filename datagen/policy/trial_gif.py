@@ -17,6 +17,7 @@ from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
+from datagen.sim.materials import Material
 from datagen.sim.scene import compile_scene
 from datagen.variation import Uniform
 from vision.drawing.gif import save_gif
@@ -103,7 +104,7 @@ def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: 
     return Camera(name="film", width=_SIZE, height=_SIZE, intrinsics=intrinsics, extrinsics=extrinsics)
 
 
-def _look(scene: Scene, materials: Sequence[str]) -> Appearance:
+def _look(scene: Scene, materials: Sequence[Material]) -> Appearance:
     """Return an appearance with calibrated colours, a grey hand, even light and nominal cameras."""
     nothing = Uniform(0.0, 0.0)
     config = AppearanceConfig(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datagen.render.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
+from datagen.sim.materials import Material
 from vision.bounds import at_least_one, drawable_size
 from vision.scene.scene import Scene
 
@@ -68,8 +69,8 @@ class Renderer(Protocol):
     """Renderer of the samples of one scene. A context manager that frees the graphics context on exit."""
 
     info: RendererInfo
-    materials: tuple[str, ...]
-    """Names of the materials in the order of ``Appearance``."""
+    materials: tuple[Material, ...]
+    """Materials in the order of ``Appearance``, as ``datagen.sim.scene.compile_scene`` makes them."""
     batch_size: int
     """Preferred number of samples per call."""
     reusable: bool

@@ -38,7 +38,7 @@ class UnityRenderer:
 
     Attributes:
         info: engine, device and graphics interface as the player reports them.
-        materials: names of the materials in the order of ``Appearance``.
+        materials: materials in the order of ``Appearance``.
 
     Raises:
         DactylError: the player cannot be started, is of another version, or fails the probe.
@@ -55,7 +55,7 @@ class UnityRenderer:
         self.materials = compiled.materials
         self._pack = export_scene(compiled)
         self._bodies = np.array([compiled.model.body(body.name).id for body in self._pack.bodies])
-        self._background = [n for n, name in enumerate(self.materials) if name.partition("/")[0] == "background"]
+        self._background = [n for n, material in enumerate(self.materials) if material.group == "background"]
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
         self._crew = Crew(unity.player, self._pack.encode(), self._sizes, unity.msaa)

@@ -22,7 +22,7 @@ from datagen.pictures.camera_effects import (
 from datagen.render.sample import Appearance
 from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
-from tests.scenes import rig, scene
+from tests.scenes import BACKGROUND, rig, scene
 from train.camera_model import disc_kernels, line_kernels
 from vision.color import linear_from_srgb
 from vision.errors import DactylError
@@ -99,7 +99,7 @@ def test_effects_are_drawn_by_value_and_stored() -> None:
     assert all(40 <= effects.jpeg_quality <= 95 for effects in one)
     assert draw_effects(CameraEffectsConfig(), 3, 5, 7) == ()
     config = AppearanceConfig(camera_effects=dataclasses.replace(FULL, probability=1.0))
-    look = draw_appearance(config, scene(), ["background"], 0, 5)
+    look = draw_appearance(config, scene(), [BACKGROUND], 0, 5)
     assert Appearance.from_json(look.to_json(), "sample 5").camera_effects == look.camera_effects
     assert len(look.camera_effects) == 3
     for wrong in ({}, look.to_json()["camera_effects"][0] | {"defocus": 5}):

@@ -29,6 +29,7 @@ from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
 from datagen.variation import LogUniform
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
+from tests.scenes import BACKGROUND
 from tests.scenes import scene as scene_of
 from vision.color import srgb_from_linear
 from vision.errors import DactylError
@@ -217,12 +218,12 @@ def test_a_turn_is_counter_clockwise_and_kept_in_the_name_of_the_map() -> None:
 def test_an_appearance_stores_what_draws_its_surroundings_again(tmp_path: Path) -> None:
     write(tmp_path / "room.hdr", np.full((16, 32, 3), 0.5))
     config = AppearanceConfig(surroundings=SurroundingsConfig(probability=1.0, folder=tmp_path, folder_fraction=0.5))
-    looks = [draw_appearance(config, scene_of(), ["background"], 0, index) for index in range(40)]
+    looks = [draw_appearance(config, scene_of(), [BACKGROUND], 0, index) for index in range(40)]
     uses = [look.surroundings for look in looks]
     assert {use.source.partition(":")[0] for use in uses if use} == {"picture", "room", "studio", "sky"}
     again = [Appearance.from_json(look.to_json(), "sample").surroundings for look in looks]
     assert again == uses
-    assert "surroundings" not in draw_appearance(AppearanceConfig(), scene_of(), ["background"], 0, 5).to_json()
+    assert "surroundings" not in draw_appearance(AppearanceConfig(), scene_of(), [BACKGROUND], 0, 5).to_json()
     for wrong in ({"source": "room:0:1"}, {**looks[0].to_json()["surroundings"], "turn": 3}, None):
         with pytest.raises(DactylError, match="sample 5: not an appearance"):
             Appearance.from_json(looks[0].to_json() | {"surroundings": wrong}, "sample 5")

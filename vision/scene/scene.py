@@ -81,16 +81,34 @@ class Scene(Plain, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """Return JSON values from which :meth:`from_json` restores the same scene bit for bit."""
         plain: dict[str, Any] = to_plain(self)
+        for part in plain["object"]["parts"]:
+            if part["letter"] == _named_as_letter(part):
+                del part["letter"]
         return plain
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> Scene:
         """Return the scene of JSON values; :class:`DactylError` names their file, ``where``, and the wrong key."""
-        return from_plain(value, cls, where)
+        return from_plain(_with_letters(value), cls, where)
 
     def with_rig(self, rig: Rig) -> Scene:
         """Return the same scene with other cameras."""
         return replace(self, rig=rig)
+
+
+def _named_as_letter(part: dict[str, Any]) -> bool:
+    """Return whether a stored part without the key ``letter`` is one. Files have this key only where it says something
+    else than the part's name, so that files of our objects stay the same as before it was added."""
+    return str(part.get("name")).startswith("letter/")
+
+
+def _with_letters(value: Any) -> Any:
+    """Return JSON values of a scene whose parts all have the key ``letter``; others as they are."""
+    match value:
+        case {"object": {"parts": [*parts]} as target}:
+            told = [{"letter": _named_as_letter(part), **part} if isinstance(part, dict) else part for part in parts]
+            return {**value, "object": {**target, "parts": told}}
+    return value
 
 
 PARTS = ("object", "rig", "hand", "background", "workspace")
