@@ -20,7 +20,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.camera_effects import photographed
-from datagen.render import create_renderer
+from datagen.render import create_renderer, traits_of
 from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
 from datagen.sim.materials import Material
@@ -162,7 +162,7 @@ def shard_renderer(name: str, scene: Scene, options: RenderOptions) -> Iterator[
     """Provide a renderer at the beginning of its shard: a new one, or a reusable one kept until the process ends."""
     key = (name, scene, options)
     renderer = _kept.get(key) or create_renderer(*key)
-    if renderer.reusable and key not in _kept:
+    if traits_of(name).reusable and key not in _kept:
         _kept[key] = renderer
         # Worker processes run finalizers while threads are alive; atexit would be too late to end players properly.
         multiprocessing.util.Finalize(None, renderer.close, exitpriority=0)

@@ -45,10 +45,11 @@ EXTRAS = frozenset({"textures", "clutter", "surroundings"})
 
 @dataclass(frozen=True)
 class RendererTraits:
-    """Traits that a renderer's class declares by attributes of these names; the default holds for one it lacks.
+    """Traits of a renderer. The class of another package declares them by attributes of these names; the default holds
+    for one it lacks.
 
     Attributes:
-        draws: members of :data:`EXTRAS` that it draws; it is never given others.
+        draws: members of :data:`EXTRAS` that it draws; no dataset gives it others.
         camera_effects: camera effects are applied to its images; false if training takes the images as drawn.
         reusable: it is slow to start and a sample's image never depends on earlier ones, so that one renderer makes all
             shards of its process.
@@ -73,8 +74,6 @@ class Renderer(Protocol):
     """Materials in the order of ``Appearance``, as ``datagen.sim.scene.compile_scene`` makes them."""
     batch_size: int
     """Preferred number of samples per call."""
-    reusable: bool
-    """As in :class:`RendererTraits`, whose other attributes are optional."""
 
     def skip(self, count: int) -> None:
         """Act, before the first sample, as if ``count`` samples had been drawn.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.classic_textures import ClassicTextures, upload
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
@@ -46,9 +46,6 @@ class ClassicRenderer:
     """
 
     batch_size = 1
-    reusable = False
-    repeatable = True
-    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         load_triton_first()

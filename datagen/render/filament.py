@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_output import captured_output, without_idle_warnings
@@ -44,9 +44,6 @@ class FilamentRenderer:
     """
 
     batch_size = 1
-    reusable = False
-    repeatable = True
-    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         require_vulkan()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.sample import Sample, refuse_textures
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
@@ -43,9 +43,6 @@ class UnityRenderer:
     Raises:
         DactylError: the player cannot be started, is of another version, or fails the probe.
     """
-
-    reusable = True
-    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options

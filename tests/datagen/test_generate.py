@@ -58,7 +58,6 @@ class Painter:
     """
 
     batch_size = 3
-    reusable = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = compiled().materials
 
