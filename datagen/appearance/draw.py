@@ -19,8 +19,6 @@ from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
 from datagen.pictures.pool import files_hash
 from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render import others_that_draw, traits_of
-from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance
 from datagen.sim.materials import Material
 from datagen.variation import Uniform, UniformInt, generator, unit_vector
@@ -118,23 +116,6 @@ class AppearanceConfig:
         elif self.surroundings.folder is not None:
             identity["surroundings"]["folder"] = files_hash(self.surroundings.folder, maps_of(self.surroundings.folder))
         return identity
-
-
-def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
-    """Raise ValueError if values would be drawn that the renderer does not show."""
-    if appearance.clutter.any and "clutter" not in traits_of(renderer).draws:
-        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
-    if appearance.surroundings.any and "surroundings" not in traits_of(renderer).draws:
-        others = others_that_draw("surroundings")
-        raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
-    if appearance.camera_effects.any and not traits_of(renderer).camera_effects:
-        raise ValueError(
-            f"appearance.camera_effects: renderer {renderer} has none, trainings add their own; leave them out"
-        )
-    if appearance.textures.any and not render.textures:
-        raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
-    if render.textures and "textures" not in traits_of(renderer).draws:
-        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others_that_draw('textures')}")
 
 
 def draw_appearance(

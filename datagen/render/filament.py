@@ -23,7 +23,7 @@ from datagen.render.drivers import memory_limit_hint, require_vulkan
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_output import captured_output, without_idle_warnings
 from datagen.render.filament_textures import FilamentTextures
-from datagen.render.sample import Sample, refuse_textures
+from datagen.render.sample import Sample
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.errors import DactylError
@@ -52,7 +52,7 @@ class FilamentRenderer:
 
         self._mjrf = mjrf
         self._options = options
-        self._stage = Stage(scene, options)
+        self._stage = Stage(scene, options, "filament")
         self._padded = (scene.rig.height, scene.rig.width)
         self.materials = self._stage.scene.materials
         with captured_output(1) as log:
@@ -184,8 +184,6 @@ class FilamentRenderer:
         self._renderables.update(stage.data)
         if self._options.textures:
             self._textures.put_on(sample)
-        else:
-            refuse_textures(sample)
         self._clutter.put(sample)
         if not self._options.background_shadows and self._stage.scene.scene.background.kind == "plane":
             self._bare_background.set_material(self._background.get_material())

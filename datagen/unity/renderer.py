@@ -13,7 +13,7 @@ from PIL import Image
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.base import RendererInfo, RenderOptions
-from datagen.render.sample import Sample, refuse_textures
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import records, wire
@@ -47,7 +47,7 @@ class UnityRenderer:
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options
         self._sizes = tuple((camera.width, camera.height) for camera in scene.rig.cameras)
-        self._stage = Stage(scene, options)
+        self._stage = Stage(scene, options, "unity")
         compiled = self._stage.scene
         self.materials = compiled.materials
         self._pack = export_scene(compiled)
@@ -135,8 +135,6 @@ class UnityRenderer:
         shown = sorted({hashes[key] for sample in samples for key in _pictures(sample)})
         for row, sample in enumerate(samples):
             self._stage.set(sample)
-            if not options.textures:
-                refuse_textures(sample)
             look, used = sample.appearance, scene.light_ids[: len(sample.appearance.light_position)]
             cameras[row] = self._cameras(sample)
             bodies["position"][row] = self._stage.data.xpos[self._bodies]

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from datagen.appearance.clutter import ClutterConfig
-from datagen.appearance.draw import AppearanceConfig, require_drawable
+from datagen.appearance.draw import AppearanceConfig
 from datagen.generate.config import RenderConfig
+from datagen.generate.drawable import require_drawable
 from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.surroundings_pool import SurroundingsConfig
 from datagen.render import RENDERERS, create_renderer

@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.config import RenderConfig
+from datagen.generate.drawable import require_drawable
 from datagen.pictures.surroundings import directions, radiance_towards, turned
 from datagen.pictures.surroundings_pool import (
     SurroundingsConfig,
@@ -255,7 +256,7 @@ def test_impossible_surroundings_are_refused(change: dict, named: str) -> None:
 
 def test_renderers_that_draw_none_refuse(tmp_path: Path) -> None:
     some = AppearanceConfig(surroundings=SurroundingsConfig(probability=0.5))
-    with pytest.raises(ValueError, match=r"appearance\.surroundings: renderer warp draws none yet"):
+    with pytest.raises(ValueError, match=r"appearance\.surroundings: renderer warp draws no surroundings yet"):
         RenderConfig(states=tmp_path, output=tmp_path, renderer="warp", appearance=some)
     for renderer in ("filament", "unity"):
         require_drawable(some, OPTIONS, renderer)

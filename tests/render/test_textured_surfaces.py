@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,14 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.config import RenderConfig
+from datagen.generate.drawable import require_drawable
 from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Appearance
+from datagen.render.world_values import WorldValues
 from datagen.sim.materials import Material
 from datagen.variation import LogUniform
 from tests.render.looks import at, plain_look
@@ -155,10 +156,10 @@ def test_options_alone_change_no_picture(name: str) -> None:
 
 
 def test_renderers_that_draw_none_refuse_by_name() -> None:
-    if find_spec("warp") is None:
-        pytest.skip("the extra warp is not installed")
-    with pytest.raises(DactylError, match="renderer warp: draws no textures yet"):
-        create_renderer("warp", scene(), OPTIONS)
+    values = WorldValues(scene(), OPTIONS)
+    sample = at(7, TURNED, look_with("noise:0:0", values.stage.scene.materials))
+    with pytest.raises(DactylError, match="sample 7: has textures, which warp does not draw"):
+        values([sample])
 
 
 PART = Part(name="face/A", mesh=Mesh(np.eye(3), np.array([[0, 1, 2]]), np.zeros((3, 2))))
