@@ -42,6 +42,7 @@ from vision.errors import DactylError
 from vision.hardware import torch_device
 from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
+from vision.scene.scene import Scene
 from vision.storage.folders import reserve_output
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
@@ -52,11 +53,11 @@ _COLUMNS = (
 
 
 class Training:
-    """Training that ``run`` continues until ``config.steps``."""
+    """Training in the configured scene, complete, that ``run`` continues until ``config.steps``."""
 
-    def __init__(self, config: HerConfig) -> None:
-        self.config = config
-        environment = config.environment()
+    def __init__(self, config: HerConfig, scene: Scene) -> None:
+        self.config, self.scene = config, scene
+        environment = config.environment(scene)
         self.layout, self.target = layout_of(environment.scene), environment.scene.object
         widths = Widths(self.layout.state, environment.hidden().shape[1], self.layout.actuators)
         self.learner = self._learner(widths.hidden)
@@ -81,7 +82,7 @@ class Training:
         """Train, with logs and checkpoints."""
         config, saved = self.config, time.monotonic()
         with (
-            crew(config, self.episodes, self.steps) as self.players,
+            crew(config, self.scene, self.episodes, self.steps) as self.players,
             progress(f"training {config.output.name}", config.steps, "steps", self.steps) as advance,
         ):
             self.players.start(self._orders(), config.chunk)
@@ -228,6 +229,6 @@ def train(config: HerConfig) -> None:
     if config.torch_threads is not None:
         torch.set_num_threads(config.torch_threads)
     with exclusive_folder(config.output):
-        scene = complete_scene(config.scene).identity()  # its name alone would not reveal an edited file
-        reserve_output(config.output, config.identity() | {"scene": scene}, STARTS)
-        Training(config).run()
+        scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+        reserve_output(config.output, config.identity() | {"scene": scene.identity()}, STARTS)
+        Training(config, scene).run()

@@ -24,6 +24,7 @@ from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
 from tests.scenes import scene
+from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
 
 
@@ -72,6 +73,22 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     assert "random-exploration" in text
     again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
+
+
+def test_a_policy_that_is_replaced_between_plays_is_refused(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its two results would be of two policies."""
+
+    def play(*_: object) -> Result:
+        shipped.write_bytes(shipped.read_bytes() + b"\0")
+        return Result("mine", [1], 1, 0, 0)
+
+    monkeypatch.setattr("datagen.policy.evaluate.play", play)
+    config = EvaluatePolicyConfig(tmp_path / "out", policy=str(shipped), trials=1, baseline=False)
+    with pytest.raises(DactylError, match=f"policy {shipped}: was replaced while this command ran"):
+        evaluate_policy(config)
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_a_trial_is_filmed(shipped: Path, tmp_path: Path) -> None:
