@@ -24,7 +24,7 @@ from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE, Simulation
 from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text
-from vision.io.files import sha256
+from vision.io.files import require_unchanged, sha256
 from vision.progress import Advance
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
@@ -61,9 +61,17 @@ class BlockTask:
     """Plays one block of trials of one play and writes it.
 
     Block n of play p has the number ``p * blocks + n``.
+
+    Attributes:
+        config: configuration of the trials.
+        checkpoint_sha256: hash of the estimator's file; another one in its place is refused.
+        policy: label of the policy (:func:`datagen.policy.policy_label`), likewise.
+        config_fingerprint: fingerprint of the configuration, which contains both.
     """
 
     config: ClosedLoopConfig
+    checkpoint_sha256: str
+    policy: str
     config_fingerprint: str
 
     @property
@@ -101,11 +109,12 @@ class BlockTask:
     def _play(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
         simulation, source = list(config.plays())[number // self.blocks]
-        estimator = cached_estimator(config.checkpoint, config.device)
+        estimator, digest = cached_estimator(config.checkpoint, config.device)
+        require_unchanged(config.checkpoint, self.checkpoint_sha256, digest)
         environment = Environment(
             as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
         )
-        policy = create_policy(config.policy, environment.scene, len(trials))
+        policy = create_policy(config.policy, environment.scene, len(trials), self.policy)
         path = self.path(number)
         trace_sha256 = None
         if source == "state":
@@ -114,7 +123,7 @@ class BlockTask:
             with plain_renderer(estimator) as renderer:
                 look = look_of(config, simulation, estimator, renderer, trials)
                 if config.protocol == "self-calibrated":
-                    look = with_found_cameras(config, simulation, estimator, renderer, look, trials)
+                    look = with_found_cameras(config, simulation, self.policy, estimator, renderer, look, trials)
                 following = config.tracking if config.track else None
                 sight = VisionObserver(environment, estimator, renderer, look, trials, config.latency_steps, following)
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
@@ -141,5 +150,5 @@ def plain_renderer(estimator: Estimator) -> Renderer:
 
 
 @functools.lru_cache(maxsize=1)
-def cached_estimator(checkpoint: Path, device: str) -> Estimator:
+def cached_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
     return load_estimator(checkpoint, device)
