@@ -4,9 +4,9 @@ Players and learner work in chunks of steps: while a chunk is played with the we
 learns from all chunks so far. The result does not depend on which of them is faster.
 
 The output folder holds ``config.json`` (the configuration, written first), ``starts.npy`` (initial states of episodes),
-``checkpoint.pt`` (everything that a resumed training needs), ``policy.pt`` (the actor), ``progress.csv`` and
-``progress.png`` (the learning curve), and ``replay`` (experience). A training stopped by SIGTERM or SIGINT saves all of
-them first; a killed one resumes from its last checkpoint.
+``checkpoint.pt`` (networks and progress) and ``replay`` (experience), which a resumed training needs, ``policy.pt``
+(the actor), ``progress.csv`` and ``progress.png`` (the learning curve). A training stopped by SIGTERM or SIGINT saves
+all of them first; a killed one resumes from its last checkpoint.
 
 We implement this ourselves because no library has the whole method: stable-baselines3 has hindsight replay for SAC, TD3
 and TQC, but its actors and critics see the same observation, and its critics are regressed to returns, whereas ours
@@ -214,10 +214,10 @@ class Training:
         content = load_file(path, "checkpoint")
         with fitting(path):
             self.learner.load_state_dict(content["learner"])
-        self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
-        self.core_seconds, self.width.value = content["core_seconds"], content["width"]
-        self.episodes = content["episodes"]
-        return int(content["replay_time"])
+            self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
+            self.core_seconds, self.width.value = content["core_seconds"], content["width"]
+            self.episodes = content["episodes"]
+            return int(content["replay_time"])
 
 
 def train(config: HerConfig) -> None:

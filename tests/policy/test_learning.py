@@ -392,6 +392,17 @@ def test_weights_go_to_players_by_value(tmp_path: Path) -> None:
     assert {type(value) for part in (orders.actor, orders.normaliser) for value in part.values()} == {np.ndarray}
 
 
+@pytest.mark.parametrize("key", ["core_seconds", "replay_time"])
+def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path, key: str) -> None:
+    config, path = replace(TINY, output=tmp_path), tmp_path / "checkpoint.pt"
+    Training(config, scene("block")).save()
+    content = torch.load(path)
+    del content[key]
+    torch.save(content, path)
+    with pytest.raises(DactylError, match=f"{path}: does not fit this version's network \\('{key}'\\); train it again"):
+        Training(config, scene("block"))
+
+
 def test_players_simulate_the_scene_that_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its file may be edited after the training has read it."""
     path, block = tmp_path / "it.yaml", (SCENES / "block.yaml").read_text()
