@@ -13,8 +13,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.machine import describe
 from datagen.generate.config import RenderConfig
@@ -36,7 +38,7 @@ _TIMES = 3
 
 @dataclass(frozen=True)
 class Use:
-    """Task that makes one process's samples; its result is memory, MB, private and with what is shared, and time, s."""
+    """Task that makes one process's samples; its result is memory, MB, its own and all that is mapped, and time, s."""
 
     config: RenderConfig
     scene: Scene
@@ -48,10 +50,11 @@ class Use:
         for _ in make_samples(self.config, self.scene, self.states, self.materials, indices):
             pass
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-        private, resident = (
-            sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1e3 for kind in ("Private_", "Rss:")
+        own, mapped = (
+            sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1e3
+            for kind in ("Anonymous:", "Rss:")
         )
-        return private, resident, time.process_time()
+        return own, mapped, time.process_time()
 
 
 def make_up(folder: Path, scene: Scene, count: int) -> None:
@@ -62,7 +65,7 @@ def make_up(folder: Path, scene: Scene, count: int) -> None:
     for part, first in enumerate(range(0, count, _PART)):
         rows = min(_PART, count - first)
         lengths = {"J": len(hand.joints), "F": len(hand.fingertips)}
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             key: np.random.default_rng(part).uniform(
                 0, 0.1, (rows, *(lengths[size] if isinstance(size, str) else size for size in field.shape))
             )
@@ -85,7 +88,7 @@ def main() -> None:
     materials = compile_scene(scene).materials
     print(describe())
     print(f"\n{TASKS_PER_PROCESS * _SHARD:,} samples by one process; the least of {_TIMES}\n")
-    print("| states | private memory, MB | with shared memory, MB | processor time, s | read once, s |")
+    print("| states | own memory, MB | with what is shared, MB | processor time, s | read once, s |")
     print("|---:|---:|---:|---:|---:|")
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +99,8 @@ def main() -> None:
             read = time.process_time() - began
             task = Use(config, scene, materials, states)
             used = [result for _, result in run(task, range(_TIMES), 1, lambda _: None, tasks_per_process=1)]
-        private, resident, seconds = np.min(used, axis=0)
-        print(f"| {count:,} | {private:.0f} | {resident:.0f} | {seconds:.2f} | {read:.2f} |", flush=True)
+        own, mapped, seconds = np.min(used, axis=0)
+        print(f"| {count:,} | {own:.0f} | {mapped:.0f} | {seconds:.2f} | {read:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
