@@ -156,7 +156,7 @@ def scored(folder: Path, argv: list[str], batches: int, tests: dict[str, str]) -
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if status := subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode:
             raise DactylError(f"{folder}: dactyl train ended with status {status}; the same command goes on")
-        estimator = load_estimator(folder / "training" / "last.ckpt", "auto")
+        estimator, _ = load_estimator(folder / "training" / "last.ckpt", "auto")
         for test in sorted(missing):
             dataset = TripletDataset(tests[test])
             scores[test] = {}

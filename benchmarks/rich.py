@@ -23,7 +23,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import encoded_samples
 from datagen.render import create_renderer
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.files import load_states
+from datagen.states.drawn import load_drawn_states
 
 _CHUNK = 8  # samples of one in a row
 
@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "states"
         collect(StatesConfig(path, count=64, seed=0, worlds=8, threads=1))
-        states = load_states(path)
+        states = load_drawn_states(path)
         running, spent, device = {}, {}, ""
         for seed, (label, asked) in enumerate(configurations(path).items()):
             config = dataclasses.replace(asked, seed=seed)  # so that none reuses another's pools

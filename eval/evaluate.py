@@ -51,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     from vision.network_files import weights_file  # imports torch
 
     checkpoint = weights_file(str(config.checkpoint))
-    estimator = load_estimator(checkpoint, config.device)
+    estimator, digest = load_estimator(checkpoint, config.device)
     for dataset in (*test_sets.values(), *([training_set] if training_set else [])):
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
@@ -62,7 +62,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     conditions = {
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
     }
-    run = _Run(config, estimator, checkpoint_origin(checkpoint))
+    run = _Run(config, estimator, checkpoint_origin(checkpoint, digest))
     for name, dataset in test_sets.items():
         if learnt_from(run.checkpoint, dataset):
             said = (

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 
 from datagen.appearance.pose_augmentation import augment_pose
-from datagen.generate.chunks import Chunks, states_excluding
+from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
 from datagen.generate.value_batches import ValueBatches
 from datagen.render import picture_options
-from datagen.states.files import states_fingerprint
+from datagen.states.drawn import load_drawn_states
 from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
 from train.batches import BATCH_KEYS, Batch, collate
@@ -55,13 +55,13 @@ class OnlineTriplets:
 
     def __init__(self, config: OnlineConfig, held_out_of: TripletDataset, held_out: NDArray[np.int64]) -> None:
         self.config = config
-        self._held_out: frozenset[int] = frozenset()
+        self._states = load_drawn_states(config.states)
         if self._is_of_these_states(held_out_of):
             episodes = (int(held_out_of.label(int(number))["episode"]) for number in held_out)
-            self._held_out = frozenset(episodes)
-        self._states = states_excluding(config.states, self._held_out)
+            self._states = self._states.excluding(episodes)
         if not len(self._states):
             raise DactylError(f"{config.states}: every episode is held out for validation; collect more states")
+        self._states = self._states.shared()
         self._described = self._describe()
         self.scene = self._described.drawn_scene()
 
@@ -95,7 +95,7 @@ class OnlineTriplets:
         for key in ("workers", "timeout_s", "device"):
             del identity[key]
         render = picture_options(self.config.render, self.config.renderer)
-        return identity | {"render": render, "states": states_fingerprint(self.config.states)}
+        return identity | {"render": render, "states": self._states.fingerprint}
 
     def batches(
         self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int, device: torch.device
@@ -110,10 +110,10 @@ class OnlineTriplets:
         workers = count_or_cores(config.workers, processes)
         if config.renderer == "warp":
             keys = tuple(key for key in BATCH_KEYS if key != "images")
-            values = ValueBatches(self._described, self.scene, self._held_out, per_batch, rank, world, keys)
+            values = ValueBatches(self._described, self.scene, self._states, per_batch, rank, world, keys)
             drawing = device if config.device == "auto" else torch.device(config.device)
             return DeviceBatches(values, range(first, end), drawing, workers, config.timeout_s)
-        chunks = Chunks(self._described, self.scene, self._held_out, per_batch, rank, world, begin, stop)
+        chunks = Chunks(self._described, self.scene, self._states, per_batch, rank, world, begin, stop)
         return OnlineBatches(chunks, workers, config.timeout_s)
 
     def _describe(self) -> RenderConfig:
@@ -131,7 +131,7 @@ class OnlineTriplets:
         )
 
     def _is_of_these_states(self, dataset: DatasetFolder) -> bool:
-        return dataset.manifest.config.get("states") == states_fingerprint(self.config.states)
+        return dataset.manifest.config.get("states") == self._states.fingerprint
 
 
 class OnlineBatches:

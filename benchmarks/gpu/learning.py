@@ -111,7 +111,7 @@ def evaluate(plan: Plan) -> None:
     """Measure triplets per second of evaluation, including decoding."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = TripletDataset(plan.folder / "val")
-    estimator = load_estimator(plan.folder / "training-stored" / "best.ckpt", device)
+    estimator, _ = load_estimator(plan.folder / "training-stored" / "best.ckpt", device)
     for protocol in ("nominal", "calibrated"):
         condition = Condition(protocol)
         predict(estimator, dataset, condition, 32)

@@ -7,15 +7,11 @@ render process would then load.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import encoded_samples, shard_renderer
-from datagen.states.files import States, load_states
+from datagen.states.drawn import DrawnStates
 from vision.progress import Advance
 from vision.scene.scene import Scene
 
@@ -30,14 +26,14 @@ class Chunks:
     Attributes:
         config: configuration of the samples.
         scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
-        held_out: episodes that are not used.
+        states: states of the samples.
         first: first position; earlier ones of its chunk are skipped.
         end: position after the last.
     """
 
     config: RenderConfig
     scene: Scene
-    held_out: frozenset[int]
+    states: DrawnStates
     per_batch: int
     rank: int
     world: int
@@ -61,11 +57,10 @@ class Chunks:
 
     def __call__(self, number: int, advance: Advance) -> list[dict[str, bytes]]:
         config, positions = self.config, self.positions(number)
-        states = states_excluding(config.states, self.held_out)
         encoded = []
         with shard_renderer(config.renderer, self.scene, config.render) as renderer:
             renderer.skip(positions.start - number * config.shard_size)
-            for members in encoded_samples(config, self.scene, states, renderer, map(self.index, positions)):
+            for members in encoded_samples(config, self.scene, self.states, renderer, map(self.index, positions)):
                 encoded.append(members)
                 advance(1)
         return encoded
@@ -74,12 +69,3 @@ class Chunks:
 def first_number(batch: int, per_batch: int, rank: int, world: int) -> int:
     """Return the number of a training process's first online sample in a batch; all have equal parts of each batch."""
     return (batch * world + rank) * per_batch
-
-
-@functools.lru_cache(maxsize=1)
-def states_excluding(folder: Path, held_out: frozenset[int]) -> States:
-    """Load the states of all episodes that are not held out; cached for the next call."""
-    states = load_states(folder)
-    keep = ~np.isin(states.episode, list(held_out))
-    arrays = {name: value[keep] for name, value in vars(states).items() if isinstance(value, np.ndarray)}
-    return States(states.scene, states.policy, states.seed, **arrays)

@@ -1,8 +1,8 @@
 """Shards as tasks of a Ray cluster, made by the same function as on one machine, so with the same bytes.
 
-Ray places the tasks, and repeats one elsewhere if its process or its node dies. Nodes need nothing but the tasks:
-states travel through Ray's object store, once per node, and finished shards are written directly to the output, which
-all nodes must be able to write: a shared folder, or a URL.
+Ray places the tasks, and repeats one elsewhere if its process or its node dies. Nodes need nothing but the tasks, which
+hold the states and travel through Ray's object store, once per node. Finished shards are written directly to the
+output, which all nodes must be able to write: a shared folder, or a URL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datagen.generate.shard_task import ShardTask
-from datagen.states.files import States
 from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
 from vision.progress import Advance
@@ -27,7 +26,6 @@ _IN_FLIGHT = 2_000  # tasks submitted to Ray at once: more than a cluster has co
 def run_on_ray(
     task: ShardTask,
     numbers: Sequence[int],
-    states: States,
     advance: Advance,
     *,
     address: str | None,
@@ -39,7 +37,6 @@ def run_on_ray(
     Args:
         task: task that makes one shard.
         numbers: numbers of the shards to make.
-        states: states of the task's configuration.
         advance: called with the number of samples of each finished shard.
         address: address of a cluster, ``host:port``; ``auto`` for the one that this machine belongs to; None to start
             Ray on this machine only, for the duration of the call.
@@ -57,12 +54,11 @@ def run_on_ray(
             max_retries=ATTEMPTS - 1,
             retry_exceptions=[TransientError],
         )(_make_shard)
-        # Put once: an argument would be sent with every task.
-        task_there, states_there = ray.put(task), ray.put(states)
+        task_there = ray.put(task)  # once: an argument would be sent with every shard
         left, waiting = iter(numbers), dict[Any, int]()
         while True:
             for number in itertools.islice(left, _IN_FLIGHT - len(waiting)):
-                waiting[shard.remote(task_there, states_there, number, timeout_s)] = number
+                waiting[shard.remote(task_there, number, timeout_s)] = number
             if not waiting:
                 return
             # A short timeout, so that Python can handle signals.
@@ -90,7 +86,7 @@ def _taken(ray: Any, reference: Any, number: int) -> ShardRecord:
     return record
 
 
-def _make_shard(task: ShardTask, states: States, number: int, timeout_s: float) -> ShardRecord:
+def _make_shard(task: ShardTask, number: int, timeout_s: float) -> ShardRecord:
     """Make one shard in a Ray worker. A process that hangs ends itself, by a thread that does not need Python."""
 
     def watch(_: int = 0) -> None:
@@ -99,6 +95,6 @@ def _make_shard(task: ShardTask, states: States, number: int, timeout_s: float) 
     os.environ[PLACE] = str(os.getpid())  # any number will do: it distributes processes over this node's GPUs
     watch()
     try:
-        return task.make(number, states, watch)
+        return task(number, watch)
     finally:
         faulthandler.cancel_dump_traceback_later()

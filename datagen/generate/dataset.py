@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask, encode_one
 from datagen.render import traits_of
-from datagen.states.files import load_states
+from datagen.states.drawn import load_drawn_states
 from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, run
 from vision.errors import DactylError
 from vision.hardware import count_or_cores
 from vision.io import store
-from vision.io.files import atomic_write, exclusive_folder, remove
+from vision.io.files import atomic_write, exclusive_folder, remove, require_unchanged
 from vision.io.json_values import fingerprint
 from vision.io.store import Location
 from vision.progress import Advance, progress
@@ -41,11 +42,11 @@ def generate(config: RenderConfig) -> TripletDataset:
             one with more triplets than configured, another process writes to it, the states or a system library are
             missing, or rendering a sample kept failing.
     """
-    scene = config.drawn_scene()
-    identity = config.identity()
+    scene, identity = config.drawn_scene(), config.identity()
+    require_unchanged(config.scene or config.states, identity["scene"]["sha256"], scene.fingerprint)
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "shard-*")
-        records = _make_missing(config, scene, fingerprint(identity))
+        records = _make_missing(config, scene, identity)
         manifest = DatasetManifest(
             scene=scene.to_json(),
             samples=sum(record.samples for record in records),
@@ -74,9 +75,10 @@ def render_one(config: RenderConfig, index: int) -> Location:
     return folder
 
 
-def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str) -> list[ShardRecord]:
+def _make_missing(config: RenderConfig, scene: Scene, identity: dict[str, Any]) -> list[ShardRecord]:
     """Make the shards that are not committed, and return the records of all."""
     records: dict[int, ShardRecord] = {}
+    identity_fingerprint = fingerprint(identity)
     finished = store.size(config.output / MANIFEST) is not None  # an unfinished dataset may take a smaller count
     # Only recorded shards are looked up: asking for half a million that do not exist takes a minute.
     looked_at = [number for number in recorded_shards(config.output) if number <= config.shards]
@@ -94,11 +96,15 @@ def _make_missing(config: RenderConfig, scene: Scene, identity_fingerprint: str)
                 records[number] = record
     missing = [number for number in range(config.shards) if number not in records]
     if missing:
+        states = load_drawn_states(config.states)
+        require_unchanged(config.states, identity["states"], states.fingerprint)
         # The old manifest no longer describes the folder once its last, shorter shard is replaced.
         remove(config.output / MANIFEST)
         done = sum(record.samples for record in records.values())
         with progress(f"rendering {config.output.name}", config.count, "triplets", done) as advance:
-            task = ShardTask(config, scene, identity_fingerprint)
+            if config.executor == "local":
+                states = states.shared()  # Ray shares them by itself
+            task = ShardTask(config, scene, states, identity_fingerprint)
             try:
                 for number, record in _execute(config, task, missing, advance):
                     records[number] = record
@@ -122,5 +128,4 @@ def _execute(
         return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray
 
-    states, address = load_states(config.states), config.ray_address
-    return run_on_ray(task, numbers, states, advance, address=address, workers=workers, timeout_s=config.timeout_s)
+    return run_on_ray(task, numbers, advance, address=config.ray_address, workers=workers, timeout_s=config.timeout_s)

@@ -24,7 +24,7 @@ from datagen.render import create_renderer, traits_of
 from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
 from datagen.sim.materials import Material
-from datagen.states.files import States, load_states
+from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
@@ -41,7 +41,7 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 
 
 def make_samples(
-    config: RenderConfig, scene: Scene, states: States, materials: tuple[Material, ...], indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: DrawnStates, materials: tuple[Material, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
     """Yield samples to render and their labels, except labels of views; each depends only on (config, index)."""
     for index in indices:
@@ -98,24 +98,22 @@ class ShardTask:
 
     Attributes:
         config: configuration of the dataset.
-        scene: scene to draw, :meth:`RenderConfig.drawn_scene`, since another machine may not have its file.
+        scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
+        states: states to draw. Both are here because their files may be on another machine, or be replaced meanwhile.
         identity_fingerprint: fingerprint of the configuration.
     """
 
     config: RenderConfig
     scene: Scene
+    states: DrawnStates
     identity_fingerprint: str
 
     def __call__(self, number: int, advance: Advance) -> ShardRecord:
-        return self.make(number, _cached_states(self.config.states), advance)
-
-    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
-        """Make a shard from given states, since the configuration's folder may be on another machine."""
         config = self.config
         with shard_renderer(config.renderer, self.scene, config.render_here) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
-                for members in encoded_samples(config, self.scene, states, renderer, config.indices(number)):
+                for members in encoded_samples(config, self.scene, self.states, renderer, config.indices(number)):
                     yield members
                     advance(1)
 
@@ -124,16 +122,16 @@ class ShardTask:
 
 def encode_one(config: RenderConfig, index: int) -> dict[str, bytes]:
     """Render sample ``index`` by itself, and return its files by their names in the tar, with its shard's bytes."""
-    scene = config.drawn_scene()
+    scene, states = config.drawn_scene(), load_drawn_states(config.states)
     with shard_renderer(config.renderer, scene, config.render_here) as renderer:
         renderer.skip(index - config.indices(index // config.shard_size).start)
-        (members,) = encoded_samples(config, scene, _cached_states(config.states), renderer, [index])
+        (members,) = encoded_samples(config, scene, states, renderer, [index])
     key = members.pop("__key__")
     return {f"{key}.{suffix}": content for suffix, content in members.items()}
 
 
 def encoded_samples(
-    config: RenderConfig, scene: Scene, states: States, renderer: Renderer, indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: DrawnStates, renderer: Renderer, indices: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
     """Yield the tar members of the samples, drawn by a renderer that is positioned at the first of ``indices``."""
     guard = FrameGuard(renderer.info.device, scene.rig)
@@ -151,7 +149,6 @@ def encoded_samples(
             yield encode_sample(label, taken, scene.rig, sample.appearance.to_json(), masks)
 
 
-_cached_states = functools.lru_cache(maxsize=1)(load_states)
 _cached_views = functools.lru_cache(maxsize=1)(ViewLabeller)
 _cached_surfaces = functools.lru_cache(maxsize=1)(Surfaces)
 _kept: dict[tuple[str, Scene, RenderOptions], Renderer] = {}

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.generate.chunks import first_number, states_excluding
+from datagen.generate.chunks import first_number
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import make_samples
 from datagen.render.world_values import Values, WorldValues
+from datagen.states.drawn import DrawnStates
 from vision.progress import Advance
 from vision.scene.scene import Scene
 
@@ -27,7 +28,7 @@ class ValueBatches:
     Attributes:
         config: configuration of the samples.
         scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
-        held_out: episodes that are not used.
+        states: states of the samples.
         per_batch: samples of this training process in each batch.
         rank: number of this training process.
         world: number of training processes.
@@ -36,7 +37,7 @@ class ValueBatches:
 
     config: RenderConfig
     scene: Scene
-    held_out: frozenset[int]
+    states: DrawnStates
     per_batch: int
     rank: int
     world: int
@@ -48,9 +49,9 @@ class ValueBatches:
         return range(first, first + self.per_batch)
 
     def __call__(self, batch: int, advance: Advance) -> tuple[Values, Labels]:
-        states = states_excluding(self.config.states, self.held_out)
         values = cached_values(self.scene, self.config.render)
-        pairs = list(make_samples(self.config, self.scene, states, values.stage.scene.materials, self.indices(batch)))
+        materials = values.stage.scene.materials
+        pairs = list(make_samples(self.config, self.scene, self.states, materials, self.indices(batch)))
         rows = values(sample for sample, _ in pairs)
         labels = {key: np.stack([np.asarray(label[key]) for _, label in pairs]) for key in self.keys}
         advance(len(pairs))

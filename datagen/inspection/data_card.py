@@ -67,7 +67,7 @@ def card(dataset: TripletDataset) -> str:
         samples=len(dataset),
         size=_size(len(dataset)),
         preview=None if store.is_remote(dataset.folder) else PREVIEW,
-        facts={key: value for key, value in facts(dataset).items() if key != "shards written"},
+        facts=facts(dataset),
         fields=fields,
     )
 

@@ -36,7 +36,7 @@ def page(dataset: TripletDataset, numbers: Sequence[int], errors: SampleErrors |
 def page_numbers(dataset: TripletDataset, count: int, errors: SampleErrors | None) -> list[int]:
     """Return up to ``count`` sample numbers, spread evenly; if errors are known, half of them are the worst."""
     worst = [] if errors is None else np.argsort(-errors.severity, kind="stable")[: -(-count // 2)].tolist()
-    others = [number for number in range(len(dataset)) if number not in worst]
+    others = sorted({*range(len(dataset))} - {*worst})
     return sorted([*worst, *(others[place] for place in evenly_spaced(len(others), count - len(worst)))])
 
 

@@ -41,7 +41,8 @@ def dataset_table(dataset: TripletDataset) -> Table:
     """Return counts, sizes, renderer, and the distribution of a thousand labels spread evenly."""
     labels = [dataset.label(number) for number in evenly_spaced(len(dataset), _MOST_LABELS)]
     table = Table(title=Text(printable(dataset.folder)), show_header=False, title_justify="left")
-    for key, value in (facts(dataset) | _distributions(labels)).items():
+    rows = facts(dataset) | {"shards written": _written(dataset)} | _distributions(labels)
+    for key, value in rows.items():
         table.add_row(Text(printable(key)), Text(printable(value)))  # others' text must not act as codes or markup
     return table
 
@@ -50,8 +51,6 @@ def facts(dataset: TripletDataset) -> dict[str, str]:
     """Return what the dataset is and how it was made; ranges that differ from the defaults have those in brackets."""
     manifest = dataset.manifest
     size = sum(shard.bytes for shard in dataset.shards)
-    written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
-    first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") for time in (written[0], written[-1]))
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     hand = dataset.scene.hand.name if dataset.scene.hand else "no hand"
     return {
@@ -61,12 +60,18 @@ def facts(dataset: TripletDataset) -> dict[str, str]:
         "scene": f"{dataset.scene.name}: {hand}, {dataset.object.name}",
         "renderer": "; ".join(" ".join(info.values()) for info in manifest.renderers) or "recorded",
         "made with": versions or "not told",
-        "shards written": f"{first} to {last}" if written[0] else "not told by this store",
         **({} if manifest.seed is None else {"seed": str(manifest.seed)}),
         **_configuration(manifest.config),
         "schema": f"version {SCHEMA_VERSION}",
         "fingerprint": dataset.fingerprint,
     }
+
+
+def _written(dataset: TripletDataset) -> str:
+    """Return when the first and the last shard were written. On a remote store this is a request for each shard."""
+    written = sorted((dataset.folder / shard.name).stat().st_mtime for shard in dataset.shards)
+    first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M:%S") for time in (written[0], written[-1]))
+    return f"{first} to {last}" if written[0] else "not told by this store"
 
 
 def _configuration(config: dict[str, Any]) -> dict[str, str]:

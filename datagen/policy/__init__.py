@@ -15,7 +15,7 @@ from datagen.sim.interface import Observation, Policy, blank_observation
 from datagen.sim.scene import SimScene
 from vision.console import Console
 from vision.errors import DactylError
-from vision.io.files import sha256
+from vision.io.files import require_unchanged, sha256
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
@@ -54,13 +54,22 @@ def policy_label(source: str, scene: Scene) -> str:
     raise DactylError(f"no policy '{source}': give one of {known}, a .pt or .pt2 file, or package.module:function")
 
 
-def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
+def create_policy(source: str, scene: SimScene, worlds: int, label: str | None = None) -> Policy:
     """Create the policy of that name, file or entry point; :mod:`datagen.policy.trained` lists the kinds of files.
 
+    Args:
+        source: name, file or entry point.
+        scene: scene in which it acts.
+        worlds: number of worlds.
+        label: its :func:`policy_label` when the command began; None for that of now.
+
     Raises:
-        DactylError: there is none, it is for another hand or object, or has another signature.
+        DactylError: there is none, it is for another hand or object, or has another signature, or its file was replaced
+            since it had that label or while it was read.
     """
-    policy_label(source, scene.scene)
+    there = policy_label(source, scene.scene)
+    if label is not None:
+        require_unchanged(f"policy {source}", label, there)
     found = _resolved(source, scene.scene)
     if source == TRAINED and found == RandomExploration.name:
         _say_substitute(scene.scene.name, found)
@@ -68,7 +77,9 @@ def create_policy(source: str, scene: SimScene, worlds: int) -> Policy:
         return tried(POLICIES.load(found), found, scene, worlds)
     from datagen.policy.trained import load  # brings torch
 
-    return load(found, scene, worlds)
+    policy = load(found, scene, worlds)
+    require_unchanged(f"policy {source}", there, policy_label(source, scene.scene))
+    return policy
 
 
 @functools.cache

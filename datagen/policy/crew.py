@@ -11,6 +11,7 @@ from datagen.policy.her_config import HerConfig
 from datagen.policy.player import Orders, Played, Player
 from datagen.workers.child import end, send_error, spawn
 from vision.errors import DactylError
+from vision.scene.scene import Scene
 
 
 class LocalPlayer:
@@ -59,23 +60,30 @@ class PlayerProcesses:
 
 
 @contextlib.contextmanager
-def crew(config: HerConfig, episodes: list[int], steps: int) -> Iterator[LocalPlayer | PlayerProcesses]:
-    """Provide the players; ``episodes`` are the numbers of their next episodes, ``steps`` the steps trained so far."""
+def crew(config: HerConfig, scene: Scene, episodes: list[int], steps: int) -> Iterator[LocalPlayer | PlayerProcesses]:
+    """Provide the players.
+
+    Args:
+        config: configuration of the training.
+        scene: its scene, complete.
+        episodes: number of the next episode of each player.
+        steps: steps trained so far.
+    """
     if not config.players:
-        yield LocalPlayer(Player(config, 0, episodes[0], steps))
+        yield LocalPlayer(Player(config, scene, 0, episodes[0], steps))
         return
     with contextlib.ExitStack() as stack:
         connections = []
         for number, episode in enumerate(episodes):
-            process, connection = spawn(_play, config, number, episode, steps)
+            process, connection = spawn(_play, config, scene, number, episode, steps)
             stack.callback(end, process, connection)
             connections.append(connection)
         yield PlayerProcesses(connections)
 
 
-def _play(connection: Connection, config: HerConfig, number: int, episode: int, steps: int) -> None:
+def _play(connection: Connection, config: HerConfig, scene: Scene, number: int, episode: int, steps: int) -> None:
     try:
-        player = Player(config, number, episode, steps)
+        player = Player(config, scene, number, episode, steps)
         while True:
             connection.send(player.play(*connection.recv()))
     except EOFError:

@@ -21,7 +21,7 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
 from vision.bounds import all_cores_or_some, at_least_one
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, require_unchanged
 from vision.io.json_values import canonical_json, to_jsonable
 from vision.progress import Advance, progress
 from vision.published import TRIALS
@@ -152,6 +152,7 @@ def play_trials(
 def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     """Play the configured trials, and write ``results.json`` and the GIF."""
     scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+    played = policy_label(config.policy, scene)
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
         kinds["randomized"] = config.randomization
@@ -160,7 +161,7 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     for kind, randomization in kinds.items():
         wanted = recorder if not results else None
         results[kind] = play(config, scene, config.policy, randomization, f"{kind} simulation", wanted)
-    played = policy_label(config.policy, scene)
+    require_unchanged(f"policy {config.policy}", played, policy_label(config.policy, scene))
     if config.baseline and played != RandomExploration.name:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"

@@ -8,13 +8,13 @@ from typing import Any
 
 from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
-from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.hardware import count_or_cores
 from vision.io.json_values import to_jsonable
 from vision.scene.load import check_scene
+from vision.scene.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,10 @@ class HerConfig:
         """Environment steps per chunk in all worlds of all players."""
         return max(1, self.players) * self.worlds * self.chunk
 
-    def environment(self) -> Environment:
-        """Create the worlds of one player."""
+    def environment(self, scene: Scene) -> Environment:
+        """Create the worlds of one player in the configured scene, complete."""
         threads = count_or_cores(self.threads, max(1, self.players))
-        return Environment(
-            complete_scene(self.scene), self.seed, self.worlds, threads, self.randomization, self.locked_wrist
-        )
+        return Environment(scene, self.seed, self.worlds, threads, self.randomization, self.locked_wrist)
 
     def identity(self) -> dict[str, Any]:
         """Return the keys that a resumed training must keep."""

@@ -24,6 +24,7 @@ from datagen.policy.targets import JointTargets
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
 from vision.hardware import one_thread
+from vision.scene.scene import Scene
 
 _MEMORY = 0.75  # correlation of exploration noise from step to step: it pushes for a third of a second
 
@@ -73,20 +74,21 @@ class Player:
 
     Args:
         config: configuration of the training.
+        scene: its scene, complete.
         number: number of this player among ``config.players``.
         episode: number of its next episode.
         steps: steps of the training so far, by which its draws differ from earlier ones.
     """
 
-    def __init__(self, config: HerConfig, number: int, episode: int, steps: int) -> None:
+    def __init__(self, config: HerConfig, scene: Scene, number: int, episode: int, steps: int) -> None:
         self.config, self.episode = config, episode
         self._stride = max(1, config.players)
-        self.environment = config.environment()
+        self.environment = config.environment(scene)
         self.starts = start_states(config.output, self.environment, config.start_states)
-        scene, worlds = self.environment.scene, config.worlds
-        self.targets = JointTargets(scene, config.learning.servo)
-        self.grasp = self.targets.holding(scene.scene.initial_joints[None])
-        layout = layout_of(scene)
+        compiled, worlds = self.environment.scene, config.worlds
+        self.targets = JointTargets(compiled, config.learning.servo)
+        self.grasp = self.targets.holding(scene.initial_joints[None])
+        layout = layout_of(compiled)
         self.actor = config.learning.actor(layout, self.environment.hidden().shape[1])
         self.normaliser = Normaliser(layout.state)
         self.history = History(config.learning.memory.frames, worlds, layout.state)

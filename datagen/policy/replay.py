@@ -17,6 +17,7 @@ from datagen.policy.experience import Hindsight, Moments, Step, Transitions, Wid
 from datagen.policy.features import goal_vector
 from datagen.policy.memory import rotations_since
 from datagen.sim.outcome import GOAL_THRESHOLD
+from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
 
@@ -27,12 +28,15 @@ class Replay:
     """Buffer of the last ``steps`` time steps of ``worlds``, in ``folder``.
 
     Args:
-        folder: folder of the files; if ``time`` is not zero, files of the same size are reused.
+        folder: folder of the files, which are made anew if ``time`` is zero.
         steps: capacity for each world, time steps.
         worlds: number of worlds.
         widths: widths of the vectors.
         symmetries: symmetries of the object.
         time: number of steps recorded before, which the files then hold.
+
+    Raises:
+        DactylError: ``time`` is not zero, and a file is missing or of another size.
     """
 
     def __init__(
@@ -57,8 +61,13 @@ class Replay:
         for name, (shape, dtype) in columns.items():
             full = (steps, worlds, *shape)
             path = folder / f"{name}.bin"
-            there = path.exists() and path.stat().st_size == np.prod(full) * np.dtype(dtype).itemsize
-            self._data[name] = np.memmap(path, dtype, "r+" if there and time else "w+", shape=full)
+            size = path.stat().st_size if path.exists() else 0
+            if time and size != np.prod(full) * np.dtype(dtype).itemsize:
+                raise DactylError(
+                    f"{path}: missing or of another size, so the training has lost its experience; put it back, or "
+                    "begin another training with init"
+                )
+            self._data[name] = np.memmap(path, dtype, "r+" if time else "w+", shape=full)
         self._start = np.full(worlds, time, dtype=np.int64)
         if time:
             self._forget_after(time)

@@ -4,9 +4,9 @@ Players and learner work in chunks of steps: while a chunk is played with the we
 learns from all chunks so far. The result does not depend on which of them is faster.
 
 The output folder holds ``config.json`` (the configuration, written first), ``starts.npy`` (initial states of episodes),
-``checkpoint.pt`` (everything that a resumed training needs), ``policy.pt`` (the actor), ``progress.csv`` and
-``progress.png`` (the learning curve), and ``replay`` (experience). A training stopped by SIGTERM or SIGINT saves all of
-them first; a killed one resumes from its last checkpoint.
+``checkpoint.pt`` (networks and progress) and ``replay`` (experience), which a resumed training needs, ``policy.pt``
+(the actor), ``progress.csv`` and ``progress.png`` (the learning curve). A training stopped by SIGTERM or SIGINT saves
+all of them first; a killed one resumes from its last checkpoint.
 
 We implement this ourselves because no library has the whole method: stable-baselines3 has hindsight replay for SAC, TD3
 and TQC, but its actors and critics see the same observation, and its critics are regressed to returns, whereas ours
@@ -42,6 +42,7 @@ from vision.errors import DactylError
 from vision.hardware import torch_device
 from vision.io.files import atomic_write, exclusive_folder
 from vision.progress import progress
+from vision.scene.scene import Scene
 from vision.storage.folders import reserve_output
 
 CHECKPOINT, POLICY = "checkpoint.pt", "policy.pt"
@@ -52,11 +53,11 @@ _COLUMNS = (
 
 
 class Training:
-    """Training that ``run`` continues until ``config.steps``."""
+    """Training in the configured scene, complete, that ``run`` continues until ``config.steps``."""
 
-    def __init__(self, config: HerConfig) -> None:
-        self.config = config
-        environment = config.environment()
+    def __init__(self, config: HerConfig, scene: Scene) -> None:
+        self.config, self.scene = config, scene
+        environment = config.environment(scene)
         self.layout, self.target = layout_of(environment.scene), environment.scene.object
         widths = Widths(self.layout.state, environment.hidden().shape[1], self.layout.actuators)
         self.learner = self._learner(widths.hidden)
@@ -81,7 +82,7 @@ class Training:
         """Train, with logs and checkpoints."""
         config, saved = self.config, time.monotonic()
         with (
-            crew(config, self.episodes, self.steps) as self.players,
+            crew(config, self.scene, self.episodes, self.steps) as self.players,
             progress(f"training {config.output.name}", config.steps, "steps", self.steps) as advance,
         ):
             self.players.start(self._orders(), config.chunk)
@@ -213,10 +214,10 @@ class Training:
         content = load_file(path, "checkpoint")
         with fitting(path):
             self.learner.load_state_dict(content["learner"])
-        self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
-        self.core_seconds, self.width.value = content["core_seconds"], content["width"]
-        self.episodes = content["episodes"]
-        return int(content["replay_time"])
+            self.steps, self.seconds, self.turn = content["steps"], content["seconds"], content["turn"]
+            self.core_seconds, self.width.value = content["core_seconds"], content["width"]
+            self.episodes = content["episodes"]
+            return int(content["replay_time"])
 
 
 def train(config: HerConfig) -> None:
@@ -228,6 +229,6 @@ def train(config: HerConfig) -> None:
     if config.torch_threads is not None:
         torch.set_num_threads(config.torch_threads)
     with exclusive_folder(config.output):
-        scene = complete_scene(config.scene).identity()  # its name alone would not reveal an edited file
-        reserve_output(config.output, config.identity() | {"scene": scene}, STARTS)
-        Training(config).run()
+        scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+        reserve_output(config.output, config.identity() | {"scene": scene.identity()}, STARTS)
+        Training(config, scene).run()

@@ -123,15 +123,14 @@ def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
     fingertip, since a sensor may be placed on that very site.
     """
     sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
-    for tendon in spec.tendons:
-        wanted = wanted | {wrap.target.name for wrap in tendon.path if wrap.target is not None}
-    wanted |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
-    wanted |= {name for each in spec.equalities for name in (each.name1, each.name2)}
+    used = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.target is not None}
+    used |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
+    used |= {name for each in spec.equalities for name in (each.name1, each.name2)}
     tipped = {site.parent.name for site in spec.sites if is_tip(site.name) and site.name not in sensed}
     return [
         site
         for site in spec.sites
-        if site.name in sensed - wanted and not (is_tip(site.name) and site.parent.name not in tipped)
+        if site.name in sensed - wanted - used and not (is_tip(site.name) and site.parent.name not in tipped)
     ]
 
 

@@ -91,11 +91,10 @@ class StatesConfig:
         except DactylError as error:
             raise ValueError(f"policy: {error}") from None
 
-    def identity(self) -> dict[str, Any]:
-        """Return the keys that determine a part's bytes, without output, count and number of processes."""
+    def identity(self, scene: Scene) -> dict[str, Any]:
+        """Return the keys that determine a part's bytes in this scene, without output, count and processes."""
         others = ("output", "count", "workers", "threads")
         keys = {key: value for key, value in to_jsonable(self).items() if key not in others}
-        scene = complete_scene(self.scene)
         return {**keys, "scene": scene.identity(), "policy": policy_label(self.policy, scene)}
 
 
@@ -107,7 +106,8 @@ def collect(config: StatesConfig) -> States:
             than configured, another process writes to it, the object is lost whenever an episode begins, or the hand's
             model is missing.
     """
-    scene, identity = complete_scene(config.scene), config.identity()  # someone may edit the scene's file meanwhile
+    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+    identity = config.identity(scene)
     with exclusive_folder(config.output):
         _claim(config, identity)
         records: list[PartRecord] = []
@@ -115,7 +115,7 @@ def collect(config: StatesConfig) -> States:
             records.append(record)
         if _total(records) < config.count:
             remove(config.output / MANIFEST)
-            _make_missing(config, scene, records)
+            _make_missing(config, scene, identity["policy"], records)
         write_manifest(config.output, scene, identity, records)
     return load_states(config.output)
 
@@ -141,13 +141,13 @@ def _reusable_part(config: StatesConfig, before: list[PartRecord]) -> PartRecord
     return record
 
 
-def _make_missing(config: StatesConfig, scene: Scene, records: list[PartRecord]) -> None:
+def _make_missing(config: StatesConfig, scene: Scene, policy: str, records: list[PartRecord]) -> None:
     """Append the parts that the count still needs, simulated or found after a gap."""
     most = config.worlds * -(-config.episode_steps // config.stride)  # states of a part in which nothing is dropped
     cores, parts = usable_cores(), -(-(config.count - _total(records)) // most)
     steps = parts * config.worlds * (INITIAL_STEPS + config.episode_steps)
     workers = config.workers or max(1, min(cores, parts, steps // _STEPS_WORTH_A_PROCESS))
-    task = PartTask(config, count_or_cores(config.threads, workers))
+    task = PartTask(config, scene, policy, count_or_cores(config.threads, workers))
     with (
         progress(f"collecting {config.output.name}", config.count, "states", _total(records)) as advance,
         contextlib.ExitStack() as stack,

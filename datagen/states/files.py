@@ -10,6 +10,7 @@ A states folder holds::
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,6 +91,11 @@ class StatesManifest(Record, frozen=True):
             raise ValueError(f"config.worlds: expected a number of at least 1, got {worlds!r}")
 
     @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the states by content, equal for equal states anywhere."""
+        return fingerprint([part.sha256 for part in self.parts])
+
+    @property
     def begun_episodes(self) -> int:
         """Number of begun episodes, including those without kept states."""
         return len(self.parts) * int(self.config.get("worlds", 1))
@@ -116,13 +122,6 @@ class States:
     object_angular_velocity: NDArray[np.float64]
     goal_quaternion: NDArray[np.float64]
     fingertip_position: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        joints, there = self.scene.joints, self.joint_position.shape[1]
-        if joints != there:
-            raise DactylError(
-                f"states of {there} joints, and a scene whose hand has {joints}; collect the states again"
-            )
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -193,22 +192,36 @@ def load_states(folder: str | Path) -> States:
         DactylError: there are no states, they are unfinished or of another schema version, or a part is missing,
             changed or foreign.
     """
-    folder = Path(folder)
+    manifest, scene, columns = load_columns(Path(folder), tuple(STATES))
+    return States(scene, manifest.policy, manifest.seed, **columns)
+
+
+def load_columns(folder: Path, keys: Collection[str]) -> tuple[StatesManifest, Scene, Columns]:
+    """Load the manifest, the scene and some columns of all states, ``joint_position`` among them.
+
+    Raises:
+        DactylError: as :func:`load_states`.
+    """
     manifest = read_manifest(folder)
-    parts = [_read_part(folder, part) for part in manifest.parts]
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in STATES}
-    return States(states_scene(folder), manifest.policy, manifest.seed, **columns)
+    scene = _scene_of(manifest, folder)
+    parts = [_read_part(folder, part, keys) for part in manifest.parts]
+    columns = {key: np.concatenate([part[key] for part in parts]) for key in keys}
+    if scene.joints != (there := columns["joint_position"].shape[1]):
+        raise DactylError(
+            f"{folder}: states of {there} joints, and a scene whose hand has {scene.joints}; collect the states again"
+        )
+    return manifest, scene, columns
 
 
 def states_scene(folder: str | Path) -> Scene:
     """Return the complete scene in which a folder's states were collected."""
     folder = Path(folder)
-    return Scene.from_json(read_manifest(folder).scene, f"{folder / MANIFEST}: scene")
+    return _scene_of(read_manifest(folder), folder)
 
 
 def states_fingerprint(folder: str | Path) -> str:
-    """Return a fingerprint of a folder's states by content, equal for equal states anywhere."""
-    return fingerprint([part.sha256 for part in read_manifest(Path(folder)).parts])
+    """Return :attr:`StatesManifest.fingerprint` of a folder's states."""
+    return read_manifest(Path(folder)).fingerprint
 
 
 def read_manifest(folder: Path) -> StatesManifest:
@@ -219,13 +232,17 @@ def read_manifest(folder: Path) -> StatesManifest:
     return read_record(path, StatesManifest, "states manifest", "collect the states again", limit=MAX_MANIFEST_BYTES)
 
 
-def _read_part(folder: Path, record: PartRecord) -> Columns:
+def _scene_of(manifest: StatesManifest, folder: Path) -> Scene:
+    return Scene.from_json(manifest.scene, f"{folder / MANIFEST}: scene")
+
+
+def _read_part(folder: Path, record: PartRecord, keys: Collection[str]) -> Columns:
     path = folder / record.name
     if not path.is_file():
         raise DactylError(f"{path}: is missing; rerun dactyl states with output {folder}")
     if path.stat().st_size != record.bytes or sha256(path) != record.sha256:
         raise DactylError(f"{path}: differs from its manifest; rerun dactyl states with output {folder}")
-    columns, _ = read_table(path, STATES, rows=record.states)
-    if len(columns["episode"]) != record.states:
+    columns, _ = read_table(path, STATES, rows=record.states, keys=keys)
+    if any(len(column) != record.states for column in columns.values()):
         raise DactylError(f"{path}: not as many states as its manifest says; collect the states again")
     return columns

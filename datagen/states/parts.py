@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datagen.policy import create_policy
-from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Policy
 from datagen.sim.outcome import Outcome
@@ -17,6 +16,7 @@ from datagen.sim.trials import TRAINING, Trials
 from datagen.states.files import REJECTIONS, Columns
 from datagen.variation import generator
 from vision.progress import Advance
+from vision.scene.scene import Scene
 from vision.storage.schema import STATES
 
 if TYPE_CHECKING:
@@ -98,11 +98,13 @@ class PartTask:
 
     Args:
         config: configuration of the states.
+        scene: its scene, complete, since somebody may edit the scene's file before a worker starts.
+        policy: label of its policy (:func:`datagen.policy.policy_label`); another one in its place is refused.
         threads: threads that step the worlds.
     """
 
-    def __init__(self, config: StatesConfig, threads: int) -> None:
-        self._config, self._threads = config, threads
+    def __init__(self, config: StatesConfig, scene: Scene, policy: str, threads: int) -> None:
+        self._config, self._scene, self._policy, self._threads = config, scene, policy, threads
         self._simulation: tuple[Environment, Policy] | None = None
 
     def __call__(self, part: int, advance: Advance) -> StatesPart:
@@ -117,9 +119,11 @@ class PartTask:
         if self._simulation is None:
             config = self._config
             randomization = EVERYTHING if config.randomized else NOTHING
-            simulated = (complete_scene(config.scene), config.seed, config.worlds, self._threads)
-            environment = Environment(*simulated, randomization, config.locked_wrist)
-            self._simulation = environment, create_policy(config.policy, environment.scene, config.worlds)
+            environment = Environment(
+                self._scene, config.seed, config.worlds, self._threads, randomization, config.locked_wrist
+            )
+            policy = create_policy(config.policy, environment.scene, config.worlds, self._policy)
+            self._simulation = environment, policy
         return self._simulation
 
 

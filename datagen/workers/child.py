@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -48,7 +49,16 @@ def begin(connection: Connection, parent: int) -> None:
 
 
 def send_error(connection: Connection, error: Exception) -> None:
-    """Send ``("error", error)``, with the traceback as text if the program is at fault, since pickling drops it."""
+    """Send ``("error", error)``, with the traceback as text if the program is at fault, since pickling drops it.
+
+    An error that pickling does not bring back, such as one that is made from more than its text, is replaced by one
+    that names it.
+    """
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # pickling calls code of the error's class
+        kind = DactylError if isinstance(error, DactylError) else RuntimeError
+        error = kind(f"{type(error).__name__}: {error}")
     if not isinstance(error, DactylError):
         error.add_note(traceback.format_exc())
     connection.send(("error", error))

@@ -61,6 +61,7 @@ def run(
     *,
     timeout_s: float = 300.0,
     tasks_per_process: int = TASKS_PER_PROCESS,
+    first_place: int = 0,
 ) -> Iterator[tuple[int, Result]]:
     """Yield (number, result) as tasks finish, in any order.
 
@@ -73,12 +74,14 @@ def run(
         advance: called here with the number of finished items; with a negative number to take back a failed task's.
         timeout_s: seconds without a finished item after which a worker is assumed to hang.
         tasks_per_process: number of tasks after which a worker is replaced.
+        first_place: number of the first worker's :data:`PLACE`, where other calls run at the same time.
 
     Raises:
         TaskFailedError: a task's processes died or hung, or it raised TransientError, ``ATTEMPTS`` times in all.
         Exception: any other exception that a task raised.
     """
-    pool = _Pool(task, numbers, workers, advance, timeout_s, tasks_per_process)
+    places = range(first_place, first_place + workers)
+    pool = _Pool(task, numbers, places, advance, timeout_s, tasks_per_process)
     try:
         while pool.has_work:
             pool.fill()
@@ -96,12 +99,12 @@ class _Pool(Generic[Result]):
         self,
         task: Task[Result],
         numbers: Sequence[int],
-        workers: int,
+        places: Sequence[int],
         advance: Advance,
         timeout_s: float,
         tasks_per_process: int,
     ) -> None:
-        self._task, self._workers, self._advance = task, workers, advance
+        self._task, self._places, self._advance = task, places, advance
         self._timeout_s, self._tasks_per_process = timeout_s, tasks_per_process
         self._waiting, self._failures = deque(numbers), Counter[int]()
         self._busy: list[_Worker[Result]] = []
@@ -113,9 +116,9 @@ class _Pool(Generic[Result]):
 
     def fill(self) -> None:
         """Start workers for waiting tasks, each in the first free place."""
-        while self._waiting and len(self._busy) < self._workers:
+        while self._waiting and len(self._busy) < len(self._places):
             taken = {worker.place for worker in self._busy}
-            place = next(place for place in range(self._workers) if place not in taken)
+            place = next(place for place in self._places if place not in taken)
             self._busy.append(_Worker(self._task, place))
             self._busy[-1].give(self._waiting.popleft())
 

@@ -55,7 +55,7 @@ class OrderedStream(Generic[Item]):
         self._results: list[queue.Queue[Item | BaseException]] = [queue.Queue(maxsize=1) for _ in range(lanes)]
         self._threads = [
             # Daemons, so that the program can end if the stream is not closed; the kernel then ends the workers.
-            threading.Thread(target=self._serve, args=(numbers[lane::lanes], self._results[lane]), daemon=True)
+            threading.Thread(target=self._serve, args=(lane, numbers[lane::lanes]), daemon=True)
             for lane in range(lanes)
         ]
         self._turn = 0
@@ -88,9 +88,11 @@ class OrderedStream(Generic[Item]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _serve(self, numbers: Sequence[int], results: queue.Queue[Item | BaseException]) -> None:
+    def _serve(self, lane: int, numbers: Sequence[int]) -> None:
+        results = self._results[lane]
         try:
-            for _, result in run(self._task, numbers, 1, self._advance, timeout_s=self._timeout_s):
+            made = run(self._task, numbers, 1, self._advance, timeout_s=self._timeout_s, first_place=lane)
+            for _, result in made:
                 self._put(results, self._prepare(result))
         except _Dismissed:
             pass

@@ -22,7 +22,7 @@ from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE
 from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text
-from vision.io.files import sha256
+from vision.io.files import require_unchanged, sha256
 from vision.progress import Advance
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
@@ -60,9 +60,17 @@ class BlockTask:
     """Plays one block of trials of one play and writes it.
 
     Block n of play p has the number ``p * blocks + n``.
+
+    Attributes:
+        config: configuration of the trials.
+        checkpoint_sha256: hash of the estimator's file; another one in its place is refused.
+        policy: label of the policy (:func:`datagen.policy.policy_label`), likewise.
+        config_fingerprint: fingerprint of the configuration, which contains both.
     """
 
     config: ClosedLoopConfig
+    checkpoint_sha256: str
+    policy: str
     config_fingerprint: str
 
     @property
@@ -100,11 +108,12 @@ class BlockTask:
     def _play(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
         simulation, source = list(config.plays())[number // self.blocks]
-        estimator = cached_estimator(config.checkpoint, config.device)
+        estimator, digest = cached_estimator(config.checkpoint, config.device)
+        require_unchanged(config.checkpoint, self.checkpoint_sha256, digest)
         environment = Environment(
             as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
         )
-        policy = create_policy(config.policy, environment.scene, len(trials))
+        policy = create_policy(config.policy, environment.scene, len(trials), self.policy)
         path = self.path(number)
         trace_sha256 = None
         if source == "state":
@@ -113,7 +122,7 @@ class BlockTask:
             with plain_renderer(estimator) as renderer:
                 look = draw_look(config, simulation, estimator, renderer, trials)
                 if config.protocol == "self-calibrated":
-                    look = with_found_cameras(config, simulation, estimator, renderer, look)
+                    look = with_found_cameras(config, simulation, self.policy, estimator, renderer, look)
                 sight = VisionObserver(config, environment, estimator, renderer, look)
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
             trace = path.with_suffix(".parquet")
@@ -133,5 +142,5 @@ def plain_renderer(estimator: Estimator) -> Renderer:
 
 
 @functools.lru_cache(maxsize=1)
-def cached_estimator(checkpoint: Path, device: str) -> Estimator:
+def cached_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
     return load_estimator(checkpoint, device)

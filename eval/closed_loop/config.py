@@ -14,7 +14,6 @@ from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
-from vision.io.files import sha256
 from vision.io.json_values import to_jsonable
 from vision.scene.scene import Scene
 from vision.tracking import TrackingConfig
@@ -100,9 +99,9 @@ class ClosedLoopConfig:
             return NOTHING
         return replace(self.randomization, **{part: None for group in self.hold_out for part in GROUPS[group]})
 
-    def identity(self, scene: Scene) -> dict[str, Any]:
-        """Return the keys that determine what happens in a trial in the estimator's scene."""
+    def identity(self, scene: Scene, checkpoint_sha256: str) -> dict[str, Any]:
+        """Return the keys that determine what happens in a trial in the estimator's scene, with this checkpoint."""
         free = ("output", "trials", "state", "plain", "randomized", "film_s", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
-        return content | {"policy": policy_label(self.policy, scene), "checkpoint": sha256(self.checkpoint)}
+        return content | {"policy": policy_label(self.policy, scene), "checkpoint": checkpoint_sha256}

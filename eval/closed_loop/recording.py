@@ -34,6 +34,7 @@ _BATCH = 32  # triplets in memory at once
 def with_found_cameras(
     config: ClosedLoopConfig,
     simulation: Simulation,
+    policy_label: str,
     estimator: Estimator,
     renderer: Renderer,
     look: TrialAppearance,
@@ -41,10 +42,10 @@ def with_found_cameras(
     """Return the appearance of trials, with the cameras that the estimator finds as the known ones.
 
     Raises:
-        DactylError: a recording leaves a camera undetermined.
+        DactylError: a recording leaves a camera undetermined, or the policy no longer has this label.
     """
     alike, trials = simulation == "plain", look.trials
-    recorded = _record(config, simulation, estimator, [0] if alike else trials)
+    recorded = _record(config, simulation, policy_label, estimator, [0] if alike else trials)
     rows = range(1 if alike else len(trials))
     cameras = [_find(estimator, renderer, look.appearances[row], recorded, row) for row in rows]
     known = cameras[0].repeated(len(trials)) if alike else Cameras.stacked(cameras)
@@ -52,14 +53,14 @@ def with_found_cameras(
 
 
 def _record(
-    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, trials: Sequence[int]
+    config: ClosedLoopConfig, simulation: Simulation, policy_label: str, estimator: Estimator, trials: Sequence[int]
 ) -> list[Observation]:
     """Return true states of worlds in which the policy plays, one for each trial; episodes that end begin again."""
     everyone = np.arange(len(trials))
     environment = Environment(
         as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
     )
-    policy = create_policy(config.policy, environment.scene, len(trials))
+    policy = create_policy(config.policy, environment.scene, len(trials), policy_label)
     episodes = (np.asarray(trials, dtype=np.int64) + 1) * _FIRST
 
     def begin(worlds: np.ndarray) -> None:

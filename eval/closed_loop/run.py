@@ -37,14 +37,14 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
             another configuration.
     """
     config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
-    estimator = cached_estimator(config.checkpoint, config.device)
+    estimator, digest = cached_estimator(config.checkpoint, config.device)
     scene = compile_scene(as_installed(estimator.scene))
     layout_of(scene)  # refuse a wrong scene or policy before anything is written
-    create_policy(config.policy, scene, 1)
     if config.protocol == "self-calibrated" and not estimator.finds_cameras:
         raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
-    identity = config.identity(estimator.scene)
-    task = BlockTask(config, fingerprint(identity))
+    identity = config.identity(estimator.scene, digest)
+    create_policy(config.policy, scene, 1, identity["policy"])
+    task = BlockTask(config, digest, identity["policy"], fingerprint(identity))
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "blocks/*.json")
         remove(config.output / RESULTS)
@@ -66,7 +66,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
         record = ClosedLoopRecord(
             scene=estimator.scene.to_json(),
             config=to_jsonable(config),
-            checkpoint=checkpoint_origin(config.checkpoint),
+            checkpoint=checkpoint_origin(config.checkpoint, digest),
             software=software(),
             plays=tuple(plays),
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vision.geometry.cameras import Cameras
 from vision.hardware import torch_device
+from vision.io.files import require_unchanged, sha256
 from vision.scene.scene import Scene
 
 if TYPE_CHECKING:  # slow: mistakes in the command line are reported before torch is imported
@@ -56,8 +57,18 @@ class Estimator(Protocol):
         """Find the cameras of a recording from what was observed in it; called only if ``finds_cameras``."""
 
 
-def load_estimator(checkpoint: Path, device: str) -> Estimator:
-    """Load the checkpoint's network onto a device, auto for a GPU if there is one."""
+def load_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
+    """Load the checkpoint's network onto a device, auto for a GPU if there is one.
+
+    Returns:
+        The network, and the SHA-256 of the file that it was read from.
+
+    Raises:
+        DactylError: the file is missing, damaged, of another version, or was replaced while it was read.
+    """
     from vision.estimator import PoseEstimator  # imports torch
 
-    return PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
+    digest = sha256(checkpoint) if checkpoint.is_file() else ""
+    estimator = PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
+    require_unchanged(checkpoint, digest, sha256(checkpoint))
+    return estimator, digest

@@ -10,7 +10,6 @@ from pathlib import Path
 from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
 from vision.hardware import processor_name
-from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, read_reservation
 from vision.storage.shards import distinct_renderers
@@ -49,13 +48,14 @@ def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
     )
 
 
-def checkpoint_origin(path: Path) -> CheckpointFile:
-    """Return a checkpoint's hash, and the configuration of the training that wrote it if its folder has one."""
+def checkpoint_origin(path: Path, digest: str) -> CheckpointFile:
+    """Return what a report states about a checkpoint: ``digest``, the SHA-256 of the file that was loaded, and the
+    configuration of the training that wrote it if its folder has one."""
     try:
         training = read_reservation(path.parent) if (path.parent / CONFIG).exists() else None
     except DactylError:
         training = None
-    return CheckpointFile(str(path), sha256(path), training)
+    return CheckpointFile(str(path), digest, training)
 
 
 def learnt_from(checkpoint: CheckpointFile, dataset: TripletDataset) -> bool:

@@ -207,8 +207,9 @@ def over_time(columns: Mapping[str, np.ndarray], errors: PoseErrors) -> OverTime
     found: dict[str, list[float]] = {"seconds": [], "trials": []}
     for part in ("rotation_deg", "position_mm"):
         found |= {f"{part}_{name}": [] for name in ("p10", "p50", "p90")}
-    for one in np.unique(second):
-        here = second == one
+    order = np.argsort(second, kind="stable")
+    seconds, starts = np.unique(second[order], return_index=True)
+    for one, here in zip(seconds, np.split(order, starts[1:]), strict=True):
         trials = len(np.unique(columns["episode"][here]))
         if trials < needed:
             break

@@ -24,7 +24,7 @@ def test_errors_of_an_evaluation(
 ) -> None:
     dataset = TripletDataset(make_dataset(tmp_path / "set", 6, image_size=32))
     (tmp_path / "best.ckpt").write_bytes(b"weights")
-    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: Oracle([dataset], angle_deg=3.0))
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: (Oracle([dataset], angle_deg=3.0), "0" * 64))
     evaluate(EvaluateConfig(tmp_path / "best.ckpt", {"made": tmp_path / "set"}, tmp_path / "run"))
     errors = sample_errors(tmp_path / "run", dataset)
     np.testing.assert_allclose(errors.values["nominal rotation (°)"], 3.0, atol=1e-3)

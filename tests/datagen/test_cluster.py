@@ -27,7 +27,6 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate
 from datagen.generate.shard_task import ShardTask
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.files import States
 from datagen.workers.pool import TransientError
 from datagen.workers.ray_cluster import LOOPBACK_ONLY, RAY_ENVIRONMENT
 from tests.datagen.test_generate import Painter, config_of
@@ -44,20 +43,20 @@ pytestmark = pytest.mark.timeout(600)
 class PaintedTask(ShardTask):
     """A shard of :class:`Painter`'s pictures, slowly, so that it can be met half-way."""
 
-    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+    def __call__(self, number: int, advance: Advance) -> ShardRecord:
         def slowly(count: int) -> None:
             time.sleep(0.2)
             advance(count)
 
         shard_task.create_renderer = lambda *arguments: Painter()  # type: ignore[assignment]
-        return super().make(number, states, slowly)
+        return super().__call__(number, slowly)
 
 
 @dataclass(frozen=True)
 class FaultyTask(PaintedTask):
     """Its shards 1 to 3 each fail once, in the ways that a worker can; shard 0 is slow but alive."""
 
-    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+    def __call__(self, number: int, advance: Advance) -> ShardRecord:
         assert isinstance(self.config.output, Path)
         tried = self.config.output / f"tried-{number}"
         if number and not tried.exists():
@@ -67,20 +66,20 @@ class FaultyTask(PaintedTask):
             elif number == 2:
                 time.sleep(120)
             raise TransientError("the driver has hiccups")
-        return super().make(number, states, advance)
+        return super().__call__(number, advance)
 
 
 @dataclass(frozen=True)
 class HopelessTask(PaintedTask):
-    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+    def __call__(self, number: int, advance: Advance) -> ShardRecord:
         if number == 1:
             raise TransientError("the driver is broken")
-        return super().make(number, states, advance)
+        return super().__call__(number, advance)
 
 
 @dataclass(frozen=True)
 class RefusingTask(PaintedTask):
-    def make(self, number: int, states: States, advance: Advance) -> ShardRecord:
+    def __call__(self, number: int, advance: Advance) -> ShardRecord:
         raise DactylError("sample 0 is broken")
 
 

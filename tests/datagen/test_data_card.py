@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from datagen.inspection.data_card import CARD, PREVIEW, write_card
+from datagen.inspection.data_card import CARD, PREVIEW, card, write_card
 from tests.synthetic import make_dataset
 from vision.storage.datasets import TripletDataset
 
@@ -29,6 +29,13 @@ def test_the_card_says_what_a_sample_holds_and_its_code_loads_it(tmp_path: Path)
     code += "    print(image.shape, image.dtype, len(position), len(quaternion))\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "(64, 64, 3) float32 3 4\n" * 5
+
+
+def test_a_card_asks_for_no_file_of_a_shard(tmp_path: Path) -> None:
+    """On a remote store each question is a request, and a million triplets have thousands of shards."""
+    dataset = TripletDataset(make_dataset(tmp_path / "set", 5, image_size=64, samples_per_shard=2))
+    (tmp_path / "set" / dataset.shards[1].name).unlink()
+    assert "5 in 3 shards" in card(dataset)
 
 
 def test_a_card_that_was_changed_stays_as_it_is(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.frames import is_blank
 from datagen.generate.shard_task import make_samples
 from datagen.states.collect import StatesConfig, collect
+from datagen.states.drawn import load_drawn_states
 from tests.scenes import compiled
 from vision.errors import DactylError
 from vision.scene.rig import Rig
@@ -27,7 +28,8 @@ def test_an_image_of_one_color_is_blank(color: tuple[int, int, int]) -> None:
 
 def test_an_object_that_reaches_behind_a_camera_is_refused_with_its_state(tmp_path: Path) -> None:
     """It has no pixels, of which labels could be written."""
-    states = collect(StatesConfig(tmp_path / "states", count=4, worlds=2, threads=1))
+    collect(StatesConfig(tmp_path / "states", count=4, worlds=2, threads=1))
+    states = load_drawn_states(tmp_path / "states")
     config = RenderConfig(tmp_path / "states", tmp_path / "set", 4)
     drawn = config.drawn_scene()
     cameras = list(drawn.rig.cameras)

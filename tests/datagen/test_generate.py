@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,6 +205,37 @@ def test_another_configuration_is_refused(states: Path, tmp_path: Path, painted:
     with pytest.raises(DactylError, match="seed: 5 there, 6 here"):
         generate(dataclasses.replace(config, seed=6))
     assert tars(config.output) == before
+
+
+def test_states_that_grow_meanwhile_do_not_matter(states: Path, tmp_path: Path, painted: pytest.MonkeyPatch) -> None:
+    """Samples take the states in an order that depends on their number."""
+    copy = Path(shutil.copytree(states, tmp_path / "states"))
+    generate(config_of(states, tmp_path / "expected"))
+    run = generation.run
+
+    def grown(*arguments: Any, **options: Any) -> Iterator[tuple[int, object]]:
+        collect(StatesConfig(copy, count=9, seed=3, worlds=4, threads=1))
+        return run(*arguments, **options)
+
+    painted.setattr(generation, "run", grown)
+    generate(config_of(copy, tmp_path / "set"))
+    assert tars(tmp_path / "set") == tars(tmp_path / "expected")
+
+
+def test_states_that_grow_before_they_are_read_are_refused(
+    states: Path, tmp_path: Path, painted: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(states, tmp_path / "states"))
+    reserve = generation.reserve_output
+
+    def grow(*arguments: Any) -> None:
+        reserve(*arguments)
+        collect(StatesConfig(copy, count=9, seed=3, worlds=4, threads=1))
+
+    painted.setattr(generation, "reserve_output", grow)
+    with pytest.raises(DactylError, match=f"{copy}: was replaced while this command ran"):
+        generate(config_of(copy, tmp_path / "set"))
+    assert not tars(tmp_path / "set")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,31 @@ class Refuse:
         raise DactylError(f"sample {number} is broken")
 
 
+class PlaceError(Exception):
+    """Its constructor takes more than the text that pickling gives it."""
+
+    def __init__(self, reason: str, place: str) -> None:
+        super().__init__(f"{reason} at {place}")
+
+
+class SampleError(PlaceError, DactylError):
+    pass
+
+
+@dataclass(frozen=True)
+class Break:
+    """Raises errors that pickling does not bring back."""
+
+    way: str
+
+    def __call__(self, number: int, advance: Advance) -> int:
+        if self.way == "for the user":
+            raise SampleError("no light", "row 7")
+        if self.way == "more arguments":
+            raise PlaceError("bad value", "row 7")
+        raise ValueError("no light", lambda: None)
+
+
 @dataclass(frozen=True)
 class Fail:
     """Task 1 does one item, then fails in some way, the first ``times`` times; its attempts are files in a folder."""
@@ -116,6 +141,21 @@ def test_an_error_of_a_task_reaches_the_caller_at_once(tmp_path: Path) -> None:
     with pytest.raises(DactylError, match="sample 0 is broken"):
         list(run(Refuse(tmp_path), range(1), 1, lambda count: None))
     assert len(list(tmp_path.iterdir())) == 1, "bad input stays bad: no second attempt"
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "text"),
+    [
+        ("more arguments", RuntimeError, "PlaceError: bad value at row 7"),
+        ("unpicklable", RuntimeError, r"ValueError: \('no light', <function"),
+        ("for the user", DactylError, "SampleError: no light at row 7"),
+    ],
+)
+def test_an_error_that_cannot_be_pickled_is_named(way: str, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text) as caught:
+        list(run(Break(way), range(1), 1, lambda count: None))
+    notes = "".join(getattr(caught.value, "__notes__", []))
+    assert ("test_pool.py" in notes) == (kind is RuntimeError), "the traceback, of a program that is at fault"
 
 
 @pytest.fixture

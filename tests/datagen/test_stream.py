@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.workers.pool import TaskFailedError
+from datagen.workers.pool import PLACE, TaskFailedError
 from datagen.workers.stream import OrderedStream
 from vision.progress import Advance
 
@@ -49,6 +49,18 @@ def test_results_come_in_order_through_deaths_and_never_far_ahead(tmp_path: Path
         assert max(int(path.name) for path in tmp_path.iterdir()) <= 4 + 2 * 3
         assert [number for number, _ in taken] + numbers_of(stream) == list(range(2, 12))
         assert len({pid for _, pid in taken}) == 2
+
+
+@dataclass(frozen=True)
+class Place:
+    def __call__(self, number: int, advance: Advance) -> str:
+        return os.environ[PLACE]
+
+
+def test_lanes_have_places_of_their_own() -> None:
+    """By which render processes share this machine's GPUs."""
+    with OrderedStream(Place(), range(6), 3, lambda result: result) as stream:
+        assert list(stream) == ["0", "1", "2"] * 2
 
 
 def test_a_failure_comes_in_its_place_and_closing_ends_the_workers(tmp_path: Path) -> None:

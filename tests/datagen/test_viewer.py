@@ -16,6 +16,7 @@ from datagen.generate.shard_task import ShardTask
 from datagen.inspection.overview import InspectConfig, inspect
 from datagen.inspection.viewer import view_in_rerun
 from datagen.states.collect import StatesConfig, collect
+from datagen.states.drawn import load_drawn_states
 from tests.datagen.test_generate import Painter, config_of
 from tests.datasets import write_dataset, write_manifest
 from vision.config import UsageError, parse
@@ -32,7 +33,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
     config: RenderConfig = config_of(folder / "states", folder / "set", count=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_task, "create_renderer", lambda *arguments: Painter())
-        write_manifest(config.output, [ShardTask(config, config.drawn_scene(), "test")(0, lambda count: None)], 32)
+        task = ShardTask(config, config.drawn_scene(), load_drawn_states(config.states), "test")
+        write_manifest(config.output, [task(0, lambda count: None)], 32)
     return TripletDataset(config.output)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,16 +21,20 @@ from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import load_estimator
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import predict
+from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
-from vision.io.files import exclusive_folder
+from vision.estimator import PoseEstimator
+from vision.io.files import exclusive_folder, sha256
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.storage.datasets import TripletDataset
+from vision.storage.schema import PREDICTIONS
 from vision.storage.shards import shard_name
+from vision.storage.tables import read_table
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +55,38 @@ def config(data: Path, tmp_path: Path) -> EvaluateConfig:
 @pytest.fixture
 def oracle(data: Path, monkeypatch: pytest.MonkeyPatch) -> Oracle:
     oracle = Oracle([TripletDataset(data / name) for name in ("first", "second")])
-    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda checkpoint, device: oracle)
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda checkpoint, device: (oracle, sha256(checkpoint)))
     return oracle
+
+
+def test_predictions_are_of_the_checkpoint_that_was_loaded(
+    config: EvaluateConfig, oracle: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that goes on replaces its best.ckpt while test sets are read."""
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(b"weights")
+    loaded, load = sha256(path), eval.evaluate.load_estimator
+
+    def replaced(*arguments: Any) -> Any:
+        result = load(*arguments)
+        path.write_bytes(b"better weights")
+        return result
+
+    monkeypatch.setattr(eval.evaluate, "load_estimator", replaced)
+    evaluate(replace(config, checkpoint=path))
+    assert load_evaluation("ours", config.output).record.checkpoint.sha256 == loaded
+    _, origin = read_table(next((config.output / "predictions").iterdir()), PREDICTIONS)
+    assert origin["checkpoint_sha256"] == loaded
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(PoseEstimator, "from_checkpoint", lambda *_: path.write_bytes(b"better weights"))
+    with pytest.raises(DactylError, match=f"{path}: was replaced while this command ran"):
+        load_estimator(path, "cpu")
 
 
 def arguments(config: EvaluateConfig) -> list[str]:
@@ -204,6 +238,6 @@ def test_a_real_checkpoint_from_file_to_table(
     ours, told = [row for row in evaluate(evaluation) if row.estimator == "ours"], camera_input or head == "geometric"
     assert {row.head for row in ours} == {head}
     assert [row.protocol for row in ours] == (["nominal", "calibrated"] if told else ["nominal"])
-    estimator = load_estimator(evaluation.checkpoint, evaluation.device)
+    estimator, _ = load_estimator(evaluation.checkpoint, evaluation.device)
     nominal, true = (predict(estimator, dataset, Condition(told), 4) for told in ("nominal", "calibrated"))
     assert estimator.uses_cameras == (not np.array_equal(nominal["predicted_position"], true["predicted_position"]))

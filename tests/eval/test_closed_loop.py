@@ -29,13 +29,15 @@ from eval.closed_loop.policy_view import WorldEstimates, observation_by_sight, w
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
 from eval.closed_loop.tracked import TrackedWorlds
-from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop
+from eval.scoring.metrics import PoseErrors
+from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop, over_time
 from tests.datasets import reseal
 from tests.eval.pilot import Canvas, Eye, Pilot
 from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.io.files import sha256
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
@@ -203,14 +205,15 @@ def test_cameras_are_found_from_a_recording_before_the_trials(
     eye = _Surveyor(Canvas(SIZE))
     config = replace(config, protocol="self-calibrated", calibration_triplets=40)
     look = draw_look(config, simulation, eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
-    found = with_found_cameras(config, simulation, eye, eye.canvas, look)  # type: ignore[arg-type]
+    known = config, simulation, config.policy
+    found = with_found_cameras(*known, eye, eye.canvas, look)  # type: ignore[arg-type]
     assert not found.nominal
     assert [len(positions) for positions in eye.surveyed] == [40] * recordings
     assert all(np.ptp(positions, axis=0).max() > 1e-3 for positions in eye.surveyed), "the hand is at work"
     shift = found.known.extrinsics[:, 0, 0, 3] - rig().nominal.extrinsics[0, 0, 3]
     np.testing.assert_allclose(shift, [0.001, 0.001 * recordings], atol=1e-9)
     again = _Surveyor(eye.canvas)
-    with_found_cameras(config, simulation, again, eye.canvas, look_of_one(look, 1))  # type: ignore[arg-type]
+    with_found_cameras(*known, again, eye.canvas, look_of_one(look, 1))  # type: ignore[arg-type]
     np.testing.assert_array_equal(again.surveyed[0], eye.surveyed[-1], "a trial's recording is its own")
 
 
@@ -240,6 +243,19 @@ def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
     same = draw_look(config, "plain", eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
     np.testing.assert_allclose(same.known.extrinsics, [rig().nominal.extrinsics] * 2, atol=1e-9)
     np.testing.assert_allclose(same.true[0], [rig(SIZE).nominal.intrinsics] * 2)
+
+
+def test_errors_are_sorted_by_the_second_of_their_trial() -> None:
+    """Whatever the order of the rows; a second that one trial alone has reached is left out."""
+    index, episode = np.array([13, 0, 1, 26, 14, 0]), np.array([0, 0, 1, 0, 1, 1])
+    degrees = np.array([4.0, 1.0, 2.0, 9.0, 6.0, 3.0])
+    course = over_time(
+        {"index": index, "episode": episode}, PoseErrors({"rotation": degrees, "position": 10 * degrees})
+    )
+    assert course.seconds == (0.5, 1.5)
+    assert course.trials == (2, 2)
+    assert course.rotation_deg_p50 == (2, 5)
+    assert course.position_mm_p50 == (20, 50)
 
 
 def test_groups_of_randomizations_are_held_out() -> None:
@@ -282,7 +298,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for module in (block, pictures):
         monkeypatch.setattr(module, "plain_renderer", lambda estimator: canvas)
     for module in (block, run):
-        monkeypatch.setattr(module, "cached_estimator", lambda checkpoint, device: Eye(canvas, 4.0, 2.0))
+        monkeypatch.setattr(module, "cached_estimator", lambda path, device: (Eye(canvas, 4.0, 2.0), sha256(path)))
     return numbers
 
 
@@ -325,6 +341,23 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
         run.closed_loop(replace(config, seed=1))
     with pytest.raises(DactylError, match="protocol: 'nominal' there, 'calibrated' here"):
         run.closed_loop(replace(config, protocol="calibrated"))
+
+
+def test_a_checkpoint_that_is_replaced_between_blocks_is_refused(
+    config: ClosedLoopConfig, played: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker process loads it when it starts: trials of one folder would be of two networks."""
+    load = block.cached_estimator
+
+    def newer(path: Path, device: str) -> Any:
+        if played == [0, 1]:
+            path.write_bytes(b"better weights")
+        return load(path, device)
+
+    monkeypatch.setattr(block, "cached_estimator", newer)
+    with pytest.raises(DactylError, match=f"{config.checkpoint}: was replaced while this command ran"):
+        run.closed_loop(config)
+    assert [path.name for path in (config.output / "blocks").iterdir()] == ["plain-state-0000.json"]
 
 
 def test_tracked_trials_say_what_the_policy_was_told(config: ClosedLoopConfig, played: list[int]) -> None:

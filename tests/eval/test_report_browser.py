@@ -21,6 +21,7 @@ from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
+from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
@@ -50,7 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (base / "best.ckpt").write_bytes(b"weights")
     for name, angle in (("a", 1.0), ("b", 2.0)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.evaluate, "load_estimator", lambda *_, angle=angle: Uneven([dataset], angle_deg=angle))
+            made = Uneven([dataset], angle_deg=angle), sha256(base / "best.ckpt")
+            patch.setattr(eval.evaluate, "load_estimator", lambda *_, made=made: made)
             evaluate(EvaluateConfig(base / "best.ckpt", {"made": base / "set"}, base / name))
     runs = [str(base / name) for name in "ab"]
     for command in (

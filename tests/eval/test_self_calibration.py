@@ -156,7 +156,7 @@ def test_a_set_of_no_recordings_is_left_out(
     seer = Seer([dataset, apart])
     with pytest.raises(DactylError, match="per-recording"):
         found_cameras(seer, apart, 4)
-    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: seer)
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: (seer, "0" * 64))
     (tmp_path / "made.pt").write_bytes(b"oracle")
     monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     config = EvaluateConfig(
@@ -181,11 +181,10 @@ def test_a_set_of_no_recordings_is_left_out(
     assert not (tmp_path / "nothing").exists()
 
 
-def _origin(path: Path):  # type: ignore[no-untyped-def]
+def _origin(path: Path, digest: str):  # type: ignore[no-untyped-def]
     from eval.scoring.record_types import CheckpointFile
-    from vision.io.files import sha256
 
-    return CheckpointFile(path=str(path), sha256=sha256(path), training=None)
+    return CheckpointFile(path=str(path), sha256=digest, training=None)
 
 
 def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
@@ -277,7 +276,7 @@ def test_a_calibration_file_takes_the_place_of_finding(
 
     apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
     save_calibration(tmp_path / "found.json", RIG)
-    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: Seer([apart]))
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: (Seer([apart]), "0" * 64))
     monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     (tmp_path / "made.pt").write_bytes(b"oracle")
     config = EvaluateConfig(
@@ -426,7 +425,7 @@ def test_a_set_whose_cameras_cannot_be_found_keeps_the_other_protocols(
         def self_calibrate(self, *arguments: Any, **options: Any) -> RigSolution:
             raise DactylError("self-calibration: 12 triplets leave camera top open to 0.7 degrees")
 
-    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: Blind([dataset]))
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: (Blind([dataset]), "0" * 64))
     monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     (tmp_path / "made.pt").write_bytes(b"oracle")
     config = EvaluateConfig(tmp_path / "made.pt", {"lab": dataset.folder}, tmp_path / "out")

@@ -29,7 +29,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_labels_to_the_report(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = TripletDataset(rendered)
-    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: Oracle([dataset]))
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda *_: (Oracle([dataset]), "0" * 64))
     (tmp_path / "best.ckpt").write_bytes(b"weights")
     evaluate(EvaluateConfig(tmp_path / "best.ckpt", {"made": rendered}, tmp_path / "evaluation"))
 

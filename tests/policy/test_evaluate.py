@@ -15,7 +15,7 @@ from PIL import Image
 
 from datagen import policy as policies
 from datagen.policy import RandomExploration, create_policy, policy_label
-from datagen.policy.evaluate import EvaluatePolicyConfig, evaluate_policy, table
+from datagen.policy.evaluate import EvaluatePolicyConfig, Result, evaluate_policy, table
 from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
@@ -24,6 +24,7 @@ from datagen.sim.interface import Observation, blank_observation
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
 from tests.scenes import scene
+from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.trials import ConsecutiveGoals
 
@@ -73,6 +74,22 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     assert "random-exploration" in text
     again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
+
+
+def test_a_policy_that_is_replaced_between_plays_is_refused(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its two results would be of two policies."""
+
+    def play(*_: object) -> Result:
+        shipped.write_bytes(shipped.read_bytes() + b"\0")
+        return Result("mine", [1], ["late"])
+
+    monkeypatch.setattr("datagen.policy.evaluate.play", play)
+    config = EvaluatePolicyConfig(tmp_path / "out", policy=str(shipped), trials=1, baseline=False)
+    with pytest.raises(DactylError, match=f"policy {shipped}: was replaced while this command ran"):
+        evaluate_policy(config)
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_a_trial_is_filmed(shipped: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import multiprocessing
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from datagen.policy import create_policy
-from datagen.policy.crew import PlayerProcesses
+from datagen.policy.crew import LocalPlayer, PlayerProcesses, crew
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
 from datagen.policy.experience import Moments, Transitions
@@ -26,6 +28,7 @@ from datagen.policy.her_config import HerConfig
 from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
+from datagen.policy.player import Player
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -34,7 +37,7 @@ from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
-from vision.scene.load import load_scene
+from vision.scene.load import SCENES, load_scene
 from vision.scene.symmetries import Symmetries
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
@@ -385,8 +388,40 @@ def test_a_player_in_the_same_process_leaves_the_learner_its_threads(tmp_path: P
 def test_weights_go_to_players_by_value(tmp_path: Path) -> None:
     """Torch passes tensors on as open files, of which a thread complained where a player was ended before it had
     fetched them."""
-    orders = Training(replace(TINY, output=tmp_path))._orders()
+    orders = Training(replace(TINY, output=tmp_path), scene("block"))._orders()
     assert {type(value) for part in (orders.actor, orders.normaliser) for value in part.values()} == {np.ndarray}
+
+
+@pytest.mark.parametrize("key", ["core_seconds", "replay_time"])
+def test_a_checkpoint_of_another_version_is_one_line(tmp_path: Path, key: str) -> None:
+    config, path = replace(TINY, output=tmp_path), tmp_path / "checkpoint.pt"
+    Training(config, scene("block")).save()
+    content = torch.load(path)
+    del content[key]
+    torch.save(content, path)
+    with pytest.raises(DactylError, match=f"{path}: does not fit this version's network \\('{key}'\\); train it again"):
+        Training(config, scene("block"))
+
+
+def test_players_simulate_the_scene_that_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file may be edited after the training has read it."""
+    path, block = tmp_path / "it.yaml", (SCENES / "block.yaml").read_text()
+    path.write_text(block.replace("object: block", "object: prism"))
+    played = []
+
+    def edited(*arguments: Any) -> contextlib.AbstractContextManager[LocalPlayer | PlayerProcesses]:
+        path.write_text(block)
+        return crew(*arguments)
+
+    def note(self: Player, *_: object) -> None:
+        played.append(self.environment.scene.object.name)
+        raise InterruptedError
+
+    monkeypatch.setattr("datagen.policy.training.crew", edited)
+    monkeypatch.setattr(Player, "play", note)
+    with pytest.raises(InterruptedError):
+        train(replace(TINY, output=tmp_path / "run", scene=str(path)))
+    assert played == ["prism"]
 
 
 def test_a_player_that_dies_is_one_line() -> None:

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from datagen.policy.experience import Hindsight, Step, Widths, together
 from datagen.policy.memory import History
 from datagen.policy.replay import Replay
+from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.scene.symmetries import Symmetries
 
@@ -137,6 +138,18 @@ def test_goals_that_were_asked_for_are_kept(tmp_path: Path) -> None:
     sample = draw(replay, relabelled=0.0)
     to_go = 2 * np.arccos(np.clip(sample["goal"][:, 0], -1, 1))
     np.testing.assert_allclose(to_go, TURN * (20 - sample["state"][:, 1]), atol=1e-2)
+
+
+def test_a_buffer_that_has_lost_its_files_is_refused(tmp_path: Path) -> None:
+    """It would be empty, while the training believes that it is full."""
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
+    fill(replay, 40)
+    assert len(Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE, 40)) == len(replay)
+    path = tmp_path / "goal.bin"
+    for damage in (lambda: path.write_bytes(path.read_bytes()[:-4]), path.unlink):
+        damage()
+        with pytest.raises(DactylError, match=f"{path}: missing or of another size, .* put it back"):
+            Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE, 40)
 
 
 def test_broken_states_are_never_learnt_from(tmp_path: Path) -> None:

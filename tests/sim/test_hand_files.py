@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from datagen.sim.complete import as_installed, completed
-from datagen.sim.hand import hand_file
+from datagen.sim.hand import hand_file, load_hand
 from datagen.sim.hand_files import model_files
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
@@ -193,6 +193,14 @@ def test_what_holds_the_hand_together_stays(tmp_path: Path) -> None:
         + '<equality><connect site1="s" site2="t"/></equality><worldbody>'
     )
     assert compile_scene(completed(with_hand(tmp_path, body=body))).model.npair == 1
+
+
+def test_bodies_that_hold_together_are_no_fingertips(tmp_path: Path) -> None:
+    """A site of a body's name marks a fingertip; the scene names none of these two."""
+    body = BODY + '<body name="c" pos=".1 0 0"><geom size=".01"/></body>'
+    given = with_hand(tmp_path, '<equality><weld body1="b" body2="c"/></equality>', body)
+    assert given.hand is not None
+    assert [site.name for site in load_hand(given.hand).sites] == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from datagen.sim.outcome import Outcome
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import REJECTIONS, Columns, load_states, states_fingerprint
 from datagen.states.parts import PartTask, StatesPart, _rejections
+from datagen.workers.stream import OrderedStream
 from tests.datasets import reseal
 from tests.scenes import JOINTS, scene
 from vision.errors import DactylError
@@ -45,6 +47,13 @@ def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file but the lock."""
     files = sorted(path for path in folder.iterdir() if path.name != ".lock")
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_policy(path: Path, seed: int) -> None:
+    """Write weights of the block that no training has touched."""
+    torch.manual_seed(seed)
+    about = {"name": "mine", "object": "block"}
+    save_policy(path, Actor(INPUTS[:5], (64, 64), SHADOW), Normaliser(SHADOW.state), about)
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +153,45 @@ def test_a_scene_that_is_edited_meanwhile_does_not_matter(tmp_path: Path, monkey
     assert complete_scene(str(path)).identity() != expected
 
 
+def with_workers_after(edit: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Let ``edit`` happen when a command has begun, but none of its worker processes has."""
+
+    def start(*arguments: Any) -> OrderedStream[StatesPart]:
+        edit()
+        return OrderedStream(*arguments)
+
+    patch.setattr("datagen.states.collect.OrderedStream", start)
+
+
+def test_workers_simulate_the_scene_that_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "it.yaml"
+    block = (SCENES / "block.yaml").read_text()
+    path.write_text(block.replace("object: block", "object: prism"))
+    config = StatesConfig(tmp_path / "alone", scene=str(path), count=4, **SMALL)
+    collect(config)
+    with_workers_after(lambda: path.write_text(block), monkeypatch)
+    collect(replace(config, output=tmp_path / "by-workers", workers=2))
+    assert complete_scene(str(path)).object.name == "block"
+    assert digests(tmp_path / "by-workers") == digests(tmp_path / "alone")
+
+
+def test_a_policy_that_is_replaced_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training rewrites its policy.pt every few minutes: one folder would hold states of several."""
+    path = tmp_path / "policy.pt"
+    write_policy(path, seed=0)
+    config = StatesConfig(tmp_path / "states", **{**SMALL, "policy": str(path), "count": 4, "workers": 2})
+    with_workers_after(lambda: write_policy(path, seed=1), monkeypatch)
+    with pytest.raises(DactylError, match=rf"policy {path}: was replaced while this command ran; put it back"):
+        collect(config)
+    assert not list(config.output.glob("part-*"))
+
+
 def test_a_part_is_cut_where_simulation_would_have_stopped(
     finished: StatesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """States and rejections alike, though one world after the other drops its object."""
-    task, step, steps = PartTask(finished, threads=2), Environment.step, [0]
+    task = PartTask(finished, complete_scene(finished.scene), finished.policy, threads=2)
+    step, steps = Environment.step, [0]
 
     def dropping(self: Environment, action: np.ndarray, worlds: np.ndarray) -> Outcome:
         steps[0] += 1
@@ -171,11 +214,8 @@ def test_a_part_is_cut_where_simulation_would_have_stopped(
 
 
 def test_threads_do_not_matter_to_a_network(tmp_path: Path) -> None:
-    torch.manual_seed(0)
     path = tmp_path / "mine.pt"
-    save_policy(
-        path, Actor(INPUTS[:5], (64, 64), SHADOW), Normaliser(SHADOW.state), {"name": "mine", "object": "block"}
-    )
+    write_policy(path, seed=0)
     config = StatesConfig(tmp_path / "1", **{**SMALL, "policy": str(path), "count": 30, "threads": 1})
     collect(config)
     for threads in (2, 3):

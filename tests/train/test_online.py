@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from datagen.generate import shard_task
-from datagen.generate.chunks import Chunks, states_excluding
+from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.sample import Sample
 from datagen.states.collect import StatesConfig, collect
+from datagen.states.drawn import load_drawn_states
 from tests.datasets import reseal
 from tests.scenes import compiled
 from tests.synthetic import make_dataset
@@ -77,7 +78,7 @@ def config_of(states: Path, output: Path, count: int = 12, shard_size: int = 4) 
 
 def chunks(states: Path, first: int = 0, end: int = 12, per_batch: int = 3, rank: int = 0, world: int = 1) -> Chunks:
     config = config_of(states, Path())
-    return Chunks(config, config.drawn_scene(), frozenset(), per_batch, rank, world, first, end)
+    return Chunks(config, config.drawn_scene(), load_drawn_states(states), per_batch, rank, world, first, end)
 
 
 def samples_of(task: Chunks) -> list[dict]:
@@ -87,7 +88,8 @@ def samples_of(task: Chunks) -> list[dict]:
 @pytest.mark.usefixtures("dither")
 def test_online_samples_are_those_of_a_rendered_set(states: Path, tmp_path: Path) -> None:
     config = config_of(states, tmp_path)
-    records = [ShardTask(config, config.drawn_scene(), "x")(number, lambda _: None) for number in range(3)]
+    task = ShardTask(config, config.drawn_scene(), load_drawn_states(states), "x")
+    records = [task(number, lambda _: None) for number in range(3)]
     stored = _dataset(tmp_path, records)
     online = samples_of(chunks(states))
     assert len(online) == len(stored) == 12
@@ -117,14 +119,13 @@ def test_two_processes_share_the_samples_of_one(states: Path) -> None:
 
 
 def test_held_out_episodes_are_not_trained_on(states: Path, tmp_path: Path) -> None:
-    episodes = states_excluding(states, frozenset()).episode
-    left = states_excluding(states, frozenset({int(episodes[0])}))
+    whole = load_drawn_states(states)
+    episodes, left = whole.episode, whole.excluding([int(whole.episode[0])])
     assert 0 < len(left) < len(episodes)
     assert set(left.episode) == set(episodes) - {episodes[0]}
     held_out = _of_states(make_dataset(tmp_path / "val", 2, image_size=SIZE), states)
     online = OnlineTriplets(OnlineConfig(states, render=RenderOptions(image_size=SIZE)), held_out, np.arange(2))
-    assert online._held_out == {0}
-    assert not (states_excluding(states, online._held_out).episode == 0).any()
+    assert set(online._states.episode) == set(episodes) - {0}
     assert online.positions(50).shape == (50, 3)
 
 

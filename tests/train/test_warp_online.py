@@ -25,7 +25,7 @@ from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.files import load_states
+from datagen.states.drawn import load_drawn_states
 from tests.synthetic import make_dataset
 from train.batches import Batch, MixedBatches, collate
 from train.online import OnlineTriplets
@@ -71,7 +71,7 @@ def test_samples_are_those_that_dactyl_render_draws(whole: list[Batch], states: 
     config = RenderConfig(states, tmp_path / "set", 12, seed=5, renderer="warp", workers=1, render=OPTIONS)
     drawn = config.drawn_scene()
     with create_renderer("warp", drawn, OPTIONS) as renderer:
-        pairs = list(make_samples(config, drawn, load_states(states), renderer.materials, range(12)))
+        pairs = list(make_samples(config, drawn, load_drawn_states(states), renderer.materials, range(12)))
         images = renderer.render([sample for sample, _ in pairs])
     stored = TripletDataset(generate(config).folder)
     for number, batch in enumerate(whole):

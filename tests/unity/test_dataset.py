@@ -77,7 +77,7 @@ def test_how_unity_was_run_is_not_part_of_a_dataset(
 def test_it_is_a_test_set_like_any_other(
     by_unity: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *_: Oracle([by_unity]))
+    monkeypatch.setattr("eval.evaluate.load_estimator", lambda *_: (Oracle([by_unity]), "0" * 64))
     checkpoint, output = tmp_path / "best.ckpt", tmp_path / "evaluation"
     checkpoint.write_bytes(b"weights")
     arguments = ["--checkpoint", checkpoint, "--test_sets.unity", by_unity.folder, "--output", output]

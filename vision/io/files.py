@@ -189,6 +189,23 @@ def sha256(path: Location) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_unchanged(what: object, expected: str, found: str) -> None:
+    """Refuse an input that was replaced while a command runs, whose output would then be of two inputs, or misnamed.
+
+    Args:
+        what: path or name of the input, for the message.
+        expected: hash or label that the command recorded.
+        found: hash or label of what was read.
+
+    Raises:
+        DactylError: they differ.
+    """
+    if found != expected:
+        raise DactylError(
+            f"{what}: was replaced while this command ran; put it back, or give a copy that nothing changes, and rerun"
+        )
+
+
 @contextlib.contextmanager
 def exclusive_folder(folder: Location) -> Iterator[None]:
     """Hold ``folder`` for one writer; a second one gets a :class:`DactylError` that names the first.

@@ -8,7 +8,7 @@ read, and each page's claims with the number of rows (``vision.storage.pages``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,12 +47,13 @@ def write_table(
 
 
 def read_table(
-    path: Path, table: Mapping[str, Field], rows: int | None = None
+    path: Path, table: Mapping[str, Field], rows: int | None = None, keys: Collection[str] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read columns (N, ...) and metadata of a file that :func:`write_table` wrote.
 
     Args:
         rows: required number of rows, if known.
+        keys: columns to read; None for all. The others are not unpacked.
 
     Raises:
         DactylError: the file is missing, damaged, too large, of another schema version, or breaks the table.
@@ -63,7 +64,7 @@ def read_table(
             file = pq.ParquetFile(source, page_checksum_verification=True)
             _check_footer(file, table, rows, path)
             _check_groups(source, groups, file, path)
-            content = file.read()
+            content = file.read([key for key in file.schema_arrow.names if keys is None or key in keys])
         about = (content.schema.metadata or {})[_METADATA]
         columns = {key: _to_numpy(content.column(key)) for key in content.column_names}
     except FileNotFoundError:
@@ -74,9 +75,9 @@ def read_table(
     if not isinstance(metadata, dict):
         raise DactylError(f"{path}: not a table of ours; delete it and make it again")
     check_version(metadata.pop("schema_version", None), str(path))
-    count = len(next(iter(columns.values())))
+    table = {key: field for key, field in table.items() if keys is None or key in keys}
     columns |= {
-        key: np.zeros((count, *(0 if isinstance(size, str) else size for size in field.shape)), field.dtype)
+        key: np.zeros((content.num_rows, *(0 if isinstance(size, str) else size for size in field.shape)), field.dtype)
         for key, field in table.items()
         if key not in columns and _may_be_empty(field)
     }
