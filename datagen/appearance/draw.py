@@ -16,8 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
 from datagen.pictures.numpy_effects import draw_effects
-from datagen.pictures.pool import files_hash
-from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
+from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig, draw_use
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
 from datagen.render.sample import Appearance
 from datagen.sim.materials import Material
@@ -116,7 +115,7 @@ class AppearanceConfig:
         if not self.surroundings.any:
             del identity["surroundings"]
         elif self.surroundings.folder is not None:
-            identity["surroundings"]["folder"] = files_hash(self.surroundings.folder, maps_of(self.surroundings.folder))
+            identity["surroundings"]["folder"] = SURROUNDINGS.folder_hash(self.surroundings.folder)
         return identity
 
 

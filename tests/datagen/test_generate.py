@@ -21,8 +21,8 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
-from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
-from datagen.pictures.texture_pool import TextureConfig, files_of
+from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig
+from datagen.pictures.texture_pool import TEXTURES, TextureConfig
 from datagen.render import RENDERERS, others_that_draw, traits_of
 from datagen.render.base import RendererInfo, RenderOptions, rendered_scene
 from datagen.render.sample import Sample
@@ -304,7 +304,7 @@ def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, sta
     assert len(sources) > 1
     identity = config.identity()
     Image.new("RGB", (16, 16), "red").save(pictures / "b.png")
-    files_of.cache_clear()
+    TEXTURES.forget()
     assert config.identity() != identity
 
 
@@ -342,7 +342,7 @@ def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_byt
     other = dataclasses.replace(looks, clutter=dataclasses.replace(clutter, hidden=0.5))
     assert dataclasses.replace(config, appearance=other).identity() != identity
     Image.new("RGB", (16, 8), "red").save(folder / "b.png")
-    maps_of.cache_clear()
+    SURROUNDINGS.forget()
     assert config.identity() != identity
 
 

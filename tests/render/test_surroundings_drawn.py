@@ -16,11 +16,10 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.drawable import require_drawable
 from datagen.pictures.surroundings import directions, radiance_towards, turned
 from datagen.pictures.surroundings_pool import (
+    SURROUNDINGS,
     SurroundingsConfig,
     SurroundingsUse,
     draw_use,
-    maps_of,
-    surroundings_from,
 )
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
@@ -59,7 +58,7 @@ def write(path: Path, radiance: FloatArray) -> Path:
 
 def use_of(path: Path, turn: float = 0.0, brightness: float = 1.0, bare: bool = False) -> SurroundingsUse:
     source = f"picture:{path}"
-    return SurroundingsUse(source, surroundings_from(source).name, turn, brightness, bare)
+    return SurroundingsUse(source, SURROUNDINGS.image(source).name, turn, brightness, bare)
 
 
 def look_of(materials: tuple[str, ...], use: SurroundingsUse | None, grey: float = 0.6) -> Appearance:
@@ -211,7 +210,7 @@ def test_surroundings_are_drawn_by_value() -> None:
 
 def test_a_turn_is_counter_clockwise_and_kept_in_the_name_of_the_map() -> None:
     use = next(use for index in range(9) if (use := draw_use(SurroundingsConfig(probability=1.0), 0, index)))
-    whole = surroundings_from(use.source)
+    whole = SURROUNDINGS.image(use.source)
     assert np.array_equal(use.surroundings().radiance, turned(whole.radiance, use.turn))
     assert use.surroundings().name == whole.name == use.name
 
@@ -230,13 +229,12 @@ def test_an_appearance_stores_what_draws_its_surroundings_again(tmp_path: Path) 
             Appearance.from_json(looks[0].to_json() | {"surroundings": wrong}, "sample 5")
     pictured = next(use for use in uses if use and use.source.startswith("picture"))
     write(tmp_path / "room.hdr", np.full((16, 32, 3), [0.5, 0.2, 0.5]))
-    surroundings_from.cache_clear()
-    maps_of.cache_clear()
+    SURROUNDINGS.forget()
     with pytest.raises(DactylError, match="the sample was drawn with room-"):
         pictured.surroundings()
     for odd in ("cave:0:1", "room:x:1", "room"):
-        with pytest.raises(DactylError, match="are no surroundings"):
-            surroundings_from(odd)
+        with pytest.raises(DactylError, match="names no surroundings"):
+            SURROUNDINGS.image(odd)
 
 
 @pytest.mark.parametrize(

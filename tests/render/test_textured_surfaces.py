@@ -15,7 +15,7 @@ from PIL import Image
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.config import RenderConfig
 from datagen.generate.drawable import require_drawable
-from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
+from datagen.pictures.texture_pool import TEXTURES, TextureConfig, TextureUse, draw_textures
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Appearance
@@ -50,7 +50,7 @@ def cells(path: Path) -> Path:
 
 def look_with(source: str, materials: tuple[str, ...]) -> Appearance:
     """Even light, and the texture on everything."""
-    name = texture_from(source).name
+    name = TEXTURES.image(source).name
     uses = tuple(TextureUse(number, source, name) for number in range(len(materials)))
     return dataclasses.replace(plain_look(scene(), materials, 12.0), textures=uses)
 
@@ -92,7 +92,7 @@ def test_a_texel_is_in_the_same_place_and_of_the_same_color_in_both(tmp_path: Pa
 def test_a_print_on_the_background_can_be_read(name: str, tmp_path: Path) -> None:
     """From above, whichever way it is turned, and twice as large where its scale is 2: not as in a mirror."""
     path = cells(tmp_path / "cells.png")
-    texels = texture_from(f"picture:{path}").pixels.astype(int)
+    texels = TEXTURES.image(f"picture:{path}").pixels.astype(int)
     rig, background = scene().rig, scene().background
     across = np.stack([*np.meshgrid(*[np.arange(rig.width) + 0.5] * 2), np.ones((rig.width,) * 2)], axis=-1)
     rays = np.stack(
@@ -218,14 +218,14 @@ def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> N
 
 def test_another_picture_in_its_place_is_refused(tmp_path: Path) -> None:
     source = f"picture:{cells(tmp_path / 'cells.png')}"
-    use = TextureUse(0, source, texture_from(source).name)
+    use = TextureUse(0, source, TEXTURES.image(source).name)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "cells.png")
-    texture_from.cache_clear()
+    TEXTURES.forget()
     with pytest.raises(DactylError, match="the sample was drawn with cells-"):
         use.pixels()
     for odd in ("marble:0:1", "noise:x:1", "noise"):
-        with pytest.raises(DactylError, match="is no texture"):
-            texture_from(odd)
+        with pytest.raises(DactylError, match="names no texture"):
+            TEXTURES.image(odd)
 
 
 def test_impossible_textures_are_refused(tmp_path: Path) -> None:
