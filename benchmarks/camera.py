@@ -1,7 +1,7 @@
 """Cost of each effect of the camera model, and JPEG compared with libjpeg and with Kornia's codec.
 
-Milliseconds per image, by processor time on a CPU and by wall time on a GPU, the best of several runs. All effects but
-JPEG include the conversion from levels to light and back, which a combination does only once. Kornia is measured if it
+Milliseconds per image, by processor time on a CPU and by wall time on a GPU, the best of several runs. Each effect
+includes the conversion from levels to light and back, which a combination does only once. Kornia is measured if it
 is installed. Reading and transferring images is not included.
 
     python -m benchmarks.camera > benchmarks/results/camera.txt
@@ -22,24 +22,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.machine import describe
-from train.camera_model import CameraConfig, CameraModel
 from train.jpeg import compressed
+from train.torch_effects import CameraAugment
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
+from vision.scene.load import load_scene
 
 SIZE = 200
-EFFECTS = {
-    "defocus, up to 2 pixels": CameraConfig(defocus=2.0),
-    "motion, up to 6 pixels": CameraConfig(motion=6.0),
-    "vignette": CameraConfig(vignette=0.5),
-    "exposure": CameraConfig(exposure=1.0),
-    "white balance": CameraConfig(white_balance=0.3),
-    "shot and read noise": CameraConfig(shot_noise=0.05, read_noise=0.01),
-    "gamma": CameraConfig(gamma=0.5),
-    "JPEG": CameraConfig(jpeg_quality=(30, 95)),
+EFFECTS: dict[str, dict[str, Uniform | UniformInt]] = {
+    "defocus, up to 2 pixels": {"defocus": Uniform(0, 2 / SIZE)},
+    "motion, up to 6 pixels": {"motion": Uniform(0, 6 / SIZE)},
+    "vignette": {"vignette": Uniform(0, 0.5)},
+    "exposure": {"exposure": Uniform(-1, 1)},
+    "white balance": {"white_balance": Uniform(-0.3, 0.3)},
+    "shot and read noise": {"shot_noise": Uniform(0, 0.05), "read_noise": Uniform(0, 0.01)},
+    "gamma": {"gamma": Uniform(-0.5, 0.5)},
+    "JPEG": {"jpeg_quality": UniformInt(30, 95)},
 }
-ALL = CameraConfig(
-    defocus=2.0, motion=6.0, vignette=0.5, exposure=1.0, white_balance=0.3, shot_noise=0.05, read_noise=0.01,
-    gamma=0.5, jpeg_quality=(30, 95),
-)  # fmt: skip
+ALL = {key: value for ranges in EFFECTS.values() for key, value in ranges.items()}
 QUALITIES = (10, 30, 50, 75, 95)
 
 
@@ -105,9 +105,12 @@ def main() -> None:
         return milliseconds(work, arguments.batch, device, arguments.runs)
 
     print(f"{'effect':28}{'ms an image':>12}{'ms a triplet':>14}")
-    for name, config in {**EFFECTS, "all of them": ALL}.items():
-        camera = CameraModel(config, torch.Generator(device).manual_seed(0))
-        each = cost(lambda camera=camera: camera(batch))  # type: ignore[misc]
+    rig = load_scene("block").rig.resized(SIZE)
+    triplets = batch.unflatten(0, (-1, len(rig)))
+    for name, ranges in {**EFFECTS, "all of them": ALL}.items():
+        config = CameraEffectsConfig(probability=1.0, **ranges)  # type: ignore[arg-type]
+        camera = CameraAugment(config, torch.Generator(device).manual_seed(0))
+        each = cost(lambda camera=camera: camera(triplets, rig))  # type: ignore[misc]
         print(f"{name:28}{each:12.2f}{3 * each:14.2f}", flush=True)
 
     codecs: dict[str, Callable[[Tensor, float], Tensor]] = {

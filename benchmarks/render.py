@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ choose_opengl()  # before MuJoCo is imported: its Renderer would otherwise look 
 
 import numpy as np  # noqa: E402
 
+from benchmarks.configurations import render_config  # noqa: E402
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.samples import make_samples  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
@@ -34,7 +35,6 @@ from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E
 from datagen.generate.view_labels import ViewLabeller  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
 from datagen.render.base import Renderer, RenderOptions, rendered_scene  # noqa: E402
-from datagen.render.filament import FilamentRenderer  # noqa: E402
 from datagen.render.sample import Sample  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
 from datagen.sim.complete import complete_scene  # noqa: E402
@@ -43,8 +43,8 @@ from vision.scene.scene import Scene  # noqa: E402
 from vision.storage.shards import encode_sample, write_shard  # noqa: E402
 
 OURS = RenderOptions()
-ONE_CASTS = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256)
-FAST = dataclasses.replace(ONE_CASTS, environment_lights=True)  # configs/render/filament-fast.yaml
+FAST = render_config("filament-fast").render
+ONE_CASTS = dataclasses.replace(FAST, environment_lights=False)
 RENDERERS = {
     "filament": ("filament", OURS),
     "filament, one light casts, none on the background": ("filament", ONE_CASTS),
@@ -101,7 +101,8 @@ def alone(samples: Sequence[Sample], runs: int) -> dict[str, tuple[float, float]
             for label, (name, options) in RENDERERS.items()
         }
         given = {label: for_size(samples, options) for label, (_, options) in RENDERERS.items()}
-        draw["Filament as MuJoCo's documentation has it"] = FilamentAsDocumented(drawn(OURS)).render
+        documented = stack.enter_context(closing(FilamentAsDocumented(drawn(OURS))))
+        draw["Filament as MuJoCo's documentation has it"] = documented.render
         draw["mujoco.Renderer at its defaults"] = StockRenderer(drawn(OURS)).render
         for label, render in draw.items():
             render(given.setdefault(label, list(samples))[:1])  # compiles shaders
@@ -151,23 +152,6 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
     spent["drawing and readback"] -= spent["kinematics"]
     spent["a new context, and its shaders"] *= len(samples) / 128  # once in a shard of 128
     return {stage: 1e3 * value / len(samples) for stage, value in spent.items()}, record.bytes / len(samples)
-
-
-def readback(samples: Sequence[Sample], options: RenderOptions) -> float:
-    """Measure milliseconds per triplet of reading pixels back: twice draw-and-read, minus draw-twice-and-read."""
-    with FilamentRenderer(drawn(options), options) as renderer:
-
-        def draw(times: int) -> float:
-            start = time.process_time()
-            for sample in samples:
-                renderer._apply(sample)
-                requests = renderer._requests * times
-                renderer._context.wait_for_frame(renderer._context.render(requests, [renderer._read]))
-            return time.process_time() - start
-
-        draw(1)
-        once, twice = draw(1), draw(2)
-    return 1e3 * max(0.0, 2 * once - twice) / len(samples)
 
 
 def one_of_many(
@@ -235,7 +219,6 @@ def print_stages(label: str, samples: Sequence[Sample], options: RenderOptions) 
     with tempfile.TemporaryDirectory() as folder:
         spent, size = stages(samples, Path(folder), options)
     total, optional = sum(spent.values()), spent["labels of the views"]
-    spent["of the drawing, readback"] = readback(samples, options)
     print(f"\n| stage of generation, {label} | ms of processor time a triplet |\n|---|---:|")
     for stage, milliseconds in spent.items():
         print(f"| {stage} | {milliseconds:.2f} |")

@@ -17,26 +17,20 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-os.environ.setdefault("LP_NUM_THREADS", "1")  # as in render processes
-
+from benchmarks.configurations import render_config
 from benchmarks.machine import describe
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import encoded_samples
 from datagen.render import create_renderer
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import load_states
-from vision.config import parse
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "render"
 _CHUNK = 8  # samples of one in a row
 
 
 def configurations(states: Path) -> dict[str, RenderConfig]:
     """Return the configurations that are compared, by label."""
-    fast, rich = (
-        parse(RenderConfig, ["--config", str(CONFIGS / f"{name}.yaml"), f"--states={states}", "--output=-"], "", "")
-        for name in ("filament-fast", "rich")
-    )
+    fast, rich = (render_config(name, states) for name in ("filament-fast", "rich"))
     looks = fast.appearance
     textured = dataclasses.replace(fast.render, textures=True)
 
@@ -72,7 +66,8 @@ def main() -> None:
                 spent[label] += time.process_time() - start
     done = -(-count // _CHUNK) * _CHUNK
     print(describe())
-    print(f"Filament on {device}; {done} triplets of each, by processor time, one process\n")
+    threads = os.environ["LP_NUM_THREADS"]  # as create_renderer has left it
+    print(f"Filament on {device}; {done} triplets of each, by processor time, one process, LP_NUM_THREADS={threads}\n")
     print(f"{'':24} triplets/s  of filament-fast.yaml's")
     first = spent["filament-fast.yaml"]
     for label, total in spent.items():

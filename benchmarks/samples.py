@@ -8,11 +8,12 @@ import numpy as np
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Sample
+from datagen.sim.materials import Material
 from datagen.variation import generator
 from vision.scene.scene import Scene
 
 
-def make_samples(scene: Scene, materials: Sequence[str], count: int) -> list[Sample]:
+def make_samples(scene: Scene, materials: Sequence[Material], count: int) -> list[Sample]:
     """Make samples of a scene, with displaced cameras."""
     assert scene.hand is not None
     posture = scene.hand.start

@@ -50,13 +50,12 @@ def _errors(
     estimator: PoseEstimator, dataset: TripletDataset, chosen: np.ndarray, seen: Observations, count: int
 ) -> np.ndarray:
     """Return errors (N, 2), degrees and millimetres, in a recording's last triplets with cameras from its first."""
-    nominal = dataset.rig.nominal
     first = Observations(*(array[:count] for array in seen))
-    cameras = estimator.self_calibrate(first, nominal.intrinsics, nominal.extrinsics).cameras
+    cameras = estimator.self_calibrate(first, dataset.rig.nominal).cameras.numpy()
     rows = np.flatnonzero(chosen)[-_HELD_OUT:]
     samples = [dataset[int(row)] for row in rows]
     images = np.stack([sample["images"] for sample in samples])
-    found = estimator.predict(images, cameras.intrinsics.numpy(), cameras.extrinsics.numpy(), 32)
+    found = estimator.predict(images, cameras.intrinsics, cameras.extrinsics, 32)
     true = matrix_from_quaternion(np.stack([sample["object_quaternion"] for sample in samples]))
     turned = np.rad2deg(geodesic_distance(matrix_from_quaternion(found["quaternion"]), true))
     moved = 1000 * np.linalg.norm(found["position"] - [sample["object_position"] for sample in samples], axis=1)

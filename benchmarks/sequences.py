@@ -21,21 +21,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.configurations import render_config
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.policy import TRAINED, create_policy
 from datagen.render import create_renderer
-from datagen.render.base import RenderOptions
 from datagen.render.sample import Sample
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import SUBSTEPS, Environment
+from datagen.sim.scene import PHYSICS_TIMESTEP
 from datagen.variation import generator
-from vision.geometry.distortion import Lens
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.calibration import CalibratedCamera, save_calibration
+from vision.scene.calibration import save_calibration
+from vision.scene.rig import Camera, Rig
 from vision.scene.scene import Scene
 
-_SUBSTEP_S = 0.008
-_OPTIONS = RenderOptions(shadow_lights=1, environment_lights=True, shadow_map_size=256, background_shadows=False)
+_OPTIONS = render_config("filament-fast").render
 
 
 @dataclass
@@ -84,7 +85,8 @@ def main() -> None:
             poses = zip(motion["joint_position"], motion["position"], motion["quaternion"], strict=True)
             samples = [Sample(number, *pose, look) for pose in poses]
             images = (renderer.render([sample])[0] for sample in samples)
-            write_recording(folder, scene, motion["time_s"], images, look.camera_intrinsics, look.camera_extrinsics)
+            cameras = Cameras(look.camera_intrinsics, look.camera_extrinsics)
+            write_recording(folder, scene, motion["time_s"], images, cameras)
             with (folder / "truth.npz").open("wb") as file:
                 np.savez(file, allow_pickle=False, **motion)
             print(f"{folder}: {len(samples)} triplets", flush=True)
@@ -118,7 +120,7 @@ def _motion(environment: Environment, frames: list[tuple[np.ndarray, np.ndarray]
     quaternion = quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)
     turn = matrix_from_quaternion(quaternion)
     return {
-        "time_s": steps * _SUBSTEP_S * np.arange(1, len(frames) + 1),
+        "time_s": steps * PHYSICS_TIMESTEP * np.arange(1, len(frames) + 1),
         "joint_position": qpos[:, environment.scene.hand_qpos],
         "position": qpos[:, place : place + 3],
         "quaternion": quaternion,
@@ -128,12 +130,7 @@ def _motion(environment: Environment, frames: list[tuple[np.ndarray, np.ndarray]
 
 
 def write_recording(
-    folder: Path,
-    scene: Scene,
-    times: np.ndarray,
-    images: Iterator[np.ndarray],
-    matrices: np.ndarray,
-    transforms: np.ndarray,
+    folder: Path, scene: Scene, times: np.ndarray, images: Iterator[np.ndarray], cameras: Cameras
 ) -> None:
     """Write images (C, H, W, 3) with their tables, and the calibration of their cameras."""
     names = scene.rig.names
@@ -146,12 +143,9 @@ def write_recording(
         with (folder / f"{name}.csv").open("w", newline="") as file:
             rows = [[f"{time:.6f}", f"{name}/{number:04d}.png"] for number, time in enumerate(times)]
             csv.writer(file).writerows([["time_s", "file"], *rows])
-    cameras = {}
-    for camera, matrix, transform in zip(scene.rig.cameras, matrices, transforms, strict=True):
-        K = matrix.copy()
-        K[:2, 2] -= 0.5  # OpenCV's pixel centres are whole numbers
-        cameras[camera.name] = CalibratedCamera(K, Lens(), camera.width, camera.height, transform)
-    save_calibration(folder / "calibration.json", cameras)
+    true = zip(scene.rig.cameras, cameras.intrinsics, cameras.extrinsics, strict=True)
+    rig = Rig(cameras=tuple(Camera(camera.name, camera.width, camera.height, K, T) for camera, K, T in true))
+    save_calibration(folder / "calibration.json", rig)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ STARTS = {
     "torch": "import torch",
     "an optimiser of torch": "import torch; torch.optim.Adam([torch.zeros(1)])",
     "lightning": "import lightning",
-    "dactyl train": "from dactyl.cli import command; command('train')",
-    "dactyl evaluate": "from dactyl.cli import command; command('evaluate'); import vision.estimator",
-    "dactyl estimate": "from dactyl.cli import command; command('estimate'); import vision.estimator",
+    "dactyl train": "from dactyl.commands import COMMANDS; COMMANDS['train'].load()",
+    "dactyl evaluate": "from dactyl.commands import COMMANDS; COMMANDS['evaluate'].load(); import vision.estimator",
+    "dactyl estimate": "from dactyl.commands import COMMANDS; COMMANDS['estimate'].load(); import vision.estimator",
     "from_pretrained": "from vision.estimator import PoseEstimator; PoseEstimator.from_pretrained()",
 }
 

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from datagen.render.base import RenderOptions
-from datagen.render.filament import FilamentRenderer
+from datagen.render.filament_scene import FilamentScene
 from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.scene.scene import Scene
@@ -47,27 +47,25 @@ class StockRenderer:
         return images
 
 
-class FilamentAsDocumented(FilamentRenderer):
+class FilamentAsDocumented:
     """``mujoco.mjrf`` with its default settings, for a model that specifies none."""
 
     def __init__(self, scene: Scene) -> None:
         # Filament uses 2048 texels for MuJoCo's default shadowsize.
-        super().__init__(scene, RenderOptions(mesh_fraction=1.0, shadow_map_size=2048))
+        options = RenderOptions(mesh_fraction=1.0, shadow_map_size=2048)
+        self.stage = _whole_stage(scene, options)
+        self.drawn = FilamentScene(self.stage, options, settings=self.stage.model)
+        for view in self.drawn.views:
+            view.reflections = view.haze = True
 
-    def _build_scene(self) -> None:
-        self._stage.model.geom_castshadow[:] = True
-        super()._build_scene()
-        self._filament_scene.configure_from_model(self._stage.model)
-        for request in self._requests:
-            request.reflections = request.skybox = request.haze = True
-
-    def render(self, samples: Sequence[Sample]) -> np.ndarray:
-        height, width = self._padded
-        images = np.empty((len(samples), len(self._requests), height, width, 3), dtype=np.uint8)
-        for number, sample in enumerate(samples):
-            self._apply(sample)
-            mujoco.mj_forward(self._stage.model, self._stage.data)
-            for camera, request in enumerate(self._requests):
-                self._context.wait_for_frame(self._context.render([request], [self._read]))
-                images[number, camera] = self._frame[:, camera * width : (camera + 1) * width]
+    def render(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        images = []
+        for sample in samples:
+            self.drawn.apply(sample)
+            mujoco.mj_forward(self.stage.model, self.stage.data)
+            for camera, view in enumerate(self.drawn.views):
+                images.append(self.drawn.draw([view])[camera].copy())
         return images
+
+    def close(self) -> None:
+        self.drawn.close()

@@ -62,7 +62,8 @@ def _share(
     for first in range(0, len(dataset), _BATCH):
         numbers = range(first, min(first + _BATCH, len(dataset)))
         images = np.stack([spoil(dataset[number]["images"], _masks(dataset, number)) for number in numbers])
-        found = estimator.predict(images, *estimator.rig.nominal[:2], nominal=True)
+        cameras = estimator.rig.nominal
+        found = estimator.predict(images, cameras.intrinsics, cameras.extrinsics, nominal=True)
         rows = zip(contrast(images), found["spread"].tolist(), strict=True)
         unusual += sum(bool(reasons(each, estimator.rig.names, spread, usual)) for each, spread in rows)
     return unusual / len(dataset)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,8 @@ LOOKS: dict[str, tuple[str, ...]] = {
 _REGRESSION = ("--model.head=regression", "--model.window=null", "--model.image_size=100", "--loss.surface=0")
 # For images like a laboratory's: these variants assume the training set of wide.yaml.
 _LAB = ("--loss.surface=0", "--augment.exposure=0.5", "--augment.gamma=0.4")
-_CAMERA = (
-    "--augment.camera={fraction: 0.4, defocus: 1.0, motion: 2.0, vignette: 0.3, exposure: 0.4, white_balance: 0.3, "
-    "shot_noise: 0.03, read_noise: 0.02, chroma: 0.5, gamma: 0.2, jpeg_quality: [40, 95]}",
-)
+_SHIPPED = yaml.safe_load((Path(__file__).parents[1] / "configs/train/shipped.yaml").read_text())
+_CAMERA = (f"--augment.camera_effects={json.dumps(_SHIPPED['augment']['camera_effects'])}",)
 _SIX_D, _GEODESIC = "--model.rotation=six_d", "--loss.rotation=geodesic"
 
 VARIANTS: dict[str, Variant] = {

@@ -7,68 +7,18 @@ arrives during long imports is handled like at any other time.
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from dactyl import __version__
+from dactyl.commands import COMMANDS
 from dactyl.signals import Terminated, received, signals_raise
 from dactyl.standard_streams import Output, OutputError, open_standard_streams, print_no_more
 from vision.errors import DactylError, UsageError, memory_fault, printable
-from vision.extras import missing_extra, require
+from vision.extras import missing_extra
 from vision.hardware import usable_cores
-from vision.processes import collection_paused
-
-COMMANDS = {
-    "scene check": ("datagen.cli:main_scene_check", "check a scene file, in words and an image"),
-    "states": ("datagen.cli:main_states", "collect hand-and-object states in MuJoCo"),
-    "coverage": ("datagen.cli:main_coverage", "report how evenly states cover orientations and positions"),
-    "policy train": ("datagen.policy.cli:main_train", "train a policy that turns the object"),
-    "policy evaluate": ("datagen.policy.cli:main_evaluate", "play the paper's trials of a policy"),
-    "render": ("datagen.cli:main_render", "render randomised image triplets of collected states"),
-    "info": ("datagen.cli:main_info", "print what a dataset holds: counts, renderer, distributions"),
-    "inspect": ("dactyl.inspection:main_inspect", "look at a dataset: contact sheet, page to browse samples"),
-    "check": ("datagen.cli:main_check", "check a dataset: hashes, labels, images, samples rendered again"),
-    "doctor": ("datagen.cli:main_doctor", "try every renderer on a known scene; name what is missing"),
-    "export bop": ("datagen.export.cli:main_bop", "export a dataset in the format of the BOP benchmark"),
-    "train": ("train.cli:main_train", "train a pose estimator on a dataset"),
-    "estimate": ("eval.estimation.cli:main_estimate", "estimate poses in images: recordings, files, datasets"),
-    "evaluate": ("eval.cli:main_evaluate", "measure a network's rotation and position errors"),
-    "report": ("eval.cli:main_report", "make pages of evaluations: HTML, Markdown, CSV, JSON"),
-    "compare": ("eval.report.compare:main_compare", "compare two evaluations: differences and their confidence"),
-    "closed-loop": ("eval.closed_loop.cli:main_closed_loop", "play trials of a policy that sees through an estimator"),
-    "package-model": (
-        "eval.report.card:main_package_model",
-        "turn a checkpoint into shipped weights with a model card",
-    ),
-    "export-model": ("eval.export_model:main_export_model", "export a network to ONNX or torch.export"),
-    "calibrate": (
-        "eval.laboratory.cli:main_calibrate",
-        "calibrate cameras from a ChArUco board, or from the hand at work (--from)",
-    ),
-    "import-recording": ("eval.laboratory.cli:main_import_recording", "turn a lab's recording into a test set"),
-    "unity export-scene": ("datagen.unity.cli:main_export_scene", "write a scene pack: what Unity shows of a scene"),
-    "unity check": (
-        "datagen.unity.cli:main_check",
-        "start a Unity player, and see whether its pictures can be trusted",
-    ),
-    "demo": ("dactyl.demo:main_demo", "run every stage at a small size: from nothing to the error table"),
-}
-"""Function and summary of each command, by its name of one word or two."""
-
-NEEDS = {
-    **dict.fromkeys(("coverage", "inspect", "evaluate", "compare", "report", "package-model", "calibrate"), ("lab",)),
-    **dict.fromkeys(("scene check", "states", "policy evaluate", "render", "doctor"), ("sim",)),
-    **dict.fromkeys(("export bop", "closed-loop", "import-recording", "unity export-scene", "unity check"), ("sim",)),
-    "train": ("train",),
-    **dict.fromkeys(("policy train", "demo"), ("sim", "train")),
-}
-"""Extras of pyproject.toml that a command always needs. Other commands need extras only for some of their options."""
-
-RESUMABLE = ("states", "render", "train", "policy train", "evaluate", "closed-loop", "demo")
-"""Commands that continue what an interrupted run of them began."""
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 
@@ -179,7 +129,7 @@ def _group(word: str) -> list[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return "\n".join(f"  {name:20}{COMMANDS[name][1]}" for name in names)
+    return "\n".join(f"  {name:20}{COMMANDS[name].summary}" for name in names)
 
 
 def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -196,27 +146,14 @@ def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 def _stopped(name: str) -> int:
     what, status = ("terminated", 143) if signal.SIGTERM in received else ("interrupted", 130)
-    again = "resumes" if name in RESUMABLE else "begins again"
+    again = "resumes" if COMMANDS[name].resumes else "begins again"
     return _fail(f"dactyl {name}: {what}; the same command {again}", status)
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run one command by its arguments, and let its errors propagate."""
     name, rest = _split(arguments)
-    command(name)(rest)
-
-
-def command(name: str) -> Callable[[Sequence[str]], None]:
-    """Import a command's stage, and return the function that runs the command.
-
-    Raises:
-        DactylError: an extra that the command always needs is missing.
-    """
-    require(NEEDS.get(name, ()))
-    module, function = COMMANDS[name][0].split(":")
-    with collection_paused():
-        main_of: Callable[[Sequence[str]], None] = getattr(importlib.import_module(module), function)
-    return main_of
+    COMMANDS[name].load()(rest)
 
 
 def _refuse_odd_environment(arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import asdict, astuple
+from msgspec.structs import asdict
 
 from eval.report.charts import Curve, error_curves
 from eval.report.figures import predictions_sheet
@@ -16,7 +16,7 @@ from eval.scoring.conditions import PROTOCOLS, Condition
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
-from eval.scoring.predict import Predictions, obtain_predictions, refuse_mismatch, renderer_of
+from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software
 from eval.scoring.published import published_means, published_rows
 from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
@@ -118,16 +118,16 @@ class _Run:
             if condition.study == "miscalibration":
                 numbers = evenly_spaced(len(dataset), self.config.miscalibration_samples)
             try:
-                predictions, why = obtain_predictions(
-                    self.estimator,
-                    self.checkpoint.sha256,
-                    dataset,
-                    condition,
-                    path,
-                    self.config.batch_size,
-                    numbers,
-                    self.config.calibrations.get(name),
+                job = PredictionJob(
+                    estimator=self.estimator,
+                    checkpoint_sha256=self.checkpoint.sha256,
+                    dataset=dataset,
+                    condition=condition,
+                    batch_size=self.config.batch_size,
+                    numbers=numbers,
+                    calibration=self.config.calibrations.get(name),
                 )
+                predictions, why = job.obtain(path)
             except CamerasNotFoundError as error:
                 if self.config.protocols != PROTOCOLS:  # it was asked for
                     raise
@@ -143,9 +143,12 @@ class _Run:
         return tuple(entries), kept
 
     def checkpoint_record(self) -> CheckpointRecord:
-        estimator, (path, digest, training) = self.estimator, astuple(self.checkpoint)
-        about = (estimator.head, estimator.uses_cameras, estimator.scene.to_json())
-        return CheckpointRecord(path, digest, training, *about)
+        return CheckpointRecord(
+            **asdict(self.checkpoint),
+            head=self.estimator.head,
+            uses_cameras=self.estimator.uses_cameras,
+            scene=self.estimator.scene.to_json(),
+        )
 
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
         (test_set,) = (one for one in evaluation.sets if one.name == name)

@@ -15,7 +15,8 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from dactyl.cli import COMMANDS, main
+from dactyl.cli import main
+from dactyl.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -50,8 +51,9 @@ def commands() -> str:
     """Return ``--help`` of all commands, as on a terminal of 100 columns."""
     os.environ["COLUMNS"] = "100"
     parts = ["# Commands", "What `dactyl COMMAND --help` prints."]
-    for name, (_, summary) in COMMANDS.items():
-        parts += [f"## dactyl {name}", f"{summary[0].upper()}{summary[1:]}.", f"```text\n{_help(name.split())}```"]
+    for name, command in COMMANDS.items():
+        summary = f"{command.summary[0].upper()}{command.summary[1:]}."
+        parts += [f"## dactyl {name}", summary, f"```text\n{_help(name.split())}```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from datagen.sim.complete import complete_scene
+from datagen.sim.materials import Material
 from datagen.sim.scene import SimScene, compile_scene
 from vision.scene.rig import Rig
 from vision.scene.scene import Scene
@@ -27,6 +28,8 @@ def compiled(name: str = "block", mesh_fraction: float = 0.05) -> SimScene:
     """A scene compiled to be drawn; tests must not change its model."""
     return compile_scene(scene(name), "render", mesh_fraction=mesh_fraction)
 
+
+BACKGROUND = Material("background", "background")
 
 JOINTS = 24
 """Of the Shadow hand."""

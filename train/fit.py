@@ -15,7 +15,6 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from train import initial
-from train.camera_model import CameraConfig
 from train.checkpoints import BEST, LAST
 from train.config import TrainConfig
 from train.data import TripletDataModule
@@ -26,6 +25,7 @@ from train.precision import resolve_precision
 from train.preemption import Stopped
 from train.resume import refuse_misfit, steps_done
 from train.trainer import make_trainer
+from vision.camera_effects import CameraEffectsConfig
 from vision.console import Console
 from vision.errors import DactylError, format_error, printable
 from vision.io.json_values import to_jsonable
@@ -37,7 +37,7 @@ _LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("model", "options", {}),
     ("augment", "exposure", 0.0),
     ("augment", "gamma", 0.0),
-    ("augment", "camera", to_jsonable(CameraConfig())),
+    ("augment", "camera_effects", to_jsonable(CameraEffectsConfig())),
     ("optimizer", "ema", None),
 )
 """Keys that older trainings do not have on file, with the values at which they change nothing and are left out."""

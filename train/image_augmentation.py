@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from train.camera_model import CameraConfig, CameraModel
+from train.torch_effects import CameraAugment
 from vision.bounds import not_negative
+from vision.camera_effects import CameraEffectsConfig
 from vision.networks.windows import make_windows
 
 
@@ -21,10 +22,9 @@ class ImageAugmentConfig:
     """Augmentation of images: tone before they are normalised to zero mean and unit variance, the rest after it.
 
     Attributes:
-        exposure: largest change of exposure, in stops (factors of two); what is brighter than white is clipped to
-            white. The paper's contrast cannot clip, and normalisation undoes the rest of an exposure.
-        gamma: largest change of the tone curve: levels from 0 to 1 are raised to a power of up to 2 ** gamma, or down
-            to its inverse.
+        exposure: largest change of exposure up or down, in stops as in ``camera_effects``, but of every input of the
+            network. The paper's contrast cannot clip, and normalisation undoes the rest of an exposure.
+        gamma: largest change of the tone curve up or down, as in ``camera_effects``, but of every input of the network.
         contrast: range of the factor applied to an image (Table 9).
         noise: standard deviation of Gaussian noise on each value, after contrast (Table 9).
         tint: standard deviation of a factor and of an offset on each colour channel; 0 in the paper.
@@ -34,7 +34,7 @@ class ImageAugmentConfig:
         scene_shift: window_shift of the whole image as the locator sees it, as if the camera had been displaced more.
         scene_zoom: window_zoom of the whole image as the locator sees it.
         scene_roll_deg: window_roll_deg of the whole image as the locator sees it.
-        camera: effects of a real camera on the whole image, before any other augmentation.
+        camera_effects: effects of a real camera on the whole image, before any other augmentation.
     """
 
     exposure: float = 0.0
@@ -48,7 +48,7 @@ class ImageAugmentConfig:
     scene_shift: float = 0.03
     scene_zoom: float = 0.05
     scene_roll_deg: float = 5.0
-    camera: CameraConfig = field(default_factory=CameraConfig)
+    camera_effects: CameraEffectsConfig = field(default_factory=CameraEffectsConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.contrast[0] <= self.contrast[1]:
@@ -73,13 +73,13 @@ class ImageAugment:
     generator's device.
 
     Attributes:
-        camera: camera effects for whole images uint8 (N, 3, H, W).
+        camera: camera effects for whole images.
     """
 
     def __init__(self, config: ImageAugmentConfig, generator: torch.Generator) -> None:
         self.config = config
         self.generator = generator
-        self.camera = CameraModel(config.camera, generator)
+        self.camera = CameraAugment(config.camera_effects, generator)
 
     def adjust_tone(self, images: Tensor) -> Tensor:
         """Return images of levels from 0 to 255 with a random exposure and tone curve."""

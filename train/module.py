@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import lightning
@@ -182,20 +181,8 @@ class PoseTask(lightning.LightningModule):
 
     def losses(self, batch: dict[str, Tensor], augment: ImageAugment) -> Tensor:
         """Return the loss of every sample, (B,)."""
-        if not augment.camera.config.on:
-            return self.model.losses(batch, augment, self.loss_config)
-        images = batch["images"].clone()
-        for size, numbers in self._cameras_by_size.items():
-            own = images[:, numbers, :, : size[0], : size[1]]  # without the padding to the largest camera's size
-            images[:, numbers, :, : size[0], : size[1]] = augment.camera(own.flatten(0, 1)).view(own.shape)
+        images = augment.camera(batch["images"], self.model.scene.rig)
         return self.model.losses({**batch, "images": images}, augment, self.loss_config)
-
-    @cached_property
-    def _cameras_by_size(self) -> dict[tuple[int, int], list[int]]:
-        """Numbers of the rig's cameras by the height and width of their images."""
-        cameras = self.model.scene.rig.cameras
-        sizes = [(camera.height, camera.width) for camera in cameras]
-        return {size: [number for number, one in enumerate(sizes) if one == size] for size in dict.fromkeys(sizes)}
 
     def _generator(self) -> torch.Generator:
         entropy = [self.seed, self.trainer.fit_loop.total_batch_idx, self.global_rank]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datagen.appearance.draw import AppearanceConfig, require_drawable
+from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
+from datagen.generate.drawable import require_drawable
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
 from vision.bounds import all_cores_or_some, at_least_one, fraction, known_device, not_negative, positive

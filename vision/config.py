@@ -12,6 +12,7 @@ import functools
 import inspect
 import itertools
 import math
+import os
 from argparse import ArgumentError
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -145,7 +146,8 @@ class _Parser(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Namespace:  # type: ignore[override]
         pairs = [*itertools.pairwise(args or ()), *(arg.split("=", 1) for arg in args or () if "=" in arg)]
         for option, value in pairs:
-            if option.removeprefix("--") in (self.groups or ()) and len(value) < 4096 and Path(value).exists():
+            # Values in YAML may be longer than a file's name, for which Path.exists raises.
+            if option.removeprefix("--") in (self.groups or ()) and os.path.exists(value):  # noqa: PTH110
                 try:
                     _read(Path(value))
                 except (OSError, ValueError) as error:

@@ -203,18 +203,12 @@ class PoseEstimator:
             raise ValueError("expected one triplet of images or more, got none")
         return Observations.joined(parts)
 
-    def self_calibrate(
-        self,
-        seen: Observations,
-        intrinsics: NDArray[np.floating],
-        extrinsics: NDArray[np.floating],
-        distortion: bool = False,
-    ) -> RigSolution:
+    def self_calibrate(self, seen: Observations, nominal: Cameras, distortion: bool = False) -> RigSolution:
         """Find the cameras of a recording from the hand and the object in it.
 
         Args:
             seen: observations in its triplets (:meth:`observe`).
-            intrinsics, extrinsics: nominal cameras, (C, 3, 3) and (C, 4, 4) as in :meth:`predict`.
+            nominal: nominal cameras, arrays (C, 3, 3) and (C, 4, 4) as in :meth:`predict`.
             distortion: whether to find each camera's radial distortion, too.
 
         Raises:
@@ -224,14 +218,14 @@ class PoseEstimator:
             ValueError: the cameras are not those of the observations.
         """
         count = seen.corners.shape[1]
-        for name, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
-            if np.shape(array) != (count, side, side):
+        for name, side in (("intrinsics", 3), ("extrinsics", 4)):
+            if np.shape(array := getattr(nominal, name)) != (count, side, side):
                 expected = f"expected {(count, side, side)}, for the {count} cameras of the observations"
                 raise ValueError(f"{name}: {expected}, got {np.shape(array)}")
         tensors = [torch.from_numpy(array) for array in seen]
-        nominal = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in (intrinsics, extrinsics)))
+        given = Cameras(*(torch.from_numpy(np.array(array, np.float64)) for array in nominal[:2]))
         points, landmarks = PointObservations(*tensors[:2]), PointObservations(*tensors[2:])
-        return self.model.self_calibrate(points, landmarks, nominal, distortion)
+        return self.model.self_calibrate(points, landmarks, given, distortion)
 
     def _checked(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return images (B, C, H, W, 3) uint8 of the rig's cameras, or of any number if the model allows it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vision.trials import ConsecutiveGoals
 
 STEP_SECONDS = 0.08
 """Section 4.1: one step of the environment, in which each camera takes one image, s."""
@@ -11,26 +11,6 @@ CAMERA_POSITION_M = 0.0015
 CAMERA_ROTATION_DEG = 3.0
 CAMERA_FOVY_DEG = 1.0
 """Table 9: largest displacement of a camera along each axis, about a random axis, and of its vertical field of view."""
-
-
-@dataclass(frozen=True)
-class ConsecutiveGoals:
-    """Consecutive goals that a policy reached in some trials: a row of Table 3, or one of ours beside it.
-
-    Attributes:
-        label: object, and what the policy observed of it.
-        place: ``plain`` or ``randomized`` for a simulation, or ``robot``.
-        trials: number of trials.
-        mean, std, median: of the goals; None where they are published and not repeated here.
-    """
-
-    label: str
-    place: str
-    trials: int
-    mean: float
-    std: float | None = None
-    median: float | None = None
-
 
 TRIALS = {
     ("shadow", "block"): (

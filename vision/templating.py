@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ def render(folder: Path, template: str, /, **values: Any) -> str:
         jinja2.TemplateError: a value is missing, or the template is wrong.
     """
     return _environment(folder).get_template(template).render(values)
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int, notes: Sequence[str] = ()) -> str:
+    """Format a table in GitHub's Markdown, with its first ``texts`` columns aligned left and notes below."""
+    return render(_SHARED, "table.md", titles=titles, rows=rows, texts=texts, notes=notes)
 
 
 def inline_script(folder: Path, name: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import queue
 import time
 from typing import Any
 
+from benchmarks.configurations import render_config
 from benchmarks.gpu.rows import Plan, emit, emit_error, run_part
 from benchmarks.samples import make_samples
 from datagen.render import create_renderer
@@ -22,10 +23,9 @@ from datagen.render.warp_options import WarpOptions
 from datagen.sim.complete import complete_scene
 from vision.errors import DactylError
 
-FAST = RenderOptions(shadow_lights=1, background_shadows=False, shadow_map_size=256, environment_lights=True)
 _TIMEOUT_S = 90.0  # for a process to start, or to render for some seconds
 CONTENDERS = {
-    "filament, wide.yaml": ("filament", FAST),
+    "filament, filament-fast.yaml": ("filament", render_config("filament-fast").render),
     "filament, filament.yaml": ("filament", RenderOptions()),
     "classic": ("classic", RenderOptions()),
 }

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 
+from benchmarks.configurations import states_config
 from benchmarks.gpu.rows import Plan, emit, run_part
-from datagen.states.collect import StatesConfig, collect
+from datagen.states.collect import collect
 
-SPARSE = StatesConfig(Path(), count=1, randomized=True, stride=5, worlds=64)  # configs/states/sparse.yaml
 _KEPT = 800  # states for each core, about eight seconds
 
 
 def main(plan: Plan) -> None:
-    base = replace(SPARSE, worlds=2) if plan.tiny else SPARSE
+    sparse = states_config("sparse")
+    base = replace(sparse, worlds=2) if plan.tiny else sparse
     cores = len(os.sched_getaffinity(0))
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < cores] + [cores]
     single = None

@@ -19,8 +19,9 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter_shapes import KINDS, chain
 from datagen.render.clutter import ClutterPart, ClutterPiece, Place
-from datagen.variation import LogUniform, Uniform, UniformInt, generator, unit_vector
+from datagen.variation import generator, unit_vector
 from vision.bounds import fraction
+from vision.distributions import LogUniform, Uniform, UniformInt
 from vision.geometry.rotations import FloatArray
 
 _THIN = ("rod", "cable")  # allowed in front, because they hide a stripe and never the whole object

@@ -15,14 +15,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
-from datagen.pictures.camera_effects import CameraEffectsConfig, draw_effects
-from datagen.pictures.pool import files_hash
-from datagen.pictures.surroundings_pool import SurroundingsConfig, draw_use, maps_of
+from datagen.pictures.numpy_effects import draw_effects
+from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig, draw_use
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render import others_that_draw, traits_of
-from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt, generator, unit_vector
+from datagen.sim.materials import Material
+from datagen.variation import generator, unit_vector
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import to_jsonable
@@ -115,31 +115,14 @@ class AppearanceConfig:
         if not self.surroundings.any:
             del identity["surroundings"]
         elif self.surroundings.folder is not None:
-            identity["surroundings"]["folder"] = files_hash(self.surroundings.folder, maps_of(self.surroundings.folder))
+            identity["surroundings"]["folder"] = SURROUNDINGS.folder_hash(self.surroundings.folder)
         return identity
-
-
-def require_drawable(appearance: AppearanceConfig, render: RenderOptions, renderer: str) -> None:
-    """Raise ValueError if values would be drawn that the renderer does not show."""
-    if appearance.clutter.any and "clutter" not in traits_of(renderer).draws:
-        raise ValueError(f"appearance.clutter: renderer {renderer} draws no clutter yet; {others_that_draw('clutter')}")
-    if appearance.surroundings.any and "surroundings" not in traits_of(renderer).draws:
-        others = others_that_draw("surroundings")
-        raise ValueError(f"appearance.surroundings: renderer {renderer} draws none yet; {others}")
-    if appearance.camera_effects.any and not traits_of(renderer).camera_effects:
-        raise ValueError(
-            f"appearance.camera_effects: renderer {renderer} has none, trainings add their own; leave them out"
-        )
-    if appearance.textures.any and not render.textures:
-        raise ValueError("appearance.textures: draws some; set render.textures to true, or they would not be seen")
-    if render.textures and "textures" not in traits_of(renderer).draws:
-        raise ValueError(f"render.textures: renderer {renderer} draws no textures yet; {others_that_draw('textures')}")
 
 
 def draw_appearance(
     config: AppearanceConfig,
     scene: Scene,
-    materials: Sequence[str],
+    materials: Sequence[Material],
     seed: int,
     index: int,
     recording: int | None = None,
@@ -148,16 +131,15 @@ def draw_appearance(
 
     Args:
         config: ranges.
-        scene: scene whose cameras are displaced and whose object's parts have calibrated colours.
-        materials: materials of the compiled scene: ``link/...``, the object's parts, ``background...``.
+        scene: scene whose cameras are displaced and whose workspace is lit.
+        materials: materials of the compiled scene.
         seed, index: key of every generator.
         recording: number used instead of ``index`` for the cameras, which all samples of a recording share.
     """
-    rgb, metallic, glossiness = _materials(config, scene, materials, seed, index)
+    rgb, metallic, glossiness = _materials(config, materials, seed, index)
     light_position, light_intensity = _lights(config, scene, seed, index)
     intrinsics, extrinsics = _cameras(config, scene.rig, seed, index if recording is None else recording)
-    plain = {part.name for part in scene.object.parts if part.texture is not None}
-    textures = draw_textures(config.textures, materials, seed, index, plain)
+    textures = draw_textures(config.textures, materials, seed, index)
     return Appearance(
         rgb,
         metallic,
@@ -173,24 +155,23 @@ def draw_appearance(
 
 
 def _materials(
-    config: AppearanceConfig, scene: Scene, materials: Sequence[str], seed: int, index: int
+    config: AppearanceConfig, materials: Sequence[Material], seed: int, index: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Draw materials with one generator each, so that their values do not depend on the scene's other materials."""
-    colors = {part.name: part.color for part in scene.object.parts}
     rgb = np.empty((len(materials), 3))
     metallic, glossiness = np.empty(len(materials)), np.empty(len(materials))
     for number, material in enumerate(materials):
         rng = generator(seed, index, f"material/{material}")
-        kind = material.partition("/")[0]
-        if kind == "link":
+        if material.part is not None:
+            letter = material.group == "letter"
+            rgb[number] = config.letter_value(rng) if letter else _calibrated(config, material.part.color, rng)
+            metallic[number], glossiness[number] = config.object_metallic(rng), config.object_glossiness(rng)
+        elif material.group == "link":
             rgb[number] = config.robot_color(rng, 3)
             metallic[number], glossiness[number] = config.robot_metallic(rng), config.robot_glossiness(rng)
-        elif kind == "background":
+        else:
             rgb[number] = config.background_color(rng, 3)
             metallic[number], glossiness[number] = config.background_metallic(rng), config.background_glossiness(rng)
-        else:
-            rgb[number] = config.letter_value(rng) if kind == "letter" else _calibrated(config, colors[material], rng)
-            metallic[number], glossiness[number] = config.object_metallic(rng), config.object_glossiness(rng)
     return rgb, metallic, glossiness
 
 

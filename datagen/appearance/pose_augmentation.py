@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datagen.variation import Normal, generator
+from datagen.variation import generator
+from vision.distributions import Normal
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.objects import PoseObject
 

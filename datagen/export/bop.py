@@ -29,7 +29,7 @@ from datagen.export.bop_masks import Silhouette
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
 from vision.bounds import at_least_one
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import project, to_opencv
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.io.files import exclusive_folder
 from vision.io.store import Location
@@ -37,7 +37,6 @@ from vision.progress import progress
 from vision.storage.datasets import TripletDataset
 
 LEAST_VISIBLE = 0.1  # visible fraction of the object below which BOP sets no target
-_PIXEL_CENTRE = 0.5
 _JPEG_SPLIT = "train_pbr"
 
 _ABOUT = """# {name}
@@ -119,10 +118,8 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
     for image, name in enumerate(dataset.rig.names):
         K, world_to_camera = label["camera_intrinsics"][image], label["camera_extrinsics"][image]
         object_to_camera = world_to_camera @ object_to_world
-        bop_K = K.copy()
-        bop_K[:2, 2] -= _PIXEL_CENTRE
         cameras[str(image)] = {
-            "cam_K": bop_K.ravel().tolist(),
+            "cam_K": to_opencv(K).ravel().tolist(),
             "depth_scale": 1.0,
             "cam_R_w2c": world_to_camera[:3, :3].ravel().tolist(),
             "cam_t_w2c": (world_to_camera[:3, 3] * MM).tolist(),
@@ -161,8 +158,8 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
 
 def _write_head(dataset: TripletDataset, count: int, folder: Path, name: str) -> None:
     first = dataset.rig.cameras[0]
-    K = first.intrinsics
-    camera = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2] - _PIXEL_CENTRE, "cy": K[1, 2] - _PIXEL_CENTRE}
+    K = to_opencv(first.intrinsics)
+    camera = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
     _write_json(folder / "camera.json", {**camera, "depth_scale": 1.0, "height": first.height, "width": first.width})
     has_masks = dataset.masks(0) is not None
     about = _ABOUT.format(

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from datagen.appearance.draw import AppearanceConfig, require_drawable
+from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.pose_augmentation import PoseAugmentConfig
+from datagen.generate.drawable import require_drawable
 from datagen.render import RENDERERS, ours_where, picture_options, traits_of
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene

@@ -26,7 +26,7 @@ from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
-from vision.storage.shards import ShardRecord, committed_shard, recorded_shards, shard_name
+from vision.storage.shards import ShardRecord, committed_shard, distinct_renderers, recorded_shards, shard_name
 from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16
@@ -50,7 +50,7 @@ def generate(config: RenderConfig) -> TripletDataset:
             scene=scene.to_json(),
             samples=sum(record.samples for record in records),
             seed=config.seed,
-            renderers=_distinct([record.renderer for record in records]),
+            renderers=distinct_renderers(records),
             versions=package_versions(("dactyl-vision", "mujoco", "numpy")),
             config=identity,
             shards=tuple(records),
@@ -124,7 +124,3 @@ def _execute(
 
     states, address = load_states(config.states), config.ray_address
     return run_on_ray(task, numbers, states, advance, address=address, workers=workers, timeout_s=config.timeout_s)
-
-
-def _distinct(values: list[dict[str, str]]) -> tuple[dict[str, str], ...]:
-    return tuple({tuple(value.items()): value for value in values}.values())

@@ -19,10 +19,11 @@ from datagen.appearance.room import Surfaces
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import ViewLabeller
-from datagen.pictures.camera_effects import photographed
-from datagen.render import create_renderer
+from datagen.pictures.numpy_effects import apply_effects
+from datagen.render import create_renderer, traits_of
 from datagen.render.base import Renderer, RenderOptions
 from datagen.render.sample import Sample
+from datagen.sim.materials import Material
 from datagen.states.files import States, load_states
 from datagen.variation import generator
 from vision.errors import DactylError
@@ -40,7 +41,7 @@ def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
 
 
 def make_samples(
-    config: RenderConfig, scene: Scene, states: States, materials: tuple[str, ...], indices: Iterable[int]
+    config: RenderConfig, scene: Scene, states: States, materials: tuple[Material, ...], indices: Iterable[int]
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
     """Yield samples to render and their labels, except labels of views; each depends only on (config, index)."""
     for index in indices:
@@ -142,7 +143,7 @@ def encoded_samples(
         pictures = renderer.render([sample for sample, _ in batch])
         for (sample, label), images in zip(batch, pictures, strict=True):
             guard.check(sample, images)
-            taken = photographed(images, sample.appearance.camera_effects, scene.rig)
+            taken = apply_effects(images, sample.appearance.camera_effects, scene.rig)
             masks = None
             if views is not None:
                 seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
@@ -161,7 +162,7 @@ def shard_renderer(name: str, scene: Scene, options: RenderOptions) -> Iterator[
     """Provide a renderer at the beginning of its shard: a new one, or a reusable one kept until the process ends."""
     key = (name, scene, options)
     renderer = _kept.get(key) or create_renderer(*key)
-    if renderer.reusable and key not in _kept:
+    if traits_of(name).reusable and key not in _kept:
         _kept[key] = renderer
         # Worker processes run finalizers while threads are alive; atexit would be too late to end players properly.
         multiprocessing.util.Finalize(None, renderer.close, exitpriority=0)

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 
 from datagen.generate.frames import is_blank
-from datagen.pictures.camera_effects import photographed
+from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, RenderOptions
 from datagen.render.sample import Appearance, Sample
@@ -180,7 +180,7 @@ def _rerender_faults(dataset: TripletDataset, count: int, seed: int) -> Iterator
                 renderer.skip(number - int(first[shard]))
                 sample = stored_sample(dataset, number)
                 rendered = renderer.render([sample])[0]
-                images = photographed(rendered, sample.appearance.camera_effects, dataset.rig)
+                images = apply_effects(rendered, sample.appearance.camera_effects, dataset.rig)
                 same_device = renderer.info.device == dataset.shards[shard].renderer.get("device")
             yield from _differences(dataset, number, images, same_device)
             yield from _view_differences(dataset, number, sample, views)

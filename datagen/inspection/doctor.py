@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -24,6 +24,7 @@ from datagen.render import create_renderer
 from datagen.render.base import Renderer, RendererInfo, RenderOptions, rendered_scene
 from datagen.render.sample import Appearance, Sample
 from datagen.sim.complete import complete_scene
+from datagen.sim.materials import Material
 from vision.bounds import positive
 from vision.errors import DactylError
 from vision.geometry.cameras import project
@@ -121,9 +122,9 @@ def _certain_pixels(scene: Scene, camera: int) -> tuple[NDArray[np.bool_], NDArr
     return shrunk.reshape(_SIZE, _SIZE), ~grown.reshape(_SIZE, _SIZE)
 
 
-def _sample(scene: Scene, materials: tuple[str, ...], index: int, grey: float) -> Sample:
+def _sample(scene: Scene, materials: Sequence[Material], index: int, grey: float) -> Sample:
     """Build a sample lit by the sky alone, with everything matt and grey, and the block in its own grey."""
-    block = [material.startswith(("face/", "letter/")) for material in materials]
+    block = [material.part is not None for material in materials]
     matt = np.full(len(materials), 0.1)
     look = Appearance(
         material_rgb=np.where(block, grey, 0.5)[:, None].repeat(3, axis=1),

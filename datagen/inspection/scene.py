@@ -90,9 +90,9 @@ def _object_facts(target: PoseObject) -> dict[str, str]:
     parts = [
         f"{part.name} ({len(part.mesh.faces):,} triangles{', textured' if part.texture else ''})"
         for part in target.parts
-        if not part.name.startswith("letter/")
+        if not part.letter
     ]
-    letters = sum(part.name.startswith("letter/") for part in target.parts)
+    letters = sum(part.letter for part in target.parts)
     found = target.symmetries
     what = [f"{len(found.rotations)} rotations"] if len(found.rotations) > 1 else []
     what += [f"any turn about ({_point(tuple(axis))})" for axis in found.axes]

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from datagen.pictures.pool import check_pool, draw_number, opened, source_of
+from datagen.pictures.pool import ImagePool
 from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings, turned
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import picture_files
-from datagen.variation import LogUniform, generator
+from datagen.variation import generator
 from vision.bounds import fraction
-from vision.errors import DactylError
+from vision.distributions import LogUniform
 
 MAP_HEIGHT = 128
 """Rows of a map."""
-_WHAT = "surroundings"
+SURROUNDINGS = ImagePool(
+    "surroundings",
+    KINDS,
+    most=256,
+    draw=lambda rng, kind: draw_surroundings(rng, MAP_HEIGHT, kind),
+    read=lambda path: read_surroundings(path, MAP_HEIGHT),
+    files=lambda folder: picture_files(folder, SUFFIXES),
+    remembered=64,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class SurroundingsConfig:
 
     def __post_init__(self) -> None:
         fraction(self, "probability", "folder_fraction", "bare")
-        check_pool(self, KINDS, 256)
+        SURROUNDINGS.check(self)
         if self.brightness.high > 100:
             raise ValueError(f"brightness: must be 100 at most, got {self.brightness.high}")
 
@@ -83,12 +90,7 @@ class SurroundingsUse:
         Raises:
             DactylError: the source gives another map than the named one, or none.
         """
-        found = surroundings_from(self.source)
-        if found.name != self.name:
-            raise DactylError(
-                f"surroundings {self.source} are now {found.name}, the sample was drawn with {self.name}; "
-                "put the old picture back, or render the dataset again"
-            )
+        found = SURROUNDINGS.image(self.source, self.name)
         return replace(found, radiance=turned(found.radiance, self.turn))
 
     @classmethod
@@ -111,33 +113,8 @@ def draw_use(config: SurroundingsConfig, seed: int, index: int) -> SurroundingsU
     rng = generator(seed, index, "surroundings")
     if rng.random() >= config.probability:
         return None
-    number = draw_number(config, index, rng)
+    number = SURROUNDINGS.number(config, index, rng)
     brightness, bare = float(config.brightness(rng)), bool(rng.random() < config.bare)
-    source = source_of(config, _WHAT, seed, number, maps_of)
+    source = SURROUNDINGS.source(config, seed, number)
     turn = float(generator(seed, number, "surroundings.turn").random())
-    return SurroundingsUse(source, surroundings_from(source).name, turn, brightness, bare)
-
-
-@lru_cache(maxsize=64)
-def surroundings_from(source: str) -> Surroundings:
-    """Return the surroundings of a source, without rotation.
-
-    Raises:
-        DactylError: it names no kind, or a file that is not a map.
-    """
-    found = opened(
-        source,
-        _WHAT,
-        KINDS,
-        lambda path: read_surroundings(path, MAP_HEIGHT),
-        lambda rng, kind: draw_surroundings(rng, MAP_HEIGHT, kind),
-    )
-    if found is None:
-        raise DactylError(f"'{source[:80]}' are no surroundings; make the dataset again with this version")
-    return found
-
-
-@lru_cache(maxsize=4)
-def maps_of(folder: Path) -> list[Path]:
-    """Return the maps that a folder had at the first call."""
-    return picture_files(folder, SUFFIXES)
+    return SurroundingsUse(source, SURROUNDINGS.image(source).name, turn, brightness, bare)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from datagen.pictures.pool import check_pool, draw_number, files_hash, opened, source_of
+from datagen.pictures.pool import ImagePool
 from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
-from datagen.variation import LogUniform, generator
+from datagen.sim.materials import Material
+from datagen.variation import generator
 from vision.bounds import fraction
-from vision.errors import DactylError
+from vision.distributions import LogUniform
 from vision.io.json_values import to_jsonable
 
 TEXTURE_SIZE = 128
 """Width and height of a texture, texels."""
-_WHAT = "texture"
+TEXTURES = ImagePool(
+    "texture",
+    KINDS,
+    most=1024,
+    draw=lambda rng, kind: draw_texture(rng, TEXTURE_SIZE, kind),
+    read=lambda path: read_texture(path, TEXTURE_SIZE),
+    files=picture_files,
+    remembered=512,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class TextureConfig:
 
     def __post_init__(self) -> None:
         fraction(self, "links", "object", "background", "folder_fraction")
-        check_pool(self, KINDS, 1024)
+        TEXTURES.check(self)
         if not 0.01 <= self.scale.low <= self.scale.high <= 100:
             raise ValueError(f"scale: must lie between 0.01 and 100, got {self.scale.low} to {self.scale.high}")
 
@@ -68,7 +76,7 @@ class TextureConfig:
         if self.scale != LogUniform(1.0, 1.0):
             identity["scale"] = to_jsonable(self.scale)
         if self.folder is not None:
-            identity["folder"] = files_hash(self.folder, files_of(self.folder))
+            identity["folder"] = TEXTURES.folder_hash(self.folder)
         return identity
 
 
@@ -107,56 +115,24 @@ class TextureUse:
         Raises:
             DactylError: the source gives another texture than the named one, or none.
         """
-        texture = texture_from(self.source)
-        if texture.name != self.name:
-            raise DactylError(
-                f"texture {self.source} is now {texture.name}, the sample was drawn with {self.name}; "
-                "put the old picture back, or render the dataset again"
-            )
-        return texture
+        return TEXTURES.image(self.source, self.name)
 
 
 def draw_textures(
-    config: TextureConfig, materials: Sequence[str], seed: int, index: int, plain: Collection[str] = ()
+    config: TextureConfig, materials: Sequence[Material], seed: int, index: int
 ) -> tuple[TextureUse, ...]:
     """Draw the textures of sample ``index`` of the dataset with ``seed``, on some of the scene's materials, but not on
-    ``plain`` ones, which have their own texture."""
+    letters or parts of the object with their own texture."""
     if not config.any:
         return ()
+    probability = {"link": config.links, "surface": config.object, "letter": 0.0, "background": config.background}
     uses = []
     for number, material in enumerate(materials):
-        group = material.partition("/")[0]
-        probability = {"link": config.links, "background": config.background, "letter": 0.0}.get(group, config.object)
-        if material in plain:
+        if material.part is not None and material.part.texture is not None:
             continue
         rng = generator(seed, index, f"texture/{material}")
-        if rng.random() < probability:
-            source = source_of(config, _WHAT, seed, draw_number(config, index, rng), files_of)
+        if rng.random() < probability[material.group]:
+            source = TEXTURES.source(config, seed, TEXTURES.number(config, index, rng))
             scale = float(config.scale(generator(seed, index, f"texture.scale/{material}")))
-            uses.append(TextureUse(number, source, texture_from(source).name, scale))
+            uses.append(TextureUse(number, source, TEXTURES.image(source).name, scale))
     return tuple(uses)
-
-
-@lru_cache(maxsize=512)
-def texture_from(source: str) -> Texture:
-    """Return the texture of a source.
-
-    Raises:
-        DactylError: it names no kind, or a file that is not an image.
-    """
-    found = opened(
-        source,
-        _WHAT,
-        KINDS,
-        lambda path: read_texture(path, TEXTURE_SIZE),
-        lambda rng, kind: draw_texture(rng, TEXTURE_SIZE, kind),
-    )
-    if found is None:
-        raise DactylError(f"'{source[:80]}' is no texture; make the dataset again with this version")
-    return found
-
-
-@lru_cache(maxsize=4)
-def files_of(folder: Path) -> list[Path]:
-    """Return the images that a folder had at the first call."""
-    return picture_files(folder)

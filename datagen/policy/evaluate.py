@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
-from vision.bootstrap import Interval, mean_interval
 from vision.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json, to_jsonable
@@ -28,9 +27,8 @@ from vision.progress import Advance, progress
 from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
 from vision.scene.scene import Scene
-
-Ending = Literal["dropped", "late", "complete"]
-"""End of a trial: the object fell (or the simulation broke), time at a goal ran out, or all goals were reached."""
+from vision.templating import markdown_table
+from vision.trials import GOAL_TITLES, ConsecutiveGoals, Ending
 
 
 @dataclass(frozen=True)
@@ -79,31 +77,15 @@ class EvaluatePolicyConfig:
 
 @dataclass(frozen=True)
 class Result:
-    """Consecutive goals of each trial, in order, and number of trials by their end."""
+    """Name of a policy, and consecutive goals and ending of each of its trials, in order."""
 
     policy: str
     goals: list[int]
-    dropped: int
-    late: int
-    complete: int
+    endings: list[Ending]
 
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.goals))
-
-    @property
-    def std(self) -> float:
-        return float(np.std(self.goals))
-
-    @property
-    def median(self) -> float:
-        return float(np.median(self.goals))
-
-    @property
-    def interval(self) -> Interval | None:
-        """95 % interval of the mean, by bootstrap over trials: counts up to a limit are far from Gaussian. None for one
-        trial, which says nothing about others."""
-        return mean_interval(self.goals, np.arange(len(self.goals)), np.random.default_rng(0))
+    def summary(self, label: str = "", place: str = "") -> ConsecutiveGoals:
+        """Return what a table says of these trials."""
+        return ConsecutiveGoals.of(label, place, self.goals, self.endings)
 
 
 def play(
@@ -126,7 +108,7 @@ def play(
 
     with progress(label, config.trials, "trials") as advance:
         goals, endings = play_trials(environment, player, config.rules, np.arange(config.trials), advance, sense)
-    return Result(player.name, goals, *(endings.count(kind) for kind in ("dropped", "late", "complete")))
+    return Result(player.name, goals, endings)
 
 
 def play_trials(
@@ -185,13 +167,10 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
             results[label] = play(config, scene, RandomExploration.name, randomization, label)
     content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
     for kind, result in results.items():
-        content[kind] = {
-            "mean": result.mean,
-            "interval": result.interval,
-            "std": result.std,
-            "median": result.median,
-            **asdict(result),
-        }
+        goals = result.summary()
+        content[kind] = {name: getattr(goals, name) for name in ("mean", "interval", "std", "median")}
+        content[kind] |= {"policy": result.policy, "goals": result.goals}
+        content[kind] |= {ending: result.endings.count(ending) for ending in ("dropped", "late", "complete")}
     atomic_write(config.output / "results.json", canonical_json(content))
     if config.gif and recorder:
         from datagen.policy.trial_gif import film  # late: it imports the renderers
@@ -205,18 +184,12 @@ def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
     scene = load_scene(config.scene)
     target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
-    rows = [
-        "| consecutive goals | trials | mean | 95 % | std | median | dropped | out of time |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    published = TRIALS.get((scene.hand.name if scene.hand else "", target), ())
+    rows = [result.summary(f"{target}{wrist}", kind) for kind, result in results.items()]
+    rows += [
+        replace(row, label=f"paper, {row.label}")
+        for row in published
+        if row.place == "randomized" and row.label.endswith(f"(state{wrist})")
     ]
-    for kind, result in results.items():
-        between = "–" if result.interval is None else "{:.1f} to {:.1f}".format(*result.interval)
-        figures = f"{result.mean:.1f} | {between} | {result.std:.1f} | {result.median:g}"
-        figures += f" | {result.dropped} | {result.late}"
-        rows.append(f"| {target}{wrist}, {kind} | {len(result.goals)} | {figures} |")
-    for row in TRIALS.get((scene.hand.name if scene.hand else "", target), ()):
-        if row.place == "randomized" and row.label.endswith(f"(state{wrist})"):
-            rows.append(f"| paper, {row.label} | {row.trials} | {row.mean} | | {row.std} | {row.median:g} | | |")
-    for kind, result in results.items():
-        rows.append(f"\n{kind} trials: {' '.join(map(str, sorted(result.goals, reverse=True)))}")
-    return "\n".join(rows)
+    trials = [f"{kind} trials: {' '.join(map(str, sorted(one.goals, reverse=True)))}" for kind, one in results.items()]
+    return markdown_table(GOAL_TITLES, [row.cells() for row in rows], 2, trials)

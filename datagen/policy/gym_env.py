@@ -87,7 +87,7 @@ class HandVectorEnv(VectorEnv[Vectors, Any, Any]):
         first = self._np_random is None
         super().reset(seed=seed)
         if first or seed is not None:
-            self.environment.seed = int(self.np_random.integers(2**31))
+            self.environment.reseed(int(self.np_random.integers(2**31)))
             self._starts = drawn_starts(self.environment, self._starts_wanted)
             self._episode = self._starts_wanted  # earlier episodes made the starts
         self._begin(np.arange(self.num_envs))

@@ -107,9 +107,9 @@ class Player:
         began = time.process_time()
         for part, weights in ((self.actor, orders.actor), (self.normaliser, orders.normaliser)):
             part.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        if self.environment.effects is not None and orders.width != self._width:
+        if orders.width != self._width:
             self._width = orders.width
-            self.environment.effects.configure(self.config.randomization.scaled(orders.width))
+            self.environment.configure(self.config.randomization.scaled(orders.width))
         self.orders = orders
         if not self._begun:
             self._begin(np.arange(self.config.worlds))
@@ -167,7 +167,7 @@ class Player:
         """Put ``worlds`` into start states drawn at random."""
         self.trials.begin(worlds)
         self.history.forget(worlds)
-        self.environment.largest_turn[:] = np.where(self.clean, np.pi, self.orders.turn)
+        self.environment.limit_turns(np.where(self.clean, np.pi, self.orders.turn))
         chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]
         self.environment.restore(worlds, chosen, self.episode + self._stride * np.arange(len(worlds)))
         self.episode += self._stride * len(worlds)

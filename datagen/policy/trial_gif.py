@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.draw import draw_appearance
+from datagen.appearance.plain import PLAIN_LOOK
 from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
 from datagen.render.sample import Appearance, Sample
+from datagen.sim.materials import Material
 from datagen.sim.scene import compile_scene
-from datagen.variation import Uniform
+from vision.distributions import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.rotations import FloatArray
@@ -103,16 +105,10 @@ def _camera(middle: FloatArray, radius: float, direction: FloatArray, fovy_deg: 
     return Camera(name="film", width=_SIZE, height=_SIZE, intrinsics=intrinsics, extrinsics=extrinsics)
 
 
-def _look(scene: Scene, materials: Sequence[str]) -> Appearance:
-    """Return an appearance with calibrated colours, a grey hand, even light and nominal cameras."""
-    nothing = Uniform(0.0, 0.0)
-    config = AppearanceConfig(
-        camera_position=nothing, camera_rotation_deg=nothing, camera_fovy_deg=nothing,
-        robot_color=Uniform(0.5, 0.5), robot_metallic=Uniform(0.1, 0.1), robot_glossiness=Uniform(0.45, 0.45),
-        object_hue=nothing, object_saturation=nothing, object_value=nothing, letter_value=Uniform(1.0, 1.0),
-        background_color=Uniform(0.8, 0.8), background_glossiness=Uniform(0.1, 0.1),
-    )  # fmt: skip
-    look = draw_appearance(config, scene, materials, seed=0, index=0)
+def _look(scene: Scene, materials: Sequence[Material]) -> Appearance:
+    """Return the plain appearance on a light background, in even light."""
+    light = replace(PLAIN_LOOK, background_color=Uniform(0.8, 0.8), background_glossiness=Uniform(0.1, 0.1))
+    look = draw_appearance(light, scene, materials, seed=0, index=0)
     return replace(look, light_position=scene.workspace.start + _LIGHTS, light_intensity=_INTENSITIES)
 
 

@@ -7,25 +7,43 @@ import operator
 import os
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
-from datagen.render.base import Renderer, RendererTraits, RenderOptions
+from datagen.render.base import EXTRAS, Renderer, RendererTraits, RenderOptions
+from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.io.json_values import to_jsonable
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
+
+class _Ours(NamedTuple):
+    target: str
+    traits: RendererTraits
+
+
 _OURS = {
-    "filament": "datagen.render.filament:FilamentRenderer",
-    "classic": "datagen.render.classic:ClassicRenderer",
-    "warp": "datagen.render.warp:WarpRenderer",
-    "unity": "datagen.unity.renderer:UnityRenderer",
+    "filament": _Ours("datagen.render.filament:FilamentRenderer", RendererTraits(draws=EXTRAS, repeatable=True)),
+    "classic": _Ours("datagen.render.classic:ClassicRenderer", RendererTraits(draws=EXTRAS, repeatable=True)),
+    "warp": _Ours(
+        "datagen.render.warp:WarpRenderer",
+        RendererTraits(
+            camera_effects=False,
+            reusable=True,
+            repeatable=True,
+            shares_gpus=True,
+            machine_options=frozenset({"unity.player", "warp.worlds", "warp.device", "warp.devices"}),
+        ),
+    ),
+    "unity": _Ours("datagen.unity.renderer:UnityRenderer", RendererTraits(draws=EXTRAS, reusable=True)),
 }
-RENDERERS = Registry("renderer", "dactyl.renderers", _OURS)
+RENDERERS = Registry("renderer", "dactyl.renderers", {name: ours.target for name, ours in _OURS.items()})
 
 
 def traits_of(name: str) -> RendererTraits:
-    """Return the traits that the class of the named renderer declares."""
+    """Return the traits of the named renderer. One of another package is loaded, and its class says them."""
+    if name in _OURS:
+        return _OURS[name].traits
     made = RENDERERS.load(name)
     said = {each.name: getattr(made, each.name) for each in fields(RendererTraits) if hasattr(made, each.name)}
     return RendererTraits(**said)
@@ -33,7 +51,7 @@ def traits_of(name: str) -> RendererTraits:
 
 def ours_where(holds: Callable[[RendererTraits], bool]) -> str:
     """Name the renderers of this package that satisfy a predicate, for messages: ``filament or classic``."""
-    return " or ".join(name for name in _OURS if holds(traits_of(name)))
+    return " or ".join(name for name, ours in _OURS.items() if holds(ours.traits))
 
 
 def others_that_draw(extra: str) -> str:
@@ -60,14 +78,13 @@ def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer
         options: how to render.
 
     Raises:
-        DactylError: the name is unknown, or a system library is missing; the message names the Debian package.
+        DactylError: the name is unknown, a system library is missing (the message names the Debian package), or a
+            renderer of another package has materials that do not say what they cover.
     """
     # Rendering scales by processes, one per core: Mesa's own threads, even a single one, cost more than they gain.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    made = RENDERERS.load(name)
-    if options.textures and "textures" not in traits_of(name).draws:
-        raise DactylError(
-            f"renderer {name}: draws no textures yet; leave render.textures out, or {others_that_draw('textures')}"
-        )
-    renderer: Renderer = made(scene, options)
+    renderer: Renderer = RENDERERS.load(name)(scene, options)
+    if not all(isinstance(material, Material) for material in renderer.materials):
+        renderer.close()
+        raise DactylError(f"renderer {name}: its materials do not say what they cover; take them from compile_scene")
     return renderer

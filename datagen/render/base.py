@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datagen.render.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
+from datagen.sim.materials import Material
 from vision.bounds import at_least_one, drawable_size
 from vision.scene.scene import Scene
 
@@ -44,10 +45,11 @@ EXTRAS = frozenset({"textures", "clutter", "surroundings"})
 
 @dataclass(frozen=True)
 class RendererTraits:
-    """Traits that a renderer's class declares by attributes of these names; the default holds for one it lacks.
+    """Traits of a renderer. The class of another package declares them by attributes of these names; the default holds
+    for one it lacks.
 
     Attributes:
-        draws: members of :data:`EXTRAS` that it draws; it is never given others.
+        draws: members of :data:`EXTRAS` that it draws; no dataset gives it others.
         camera_effects: camera effects are applied to its images; false if training takes the images as drawn.
         reusable: it is slow to start and a sample's image never depends on earlier ones, so that one renderer makes all
             shards of its process.
@@ -68,12 +70,10 @@ class Renderer(Protocol):
     """Renderer of the samples of one scene. A context manager that frees the graphics context on exit."""
 
     info: RendererInfo
-    materials: tuple[str, ...]
-    """Names of the materials in the order of ``Appearance``."""
+    materials: tuple[Material, ...]
+    """Materials in the order of ``Appearance``, as ``datagen.sim.scene.compile_scene`` makes them."""
     batch_size: int
     """Preferred number of samples per call."""
-    reusable: bool
-    """As in :class:`RendererTraits`, whose other attributes are optional."""
 
     def skip(self, count: int) -> None:
         """Act, before the first sample, as if ``count`` samples had been drawn.

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.pictures.texture_pool import TEXTURE_SIZE
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
+from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.classic_textures import ClassicTextures, upload
 from datagen.render.drivers import choose_opengl, load_triton_first, memory_limit_hint
 from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
-from datagen.render.sample import Sample, refuse_textures
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
@@ -46,15 +46,12 @@ class ClassicRenderer:
     """
 
     batch_size = 1
-    reusable = False
-    repeatable = True
-    draws = EXTRAS
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         load_triton_first()
         platform = choose_opengl()
         self._options = options
-        self._stage = Stage(scene, options, TEXTURE_SIZE, SKY_SIZE)
+        self._stage = Stage(scene, options, "classic", texture_size=TEXTURE_SIZE, sky_size=SKY_SIZE)
         self._textures = ClassicTextures(self._stage)
         self._sky: tuple[str, float, float] | None = None
         self._dominant: list[tuple[FloatArray, FloatArray]] = []
@@ -164,8 +161,6 @@ class ClassicRenderer:
         model.mat_rgba[ids, :3], model.mat_shininess[ids], model.mat_specular[ids] = rgb, shininess, specular
         if self._options.textures:
             self._textures.put_on(sample, self._context)
-        else:
-            refuse_textures(sample)
 
     def _set_lights(self, sample: Sample) -> None:
         model, look = self._stage.model, sample.appearance

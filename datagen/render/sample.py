@@ -1,4 +1,4 @@
-"""Samples to draw, each a state with an appearance, and the checks by which renderers refuse some appearances."""
+"""Samples to draw, each a state with an appearance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from datagen.pictures.camera_effects import CameraEffects
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import ClutterPiece
+from vision.camera_effects import CameraEffects
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 
@@ -107,23 +107,3 @@ class Sample:
     object_position: FloatArray
     object_quaternion: FloatArray
     appearance: Appearance
-
-
-def refuse_textures(sample: Sample) -> None:
-    """Raise DactylError for a sample with textures if the options exclude them."""
-    if sample.appearance.textures:
-        raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")
-
-
-def refuse_clutter(sample: Sample, renderer: str) -> None:
-    """Raise DactylError for a sample with clutter, which this renderer does not draw."""
-    if sample.appearance.clutter:
-        raise DactylError(f"sample {sample.index}: has clutter, which {renderer} does not draw; take another renderer")
-
-
-def refuse_surroundings(sample: Sample, renderer: str) -> None:
-    """Raise DactylError for a sample with surroundings, which this renderer does not draw."""
-    if sample.appearance.surroundings is not None:
-        raise DactylError(
-            f"sample {sample.index}: has surroundings, which {renderer} does not draw; take another renderer"
-        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from datagen.render.base import RenderOptions
+from datagen.render import traits_of
+from datagen.render.base import EXTRAS, RenderOptions
 from datagen.render.sample import Sample
 from datagen.sim.cameras import Frustum, frustum, mujoco_pose
 from datagen.sim.scene import compile_scene
@@ -28,6 +29,8 @@ class Stage:
     Args:
         scene: scene to compile.
         options: how to render it.
+        renderer: name of the renderer that draws it, which refuses samples with more than it draws; None if nothing is
+            drawn, and samples with anything are welcome.
         texture_size: size of the white texture that each material gets in the model if ``options.textures`` is set.
         sky_size: size of the faces of the model's cube map "sky"; 0 for none.
 
@@ -37,7 +40,16 @@ class Stage:
         data: kinematics of the sample last set.
     """
 
-    def __init__(self, scene: Scene, options: RenderOptions, texture_size: int = 0, sky_size: int = 0) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        options: RenderOptions,
+        renderer: str | None = None,
+        *,
+        texture_size: int = 0,
+        sky_size: int = 0,
+    ) -> None:
+        self._renderer, self._textured = renderer, options.textures
         self.scene = compile_scene(
             scene,
             "render",
@@ -59,8 +71,8 @@ class Stage:
         """Pose hand and object, colour the materials, and move lights and cameras. Unused lights are inactive.
 
         Raises:
-            DactylError: the sample has values that are not finite (MuJoCo would silently omit the object), or that
-                belong to another scene.
+            DactylError: the sample has values that are not finite (MuJoCo would silently omit the object), that belong
+                to another scene, or that the renderer does not draw.
         """
         self._check(sample)
         scene, model, look = self.scene, self.model, sample.appearance
@@ -111,6 +123,8 @@ class Stage:
             raise DactylError(
                 f"sample {sample.index}: {len(look.light_position)} lights, the scene has {len(scene.light_ids)}"
             )
+        if self._renderer is not None:
+            _refuse_undrawn(sample, self._renderer, self._textured)
         for use in look.textures:
             if not 0 <= use.material < len(scene.materials):
                 raise DactylError(f"sample {sample.index}: a texture on material {use.material}, which there is not")
@@ -120,3 +134,14 @@ class Stage:
         for name, value in finite.items():
             if not np.isfinite(value).all():
                 raise DactylError(f"sample {sample.index}: {name} is not finite; leave this state out")
+
+
+def _refuse_undrawn(sample: Sample, renderer: str, textured: bool) -> None:
+    """Raise DactylError for a sample of which something would be missing in the image."""
+    for extra in sorted(EXTRAS - traits_of(renderer).draws):
+        if getattr(sample.appearance, extra):
+            raise DactylError(
+                f"sample {sample.index}: has {extra}, which {renderer} does not draw; take another renderer"
+            )
+    if sample.appearance.textures and not textured:
+        raise DactylError(f"sample {sample.index}: has textures, which are not drawn here; set render.textures to true")

@@ -26,10 +26,6 @@ class WarpRenderer:
         DactylError: mujoco_warp is not installed, or the device does not exist.
     """
 
-    reusable = repeatable = shares_gpus = True
-    camera_effects = False
-    machine_options = frozenset({"unity.player", "warp.worlds", "warp.device", "warp.devices"})
-
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._values = WorldValues(scene, options)
         self.materials = self._values.stage.scene.materials

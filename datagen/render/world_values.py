@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from datagen.render.base import RenderOptions
 from datagen.render.encoded_light import encoded_light
 from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
-from datagen.render.sample import Sample, refuse_clutter, refuse_surroundings
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.color import linear_from_srgb
 from vision.geometry.rotations import FloatArray
@@ -36,21 +36,19 @@ class WorldValues:
     """
 
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
-        self.stage = Stage(scene, options)
+        self.stage = Stage(scene, options, "warp")
         self._centre = np.array([[camera.width / 2, camera.height / 2] for camera in scene.rig.cameras])
 
     def __call__(self, samples: Iterable[Sample]) -> Values:
         """Return the rows of the samples in their order.
 
         Raises:
-            DactylError: a sample belongs to another scene, or has a value that is not finite.
+            DactylError: as :meth:`Stage.set`.
         """
         rows = [self._row(sample) for sample in samples]
         return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
     def _row(self, sample: Sample) -> dict[str, FloatArray]:
-        refuse_clutter(sample, "warp")
-        refuse_surroundings(sample, "warp")
         stage = self.stage
         stage.set(sample)
         model, data = stage.model, stage.data

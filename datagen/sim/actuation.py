@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from datagen.sim.scene import SimScene
 from datagen.sim.streams import Stream
 from vision.bounds import fraction
 from vision.geometry.rotations import FloatArray
+
+if TYPE_CHECKING:
+    from datagen.sim.randomization import Randomization
 
 _RANGE = 2.0  # of an action, from -1 to 1
 
@@ -73,17 +77,14 @@ class Backlash:
 
 
 class Actuation:
-    """The three effects in N worlds; an effect that is None is switched off."""
+    """The three effects on actions, in N worlds.
 
-    def __init__(
-        self,
-        noise: ActionNoise | None,
-        delay: ActionDelay | None,
-        backlash: Backlash | None,
-        scene: SimScene,
-        worlds: int,
-    ) -> None:
-        self.noise, self.delay, self.backlash = noise, delay, backlash
+    Attributes:
+        config: what is randomized; its ranges may change between episodes, but not which effects there are.
+    """
+
+    def __init__(self, config: Randomization, scene: SimScene, worlds: int) -> None:
+        self.config = config
         low, high = scene.control_range.T
         self._half_range = (high - low) / 2
         actions = self._actions = scene.actions
@@ -100,32 +101,33 @@ class Actuation:
     def begin(self, world: int, generators: Generators) -> None:
         """Begin an episode in ``world``."""
         self._last[world] = self._slack[world] = 0
-        if self.noise:
+        if noise := self.config.action_noise:
             self._fresh.begin(world, generators("action noise"))
-            self._offset[world] = generators("action offset").normal(0, _RANGE * self.noise.offset, self._actions)
-        if self.delay:
-            self._late[world] = generators("action delay").random(self._actions) < self.delay.probability
-        if self.backlash:
-            spread = 1 + self.backlash.spread * generators("backlash").normal(size=(2, self._actions))
+            self._offset[world] = generators("action offset").normal(0, _RANGE * noise.offset, self._actions)
+        if delay := self.config.action_delay:
+            self._late[world] = generators("action delay").random(self._actions) < delay.probability
+        if backlash := self.config.backlash:
+            spread = 1 + backlash.spread * generators("backlash").normal(size=(2, self._actions))
             rate = np.exp(self._take_up * spread)
             self._rate[world] = np.maximum(rate, _SLOWEST_TAKE_UP)
 
     def __call__(self, action: FloatArray, worlds: NDArray[np.int64], seconds: FloatArray) -> FloatArray:
         """Return the action (K, A) that reaches the hand for ``action`` in the K ``worlds``; steps last ``seconds``
         (K,)."""
-        if self.noise:
+        if noise := self.config.action_noise:
             fresh = self._fresh.next(worlds).reshape(-1, 2, self._actions)
-            action = action * (1 + self.noise.multiplicative * fresh[:, 0])
-            action = action + _RANGE * self.noise.additive * fresh[:, 1] + self._offset[worlds]
-        if self.delay:
+            action = action * (1 + noise.multiplicative * fresh[:, 0])
+            action = action + _RANGE * noise.additive * fresh[:, 1] + self._offset[worlds]
+        if self.config.action_delay:
             action, self._last[worlds] = np.where(self._late[worlds], self._last[worlds], action), action
-        if self.backlash:
-            action = self._take_up_slack(self.backlash, action, worlds, seconds)
+        if backlash := self.config.backlash:
+            action = self._take_up_slack(backlash, action, worlds, seconds)
         return action
 
     def hidden(self) -> FloatArray:
         """Return what the effects drew and remember, (N, H), of order 1: offset, delay, last action, slack, rates."""
-        rates = np.log(self._rate).reshape(len(self._rate), -1) / 4 if self.backlash else np.zeros((len(self._rate), 0))
+        worlds = len(self._rate)
+        rates = np.log(self._rate).reshape(worlds, -1) / 4 if self.config.backlash else np.zeros((worlds, 0))
         return np.hstack([30 * self._offset, self._late, self._last, self._slack, rates])
 
     def _take_up_slack(

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.sim.materials import Material
 from vision.geometry.rotations import FloatArray
 from vision.scene.surroundings import Background
 
@@ -22,17 +23,17 @@ _BOWL_SIDES = 48
 _OVERLAP = 0.03  # of a bowl's wall with its floor, as a fraction of the wall
 
 
-def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -> list[str]:
+def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -> tuple[list[str], list[Material]]:
     """Add the background to the world.
 
     Args:
         visible: whether to build it for a renderer, with materials, or for physics.
 
     Returns:
-        Names of its materials; none if it is not visible.
+        Names of its geoms, and its materials, none if it is not visible.
     """
     if background.kind == "none":
-        return []
+        return [], []
     if visible:
         spec.add_material(name=FLOOR, rgba=(0.35, 0.35, 0.35, 1), metallic=0, roughness=0.8)
     x, y, z = background.centre
@@ -49,7 +50,7 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
             castshadow=False,
             **shared,
         )
-        return [FLOOR] if visible else []
+        return [FLOOR], [Material(FLOOR, "background")] if visible else []
     if visible:
         spec.add_material(name=BOWL_WALL, rgba=(0.5, 0.5, 0.5, 1), metallic=0, roughness=0.8)
         # Meshes carry our texture coordinates, the same in every renderer. They do not collide: their convex hulls,
@@ -68,7 +69,7 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
                 conaffinity=0,
                 castshadow=False,
             )
-        return [FLOOR, BOWL_WALL]
+        return [FLOOR, BOWL_WALL], [Material(name, "background") for name in (FLOOR, BOWL_WALL)]
     spec.worldbody.add_geom(
         name=FLOOR,
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -77,11 +78,12 @@ def add_background(spec: mujoco.MjSpec, background: Background, visible: bool) -
         castshadow=False,
         **shared,
     )
-    for number, corners in enumerate(bowl_wall(background)):
-        name = f"{BOWL_WALL}{number}"
+    walls = bowl_wall(background)
+    names = [f"{BOWL_WALL}{number}" for number in range(len(walls))]
+    for name, corners in zip(names, walls, strict=True):
         spec.add_mesh(name=name, uservert=corners.ravel())
         spec.worldbody.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, castshadow=False, **shared)
-    return []
+    return [FLOOR, *names], []
 
 
 def bowl_floor(background: Background) -> Surface:

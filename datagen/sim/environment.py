@@ -86,11 +86,25 @@ class Environment:
         self._smoothed = np.zeros((worlds, self.scene.actions))
         self._warnings = np.zeros(worlds, dtype=np.int64)
         self.goal = np.tile([1.0, 0.0, 0.0, 0.0], (worlds, 1))
-        self.largest_turn = np.full(worlds, np.pi)
-        """Largest angle (rad) between a new goal and the object's orientation, (N,); pi allows any orientation."""
+        self._largest_turn = np.full(worlds, np.pi)
         self._episodes = np.zeros(worlds, dtype=np.int64)
         self._attempts = np.zeros(worlds, dtype=np.int64)  # keys draws, so that impossible physics is redrawn too
         self._goal_generators: dict[int, np.random.Generator] = {}
+
+    def reseed(self, seed: int) -> None:
+        """Draw the episodes that begin from now on with another seed."""
+        self.seed = seed
+
+    def limit_turns(self, largest: FloatArray) -> None:
+        """Draw goals at most so far (rad) from the object's orientation, (N,); pi, as at first, allows any."""
+        self._largest_turn[:] = largest
+
+    def configure(self, randomization: Randomization) -> None:
+        """Change the ranges of the same effects for episodes that begin from now on; noise changes at once."""
+        if self.effects is not None:
+            self.effects.configure(randomization)
+        elif randomization != NOTHING:
+            raise ValueError("configure: expected no effects, as at first")
 
     def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
         """Begin an episode in each of ``worlds``, identified by its number.
@@ -283,7 +297,7 @@ class Environment:
 
     def _draw_goal(self, world: int) -> None:
         rng = self._goal_generators[world]
-        self.goal[world] = orientation_near(rng, self._orientation()[world], self.largest_turn[world])
+        self.goal[world] = orientation_near(rng, self._orientation()[world], self._largest_turn[world])
 
     def _orientation(self) -> FloatArray:
         """Return the object's quaternions (N, 4), with the identity for a broken world."""

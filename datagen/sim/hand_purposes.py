@@ -13,6 +13,7 @@ import trimesh
 
 from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.hand import whole_model
+from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.hand import Hand
@@ -39,7 +40,7 @@ def keep_for_physics(spec: mujoco.MjSpec, hand: Hand, locked_wrist: bool) -> Non
         _lock_wrist(spec, hand)
 
 
-def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool) -> list[str]:
+def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, own_meshes: bool) -> list[Material]:
     """Remove collision geometry, reduce the visual meshes, and give each link the material "link/<body>".
 
     Args:
@@ -47,7 +48,7 @@ def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, ow
         own_meshes: store vertices and faces in the spec even if all triangles are kept.
 
     Returns:
-        The materials' names in the order of the body tree.
+        The materials in the order of the body tree.
     """
     for pair in list(spec.pairs):
         spec.delete(pair)
@@ -60,14 +61,14 @@ def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, ow
         _delete_geoms(spec, lambda geom: geom.group != hand.visual_group)
     if mesh_fraction < 1 or own_meshes:
         _reduce_meshes(spec, hand, mesh_fraction)
-    names: list[str] = []
+    materials: list[Material] = []
     for geom in spec.geoms:
-        name = f"link/{geom.parent.name.removeprefix(hand.prefix)}"
-        if name not in names:
-            spec.add_material(name=name, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5)
-            names.append(name)
-        geom.material = name
-    return names
+        material = Material(f"link/{geom.parent.name.removeprefix(hand.prefix)}", "link")
+        if material not in materials:
+            spec.add_material(name=material, rgba=(0.3, 0.3, 0.3, 1), metallic=0.15, roughness=0.5)
+            materials.append(material)
+        geom.material = material
+    return materials
 
 
 def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:

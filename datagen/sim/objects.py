@@ -8,6 +8,8 @@ import mujoco
 import numpy as np
 from PIL import Image
 
+from datagen.sim.backgrounds import BOWL_WALL, FLOOR
+from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import Part, PoseObject
@@ -52,37 +54,44 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
 
 
-def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> list[str]:
-    """Add the object's visible parts and return their materials' names. Its mass is arbitrary: it is only drawn."""
+def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> list[Material]:
+    """Add the object's visible parts and return their materials. Its mass is arbitrary: it is only drawn."""
     body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True
     return [_add_part(spec, body, part) for part in target.parts]
 
 
-def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> str:
-    """Add a mesh with its own material, and return its name, which is the part's."""
-    mesh = part.mesh
+def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> Material:
+    """Add a mesh with its own material, and return the material. All have the same name."""
+    mesh, name = part.mesh, _free_name(spec, part.name)
     # Separate vertices for every triangle keep edges sharp, and texture coordinates on their side of a seam.
     normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
     own = np.arange(3 * len(mesh.faces))
-    corners = spec.add_mesh(name=part.name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
-    material = spec.add_material(name=part.name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
+    corners = spec.add_mesh(name=name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
+    material = spec.add_material(name=name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
     if _is_flat(mesh.triangles):
         corners.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # MuJoCo refuses a solid without volume
     if part.texture is not None and mesh.uv is not None:
         corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
-        _add_texture(spec, part.name, part.texture)
-        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = part.name
+        _add_texture(spec, name, part.texture)
+        material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
     body.add_geom(
-        name=part.name,
+        name=name,
         type=mujoco.mjtGeom.mjGEOM_MESH,
-        meshname=part.name,
-        material=part.name,
+        meshname=name,
+        material=name,
         density=0,
         contype=0,
         conaffinity=0,
         castshadow=part.casts_shadow,
     )
-    return part.name
+    return Material(name, "letter" if part.letter else "surface", part)
+
+
+def _free_name(spec: mujoco.MjSpec, name: str) -> str:
+    """Return a part's name in the model: its own, unless the hand or the background has something of that name."""
+    while name in (FLOOR, BOWL_WALL) or any(find(name) for find in (spec.geom, spec.mesh, spec.material)):
+        name = f"{OBJECT}/{name}"
+    return name
 
 
 def _is_flat(triangles: FloatArray) -> bool:

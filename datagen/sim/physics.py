@@ -12,7 +12,7 @@ from mujoco.batch import Batch
 
 from datagen.sim.objects import OBJECT_SIZES
 from datagen.sim.scene import SimScene
-from datagen.variation import LogUniform, Normal, Uniform
+from vision.distributions import LogUniform, Normal, Uniform
 
 Generators = Callable[[str], np.random.Generator]
 """Function that returns one episode's generator of the named parameter."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 
@@ -12,7 +14,7 @@ LIGHTS = 6  # largest number that a sample uses (Table 9)
 _LIGHT_DISTANCE = 1.3  # m
 
 
-def add_white_textures(spec: mujoco.MjSpec, materials: list[str], size: int) -> None:
+def add_white_textures(spec: mujoco.MjSpec, materials: Sequence[str], size: int) -> None:
     """Give a white texture of ``size`` x ``size`` texels to each material without a texture."""
     for material in materials:
         if spec.material(material).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB]:

@@ -19,7 +19,7 @@ from datagen.sim.physics import Generators, Physics, PhysicsRandomization
 from datagen.sim.scene import PHYSICS_TIMESTEP, SimScene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.variation import LogUniform, Uniform
+from vision.distributions import LogUniform, Uniform
 from vision.geometry.rotations import FloatArray
 from vision.published import STEP_SECONDS
 
@@ -119,10 +119,10 @@ class SimRandomizer:
         self.config = config = self._possible(config)
         worlds = batch.nsim
         self._physics = Physics(config.physics, scene, batch) if config.physics else None
-        self._actuation = Actuation(config.action_noise, config.action_delay, config.backlash, scene, worlds)
+        self._actuation = Actuation(config, scene, worlds)
         senses = (config.observation_noise, config.marker_placement, config.marker_loss, config.marker_occlusion)
         self._fingertips, symmetries = scene.fingertip_sites, scene.object.symmetries
-        self._sensing = Sensing(*senses, worlds, len(self._fingertips), symmetries) if any(senses) else None
+        self._sensing = Sensing(config, worlds, len(self._fingertips), symmetries) if any(senses) else None
         if config.marker_placement:
             self._axes = batch.bind("site_xmat")
         if config.marker_occlusion:
@@ -149,14 +149,11 @@ class SimRandomizer:
         before = {field.name for field in fields(config) if getattr(self.config, field.name) is not None}
         if before != {field.name for field in fields(config) if getattr(config, field.name) is not None}:
             raise ValueError("configure: expected the same effects, " + ", ".join(sorted(before)))
-        self.config = config
+        self.config = self._actuation.config = config
+        if self._sensing:
+            self._sensing.config = config
         if self._physics and config.physics:
             self._physics.config = config.physics
-        act, sense = self._actuation, self._sensing
-        act.noise, act.delay, act.backlash = config.action_noise, config.action_delay, config.backlash
-        if sense:
-            sense.noise, sense.placement = config.observation_noise, config.marker_placement
-            sense.loss, sense.occlusion = config.marker_loss, config.marker_occlusion
 
     def hidden(self) -> FloatArray:
         """Return all values that an episode drew and no observation contains, and what effects remember, (N, H), of
@@ -208,7 +205,7 @@ class SimRandomizer:
         if not self._sensing:
             return rows
         count, tips = len(worlds), len(self._fingertips)
-        axes = touch = np.zeros((count, tips))
+        axes, touch = np.broadcast_to(np.eye(3), (count, tips, 3, 3)), np.zeros((count, tips))
         if self.config.marker_placement:
             axes = self._axes[worlds[:, None], self._fingertips].reshape(count, tips, 3, 3)
         if self.config.marker_occlusion:

@@ -17,6 +17,7 @@ from datagen.sim.backgrounds import add_background
 from datagen.sim.controls import Controls, controls_of
 from datagen.sim.hand import load_hand
 from datagen.sim.hand_purposes import keep_for_physics, keep_for_rendering
+from datagen.sim.materials import Material
 from datagen.sim.objects import OBJECT, add_collision_shape, add_object, add_parts
 from datagen.sim.overlaps import placed_at_start
 from datagen.sim.picture_parts import LIGHTS, add_cameras_and_lights, add_sky, add_white_textures
@@ -45,8 +46,8 @@ class SimScene:
             6 in qvel (velocity in the world frame, angular velocity in the object's).
         controls: meaning of actions for each of the A actuators.
         fingertip_sites: site ids in the order of the hand's fingertips, (F,).
-        materials: names of the materials that a sample sets, in the fixed order "link/<body>"...,
-            the object's parts, "background"....
+        materials: materials that a sample sets, in the fixed order "link/<body>"..., the object's parts,
+            "background"....
         material_ids: ids of the materials, (M,).
         object_geoms: ids of the object's geoms.
         background_geoms: ids of the background's geoms.
@@ -63,7 +64,7 @@ class SimScene:
     object_dof: int
     controls: Controls
     fingertip_sites: np.ndarray
-    materials: tuple[str, ...]
+    materials: tuple[Material, ...]
     material_ids: np.ndarray
     object_geoms: np.ndarray
     background_geoms: np.ndarray
@@ -117,7 +118,7 @@ def compile_scene(
     hand = scene.hand
     spec = mujoco.MjSpec() if hand is None else load_hand(hand)
     _set_options(spec)
-    materials: list[str] = []
+    materials: list[Material] = []
     if hand is not None and purpose == "physics":
         keep_for_physics(spec, hand, locked_wrist)
     elif hand is not None:
@@ -128,7 +129,8 @@ def compile_scene(
     else:
         materials += add_parts(spec, body, scene.object)
         add_cameras_and_lights(spec, scene)
-    materials += add_background(spec, scene.background, purpose == "render")
+    backgrounds, covers = add_background(spec, scene.background, purpose == "render")
+    materials += covers
     if textured:
         add_missing_coordinates(spec, scene.background)
     if texture_size:
@@ -139,7 +141,7 @@ def compile_scene(
         model = spec.compile()
     except ValueError as error:
         raise DactylError(f"scene {scene.name}: MuJoCo cannot compile it: {' '.join(str(error).split())}") from None
-    compiled = _index(model, scene, purpose, materials)
+    compiled = _index(model, scene, purpose, materials, backgrounds)
     if purpose == "physics":
         placed_at_start(compiled)  # refuses a hand that cannot be simulated
     return compiled
@@ -153,7 +155,9 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
-def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: list[str]) -> SimScene:
+def _index(
+    model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: list[Material], backgrounds: list[str]
+) -> SimScene:
     hand = scene.hand
     free = model.joint(OBJECT)
     joints = [joint for joint in map(model.joint, range(model.njnt)) if joint.id != free.id]
@@ -162,11 +166,6 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
     names = tuple(joint.name.removeprefix(prefix) for joint in joints)
     cameras = [f"camera/{name}" for name in scene.rig.names] if purpose == "render" else []
     lights = [f"light/{index}" for index in range(LIGHTS)] if purpose == "render" else []
-    backgrounds = [
-        geom
-        for geom in range(model.ngeom)
-        if model.geom_bodyid[geom] == 0 and model.geom(geom).name.startswith("background")
-    ]
     return SimScene(
         scene=scene,
         model=model,
@@ -180,7 +179,7 @@ def _index(model: mujoco.MjModel, scene: Scene, purpose: Purpose, materials: lis
         materials=tuple(materials),
         material_ids=np.array([model.material(name).id for name in materials], dtype=np.int64),
         object_geoms=np.flatnonzero(model.geom_bodyid == model.body(OBJECT).id),
-        background_geoms=np.array(backgrounds, dtype=np.int64),
+        background_geoms=np.array([model.geom(name).id for name in backgrounds], dtype=np.int64),
         camera_ids=np.array([model.camera(name).id for name in cameras], dtype=np.int64),
         light_ids=np.array([model.light(name).id for name in lights], dtype=np.int64),
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from datagen.sim.streams import Stream
 from vision.bounds import not_negative
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, least_turn
+
+if TYPE_CHECKING:
+    from datagen.sim.randomization import Randomization
 
 _FIRM = 10.0  # N, a force that touches hardly ever exceed
 
@@ -111,20 +114,21 @@ class MarkerOcclusion:
 
 
 class Sensing:
-    """The four effects in N worlds; an effect that is None is switched off. ``symmetries`` are the object's."""
+    """The four effects on reports, in N worlds.
 
-    def __init__(
-        self,
-        noise: ObservationNoise | None,
-        placement: MarkerPlacement | None,
-        loss: MarkerLoss | None,
-        occlusion: MarkerOcclusion | None,
-        worlds: int,
-        fingertips: int,
-        symmetries: Symmetries,
-    ) -> None:
+    Args:
+        config: what is randomized.
+        worlds: number of worlds, N.
+        fingertips: number of fingertips, F.
+        symmetries: of the object's appearance.
+
+    Attributes:
+        config: as given; its ranges may change between episodes, but not which effects there are.
+    """
+
+    def __init__(self, config: Randomization, worlds: int, fingertips: int, symmetries: Symmetries) -> None:
+        self.config = config
         self._tips, self._symmetries = fingertips, symmetries
-        self.noise, self.placement, self.loss, self.occlusion = noise, placement, loss, occlusion
         self._fresh = Stream(worlds, 3 * self._tips + 3 + 4, "normal")
         self._fades = Stream(worlds, self._tips, "uniform")
         self._tip_offset = np.zeros((worlds, self._tips, 3))
@@ -138,18 +142,18 @@ class Sensing:
     def begin(self, world: int, generators: Generators) -> None:
         """Begin an episode in ``world``: draw its offsets; all markers are visible at first."""
         self._reading[world], self._frozen[world] = np.nan, 0
-        if self.noise:
+        if noise := self.config.observation_noise:
             self._fresh.begin(world, generators("observation noise"))
             rng = generators("observation offset")
-            self._tip_offset[world] = rng.normal(0, self.noise.fingertip_offset, (self._tips, 3))
-            self._position_offset[world] = rng.normal(0, self.noise.position_offset, 3)
-            turn = _turn(rng.normal(size=(1, 4)), self.noise.rotation_offset)
+            self._tip_offset[world] = rng.normal(0, noise.fingertip_offset, (self._tips, 3))
+            self._position_offset[world] = rng.normal(0, noise.position_offset, 3)
+            turn = _turn(rng.normal(size=(1, 4)), noise.rotation_offset)
             self._rotation_offset[world] = quaternion_from_rotation(turn)[0]
-        if self.placement:
+        if placement := self.config.marker_placement:
             rng = generators("marker placement")
-            self._tip_place[world] = rng.normal(0, self.placement.fingertip, (self._tips, 3))
-            self._base_place[world] = rng.normal(0, self.placement.base, (1, 3))
-        if self.loss:
+            self._tip_place[world] = rng.normal(0, placement.fingertip, (self._tips, 3))
+            self._base_place[world] = rng.normal(0, placement.base, (1, 3))
+        if self.config.marker_loss:
             self._fades.begin(world, generators("marker loss"))
 
     def hidden(self) -> FloatArray:
@@ -170,23 +174,23 @@ class Sensing:
         Args:
             true: the true state; fingertips, object pose and rotation to the goal are returned as reported.
             fingertip_axes: orientation of the fingertips, tip to world, (K, F, 3, 3).
-            touch: force behind each nail, N, (K, F).
+            touch: force behind each nail, N, (K, F); zero where no sensor reports it.
             worlds: numbers of the worlds, (K,).
             seconds: time since the last report, s.
         """
         rotation = rotation_from_quaternion(true["object_quaternion"])
         tips, position = true["fingertip_position"], true["object_position"]
-        if self.placement:
+        if self.config.marker_placement:
             place = np.einsum("ntij,ntj->nti", fingertip_axes, self._tip_place[worlds])
             tips = tips + place - self._base_place[worlds]
-        if self.noise:
+        if noise := self.config.observation_noise:
             fresh = self._fresh.next(worlds)
             jitter = fresh[:, : 3 * self._tips].reshape(-1, self._tips, 3)
-            tips = tips + self._tip_offset[worlds] + self.noise.fingertip_jitter * jitter
+            tips = tips + self._tip_offset[worlds] + noise.fingertip_jitter * jitter
             jitter = fresh[:, 3 * self._tips : 3 * self._tips + 3]
-            position = position + self._position_offset[worlds] + self.noise.position_jitter * jitter
+            position = position + self._position_offset[worlds] + noise.position_jitter * jitter
             offset = rotation_from_quaternion(self._rotation_offset[worlds])
-            rotation = _turn(fresh[:, -4:], self.noise.rotation_jitter) * offset * rotation
+            rotation = _turn(fresh[:, -4:], noise.rotation_jitter) * offset * rotation
         goal = rotation_from_quaternion(true["goal_quaternion"])
         return {
             **true,
@@ -200,15 +204,15 @@ class Sensing:
         self, tips: FloatArray, touch: FloatArray, worlds: NDArray[np.int64], seconds: float
     ) -> FloatArray:
         hidden = np.zeros((len(worlds), self._tips), dtype=bool)
-        if self.loss:
+        if loss := self.config.marker_loss:
             left = np.maximum(self._frozen[worlds] - seconds, 0)
-            fading = self._fades.next(worlds) < 1 - (1 - self.loss.probability) ** seconds
+            fading = self._fades.next(worlds) < 1 - (1 - loss.probability) ** seconds
             # A frozen marker cannot freeze again before it returns.
-            left = np.where((left < 1e-9) & fading, self.loss.seconds, left)
+            left = np.where((left < 1e-9) & fading, loss.seconds, left)
             self._frozen[worlds] = left
             hidden |= left > 1e-9
-        if self.occlusion:
-            hidden |= touch > self.occlusion.force
+        if occlusion := self.config.marker_occlusion:
+            hidden |= touch > occlusion.force
         before = self._reading[worlds]
         reading = np.where(hidden[..., None] & ~np.isnan(before), before, tips)
         self._reading[worlds] = reading

@@ -12,8 +12,8 @@ from PIL import Image
 
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.base import EXTRAS, RendererInfo, RenderOptions
-from datagen.render.sample import Sample, refuse_textures
+from datagen.render.base import RendererInfo, RenderOptions
+from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import records, wire
@@ -38,24 +38,21 @@ class UnityRenderer:
 
     Attributes:
         info: engine, device and graphics interface as the player reports them.
-        materials: names of the materials in the order of ``Appearance``.
+        materials: materials in the order of ``Appearance``.
 
     Raises:
         DactylError: the player cannot be started, is of another version, or fails the probe.
     """
 
-    reusable = True
-    draws = EXTRAS
-
     def __init__(self, scene: Scene, options: RenderOptions) -> None:
         self._options = options
         self._sizes = tuple((camera.width, camera.height) for camera in scene.rig.cameras)
-        self._stage = Stage(scene, options)
+        self._stage = Stage(scene, options, "unity")
         compiled = self._stage.scene
         self.materials = compiled.materials
         self._pack = export_scene(compiled)
         self._bodies = np.array([compiled.model.body(body.name).id for body in self._pack.bodies])
-        self._background = [n for n, name in enumerate(self.materials) if name.partition("/")[0] == "background"]
+        self._background = [n for n, material in enumerate(self.materials) if material.group == "background"]
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
         self._crew = Crew(unity.player, self._pack.encode(), self._sizes, unity.msaa)
@@ -138,8 +135,6 @@ class UnityRenderer:
         shown = sorted({hashes[key] for sample in samples for key in _pictures(sample)})
         for row, sample in enumerate(samples):
             self._stage.set(sample)
-            if not options.textures:
-                refuse_textures(sample)
             look, used = sample.appearance, scene.light_ids[: len(sample.appearance.light_position)]
             cameras[row] = self._cameras(sample)
             bodies["position"][row] = self._stage.data.xpos[self._bodies]

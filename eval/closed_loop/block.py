@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -17,17 +15,18 @@ from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import TrialAppearance, draw_look
+from eval.closed_loop.looks import draw_look
 from eval.closed_loop.recording import with_found_cameras
 from eval.closed_loop.sight import VisionObserver
 from eval.scoring.estimator import Estimator, load_estimator
-from eval.scoring.trial_results import TRACE, Simulation
+from eval.scoring.trial_results import TRACE
 from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text
 from vision.io.files import sha256
 from vision.progress import Advance
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
+from vision.trials import Ending
 
 BLOCK = 10  # trials in one task, stepped and estimated together
 
@@ -47,7 +46,7 @@ class BlockRecord(Record, frozen=True, omit_defaults=False):
     config_fingerprint: Text
     trials: tuple[Count, ...]
     goals: tuple[Count, ...]
-    endings: tuple[Literal["dropped", "late", "complete"], ...]
+    endings: tuple[Ending, ...]
     policy: Text
     trace_sha256: Sha256 | None
 
@@ -112,11 +111,10 @@ class BlockTask:
             goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance)
         else:
             with plain_renderer(estimator) as renderer:
-                look = look_of(config, simulation, estimator, renderer, trials)
+                look = draw_look(config, simulation, estimator, renderer, trials)
                 if config.protocol == "self-calibrated":
-                    look = with_found_cameras(config, simulation, estimator, renderer, look, trials)
-                following = config.tracking if config.track else None
-                sight = VisionObserver(environment, estimator, renderer, look, trials, config.latency_steps, following)
+                    look = with_found_cameras(config, simulation, estimator, renderer, look)
+                sight = VisionObserver(config, environment, estimator, renderer, look)
                 goals, endings = play_trials(environment, policy, config.rules, np.asarray(trials), advance, sight)
             trace = path.with_suffix(".parquet")
             columns = {key: np.concatenate([row[key] for row in sight.rows]) for key in TRACE}
@@ -127,12 +125,6 @@ class BlockTask:
         )
         write_record(path, record)
         return record
-
-
-def look_of(
-    config: ClosedLoopConfig, simulation: Simulation, estimator: Estimator, renderer: Renderer, trials: Sequence[int]
-) -> TrialAppearance:
-    return draw_look(simulation, config.appearance, config.protocol, estimator, renderer.materials, config.seed, trials)
 
 
 def plain_renderer(estimator: Estimator) -> Renderer:

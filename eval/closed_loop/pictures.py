@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.render.sample import Sample
-from eval.closed_loop.block import look_of, plain_renderer
+from eval.closed_loop.block import plain_renderer
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.film import FilmFrame, draw_estimate, save_film
+from eval.closed_loop.looks import draw_look
 from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.estimator import Estimator
@@ -81,8 +82,8 @@ def _frames(
     """Yield the steps (n,) of one trial, rendered again."""
     trial, goals, picture = int(columns["episode"][0]), -1, np.empty(0, np.uint8)
     with plain_renderer(estimator) as renderer:
-        look = look_of(config, simulation, estimator, renderer, [trial])
-        cameras = Cameras(look.true.intrinsics[0], look.true.extrinsics[0])
+        look = draw_look(config, simulation, estimator, renderer, [trial])
+        cameras = look.true.at(0)
 
         def draw(position: FloatArray, quaternion: FloatArray) -> list[NDArray[np.uint8]]:
             joints = columns["joint_position"][row]

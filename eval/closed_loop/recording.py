@@ -37,20 +37,17 @@ def with_found_cameras(
     estimator: Estimator,
     renderer: Renderer,
     look: TrialAppearance,
-    trials: Sequence[int],
 ) -> TrialAppearance:
     """Return the appearance of trials, with the cameras that the estimator finds as the known ones.
 
     Raises:
         DactylError: a recording leaves a camera undetermined.
     """
-    alike = simulation == "plain"
+    alike, trials = simulation == "plain", look.trials
     recorded = _record(config, simulation, estimator, [0] if alike else trials)
     rows = range(1 if alike else len(trials))
     cameras = [_find(estimator, renderer, look.appearances[row], recorded, row) for row in rows]
-    known = Cameras(*(np.stack(arrays) for arrays in zip(*cameras, strict=True)))
-    if alike:
-        known = Cameras(*(np.repeat(array, len(trials), axis=0) for array in known))
+    known = cameras[0].repeated(len(trials)) if alike else Cameras.stacked(cameras)
     return replace(look, known=known, nominal=False)
 
 
@@ -83,13 +80,11 @@ def _record(
 
 def _find(
     estimator: Estimator, renderer: Renderer, appearance: Appearance, states: Sequence[Observation], world: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Cameras:
     """Find K (C, 3, 3) and T (C, 4, 4) from the states of one world."""
     samples = [sample_of(state, world, number, appearance) for number, state in enumerate(states)]
     images = itertools.chain.from_iterable(
         renderer.render(samples[first : first + _BATCH]) for first in range(0, len(samples), _BATCH)
     )
-    nominal = estimator.scene.rig.nominal
     seen = estimator.observe(images, _BATCH)
-    solution = estimator.self_calibrate(seen, nominal.intrinsics, nominal.extrinsics)
-    return solution.cameras.intrinsics.numpy(), solution.cameras.extrinsics.numpy()
+    return estimator.self_calibrate(seen, estimator.scene.rig.nominal).cameras.numpy()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
+from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.looks import TrialAppearance, sample_of
 from eval.closed_loop.policy_view import PolicyView, WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
@@ -17,20 +16,18 @@ from eval.scoring.estimator import Estimator
 from eval.scoring.predict import unit_quaternion
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.tracking import TrackingConfig
 
 
 class VisionObserver:
     """Provides the policy's observations of N worlds, with an estimator in place of the tracker.
 
     Args:
+        config: how many steps after its images an estimate arrives, and whether and how the object is followed from
+            estimate to estimate.
         environment: N worlds.
         estimator: finds the object in the images.
         renderer: renders the images.
         look: appearance of the N trials.
-        trials: numbers of the trials.
-        latency: number of steps after which an estimate arrives.
-        tracking: how the object is followed from estimate to estimate; None gives the policy single estimates.
 
     Attributes:
         rows: rows of ``TRACE``, one list entry for each step.
@@ -38,18 +35,17 @@ class VisionObserver:
 
     def __init__(
         self,
+        config: ClosedLoopConfig,
         environment: Environment,
         estimator: Estimator,
         renderer: Renderer,
         look: TrialAppearance,
-        trials: Sequence[int],
-        latency: int,
-        tracking: TrackingConfig | None = None,
     ) -> None:
         self.environment, self.estimator, self.renderer, self.look = environment, estimator, renderer, look
-        self.trials, self.latency = trials, latency
-        self.symmetries = estimator.scene.object.symmetries
-        self.tracked = None if tracking is None else TrackedWorlds(tracking, environment.worlds, self.symmetries)
+        self.latency, self.symmetries = config.latency_steps, estimator.scene.object.symmetries
+        self.tracked: TrackedWorlds | None = None
+        if config.track:
+            self.tracked = TrackedWorlds(config.tracking, environment.worlds, self.symmetries)
         self.rows: list[dict[str, np.ndarray]] = []
         self._seen: list[WorldEstimates] = []  # of each step
 
@@ -62,7 +58,7 @@ class VisionObserver:
         self.rows.append(
             {
                 "index": np.full(len(going), step),
-                "episode": np.asarray(self.trials)[going],
+                "episode": np.asarray(self.look.trials)[going],
                 "true_position": true["object_position"][going],
                 "true_quaternion": true["object_quaternion"][going],
                 "predicted_position": found.position,
@@ -94,11 +90,10 @@ class VisionObserver:
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:
         """Return estimates in the worlds that are still running, ``going`` (K,), and the confidence of each, (K,)."""
-        samples = [sample_of(true, world, self.trials[world], self.look.appearances[world]) for world in going]
-        known = self.look.known
-        found = self.estimator.predict(
-            self.renderer.render(samples), known.intrinsics[going], known.extrinsics[going], nominal=self.look.nominal
-        )
+        look = self.look
+        samples = [sample_of(true, world, look.trials[world], look.appearances[world]) for world in going]
+        images, known = self.renderer.render(samples), look.known.at(going)
+        found = self.estimator.predict(images, known.intrinsics, known.extrinsics, nominal=look.nominal)
         if self.tracked is not None and "covariance" not in found:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         unknown = np.full((len(going), 6, 6), np.nan)

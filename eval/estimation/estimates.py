@@ -13,7 +13,7 @@ from eval.estimation.config import EstimateConfig
 from eval.estimation.sources import Shot
 from eval.estimation.unusual import contrast, reasons, recognised
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
-from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.network_views import CalibratedViews, CentralViews, NetworkViews
 from vision.errors import DactylError
 from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -56,11 +56,11 @@ class Estimate:
             a regression.
         camera_covariance: (6, 6) of the error that comes from cameras that were found, the same in all frames; zeros
             otherwise.
-        cameras: what each camera contributes, by name; empty from a regression.
+        quality: what each camera contributes, by name; empty from a regression.
         unusual: why the images look unlike the training images; empty if they do not.
         images: (C, H, W, 3) uint8, as the network saw them.
-        matrices, transforms: K (C, 3, 3) and frame to camera (C, 4, 4) of the images, as the estimator found them if
-            only nominal cameras were known.
+        cameras: K (C, 3, 3) and frame to camera (C, 4, 4) of the images, as the estimator found them if only nominal
+            cameras were known.
     """
 
     key: str
@@ -71,11 +71,10 @@ class Estimate:
     confidence: float
     covariance: FloatArray | None
     camera_covariance: FloatArray
-    cameras: dict[str, ViewQuality]
+    quality: dict[str, ViewQuality]
     unusual: tuple[str, ...]
     images: np.ndarray
-    matrices: FloatArray
-    transforms: FloatArray
+    cameras: Cameras
 
     def to_json(self) -> dict[str, Any]:
         """Return the keys of one JSON line; lengths in metres, angles in radians."""
@@ -86,7 +85,7 @@ class Estimate:
             deviations = np.sqrt(np.diag(self.covariance + self.camera_covariance).clip(0))
             line |= {"position_std": rounded(deviations[3:]), "rotation_std": rounded(deviations[:3])}
         cameras = {
-            name: {key: round(value, 3) for key, value in vars(seen).items()} for name, seen in self.cameras.items()
+            name: {key: round(value, 3) for key, value in vars(seen).items()} for name, seen in self.quality.items()
         }
         return line | {"confidence": round(self.confidence, 4), "unusual": list(self.unusual), "cameras": cameras}
 
@@ -102,25 +101,27 @@ class Observer:
     def __init__(self, config: EstimateConfig) -> None:
         self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device))
         rig = self.estimator.rig
-        calibration, self.nominal = None, True
-        world_from_capture = None
+        self.nominal = config.calibration is None
+        self.views: NetworkViews
         if config.calibration is not None:
             calibration = read_calibration(config.calibration, rig)
-            world_from_capture = find_capture_frame(config.calibration, calibration, rig)
-            self.nominal = False
+            frame = find_capture_frame(config.calibration, calibration, rig)
+            self.views = CalibratedViews(rig, calibration, frame)
         elif config.lenses:
-            calibration = read_lenses(config.lenses, rig)
+            self.views = CalibratedViews(rig, read_lenses(config.lenses, rig))
+        else:
+            rectified = config.rectified or (config.pictures is not None and has_manifest(config.pictures))
+            self.views = CentralViews(rig.without_lenses() if rectified else rig)
         if self.nominal and (fault := self.estimator.nominal_fault) is not None:
             raise DactylError(f"calibration: {fault}")
-        rectified = config.rectified or (config.pictures is not None and has_manifest(config.pictures))
-        self.views = NetworkViews(rig, calibration, world_from_capture, rectified)
         self.frame: PoseFrame = "world" if self.views.frame_known else "capture"
         self._found: RigSolution | None = None
 
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
         """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
-        found = self.estimator.predict(images, *self.views.cameras, nominal=self.nominal)
+        cameras = self.views.cameras
+        found = self.estimator.predict(images, cameras.intrinsics, cameras.extrinsics, nominal=self.nominal)
         of_cameras, contrasts = self._covariance_of_cameras(found), self._contrasts(images)
         return [
             self._estimate(shot, images[row], contrasts[row], of_cameras[row], found, row)
@@ -135,7 +136,7 @@ class Observer:
             motion: (4, 4), from the world in which they are to that of the cameras until now.
         """
         self.views.move_world(motion)
-        self.views.cameras = found.cameras.intrinsics.numpy(), found.cameras.extrinsics.numpy()
+        self.views.cameras = found.cameras.numpy()
         self._found, self.nominal = found, False
 
     def _covariance_of_cameras(self, found: PoseEstimates) -> FloatArray:
@@ -168,31 +169,30 @@ class Observer:
         """Return the estimate of one shot: its own images, contrasts and covariance that comes from found cameras, and
         its row of the estimates of all shots."""
         rig, usual = self.estimator.rig, self.estimator.usual_spread
-        cameras, covariance, (matrices, transforms) = {}, None, self.views.cameras
+        quality, covariance, cameras = {}, None, self.views.cameras
         world_from_frame = self.views.world_from_capture
         turn, shift = world_from_frame[:3, :3], world_from_frame[:3, 3]
         both = np.kron(np.eye(2), turn.T)
         if usual is not None:
             scale = found["keypoint_scale"][row]
-            matrices, transforms = found["intrinsics"][row], found["extrinsics"][row]
+            cameras = Cameras(found["intrinsics"][row], found["extrinsics"][row])
             numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"][row])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
-            cameras = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
+            quality = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
             covariance = both @ found["covariance"][row] @ both.T
         return Estimate(
-            shot.key,
-            shot.time_s,
-            self.frame,
-            turn.T @ (found["position"][row] - shift),
-            quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"][row])),
-            float(found["confidence"][row]),
-            covariance,
-            both @ of_cameras @ both.T,
-            cameras,
-            reasons(contrasts, rig.names, None if usual is None else float(found["spread"][row]), usual),
-            images,
-            matrices,
-            transforms @ world_from_frame,
+            key=shot.key,
+            time_s=shot.time_s,
+            frame=self.frame,
+            position=turn.T @ (found["position"][row] - shift),
+            quaternion=quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"][row])),
+            confidence=float(found["confidence"][row]),
+            covariance=covariance,
+            camera_covariance=both @ of_cameras @ both.T,
+            quality=quality,
+            unusual=reasons(contrasts, rig.names, None if usual is None else float(found["spread"][row]), usual),
+            images=images,
+            cameras=cameras.in_frame(world_from_frame),
         )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from eval.estimation.estimates import Estimate
 from eval.laboratory.opencv import opencv
 from vision.drawing.wireframes import visible_edges
-from vision.geometry.cameras import project
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
+from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.objects import PoseObject
 from vision.tracking import TrackedPose
 
@@ -27,11 +27,13 @@ def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, 
     cv2 = opencv()
     status = "lost" if pose is None else pose.status
     color, tiles = _COLORS[status], []
-    for image, matrix, transform in zip(estimate.images, estimate.matrices, estimate.transforms, strict=True):
+    for number, image in enumerate(estimate.images):
         scale = _SIDE / max(image.shape[:2])
         large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)[..., ::-1].copy()
         if pose is not None:
-            _draw(large, target, pose, np.diag([scale, scale, 1.0]) @ matrix, transform, color)
+            camera = estimate.cameras.at(number)
+            enlarged = camera._replace(intrinsics=np.diag([scale, scale, 1.0]) @ camera.intrinsics)
+            _draw(large, target, pose, enlarged, color)
         tiles.append(large)
     sheet = np.concatenate(tiles, axis=1)
     text = f"{status}  {rate:.1f} Hz  confidence {estimate.confidence:.2f}"
@@ -44,18 +46,13 @@ def draw_live(estimate: Estimate, pose: TrackedPose | None, target: PoseObject, 
 
 
 def _draw(
-    picture: np.ndarray,
-    target: PoseObject,
-    pose: TrackedPose,
-    matrix: FloatArray,
-    transform: FloatArray,
-    color: tuple[int, int, int],
+    picture: np.ndarray, target: PoseObject, pose: TrackedPose, camera: Cameras, color: tuple[int, int, int]
 ) -> None:
     cv2 = opencv()
     corners = target.edges.reshape(-1, 3) @ matrix_from_quaternion(pose.quaternion).T + pose.position
-    lines = project(corners, matrix, transform).reshape(-1, 2, 2)
-    seen = visible_edges(target, pose.position, pose.quaternion, transform)
+    lines = project(corners, camera.intrinsics, camera.extrinsics).reshape(-1, 2, 2)
+    seen = visible_edges(target, pose.position, pose.quaternion, camera.extrinsics)
     whole = np.isfinite(lines).all(axis=(1, 2)) & (np.abs(lines) < 1e4).all(axis=(1, 2))
     for line, before in sorted(zip(lines[whole], seen[whole], strict=True), key=lambda each: each[1]):
-        ends = np.rint((line - 0.5) * (1 << _BITS)).astype(int).tolist()
+        ends = np.rint((line - OPENCV_OFFSET) * (1 << _BITS)).astype(int).tolist()
         cv2.line(picture, *ends, color if before else (128, 128, 128), 2 if before else 1, cv2.LINE_AA, _BITS)

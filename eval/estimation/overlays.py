@@ -20,7 +20,7 @@ def draw(estimate: Estimate, scene: Scene, axes: bool = True) -> list[np.ndarray
     wireframe = Wireframe(scene.object, estimate.position, estimate.quaternion, color, axes)
     scale = max(1, round(_SIDE / max(scene.rig.width, scene.rig.height)))
     images = scene.rig.without_padding(estimate.images)
-    return draw_triplet(images, [wireframe], estimate.matrices, estimate.transforms, scale)
+    return draw_triplet(images, [wireframe], estimate.cameras.intrinsics, estimate.cameras.extrinsics, scale)
 
 
 def caption(estimate: Estimate) -> str:

@@ -50,7 +50,7 @@ class OwnCameras:
         """
         seen = Observations.joined(self._seen)
         solution, motion = self_calibrate_with_frame(self._observer.estimator, seen, self._given, self._frame_known)
-        self._given = self._given[0], self._given[1] @ motion
+        self._given = self._given.in_frame(motion)
         self._observer.take_cameras(solution, motion)
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]

@@ -11,11 +11,12 @@ from eval.laboratory.board import Board, BoardPictures, advise, find_boards
 from eval.laboratory.opencv import opencv, opencv_errors
 from eval.laboratory.pictures import check_bits, refuse_shared
 from eval.laboratory.poses import check_pose
-from eval.laboratory.references import Placement, place_camera
+from eval.laboratory.references import OpenCVIntrinsics, Placement, References, place_camera
 from vision.errors import DactylError
+from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
-from vision.geometry.rotations import FloatArray
-from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
+from vision.scene.calibration import CalibrationErrors, check_calibration_name, save_calibration
+from vision.scene.rig import Camera, Rig, check_camera_names
 
 _MIN_PICTURES = 5  # images that show the board, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # required angle between the two boards' normals that differ most
@@ -53,6 +54,7 @@ class CalibrateConfig:
         check_calibration_name(self.output)
         if not self.pictures or not self.reference:
             raise ValueError("pictures and reference: name at least one camera and one reference picture")
+        check_camera_names(self.pictures)
         refuse_shared("pictures", self.pictures)
         for name, pose in self.reference.items():
             check_pose(f"reference {name}", pose)
@@ -65,9 +67,10 @@ class CalibrateConfig:
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibrated camera, with the images and the placement that it is based on."""
+    """A calibrated camera, how well it explains its images, and the images and the placement that it is based on."""
 
-    camera: CalibratedCamera
+    camera: Camera
+    errors: CalibrationErrors
     pictures: BoardPictures
     placement: Placement
 
@@ -81,7 +84,8 @@ def calibrate(config: CalibrateConfig) -> dict[str, CalibrationResult]:
             implausibly far away.
     """
     results = {name: _calibrate_camera(name, folder, config) for name, folder in config.pictures.items()}
-    save_calibration(config.output, {name: result.camera for name, result in results.items()})
+    rig = Rig(cameras=tuple(result.camera for result in results.values()))
+    save_calibration(config.output, rig, {name: result.errors for name, result in results.items()})
     return results
 
 
@@ -103,30 +107,26 @@ def _calibrate_camera(name: str, folder: Path, config: CalibrateConfig) -> Calib
             raise DactylError(
                 f"{folder / file}: camera '{name}': reference picture that does not show the board{reason}"
             )
-    matrix, distortion, rms = _intrinsics(where, pictures, config.max_rms)
-    placement = place_camera(
-        where,
-        {file: pictures.found[file] for file in config.reference},
-        config.reference,
-        matrix,
-        distortion,
-        config.board,
-        config.max_reference_mm,
-    )
+    intrinsics, rms = _intrinsics(where, pictures, config.max_rms)
+    references = References(config.reference, config.board, config.max_reference_mm)
+    placement = place_camera(where, pictures.found, intrinsics, references)
     furthest = max(placement.distance, key=lambda file: placement.distance[file])
     if placement.distance[furthest] > config.max_distance_m:
         raise DactylError(
             f"{where}: {placement.distance[furthest]:.3g} m from the board in {furthest}, expected at most "
             f"max_distance_m {config.max_distance_m:g}; is board.square {config.board.square:g} m?"
         )
-    lens = Lens("radial-tangential", tuple(distortion.tolist()))
-    worst = [max(each.values(), default=None) for each in (placement.rms_px, placement.rms_mm)]
-    camera = CalibratedCamera(matrix, lens, *pictures.size, placement.transform, rms, *worst)
-    return CalibrationResult(camera, pictures, placement)
+    lens = Lens("radial-tangential", tuple(intrinsics.distortion.tolist()))
+    try:
+        camera = Camera(name, *pictures.size, from_opencv(intrinsics.matrix), placement.transform, lens)
+    except ValueError as error:
+        raise DactylError(f"{where}: {error}") from None
+    worst = (max(each.values(), default=None) for each in (placement.rms_px, placement.rms_mm))
+    return CalibrationResult(camera, CalibrationErrors(rms, *worst), pictures, placement)
 
 
-def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[FloatArray, FloatArray, float]:
-    """Return camera matrix (3, 3), distortion (5,) and reprojection error in pixels."""
+def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[OpenCVIntrinsics, float]:
+    """Return the camera's intrinsics and the reprojection error in pixels."""
     cv2 = opencv()
     points = [corners.points.astype(np.float32) for corners in pictures.found.values()]
     pixels = [corners.pixels.astype(np.float32) for corners in pictures.found.values()]
@@ -147,4 +147,4 @@ def _intrinsics(where: str, pictures: BoardPictures, max_rms: float) -> tuple[Fl
             f"{where}: reprojection error {rms:.2f} px is above max_rms {max_rms:g}; check the board's measures, and "
             "that pictures are sharp"
         )
-    return matrix, distortion.reshape(-1), float(rms)
+    return OpenCVIntrinsics(matrix, distortion.reshape(-1)), float(rms)

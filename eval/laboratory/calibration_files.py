@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from scipy.spatial.transform import Rotation
 
 from eval.laboratory.placement import displacements, require_near
 from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.geometry.cameras import camera_centres
-from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
-from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera, Rig
 from vision.scene.rig_readers import read_intrinsics, read_rig
 
@@ -22,8 +21,8 @@ _PARALLEL = 0.98  # cosine between optical axes
 _SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, only the cameras are displaced
 
 
-def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
-    """Read calibrated cameras, by the rig's names, from our ``calibration.json`` or Kalibr's camchain.
+def read_calibration(path: Path, rig: Rig) -> Rig:
+    """Read calibrated cameras from our ``calibration.json`` or Kalibr's camchain, named and ordered as the rig's.
 
     Kalibr numbers its cameras cam0, cam1 and so on; they are assigned in rig order.
 
@@ -35,43 +34,42 @@ def read_calibration(path: Path, rig: Rig) -> dict[str, CalibratedCamera]:
         raise DactylError(
             f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain)"
         )
-    cameras = {camera.name: _calibrated(camera) for camera in found.cameras}
-    if not cameras.keys() & set(rig.names) and list(cameras) == [f"cam{number}" for number in range(len(rig))]:
-        return dict(zip(rig.names, cameras.values(), strict=True))
-    if absent := [name for name in rig.names if name not in cameras]:
-        raise DactylError(f"{path}: camera '{absent[0]}' is missing (it has {', '.join(cameras)}); calibrate it too")
-    return cameras
+    if not set(found.names) & set(rig.names) and list(found.names) == [f"cam{number}" for number in range(len(rig))]:
+        pairs = zip(found.cameras, rig.names, strict=True)
+        return Rig(cameras=tuple(replace(camera, name=name) for camera, name in pairs))
+    if absent := [name for name in rig.names if name not in found.names]:
+        there = ", ".join(found.names)
+        raise DactylError(f"{path}: camera '{absent[0]}' is missing (it has {there}); calibrate it too")
+    return found.chosen(rig.names)
 
 
-def read_lenses(paths: Mapping[str, Path], rig: Rig) -> dict[str, CalibratedCamera]:
+def read_lenses(paths: Mapping[str, Path], rig: Rig) -> Rig:
     """Read each camera's lens from a file of OpenCV or ROS; the cameras are assumed at the rig's nominal poses.
 
     Raises:
         DactylError: a file is missing, damaged or of another kind.
     """
     paths = rig.in_order(paths, "lenses", "its file")
-    found = {}
+    found = []
     for camera in rig.cameras:
         seen = read_intrinsics(paths[camera.name])
         try:
-            own = Camera(camera.name, seen.width, seen.height, seen.matrix, camera.extrinsics, seen.lens)
+            found.append(Camera(camera.name, seen.width, seen.height, seen.matrix, camera.extrinsics, seen.lens))
         except ValueError as error:
             raise DactylError(f"{paths[camera.name]}: {error}") from None
-        found[camera.name] = _calibrated(own)
-    return found
+    return Rig(cameras=tuple(found))
 
 
-def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], rig: Rig) -> FloatArray:
+def find_capture_frame(path: Path, calibration: Rig, rig: Rig) -> FloatArray:
     """Find capture to world, (4, 4), that brings the calibrated cameras nearest to the rig's nominal ones.
 
     If this is nearly the identity, the identity is returned: the calibration is then in the world frame, with displaced
-    cameras.
+    cameras. ``calibration`` has the rig's cameras in its order.
 
     Raises:
         DactylError: a camera remains far from the rig's.
     """
-    nominal = rig.nominal.extrinsics
-    true = np.stack([calibration[name].transform for name in rig.names])
+    nominal, true = rig.nominal.extrinsics, calibration.nominal.extrinsics
     turn: Rotation
     axes, seen_along = nominal[:, 2, :3], true[:, 2, :3]
     if max(float((each @ each.T).min()) for each in (axes, seen_along)) < _PARALLEL:
@@ -85,13 +83,6 @@ def find_capture_frame(path: Path, calibration: Mapping[str, CalibratedCamera], 
     middle = there.mean(axis=0)
     if off_deg < _SAME_DEG and np.linalg.norm(world_from_capture[:3] @ [*middle, 1.0] - middle) < _SAME_M:
         world_from_capture = np.eye(4)
-    placed = displacements(calibration, inverse(world_from_capture), rig)
+    placed = displacements(calibration.nominal.in_frame(inverse(world_from_capture)), rig)
     require_near(path, placed, "the network knows the object as its own cameras see it: put them where those are")
     return world_from_capture
-
-
-def _calibrated(camera: Camera) -> CalibratedCamera:
-    matrix = np.array(camera.intrinsics)
-    matrix[:2, 2] -= 0.5  # OpenCV's pixel centres are whole numbers
-    lens = camera.distortion or Lens("radial-tangential", (0.0, 0.0, 0.0, 0.0))
-    return CalibratedCamera(matrix, lens, camera.width, camera.height, np.array(camera.extrinsics))

@@ -46,8 +46,9 @@ def _say(line: str) -> None:
 
 
 def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
-    camera, pictures, placement = result.camera, result.pictures, result.placement
-    yield f"{name}: focal length {camera.matrix[0, 0]:.1f} px, reprojection error {camera.rms:.3f} px"
+    pictures, placement = result.pictures, result.placement
+    focal = result.camera.intrinsics[0, 0]
+    yield f"{name}: focal length {focal:.1f} px, reprojection error {result.errors.rms:.3f} px"
     if pictures.ignored:
         yield f"{name}: ignored, for they are no PNG or JPEG: {shown(pictures.ignored)}"
     if pictures.left_out:
@@ -68,9 +69,9 @@ def _calibrate_from(argv: Sequence[str]) -> None:
     """Calibrate cameras from images of the hand at work."""
     config = parse(SelfCalibrateConfig, argv, "dactyl calibrate --from", _calibrate_from.__doc__ or "")
     found = calibrate_from(config)
-    for name, camera in found.cameras.items():
+    for name, camera in zip(found.rig.names, found.rig.cameras, strict=True):
         _say(
-            f"{name}: focal length {camera.matrix[0, 0]:.1f} px ± {found.focal[name]:.2%}, direction ± "
+            f"{name}: focal length {camera.intrinsics[0, 0]:.1f} px ± {found.focal[name]:.2%}, direction ± "
             f"{found.direction_deg[name]:.2f} degrees"
         )
         if found.drift_deg[name]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.orders import other_orders
 from eval.laboratory.pictures import read_picture
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from eval.laboratory.triplets import Triplet
 from eval.laboratory.undistortion import View
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import camera_centres, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.scene.objects import PoseObject
 from vision.spacing import evenly_spaced
@@ -66,15 +66,20 @@ class _Sighting:
 
 
 def check_colors(
-    recording: Path,
+    config: ImportConfig,
     triplets: Sequence[Triplet],
     views: Mapping[str, View],
     target: PoseObject,
     world_from_capture: FloatArray,
-    object_in_markers: Sequence[float],
-    bits: int | None,
 ) -> Verdict:
     """Return whether the object's colours fit the recorded poses, or cannot tell.
+
+    Args:
+        config: the import.
+        triplets: all triplets of the recording that have a pose.
+        views: conversion of each camera's images, by name.
+        target: the object.
+        world_from_capture: (4, 4) capture to world.
 
     Raises:
         DactylError: exchanged cameras, another rotation, or red and blue exchanged fit much better.
@@ -82,7 +87,7 @@ def check_colors(
     names = list(views)
     chosen = [triplets[number] for number in evenly_spaced(len(triplets), _SAMPLES)]
     poses = np.stack([triplet.pose for triplet in chosen])
-    made = _made_pictures(chosen, views, bits)
+    made = _made_pictures(chosen, views, config.picture_bits)
     own = [made[name, name] for name in names]
 
     def read(other: FloatArray) -> _Sighting:
@@ -100,7 +105,8 @@ def check_colors(
     as_recorded = recorded.cost(target)
     readings = _exchanges(cost, names)
     readings["red and blue seem to be exchanged in the pictures"] = recorded.mirrored().cost(target)
-    for text, other in _other_poses(poses, world_from_capture, transform_from_pose(object_in_markers)):
+    mount = transform_from_pose(config.object_in_markers)
+    for text, other in _other_poses(poses, world_from_capture, mount):
         readings[text] = read(other).cost(target)
     turned = {_turn_text(turn): read(_turned(poses, turn)).cost(target) for turn in target.shape_symmetries[1:]}
     readings |= turned
@@ -108,8 +114,8 @@ def check_colors(
     best = min(readings, key=lambda text: readings[text])
     if readings[best] < min(_BETTER * as_recorded, _CONVINCES * chance):
         raise DactylError(
-            f"{recording}: the object's colours do not fit its poses: {best}; where the object is painted otherwise, "
-            "import with --check_colors false"
+            f"{config.recording}: the object's colours do not fit its poses: {best}; where the object is painted "
+            "otherwise, import with --check_colors false"
         )
     return "fit" if as_recorded < _TELLS * chance else "cannot tell"
 
@@ -123,7 +129,8 @@ def _made_pictures(
         files = [triplet.files[number] for triplet in triplets]
         pictures = [read_picture(file, bits) for file in files]
         for second, view in views.items():
-            if first == second or all((p.shape[1], p.shape[0]) == view.source for p in pictures):
+            size = view.source.height, view.source.width
+            if first == second or all(picture.shape[:2] == size for picture in pictures):
                 made[first, second] = np.stack([view(p, file) for p, file in zip(pictures, files, strict=True)])
     return made
 
@@ -178,7 +185,8 @@ def _turn_text(turn: FloatArray) -> str:
 
 def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseObject) -> _Sighting:
     """Sample the faces in images (N, H, W, 3) at the pixels to which poses (N, 4, 4) project them."""
-    eye = inverse(view.transform)[:3, 3]
+    camera = view.result
+    eye = camera_centres(camera.extrinsics)
     rotation, place = poses[:, :3, :3], poses[:, :3, 3]
     faces, colors = [], []
     looked = np.zeros(len(poses), bool)
@@ -189,7 +197,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         facing = np.einsum("ni,ni->n", rotation @ np.asarray(face.normal), toward)
         beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, beside the letter
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
-        places = np.nan_to_num(project(points, view.matrix, view.transform), nan=-1).astype(int)  # (N, K, 2)
+        places = np.nan_to_num(project(points, camera.intrinsics, camera.extrinsics), nan=-1).astype(int)  # (N, K, 2)
         inside = np.all((places >= 0) & (places < size), axis=-1)
         for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
             x, y = places[n, inside[n]].T

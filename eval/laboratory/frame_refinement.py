@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.solvers.self_calibration import RigSolution
 
@@ -27,7 +27,7 @@ _FIXED_LANDMARKS = 4  # that do not move with the wrist; if a hand has fewer, al
 def self_calibrate_with_frame(
     estimator: PoseEstimator,
     seen: Observations,
-    cameras: tuple[FloatArray, FloatArray],
+    cameras: Cameras,
     frame_known: bool,
     distortion: bool = False,
 ) -> tuple[RigSolution, FloatArray]:
@@ -47,21 +47,19 @@ def self_calibrate_with_frame(
     Raises:
         DactylError: as :meth:`vision.estimator.PoseEstimator.self_calibrate`.
     """
-    matrices, transforms = cameras
     motion = np.eye(4)
     if not frame_known and (landmarks := estimator.scene.landmarks) is not None:
         fixed = np.asarray(landmarks.level) == 0
         chosen = fixed if fixed.sum() >= _FIXED_LANDMARKS else np.ones(len(fixed), bool)
         pixels = np.median(seen.landmarks, axis=0)[:, chosen]
-        motion = _common_motion(landmarks.points[chosen], pixels, matrices, transforms)
-        found = estimator.self_calibrate(seen, matrices, transforms @ motion, distortion).cameras
-        there = zip(found.intrinsics.numpy(), found.extrinsics.numpy(), strict=True)
-        pixels = np.stack([project(landmarks.points, K, T) for K, T in there])
-        motion = motion @ _common_motion(landmarks.points, pixels, matrices, transforms @ motion)
-    return estimator.self_calibrate(seen, matrices, transforms @ motion, distortion), motion
+        motion = _common_motion(landmarks.points[chosen], pixels, cameras)
+        found = estimator.self_calibrate(seen, cameras.in_frame(motion), distortion).cameras.numpy()
+        pixels = project(landmarks.points, found.intrinsics, found.extrinsics)
+        motion = motion @ _common_motion(landmarks.points, pixels, cameras.in_frame(motion))
+    return estimator.self_calibrate(seen, cameras.in_frame(motion), distortion), motion
 
 
-def _common_motion(points: FloatArray, pixels: FloatArray, matrices: FloatArray, transforms: FloatArray) -> FloatArray:
+def _common_motion(points: FloatArray, pixels: FloatArray, cameras: Cameras) -> FloatArray:
     """Return the rigid motion M (4, 4) with which cameras ``T @ M`` see points (P, 3) nearest to pixels (C, P, 2)."""
     middle = points.mean(axis=0)
 
@@ -70,10 +68,8 @@ def _common_motion(points: FloatArray, pixels: FloatArray, matrices: FloatArray,
         return rigid_transform(turn, middle + values[3:] - turn @ middle)
 
     def residuals(values: FloatArray) -> FloatArray:
-        motion = moved(values)
-        cameras = zip(matrices, transforms @ motion, pixels, strict=True)
-        off: FloatArray = np.concatenate([(project(points, K, T) - seen).ravel() for K, T, seen in cameras])
-        return off
+        there = cameras.in_frame(moved(values))
+        return np.asarray((project(points, there.intrinsics, there.extrinsics) - pixels).ravel())
 
     solution = least_squares(residuals, np.zeros(6), x_scale=[0.01] * 6, loss="soft_l1", f_scale=_OUTLIER_PX)
     return moved(solution.x)

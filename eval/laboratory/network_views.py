@@ -2,89 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from eval.laboratory.opencv import opencv
+from eval.laboratory.placement import in_world
 from eval.laboratory.poses import inverse
 from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
-from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera, Rig
 
 
-class NetworkViews:
+class NetworkViews(ABC):
     """Converts the images of each camera to those that a network expects.
 
-    Args:
+    Attributes:
         rig: rig of the network.
-        calibration: the laboratory's cameras; None if the images are of the rig's own cameras, in any size: their
-            middle is then cropped to the shape of the rig's images, and undistorted if the rig has lenses.
-        world_from_capture: (4, 4) capture to world; None if the calibration is in the world frame.
-        rectified: whether images without a calibration are undistorted already, whatever lenses the rig has.
-
-    Raises:
-        DactylError: the calibration lacks a camera of the rig.
+        cameras: K (C, 3, 3) and T (C, 4, 4) of the images, in the world.
+        world_from_capture: (4, 4) from the frame of the laboratory's cameras to the world.
     """
 
-    def __init__(
-        self,
-        rig: Rig,
-        calibration: Mapping[str, CalibratedCamera] | None = None,
-        world_from_capture: FloatArray | None = None,
-        rectified: bool = False,
-    ) -> None:
-        self.rig, self.calibration = rig, calibration
-        self.world_from_capture = np.eye(4) if world_from_capture is None else world_from_capture
-        """(4, 4) from the calibration's frame to the world; the identity without one."""
-        self._rectified = rectified
-        self._views: dict[tuple[str, int, int], View] = {}
-        self.cameras: tuple[FloatArray, FloatArray] = rig.nominal.intrinsics, rig.nominal.extrinsics
-        """K (C, 3, 3) and T (C, 4, 4) of the images: calibrated cameras, or without calibration the nominal ones."""
-        if calibration is not None:
-            if absent := [name for name in rig.names if name not in calibration]:
-                raise DactylError(
-                    f"calibration: camera '{absent[0]}' is missing (it has {', '.join(calibration) or 'none'}); the "
-                    f"network sees through {', '.join(rig.names)}"
-                )
-            taken = ((camera, calibration[camera.name]) for camera in rig.cameras)
-            views = [self._view(camera, by.width, by.height) for camera, by in taken]
-            self.cameras = np.stack([view.matrix for view in views]), np.stack([view.transform for view in views])
+    def __init__(self, rig: Rig, cameras: Cameras, world_from_capture: FloatArray) -> None:
+        self.rig, self.cameras, self.world_from_capture = rig, cameras, world_from_capture
 
     def __call__(self, pictures: Sequence[np.ndarray], where: Sequence[Path | str]) -> np.ndarray:
         """Convert images of any size, (h, w, 3) uint8, one for each camera in rig order, to (C, H, W, 3) uint8."""
         if len(pictures) != len(self.rig):
             raise DactylError(f"{len(pictures)} pictures for the {len(self.rig)} cameras {', '.join(self.rig.names)}")
-        images = np.zeros((len(self.rig), self.rig.height, self.rig.width, 3), np.uint8)
-        for image, camera, picture, place in zip(images, self.rig.cameras, pictures, where, strict=True):
-            if self.calibration is None and self._lens(camera) is None:
-                seen = _middle(camera, picture)
-            else:
-                seen = self._view(camera, picture.shape[1], picture.shape[0])(picture, Path(place))
-            image[: camera.height, : camera.width] = seen
-        return images
+        taken = zip(self.rig.cameras, pictures, where, strict=True)
+        return self.rig.padded([self._converted(camera, picture, Path(place)) for camera, picture, place in taken])
 
     @property
     def frame_known(self) -> bool:
-        """Whether the calibration is in the world frame, or there is none."""
+        """Whether the frame of the laboratory's cameras is the world."""
         return np.array_equal(self.world_from_capture, np.eye(4))
 
     def move_world(self, motion: FloatArray) -> None:
         """Correct the world, in which ``cameras`` are, by a rigid motion (4, 4) from the corrected to the former one;
         the images remain the same."""
         self.world_from_capture = inverse(motion) @ self.world_from_capture
-        self.cameras = self.cameras[0], self.cameras[1] @ motion
+        self.cameras = self.cameras.in_frame(motion)
+
+    def calibrated(self, found: Cameras, sizes: Sequence[tuple[int, int]], distortion: FloatArray) -> Rig:
+        """Convert cameras that were found for the network's images to the laboratory's cameras, in their own frame.
+
+        Args:
+            found: the cameras found, (C, 3, 3) and (C, 4, 4).
+            sizes: (width, height) of the laboratory's images.
+            distortion: (C,) radial coefficient k1 of the network's images.
+
+        Raises:
+            DactylError: what was found is no camera.
+        """
+        cameras = []
+        for number, (camera, size) in enumerate(zip(self.rig.cameras, sizes, strict=True)):
+            before, given = self._taken_by(camera, *size), self.cameras.at(number)
+            matrix = before.intrinsics.copy()
+            matrix[:2, :2] *= found.intrinsics[number, 0, 0] / given.intrinsics[0, 0]
+            # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
+            moved = inverse(given.extrinsics) @ found.extrinsics[number]  # of the world
+            transform = before.extrinsics @ inverse(self.world_from_capture) @ moved @ self.world_from_capture
+            lens = before.distortion
+            if lens is None or lens.is_pinhole:
+                lens = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
+            try:
+                cameras.append(replace(before, intrinsics=matrix, extrinsics=transform, distortion=lens))
+            except ValueError as error:
+                raise DactylError(f"calibrated {error}") from None
+        return Rig(cameras=tuple(cameras))
+
+    @abstractmethod
+    def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
+        """Return what happens to such images where their user may not expect it."""
+
+    @abstractmethod
+    def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
+        """Return the image of the rig's ``camera`` that an image of the laboratory's becomes."""
+
+    @abstractmethod
+    def _taken_by(self, camera: Camera, width: int, height: int) -> Camera:
+        """Return the laboratory's camera in the place of the rig's ``camera`` that takes images of that size."""
+
+
+class CalibratedViews(NetworkViews):
+    """Views of cameras that are calibrated, or whose lenses are: undistorted and rotated to the rig's cameras.
+
+    Args:
+        rig: rig of the network.
+        calibration: the laboratory's cameras, with the rig's names in its order.
+        world_from_capture: (4, 4) from the calibration's frame to the world; None if it is in the world.
+    """
+
+    def __init__(self, rig: Rig, calibration: Rig, world_from_capture: FloatArray | None = None) -> None:
+        world = np.eye(4) if world_from_capture is None else world_from_capture
+        pairs = zip(rig.cameras, in_world(calibration, world).cameras, strict=True)
+        self._calibration = calibration
+        self._views = {camera.name: make_view(source, camera, warp=True) for camera, source in pairs}
+        super().__init__(rig, Cameras.stacked([view.result for view in self._views.values()]), world)
 
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
-        """Return what happens to such images without a calibration, where their user may not expect it."""
-        if self.calibration is not None:
-            return []
+        return []
+
+    def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
+        return self._views[camera.name](picture, where)
+
+    def _taken_by(self, camera: Camera, width: int, height: int) -> Camera:
+        return self._calibration.chosen([camera.name]).cameras[0]
+
+
+class CentralViews(NetworkViews):
+    """Views of the rig's own cameras, in any size: their middle, cropped to the shape of the rig's images and
+    undistorted if the rig has lenses. ``rig.without_lenses()`` takes images that are undistorted already."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig, rig.nominal, np.eye(4))
+        self._views: dict[tuple[str, int, int], View] = {}
+
+    def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
         found = []
-        if lenses := [camera.name for camera in self.rig.cameras if self._lens(camera) is not None]:
+        if lenses := [camera.name for camera in self.rig.cameras if camera.distortion is not None]:
             found.append(
                 f"{', '.join(lenses)}: undistorted with the lenses of the network's scene; if the pictures are "
                 "already, add --rectified true"
@@ -97,51 +140,22 @@ class NetworkViews:
                 return [*found, f"{camera.name}: {seen}"]
         return found
 
-    def calibrated(
-        self, matrices: FloatArray, transforms: FloatArray, sizes: Sequence[tuple[int, int]], distortion: FloatArray
-    ) -> dict[str, CalibratedCamera]:
-        """Convert cameras that were found for the network's images to the laboratory's cameras, in the frame of its
-        calibration, or without one in the world's.
+    def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
+        if camera.distortion is None:
+            return _middle(camera, picture)
+        height, width = picture.shape[:2]
+        if (key := (camera.name, width, height)) not in self._views:
+            self._views[key] = make_view(self._taken_by(camera, width, height), camera, warp=True)
+        return self._views[key](picture, where)
 
-        Args:
-            matrices, transforms: the cameras found, (C, 3, 3) and (C, 4, 4).
-            sizes: (width, height) of the laboratory's images.
-            distortion: (C,) radial coefficient k1 of the network's images.
-        """
-        found = {}
-        for number, (camera, size) in enumerate(zip(self.rig.cameras, sizes, strict=True)):
-            before = self._taken_by(camera, *size)
-            matrix = before.matrix.copy()
-            matrix[:2, :2] *= matrices[number, 0, 0] / self.cameras[0][number, 0, 0]
-            # From the axes of the network's image, to which the camera's was rotated, back to the camera's.
-            moved = inverse(self.cameras[1][number]) @ transforms[number]  # of the world
-            transform = before.transform @ inverse(self.world_from_capture) @ moved @ self.world_from_capture
-            radial = Lens(coefficients=(float(distortion[number]), 0.0, 0.0, 0.0))
-            lens = radial if before.lens.is_pinhole else before.lens
-            found[camera.name] = CalibratedCamera(matrix, lens, *size, transform)
-        return found
-
-    def _lens(self, camera: Camera) -> Lens | None:
-        """Return the lens of images without a calibration; None if they are taken for undistorted."""
-        return None if self._rectified else camera.distortion
-
-    def _taken_by(self, camera: Camera, width: int, height: int) -> CalibratedCamera:
-        """Return the camera that takes images of that size: the calibrated one, or the rig's, which sees their
-        middle."""
-        if self.calibration is not None:
-            return self.calibration[camera.name]
+    def _taken_by(self, camera: Camera, width: int, height: int) -> Camera:
         left, top, wide, high = _cut(camera, width, height)
         matrix = np.diag([wide / camera.width, high / camera.height, 1.0]) @ camera.intrinsics
-        matrix[:2, 2] += np.array([left, top]) - 0.5  # OpenCV's pixel centres are whole numbers
-        return CalibratedCamera(matrix, self._lens(camera) or Lens(), width, height, camera.extrinsics)
-
-    def _view(self, camera: Camera, width: int, height: int) -> View:
-        """Return the mapping of a camera's images of that size, made once."""
-        key = camera.name, width, height
-        if key not in self._views:
-            taken_by = self._taken_by(camera, width, height)
-            self._views[key] = make_view(taken_by, inverse(self.world_from_capture), camera, True)
-        return self._views[key]
+        matrix[:2, 2] += left, top
+        try:
+            return replace(camera, width=width, height=height, intrinsics=matrix)
+        except ValueError as error:
+            raise DactylError(f"pictures of {error}") from None
 
 
 def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 
 from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, geodesic_distance
-from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Rig
 
 _FAR_M, _FAR_DEG = 0.3, 45.0  # beyond this from the trained camera, the frame is wrong, not the camera displaced
@@ -32,13 +32,10 @@ class Displacement:
     axis_deg: float
 
 
-def displacements(
-    calibration: Mapping[str, CalibratedCamera], capture_from_world: FloatArray, rig: Rig
-) -> dict[str, Displacement]:
-    """Compute the displacement of each camera of the rig, by name."""
+def displacements(cameras: Cameras, rig: Rig) -> dict[str, Displacement]:
+    """Compute the displacement of each of a rig's cameras, by name, from cameras in the world, (C, 4, 4)."""
     found = {}
-    for name, nominal in zip(rig.names, rig.nominal.extrinsics, strict=True):
-        true = calibration[name].transform @ capture_from_world
+    for name, true, nominal in zip(rig.names, cameras.extrinsics, rig.nominal.extrinsics, strict=True):
         between = inverse(true)[:3, 3] - inverse(nominal)[:3, 3]
         turn = np.rad2deg(geodesic_distance(true[:3, :3], nominal[:3, :3]))
         axis = np.rad2deg(np.arccos(np.clip(true[2, :3] @ nominal[2, :3], -1.0, 1.0)))
@@ -46,29 +43,34 @@ def displacements(
     return found
 
 
+def in_world(calibration: Rig, world_from_capture: FloatArray) -> Rig:
+    """Return calibrated cameras in the world, for the transform (4, 4) of capture coordinates to it."""
+    return calibration.with_extrinsics(calibration.nominal.in_frame(inverse(world_from_capture)).extrinsics)
+
+
 def check_placement(
-    recording: Path,
-    calibration: Mapping[str, CalibratedCamera],
-    capture_in_world: Sequence[float],
-    world_from_capture: FloatArray,
-    rig: Rig,
+    recording: Path, calibration: Rig, capture_in_world: Sequence[float], world_from_capture: FloatArray, rig: Rig
 ) -> dict[str, Displacement]:
     """Return the displacements of all cameras, after checking that none is implausibly large.
 
     Args:
+        recording: the recording, for errors.
+        calibration: the calibrated cameras, in capture coordinates.
         capture_in_world: configured pose of the capture frame, or of the base's markers if a base was recorded.
         world_from_capture: (4, 4) that follows from it.
+        rig: the trained cameras, in the same order.
 
     Raises:
         DactylError: a camera is far from the trained one; the message names the likely mistake.
     """
-    found = displacements(calibration, inverse(world_from_capture), rig)
+    cameras = calibration.nominal
+    found = displacements(cameras.in_frame(inverse(world_from_capture)), rig)
     far = [name for name, each in found.items() if _is_far(each)]
     if not far:
         return found
     likely = "check capture_in_world, or import with --warp false where the cameras are elsewhere"
-    for text, cameras, world in _changes(calibration, capture_in_world, world_from_capture):
-        if not any(map(_is_far, displacements(cameras, inverse(world), rig).values())):
+    for text, meant in _changes(cameras, capture_in_world, world_from_capture):
+        if not any(map(_is_far, displacements(meant, rig).values())):
             likely = text
             break
     require_near(recording, found, likely)
@@ -94,22 +96,18 @@ def _is_far(displacement: Displacement) -> bool:
 
 
 def _changes(
-    calibration: Mapping[str, CalibratedCamera], capture_in_world: Sequence[float], world_from_capture: FloatArray
-) -> Iterator[tuple[str, Mapping[str, CalibratedCamera], FloatArray]]:
-    """Yield what the user may have meant: a description, cameras, and capture to world (4, 4)."""
+    cameras: Cameras, capture_in_world: Sequence[float], world_from_capture: FloatArray
+) -> Iterator[tuple[str, Cameras]]:
+    """Yield what the user may have meant by cameras in capture coordinates: a description, and cameras in the world."""
     configured = transform_from_pose(capture_in_world)
     from_base = inverse(configured) @ world_from_capture  # the inverse of the base's pose, else the identity
-    yield "capture_in_world seems to be x y z w, expected w x y z", calibration, reordered(configured) @ from_base
-    yield (
-        "capture_in_world seems to be the inverse, expected capture in world",
-        calibration,
-        inverse(configured) @ from_base,
-    )
     base = inverse(reordered(inverse(from_base)))
-    yield "the quaternions of base.csv seem to be x y z w, expected w x y z", calibration, configured @ base
-    turned = {name: _with_transform(camera, inverse(camera.transform)) for name, camera in calibration.items()}
-    yield "the calibration's transforms seem to be camera to capture, expected the inverse", turned, world_from_capture
-
-
-def _with_transform(camera: CalibratedCamera, transform: FloatArray) -> CalibratedCamera:
-    return CalibratedCamera(camera.matrix, camera.lens, camera.width, camera.height, transform)
+    for text, world in (
+        ("capture_in_world seems to be x y z w, expected w x y z", reordered(configured) @ from_base),
+        ("capture_in_world seems to be the inverse, expected capture in world", inverse(configured) @ from_base),
+        ("the quaternions of base.csv seem to be x y z w, expected w x y z", configured @ base),
+    ):
+        yield text, cameras.in_frame(inverse(world))
+    turned = cameras._replace(extrinsics=inverse(cameras.extrinsics))
+    text = "the calibration's transforms seem to be camera to capture, expected the inverse"
+    yield text, turned.in_frame(inverse(world_from_capture))

@@ -20,12 +20,12 @@ from eval.laboratory.face_colors import check_colors
 from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.opencv import opencv
 from eval.laboratory.pictures import read_picture
-from eval.laboratory.placement import check_placement, displacements
+from eval.laboratory.placement import check_placement, displacements, in_world
 from eval.laboratory.posed_triplets import find_world, synchronise
-from eval.laboratory.poses import inverse
 from eval.laboratory.triplets import Triplet
 from eval.laboratory.undistortion import View, make_view
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
 from vision.io.json_values import fingerprint, to_jsonable
@@ -48,22 +48,22 @@ def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset
     Raises:
         DactylError: a file of the recording is missing or wrong, no triplet is left, or two cameras are swapped.
     """
-    calibration = load_calibration(config.recording / "calibration.json")
+    file = config.recording / "calibration.json"
+    calibration, errors = load_calibration(file)
     scene = scene.with_rig(scene.rig.resized(config.image_size or max(scene.rig.width, scene.rig.height)))
     rig, target = scene.rig, scene.object
-    if missing := [name for name in rig.names if name not in calibration]:
-        raise DactylError(
-            f"{config.recording / 'calibration.json'}: camera '{missing[0]}' is missing; calibrate it too"
-        )
+    if missing := [name for name in rig.names if name not in calibration.names]:
+        raise DactylError(f"{file}: camera '{missing[0]}' is missing; calibrate it too")
+    calibration = calibration.chosen(rig.names)
     world_from_capture = find_world(config)
-    capture_from_world = inverse(world_from_capture)
+    cameras = in_world(calibration, world_from_capture)
     if config.warp:
         placed = check_placement(config.recording, calibration, config.capture_in_world, world_from_capture, rig)
     else:
-        placed = displacements(calibration, capture_from_world, rig)
+        placed = displacements(cameras.nominal, rig)
     views = {
-        camera.name: make_view(calibration[camera.name], capture_from_world, camera, config.warp)
-        for camera in rig.cameras
+        camera.name: make_view(source, camera, config.warp)
+        for camera, source in zip(rig.cameras, cameras.cameras, strict=True)
     }
     triplets, dropped = synchronise(config, world_from_capture, rig, views, target)
     if not triplets:
@@ -71,9 +71,7 @@ def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset
         raise DactylError(f"{config.recording}: no triplet is left of {dropped.total()}: {reasons}")
     colors = "not compared"
     if config.check_colors:
-        colors = check_colors(
-            config.recording, triplets, views, target, world_from_capture, config.object_in_markers, config.picture_bits
-        )
+        colors = check_colors(config, triplets, views, target, world_from_capture)
     identity = to_jsonable(config) | {"kind": "recording", "files": _hashes(config.recording, rig)}
     del identity["output"]
     identity["scene"] = scene.identity()
@@ -88,7 +86,7 @@ def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset
             recording={
                 "dropped": dict(dropped),
                 "unknown": ["joint_position"],
-                "calibration_rms_px": {name: calibration[name].rms for name in rig.names},
+                "calibration_rms_px": {name: errors[name].rms for name in rig.names},
                 "camera_displacement": {name: asdict(each) for name, each in placed.items()},
                 "colors": colors,
             },
@@ -105,8 +103,7 @@ def _write_shards(
     pauses = np.diff([triplet.time for triplet in triplets], prepend=triplets[0].time) > _EPISODE_PAUSE_S
     episodes = np.cumsum(pauses)
     rig = scene.rig
-    matrices = np.stack([views[name].matrix for name in rig.names])
-    transforms = np.stack([views[name].transform for name in rig.names])
+    cameras = Cameras.stacked([views[name].result for name in rig.names])
     renderer = {"name": "real", "version": opencv().__version__, "device": f"{len(rig)} cameras", "api": "recording"}
 
     def samples(first: int, advance: Advance) -> Iterator[dict[str, Any]]:
@@ -119,8 +116,8 @@ def _write_shards(
                 "object_position": triplet.pose[:3, 3],
                 "object_quaternion": quaternion_from_matrix(triplet.pose[:3, :3]),
                 "joint_position": np.zeros(scene.joints),  # not measured, as the manifest states
-                "camera_intrinsics": matrices,
-                "camera_extrinsics": transforms,
+                "camera_intrinsics": cameras.intrinsics,
+                "camera_extrinsics": cameras.extrinsics,
             }
             images = rig.padded(
                 [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,29 @@ from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_trans
 
 _APART_M, _APART_DEG = 0.03, 10.0  # references closer than both cannot check each other
 _UNITS = {"millimetres": 1000.0, "centimetres": 100.0, "inches": 39.37, "feet": 3.281}
+
+
+class OpenCVIntrinsics(NamedTuple):
+    """A camera as OpenCV's functions take it: its matrix (3, 3) with the first pixel's centre at (0, 0), and the
+    coefficients (K,) of its radial-tangential lens."""
+
+    matrix: FloatArray
+    distortion: FloatArray
+
+
+@dataclass(frozen=True)
+class References:
+    """Known places of a board.
+
+    Attributes:
+        poses: pose of the board in capture coordinates, 7 numbers, by the file name of the image that shows it there.
+        board: the board as printed.
+        max_mm: largest accepted disagreement between a reference and what a camera sees, millimetres.
+    """
+
+    poses: Mapping[str, list[float]]
+    board: Board
+    max_mm: float
 
 
 @dataclass(frozen=True)
@@ -43,56 +67,48 @@ class Placement:
 
 
 def place_camera(
-    where: str,
-    found: Mapping[str, Corners],
-    reference: Mapping[str, list[float]],
-    matrix: FloatArray,
-    distortion: FloatArray,
-    board: Board,
-    max_mm: float,
+    where: str, found: Mapping[str, Corners], intrinsics: OpenCVIntrinsics, references: References
 ) -> Placement:
     """Find the camera from all corners of all reference images together, and check each reference against the others.
 
     Args:
         where: name of the camera for errors.
         found: corners in the reference images, by file name.
-        reference: pose of the board in capture coordinates, 7 numbers, by file name.
-        matrix, distortion: of the camera, in OpenCV's radial-tangential model.
-        board: the board as printed.
-        max_mm: largest accepted disagreement.
+        intrinsics: of the camera.
+        references: where the board lay.
 
     Raises:
         DactylError: no pose explains the images, or the references disagree; the message names the likely mistake.
     """
     cv2 = opencv()
-    names = list(reference)
-    to_capture = np.stack([transform_from_pose(reference[name]) for name in names])
+    names, outline = list(references.poses), references.board.outline
+    to_capture = np.stack([transform_from_pose(pose) for pose in references.poses.values()])
     captured = [_apply(pose, found[name].points) for pose, name in zip(to_capture, names, strict=True)]
     pixels = [found[name].pixels for name in names]
     with opencv_errors(where):
-        to_camera = np.stack([_solve(found[name].points, found[name].pixels, matrix, distortion) for name in names])
+        to_camera = np.stack([_solve(*found[name], intrinsics) for name in names])
         if not np.isfinite(to_camera).all():
             raise DactylError(f"{where}: no pose of the board explains a reference picture; take it again")
         # Start where the boards agree best: OpenCV's own initial guess fails if references contradict each other.
-        start = _align(to_capture, to_camera, board.outline)
-        transform = _solve(np.concatenate(captured), np.concatenate(pixels), matrix, distortion, start)
+        start = _align(to_capture, to_camera, outline)
+        transform = _solve(np.concatenate(captured), np.concatenate(pixels), intrinsics, start)
         if not np.isfinite(transform).all():
             raise DactylError(f"{where}: no pose explains the reference pictures; check reference")
         rotation = cv2.Rodrigues(transform[:3, :3])[0]
-        seen = [cv2.projectPoints(p, rotation, transform[:3, 3], matrix, distortion)[0][:, 0] for p in captured]
-    outlines = [_apply(each, board.outline) for each in to_camera]
+        seen = [cv2.projectPoints(p, rotation, transform[:3, 3], *intrinsics)[0][:, 0] for p in captured]
+    outlines = [_apply(each, outline) for each in to_camera]
     distance = {name: float(np.linalg.norm(each.mean(axis=0))) for name, each in zip(names, outlines, strict=True)}
     if unchecked := _unchecked(to_capture, to_camera):
         return Placement(transform, distance, {}, {}, unchecked)
-    expected = [_apply(transform @ each, board.outline) for each in to_capture]
+    expected = [_apply(transform @ each, outline) for each in to_capture]
     rms_mm = {name: 1000 * _rms(a - b) for name, a, b in zip(names, expected, outlines, strict=True)}
     rms_px = {name: _rms(a - b) for name, a, b in zip(names, seen, pixels, strict=True)}
     worst = max(names, key=lambda name: rms_mm[name])
-    if rms_mm[worst] > max_mm:
-        likely = _likely_mistake(names, to_capture, to_camera, board, max_mm)
+    if rms_mm[worst] > references.max_mm:
+        likely = _likely_mistake(references, to_capture, to_camera)
         raise DactylError(
             f"{where}: reference {worst}: {rms_mm[worst]:.1f} mm ({rms_px[worst]:.1f} px) from where the camera sees "
-            f"the board, above max_reference_mm {max_mm:g}; {likely}"
+            f"the board, above max_reference_mm {references.max_mm:g}; {likely}"
         )
     return Placement(transform, distance, rms_px, rms_mm, None)
 
@@ -109,12 +125,11 @@ def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
     return None
 
 
-def _likely_mistake(
-    names: list[str], to_capture: FloatArray, to_camera: FloatArray, board: Board, max_mm: float
-) -> str:
+def _likely_mistake(references: References, to_capture: FloatArray, to_camera: FloatArray) -> str:
     """Return the first change to the references that makes them agree."""
-    for text, poses, seen in _changes(names, to_capture, to_camera, board):
-        if 1000 * _disagreement(poses, seen, board.outline) <= max_mm:
+    board = references.board
+    for text, poses, seen in _changes(list(references.poses), to_capture, to_camera, board):
+        if 1000 * _disagreement(poses, seen, board.outline) <= references.max_mm:
             return text
     return "measure the places again, and check board.square and that the board is flat"
 
@@ -180,19 +195,15 @@ def _align(to_capture: FloatArray, to_camera: FloatArray, outline: FloatArray) -
 
 
 def _solve(
-    points: FloatArray,
-    pixels: FloatArray,
-    matrix: FloatArray,
-    distortion: FloatArray,
-    start: FloatArray | None = None,
+    points: FloatArray, pixels: FloatArray, intrinsics: OpenCVIntrinsics, start: FloatArray | None = None
 ) -> FloatArray:
     """Find the transform (4, 4) from the frame of points (N, 3) to the camera that sees them at pixels (N, 2)."""
     cv2 = opencv()
     if start is None:
-        solved, turn, shift = cv2.solvePnP(points, pixels, matrix, distortion)
+        solved, turn, shift = cv2.solvePnP(points, pixels, *intrinsics)
     else:
         guess = cv2.Rodrigues(start[:3, :3])[0], start[:3, 3].reshape(3, 1).copy()
-        solved, turn, shift = cv2.solvePnP(points, pixels, matrix, distortion, *guess, useExtrinsicGuess=True)
+        solved, turn, shift = cv2.solvePnP(points, pixels, *intrinsics, *guess, useExtrinsicGuess=True)
     if not solved:
         return np.full((4, 4), np.nan)
     return rigid_transform(cv2.Rodrigues(turn)[0], shift.reshape(3))

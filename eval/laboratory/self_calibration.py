@@ -10,13 +10,14 @@ import numpy as np
 
 from eval.laboratory.calibration_files import find_capture_frame, read_calibration
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
-from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.network_views import CalibratedViews, CentralViews, NetworkViews
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.progress import progress
-from vision.scene.calibration import CalibratedCamera, check_calibration_name, save_calibration
+from vision.scene.calibration import check_calibration_name, save_calibration
+from vision.scene.rig import Rig
 from vision.scene.scene import Scene, require_same
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
@@ -71,14 +72,14 @@ class FoundRig:
     """Cameras that were found, with their accuracy by name.
 
     Attributes:
-        cameras: as in the calibration file.
+        rig: the cameras, as in the calibration file.
         direction_deg: standard deviation of the direction, degrees.
         focal: standard deviation of the focal length, as a fraction of it.
         drift_deg: rotation of the camera during the recording, degrees; 0 if none was detected.
         triplets: number of triplets that were used.
     """
 
-    cameras: dict[str, CalibratedCamera]
+    rig: Rig
     direction_deg: dict[str, float]
     focal: dict[str, float]
     drift_deg: dict[str, float]
@@ -98,10 +99,11 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         rectified = config.rectified or has_manifest(config.recording)
         if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
             raise DactylError("distortion: the network's scene has the lenses already; leave it out")
-        views = NetworkViews(estimator.rig, rectified=rectified)
+        views: NetworkViews = CentralViews(estimator.rig.without_lenses() if rectified else estimator.rig)
     else:
         before = read_calibration(config.calibration, estimator.rig)
-        views = NetworkViews(estimator.rig, before, find_capture_frame(config.calibration, before, estimator.rig))
+        frame = find_capture_frame(config.calibration, before, estimator.rig)
+        views = CalibratedViews(estimator.rig, before, frame)
     sizes: list[list[tuple[int, int]]] = []
 
     def triplets() -> Iterator[np.ndarray]:
@@ -120,17 +122,15 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         )
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
-    found = (solution.cameras.intrinsics, solution.cameras.extrinsics, solution.distortion)
-    matrices, transforms, distortion = (tensor.numpy() for tensor in found)
     views.move_world(motion)
-    cameras = views.calibrated(matrices, transforms, sizes[0], distortion)
-    save_calibration(config.output, cameras)
+    rig = views.calibrated(solution.cameras.numpy(), sizes[0], solution.distortion.numpy())
+    save_calibration(config.output, rig)
     moved = np.linalg.norm(solution.drift_deg.numpy(), axis=1) * solution.drifted().numpy()
     direction, focal, drift = (
         dict(zip(estimator.rig.names, values.tolist(), strict=True))
         for values in (solution.direction_deviation_deg, solution.deviation[:, 6], moved)
     )
-    return FoundRig(cameras, direction, focal, drift, len(seen.corners))
+    return FoundRig(rig, direction, focal, drift, len(seen.corners))
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:

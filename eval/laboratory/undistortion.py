@@ -9,9 +9,8 @@ import numpy as np
 
 from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
-from vision.scene.calibration import CalibratedCamera
 from vision.scene.rig import Camera
 
 _SUPERSAMPLING = 3  # images are warped at three times their size and then averaged, to avoid aliasing
@@ -22,96 +21,72 @@ class View:
     """Mapping of a camera's images to a dataset's.
 
     Attributes:
-        matrix, transform: K (3, 3) and T (4, 4), world to camera, of the result.
+        source: the camera that takes the images, in the world.
+        result: K (3, 3) and T (4, 4) of the resulting images, in the world, and their size.
         maps: maps of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
-        camera: camera that takes the images.
-        capture_from_world: (4, 4) world to capture.
     """
 
-    matrix: FloatArray
-    transform: FloatArray
+    source: Camera
+    result: Cameras
     maps: tuple[np.ndarray, np.ndarray]
-    camera: CalibratedCamera
-    capture_from_world: FloatArray
-
-    @property
-    def source(self) -> tuple[int, int]:
-        """(width, height) of the recorded images."""
-        return self.camera.width, self.camera.height
 
     def holds(self, points: FloatArray) -> bool:
         """Return whether all world points (N, 3) lie in the recorded image and in the resulting one."""
-        height, width = (side // _SUPERSAMPLING for side in self.maps[0].shape)
-        made = project(points, self.matrix, self.transform)
-        captured = points @ self.capture_from_world[:3, :3].T + self.capture_from_world[:3, 3]
-        recorded = self.camera.project(captured) + 0.5  # OpenCV's pixel centres are whole numbers
-        return bool(
-            ((made >= 0) & (made <= (width, height))).all() and ((recorded >= 0) & (recorded <= self.source)).all()
-        )
+        source, result = self.source, self.result
+        made = project(points, result.intrinsics, result.extrinsics)
+        recorded = source.distorted_pixels(points @ source.extrinsics[:3, :3].T + source.extrinsics[:3, 3])
+        sides = (made, (result.width, result.height)), (recorded, (source.width, source.height))
+        return all(bool(((pixels >= 0) & (pixels <= size)).all()) for pixels, size in sides)
 
     def __call__(self, picture: np.ndarray, where: Path) -> np.ndarray:
         """Convert a recorded image (H, W, 3) to (h, w, 3) uint8."""
         cv2 = opencv()
-        if (picture.shape[1], picture.shape[0]) != self.source:
+        height, width = picture.shape[:2]
+        if (width, height) != (self.source.width, self.source.height):
             raise DactylError(
-                f"{where}: {picture.shape[1]}x{picture.shape[0]} pixels, the calibration is of "
-                f"{self.source[0]}x{self.source[1]}; calibrate at the recording's resolution"
+                f"{where}: {width}x{height} pixels, the calibration is of "
+                f"{self.source.width}x{self.source.height}; calibrate at the recording's resolution"
             )
         large = cv2.remap(picture, *self.maps, cv2.INTER_LINEAR)
-        height, width = large.shape[0] // _SUPERSAMPLING, large.shape[1] // _SUPERSAMPLING
-        small: np.ndarray = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+        size = self.result.width, self.result.height
+        small: np.ndarray = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
         return small
 
 
-def make_view(
-    camera: CalibratedCamera,
-    capture_from_world: FloatArray,
-    nominal: Camera,
-    warp: bool,
-) -> View:
+def make_view(source: Camera, nominal: Camera, warp: bool) -> View:
     """Create the mapping from a calibrated camera's images to the dataset's.
 
     Args:
-        camera: the calibrated camera.
-        capture_from_world: (4, 4) world to capture.
+        source: the calibrated camera, in the world.
         nominal: the trained camera.
         warp: use the trained camera's direction and K; otherwise the largest central crop of its aspect ratio.
     """
-    true = camera.transform @ capture_from_world
     if warp:
-        turn, matrix = nominal.extrinsics[:3, :3] @ true[:3, :3].T, nominal.intrinsics
+        turn, matrix = nominal.extrinsics[:3, :3] @ source.extrinsics[:3, :3].T, nominal.intrinsics
     else:
-        scale = max(nominal.width / camera.width, nominal.height / camera.height)
-        middle = np.array([camera.width - nominal.width / scale, camera.height - nominal.height / scale]) / 2
-        matrix = camera.matrix.copy()
-        matrix[:2, 2] += 0.5 - middle  # OpenCV's pixel centres are whole numbers, ours end in a half
-        matrix, turn = np.diag([scale, scale, 1.0]) @ matrix, np.eye(3)
-    return View(
-        matrix,
-        rigid_transform(turn, [0, 0, 0]) @ true,
-        _source_pixels(camera, turn, matrix, nominal),
-        camera,
-        capture_from_world,
-    )
+        scale = max(nominal.width / source.width, nominal.height / source.height)
+        matrix, turn = source.intrinsics.copy(), np.eye(3)
+        matrix[:2, 2] -= np.array([source.width - nominal.width / scale, source.height - nominal.height / scale]) / 2
+        matrix = np.diag([scale, scale, 1.0]) @ matrix
+    extrinsics = rigid_transform(turn, [0, 0, 0]) @ source.extrinsics
+    result = Cameras(matrix, extrinsics, nominal.width, nominal.height)
+    return View(source, result, _source_pixels(source, turn, result))
 
 
-def _source_pixels(
-    camera: CalibratedCamera, turn: FloatArray, matrix: FloatArray, nominal: Camera
-) -> tuple[np.ndarray, np.ndarray]:
+def _source_pixels(source: Camera, turn: FloatArray, result: Cameras) -> tuple[np.ndarray, np.ndarray]:
     """Return the recorded image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
 
     Args:
-        turn: (3, 3) rotation from the recorded to the resulting camera.
-        matrix: K (3, 3) of the result.
-        nominal: camera whose image size, times ``_SUPERSAMPLING``, the result has.
+        source: the recording camera.
+        turn: (3, 3) rotation from the recording camera's frame to the resulting one's.
+        result: the resulting camera; each side of the result has ``_SUPERSAMPLING`` times its pixels.
     """
     columns, rows = (
-        (np.arange(side * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING for side in (nominal.width, nominal.height)
+        (np.arange(side * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING for side in (result.width, result.height)
     )
     x, y = np.meshgrid(columns, rows)
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(matrix).T @ turn  # turn.T @ ray
-    ahead = np.where(rays[..., 2:] > 0, rays[..., 2:], np.nan)
-    pixels = camera.lens.distort(rays[..., :2] / ahead) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(result.intrinsics).T @ turn  # turn.T @ ray
+    pixels = source.distorted_pixels(rays) - OPENCV_OFFSET
     # Rays that the lens does not image, or not uniquely, are mapped outside of the image and become black.
     found = np.nan_to_num(pixels, nan=-1e4).astype(np.float32)
     return found[..., 0], found[..., 1]

@@ -11,18 +11,17 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from eval.report.page import TEMPLATES
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import MAIN, ErrorSummary, metrics, table_metrics
 from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
 from vision.console import Console
-from vision.templating import render
+from vision.templating import markdown_table
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str] | None = None) -> str:
     """Format the table in GitHub's Markdown, with notes below."""
     notes = table_notes(rows) if notes is None else notes
-    return table_text(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
+    return markdown_table(header(), [cells(row) for row in rows], _FIRST_FIGURE, notes)
 
 
 def summary_markdown(rows: Sequence[Row]) -> str:
@@ -39,12 +38,7 @@ def summary_markdown(rows: Sequence[Row]) -> str:
         name = f"**{row.estimator}**" if row.measured else row.estimator
         samples = NONE if row.samples is None else f"{row.samples:,}"
         body.append([name, row.test_set, row.head, row.protocol, samples, *figures])
-    return table_text(titles, body, 4)
-
-
-def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int, notes: Sequence[str] = ()) -> str:
-    """Format a table in Markdown, with its first ``texts`` columns aligned left and notes below."""
-    return render(TEMPLATES, "table.md", titles=titles, rows=rows, texts=texts, notes=notes)
+    return markdown_table(titles, body, 4)
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.report.table_text import table_text
 from eval.scoring.trial_results import ClosedLoop, PlayRecord
-from vision.bootstrap import Interval, mean_interval
-from vision.published import STEP_SECONDS, TRIALS, ConsecutiveGoals
+from vision.bootstrap import mean_interval
+from vision.published import STEP_SECONDS, TRIALS
+from vision.templating import markdown_table
+from vision.trials import GOAL_TITLES, ConsecutiveGoals
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """A line of the table of trials; None if nothing is published or nothing was estimated.
+    """A line of the table of trials.
 
     Attributes:
         goals: label of the trials, and their consecutive goals.
-        interval: 95 % interval of the mean.
-        ended: number of trials that ended by a drop, by too long a time at one goal, and with all goals.
-        errors: the estimator's mean errors during the trials, degrees and millimetres.
+        errors: the estimator's mean errors during the trials, degrees and millimetres; None if nothing was estimated.
         published: whether the paper published them.
     """
 
     goals: ConsecutiveGoals
-    interval: Interval | None = None
-    ended: tuple[int, int, int] | None = None
     errors: tuple[float, float] | None = None
     published: bool = False
 
@@ -51,15 +47,9 @@ TRIAL_NOTES = (
 
 def play_row(play: PlayRecord, name: str) -> TrialRow:
     """Return a play's line of the table, for a policy and object called ``name``."""
-    goals, ended = np.asarray(play.goals, dtype=np.float64), Counter(play.endings)
     label = f"{name} ({play.observation_source})"
-    mean, std, median = float(goals.mean()), float(goals.std()), float(np.median(goals))
-    return TrialRow(
-        ConsecutiveGoals(label, play.simulation, len(goals), mean, std, median),
-        mean_interval(goals, np.arange(len(goals)), np.random.default_rng(0)),
-        (ended["dropped"], ended["late"], ended["complete"]),
-        None if play.errors is None else play.errors.means,
-    )
+    goals = ConsecutiveGoals.of(label, play.simulation, play.goals, play.endings)
+    return TrialRow(goals, None if play.errors is None else play.errors.means)
 
 
 def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
@@ -72,21 +62,13 @@ def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
     return rows
 
 
-TRIAL_TITLES = (
-    *("trials of", "in", "n", "consecutive goals", "95 % CI", "median", "dropped", "out of time", "all goals"),
-    *("rotation error (°)", "position error (mm)"),
-)
+TRIAL_TITLES = (*GOAL_TITLES, "rotation error (°)", "position error (mm)")
 
 
 def trial_cells(row: TrialRow) -> list[str]:
     """Return a row's texts, one for each of :data:`TRIAL_TITLES`."""
-    goals = row.goals
-    mean = f"{goals.mean:.1f}" if goals.std is None else f"{goals.mean:.1f} ± {goals.std:.1f}"
-    between = "–" if row.interval is None else f"{row.interval.low:.1f}–{row.interval.high:.1f}"
     errors = ["–", "–"] if row.errors is None else [f"{value:.2f}" for value in row.errors]
-    ended = ["–"] * 3 if row.ended is None else [str(count) for count in row.ended]
-    median = "–" if goals.median is None else f"{goals.median:g}"
-    return [goals.label, goals.place, str(goals.trials), mean, between, median, *ended, *errors]
+    return [*row.goals.cells(), *errors]
 
 
 def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
@@ -131,4 +113,4 @@ def _paired(name: str, loop: ClosedLoop) -> Iterator[str]:
 
 def trial_table(loops: Mapping[str, ClosedLoop]) -> str:
     """Format the table of trials in Markdown, with notes below."""
-    return table_text(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))
+    return markdown_table(TRIAL_TITLES, [trial_cells(row) for row in trial_rows(loops)], 2, trial_notes(loops))

@@ -120,7 +120,15 @@ def _differences(test_set: EvaluatedSet, ours: Scored, theirs: Scored, paired: b
                 if paired
                 else difference_interval((less, clusters[0]), (values, clusters[1]), generator)
             )
-        samples, count = (len(less), len(values)), len(np.unique(clusters[0]))
-        means = float(less.mean()), float(values.mean())
-        about = (test_set.name, ours.condition.name, metric, samples, count, test_set.resampled)
-        yield Difference(*about, paired, *means, interval)
+        yield Difference(
+            test_set=test_set.name,
+            protocol=ours.condition.name,
+            metric=metric,
+            samples=(len(less), len(values)),
+            clusters=len(np.unique(clusters[0])),
+            resampled=test_set.resampled,
+            paired=paired,
+            baseline=float(less.mean()),
+            candidate=float(values.mean()),
+            interval=interval,
+        )

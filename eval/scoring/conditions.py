@@ -25,7 +25,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.cameras import Cameras, change_field_of_view
-from vision.geometry.rotations import FloatArray
 from vision.io.decode import Name, Record
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
 from vision.scene.rig import Rig
@@ -89,47 +88,53 @@ def miscalibrations() -> list[Condition]:
 
 def estimator_inputs(
     condition: Condition, batch: Mapping[str, Any], rig: Rig, found: Cameras | None = None
-) -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """Return images (B, c, H, W, 3), K (B, c, 3, 3) and T (B, c, 4, 4) for the estimator, from a batch of samples.
+) -> tuple[np.ndarray, Cameras]:
+    """Return images (B, c, H, W, 3) and their cameras, K (B, c, 3, 3) and T (B, c, 4, 4), for the estimator.
 
     Args:
+        condition: what the estimator is given.
         batch: ``images``, ``index`` and the true cameras as in a dataset, (B, ...).
+        rig: the nominal cameras.
         found: K (B, C, 3, 3) and T (B, C, 4, 4) for the self-calibrated protocol.
     """
     images = batch["images"]
     if condition.camera_knowledge == "nominal":
-        nominal = rig.nominal.intrinsics, rig.nominal.extrinsics
-        matrices, transforms = (np.broadcast_to(array, (len(images), *array.shape)) for array in nominal)
+        cameras = rig.nominal.repeated(len(images))
     elif condition.camera_knowledge == "self-calibrated":
         assert found is not None
-        matrices, transforms = found.intrinsics, found.extrinsics
+        cameras = found
     else:
-        matrices, transforms = batch["camera_intrinsics"], batch["camera_extrinsics"]
+        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
     if condition.displaced:
         moved = [
-            _displaced(condition.displaced, condition.amount, int(index), K, T, rig)
-            for index, K, T in zip(batch["index"], matrices, transforms, strict=True)
+            _displaced(condition.displaced, condition.amount, int(index), cameras.at(row), rig.nominal.height)
+            for row, index in enumerate(batch["index"])
         ]
-        matrices, transforms = (np.stack(parts) for parts in zip(*moved, strict=True))
+        cameras = Cameras.stacked(moved)
     kept = [number for number, name in enumerate(rig.names) if name != condition.without]
-    return images[:, kept], matrices[:, kept], transforms[:, kept]
+    return images[:, kept], Cameras(cameras.intrinsics[:, kept], cameras.extrinsics[:, kept])
 
 
-def _displaced(
-    kind: Displaced, amount: float, index: int, matrices: FloatArray, transforms: FloatArray, rig: Rig
-) -> tuple[FloatArray, FloatArray]:
-    """Return K (C, 3, 3) and T (C, 4, 4) with each camera wrong by ``amount``.
+def _displaced(kind: Displaced, amount: float, index: int, cameras: Cameras, height: np.ndarray) -> Cameras:
+    """Return a sample's cameras, each wrong by ``amount``.
 
     A camera's direction is the same at every amount, so that curves over the amount compare like with like.
+
+    Args:
+        kind: what is wrong.
+        amount: by how much, in :data:`UNITS`.
+        index: of the sample.
+        cameras: K (C, 3, 3) and T (C, 4, 4).
+        height: of the images, (C,) pixels.
     """
     generator = np.random.default_rng((index, sorted(UNITS).index(kind)))
-    directions = generator.normal(size=(len(matrices), 3))
+    directions = generator.normal(size=(len(height), 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    matrices, transforms = matrices.copy(), transforms.copy()
+    matrices, transforms = cameras.intrinsics.copy(), cameras.extrinsics.copy()
     if kind == "field-of-view":
-        matrices = change_field_of_view(matrices, rig.nominal.height, amount * np.sign(directions[:, 0]))
+        matrices = change_field_of_view(matrices, height, amount * np.sign(directions[:, 0]))
     elif kind == "rotation":  # about the camera's centre: x' = R (R_T x + t)
         transforms[:, :3] = Rotation.from_rotvec(np.deg2rad(amount) * directions).as_matrix() @ transforms[:, :3]
     else:  # the centre moves by d: t' = t - R_T d
         transforms[:, :3, 3] -= np.einsum("cij,cj->ci", transforms[:, :3, :3], amount / 1000.0 * directions)
-    return matrices, transforms
+    return Cameras(matrices, transforms)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.geometry.cameras import Cameras
 from vision.hardware import torch_device
 from vision.scene.scene import Scene
 
@@ -51,9 +52,7 @@ class Estimator(Protocol):
     def observe(self, triplets: Iterable[NDArray[np.uint8]], batch_size: int) -> Observations:
         """Find the object's corners and the hand's landmarks; called only if ``finds_cameras``."""
 
-    def self_calibrate(
-        self, seen: Observations, intrinsics: NDArray[np.floating], extrinsics: NDArray[np.floating]
-    ) -> RigSolution:
+    def self_calibrate(self, seen: Observations, nominal: Cameras) -> RigSolution:
         """Find the cameras of a recording from what was observed in it; called only if ``finds_cameras``."""
 
 

@@ -67,8 +67,7 @@ def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> Cameras:
                 f"{calibration}: camera '{camera.name}' is of {there}, images of {dataset.folder} of {here}; "
                 "import the recording again with this file, or calibrate from the set"
             )
-    one = Rig(cameras=tuple(cameras)).nominal[:2]
-    return Cameras(*(np.broadcast_to(array, (len(dataset), *array.shape)) for array in one))
+    return Rig(cameras=tuple(cameras)).nominal.repeated(len(dataset))
 
 
 class CamerasNotFoundError(DactylError):
@@ -88,17 +87,16 @@ def found_cameras(estimator: Estimator, dataset: TripletDataset, batch_size: int
             f"{dataset.folder}: each of its samples has cameras of its own, and nothing to find them from; render one "
             "with --render.displacement per-recording"
         )
-    nominal = dataset.rig.nominal.intrinsics, dataset.rig.nominal.extrinsics
-    matrices, transforms = (np.broadcast_to(array, (len(dataset), *array.shape)).copy() for array in nominal)
+    nominal = dataset.rig.nominal
+    found = Cameras(*(array.copy() for array in nominal.repeated(len(dataset))[:2]))
     with progress(f"{dataset.folder.name}, finding its cameras", len(dataset), "triplets") as advance:
         for group in np.unique(groups):
             rows = np.flatnonzero(groups == group)
             images = (dataset[int(number)]["images"] for number in rows)
             try:
-                solution = estimator.self_calibrate(estimator.observe(images, batch_size), *nominal)
+                solution = estimator.self_calibrate(estimator.observe(images, batch_size), nominal)
             except DactylError as error:
                 raise CamerasNotFoundError(f"{dataset.folder}: {error}") from error
-            matrices[rows] = solution.cameras.intrinsics.numpy()
-            transforms[rows] = solution.cameras.extrinsics.numpy()
+            found.intrinsics[rows], found.extrinsics[rows] = solution.cameras.numpy()[:2]
             advance(len(rows))
-    return Cameras(matrices, transforms)
+    return found

@@ -110,12 +110,17 @@ def _mssd(pairs: PosePairs) -> FloatArray:
 
 def _mspd(pairs: PosePairs) -> FloatArray | None:
     """Compute the largest distance in pixels; a point behind a camera counts as infinitely far off."""
-    if pairs.intrinsics is None or pairs.extrinsics is None:
+    if (cameras := pairs.cameras) is None:
         return None
+
+    def pixels(points: FloatArray) -> FloatArray:
+        """Project points (N, P, 3) of the world to (N, C, P, 2)."""
+        return project(points[:, None], cameras.intrinsics, cameras.extrinsics)
+
     least = np.full(len(pairs), np.inf)
-    found = project(pairs.predicted_points[:, None], pairs.intrinsics, pairs.extrinsics)  # (N, C, P, 2)
+    found = pixels(pairs.predicted_points)
     for alike in pairs.alike_points():
-        distance = np.linalg.norm(project(alike[:, None], pairs.intrinsics, pairs.extrinsics) - found, axis=-1)
+        distance = np.linalg.norm(pixels(alike) - found, axis=-1)
         least = np.minimum(least, np.nan_to_num(distance, nan=np.inf).max(axis=(1, 2)))
     return least
 

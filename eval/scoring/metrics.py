@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from eval.scoring.metric_rows import METRICS, Metric
 from eval.scoring.pose_pairs import PosePairs
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.registry import Registry
 from vision.scene.objects import PoseObject
@@ -98,7 +99,7 @@ def pose_errors(
     true_quaternion: ArrayLike,
     predicted_position: ArrayLike,
     predicted_quaternion: ArrayLike,
-    cameras: tuple[ArrayLike, ArrayLike] | None = None,
+    cameras: Cameras | None = None,
 ) -> PoseErrors:
     """Compute all errors of N samples.
 
@@ -117,7 +118,7 @@ def pose_errors(
         matrix_from_quaternion(true_quaternion),
         np.asarray(predicted_position, np.float64),
         matrix_from_quaternion(predicted_quaternion),
-        *(() if cameras is None else map(np.asarray, cameras)),
+        cameras,
     )
     found = {key: _measured(metric, pairs) for key, metric in metrics().items()}
     return PoseErrors({key: values for key, values in found.items() if values is not None})

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import nearest_alike
@@ -22,7 +23,7 @@ class PosePairs:
         target: the object: its points (P, 3) in metres, symmetries, and the rotations that leave its shape unchanged.
         true_position, predicted_position: (N, 3) metres.
         true_rotation, predicted_rotation: (N, 3, 3), object to world.
-        intrinsics, extrinsics: true cameras, K (N, C, 3, 3) and T (N, C, 4, 4); None if unknown.
+        cameras: true cameras, K (N, C, 3, 3) and T (N, C, 4, 4); None if unknown.
     """
 
     target: PoseObject
@@ -30,8 +31,7 @@ class PosePairs:
     true_rotation: FloatArray
     predicted_position: FloatArray
     predicted_rotation: FloatArray
-    intrinsics: np.ndarray | None = None
-    extrinsics: np.ndarray | None = None
+    cameras: Cameras | None = None
 
     def __len__(self) -> int:
         return len(self.true_position)

@@ -19,7 +19,6 @@ from eval.scoring.conditions import Condition, estimator_inputs
 from eval.scoring.estimator import Estimator
 from eval.scoring.found_cameras import calibrated_cameras, found_cameras
 from vision.errors import DactylError
-from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion
 from vision.io.files import sha256
 from vision.io.json_values import differences
@@ -44,47 +43,65 @@ class Predictions:
     origin: dict[str, Any]
 
 
-def obtain_predictions(
-    estimator: Estimator,
-    checkpoint_sha256: str,
-    dataset: TripletDataset,
-    condition: Condition,
-    path: Path,
-    batch_size: int,
-    numbers: Sequence[int] | None = None,
-    calibration: Path | None = None,
-) -> tuple[Predictions, str | None]:
-    """Read the predictions in ``path``, and make them first unless the file already holds exactly these.
+@dataclass(frozen=True)
+class PredictionJob:
+    """Estimates of a checkpoint on a test set under one condition.
 
-    Args:
+    Attributes:
+        estimator: the checkpoint's network.
+        checkpoint_sha256: hash of the checkpoint.
+        dataset: the test set.
+        condition: what the estimator is given.
+        batch_size: number of samples estimated at once.
         numbers: samples to estimate; None for all.
         calibration: file with the cameras of the self-calibrated protocol; None to find them.
-
-    Returns:
-        The predictions as read from the file, and why they were made, or None if they were already there.
-
-    Raises:
-        DactylError: as :func:`predict`.
     """
-    numbers = range(len(dataset)) if numbers is None else numbers
-    origin = {
-        "checkpoint_sha256": checkpoint_sha256,
-        "dataset_fingerprint": dataset.fingerprint,
-        "protocol": condition.camera_knowledge,
-        "condition": condition.name,
-        "head": estimator.head,
-        "scene": dataset.scene.identity(),
-        "renderer": renderer_of(dataset),
-        "versions": package_versions(("dactyl-vision", "torch", "numpy")),
-    }
-    if calibration is not None and condition.camera_knowledge == "self-calibrated":
-        origin["calibration_sha256"] = sha256(calibration)
-    indices = dataset.indices[list(numbers)]
-    why = _why_make(path, origin, indices)
-    if why:
-        write_table(path, predict(estimator, dataset, condition, batch_size, numbers, calibration), PREDICTIONS, origin)
-    columns, there = read_table(path, PREDICTIONS)
-    return Predictions(columns, there), why
+
+    estimator: Estimator
+    checkpoint_sha256: str
+    dataset: TripletDataset
+    condition: Condition
+    batch_size: int
+    numbers: Sequence[int] | None = None
+    calibration: Path | None = None
+
+    def origin(self) -> dict[str, Any]:
+        """Return what the predictions depend on, as their file records it."""
+        origin = {
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "protocol": self.condition.camera_knowledge,
+            "condition": self.condition.name,
+            "head": self.estimator.head,
+            "scene": self.dataset.scene.identity(),
+            "renderer": renderer_of(self.dataset),
+            "versions": package_versions(("dactyl-vision", "torch", "numpy")),
+        }
+        if self.calibration is not None and self.condition.camera_knowledge == "self-calibrated":
+            origin["calibration_sha256"] = sha256(self.calibration)
+        return origin
+
+    def compute(self) -> dict[str, np.ndarray]:
+        """Call :func:`predict`."""
+        return predict(
+            self.estimator, self.dataset, self.condition, self.batch_size, self.numbers, calibration=self.calibration
+        )
+
+    def obtain(self, path: Path) -> tuple[Predictions, str | None]:
+        """Read the predictions in ``path``, and make them first unless the file already holds exactly these.
+
+        Returns:
+            The predictions as read from the file, and why they were made, or None if they were already there.
+
+        Raises:
+            DactylError: as :func:`predict`.
+        """
+        indices, origin = self.dataset.indices, self.origin()
+        why = _why_make(path, origin, indices if self.numbers is None else indices[list(self.numbers)])
+        if why:
+            write_table(path, self.compute(), PREDICTIONS, origin)
+        columns, there = read_table(path, PREDICTIONS)
+        return Predictions(columns, there), why
 
 
 def _why_make(path: Path, origin: dict[str, Any], indices: np.ndarray) -> str | None:
@@ -109,6 +126,7 @@ def predict(
     calibration: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute the columns of ``PREDICTIONS``, (N, ...), for samples ``numbers`` of a dataset, or for all in its order.
+    Arguments are those of a :class:`PredictionJob`.
 
     Raises:
         DactylError: the dataset is empty or of another object, rig or image size, or a sample cannot be read.
@@ -129,10 +147,10 @@ def predict(
         for first in range(0, len(numbers), batch_size):
             samples = [dataset[number] for number in numbers[first : first + batch_size]]
             batch = {key: np.stack([sample[key] for sample in samples]) for key in samples[0] if key != "augmentation"}
-            some = list(numbers[first : first + batch_size])
-            found = cameras and Cameras(cameras.intrinsics[some], cameras.extrinsics[some])
-            told = estimator_inputs(condition, batch, dataset.rig, found)
-            estimates = estimator.predict(*told, nominal=condition.camera_knowledge == "nominal")
+            found = cameras and cameras.at(list(numbers[first : first + batch_size]))
+            images, given = estimator_inputs(condition, batch, dataset.rig, found)
+            nominal = condition.camera_knowledge == "nominal"
+            estimates = estimator.predict(images, given.intrinsics, given.extrinsics, nominal=nominal)
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])

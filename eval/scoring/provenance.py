@@ -13,6 +13,7 @@ from vision.hardware import processor_name
 from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, read_reservation
+from vision.storage.shards import distinct_renderers
 from vision.versions import package_version
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
@@ -40,7 +41,7 @@ def dataset_origin(dataset: TripletDataset) -> DatasetRecord:
         scene=dataset.scene.name,
         object=dataset.object.name,
         images=tuple(f"{camera.width} x {camera.height}" for camera in dataset.rig.cameras),
-        renderers=tuple({tuple(shard.renderer.items()): shard.renderer for shard in dataset.shards}.values()),
+        renderers=distinct_renderers(dataset.shards),
         seed=manifest.seed,
         versions=manifest.versions,
         config=manifest.config,

@@ -25,6 +25,7 @@ from eval.scoring.metrics import PoseErrors, pose_errors
 from eval.scoring.record_types import EvaluationRecord, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.io.files import sha256
 from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
@@ -138,7 +139,7 @@ class Evaluation:
         found, _ = read_table(self._whole(entry.file, entry.sha256), PREDICTIONS)
         some = condition.study == "miscalibration"  # the only study that may omit samples
         places = _places(columns["index"], found["index"], some, self.folder / entry.file)
-        cameras = columns["camera_intrinsics"][places], columns["camera_extrinsics"][places]
+        cameras = Cameras(columns["camera_intrinsics"], columns["camera_extrinsics"]).at(places)
         errors = pose_errors(
             self.object,
             found["true_position"],
@@ -154,7 +155,7 @@ class Evaluation:
         guess = self.record.constant
         assert guess is not None
         position, quaternion = (np.tile(part, (len(found["index"]), 1)) for part in (guess.position, guess.quaternion))
-        cameras = columns["camera_intrinsics"], columns["camera_extrinsics"]
+        cameras = Cameras(columns["camera_intrinsics"], columns["camera_extrinsics"])
         return pose_errors(self.object, found["true_position"], found["true_quaternion"], position, quaternion, cameras)
 
     def _whole(self, file: str, expected: str) -> Path:

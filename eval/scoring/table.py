@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from eval.scoring.comparison import Difference
+from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import ErrorSummary, PoseErrors, metrics, summarise, table_metrics
-from eval.scoring.record import Evaluation
+from eval.scoring.record import EvaluatedSet, Evaluation, Scored
 from vision.bootstrap import Interval, mean_interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
@@ -103,29 +104,34 @@ def intervals_over(rows: Iterable[Row | Difference]) -> str:
     return f"episodes or, of {', '.join(recorded)}, recordings" if recorded else "episodes"
 
 
-def our_row(
-    test_set: str,
-    renderer: str,
-    head: str,
-    protocol: str,
-    uses_cameras: bool,
-    errors: PoseErrors,
-    clusters: np.ndarray,
-    estimator: str = "ours",
-    resampled: str = "episodes",
-) -> Row:
-    """Return a row of measured errors of samples that belong to ``clusters`` (N,)."""
-    known = (
-        {"nominal": "nominal", "self-calibrated": "found", "calibrated": "true"}[protocol] if uses_cameras else "none"
+_KNOWN: dict[ProtocolName, str] = {"nominal": "nominal", "self-calibrated": "found", "calibrated": "true"}
+
+
+def our_row(evaluation: Evaluation, test_set: EvaluatedSet, scored: Scored) -> Row:
+    """Return the row of an evaluation's results on a test set under one protocol."""
+    protocol = scored.condition.camera_knowledge
+    return Row(
+        estimator=evaluation.name,
+        test_set=test_set.name,
+        renderer=test_set.renderer,
+        head=evaluation.head,
+        protocol=protocol,
+        cameras=_KNOWN[protocol] if evaluation.uses_cameras else "none",
+        resampled=test_set.resampled,
+        **measured(scored.errors, scored.clusters),
     )
-    return Row(estimator, test_set, renderer, head, protocol, known, **measured(errors, clusters), resampled=resampled)
 
 
-def baseline_row(
-    test_set: str, renderer: str, errors: PoseErrors, clusters: np.ndarray, resampled: str = "episodes"
-) -> Row:
-    """Return a row of the best constant pose's errors."""
-    return Row("constant", test_set, renderer, cameras="none", **measured(errors, clusters), resampled=resampled)
+def baseline_row(test_set: EvaluatedSet, constant: PoseErrors) -> Row:
+    """Return the row of the best constant pose's errors on a test set."""
+    return Row(
+        estimator="constant",
+        test_set=test_set.name,
+        renderer=test_set.renderer,
+        cameras="none",
+        resampled=test_set.resampled,
+        **measured(constant, test_set.clusters),
+    )
 
 
 def missing_rows(rows: Sequence[Row]) -> list[Row]:
@@ -138,23 +144,9 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
     """Return a checkpoint's rows: each test set under each protocol, then the constant pose on it."""
     rows = []
     for test_set in evaluation.sets:
-        for scored in test_set.study("protocol"):
-            rows.append(
-                our_row(
-                    test_set.name,
-                    test_set.renderer,
-                    evaluation.head,
-                    scored.condition.camera_knowledge,
-                    evaluation.uses_cameras,
-                    scored.errors,
-                    scored.clusters,
-                    evaluation.name,
-                    test_set.resampled,
-                )
-            )
+        rows += [our_row(evaluation, test_set, scored) for scored in test_set.study("protocol")]
         if test_set.constant is not None:
-            guess = test_set.constant, test_set.clusters, test_set.resampled
-            rows.append(baseline_row(test_set.name, test_set.renderer, *guess))
+            rows.append(baseline_row(test_set, test_set.constant))
     return rows
 
 

@@ -31,6 +31,7 @@ from vision.published import STEP_SECONDS
 from vision.scene.scene import Scene
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
+from vision.trials import Ending
 
 RESULTS = "results.json"
 
@@ -111,7 +112,7 @@ class PlayRecord(Record, frozen=True, omit_defaults=False):
     observation_source: ObservationSource
     policy: Text
     goals: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]
-    endings: tuple[Literal["dropped", "late", "complete"], ...]
+    endings: tuple[Ending, ...]
     errors: EstimatesRecord | None = None
     told: EstimatesRecord | None = None
     over_time: OverTimeRecord | None = None

@@ -18,7 +18,10 @@ EXPECTED = {
     "doctor": ("cores", "GPUs", "filament works", "classic works"),
     "training": ("paper.yaml, float32", "best.yaml, bfloat16", "best.yaml, bfloat16, torch.compile"),
     "states": ("1 core",),
-    "renderers": ("filament, wide.yaml, 1 process", "filament, wide.yaml, 2 processes", "classic, 2 processes"),
+    "renderers": (
+        *("filament, filament-fast.yaml, 1 process", "filament, filament-fast.yaml, 2 processes"),
+        "classic, 2 processes",
+    ),
     "learning": (
         *("dactyl render", "best.yaml, stored: rate", "best.yaml, stored: waiting share", "dactyl evaluate, nominal"),
         *("best.yaml, 2 batches", "best.yaml, online: rate", "best.yaml, online: waiting share"),

@@ -8,7 +8,9 @@ from typing import Literal
 
 import pytest
 
-from dactyl.cli import COMMANDS, main
+from dactyl.cli import main
+from dactyl.commands import COMMANDS
+from datagen.generate.config import RenderConfig
 from vision.config import UsageError, parse
 from vision.io.json_values import differences, to_jsonable
 
@@ -92,6 +94,14 @@ def test_print_config_shows_what_results(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         parse_outer("--output", "x", "--count", "9", "--print_config")
     assert "count: 9" in capsys.readouterr().out
+
+
+def test_a_groups_value_may_be_long() -> None:
+    """Found: refused as the name of a file that is too long."""
+    ranges = ", ".join(f"{key}: {{low: 0.0, high: 0.{'0' * 100}1}}" for key in ("defocus", "motion", "vignette"))
+    argv = ["--states", "-", "--output", "-", f"--appearance.camera_effects={{probability: 0.5, {ranges}}}"]
+    parsed = parse(RenderConfig, argv, "dactyl render", "")
+    assert parsed.appearance.camera_effects.probability == 0.5
 
 
 def test_plain_and_differences() -> None:

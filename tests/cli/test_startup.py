@@ -42,7 +42,7 @@ def test_an_estimate_imports_no_compiler_and_no_plots() -> None:
 
 
 def test_garbage_is_collected_again_once_a_command_is_imported() -> None:
-    code = "import gc\nfrom dactyl.cli import command\ncommand('info')\nassert gc.isenabled()"
+    code = "import gc\nfrom dactyl.commands import COMMANDS\nCOMMANDS['info'].load()\nassert gc.isenabled()"
     imported(code)
     imported(f"import gc\ngc.disable()\n{code.replace('assert', 'assert not')}")
 

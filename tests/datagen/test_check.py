@@ -17,9 +17,9 @@ from datagen.inspection.gallery import page
 from datagen.render import create_renderer
 from datagen.render.base import RENDERING, RenderOptions
 from datagen.render.sample import Sample
-from datagen.variation import Uniform
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from tests.scenes import rig, scene
+from vision.distributions import Uniform
 from vision.errors import DactylError
 from vision.geometry.rotations import count_by_cube_rotation, cube_rotations, quaternion_from_matrix
 from vision.io.json_values import to_jsonable

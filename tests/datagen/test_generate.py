@@ -21,9 +21,8 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.dataset import generate, render_one
 from datagen.generate.shard_task import ShardTask
 from datagen.inspection.check import CheckConfig, faults
-from datagen.pictures.camera_effects import CameraEffectsConfig
-from datagen.pictures.surroundings_pool import SurroundingsConfig, maps_of
-from datagen.pictures.texture_pool import TextureConfig, files_of
+from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig
+from datagen.pictures.texture_pool import TEXTURES, TextureConfig
 from datagen.render import RENDERERS, others_that_draw, traits_of
 from datagen.render.base import RendererInfo, RenderOptions, rendered_scene
 from datagen.render.sample import Sample
@@ -31,9 +30,10 @@ from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.files import states_scene
-from datagen.variation import Uniform, UniformInt
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
@@ -58,7 +58,6 @@ class Painter:
     """
 
     batch_size = 3
-    reusable = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = compiled().materials
 
@@ -305,7 +304,7 @@ def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, sta
     assert len(sources) > 1
     identity = config.identity()
     Image.new("RGB", (16, 16), "red").save(pictures / "b.png")
-    files_of.cache_clear()
+    TEXTURES.forget()
     assert config.identity() != identity
 
 
@@ -343,7 +342,7 @@ def test_samples_with_clutter_and_surroundings_are_drawn_again_with_the_same_byt
     other = dataclasses.replace(looks, clutter=dataclasses.replace(clutter, hidden=0.5))
     assert dataclasses.replace(config, appearance=other).identity() != identity
     Image.new("RGB", (16, 8), "red").save(folder / "b.png")
-    maps_of.cache_clear()
+    SURROUNDINGS.forget()
     assert config.identity() != identity
 
 

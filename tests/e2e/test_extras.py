@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from dactyl.cli import COMMANDS, NEEDS
+from dactyl.commands import COMMANDS
 from tests.e2e.conftest import ROOT
 from tests.e2e.isolation import Isolated, linked, reachable, truly_installed, uv
 from tests.synthetic import make_dataset
@@ -25,7 +25,8 @@ from vision.extras import EXTRAS
 _TRY_EVERYTHING = """
 import contextlib, importlib, importlib.util, io, json, pkgutil
 import numpy as np
-from dactyl.cli import COMMANDS, main
+from dactyl.cli import main
+from dactyl.commands import COMMANDS
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.extras import EXTRAS, missing_extra
@@ -106,7 +107,7 @@ def test_an_estimate_needs_no_extra_and_all_else_is_promised_or_one_line(
     assert extra or not found["there"]
     assert found["commands"].keys() == COMMANDS.keys()
     for name, (status, said) in found["commands"].items():
-        missing = [extra for extra in NEEDS.get(name, ()) if extra not in isolated.extras]
+        missing = [extra for extra in COMMANDS[name].extras if extra not in isolated.extras]
         assert status == bool(missing), said
         assert said.count("\n") == bool(missing)
         assert not missing or said.endswith(f": pip install 'dactyl-vision[{','.join(missing)}]'\n")

@@ -13,10 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from tests.scenes import rig, scene
 from tests.synthetic import draw_triplet
-from vision.geometry.cameras import camera_matrix
+from vision.geometry.cameras import camera_matrix, to_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.calibration import CalibratedCamera, save_calibration
+from vision.scene.calibration import save_calibration
+from vision.scene.rig import Camera, Rig
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])
@@ -35,7 +36,7 @@ def object_pose(time: float) -> np.ndarray:
     return rigid_transform(Rotation.from_rotvec([0.3 + 0.5 * time, 0.4 * time, 0.2]).as_matrix(), position)
 
 
-def cameras() -> dict[str, CalibratedCamera]:
+def cameras() -> dict[str, Camera]:
     """Three cameras near the rig's, turned by 1.5 degrees, moved by some millimetres, with a wider view."""
     rng = np.random.default_rng(5)
     found = {}
@@ -44,16 +45,26 @@ def cameras() -> dict[str, CalibratedCamera]:
         world = rigid_transform(turn, rng.normal(0, 0.003, 3)) @ camera.extrinsics
         fovy_deg = np.rad2deg(2 * np.arctan(camera.height / 2 / camera.intrinsics[1, 1]))
         matrix = camera_matrix(fovy_deg + 4.0, WIDTH, HEIGHT)
-        matrix[:2, 2] += [5.5, -3.5]  # OpenCV's convention
-        found[camera.name] = CalibratedCamera(matrix, LENS, WIDTH, HEIGHT, world @ WORLD_FROM_CAPTURE)
+        matrix[:2, 2] += [6.0, -3.0]
+        found[camera.name] = Camera(camera.name, WIDTH, HEIGHT, matrix, world @ WORLD_FROM_CAPTURE, LENS)
     return found
 
 
-def photograph(camera: CalibratedCamera, pose: np.ndarray, rng: np.random.Generator, noise: float = 3.0) -> np.ndarray:
+def calibrated_rig() -> Rig:
+    return Rig(cameras=tuple(cameras().values()))
+
+
+def opencvs(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (3, 3), with pixel centres at whole numbers, and distortion for OpenCV's functions."""
+    assert camera.distortion is not None
+    return to_opencv(camera.intrinsics), np.array(camera.distortion.coefficients)
+
+
+def photograph(camera: Camera, pose: np.ndarray, rng: np.random.Generator, noise: float = 3.0) -> np.ndarray:
     """(480, 640, 3) uint8: the object in front of grey, distorted by the lens, with sensor noise."""
-    square = camera.matrix.copy()
-    square[:2, 2] += [0.5, 0.5 + (WIDTH - HEIGHT) / 2]
-    world = camera.transform @ np.linalg.inv(WORLD_FROM_CAPTURE)
+    square = camera.intrinsics.copy()
+    square[1, 2] += (WIDTH - HEIGHT) / 2
+    world = camera.extrinsics @ np.linalg.inv(WORLD_FROM_CAPTURE)
     target = scene("block").object
     ideal = draw_triplet(
         target, pose[:3, 3], pose[:3, :3], square[None], world[None], WIDTH, np.random.default_rng(0), clutter=False
@@ -61,14 +72,12 @@ def photograph(camera: CalibratedCamera, pose: np.ndarray, rng: np.random.Genera
     return add_noise(distort(ideal, camera), rng, noise)
 
 
-def distort(ideal: np.ndarray, camera: CalibratedCamera) -> np.ndarray:
+def distort(ideal: np.ndarray, camera: Camera) -> np.ndarray:
     """What the lens makes of a pinhole's picture."""
     u, v = np.meshgrid(np.arange(WIDTH, dtype=np.float64), np.arange(HEIGHT, dtype=np.float64))
     points = np.stack([u.ravel(), v.ravel()], axis=-1)[:, None]
-    where = cv2.undistortPoints(points, camera.matrix, np.array(camera.lens.coefficients), P=camera.matrix).reshape(
-        HEIGHT, WIDTH, 2
-    )
-    where = where.astype(np.float32)
+    matrix, distortion = opencvs(camera)
+    where = cv2.undistortPoints(points, matrix, distortion, P=matrix).reshape(HEIGHT, WIDTH, 2).astype(np.float32)
     return cv2.remap(ideal, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -97,7 +106,7 @@ def make_recording(folder: Path, pictures: int = 10, rate: float = 5.0, seed: in
     rng = np.random.default_rng(seed)
     found = cameras()
     folder.mkdir(parents=True, exist_ok=True)
-    save_calibration(folder / "calibration.json", found)
+    save_calibration(folder / "calibration.json", Rig(cameras=tuple(found.values())))
     for name, camera in found.items():
         (folder / name).mkdir()
         lines = []

@@ -10,21 +10,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
 from eval.laboratory.board import Board
 from eval.laboratory.calibrate import CalibrateConfig, calibrate
-from tests.eval.lab import add_noise, cameras, distort
+from tests.eval.lab import add_noise, cameras, distort, opencvs
 from vision.errors import DactylError
+from vision.geometry.cameras import to_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import CalibratedCamera, load_calibration
+from vision.scene.calibration import load_calibration
+from vision.scene.rig import Camera
 
 BOARD = Board(7, 5, 0.03, 0.022)
 _PIXELS_A_SQUARE = 80
-TRUE: CalibratedCamera = replace(cameras()["top"], lens=Lens("radial-tangential", (-0.18, 0.06, 0.0, 0.0, 0.0)))
+TRUE = structs.replace(cameras()["top"], distortion=Lens("radial-tangential", (-0.18, 0.06, 0.0, 0.0, 0.0)))
 
 
 def board_picture(board: Board = BOARD) -> np.ndarray:
@@ -35,13 +38,11 @@ def board_picture(board: Board = BOARD) -> np.ndarray:
     return np.asarray(charuco.generateImage(size, marginSize=0))
 
 
-def show(
-    camera: CalibratedCamera, camera_from_board: np.ndarray, rng: np.random.Generator, printed: np.ndarray
-) -> np.ndarray:
+def show(camera: Camera, camera_from_board: np.ndarray, rng: np.random.Generator, printed: np.ndarray) -> np.ndarray:
     """(480, 640, 3): the board before grey, through lens and noise."""
     per_pixel = BOARD.square / _PIXELS_A_SQUARE  # metres; the board's picture has its corner at (-0.5, -0.5)
     onto_board = np.array([[per_pixel, 0, per_pixel / 2], [0, per_pixel, per_pixel / 2], [0, 0, 1]])
-    homography = camera.matrix @ camera_from_board[:3, [0, 1, 3]] @ onto_board
+    homography = to_opencv(camera.intrinsics) @ camera_from_board[:3, [0, 1, 3]] @ onto_board
     size = (2 * camera.width, 2 * camera.height)
     twice = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1.0]])
     large = cv2.warpPerspective(printed, twice @ homography, size, borderValue=150)
@@ -62,7 +63,7 @@ def make_pictures(folder: Path, tilt_deg: float, count: int = 14, board: Board =
         pose = rigid_transform(turn.as_matrix(), middle - turn.apply(board_middle))
         Image.fromarray(show(TRUE, pose, rng, board_picture(board))).save(folder / f"{number:02d}.png")
         if number < 2:
-            in_capture = np.linalg.inv(TRUE.transform) @ pose
+            in_capture = np.linalg.inv(TRUE.extrinsics) @ pose
             reference[f"{number:02d}.png"] = [*in_capture[:3, 3], *quaternion_from_matrix(in_capture[:3, :3])]
     return {name: [float(value) for value in pose] for name, pose in reference.items()}
 
@@ -87,20 +88,19 @@ def test_the_camera_comes_back(
     said = capsys.readouterr().out
     assert "reprojection error" in said
     assert re.search(r"top: 0\.\d+ m from the board in 01\.png, reference 0\.\d mm \(0\.\d+ px\) off\n", said)
-    found = load_calibration(tmp_path / "c.json")["top"]
-    assert found.rms is not None
-    assert found.rms < 0.3
-    assert found.reference_rms_mm is not None
-    assert found.reference_rms_mm < 1
-    assert found.matrix[0, 0] == pytest.approx(TRUE.matrix[0, 0], rel=0.01)
-    assert found.matrix[1, 1] == pytest.approx(TRUE.matrix[1, 1], rel=0.01)
+    rig, by_name = load_calibration(tmp_path / "c.json")
+    (found,), errors = rig.cameras, by_name["top"]
+    assert errors.rms is not None
+    assert errors.rms < 0.3
+    assert errors.reference_rms_mm is not None
+    assert errors.reference_rms_mm < 1
+    assert found.intrinsics[0, 0] == pytest.approx(TRUE.intrinsics[0, 0], rel=0.01)
+    assert found.intrinsics[1, 1] == pytest.approx(TRUE.intrinsics[1, 1], rel=0.01)
     # What a pose estimate feels: where points in the workspace project to.
     rng = np.random.default_rng(1)
-    points = (np.linalg.inv(TRUE.transform) @ [0, 0, 0.6, 1])[:3] + rng.uniform(-0.06, 0.06, (100, 3))
+    points = (np.linalg.inv(TRUE.extrinsics) @ [0, 0, 0.6, 1])[:3] + rng.uniform(-0.06, 0.06, (100, 3))
     there, here = (
-        cv2.projectPoints(
-            points, cv2.Rodrigues(c.transform[:3, :3])[0], c.transform[:3, 3], c.matrix, np.array(c.lens.coefficients)
-        )[0]
+        cv2.projectPoints(points, cv2.Rodrigues(c.extrinsics[:3, :3])[0], c.extrinsics[:3, 3], *opencvs(c))[0]
         for c in (TRUE, found)
     )
     assert np.linalg.norm(there - here, axis=-1).max() < 1.5, "pixels of 640"
@@ -178,7 +178,7 @@ def test_what_is_left_out_and_ignored_is_said(
     assert "top: ignored, for they are no PNG or JPEG: 22.bmp\n" in said
     assert "20.png (its 6 corners lie on a line), 21.png (0 corners and 0 markers)" in said
     assert "top: one reference cannot be checked: lay the board at a second place" in said
-    assert load_calibration(tmp_path / "c.json")["top"].reference_rms_mm is None
+    assert load_calibration(tmp_path / "c.json")[1]["top"].reference_rms_mm is None
     only = {"20.png": only[1]}
     arguments[0] = f"--reference={only}"
     assert main(["calibrate", *arguments]) == 1
@@ -226,3 +226,13 @@ def test_two_cameras_are_not_calibrated_by_one_folder(tmp_path: Path) -> None:
 def test_a_boards_picture_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"output: expected a name that ends in \.json, got .*01\.png"):
         CalibrateConfig({"top": tmp_path}, tmp_path / "01.png", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD)
+
+
+def test_a_camera_is_named_so_that_others_can_read_its_calibration(tmp_path: Path) -> None:
+    """Before an hour of pictures is searched for boards, and not when the file is read."""
+    with pytest.raises(ValueError, match=r"camera my camera: a name has only letters, digits, - and _"):
+        CalibrateConfig({"my camera": tmp_path}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD)
+    with pytest.raises(ValueError, match="camera names must differ in more than case, got top, Top"):
+        CalibrateConfig(
+            {"top": tmp_path, "Top": tmp_path / "2"}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD
+        )

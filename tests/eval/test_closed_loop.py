@@ -17,7 +17,6 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from datagen.appearance.draw import AppearanceConfig
 from datagen.policy.evaluate import play_trials
 from datagen.policy.her_config import HerConfig
 from datagen.sim.environment import Environment
@@ -58,8 +57,9 @@ def play(
     environment = Environment(scene(), 0, len(trials), 1, randomization)
     pilot, sight = Pilot(environment.scene.actions), None
     if eye is not None:
-        look = draw_look("plain", AppearanceConfig(), "nominal", eye, eye.canvas.materials, 0, trials)
-        sight = VisionObserver(environment, eye, eye.canvas, look, trials, latency)  # type: ignore[arg-type]
+        config = ClosedLoopConfig(Path("a"), Path("b"), latency_steps=latency)
+        look = draw_look(config, "plain", eye, eye.canvas, trials)  # type: ignore[arg-type]
+        sight = VisionObserver(config, environment, eye, eye.canvas, look)  # type: ignore[arg-type]
     goals, endings = play_trials(environment, pilot, RULES, np.asarray(trials), lambda _: None, sight)
     return goals, list(endings), pilot, sight
 
@@ -189,11 +189,11 @@ class _Surveyor(Eye):
                 drawn.append(self.canvas.asked)
         return [sample.object_position for asked in drawn for sample in asked]
 
-    def self_calibrate(self, seen: list[np.ndarray], intrinsics: np.ndarray, extrinsics: np.ndarray) -> Any:
+    def self_calibrate(self, seen: list[np.ndarray], nominal: Cameras) -> Any:
         self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
-        moved = torch.from_numpy(extrinsics.copy())
+        moved = torch.from_numpy(nominal.extrinsics.copy())
         moved[:, 0, 3] += len(self.surveyed) / 1000
-        return SimpleNamespace(cameras=SimpleNamespace(intrinsics=torch.from_numpy(intrinsics), extrinsics=moved))
+        return SimpleNamespace(cameras=Cameras(torch.from_numpy(nominal.intrinsics), moved))
 
 
 @pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("plain", 1)])
@@ -202,22 +202,23 @@ def test_cameras_are_found_from_a_recording_before_the_trials(
 ) -> None:
     eye = _Surveyor(Canvas(SIZE))
     config = replace(config, protocol="self-calibrated", calibration_triplets=40)
-    look = draw_look(simulation, AppearanceConfig(), config.protocol, eye, eye.canvas.materials, 0, [4, 5])
-    found = with_found_cameras(config, simulation, eye, eye.canvas, look, [4, 5])  # type: ignore[arg-type]
+    look = draw_look(config, simulation, eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
+    found = with_found_cameras(config, simulation, eye, eye.canvas, look)  # type: ignore[arg-type]
     assert not found.nominal
     assert [len(positions) for positions in eye.surveyed] == [40] * recordings
     assert all(np.ptp(positions, axis=0).max() > 1e-3 for positions in eye.surveyed), "the hand is at work"
     shift = found.known.extrinsics[:, 0, 0, 3] - rig().nominal.extrinsics[0, 0, 3]
     np.testing.assert_allclose(shift, [0.001, 0.001 * recordings], atol=1e-9)
     again = _Surveyor(eye.canvas)
-    with_found_cameras(config, simulation, again, eye.canvas, look_of_one(look, 1), [5])  # type: ignore[arg-type]
+    with_found_cameras(config, simulation, again, eye.canvas, look_of_one(look, 1))  # type: ignore[arg-type]
     np.testing.assert_array_equal(again.surveyed[0], eye.surveyed[-1], "a trial's recording is its own")
 
 
 def look_of_one(look: TrialAppearance, row: int) -> TrialAppearance:
     rows = slice(row, row + 1)
-    known, true = (Cameras(*(array[rows] for array in cameras[:2])) for cameras in (look.known, look.true))
-    return TrialAppearance(look.appearances[rows], known, true, look.nominal)
+    return TrialAppearance(
+        look.trials[rows], look.appearances[rows], look.known.at(rows), look.true.at(rows), look.nominal
+    )
 
 
 def test_trials_do_not_depend_on_their_block() -> None:
@@ -230,13 +231,13 @@ def test_trials_do_not_depend_on_their_block() -> None:
 
 @pytest.mark.parametrize("protocol", ["nominal", "calibrated"])
 def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
-    eye = Eye(Canvas(SIZE))
-    look = draw_look("randomized", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
+    eye, config = Eye(Canvas(SIZE)), ClosedLoopConfig(Path("a"), Path("b"), protocol=protocol)
+    look = draw_look(config, "randomized", eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
     assert look.nominal == (protocol == "nominal")
     moved = ~np.isclose(look.known.extrinsics, rig().nominal.extrinsics).all(axis=(1, 2, 3))
     assert list(moved) == [protocol == "calibrated"] * 2
     assert not np.allclose(look.true[1][0], look.true[1][1]), "each trial has its own displacement"
-    same = draw_look("plain", AppearanceConfig(), protocol, eye, eye.canvas.materials, 0, [4, 5])
+    same = draw_look(config, "plain", eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
     np.testing.assert_allclose(same.known.extrinsics, [rig().nominal.extrinsics] * 2, atol=1e-9)
     np.testing.assert_allclose(same.true[0], [rig(SIZE).nominal.intrinsics] * 2)
 

@@ -39,29 +39,29 @@ def batch() -> dict[str, Any]:
 
 
 def test_protocols(batch: dict[str, Any]) -> None:
-    images, matrices, transforms = estimator_inputs(Condition("nominal"), batch, RIG)
+    images, cameras = estimator_inputs(Condition("nominal"), batch, RIG)
     assert images.shape == (5, 3, SIZE, SIZE, 3)
-    np.testing.assert_array_equal(transforms, np.tile(RIG.nominal.extrinsics, (5, 1, 1, 1)))
-    _, matrices, transforms = estimator_inputs(Condition("calibrated"), batch, RIG)
-    np.testing.assert_array_equal(matrices, batch["camera_intrinsics"])
-    np.testing.assert_array_equal(transforms, batch["camera_extrinsics"])
+    np.testing.assert_array_equal(cameras.extrinsics, np.tile(RIG.nominal.extrinsics, (5, 1, 1, 1)))
+    _, cameras = estimator_inputs(Condition("calibrated"), batch, RIG)
+    np.testing.assert_array_equal(cameras.intrinsics, batch["camera_intrinsics"])
+    np.testing.assert_array_equal(cameras.extrinsics, batch["camera_extrinsics"])
 
 
 def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None:
     assert [condition.name for condition in camera_subsets(RIG)] == [
         "without-left", "without-top", "without-right",
     ]  # fmt: skip
-    images, matrices, transforms = estimator_inputs(Condition("calibrated", without="top"), batch, RIG)
+    images, cameras = estimator_inputs(Condition("calibrated", without="top"), batch, RIG)
     np.testing.assert_array_equal(images, batch["images"][:, [0, 2]])
-    np.testing.assert_array_equal(matrices, batch["camera_intrinsics"][:, [0, 2]])
-    np.testing.assert_array_equal(transforms, batch["camera_extrinsics"][:, [0, 2]])
+    np.testing.assert_array_equal(cameras.intrinsics, batch["camera_intrinsics"][:, [0, 2]])
+    np.testing.assert_array_equal(cameras.extrinsics, batch["camera_extrinsics"][:, [0, 2]])
     assert camera_subsets(Rig(cameras=RIG.cameras[:2])) == []
 
 
 @pytest.mark.parametrize("condition", miscalibrations(), ids=lambda condition: condition.name)
 def test_cameras_are_wrong_by_the_amount_and_only_in_that(condition: Condition, batch: dict[str, Any]) -> None:
     before = {key: values.copy() for key, values in batch.items()}
-    _, matrices, transforms = estimator_inputs(condition, batch, RIG)
+    _, (matrices, transforms, *_) = estimator_inputs(condition, batch, RIG)
     for key, values in before.items():
         np.testing.assert_array_equal(batch[key], values, err_msg="the samples themselves stay")
 
@@ -85,7 +85,7 @@ def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any])
     point = np.array([[1.0, 0.87, 0.15]])
 
     def shifts(amount: float) -> np.ndarray:
-        told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, RIG)[1:]
+        told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, RIG)[1][:2]
         true = project(point, batch["camera_intrinsics"], batch["camera_extrinsics"])
         return (project(point, *told) - true)[:, :, 0]
 

@@ -15,14 +15,15 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
-from eval.laboratory.network_views import NetworkViews
-from tests.eval.lab import write_csv
+from eval.laboratory.network_views import CentralViews
+from tests.eval.lab import opencvs, write_csv
 from tests.eval.rendered import rendered_set
 from vision.estimator import PoseEstimator
+from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
-from vision.scene.calibration import CalibratedCamera, save_calibration
-from vision.scene.rig import Rig
+from vision.scene.calibration import save_calibration
+from vision.scene.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 
 COUNT = 16
@@ -147,23 +148,22 @@ def _painted_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.inpaint(image, around, 3, cv2.INPAINT_TELEA))
 
 
-def photographed(dataset: TripletDataset, number: int, camera: int, calibrated: CalibratedCamera) -> np.ndarray:
+def photographed(dataset: TripletDataset, number: int, camera: int, calibrated: Camera) -> np.ndarray:
     """What a laboratory's camera with a lens would have of a sample's image: seen through the same point, turned and
     enlarged."""
     sample = dataset[number]
     rows, columns = np.indices((calibrated.height, calibrated.width))
     pixels = np.stack([columns, rows], axis=-1).reshape(-1, 1, 2).astype(np.float64)
-    coefficients = np.array(calibrated.lens.coefficients)
-    plane = cv2.undistortPoints(pixels, calibrated.matrix, coefficients).reshape((*rows.shape, 2))
+    plane = cv2.undistortPoints(pixels, *opencvs(calibrated)).reshape((*rows.shape, 2))
     rays = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
-    own = calibrated.transform @ np.linalg.inv(CAPTURE)  # world to camera
+    own = calibrated.extrinsics @ np.linalg.inv(CAPTURE)  # world to camera
     turn = sample["camera_extrinsics"][camera][:3, :3] @ own[:3, :3].T
     seen = rays @ turn.T @ sample["camera_intrinsics"][camera].T
     where = (seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32)
     return np.asarray(cv2.remap(sample["images"][camera], where[..., 0], where[..., 1], cv2.INTER_CUBIC))
 
 
-def laboratory(dataset: TripletDataset, number: int) -> dict[str, CalibratedCamera]:
+def laboratory(dataset: TripletDataset, number: int) -> dict[str, Camera]:
     """Cameras of 800 x 600 with lenses, at the sample's true places but turned, in a capture frame of their own."""
     sample = dataset[number]
     cameras = {}
@@ -171,9 +171,9 @@ def laboratory(dataset: TripletDataset, number: int) -> dict[str, CalibratedCame
         turn = rigid_transform(Rotation.from_rotvec(np.deg2rad([2.0, -3.0, 8.0])).as_matrix(), [0, 0, 0])
         matrix = sample["camera_intrinsics"][camera].copy() * 2.6
         matrix[2, 2] = 1
-        matrix[:2, 2] = 403.0, 296.0
+        matrix[:2, 2] = 403.5, 296.5
         transform = turn @ sample["camera_extrinsics"][camera] @ CAPTURE
-        cameras[name] = CalibratedCamera(matrix, LENS, 800, 600, transform)
+        cameras[name] = Camera(name, 800, 600, matrix, transform, LENS)
     return cameras
 
 
@@ -181,7 +181,7 @@ def test_a_calibration_undistorts_turns_and_answers_in_its_own_frame(
     dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cameras = laboratory(dataset, 0)
-    save_calibration(tmp_path / "calibration.json", cameras)
+    save_calibration(tmp_path / "calibration.json", Rig(cameras=tuple(cameras.values())))
     files = [
         save(photographed(dataset, 0, number, cameras[name]), tmp_path / f"{name}.png")
         for number, name in enumerate(NAMES)
@@ -194,19 +194,19 @@ def test_a_calibration_undistorts_turns_and_answers_in_its_own_frame(
     kalibr = tmp_path / "camchain.yaml"
     kalibr.write_text(camchain(cameras))
     (other,) = estimate(capsys, "--pictures", tmp_path, "--calibration", kalibr)
-    first = np.linalg.inv(cameras["left"].transform @ np.linalg.inv(CAPTURE))  # Kalibr's frame, its first camera's
+    first = np.linalg.inv(cameras["left"].extrinsics @ np.linalg.inv(CAPTURE))  # Kalibr's frame, its first camera's
     assert errors([other], dataset, first)[0] == pytest.approx([0, 0], abs=2.0)
 
 
-def camchain(cameras: dict[str, CalibratedCamera]) -> str:
+def camchain(cameras: dict[str, Camera]) -> str:
     text, before = "", np.eye(4)
     for number, camera in enumerate(cameras.values()):
-        K, chain = camera.matrix, camera.transform @ np.linalg.inv(before)
+        (K, distortion), chain = opencvs(camera), camera.extrinsics @ np.linalg.inv(before)
         text += f"cam{number}:\n  camera_model: pinhole\n  distortion_model: radtan\n  resolution: [800, 600]\n"
         text += f"  intrinsics: [{K[0, 0]}, {K[1, 1]}, {K[0, 2]}, {K[1, 2]}]\n"
-        text += f"  distortion_coeffs: {list(camera.lens.coefficients)}\n"
+        text += f"  distortion_coeffs: {distortion.tolist()}\n"
         text += f"  T_cn_cnm1: {chain.tolist()}\n" if number else ""
-        before = camera.transform
+        before = camera.extrinsics
     return text
 
 
@@ -233,7 +233,8 @@ def test_lenses_alone_undistort_for_nominal_cameras(
     for number, camera in enumerate(dataset.rig.cameras):
         K = camera.intrinsics.copy() * 2.6
         K[:, 2] = 403.0, 296.0, 1.0
-        nominal = CalibratedCamera(K, LENS, 800, 600, dataset[0]["camera_extrinsics"][number] @ CAPTURE)
+        there = dataset[0]["camera_extrinsics"][number] @ CAPTURE
+        nominal = Camera(camera.name, 800, 600, from_opencv(K), there, LENS)
         save(photographed(dataset, 0, number, nominal), tmp_path / f"{camera.name}-7.png")
         text = (
             "image_width: 800\nimage_height: 600\ndistortion_model: plumb_bob\ncamera_matrix:\n  rows: 3\n  cols: 3\n"
@@ -255,11 +256,11 @@ def test_lenses_of_the_networks_scene_undistort(
     rig = Rig(cameras=tuple(msgspec.structs.replace(camera, distortion=lens) for camera in dataset.rig.cameras))
     for number, camera in enumerate(rig.cameras):
         K = dataset[0]["camera_intrinsics"][number] * 600 / camera.height
-        K[:, 2] = 400.0 - 0.5, 300.0 - 0.5, 1.0  # the middle, with pixel centres at whole numbers
-        taken_by = CalibratedCamera(K, lens, 800, 600, dataset[0]["camera_extrinsics"][number] @ CAPTURE)
+        K[:, 2] = 400.0, 300.0, 1.0
+        taken_by = Camera(camera.name, 800, 600, K, dataset[0]["camera_extrinsics"][number] @ CAPTURE, lens)
         save(photographed(dataset, 0, number, taken_by), tmp_path / f"{camera.name}.png")
     pictures = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in NAMES]
-    views = (NetworkViews(rig), NetworkViews(rig, rectified=True), NetworkViews(dataset.rig))
+    views = (CentralViews(rig), CentralViews(rig.without_lenses()), CentralViews(dataset.rig))
     rendered = dataset[0]["images"].astype(np.float64)
     flat, bent, unaware = (np.abs(view(pictures, NAMES) - rendered)[:, 10:-10, 10:-10].mean() for view in views)
     assert (flat < 4.0, bent > 4 * flat, bent) == (True, True, unaware), (flat, bent)
@@ -303,8 +304,8 @@ def test_mistakes_are_one_line(
     for name in NAMES:
         save(grey, Path(f"one/{name}.png"))
         save(grey, Path(f"apart/{name}/{name}.png"))
-    camera = CalibratedCamera(np.array([[900.0, 0, 400], [0, 900, 300], [0, 0, 1]]), Lens(), 800, 600, np.eye(4))
-    save_calibration(Path("far.json"), dict.fromkeys(NAMES, camera))
+    K = np.array([[900.0, 0, 400], [0, 900, 300], [0, 0, 1]])
+    save_calibration(Path("far.json"), Rig(cameras=tuple(Camera(name, 800, 600, K, np.eye(4)) for name in NAMES)))
     assert main(["estimate", *arguments]) == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from tests.scenes import rig, scene
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import cube_rotations, rotate
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries
@@ -66,14 +67,14 @@ def moved_points(target: PoseObject, pose: tuple[np.ndarray, np.ndarray], sample
     return [rotate(turn, point) + position[sample] for point in target.keypoints]
 
 
-def all_errors(target: PoseObject, count: int = 6) -> tuple[tuple, tuple, tuple, PoseErrors]:
+def all_errors(target: PoseObject, count: int = 6) -> tuple[tuple, tuple, Cameras, PoseErrors]:
     """Random true and estimated poses, displaced cameras, and what we say of them."""
     true, predicted = random_poses(1, count), random_poses(2, count)
     true, predicted = ((position + CENTRE, quaternion) for position, quaternion in (true, predicted))
     rng = np.random.default_rng(3)
     matrices = np.tile(rig(200).nominal.intrinsics, (count, 1, 1, 1)) * rng.uniform(0.9, 1.1, (count, 3, 1, 1))
     matrices[..., 2, 2] = 1.0
-    cameras = matrices, np.tile(rig().nominal.extrinsics, (count, 1, 1, 1))
+    cameras = Cameras(matrices, np.tile(rig().nominal.extrinsics, (count, 1, 1, 1)))
     return true, predicted, cameras, pose_errors(target, *true, *predicted, cameras)
 
 
@@ -111,14 +112,14 @@ def test_a_cylinder_may_turn_about_its_axis_and_stand_on_either_end(centre: np.n
     tilt = Rotation.from_rotvec(np.deg2rad(7.0) * np.pad(unit(rng.normal(size=(50, 2))), ((0, 0), (0, 1))))
     about = Rotation.from_euler("z", rng.uniform(0, 360, (50, 1)), degrees=True)
     ends = Rotation.from_euler("x", 180 * rng.integers(0, 2, (50, 1)), degrees=True)
-    cameras = tuple(np.tile(array, (50, 1, 1, 1)) for array in (rig(200).nominal.intrinsics, rig().nominal.extrinsics))
+    cameras = rig(200).nominal.repeated(50)
 
     def errors_of(turned: Rotation) -> PoseErrors:
         """Of estimates whose rotation is another, while the point that no symmetry moves is in its place."""
         there = CENTRE + true.apply(centre) - turned.apply(centre)
         quaternions = (np.roll(turn.as_quat(), 1, axis=1) for turn in (true, turned))
         here = np.tile(CENTRE, (50, 1))
-        return pose_errors(target, here, next(quaternions), there, next(quaternions), cameras)  # type: ignore[arg-type]
+        return pose_errors(target, here, next(quaternions), there, next(quaternions), cameras)
 
     errors = errors_of(true * tilt * about * ends)
     np.testing.assert_allclose(errors.rotation_deg, 7.0, atol=1e-9)
@@ -145,9 +146,9 @@ def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add(centre: np.ndar
     true = Rotation.from_quat(np.roll(quaternion, -1, axis=1))
     turned = true * Rotation.from_matrix(cube_rotations())
     there = position + true.apply(centre) - turned.apply(centre)
-    cameras = (np.tile(array, (24, 1, 1, 1)) for array in (rig(200).nominal.intrinsics, rig().nominal.extrinsics))
+    cameras = rig(200).nominal.repeated(24)
     estimate = there, np.roll(turned.as_quat(), 1, axis=1)
-    errors = pose_errors(target, position, quaternion, *estimate, tuple(cameras))  # type: ignore[arg-type]
+    errors = pose_errors(target, position, quaternion, *estimate, cameras)
     np.testing.assert_allclose(errors["position"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mssd"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mspd"], 0, atol=1e-9)
@@ -159,7 +160,7 @@ def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add(centre: np.ndar
 def test_mspd_equals_opencvs_projection() -> None:
     cv2 = pytest.importorskip("cv2")
     target = scene("block").object
-    true, predicted, (matrices, transforms), errors = all_errors(target)
+    true, predicted, (matrices, transforms, *_), errors = all_errors(target)
     for sample in range(len(errors)):
         worst = 0.0
         for K, T in zip(matrices[sample], transforms[sample], strict=True):

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from eval.scoring.conditions import Condition
 from eval.scoring.config import EvaluateConfig
-from eval.scoring.predict import obtain_predictions, predict
+from eval.scoring.predict import PredictionJob, predict
 from tests.datasets import write_dataset
 from tests.eval.errors import position_error_mm, rotation_error_deg
 from tests.eval.oracle import Oracle
@@ -41,7 +41,7 @@ def oracle(dataset: TripletDataset) -> Oracle:
 
 def obtain(oracle: Oracle, dataset: TripletDataset, path: Path, **changes: Any) -> tuple[Any, str | None]:
     arguments = {"condition": NOMINAL, "batch_size": 4, "checkpoint_sha256": "a" * 64} | changes
-    return obtain_predictions(oracle, dataset=dataset, path=path, **arguments)
+    return PredictionJob(oracle, dataset=dataset, **arguments).obtain(path)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])

@@ -6,13 +6,12 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -20,6 +19,7 @@ from dactyl.cli import main
 from eval.laboratory import face_colors
 from eval.laboratory.capture import read_poses
 from eval.laboratory.import_config import ImportConfig
+from eval.laboratory.placement import in_world
 from eval.laboratory.posed_triplets import _outside
 from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import import_recording
@@ -28,19 +28,22 @@ from tests.eval.lab import (
     LENS,
     OBJECT_IN_MARKERS,
     WORLD_FROM_CAPTURE,
+    calibrated_rig,
     cameras,
     make_recording,
     object_pose,
+    opencvs,
     pose_line,
     write_csv,
 )
 from tests.scenes import rig, scene
 from tests.synthetic import draw_triplet
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
+from vision.scene.calibration import load_calibration, save_calibration
+from vision.scene.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]
@@ -118,43 +121,43 @@ def test_pixels_come_from_where_opencv_projects_the_point(warp: bool, lens: Lens
     rng = np.random.default_rng(0)
     points = np.array([1.02, 0.87, 0.145]) + rng.uniform(-0.04, 0.04, (50, 3))
     in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
-    for given, nominal in zip(cameras().values(), rig(200).cameras, strict=True):
-        camera = replace(given, lens=lens)
-        view = make_view(camera, in_capture, nominal, warp)
-        result = project(points, view.matrix, view.transform)
+    captured = points @ in_capture[:3, :3].T + in_capture[:3, 3]
+    bent = Rig(cameras=tuple(structs.replace(camera, distortion=lens) for camera in cameras().values()))
+    triples = zip(bent.cameras, in_world(bent, WORLD_FROM_CAPTURE).cameras, rig(200).cameras, strict=True)
+    for given, camera, nominal in triples:
+        view = make_view(camera, nominal, warp)
+        result = project(points, view.result.intrinsics, view.result.extrinsics)
         assert ((result > 5) & (result < 195)).all()
         assert view.holds(points)
         large = (3 * result - 0.5).astype(np.float32)  # OpenCV's coordinates of the picture before it is averaged
         found = [cv2.remap(each, large[:, :1], large[:, 1:], cv2.INTER_LINEAR)[:, 0] for each in view.maps]
-        captured = points @ in_capture[:3, :3].T + in_capture[:3, 3]
-        turn, shift = cv2.Rodrigues(camera.transform[:3, :3])[0], camera.transform[:3, 3]
-        coefficients = np.array(lens.coefficients)
+        turn, shift = cv2.Rodrigues(given.extrinsics[:3, :3])[0], given.extrinsics[:3, 3]
         if lens is FISHEYE:
-            expected = cv2.fisheye.projectPoints(captured[:, None], turn, shift, camera.matrix, coefficients)[0][:, 0]
+            expected = cv2.fisheye.projectPoints(captured[:, None], turn, shift, *opencvs(given))[0][:, 0]
         else:
-            expected = cv2.projectPoints(captured, turn, shift, camera.matrix, coefficients)[0][:, 0]
+            expected = cv2.projectPoints(captured, turn, shift, *opencvs(given))[0][:, 0]
         np.testing.assert_allclose(np.stack(found, axis=-1), expected, atol=0.1)
-        np.testing.assert_allclose(camera.project(captured), expected, atol=1e-6)
+        directions = points @ camera.extrinsics[:3, :3].T + camera.extrinsics[:3, 3]
+        np.testing.assert_allclose(camera.distorted_pixels(directions), expected + 0.5, atol=1e-6)
 
 
 def test_a_fisheye_calibration_is_read_back(tmp_path: Path) -> None:
-    written = {name: replace(camera, lens=FISHEYE) for name, camera in cameras().items()}
-    save_calibration(tmp_path / "c.json", written)
-    read = load_calibration(tmp_path / "c.json")
-    assert {name: camera.lens for name, camera in read.items()} == dict.fromkeys(written, FISHEYE)
+    written = [structs.replace(camera, distortion=FISHEYE) for camera in cameras().values()]
+    save_calibration(tmp_path / "c.json", Rig(cameras=tuple(written)))
+    read, _ = load_calibration(tmp_path / "c.json")
+    assert {camera.name: camera.distortion for camera in read.cameras} == dict.fromkeys(cameras(), FISHEYE)
 
 
 def test_a_view_does_not_hold_what_the_recorded_picture_does_not_show() -> None:
     """The trained camera would see the point; the recorded picture ends before, or its lens turns back."""
-    camera, nominal = cameras()["left"], rig(200).cameras[0]
-    in_capture = np.linalg.inv(WORLD_FROM_CAPTURE)
+    camera, nominal = in_world(calibrated_rig(), WORLD_FROM_CAPTURE).cameras[0], rig(200).cameras[0]
     points = np.array([[1.02, 0.87, 0.145]])
-    assert make_view(camera, in_capture, nominal, True).holds(points)
-    shifted = camera.matrix - [[0, 0, camera.width / 2], [0, 0, 0], [0, 0, 0]]
-    assert not make_view(replace(camera, matrix=shifted), in_capture, nominal, True).holds(points)
-    assert not make_view(camera, in_capture, nominal, True).holds(2 * nominal.position - points)
+    assert make_view(camera, nominal, True).holds(points)
+    shifted = camera.intrinsics - [[0, 0, camera.width / 2], [0, 0, 0], [0, 0, 0]]
+    assert not make_view(structs.replace(camera, intrinsics=shifted), nominal, True).holds(points)
+    assert not make_view(camera, nominal, True).holds(2 * nominal.position - points)
     strong = Lens("radial-tangential", (-1e6, 0.0, 0.0, 0.0))
-    assert not make_view(replace(camera, lens=strong), in_capture, nominal, True).holds(points)
+    assert not make_view(structs.replace(camera, distortion=strong), nominal, True).holds(points)
 
 
 def test_the_command_says_what_it_dropped_and_why(
@@ -246,10 +249,10 @@ def test_an_object_that_a_recorded_picture_cuts_off_is_dropped(recording: Path, 
 def test_the_whole_object_must_be_in_the_picture(recording: Path) -> None:
     """Not only its keypoints, which a mesh may have near its middle."""
     block = scene().object
-    inner = msgspec.structs.replace(block, keypoints=0.2 * block.keypoints)
-    calibration = load_calibration(recording / "calibration.json")
-    views = {camera.name: make_view(calibration[camera.name], np.linalg.inv(WORLD_FROM_CAPTURE), camera, True)
-             for camera in rig(64).cameras}  # fmt: skip
+    inner = structs.replace(block, keypoints=0.2 * block.keypoints)
+    calibration = load_calibration(recording / "calibration.json")[0].chosen(rig().names)
+    pairs = zip(in_world(calibration, WORLD_FROM_CAPTURE).cameras, rig(64).cameras, strict=True)
+    views = {camera.name: make_view(source, camera, True) for source, camera in pairs}
     pose, away = object_pose(0.0), object_pose(0.0)
     assert _outside(pose, views, inner) is None
     while _outside(away, views, block) is None:
@@ -298,8 +301,8 @@ def test_faces_are_looked_up_all_over_pictures_that_are_no_squares(width: int, h
     """A face near the far end of the longer side counts, and one beyond the shorter side is not looked up."""
     target = scene("block").object
     matrix = np.array([[300.0, 0, width - 40], [0, 300.0, height - 40], [0, 0, 1]])
-    camera = CalibratedCamera(matrix, Lens(), width, height, np.eye(4))
-    view = View(matrix, np.eye(4), (np.zeros((height, width)),) * 2, camera, np.eye(4))
+    camera = Camera("left", width, height, matrix, np.eye(4))
+    view = View(camera, Cameras(matrix, np.eye(4), width, height), (np.zeros((height, width)),) * 2)
     poses = np.stack([rigid_transform(np.eye(3), [x, y, 0.4]) for x, y in ((0, 0), (0.1, 0), (0, 0.1))])
     seen = face_colors._look_up(np.full((3, height, width, 3), 100, np.uint8), view, poses, target)
     assert len(seen.faces)

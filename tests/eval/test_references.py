@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from eval.laboratory.board import Board, Corners, board_frames
 from eval.laboratory.poses import inverse, transform_from_pose
-from eval.laboratory.references import Placement, place_camera
+from eval.laboratory.references import OpenCVIntrinsics, Placement, References, place_camera
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, quaternion_from_matrix, rigid_transform
 
@@ -47,7 +47,7 @@ def pose_of(transform: FloatArray) -> list[float]:
 
 
 def place(found: dict[str, Corners], poses: Poses) -> Placement:
-    return place_camera("left", found, poses, MATRIX, DISTORTION, BOARD, 5.0)
+    return place_camera("left", found, OpenCVIntrinsics(MATRIX, DISTORTION), References(poses, BOARD, 5.0))
 
 
 def test_references_that_agree_give_the_camera() -> None:

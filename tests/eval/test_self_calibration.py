@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from eval.laboratory import self_calibration
 from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
-from eval.laboratory.network_views import NetworkViews
+from eval.laboratory.network_views import CalibratedViews, CentralViews
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
 from eval.scoring.comparison import compare
 from eval.scoring.config import EvaluateConfig
@@ -31,13 +32,13 @@ from tests.scenes import rig, scene
 from vision.bootstrap import Interval, mean_interval
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
-from vision.scene.calibration import CalibratedCamera, load_calibration, save_calibration
+from vision.scene.calibration import CalibrationErrors, load_calibration, save_calibration
 from vision.scene.rig import Camera, Rig
 from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution
@@ -53,8 +54,8 @@ LANDMARKS = _HAND.landmarks
 _RENDERER = {"name": "noise", "version": "1", "device": "none", "api": "none"}
 
 
-def true_cameras(recording: int) -> tuple[np.ndarray, np.ndarray]:
-    """K and T of cameras that are turned by up to a degree about their own horizontal axes."""
+def true_cameras(recording: int) -> Cameras:
+    """Cameras that are turned by up to a degree about their own horizontal axes."""
     matrices, transforms = RIG.nominal.intrinsics.copy(), RIG.nominal.extrinsics.copy()
     rng = np.random.default_rng(recording)
     for number in range(3):
@@ -62,7 +63,7 @@ def true_cameras(recording: int) -> tuple[np.ndarray, np.ndarray]:
         turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
         transforms[number, :3] = turn @ transforms[number, :3]
         matrices[number, :2, :2] *= rng.uniform(0.99, 1.01)
-    return matrices, transforms
+    return Cameras(matrices, transforms)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
     for index in range(2 * GROUP):
         label = make_label(index, SIZE)
         label["joint_position"][:2] = [-0.2, -0.1]
-        label["camera_intrinsics"], label["camera_extrinsics"] = true_cameras(index // GROUP)
+        label["camera_intrinsics"], label["camera_extrinsics"] = true_cameras(index // GROUP)[:2]
         samples.append(encode_sample(label, make_images(index, SIZE), RIG, {"exposure": 1.0}))
     records = [write_shard(folder, 0, samples, "test", _RENDERER)]
     config = {"render": {"displacement": "per-recording", "recording_size": GROUP}}
@@ -111,24 +112,21 @@ class Seer(Oracle):
         arrays = np.stack(corners), np.stack(landmarks)
         return Observations(*(part for pixels in arrays for part in (pixels, np.full(pixels.shape[:-1], 0.1))))
 
-    def self_calibrate(
-        self, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, distortion: bool = False
-    ) -> RigSolution:
-        return self.network.self_calibrate(seen, intrinsics, extrinsics, distortion)
+    def self_calibrate(self, seen: Observations, nominal: Cameras, distortion: bool = False) -> RigSolution:
+        return self.network.self_calibrate(seen, nominal, distortion)
 
 
-def directions_off(matrices: np.ndarray, transforms: np.ndarray, recording: int) -> float:
+def directions_off(cameras: Cameras, recording: int) -> float:
     """Largest distance in pixels between where cameras see a point of the workspace and where the true ones do."""
     point = np.array([[1.02, 0.87, 0.145]])
-    return float(np.abs(project(point, matrices, transforms) - project(point, *true_cameras(recording))).max())
+    return float(np.abs(project(point, *cameras[:2]) - project(point, *true_cameras(recording)[:2])).max())
 
 
 def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDataset) -> None:
-    matrices, transforms = found_cameras(Seer([dataset]), dataset, batch_size=5)[:2]
-    nominal = RIG.nominal.intrinsics.copy(), RIG.nominal.extrinsics.copy()
+    found = found_cameras(Seer([dataset]), dataset, batch_size=5)
     for index in range(2 * GROUP):
-        assert directions_off(matrices[index], transforms[index], index // GROUP) < 0.3
-        assert directions_off(*nominal, index // GROUP) > 3
+        assert directions_off(found.at(index), index // GROUP) < 0.3
+        assert directions_off(RIG.nominal, index // GROUP) > 3
 
 
 def _intervals_are_over_recordings(folder: Path, said: Interval | None) -> None:
@@ -200,28 +198,27 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     file = tmp_path / "calibration.json"
     main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
     assert "from 12 triplets" in capsys.readouterr().out
-    views = NetworkViews(RIG, load_calibration(file))
-    # The pictures of these cameras are turned to the nominal direction: where a point lands there, it lies.
-    camera = load_calibration(file)["left"]
+    found = load_calibration(file)[0].chosen(RIG.names)
+    assert directions_off(found.nominal, 0) < 0.3
+    written = json.loads(file.read_text())["cameras"]["left"]  # OpenCV's: pixel centres at whole numbers
     point = np.array([[1.02, 0.87, 0.145]])
-    seen = project(point, camera.matrix, camera.transform)[0] + 0.5
-    assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
-    assert views.cameras[0].shape == (3, 3, 3)
+    seen = project(point, written["matrix"], written["transform"])[0] + 0.5
+    assert seen == pytest.approx(project(point, *true_cameras(0).at(0)[:2])[0], abs=0.3)
+    assert CalibratedViews(RIG, found).cameras.intrinsics.shape == (3, 3, 3)
 
 
 def test_the_frame_of_a_board_calibration_is_found_with_its_cameras(dataset: TripletDataset) -> None:
     """Its first alignment takes the cameras' displacements for the frame's; all cameras then turned by as much."""
     seer = Seer([dataset])
     seen = seer.observe([dataset[number]["images"] for number in range(GROUP)], 1)
-    matrices, transforms = true_cameras(0)
     misplaced = rigid_transform(Rotation.from_rotvec([0.012, -0.008, 0.015]).as_matrix(), [0.004, -0.003, 0.002])
 
     def farthest(frame_known: bool) -> tuple[float, float]:
         """Degrees and metres by which the found cameras, in the given world, differ from the exact ones."""
-        given = matrices, transforms @ misplaced
+        given = true_cameras(0).in_frame(misplaced)
         solution, motion = self_calibrate_with_frame(seer, seen, given, frame_known)  # type: ignore[arg-type]
         found = solution.cameras.extrinsics.numpy() @ np.linalg.inv(motion)
-        off = found @ np.linalg.inv(given[1])
+        off = found @ np.linalg.inv(given.extrinsics)
         return np.rad2deg(geodesic_distance(off[:, :3, :3], np.eye(3))).max(), np.linalg.norm(
             off[:, :3, 3], axis=1
         ).max()
@@ -279,11 +276,7 @@ def test_a_calibration_file_takes_the_place_of_finding(
     from tests.datasets import write_dataset
 
     apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
-    cameras = {
-        camera.name: CalibratedCamera(_opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics)
-        for camera in RIG.cameras
-    }
-    save_calibration(tmp_path / "found.json", cameras)
+    save_calibration(tmp_path / "found.json", RIG)
     monkeypatch.setattr("eval.evaluate.load_estimator", lambda *arguments: Seer([apart]))
     monkeypatch.setattr("eval.evaluate.checkpoint_origin", _origin)
     (tmp_path / "made.pt").write_bytes(b"oracle")
@@ -296,28 +289,22 @@ def test_a_calibration_file_takes_the_place_of_finding(
     before = predictions.stat().st_mtime_ns
     evaluate(config)
     assert predictions.stat().st_mtime_ns == before
-    save_calibration(tmp_path / "found.json", cameras | {"top": replace(cameras["top"], rms=0.5)})
+    save_calibration(tmp_path / "found.json", RIG, {"top": CalibrationErrors(rms=0.5)})
     evaluate(config)
     assert predictions.stat().st_mtime_ns > before, "another file, other predictions"
-    save_calibration(tmp_path / "found.json", cameras | {"top": replace(cameras["top"], width=300)})
+    wide = structs.replace(RIG.cameras[1], width=300)
+    save_calibration(tmp_path / "found.json", Rig(cameras=(RIG.cameras[0], wide, RIG.cameras[2])))
     with pytest.raises(DactylError, match=r"found\.json: camera 'top' is of 300x200"):
         evaluate(config)
     with pytest.raises(ValueError, match="calibrations: there is no test set 'lb'"):
         replace(config, calibrations={"lb": tmp_path / "found.json"})
 
 
-def _opencv(matrix: np.ndarray) -> np.ndarray:
-    moved = matrix.copy()
-    moved[:2, 2] -= 0.5
-    return moved
-
-
 def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:
-    views = NetworkViews(RIG)
-    matrices, transforms = true_cameras(0)
-    found = views.calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
-    assert found["top"].matrix[0, 0] == pytest.approx(2.4 * matrices[1, 0, 0])
-    assert found["top"].matrix[:2, 2] == pytest.approx([319.5, 239.5])
+    views, true = CentralViews(RIG), true_cameras(0)
+    top = views.calibrated(true, [(640, 480)] * 3, np.zeros(3)).cameras[1]
+    assert top.intrinsics[0, 0] == pytest.approx(2.4 * true.intrinsics[1, 0, 0])
+    assert top.intrinsics[:2, 2] == pytest.approx([320, 240])
     picture = np.zeros((480, 640, 3), np.uint8)
     picture[:, 80:560] = 200  # the middle square
     assert (views([picture] * 3, ["-"] * 3) == 200).all()
@@ -334,9 +321,9 @@ def test_pictures_of_the_scenes_own_size_are_not_cut(width: int, height: int) ->
         intrinsics=np.array([[1400.0, 0.0, width / 2], [0.0, 1400.0, height / 2], [0.0, 0.0, 1.0]]),
     )  # fmt: skip
     small = Rig(cameras=(camera,)).resized(200)
-    views = NetworkViews(small)
-    found = views.calibrated(*views.cameras, [(width, height)], np.zeros(1))[camera.name]
-    np.testing.assert_allclose(found.matrix, _opencv(camera.intrinsics), rtol=1e-12)
+    views = CentralViews(small)
+    (found,) = views.calibrated(views.cameras, [(width, height)], np.zeros(1)).cameras
+    np.testing.assert_allclose(found.intrinsics, camera.intrinsics, rtol=1e-12)
     picture = np.zeros((height, width, 3), np.uint8)
     picture[-height // 50 :] = 250
     assert not views.remarks([picture])
@@ -347,15 +334,15 @@ def test_pictures_of_the_scenes_own_size_are_not_cut(width: int, height: int) ->
 def test_a_rig_with_lenses_undistorts_and_its_calibration_keeps_them() -> None:
     lens = Lens("radial-tangential", (-0.2, 0.05, 0.001, -0.002))
     bent = Rig(cameras=tuple(structs.replace(camera, distortion=lens) for camera in RIG.cameras))
-    matrices, transforms = true_cameras(0)
-    found = NetworkViews(bent).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
-    flat = NetworkViews(bent, rectified=True).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
-    straight = NetworkViews(RIG).calibrated(matrices, transforms, [(640, 480)] * 3, np.zeros(3))
-    for name, camera in found.items():
-        assert (camera.lens, flat[name].lens.is_pinhole) == (lens, True)
-        for other in (flat[name], straight[name]):
-            np.testing.assert_allclose(camera.matrix, other.matrix)
-            np.testing.assert_allclose(camera.transform, other.transform)
+    found, *others = (
+        CentralViews(each).calibrated(true_cameras(0), [(640, 480)] * 3, np.zeros(3))
+        for each in (bent, bent.without_lenses(), RIG)
+    )
+    assert [camera.distortion for camera in found.cameras] == [lens] * 3
+    for other in others:
+        assert all(camera.distortion is not None and camera.distortion.is_pinhole for camera in other.cameras)
+        np.testing.assert_allclose(other.nominal.intrinsics, found.nominal.intrinsics)
+        np.testing.assert_allclose(other.nominal.extrinsics, found.nominal.extrinsics)
 
 
 CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
@@ -364,11 +351,10 @@ CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8
 
 def test_the_camera_that_is_far_is_named() -> None:
     """Not the first one, which the alignment of the frames moves, too."""
-    cameras = {each.name: CalibratedCamera(_opencv(each.intrinsics), Lens(), SIZE, SIZE, each.extrinsics.copy())
-               for each in RIG.cameras}  # fmt: skip
-    cameras["top"].transform[:3, 3] += 1.0
+    transforms = RIG.nominal.extrinsics.copy()
+    transforms[1, :3, 3] += 1.0
     with pytest.raises(DactylError, match=r"lab\.json: camera 'top' is \d+ mm"):
-        find_capture_frame(Path("lab.json"), cameras, RIG)
+        find_capture_frame(Path("lab.json"), RIG.with_extrinsics(transforms), RIG)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -376,54 +362,53 @@ def test_a_camera_may_be_mounted_upside_down(count: int) -> None:
     """Its images are rotated to the trained camera's."""
     upright = Rig(cameras=RIG.cameras[:count])
     roll = rigid_transform(np.diag([-1.0, -1.0, 1.0]), [0, 0, 0])
-    cameras = {each.name: CalibratedCamera(_opencv(each.intrinsics), Lens(), SIZE, SIZE, each.extrinsics @ CAPTURE)
-               for each in upright.cameras}  # fmt: skip
+    transforms = upright.nominal.extrinsics @ CAPTURE
     if count > 1:
-        first = cameras["left"]
-        cameras["left"] = replace(first, transform=roll @ first.transform)
+        transforms[0] = roll @ transforms[0]
+    cameras = upright.with_extrinsics(transforms)
     np.testing.assert_allclose(find_capture_frame(Path("lab.json"), cameras, upright), CAPTURE, atol=1e-6)
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     picture[: SIZE // 2] = 200  # the upper half of what it delivers is the lower one of what it sees
-    seen = NetworkViews(upright, cameras, CAPTURE)([picture] * count, ["-"] * count)[0]
+    seen = CalibratedViews(upright, cameras, CAPTURE)([picture] * count, ["-"] * count)[0]
     assert (seen[: SIZE // 4].mean() < 10, seen[-SIZE // 4 :].mean() > 190) == (count > 1, count > 1)
 
 
 def test_a_calibration_stays_in_its_own_frame() -> None:
     """Cameras found near a calibration whose frame is not the world: moved as the network's were, in that frame."""
     world_from_capture = CAPTURE
-    before = {
-        camera.name: CalibratedCamera(
-            _opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics @ world_from_capture
-        )
-        for camera in RIG.cameras
-    }
-    views = NetworkViews(RIG, before, world_from_capture)
-    np.testing.assert_allclose(views.cameras[1], RIG.nominal.extrinsics, atol=1e-9)
-    _, transforms = true_cameras(0)  # what was found for the network's pictures
-    found = views.calibrated(views.cameras[0], transforms, [(SIZE, SIZE)] * 3, np.zeros(3))
-    for number, name in enumerate(RIG.names):
-        # Nothing was rotated here, so that the cameras are those found, told in the frame of the calibration.
-        np.testing.assert_allclose(found[name].transform, transforms[number] @ world_from_capture, atol=1e-6)
+    before = RIG.with_extrinsics(RIG.nominal.extrinsics @ world_from_capture)
+    views = CalibratedViews(RIG, before, world_from_capture)
+    np.testing.assert_allclose(views.cameras.extrinsics, RIG.nominal.extrinsics, atol=1e-9)
+    transforms = true_cameras(0).extrinsics  # what was found for the network's pictures
+    found = views.calibrated(Cameras(views.cameras.intrinsics, transforms), [(SIZE, SIZE)] * 3, np.zeros(3))
+    # Nothing was rotated here, so that the cameras are those found, told in the frame of the calibration.
+    np.testing.assert_allclose(found.nominal.extrinsics, transforms @ world_from_capture, atol=1e-6)
+
+
+def test_a_rotation_of_four_decimals_is_good_enough() -> None:
+    """Its images are turned by it, so that its error counts twice, and a file may not be refused for that."""
+    rounded = RIG.nominal.extrinsics.copy()
+    rounded[:, :3, :3] *= 1 + 4e-5
+    before = RIG.with_extrinsics(rounded)
+    views = CalibratedViews(RIG, before)
+    found = views.calibrated(views.cameras, [(SIZE, SIZE)] * 3, np.zeros(3))
+    np.testing.assert_allclose(found.nominal.extrinsics, rounded, atol=1e-9)
 
 
 def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
     tmp_path: Path, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cameras = {
-        camera.name: CalibratedCamera(_opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics @ CAPTURE)
-        for camera in RIG.cameras
-    }
-    save_calibration(tmp_path / "board.json", cameras)
+    save_calibration(tmp_path / "board.json", RIG.with_extrinsics(RIG.nominal.extrinsics @ CAPTURE))
     monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
     asked: dict[str, np.ndarray] = {}
 
-    def find(self: Seer, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, distortion: bool) -> None:
-        asked["extrinsics"] = extrinsics
+    def find(self: Seer, seen: Observations, nominal: Cameras, distortion: bool) -> None:
+        asked["extrinsics"] = nominal.extrinsics
         raise DactylError("enough")
 
     def observe(self: Seer, triplets: Iterable[np.ndarray], size: int) -> Observations:
         list(triplets)
-        pixels = np.stack([project(LANDMARKS.points, *camera) for camera in zip(*RIG.nominal[:2], strict=True)])[None]
+        pixels = project(LANDMARKS.points, *RIG.nominal[:2])[None]
         return Observations(pixels, np.ones(pixels.shape[:-1]), pixels, np.ones(pixels.shape[:-1]))
 
     monkeypatch.setattr(Seer, "observe", observe)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from eval.report.table_text import comma_separated, markdown, print_table
+from eval.scoring.conditions import Condition, ProtocolName
 from eval.scoring.metrics import ErrorSummary, PoseErrors
 from eval.scoring.published import PAPER_ROWS, SUCCESSOR_ROWS, published_means, published_rows
+from eval.scoring.record import EvaluatedSet, Scored
 from eval.scoring.table import Row, baseline_row, missing_rows, our_row, table_notes
 from tests.scenes import scene
 
@@ -26,15 +31,21 @@ def make_errors(scale: float = 1.0) -> PoseErrors:
 
 
 EPISODES = np.arange(20) // 2
+SET = EvaluatedSet("my set", "filament", {}, "episodes", EPISODES, {}, None, {})
+GEOMETRIC: Any = SimpleNamespace(name="ours", head="geometric", uses_cameras=True)
+
+
+def scored(protocol: ProtocolName, errors: PoseErrors) -> Scored:
+    return Scored(Condition(protocol), errors, np.zeros(len(EPISODES)), EPISODES, np.arange(len(EPISODES)))
 
 
 @pytest.fixture
 def rows() -> list[Row]:
     rows = [
         *PAPER_ROWS,
-        our_row("my set", "filament", "geometric", "nominal", True, make_errors(), EPISODES),
-        our_row("my set", "filament", "geometric", "calibrated", True, make_errors(0.5), EPISODES),
-        baseline_row("my set", "filament", make_errors(30), EPISODES),
+        our_row(GEOMETRIC, SET, scored("nominal", make_errors())),
+        our_row(GEOMETRIC, SET, scored("calibrated", make_errors(0.5))),
+        baseline_row(SET, make_errors(30)),
     ]
     return rows + missing_rows(rows)
 
@@ -104,14 +115,15 @@ def test_csv_has_one_figure_a_column(rows: list[Row]) -> None:
 
 
 def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
-    assert our_row("a", "filament", "regression", "nominal", False, make_errors(), EPISODES).cameras == "none"
+    blind: Any = SimpleNamespace(name="ours", head="regression", uses_cameras=False)
+    assert our_row(blind, SET, scored("nominal", make_errors())).cameras == "none"
 
 
 def test_a_kind_is_missing_until_it_was_measured(rows: list[Row]) -> None:
     """The paper's rows and the constant's do not count, and a set's own name does not either."""
     named = [Row("ours", "unity", "filament", samples=1, figures={"rotation": ErrorSummary(1, 1)})]
     assert [row.renderer for row in missing_rows([*PAPER_ROWS, *named])] == ["classic", "unity", "real"]
-    assert len(missing_rows([baseline_row("a", "real", make_errors(), EPISODES)])) == 4
+    assert len(missing_rows([baseline_row(replace(SET, renderer="real"), make_errors())])) == 4
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])

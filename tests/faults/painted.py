@@ -23,7 +23,6 @@ class Painter:
     """Stands in for a renderer: each sample gets a picture that only its index decides."""
 
     batch_size = 3
-    reusable = False
     info = RendererInfo("painter", "1", "none", "none")
     materials = compiled().materials
 

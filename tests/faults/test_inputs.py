@@ -26,7 +26,7 @@ from datagen.states.files import committed_part, load_states, states_fingerprint
 from datagen.unity import wire
 from eval.laboratory.capture import read_pictures, read_poses
 from eval.laboratory.pictures import read_picture
-from tests.eval.lab import cameras, write_csv
+from tests.eval.lab import calibrated_rig, write_csv
 from tests.faults.conftest import Trials
 from tests.faults.harness import damaged, memory_bounded, misworded, outcome
 from tests.unity import codec
@@ -128,7 +128,7 @@ def recording(tmp_path: Path) -> Path:
     lines = [[f"{0.01 * n:.4f}", *rng.normal(0, 1, 3), 1, 0, 0, 0] for n in range(30)]
     write_csv(tmp_path / "object.csv", "time_s,x,y,z,qw,qx,qy,qz", lines)
     write_csv(tmp_path / "left.csv", "time_s,file", [[f"{0.1 * n:.3f}", f"left/{n:04d}.png"] for n in range(9)])
-    save_calibration(tmp_path / "calibration.json", cameras())
+    save_calibration(tmp_path / "calibration.json", calibrated_rig())
     Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "picture.png")
     Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "picture.jpg")
     return tmp_path

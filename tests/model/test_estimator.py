@@ -12,6 +12,7 @@ from tests.model.test_model import model_and_cameras, pictures
 from tests.scenes import rig
 from vision.errors import DactylError
 from vision.estimator import PoseEstimates, PoseEstimator
+from vision.geometry.cameras import Cameras
 from vision.network_files import checkpoint_record, export_weights, read_model
 from vision.networks.pose_model import PoseModel
 
@@ -117,15 +118,15 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
     monkeypatch.setattr("vision.networks.geometric.self_calibrate", solve)
     two = estimator.observe(IMAGES[:, :2])
     with pytest.raises(ValueError, match=r"intrinsics: expected \(2, 3, 3\), for the 2 cameras of the observations"):
-        estimator.self_calibrate(two, K, T)
-    estimator.self_calibrate(two, K[:2], T[:2])
+        estimator.self_calibrate(two, Cameras(K, T))
+    estimator.self_calibrate(two, Cameras(K[:2], T[:2]))
     _, points, _, nominal, offset, _, names = asked[0]
     assert len(nominal.height) == points.pixels.shape[1] == 2
     assert names is None
     assert offset == pytest.approx(0.4 * IMAGES.shape[3] / 200)
     spread.fill_(estimator.rig.height / 20)
     with pytest.raises(DactylError, match=r"scatter by .* pixels \(median\) .*: the network does not know such"):
-        estimator.self_calibrate(two, K[:2], T[:2])
+        estimator.self_calibrate(two, Cameras(K[:2], T[:2]))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from datagen import policy as policies
 from datagen.policy import RandomExploration, create_policy, policy_label
-from datagen.policy.evaluate import EvaluatePolicyConfig, Result, evaluate_policy, table
+from datagen.policy.evaluate import EvaluatePolicyConfig, evaluate_policy, table
 from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
@@ -25,6 +25,7 @@ from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
 from tests.scenes import scene
 from vision.geometry.rotations import quaternion_from_matrix
+from vision.trials import ConsecutiveGoals
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     for kind, result in results.items():
         assert len(result.goals) == 2
-        assert result.dropped + result.late + result.complete == 2
+        assert len(result.endings) == sum(content[kind][ending] for ending in ("dropped", "late", "complete")) == 2
         assert content[kind]["mean"] == np.mean(result.goals)
     text = table(config, results)
-    assert "| paper, block (state) | 100 | 43.4 | | 13.8 | 50 |" in text
+    assert "| paper, block (state) | randomized | 100 | 43.4 ± 13.8 | – | 50 | – | – | – |" in text
     assert "random-exploration" in text
     again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
@@ -89,13 +90,17 @@ def test_a_trial_is_filmed(shipped: Path, tmp_path: Path) -> None:
 
 
 def test_results_count_as_they_should() -> None:
-    result = Result("mine", [3, 0, 6], 2, 1, 0)
-    assert (result.mean, result.median) == (3, 3)
-    assert result.std == pytest.approx(np.sqrt(6))
-    many = Result("mine", np.random.default_rng(0).poisson(9, 400).tolist(), 400, 0, 0)
+    goals = ConsecutiveGoals.of("mine", "plain", [3, 0, 6], ["dropped", "dropped", "late"])
+    assert (goals.trials, goals.mean, goals.median) == (3, 3, 3)
+    assert goals.std == pytest.approx(np.sqrt(6))
+    assert goals.cells()[:4] == ["mine", "plain", "3", "3.0 ± 2.4"]
+    assert goals.cells()[5:] == ["3", "2", "1", "0"]
+    many = ConsecutiveGoals.of("", "", np.random.default_rng(0).poisson(9, 400).tolist(), ["dropped"] * 400)
     assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
-    assert Result("mine", [50, 50], 0, 0, 2).interval == (50, 50)
-    assert Result("mine", [50], 0, 0, 1).interval is None, "one trial says nothing about others"
+    assert ConsecutiveGoals.of("", "", [50, 50], ["complete"] * 2).interval == (50, 50)
+    one = ConsecutiveGoals.of("", "", [50], ["complete"])
+    assert one.interval is None, "one trial says nothing about others"
+    assert one.cells()[4] == "–"
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:

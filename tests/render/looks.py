@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.pictures.surroundings import Map, directions, solid_angles
 from datagen.render.sample import Appearance, Sample
+from datagen.sim.materials import Material
 from tests.scenes import scene
 from vision.geometry.cameras import look_at
 from vision.geometry.rotations import FloatArray, rigid_transform
@@ -73,7 +74,7 @@ def uneven_rig(seen: FloatArray) -> Rig:
     return Rig(cameras=tuple(cameras))
 
 
-def random_sample(drawn: Scene, materials: Sequence[str], index: int) -> Sample:
+def random_sample(drawn: Scene, materials: Sequence[Material], index: int) -> Sample:
     """Everything random, as in a dataset."""
     rng = np.random.default_rng(index)
     quaternion = rng.normal(size=4)

@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt
-from tests.scenes import scene
+from datagen.sim.materials import Material
+from tests.scenes import compiled, scene
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.scene.rig import Camera, Rig
 
@@ -25,11 +26,10 @@ FACES = SCENE.object.faces
 NOMINAL = SCENE.rig.nominal
 LIGHT_CENTRE = np.array(SCENE.workspace.light_centre)
 MATERIALS = (
-    "link/palm",
-    "link/thdistal",
-    *(f"face/{face.name}" for face in FACES),
-    *(f"letter/{face.name}" for face in FACES),
-    "background",
+    Material("link/palm", "link"),
+    Material("link/thdistal", "link"),
+    *(material for material in compiled("block").materials if material.part is not None),  # six faces, six letters
+    Material("background", "background"),
 )
 LINKS, BACKGROUND = slice(0, 2), -1
 FACE, LETTER = slice(2, 8), slice(8, 14)

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from scipy import stats
 
 from datagen.appearance.pose_augmentation import PoseAugmentConfig, augment_pose
-from datagen.variation import Normal
 from tests.scenes import scene
+from vision.distributions import Normal
 from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries
 

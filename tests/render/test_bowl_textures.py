@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.pictures.texture_pool import TextureUse, texture_from
+from datagen.pictures.texture_pool import TEXTURES, TextureUse
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Sample
@@ -67,11 +67,11 @@ def test_a_print_can_be_read(name: str, tmp_path: Path) -> None:
     colors = np.random.default_rng(3).integers(0, 256, (4, 4, 3)).astype(np.uint8)
     Image.fromarray(colors.repeat(32, axis=0).repeat(32, axis=1)).save(tmp_path / "cells.png")
     source = f"picture:{tmp_path / 'cells.png'}"
-    texels = texture_from(source).pixels
+    texels = TEXTURES.image(source).pixels
     scene = rendered_scene(scene_of("trifinger-cube"), OPTIONS)
     with create_renderer(name, scene, OPTIONS) as made:
         where = [made.materials.index(material) for material in ("background", "background/wall")]
-        uses = tuple(TextureUse(number, source, texture_from(source).name) for number in where)
+        uses = tuple(TextureUse(number, source, TEXTURES.image(source).name) for number in where)
         look = dataclasses.replace(plain_look(scene, made.materials, 12.0), textures=uses)
         away = np.array([0.0, 0.0, -1.0])
         image = made.render([Sample(0, np.zeros(0), away, np.array([1.0, 0, 0, 0]), look)])[0].astype(int)

@@ -17,9 +17,9 @@ from datagen.appearance.clutter import ClutterConfig, FingerConfig, draw_clutter
 from datagen.appearance.room import Room, Surfaces
 from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
-from datagen.variation import LogUniform, Uniform, UniformInt
 from tests.render.looks import JOINTS
 from tests.scenes import compiled, rig, scene
+from vision.distributions import LogUniform, Uniform, UniformInt
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation
 from vision.scene.surroundings import Background

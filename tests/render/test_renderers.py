@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,9 +16,12 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.render import create_renderer
+from datagen.render import create_renderer, filament_scene
 from datagen.render.base import Renderer, RenderOptions, rendered_scene
+from datagen.render.filament import FilamentRenderer
+from datagen.render.filament_scene import FilamentScene
 from datagen.render.sample import Sample
+from datagen.render.stage import Stage
 from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample, uneven_rig
 from tests.scenes import rig
 from tests.scenes import scene as scene_of
@@ -302,13 +305,42 @@ class TalkativeContext:
 
 
 def test_filaments_housekeeping_is_no_text_for_users(capfd: pytest.CaptureFixture[str]) -> None:
-    with create_renderer("filament", scene(SMALL), SMALL) as renderer:
+    with FilamentRenderer(scene(SMALL), SMALL) as renderer:
         capfd.readouterr()
-        renderer._context = TalkativeContext(renderer._context)  # type: ignore[attr-defined]
+        drawn = renderer._scene
+        drawn._context = TalkativeContext(drawn._context)
         renderer.render([random_sample(scene(SMALL), renderer.materials, 0)])
         said = capfd.readouterr()
-        renderer._context = renderer._context._context  # type: ignore[attr-defined]
+        drawn._context = drawn._context._context
     assert (said.out, said.err) == ("", "Vulkan: device lost\n")
+
+
+class WatchedScene(FilamentScene):
+    """Tells in which order it frees what it made."""
+
+    freed: ClassVar[list[str]] = []
+
+    def __delattr__(self, name: str) -> None:
+        self.freed.append(name)
+        super().__delattr__(name)
+
+
+def test_filament_frees_what_it_made_last_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its start fails: the driver would keep the context otherwise."""
+    first = ["_context", "_scene", "_resources", "_lights", "_renderables", "_textures", "_clutter", "_sky"]
+    stage = Stage(scene(SMALL), SMALL)
+    with WatchedScene(stage, SMALL) as made:
+        made.close()
+    assert made.freed == ["views", "_read", "_target", "_background", *first[::-1]]
+    made.freed.clear()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no background")
+
+    monkeypatch.setattr(filament_scene, "FilamentBackground", fail)
+    with pytest.raises(RuntimeError, match="no background"):
+        WatchedScene(stage, SMALL)
+    assert made.freed == first[::-1]
 
 
 def test_samples_that_are_none_are_refused_by_name() -> None:

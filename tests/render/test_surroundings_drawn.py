@@ -11,15 +11,15 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.config import RenderConfig
+from datagen.generate.drawable import require_drawable
 from datagen.pictures.surroundings import directions, radiance_towards, turned
 from datagen.pictures.surroundings_pool import (
+    SURROUNDINGS,
     SurroundingsConfig,
     SurroundingsUse,
     draw_use,
-    maps_of,
-    surroundings_from,
 )
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
@@ -27,10 +27,11 @@ from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
 from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
-from datagen.variation import LogUniform
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
+from tests.scenes import BACKGROUND
 from tests.scenes import scene as scene_of
 from vision.color import srgb_from_linear
+from vision.distributions import LogUniform
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
@@ -57,7 +58,7 @@ def write(path: Path, radiance: FloatArray) -> Path:
 
 def use_of(path: Path, turn: float = 0.0, brightness: float = 1.0, bare: bool = False) -> SurroundingsUse:
     source = f"picture:{path}"
-    return SurroundingsUse(source, surroundings_from(source).name, turn, brightness, bare)
+    return SurroundingsUse(source, SURROUNDINGS.image(source).name, turn, brightness, bare)
 
 
 def look_of(materials: tuple[str, ...], use: SurroundingsUse | None, grey: float = 0.6) -> Appearance:
@@ -209,7 +210,7 @@ def test_surroundings_are_drawn_by_value() -> None:
 
 def test_a_turn_is_counter_clockwise_and_kept_in_the_name_of_the_map() -> None:
     use = next(use for index in range(9) if (use := draw_use(SurroundingsConfig(probability=1.0), 0, index)))
-    whole = surroundings_from(use.source)
+    whole = SURROUNDINGS.image(use.source)
     assert np.array_equal(use.surroundings().radiance, turned(whole.radiance, use.turn))
     assert use.surroundings().name == whole.name == use.name
 
@@ -217,24 +218,23 @@ def test_a_turn_is_counter_clockwise_and_kept_in_the_name_of_the_map() -> None:
 def test_an_appearance_stores_what_draws_its_surroundings_again(tmp_path: Path) -> None:
     write(tmp_path / "room.hdr", np.full((16, 32, 3), 0.5))
     config = AppearanceConfig(surroundings=SurroundingsConfig(probability=1.0, folder=tmp_path, folder_fraction=0.5))
-    looks = [draw_appearance(config, scene_of(), ["background"], 0, index) for index in range(40)]
+    looks = [draw_appearance(config, scene_of(), [BACKGROUND], 0, index) for index in range(40)]
     uses = [look.surroundings for look in looks]
     assert {use.source.partition(":")[0] for use in uses if use} == {"picture", "room", "studio", "sky"}
     again = [Appearance.from_json(look.to_json(), "sample").surroundings for look in looks]
     assert again == uses
-    assert "surroundings" not in draw_appearance(AppearanceConfig(), scene_of(), ["background"], 0, 5).to_json()
+    assert "surroundings" not in draw_appearance(AppearanceConfig(), scene_of(), [BACKGROUND], 0, 5).to_json()
     for wrong in ({"source": "room:0:1"}, {**looks[0].to_json()["surroundings"], "turn": 3}, None):
         with pytest.raises(DactylError, match="sample 5: not an appearance"):
             Appearance.from_json(looks[0].to_json() | {"surroundings": wrong}, "sample 5")
     pictured = next(use for use in uses if use and use.source.startswith("picture"))
     write(tmp_path / "room.hdr", np.full((16, 32, 3), [0.5, 0.2, 0.5]))
-    surroundings_from.cache_clear()
-    maps_of.cache_clear()
+    SURROUNDINGS.forget()
     with pytest.raises(DactylError, match="the sample was drawn with room-"):
         pictured.surroundings()
     for odd in ("cave:0:1", "room:x:1", "room"):
-        with pytest.raises(DactylError, match="are no surroundings"):
-            surroundings_from(odd)
+        with pytest.raises(DactylError, match="names no surroundings"):
+            SURROUNDINGS.image(odd)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_impossible_surroundings_are_refused(change: dict, named: str) -> None:
 
 def test_renderers_that_draw_none_refuse(tmp_path: Path) -> None:
     some = AppearanceConfig(surroundings=SurroundingsConfig(probability=0.5))
-    with pytest.raises(ValueError, match=r"appearance\.surroundings: renderer warp draws none yet"):
+    with pytest.raises(ValueError, match=r"appearance\.surroundings: renderer warp draws no surroundings yet"):
         RenderConfig(states=tmp_path, output=tmp_path, renderer="warp", appearance=some)
     for renderer in ("filament", "unity"):
         require_drawable(some, OPTIONS, renderer)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 
-from datagen.appearance.draw import AppearanceConfig, draw_appearance, require_drawable
+from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.generate.config import RenderConfig
-from datagen.pictures.texture_pool import TextureConfig, TextureUse, draw_textures, texture_from
+from datagen.generate.drawable import require_drawable
+from datagen.pictures.texture_pool import TEXTURES, TextureConfig, TextureUse, draw_textures
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.sample import Appearance
-from datagen.variation import LogUniform
+from datagen.render.world_values import WorldValues
+from datagen.sim.materials import Material
 from tests.render.looks import at, plain_look
+from tests.scenes import BACKGROUND, compiled
 from tests.scenes import scene as scene_of
+from vision.distributions import LogUniform
 from vision.errors import DactylError
+from vision.scene.objects import Mesh, Part
 from vision.scene.scene import Scene
 
 NAMES = ("filament", "classic")
@@ -45,7 +50,7 @@ def cells(path: Path) -> Path:
 
 def look_with(source: str, materials: tuple[str, ...]) -> Appearance:
     """Even light, and the texture on everything."""
-    name = texture_from(source).name
+    name = TEXTURES.image(source).name
     uses = tuple(TextureUse(number, source, name) for number in range(len(materials)))
     return dataclasses.replace(plain_look(scene(), materials, 12.0), textures=uses)
 
@@ -59,14 +64,13 @@ def pictures(name: str, path: Path) -> NDArray[np.int64]:
 def groups() -> dict[str, NDArray[np.bool_]]:
     """Where the pictures show links, the object's faces, and the background."""
     with create_renderer("classic", scene(), OPTIONS) as made:
-        kinds = [material.partition("/")[0] for material in made.materials]
-        colors = {"link": (0, 1, 0), "face": (0, 0, 1), "background": (1, 0, 0)}
-        rgb = np.array([colors.get(kind, (1, 1, 1)) for kind in kinds], dtype=np.float64)
+        colors = {"link": (0, 1, 0), "surface": (0, 0, 1), "letter": (1, 1, 1), "background": (1, 0, 0)}
+        rgb = np.array([colors[material.group] for material in made.materials], dtype=np.float64)
         look = dataclasses.replace(plain_look(scene(), made.materials, 7.5), material_rgb=rgb)
         shown = made.render([at(0, TURNED, look)])[0].astype(int)
     return {
         kind: (shown[..., channel] > 2 * np.delete(shown, channel, axis=-1).max(axis=-1))
-        for kind, channel in (("background", 0), ("link", 1), ("face", 2))
+        for kind, channel in (("background", 0), ("link", 1), ("surface", 2))
     }
 
 
@@ -88,7 +92,7 @@ def test_a_texel_is_in_the_same_place_and_of_the_same_color_in_both(tmp_path: Pa
 def test_a_print_on_the_background_can_be_read(name: str, tmp_path: Path) -> None:
     """From above, whichever way it is turned, and twice as large where its scale is 2: not as in a mirror."""
     path = cells(tmp_path / "cells.png")
-    texels = texture_from(f"picture:{path}").pixels.astype(int)
+    texels = TEXTURES.image(f"picture:{path}").pixels.astype(int)
     rig, background = scene().rig, scene().background
     across = np.stack([*np.meshgrid(*[np.arange(rig.width) + 0.5] * 2), np.ones((rig.width,) * 2)], axis=-1)
     rays = np.stack(
@@ -152,13 +156,20 @@ def test_options_alone_change_no_picture(name: str) -> None:
 
 
 def test_renderers_that_draw_none_refuse_by_name() -> None:
-    if find_spec("warp") is None:
-        pytest.skip("the extra warp is not installed")
-    with pytest.raises(DactylError, match="renderer warp: draws no textures yet"):
-        create_renderer("warp", scene(), OPTIONS)
+    values = WorldValues(scene(), OPTIONS)
+    sample = at(7, TURNED, look_with("noise:0:0", values.stage.scene.materials))
+    with pytest.raises(DactylError, match="sample 7: has textures, which warp does not draw"):
+        values([sample])
 
 
-MATERIALS = ("link/palm", "link/thumb", "face/A", "letter/A", "background")
+PART = Part(name="face/A", mesh=Mesh(np.eye(3), np.array([[0, 1, 2]]), np.zeros((3, 2))))
+MATERIALS = (
+    Material("link/palm", "link"),
+    Material("link/thumb", "link"),
+    Material("face/A", "surface", PART),
+    Material("letter/A", "letter", replace(PART, name="letter/A", letter=True)),
+    BACKGROUND,
+)
 
 
 def test_textures_are_drawn_by_value() -> None:
@@ -175,14 +186,16 @@ def test_textures_are_drawn_by_value() -> None:
     assert len(first) == len(second) == 4
     assert not first & second
     assert drawn[0] != draw_textures(config, MATERIALS, 4, 0)
-    own = draw_textures(EVERYWHERE, (*MATERIALS, "background/wall"), 3, 0, plain={"face/A"})
+    textured = Material("face/A", "surface", replace(PART, texture=b"a PNG file"))
+    wall = Material("background/wall", "background")
+    own = draw_textures(EVERYWHERE, (*MATERIALS[:2], textured, *MATERIALS[3:], wall), 3, 0)
     assert [use.material for use in own] == [0, 1, 4, 5]
 
 
 def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> None:
     cells(tmp_path / "cells.png")
     config = AppearanceConfig(textures=dataclasses.replace(EVERYWHERE, folder=tmp_path))
-    look = draw_appearance(config, scene_of(), [part.name for part in scene_of().object.parts], 0, 5)
+    look = draw_appearance(config, scene_of(), compiled().materials, 0, 5)
     sources = {use.source.partition(":")[0] for use in look.textures}
     assert "picture" in sources
     assert len(sources) > 1
@@ -190,14 +203,14 @@ def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> N
     assert again.textures == look.textures
     for use in again.textures:
         assert use.pixels().name == use.name
-    plain = draw_appearance(AppearanceConfig(), scene_of(), ["background"], 0, 5)
+    plain = draw_appearance(AppearanceConfig(), scene_of(), [BACKGROUND], 0, 5)
     assert "textures" not in plain.to_json()
     assert "scale" not in look.to_json()["textures"][0]
     for wrong in ({"material": 0}, look.to_json()["textures"][0] | {"scale": -1}):
         with pytest.raises(DactylError, match="sample 5: not an appearance"):
             Appearance.from_json(look.to_json() | {"textures": [wrong]}, "sample 5")
     scaled = AppearanceConfig(textures=dataclasses.replace(EVERYWHERE, scale=LogUniform(0.5, 2.0)))
-    uses = draw_appearance(scaled, scene_of(), [part.name for part in scene_of().object.parts], 0, 5).textures
+    uses = draw_appearance(scaled, scene_of(), compiled().materials, 0, 5).textures
     assert len({use.scale for use in uses}) == len(uses)
     assert all(0.5 <= use.scale <= 2 for use in uses)
     assert [TextureUse.from_json(use.to_json()) for use in uses] == list(uses)
@@ -205,14 +218,14 @@ def test_an_appearance_stores_what_draws_its_textures_again(tmp_path: Path) -> N
 
 def test_another_picture_in_its_place_is_refused(tmp_path: Path) -> None:
     source = f"picture:{cells(tmp_path / 'cells.png')}"
-    use = TextureUse(0, source, texture_from(source).name)
+    use = TextureUse(0, source, TEXTURES.image(source).name)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "cells.png")
-    texture_from.cache_clear()
+    TEXTURES.forget()
     with pytest.raises(DactylError, match="the sample was drawn with cells-"):
         use.pixels()
     for odd in ("marble:0:1", "noise:x:1", "noise"):
-        with pytest.raises(DactylError, match="is no texture"):
-            texture_from(odd)
+        with pytest.raises(DactylError, match="names no texture"):
+            TEXTURES.image(odd)
 
 
 def test_impossible_textures_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from datagen.variation import LogUniform, Normal, Uniform, UniformInt, generator, unit_vector
+from datagen.variation import generator, unit_vector
+from vision.distributions import LogUniform, Normal, Uniform, UniformInt
 
 COUNT = 5000
 PINNED = 0.8901236974250535

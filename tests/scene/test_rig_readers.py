@@ -11,6 +11,7 @@ import pytest
 
 from datagen.pictures.texture_files import read_texture
 from vision.errors import DactylError
+from vision.scene.calibration import load_calibration, save_calibration
 from vision.scene.load import SCENES, load_scene
 from vision.scene.rig import Rig
 from vision.scene.rig_readers import read_intrinsics, read_rig
@@ -122,6 +123,27 @@ def test_opencvs_fisheye_is_no_other_lens_with_four_coefficients(tmp_path: Path)
         lens = read_intrinsics(tmp_path / "one.yaml").lens
         assert lens is not None
         assert (lens.model, lens.coefficients) == (model, (-0.2, 0.1, 0.001, 0.002))
+
+
+def test_our_calibration_is_written_as_it_was_read(tmp_path: Path) -> None:
+    """In between, and only there, the first pixel's centre is at 0.5."""
+    (tmp_path / "read.json").write_text(json.dumps(ours()))
+    rig, errors = load_calibration(tmp_path / "read.json")
+    np.testing.assert_array_equal(rig.nominal.intrinsics, [K])
+    save_calibration(tmp_path / "written.json", rig, errors)
+    (about,) = ours()["cameras"].values()  # type: ignore[attr-defined]
+    expected = about | {"reference_rms_px": None, "reference_rms_mm": None}
+    assert json.loads((tmp_path / "written.json").read_text())["cameras"] == {"left": expected}
+
+
+def test_a_photograph_may_be_larger_than_what_is_drawn(tmp_path: Path) -> None:
+    """A calibration holds cameras of a hundred megapixels; a scene, which a graphics card draws, does not."""
+    large = ours()
+    large["cameras"]["left"] |= {"width": 12_000, "matrix": [[5500, 0, 320], [0, 5600, 240], [0, 0, 1]]}  # type: ignore[index]
+    (tmp_path / "calibration.json").write_text(json.dumps(large))
+    assert load_calibration(tmp_path / "calibration.json")[0].cameras[0].width == 12_000
+    with pytest.raises(DactylError, match="camera left: width and height: expected at most 8192 pixels, got 12000 x"):
+        load_scene(scene_file(tmp_path, "rig: {file: calibration.json}"))
 
 
 def test_kalibrs_chain(tmp_path: Path) -> None:

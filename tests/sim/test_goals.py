@@ -94,7 +94,7 @@ def test_goals_nearby_are_uniform_within_their_angle(largest: float) -> None:
 
 def test_the_environment_draws_goals_within_the_angle_of_each_world() -> None:
     environment = Environment(scene("block"), seed=0, worlds=2, threads=1)
-    environment.largest_turn[:] = [0.6, np.pi]
+    environment.limit_turns(np.array([0.6, np.pi]))
     start = environment.batch.state.copy()
     turns = []
     for episode in range(60):

@@ -24,8 +24,9 @@ from datagen.sim.randomization import EVERYTHING, NOTHING, RandomForce, Randomiz
 from datagen.sim.scene import SimScene, compile_scene
 from datagen.sim.sensing import MarkerLoss, MarkerOcclusion, MarkerPlacement, ObservationNoise, Sensing
 from datagen.sim.streams import Stream
-from datagen.variation import LogUniform, Normal, Uniform, generator
+from datagen.variation import generator
 from tests.scenes import scene
+from vision.distributions import LogUniform, Normal, Uniform
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.scene.objects import Piece
 
@@ -179,7 +180,8 @@ def test_whatever_an_object_is_made_of_grows_as_a_whole(shape: str) -> None:
 def actuation(
     noise: ActionNoise | None = None, delay: ActionDelay | None = None, backlash: Backlash | None = None
 ) -> Actuation:
-    effect = Actuation(noise, delay, backlash, BLOCK, MANY)
+    config = replace(NOTHING, action_noise=noise, action_delay=delay, backlash=backlash)
+    effect = Actuation(config, BLOCK, MANY)
     for world in WORLDS:
         effect.begin(int(world), episode(int(world)))
     return effect
@@ -249,9 +251,14 @@ def truth(worlds: int) -> Observation:
 
 
 def sensing(*effects: object) -> Sensing:
-    kinds = (ObservationNoise, MarkerPlacement, MarkerLoss, MarkerOcclusion)
-    chosen = [next((effect for effect in effects if isinstance(effect, kind)), None) for kind in kinds]
-    sensors = Sensing(*chosen, MANY, 5, BLOCK.object.symmetries)  # type: ignore[arg-type]
+    keys = {
+        ObservationNoise: "observation_noise",
+        MarkerPlacement: "marker_placement",
+        MarkerLoss: "marker_loss",
+        MarkerOcclusion: "marker_occlusion",
+    }
+    config = replace(NOTHING, **{keys[type(effect)]: effect for effect in effects})  # type: ignore[index,arg-type]
+    sensors = Sensing(config, MANY, 5, BLOCK.object.symmetries)
     for world in WORLDS:
         sensors.begin(int(world), episode(int(world)))
     return sensors
@@ -453,7 +460,7 @@ def test_at_no_width_the_randomized_hand_is_the_calibrated_one() -> None:
     def end(config: Randomization, width: float | None) -> np.ndarray:
         environment = Environment(scene("block"), seed=2, worlds=2, threads=1, randomization=config)
         if width is not None and environment.effects is not None:
-            environment.effects.configure(config.scaled(width))
+            environment.configure(config.scaled(width))
         environment.restore([0, 1], STARTS, [5, 6])
         for action in np.random.default_rng(0).uniform(-1, 1, (15, 2, 20)):
             environment.step(action)

@@ -45,7 +45,6 @@ class Dither:
     """Stands in for Filament: pictures depend on the sample and on how many this renderer drew before."""
 
     batch_size = 2
-    reusable = False
     info = RendererInfo("dither", "1", "none", "none")
     materials = compiled().materials
 

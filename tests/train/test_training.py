@@ -12,13 +12,14 @@ from msgspec import structs
 
 from tests.scenes import scene
 from tests.synthetic import make_dataset
-from train.camera_model import CameraConfig
 from train.checkpoints import SafeCheckpointIO
 from train.cli import main_train, parse, train
 from train.data import TripletDataModule
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
 from train.module import OptimizerConfig, PoseTask
 from train.progress import held_out_errors
+from vision.camera_effects import CameraEffectsConfig
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
@@ -229,7 +230,7 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
     note = read_reservation(tmp_path / "run")
     assert "ema" not in note["optimizer"]
     assert "camera_input" not in note["model"]
-    assert not {"exposure", "gamma", "camera"} & note["augment"].keys()
+    assert not {"exposure", "gamma", "camera_effects"} & note["augment"].keys()
     with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
         main_train([*command, "--optimizer.ema", "0.9"])
 
@@ -245,7 +246,8 @@ def test_a_bar_shows_the_errors_that_a_model_gives() -> None:
 def test_a_regression_learns_with_and_without_its_cameras(tiny: Path, tmp_path: Path) -> None:
     """Half of the samples of a batch are told theirs; both protocols are validated."""
     steps = ["--trainer.max_steps", "2", "--data.batch_size", "8", "--model.camera_input", "true"]
-    camera = ["--augment.camera.shot_noise", "0.05", "--augment.camera.jpeg_quality", "[40, 90]"]
+    ranges = "shot_noise: {low: 0, high: 0.05}, jpeg_quality: {low: 40, high: 90}"
+    camera = [f"--augment.camera_effects={{probability: 0.5, {ranges}}}"]
     main_train(arguments(tiny, tmp_path, *SMALL, *steps, *camera))
     (row,) = [row for row in _rows(tmp_path) if row.get("val/rotation_mean_deg")]
     assert row["val/nominal_rotation_mean_deg"] != row["val/rotation_mean_deg"]
@@ -360,7 +362,14 @@ def test_camera_effects_leave_the_padding_of_smaller_images(monkeypatch: pytest.
     small = structs.replace(small, width=48, height=32, intrinsics=K)
     rig = Rig(cameras=(whole.rig.cameras[0], small, whole.rig.cameras[2]))
     model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1))
-    effects = ImageAugmentConfig(camera=CameraConfig(vignette=1.0, read_noise=0.1, defocus=2.0, jpeg_quality=(20, 30)))
+    strong = CameraEffectsConfig(
+        probability=1.0,
+        defocus=Uniform(0.0, 0.03),
+        vignette=Uniform(0.8, 1.0),
+        read_noise=Uniform(0.0, 0.1),
+        jpeg_quality=UniformInt(20, 30),
+    )
+    effects = ImageAugmentConfig(camera_effects=strong)
     task = PoseTask(model, whole.with_rig(rig), LossConfig(), effects, OptimizerConfig(), 0)
     images = torch.full((2, 3, 3, 64, 64), 200, dtype=torch.uint8)
     images[:, 1, :, 32:], images[:, 1, :, :, 48:] = 0, 0

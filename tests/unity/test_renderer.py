@@ -26,7 +26,6 @@ from datagen.sim.complete import complete_scene
 from datagen.unity import probe, probe_verdict
 from datagen.unity.player import UnityPlayer
 from datagen.unity.scene_export import export_scene
-from datagen.variation import Uniform, UniformInt
 from tests.render.looks import ABOVE_HAND, JOINTS, plain_look, random_sample, uneven_rig
 from tests.render.test_renderers import assert_silhouettes_are_the_labels
 from tests.render.test_surroundings_drawn import OPTIONS as SURROUNDED
@@ -36,6 +35,7 @@ from tests.unity.codec import decode_pack
 from tests.unity.mujoco_stage import PackStage
 from tests.unity.test_scene_pack import scene_of
 from vision.color import linear_from_srgb, srgb_from_linear
+from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 
 

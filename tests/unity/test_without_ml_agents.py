@@ -45,6 +45,24 @@ def test_scene_packs_need_no_ml_agents(tmp_path: Path) -> None:
     assert output.stat().st_size > 1000
 
 
+def test_a_suggestion_of_another_renderer_loads_none(tmp_path: Path) -> None:
+    """Also without the extra, a message names all that would do."""
+    for program, said in (
+        (
+            "from datagen.render import others_that_draw as said; print(said('clutter'))",
+            "take filament or classic or unity",
+        ),
+        ("from datagen.render import traits_of; print(traits_of('unity').reusable)", "True"),
+    ):
+        loaded = "import sys; print({'mujoco', 'mlagents_envs', 'datagen.unity'} & sys.modules.keys())"
+        done = run(tmp_path, _ABSENT, "-c", f"{program}; {loaded}")
+        assert done.stdout.splitlines() == [said, "set()"], done.stderr
+    command = ("render", "--renderer", "classic", "--devices", "2", "--states", "none", "--output", "none")
+    done = run(tmp_path, _ABSENT, "-m", "dactyl", *command)
+    assert done.returncode == 2
+    assert "devices: is of use only with renderer warp, got 2" in done.stderr
+
+
 @pytest.mark.parametrize(("hide", "reason"), [(_ABSENT, "No module named 'grpc'"), (_FOREIGN, "older protobuf")])
 def test_the_renderer_names_the_extra_in_one_line(tmp_path: Path, hide: str, reason: str) -> None:
     states, output = tmp_path / "states", tmp_path / "data"

@@ -2,13 +2,17 @@
 
 A camera looks along +z with x to the right and y down. The image spans ``[0, W] x [0, H]`` pixels with the origin in
 the top left corner, so the centre of the first pixel is (0.5, 0.5) and the principal point of a centred camera is (W /
-2, H / 2); OpenCV's own functions put the first pixel's centre at (0, 0). Extrinsics are the rigid transform from world
-to camera. MuJoCo's convention is confined to ``datagen.sim.cameras``.
+2, H / 2). Extrinsics are the rigid transform from world to camera.
+
+OpenCV's own functions, and the files of OpenCV, ROS, Kalibr and BOP, put the first pixel's centre at (0, 0):
+:func:`from_opencv` and :func:`to_opencv` convert K where such files are read and written. MuJoCo's convention is
+confined to ``datagen.sim.cameras``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class Cameras(NamedTuple):
-    """Pinhole cameras, as NumPy arrays or as tensors; dimensions before C, if any, are those of a batch.
+    """Pinhole cameras, as NumPy arrays or as tensors; dimensions before C, if any, are those of a batch. A single one
+    has no C.
 
     Attributes:
         intrinsics: (..., C, 3, 3) OpenCV K, pixels.
@@ -38,6 +43,49 @@ class Cameras(NamedTuple):
     def double(self) -> Cameras:
         """Return a copy with its tensors in float64."""
         return self._replace(intrinsics=self.intrinsics.double(), extrinsics=self.extrinsics.double())
+
+    def numpy(self) -> Cameras:
+        """Return a copy with its tensors as NumPy arrays."""
+        return self._replace(intrinsics=self.intrinsics.numpy(), extrinsics=self.extrinsics.numpy())
+
+    def at(self, rows: Any) -> Cameras:
+        """Return the cameras in some rows of the first dimension, or in one: of a batch, or a single one of C."""
+        return self._replace(intrinsics=self.intrinsics[rows], extrinsics=self.extrinsics[rows])
+
+    def in_frame(self, motion: FloatArray) -> Cameras:
+        """Return the same cameras in another frame, whose coordinates the rigid ``motion`` (4, 4) takes to those of the
+        present world."""
+        return self._replace(extrinsics=self.extrinsics @ motion)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Cameras]) -> Cameras:
+        """Stack cameras (C, ...) to a batch (N, C, ...) of arrays, without the sizes of their images."""
+        return cls(np.stack([part.intrinsics for part in parts]), np.stack([part.extrinsics for part in parts]))
+
+    def repeated(self, count: int) -> Cameras:
+        """Return a batch of ``count`` times the same cameras, (count, C, ...), as read-only views of the arrays."""
+        K, T = (np.broadcast_to(array, (count, *array.shape)) for array in (self.intrinsics, self.extrinsics))
+        return self._replace(intrinsics=K, extrinsics=T)
+
+
+OPENCV_OFFSET = 0.5
+"""Pixels by which a point's coordinates here exceed OpenCV's, in x and in y."""
+
+
+def from_opencv(matrix: ArrayLike) -> FloatArray:
+    """Return K (..., 3, 3) of a camera matrix in OpenCV's convention, with the first pixel's centre at (0, 0)."""
+    return _shifted(matrix, OPENCV_OFFSET)
+
+
+def to_opencv(matrix: ArrayLike) -> FloatArray:
+    """Return the camera matrix (..., 3, 3) in OpenCV's convention: the inverse of :func:`from_opencv`."""
+    return _shifted(matrix, -OPENCV_OFFSET)
+
+
+def _shifted(matrix: ArrayLike, pixels: float) -> FloatArray:
+    moved = np.array(matrix, dtype=np.float64)
+    moved[..., :2, 2] += pixels
+    return moved
 
 
 def look_at(position: ArrayLike, target: ArrayLike) -> FloatArray:

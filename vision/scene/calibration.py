@@ -1,9 +1,9 @@
-"""Calibrated cameras of a laboratory, and the file that describes them.
+"""The file of a laboratory's calibrated cameras, ``calibration.json``.
 
 Everything in the file is in OpenCV's convention: the camera matrix with pixel centres at whole numbers, distortion
 coefficients in its order, transforms that map capture coordinates (the motion capture's world, metres) to the camera's
-(x right, y down, z forward). ``vision.geometry.cameras`` puts the centre of the first pixel at (0.5, 0.5);
-``eval.laboratory.undistortion`` converts images, ``vision.scene.rig_readers`` cameras of a scene.
+(x right, y down, z forward). Only reading and writing know of it: in between a camera is a
+:class:`vision.scene.rig.Camera` whose world is the capture frame.
 """
 
 from __future__ import annotations
@@ -17,60 +17,43 @@ import msgspec
 import numpy as np
 
 from vision.errors import DactylError
+from vision.geometry.cameras import from_opencv, to_opencv
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, convert, decode
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file
 from vision.io.json_values import canonical_json
+from vision.scene.rig import FOCAL_LENGTHS, SIDES, Camera, Rig
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
 """Largest distance of anything in a laboratory from the origin of the capture coordinates."""
-FOCAL_LENGTHS = (0.1, 100.0)
-"""Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
 
 
 @dataclass(frozen=True)
-class CalibratedCamera:
-    """A real camera as a calibration file states it: its own distorted images, OpenCV's pixels, the capture's frame.
-    A scene's nominal camera is a :class:`vision.scene.rig.Camera`; ``vision.scene.rig_readers`` makes one of this.
+class CalibrationErrors:
+    """How well a calibration explains a camera's images of a board; None for what was not measured.
 
     Attributes:
-        matrix: (3, 3) pixels, OpenCV's convention, without skew.
-        lens: distortion.
-        width, height: pixels of its images.
-        transform: (4, 4) capture to camera, metres.
-        rms: reprojection error in pixels of the calibration, None if it came from elsewhere.
+        rms: reprojection error, pixels.
         reference_rms_px, reference_rms_mm: the largest disagreement of a reference pose with the camera's observations,
-            root mean square; None if there was only one reference, or the calibration came from elsewhere.
+            root mean square; None if there was only one reference.
     """
 
-    matrix: FloatArray
-    lens: Lens
-    width: int
-    height: int
-    transform: FloatArray
     rms: float | None = None
     reference_rms_px: float | None = None
     reference_rms_mm: float | None = None
 
-    def project(self, points: FloatArray) -> FloatArray:
-        """Return OpenCV's pixels (..., 2) of points (..., 3) in capture coordinates; NaN for points that the lens
-        cannot image."""
-        in_camera = points @ self.transform[:3, :3].T + self.transform[:3, 3]
-        depth = np.where(in_camera[..., 2:] > 0, in_camera[..., 2:], np.nan)
-        distorted = self.lens.distort(in_camera[..., :2] / depth)
-        return np.asarray(distorted @ self.matrix[:2, :2].T + self.matrix[:2, 2])
-
 
 _Row3 = tuple[float, float, float]
 _Row4 = tuple[float, float, float, float]
-_Pixels = Annotated[int, msgspec.Meta(ge=16, le=20_000)]
+_Pixels = Annotated[int, msgspec.Meta(ge=SIDES[0], le=SIDES[1])]
+_NO_LENS = Lens("radial-tangential", (0.0, 0.0, 0.0, 0.0))
 _Error = Annotated[float, msgspec.Meta(ge=0, le=10_000)]
 
 
 class _CameraRecord(Record, frozen=True):
-    """A camera in the file, with the attributes of :class:`CalibratedCamera`."""
+    """A camera in the file."""
 
     matrix: tuple[_Row3, _Row3, _Row3]
     distortion: list[float]
@@ -94,33 +77,42 @@ def check_calibration_name(path: Path) -> None:
         raise ValueError(f"output: expected a name that ends in .json, got {path}")
 
 
-def save_calibration(path: Path, cameras: Mapping[str, CalibratedCamera]) -> None:
-    """Write a calibration file atomically."""
-    plain = {
-        name: {
-            "matrix": camera.matrix.tolist(),
-            "model": camera.lens.model,
-            "distortion": list(camera.lens.coefficients),
-            "width": camera.width,
-            "height": camera.height,
-            "transform": camera.transform.tolist(),
-            "rms": camera.rms,
-            "reference_rms_px": camera.reference_rms_px,
-            "reference_rms_mm": camera.reference_rms_mm,
-        }
-        for name, camera in cameras.items()
-    }
+def save_calibration(path: Path, cameras: Rig, errors: Mapping[str, CalibrationErrors] | None = None) -> None:
+    """Write a calibration file atomically; ``errors`` are the cameras', by name."""
+    found = errors or {}
+    plain = {camera.name: _entries(camera, found.get(camera.name, CalibrationErrors())) for camera in cameras.cameras}
     atomic_write(path, canonical_json({"format": FORMAT, "cameras": plain}))
 
 
-def load_calibration(path: Path) -> dict[str, CalibratedCamera]:
-    """Read cameras by name; :class:`DactylError` names the fault in the file."""
+def _entries(camera: Camera, errors: CalibrationErrors) -> dict[str, Any]:
+    lens = camera.distortion or _NO_LENS
+    return {
+        "matrix": to_opencv(camera.intrinsics).tolist(),
+        "model": lens.model,
+        "distortion": list(lens.coefficients),
+        "width": camera.width,
+        "height": camera.height,
+        "transform": camera.extrinsics.tolist(),
+        **vars(errors),
+    }
+
+
+def load_calibration(path: Path) -> tuple[Rig, dict[str, CalibrationErrors]]:
+    """Read cameras, in the file's order, and their errors by name; :class:`DactylError` names the fault in the file."""
     record = decode(read_file(path, MAX_TABLE_BYTES, "calibration"), _CalibrationRecord, path)
-    return {name: _camera(camera, f"{path}: camera '{name}'") for name, camera in record.cameras.items()}
+    cameras, errors = [], {}
+    for name, about in record.cameras.items():
+        where = f"{path}: camera '{name}'"
+        one = convert(about, _CameraRecord, where)
+        cameras.append(_camera(name, one, where))
+        errors[name] = CalibrationErrors(one.rms, one.reference_rms_px, one.reference_rms_mm)
+    try:
+        return Rig(cameras=tuple(cameras)), errors
+    except ValueError as error:
+        raise DactylError(f"{path}: {error}") from None
 
 
-def _camera(about: dict[str, Any], where: str) -> CalibratedCamera:
-    record = convert(about, _CameraRecord, where)
+def _camera(name: str, record: _CameraRecord, where: str) -> Camera:
     matrix, transform = np.array(record.matrix), np.array(record.transform)
     _check_matrix(matrix, record.width, record.height, f"{where}: matrix")
     _check_transform(transform, f"{where}: transform")
@@ -128,8 +120,17 @@ def _camera(about: dict[str, Any], where: str) -> CalibratedCamera:
         lens = Lens(record.model, tuple(record.distortion))
     except ValueError as error:
         raise DactylError(f"{where}: distortion: {error}") from None
-    errors = record.rms, record.reference_rms_px, record.reference_rms_mm
-    return CalibratedCamera(matrix, lens, record.width, record.height, transform, *errors)
+    try:
+        return Camera(
+            name=name,
+            width=record.width,
+            height=record.height,
+            intrinsics=from_opencv(matrix),
+            extrinsics=transform,
+            distortion=None if lens.is_pinhole else lens,
+        )
+    except ValueError as error:
+        raise DactylError(f"{where}: {error}") from None
 
 
 def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> None:

@@ -155,7 +155,8 @@ def _solid(
             if height is None:
                 raise ValueError(f"face {face.name}: has a letter, but no letter height is given")
             mesh = _letter(face, look.letter, height, keypoints)
-            parts.append(Part(name=f"letter/{face.name}", mesh=mesh, casts_shadow=False))  # it lies on its face
+            # It casts no shadow, since it lies on its face.
+            parts.append(Part(name=f"letter/{face.name}", mesh=mesh, casts_shadow=False, letter=True))
     beside: dict[tuple[int, int], list[Color]] = {}
     for face in faces:
         for a, b in zip(face.corners, (*face.corners[1:], face.corners[0]), strict=True):

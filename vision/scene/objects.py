@@ -50,12 +50,13 @@ class Part(Plain, frozen=True):
     """A piece of surface with its own material.
 
     Attributes:
-        name: unique in the object; ``letter/...`` parts are drawn as letters, all others as the object's surface.
+        name: unique in the object.
         mesh: its triangles.
         color: calibrated colour, sRGB-encoded; it multiplies the texture if there is one.
         texture: the content of a PNG file, or None.
         smooth: whether shading is smooth across edges, for curved surfaces; else every triangle is flat.
         casts_shadow: whether it casts a shadow; a part that lies flat on another need not.
+        letter: whether it is a letter on the surface, drawn in any light grey; every other part is the surface itself.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Part(Plain, frozen=True):
     texture: bytes | None = None
     smooth: bool = False
     casts_shadow: bool = True
+    letter: bool = False
 
     def check(self) -> None:
         if not all(0 <= channel <= 1 for channel in self.color):
@@ -157,8 +159,8 @@ class PoseObject(Plain, frozen=True):
         check_name(self.name, "object")
         if not 0 < self.mass < 100:
             raise ValueError(f"mass: expected kilograms above 0 and below 100, got {self.mass}")
-        if not self.parts or not self.pieces:
-            raise ValueError("an object needs at least one part to see and one convex piece to touch")
+        if all(part.letter for part in self.parts) or not self.pieces:
+            raise ValueError("an object needs at least one part to see, besides letters, and one convex piece to touch")
         if len({part.name for part in self.parts}) < len(self.parts):
             raise ValueError("names of parts must differ")
         if len(self.edges) != len(self.edge_normals):
@@ -183,7 +185,7 @@ class PoseObject(Plain, frozen=True):
 
     @functools.cached_property
     def _surface(self) -> tuple[Mesh, FloatArray]:
-        parts = [part for part in self.parts if not part.name.startswith("letter/")]
+        parts = [part for part in self.parts if not part.letter]
         vertices, faces = joined([(part.mesh.vertices, part.mesh.faces) for part in parts])
         colors = np.concatenate([np.tile(part.color, (len(part.mesh.vertices), 1)) for part in parts])
         # A wall occurs twice, once for the part on each of its sides.

@@ -7,32 +7,50 @@ datasets are undistorted: lens distortion belongs to the real cameras' own image
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, camera_centres
 from vision.geometry.distortion import Lens
-from vision.geometry.rotations import is_rotation
-from vision.scene.calibration import FOCAL_LENGTHS
+from vision.geometry.rotations import FloatArray, is_rotation
 from vision.scene.plain import ArrayOf, Plain, read_only
 
 Given = TypeVar("Given")
 _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name of a file in a shard
+SIDES = (16, 20_000)
+"""Smallest and largest side of a camera's images, pixels."""
+FOCAL_LENGTHS = (0.1, 100.0)
+"""Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
+
+
+def check_camera_names(names: Collection[str]) -> None:
+    """Raise ValueError unless the cameras of a rig can have these names."""
+    for name in names:
+        _check_name(name)
+    if len({name.casefold() for name in names}) != len(names):
+        raise ValueError(f"camera names must differ in more than case, got {', '.join(names)}")
+
+
+def _check_name(name: str) -> None:
+    if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
+        raise ValueError(f"camera {name}: a name has only letters, digits, - and _: it becomes part of file names")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"camera {name[:20]}...: a name has at most {_LONGEST_NAME} letters")
 
 
 class Camera(Plain, frozen=True):
-    """One nominal camera of a scene: of undistorted images, in the world's frame, as functions expect it. What a
-    laboratory's calibration says of the real camera is a :class:`vision.scene.calibration.CalibratedCamera`.
+    """One camera: a nominal one of a scene, or a real one as a laboratory's calibration has it.
 
     Attributes:
         name: its name in models, shards and reports.
         width: of its images, pixels.
         height: of its images, pixels.
         intrinsics: (3, 3) K, pixels, without skew.
-        extrinsics: (4, 4) rigid transform, world to camera, metres.
+        extrinsics: (4, 4) rigid transform, world to camera, metres. A calibration's world is its capture frame.
         distortion: of its real images, in any size; None for a pinhole.
     """
 
@@ -49,12 +67,10 @@ class Camera(Plain, frozen=True):
 
     def check(self) -> None:
         here = self.here
-        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
-            raise ValueError(f"{here}: a name has only letters, digits, - and _: it becomes part of file names")
-        if len(self.name) > _LONGEST_NAME:
-            raise ValueError(f"camera {self.name[:20]}...: a name has at most {_LONGEST_NAME} letters")
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise ValueError(f"{here}: width and height: expected 16 to 8192 pixels, got {self.width} x {self.height}")
+        _check_name(self.name)
+        if not all(SIDES[0] <= side <= SIDES[1] for side in (self.width, self.height)):
+            limits = f"expected {SIDES[0]} to {SIDES[1]} pixels"
+            raise ValueError(f"{here}: width and height: {limits}, got {self.width} x {self.height}")
         K, T = self.intrinsics, self.extrinsics
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
@@ -75,17 +91,24 @@ class Camera(Plain, frozen=True):
         """Its centre in the world, (3,) metres."""
         return camera_centres(self.extrinsics)
 
+    def distorted_pixels(self, directions: FloatArray) -> FloatArray:
+        """Return the pixels (..., 2) at which its real, distorted images show directions (..., 3) of the camera's
+        frame; NaN for those that the lens cannot image."""
+        depth = np.where(directions[..., 2:] > 0, directions[..., 2:], np.nan)
+        seen = directions[..., :2] / depth
+        distorted = seen if self.distortion is None else self.distortion.distort(seen)
+        return np.asarray(distorted @ self.intrinsics[:2, :2].T + self.intrinsics[:2, 2])
+
 
 class Rig(Plain, frozen=True):
-    """The nominal cameras, in the order in which images and labels hold them."""
+    """Cameras in the order in which images and labels hold them: a scene's nominal ones, or a laboratory's."""
 
     cameras: tuple[Camera, ...]
 
     def check(self) -> None:
         if not self.cameras:
             raise ValueError("a rig needs at least one camera")
-        if len({name.casefold() for name in self.names}) != len(self.cameras):
-            raise ValueError(f"camera names must differ in more than case, got {', '.join(self.names)}")
+        check_camera_names(self.names)
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -112,9 +135,23 @@ class Rig(Plain, frozen=True):
             raise DactylError(f"{key}: camera '{absent[0]}' is missing, {what} expected; {cameras}")
         return {name: given[name] for name in self.names}
 
+    def chosen(self, names: Sequence[str]) -> Rig:
+        """Return the cameras of these names, in that order; KeyError for a name that is not there."""
+        cameras = dict(zip(self.names, self.cameras, strict=True))
+        return Rig(cameras=tuple(cameras[name] for name in names))
+
+    def with_extrinsics(self, extrinsics: FloatArray) -> Rig:
+        """Return the same cameras at other places, (C, 4, 4) world to camera."""
+        pairs = zip(self.cameras, extrinsics, strict=True)
+        return Rig(cameras=tuple(replace(camera, extrinsics=transform) for camera, transform in pairs))
+
+    def without_lenses(self) -> Rig:
+        """Return the same cameras without distortion: those of images that were undistorted."""
+        return Rig(cameras=tuple(replace(camera, distortion=None) for camera in self.cameras))
+
     @functools.cached_property
     def nominal(self) -> Cameras:
-        """All nominal cameras, (C, ...) read-only arrays."""
+        """All cameras as pinholes, (C, ...) read-only arrays: the nominal ones of a scene."""
         return Cameras(
             read_only(np.stack([camera.intrinsics for camera in self.cameras])),
             read_only(np.stack([camera.extrinsics for camera in self.cameras])),
@@ -151,14 +188,5 @@ class Rig(Plain, frozen=True):
         for camera in self.cameras:
             width, height = max(16, round(scale * camera.width)), max(16, round(scale * camera.height))
             factors = np.diag([width / camera.width, height / camera.height, 1.0])
-            cameras.append(
-                Camera(
-                    name=camera.name,
-                    width=width,
-                    height=height,
-                    intrinsics=factors @ camera.intrinsics,
-                    extrinsics=camera.extrinsics,
-                    distortion=camera.distortion,
-                )
-            )
+            cameras.append(replace(camera, width=width, height=height, intrinsics=factors @ camera.intrinsics))
         return Rig(cameras=tuple(cameras))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import numpy as np
 
 from vision.geometry.cameras import camera_matrix, look_at
@@ -139,5 +138,4 @@ class RigFile(Plain, frozen=True):
             raise ValueError(f"{folder / self.file} is neither our calibration.json nor Kalibr's camchain")
         if self.world is None:
             return rig
-        moved = (msgspec.structs.replace(camera, extrinsics=camera.extrinsics @ self.world) for camera in rig.cameras)
-        return Rig(cameras=tuple(moved))
+        return rig.with_extrinsics(rig.nominal.in_frame(self.world).extrinsics)

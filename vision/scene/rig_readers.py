@@ -3,8 +3,8 @@
 ROS has two forms of ``camera_info``, and both are read: the file of its calibrator, and the message as its command line
 prints it.
 
-All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5), so half a pixel is added to each
-principal point. Transforms map to the camera's frame (x right, y down, z forward), in metres.
+All of them put the centre of the first pixel at (0, 0); here it is at (0.5, 0.5). Transforms map to the camera's frame
+(x right, y down, z forward), in metres.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import yaml
 
 from vision import strict_yaml
 from vision.errors import DactylError
+from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
 from vision.io.files import read_file
-from vision.scene.calibration import FORMAT, CalibratedCamera, load_calibration
+from vision.scene.calibration import FORMAT, load_calibration
 from vision.scene.plain import checked_array
 from vision.scene.rig import Camera, Rig
 
@@ -72,7 +73,7 @@ def read_intrinsics(path: Path) -> Intrinsics:
         unsaid = "fisheye" if content.get("fisheye_model") else "radial-tangential"
         model = content.get("distortion_model", unsaid)
         size = _size(content)
-        return Intrinsics(*size, _shifted(matrix), _lens(model, distortion))
+        return Intrinsics(*size, from_opencv(matrix), _lens(model, distortion))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DactylError(f"{path}: no calibration of OpenCV or ROS: {_reason(error)}") from None
 
@@ -88,7 +89,7 @@ def read_rig(path: Path) -> Rig | None:
     content = _load(path)
     try:
         if content.get("format") == FORMAT:
-            return Rig(cameras=tuple(_ours(*named) for named in load_calibration(path).items()))
+            return load_calibration(path)[0]
         if "cam0" in content:
             return Rig(cameras=tuple(_kalibrs(content)))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -99,11 +100,6 @@ def read_rig(path: Path) -> Rig | None:
             "position or extrinsics, dactyl estimate by --lenses"
         )
     return None
-
-
-def _ours(name: str, camera: CalibratedCamera) -> Camera:
-    lens = _lens(camera.lens.model, np.array(camera.lens.coefficients))
-    return _camera(name, Intrinsics(camera.width, camera.height, _shifted(camera.matrix), lens), camera.transform)
 
 
 def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
@@ -133,7 +129,7 @@ def _kalibrs_lens(about: Mapping[str, Any]) -> Intrinsics:
         raise ValueError(f"resolution: expected width and height, got {len(size)} numbers")
     model = about.get("distortion_model", "none")
     lens = _lens(model, _distortion(about))
-    return Intrinsics(*size, _shifted(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])), lens)
+    return Intrinsics(*size, from_opencv([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), lens)
 
 
 def _camera(name: str, intrinsics: Intrinsics, transform: np.ndarray) -> Camera:
@@ -156,12 +152,6 @@ def _lens(model: Any, coefficients: np.ndarray) -> Lens | None:
     if known is None or (known == "radial-tangential" and not coefficients.any()):
         return None
     return Lens(known, tuple(coefficients.ravel().tolist()))  # type: ignore[arg-type]
-
-
-def _shifted(matrix: np.ndarray) -> np.ndarray:
-    moved = matrix.copy()
-    moved[:2, 2] += 0.5
-    return moved
 
 
 def _size(content: Mapping[str, Any]) -> tuple[int, int]:

@@ -19,6 +19,8 @@ from vision.scene.plain import Plain, check_name, from_plain, to_plain
 from vision.scene.rig import Rig
 from vision.scene.surroundings import Background, Workspace
 
+_LONGEST_SIDE = 8192  # pixels: graphics cards draw no larger images
+
 
 class Scene(Plain, frozen=True):
     """A scene as plain data, without a simulator; simulation models are compiled from it.
@@ -41,6 +43,10 @@ class Scene(Plain, frozen=True):
 
     def check(self) -> None:
         check_name(self.name, "scene")
+        for camera in self.rig.cameras:
+            if max(size := (camera.width, camera.height)) > _LONGEST_SIDE:
+                expected = f"expected at most {_LONGEST_SIDE} pixels, got {size[0]} x {size[1]}"
+                raise ValueError(f"camera {camera.name}: width and height: {expected}")
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -75,16 +81,34 @@ class Scene(Plain, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """Return JSON values from which :meth:`from_json` restores the same scene bit for bit."""
         plain: dict[str, Any] = to_plain(self)
+        for part in plain["object"]["parts"]:
+            if part["letter"] == _named_as_letter(part):
+                del part["letter"]
         return plain
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> Scene:
         """Return the scene of JSON values; :class:`DactylError` names their file, ``where``, and the wrong key."""
-        return from_plain(value, cls, where)
+        return from_plain(_with_letters(value), cls, where)
 
     def with_rig(self, rig: Rig) -> Scene:
         """Return the same scene with other cameras."""
         return replace(self, rig=rig)
+
+
+def _named_as_letter(part: dict[str, Any]) -> bool:
+    """Return whether a stored part without the key ``letter`` is one. Files have this key only where it says something
+    else than the part's name, so that files of our objects stay the same as before it was added."""
+    return str(part.get("name")).startswith("letter/")
+
+
+def _with_letters(value: Any) -> Any:
+    """Return JSON values of a scene whose parts all have the key ``letter``; others as they are."""
+    match value:
+        case {"object": {"parts": [*parts]} as target}:
+            told = [{"letter": _named_as_letter(part), **part} if isinstance(part, dict) else part for part in parts]
+            return {**value, "object": {**target, "parts": told}}
+    return value
 
 
 PARTS = ("object", "rig", "hand", "background", "workspace")

@@ -54,6 +54,11 @@ class ShardRecord(Record, frozen=True):
     renderer: dict[Text, Text] = field(default_factory=dict)
 
 
+def distinct_renderers(shards: Iterable[ShardRecord]) -> tuple[dict[str, str], ...]:
+    """Return every renderer that made some of the shards once, in the order of its first."""
+    return tuple({tuple(shard.renderer.items()): shard.renderer for shard in shards}.values())
+
+
 class CommittedShard(Record, frozen=True):
     """Content of a shard's record file: its record, and the positions of its members, which a manifest leaves out."""
 

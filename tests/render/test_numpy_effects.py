@@ -1,4 +1,4 @@
-"""A camera's effects by value: each does what it says, as those that trainings draw, and comes back from a sample."""
+"""Camera effects on rendered images: each does what it says, and comes back from a sample."""
 
 from __future__ import annotations
 
@@ -7,46 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from msgspec.structs import replace
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.pictures.camera_effects import (
-    CameraEffects,
-    CameraEffectsConfig,
-    disc_kernel,
-    draw_effects,
-    line_kernel,
-    photographed,
-)
+from datagen.pictures.numpy_effects import apply_effects, draw_effects, photograph, unit_noise
 from datagen.render.sample import Appearance
-from datagen.variation import Uniform, UniformInt
 from eval.closed_loop.config import ClosedLoopConfig
-from tests.scenes import rig, scene
-from train.camera_model import disc_kernels, line_kernels
+from tests.scenes import BACKGROUND, rig, scene
+from tests.vision.test_camera_effects import FULL, NOTHING
+from vision.camera_effects import CameraEffectsConfig
 from vision.color import linear_from_srgb
+from vision.distributions import UniformInt
 from vision.errors import DactylError
 from vision.scene.rig import Rig
 
-NOTHING = CameraEffects(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0)
 RANDOM = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
 GREY = np.full((64, 96, 3), 100, np.uint8)
-FULL = CameraEffectsConfig(
-    probability=0.8,
-    defocus=Uniform(0, 0.01),
-    motion=Uniform(0, 0.02),
-    vignette=Uniform(0, 0.5),
-    exposure=Uniform(-1, 1),
-    white_balance=Uniform(-0.3, 0.3),
-    shot_noise=Uniform(0, 0.05),
-    read_noise=Uniform(0, 0.02),
-    gamma=Uniform(-0.3, 0.3),
-    jpeg_quality=UniformInt(40, 95),
-)
 
 
 def taken(image: np.ndarray, **changes: float) -> np.ndarray:
-    return dataclasses.replace(NOTHING, **changes)(image)  # type: ignore[arg-type]
+    effects = dataclasses.replace(NOTHING, **changes)  # type: ignore[arg-type]
+    return photograph(image, effects, unit_noise(effects, *image.shape[:2]) if effects.noisy else None)
 
 
 def light(image: np.ndarray) -> np.ndarray:
@@ -75,13 +56,7 @@ def test_each_effect_does_what_it_says() -> None:
     assert not np.array_equal(taken(white, read_noise=0.02, noise_seed=3), taken(white, read_noise=0.02, noise_seed=4))
 
 
-def test_blurs_are_those_of_trainings() -> None:
-    for radius in (0.3, 1.7, 4.2):
-        ours, theirs = disc_kernel(radius), disc_kernels(torch.tensor([radius]), radius)[0].numpy()
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    for length, angle in ((2.0, 0.3), (7.5, 2.0)):
-        theirs = line_kernels(torch.tensor([length]), torch.tensor([angle]), length)[0].numpy()
-        np.testing.assert_allclose(line_kernel(length, angle), theirs, atol=1e-6)
+def test_blurs_are_fractions_of_the_width() -> None:
     point = np.zeros((61, 101, 3), np.uint8)
     point[30, 50] = 255
     row = light(taken(point, motion=0.09))[30, :, 0]
@@ -99,7 +74,7 @@ def test_effects_are_drawn_by_value_and_stored() -> None:
     assert all(40 <= effects.jpeg_quality <= 95 for effects in one)
     assert draw_effects(CameraEffectsConfig(), 3, 5, 7) == ()
     config = AppearanceConfig(camera_effects=dataclasses.replace(FULL, probability=1.0))
-    look = draw_appearance(config, scene(), ["background"], 0, 5)
+    look = draw_appearance(config, scene(), [BACKGROUND], 0, 5)
     assert Appearance.from_json(look.to_json(), "sample 5").camera_effects == look.camera_effects
     assert len(look.camera_effects) == 3
     for wrong in ({}, look.to_json()["camera_effects"][0] | {"defocus": 5}):
@@ -114,25 +89,15 @@ def test_each_camera_has_its_own_and_padding_stays_black() -> None:
     images[1, 30:] = images[1, :, 40:] = 0
     brighter = dataclasses.replace(NOTHING, exposure=2.0, read_noise=0.1)
     before = images.copy()
-    shown = photographed(images, (NOTHING, brighter, NOTHING), uneven)
+    shown = apply_effects(images, (NOTHING, brighter, NOTHING), uneven)
     assert np.array_equal(images, before)
     assert np.array_equal(shown[[0, 2]], images[[0, 2]])
-    assert np.array_equal(shown[1, :30, :40], brighter(images[1, :30, :40]))
+    assert np.array_equal(shown[1, :30, :40], taken(images[1, :30, :40], exposure=2.0, read_noise=0.1))
     assert not shown[1, 30:].any()
     assert not shown[1, :, 40:].any()
-    assert photographed(images, (), uneven) is images
+    assert apply_effects(images, (), uneven) is images
     with pytest.raises(DactylError, match="effects on 2 images, there are 3 cameras"):
-        photographed(images, (NOTHING, NOTHING), uneven)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"probability": 2.0}, {"defocus": Uniform(0, 1)}, {"exposure": Uniform(-9, 0)},
-     {"jpeg_quality": UniformInt(0, 101)}],
-)  # fmt: skip
-def test_impossible_effects_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        CameraEffectsConfig(**wrong)
+        apply_effects(images, (NOTHING, NOTHING), uneven)
 
 
 def test_the_closed_loop_has_neither_effects_nor_clutter() -> None:
