@@ -140,11 +140,14 @@ def _set_up_parsing() -> None:
 
 
 class _Parser(ArgumentParser):
-    """A parser that checks the size of files that stand for a group of keys (``--render FILE``) before they are
-    read."""
+    """A parser that reads the files of ``--config`` first, so that options override them wherever they stand.
+
+    It checks the size of files that stand for a group of keys (``--render FILE``) before they are read.
+    """
 
     def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Namespace:  # type: ignore[override]
-        pairs = [*itertools.pairwise(args or ()), *(arg.split("=", 1) for arg in args or () if "=" in arg)]
+        args = _files_first(args or ())
+        pairs = [*itertools.pairwise(args), *(arg.split("=", 1) for arg in args if "=" in arg)]
         for option, value in pairs:
             # Values in YAML may be longer than a file's name, for which Path.exists raises.
             if option.removeprefix("--") in (self.groups or ()) and os.path.exists(value):  # noqa: PTH110
@@ -153,6 +156,16 @@ class _Parser(ArgumentParser):
                 except (OSError, ValueError) as error:
                     raise ValueError(f"{option.removeprefix('--')}: {value}: {error}") from None
         return super().parse_args(args, **options)
+
+
+def _files_first(args: Sequence[str]) -> list[str]:
+    """Return the arguments with each ``--config FILE`` before all others, in their order."""
+    files, others, waiting = list[str](), list[str](), list(args)
+    while waiting:
+        count = 2 if waiting[0] == "--config" else 1
+        (files if waiting[0].partition("=")[0] == "--config" else others).extend(waiting[:count])
+        del waiting[:count]
+    return files + others
 
 
 class _ConfigFile(ActionConfigFile):

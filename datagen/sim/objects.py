@@ -63,15 +63,18 @@ def add_parts(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> 
 def _add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, part: Part) -> Material:
     """Add a mesh with its own material, and return the material. All have the same name."""
     mesh, name = part.mesh, _free_name(spec, part.name)
+    # MuJoCo requires four vertices, so that a lone triangle is drawn twice.
+    copies = 2 if len(mesh.faces) == 1 else 1
+    faces, triangles = np.repeat(mesh.faces, copies, axis=0), np.repeat(mesh.triangles, copies, axis=0)
     # Separate vertices for every triangle keep edges sharp, and texture coordinates on their side of a seam.
-    normals = corner_normals(mesh.triangles) if part.smooth else np.repeat(_normals(mesh.triangles), 3, axis=0)
-    own = np.arange(3 * len(mesh.faces))
-    corners = spec.add_mesh(name=name, uservert=mesh.triangles.ravel(), usernormal=normals.ravel(), userface=own)
+    normals = corner_normals(triangles) if part.smooth else np.repeat(_normals(triangles), 3, axis=0)
+    own = np.arange(3 * len(faces))
+    corners = spec.add_mesh(name=name, uservert=triangles.ravel(), usernormal=normals.ravel(), userface=own)
     material = spec.add_material(name=name, rgba=(*part.color, 1), metallic=0.1, roughness=0.9)
-    if _is_flat(mesh.triangles):
+    if _is_flat(triangles):
         corners.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # MuJoCo refuses a solid without volume
     if part.texture is not None and mesh.uv is not None:
-        corners.usertexcoord, corners.userfacetexcoord = mesh.uv[mesh.faces].ravel(), own
+        corners.usertexcoord, corners.userfacetexcoord = mesh.uv[faces].ravel(), own
         _add_texture(spec, name, part.texture)
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
     body.add_geom(

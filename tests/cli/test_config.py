@@ -59,6 +59,16 @@ def test_yaml_then_overrides(tmp_path: Path) -> None:
     assert config == Outer(Path("here"), 7, "one", Inner(0.1, 0.5))
 
 
+def test_options_override_files_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("output: here\ncount: 5\nkind: two\n")
+    (tmp_path / "b.yaml").write_text("count: 6\ninner: {low: 0.5}\n")
+    first, second = str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")
+    expected = Outer(Path("here"), 7, "two", Inner(0.5))
+    assert parse_outer("--count", "7", "--config", first, "--config", second) == expected
+    assert parse_outer("--config", first, "--count=7", f"--config={second}") == expected
+    assert parse_outer("--config", first, "--config", second).count == 6
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [

@@ -391,13 +391,15 @@ def test_glyphs_are_solids(letter: str) -> None:
 
 
 @pytest.mark.parametrize("degrees", [0, 37])
-def test_a_part_with_one_flat_face_is_drawn_where_it_is(degrees: float) -> None:
-    """MuJoCo refuses a mesh without volume: a mug whose label is a rectangle with a material of its own."""
+@pytest.mark.parametrize("count", [2, 1])
+def test_a_part_with_one_flat_face_is_drawn_where_it_is(degrees: float, count: int) -> None:
+    """MuJoCo refuses a mesh without volume, and one of fewer than four vertices: a mug whose label is a rectangle, or a
+    triangle, with a material of its own."""
     box = trimesh.creation.box((0.05, 0.06, 0.07))
     box.apply_transform(trimesh.transformations.rotation_matrix(np.deg2rad(degrees), [1, 2, 3]))
     parts = tuple(
         Part(name=f"surface/{number}", mesh=Mesh(np.array(box.vertices, np.float32), box.faces[side]), color=(1, 0, 0))
-        for number, side in enumerate([box.facets[0], np.concatenate(box.facets[1:])])
+        for number, side in enumerate([box.facets[0][:count], np.concatenate(box.facets[1:])])
     )
     spec = mujoco.MjSpec()
     add_parts(spec, spec.worldbody.add_body(), replace(scene("block").object, parts=parts))
