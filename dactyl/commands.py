@@ -92,7 +92,7 @@ COMMANDS = {
         "datagen.unity.cli:main_export_scene", "write a scene pack: what Unity shows of a scene", ("sim",)
     ),
     "unity check": Command(
-        "datagen.unity.cli:main_check", "start a Unity player, and see whether its pictures can be trusted", ("sim",)
+        "datagen.unity.cli:main_check", "start a Unity player, and see whether its images can be trusted", ("sim",)
     ),
     "demo": Command(
         "dactyl.demo:main_demo",

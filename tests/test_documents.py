@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,3 +65,34 @@ def test_files_that_are_named_exist(path: Path) -> None:
     )
     missing = [name for name in named if not (ROOT / name).exists()]
     assert not missing, f"{path.name}: {', '.join(missing)}"
+
+
+def cited_tables(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each table whose paragraph just before it names results of a benchmark, and the names of those."""
+    parts = path.read_text().split("\n\n")
+    for before, table in itertools.pairwise(parts):
+        if table.startswith("|") and (named := re.findall(r"`(benchmarks/results/[\w.-]+)`", before)):
+            yield table, named
+
+
+CITED = [
+    pytest.param(table, named, id=f"{path.name}: {', '.join(named)}")
+    for path in DOCUMENTS
+    for table, named in cited_tables(path)
+]
+
+
+def test_there_are_cited_tables() -> None:
+    assert len(CITED) >= 4
+
+
+@pytest.mark.parametrize(("table", "named"), CITED)
+def test_a_table_has_the_figures_of_the_results_it_cites(table: str, named: list[str]) -> None:
+    """Rounded to what the table shows. A measurement that was made again is easily left uncopied."""
+    measured = [float(number) for name in named for number in re.findall(r"\d+\.\d+", (ROOT / name).read_text())]
+    missing = []
+    for shown in re.findall(r"\d+\.\d+", table):
+        half = 0.5 * 10.0 ** -len(shown.split(".")[1]) + 1e-9
+        if not any(abs(float(shown) - number) <= half for number in measured):
+            missing.append(shown)
+    assert not missing, f"not in {', '.join(named)}: {', '.join(missing)}"
